@@ -1,0 +1,3 @@
+"""CaMML, a Context-Aware MultiModal Learner."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,68 @@
+"""Queries and their contexts to answers. A file in this folder is a way to use retrieved samples: it defines `load`.
+
+`perceiver` compresses the samples to context tokens (a CaMML model); `in_prompt` pastes their texts into the prompt of
+any instruction-tuned language model, the baseline that CaMML is to beat.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from camml import plugins
+from camml.errors import OptionError
+from camml.types import Context, Prediction, Query
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How an answer is chosen token by token.
+
+    Attributes:
+      max_new_tokens: the longest answer.
+      temperature: 0 for greedy decoding, else the softmax temperature of sampling.
+      top_p: sample from the most likely tokens that make up this probability.
+      seed: of the sampling; None for another answer each time.
+    """
+
+    max_new_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise OptionError(f"max_new_tokens is {self.max_new_tokens}; give 1 or more")
+        if self.temperature < 0:
+            raise OptionError(f"temperature is {self.temperature}; give 0 (greedy) or more")
+        if not 0 < self.top_p <= 1:
+            raise OptionError(f"top_p is {self.top_p}; give more than 0 and at most 1")
+
+
+class Answerer(Protocol):
+    """A language model that answers from retrieved samples."""
+
+    def answer(
+        self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
+    ) -> list[Prediction]:
+        """One answer for each query, from the context at the same place; a context may be empty.
+
+        Raises:
+          OptionError: a question is too long for the model.
+        """
+        ...
+
+    def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
+        """The answer to one query, in pieces as they come."""
+        ...
+
+
+def load(use: str, model: str | Path, **options: Any) -> Answerer:
+    """The way `use` of using samples, with the model in folder `model`.
+
+    Raises:
+      UnknownNameError: no such way.
+      ModelFolderError: the folder does not hold a model for it.
+    """
+    answerer: Answerer = plugins.find("answering", use).load(Path(model), **options)
+    return answerer

@@ -1,0 +1,119 @@
+"""The baseline: texts of the samples in the prompt of any instruction-tuned language model, which sees no image."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from camml import prompts
+from camml.answering import Decoding
+from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
+from camml.errors import ModelFolderError
+from camml.model.folder import check_folder
+from camml.types import Context, Prediction, Query
+
+
+class InPromptAnswerer:
+    """Answers with a language model that reads the samples' texts before the question."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.padding_side = "left"
+
+    def answer(
+        self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
+    ) -> list[Prediction]:
+        """See `Answerer`."""
+        if not queries:
+            return []
+        decoding = decoding or Decoding()
+        fitted = [self.fit(query, context, decoding) for query, context in zip(queries, contexts, strict=True)]
+        inputs = self._inputs([prompt for prompt, _ in fitted])
+        with torch.inference_mode():
+            sequences = self.model.generate(**inputs, **generation_options(decoding))
+        answers = sequences[:, inputs["input_ids"].shape[1] :]
+        return [
+            Prediction(
+                text=self.tokenizer.decode(answer, skip_special_tokens=True).strip(),
+                context=context,
+                prompt=prompt,
+                prompt_tokens=int(mask.sum()),
+                new_tokens=int((answer != self.tokenizer.pad_token_id).sum()),
+                notes=notes,
+            )
+            for (prompt, notes), context, answer, mask in zip(
+                fitted, contexts, answers, inputs["attention_mask"], strict=True
+            )
+        ]
+
+    def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
+        """See `Answerer`."""
+        decoding = decoding or Decoding()
+        prompt, _ = self.fit(query, context, decoding)
+        return stream_text(self.model, self.tokenizer, self._inputs([prompt]), decoding)
+
+    def fit(self, query: Query, context: Context, decoding: Decoding) -> tuple[str, tuple[str, ...]]:
+        """The prompt, and what was left out so that it fits: samples are shortened, the farthest first.
+
+        Raises:
+          OptionError: the question alone is too long.
+        """
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        texts = [neighbor.sample.text for neighbor in context]
+        notes: list[str] = []
+        while True:
+            prompt = self.render(query.text, texts)
+            tokens = self._length(prompt)
+            excess = 0 if limit is None else tokens + decoding.max_new_tokens - limit
+            if excess <= 0:
+                return prompt, tuple(notes)
+            if not texts:
+                check_fits(tokens, decoding, limit)
+            last = context[len(texts) - 1].sample.id
+            kept = self.tokenizer.encode(texts[-1], add_special_tokens=False)[: -excess - 1]
+            if kept and texts[-1] != (shorter := self.tokenizer.decode(kept)):
+                texts[-1] = shorter
+                notes.append(f"sample {last}: text cut to {len(kept)} tokens")
+            else:
+                texts.pop()
+                notes.append(f"sample {last}: left out, no room for it")
+
+    def render(self, question: str, texts: Sequence[str]) -> str:
+        """The prompt for a question and the texts of its samples."""
+        content = prompts.paste(question, texts)
+        if not self.tokenizer.chat_template:
+            return prompts.vicuna([content], [None])
+        messages = [{"role": "user", "content": content}]
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def _length(self, prompt: str) -> int:
+        return len(self._inputs([prompt])["input_ids"][0])
+
+    def _inputs(self, texts: Sequence[str]) -> Any:
+        # a chat template writes the special tokens itself
+        special = not self.tokenizer.chat_template
+        found = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=special)
+        found.pop("token_type_ids", None)
+        return found.to(self.model.device)
+
+
+def load(model: Path, device: str | None = None, dtype: str | None = None) -> InPromptAnswerer:
+    """A language model from its folder.
+
+    Raises:
+      ModelFolderError: the folder does not hold a language model.
+    """
+    check_folder(model)
+    place = pick_device(device)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=pick_dtype(dtype, place))
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelFolderError(f"{model} cannot be used as a language model: {reason}") from None
+    return InPromptAnswerer(loaded.to(place), tokenizer)

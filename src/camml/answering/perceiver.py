@@ -1,0 +1,89 @@
+"""CaMML itself: samples as context tokens in front of a language model."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import BatchFeature
+
+from camml.answering import Decoding
+from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
+from camml.errors import ModelFolderError
+from camml.model import CamMLForConditionalGeneration, CamMLProcessor
+from camml.model.folder import check_folder
+from camml.prompts import CONTEXT, IMAGE
+from camml.types import Context, Prediction, Query
+
+
+class PerceiverAnswerer:
+    """Answers with a CaMML model; all samples of all rows go through the perceivers in one batch."""
+
+    def __init__(self, model: CamMLForConditionalGeneration, processor: CamMLProcessor) -> None:
+        self.model = model.eval()
+        self.processor = processor
+
+    def answer(
+        self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
+    ) -> list[Prediction]:
+        """See `Answerer`."""
+        if not queries:
+            return []
+        decoding = decoding or Decoding()
+        inputs = self._inputs(queries, contexts, decoding)
+        with torch.inference_mode():
+            sequences = self.model.generate(**inputs, **generation_options(decoding))
+        answers = sequences[:, inputs["input_ids"].shape[1] :]
+        pad = self.processor.tokenizer.pad_token_id
+        return [
+            Prediction(
+                text=self.processor.decode(answer).strip(),
+                context=context,
+                prompt=self._prompt(query, context),
+                prompt_tokens=int(mask.sum()),
+                new_tokens=int((answer != pad).sum()),
+                notes=self._notes(context),
+            )
+            for query, context, answer, mask in zip(queries, contexts, answers, inputs["attention_mask"], strict=True)
+        ]
+
+    def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
+        """See `Answerer`."""
+        decoding = decoding or Decoding()
+        inputs = self._inputs([query], [context], decoding)
+        return stream_text(self.model, self.processor.tokenizer, inputs, decoding)
+
+    def _inputs(self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding) -> BatchFeature:
+        inputs = self.processor(
+            [query.text for query in queries],
+            images=[query.image for query in queries],
+            samples=[[neighbor.sample for neighbor in context] for context in contexts],
+        )
+        limit = getattr(self.model.config.text_config, "max_position_embeddings", None)
+        check_fits(inputs["input_ids"].shape[1], decoding, limit)
+        return inputs.to(self.model.device)
+
+    def _prompt(self, query: Query, context: Context) -> str:
+        """The prompt as a person reads it."""
+        prompt = self.processor.render(query.text, bool(context), query.image is not None)
+        return prompt.replace(CONTEXT, "<context>").replace(IMAGE, "<image>")
+
+    def _notes(self, context: Context) -> tuple[str, ...]:
+        limit = self.processor.sample_max_length
+        lengths = {neighbor.sample.id: self.processor.sample_length(neighbor.sample) for neighbor in context}
+        return tuple(f"sample {id}: text cut from {n} to {limit} tokens" for id, n in lengths.items() if n > limit)
+
+
+def load(model: Path, device: str | None = None, dtype: str | None = None, **options: Any) -> PerceiverAnswerer:
+    """A CaMML model from its folder; `options` go to the processor (`prompt_style`, ...).
+
+    Raises:
+      ModelFolderError: the folder does not hold a CaMML model.
+    """
+    kind = check_folder(model).get("model_type")
+    if str(kind).lower() != "camml":
+        raise ModelFolderError(f"{model} holds a {kind!r} model, not a CaMML one; use it with `in_prompt`")
+    place = pick_device(device)
+    processor = CamMLProcessor.from_pretrained(model, **options)
+    loaded = CamMLForConditionalGeneration.from_pretrained(model, dtype=pick_dtype(dtype, place))
+    return PerceiverAnswerer(loaded.to(place), processor)

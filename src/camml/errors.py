@@ -1,0 +1,80 @@
+"""Everything CaMML raises on purpose; all of it says what was wrong, where, and what to do.
+
+    CaMMLError
+    ├── InputError                what the user gave cannot be used
+    │   ├── UnknownNameError      no such encoder, store, verb, prompt style, ...
+    │   ├── OptionError           a setting outside its range (shots, mode, ...)
+    │   ├── ImageError            an image that is missing, broken or too large
+    │   ├── SampleError           a sample file or sample that cannot be used
+    │   └── ModelFolderError      a folder that does not hold the model asked for
+    ├── StoreError                a datastore that cannot be used
+    │   ├── StoreNotFoundError    no datastore there
+    │   ├── EmptyStoreError       a datastore without samples
+    │   ├── StoreCorruptedError   a file whose checksum does not fit
+    │   ├── StoreLockedError      another process is writing
+    │   └── EncoderMismatchError  opened with another encoder than it was built with
+    ├── FetchError                weights or data that could not be obtained or verified
+    └── DiskError                 the disk is full or not writable
+
+The command line turns each of them into one line on standard error and exit code 2.
+"""
+
+
+class CaMMLError(Exception):
+    """The root of the tree above."""
+
+
+class InputError(CaMMLError, ValueError):
+    """What the user gave cannot be used."""
+
+
+class UnknownNameError(InputError):
+    """No such name; the message lists those there are."""
+
+
+class OptionError(InputError):
+    """A setting outside its range."""
+
+
+class ImageError(InputError):
+    """An image that is missing, broken or too large."""
+
+
+class SampleError(InputError):
+    """A sample file, or a sample in it, that cannot be used."""
+
+
+class ModelFolderError(InputError):
+    """A folder that does not hold the model asked for."""
+
+
+class StoreError(CaMMLError):
+    """A datastore that cannot be used."""
+
+
+class StoreNotFoundError(StoreError):
+    """No datastore at that path."""
+
+
+class EmptyStoreError(StoreError):
+    """A datastore without samples, where some are needed."""
+
+
+class StoreCorruptedError(StoreError):
+    """A datastore file whose content does not fit its checksum."""
+
+
+class StoreLockedError(StoreError):
+    """Another process is writing to the datastore."""
+
+
+class EncoderMismatchError(StoreError):
+    """The datastore was built with another encoder."""
+
+
+class FetchError(CaMMLError):
+    """Weights or data that could not be obtained or did not verify."""
+
+
+class DiskError(CaMMLError):
+    """The disk is full, or a place on it cannot be written."""

@@ -1,0 +1,133 @@
+"""Model folders on disk: what they say they are, and their tensors."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from camml.errors import ModelFolderError
+
+WEIGHT_FILES = ("model*.safetensors", "pytorch_model*.bin")
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A place to write a folder that appears as `target` when it is complete, and not at all if something fails.
+
+    Raises:
+      ModelFolderError: `target` is there already.
+    """
+    if target.exists():
+        raise ModelFolderError(f"{target} is there already; give a new name, or remove it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield unfinished
+        for file in unfinished.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as written:
+                    os.fsync(written.fileno())
+        unfinished.chmod(0o755)
+        unfinished.rename(target)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def check_folder(folder: Path) -> dict[str, Any]:
+    """The configuration of a model folder that has weights too.
+
+    Raises:
+      ModelFolderError: no such folder, or it is not one of a model.
+    """
+    if not folder.is_dir():
+        raise ModelFolderError(f"no folder {folder}; give a model folder, or fetch a model with `camml fetch`")
+    config = read_config(folder)
+    if not any(any(folder.glob(pattern)) for pattern in WEIGHT_FILES):
+        raise ModelFolderError(f"{folder} holds no weights ({' or '.join(WEIGHT_FILES)})")
+    return config
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a model folder.
+
+    Raises:
+      ModelFolderError: there is none, or it is not a JSON object.
+    """
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelFolderError(f"{folder} is not a model folder: it has no config.json") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelFolderError(f"{file} is not JSON ({error}); fetch the model again") from None
+    if not isinstance(config, dict):
+        raise ModelFolderError(f"{file} holds a {type(config).__name__} where an object belongs")
+    return config
+
+
+def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of a model folder by name, mapped from disk rather than read; safetensors before pickles.
+
+    Raises:
+      ModelFolderError: there are no weights, or a file of them cannot be read.
+    """
+    files = next((found for pattern in WEIGHT_FILES if (found := sorted(folder.glob(pattern)))), [])
+    if not files:
+        raise ModelFolderError(f"{folder} holds no weights ({' or '.join(WEIGHT_FILES)})")
+    for file in files:
+        yield from read_file(file)
+
+
+def read_file(file: Path) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of one file by name: safetensors, or a pickle that holds nothing but tensors.
+
+    Raises:
+      ModelFolderError: it cannot be read, or holds something else.
+    """
+    try:
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 (not a mapping)
+                    yield name, tensors.get_tensor(name)
+        else:
+            yield from torch.load(file, map_location="cpu", mmap=True, weights_only=True).items()
+    except (OSError, RuntimeError, ValueError, AttributeError, EOFError, UnpicklingError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelFolderError(f"{file} cannot be read as weights ({reason}); fetch it again") from None
+
+
+def check_complete(folder: Path, part: str, info: Mapping[str, Any]) -> None:
+    """Raise a ModelFolderError unless every tensor found its place and every place its tensor."""
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if info[problem]:
+            names = sorted(map(str, info[problem]))
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise ModelFolderError(f"{folder}: {part} has {problem.replace('_', ' ')}: {', '.join(names[:3])}{more}")
+
+
+def load_part(
+    model: nn.Module, prefixes: tuple[str, ...], weights: Mapping[str, Tensor], source: Path, *, partial: bool = False
+) -> None:
+    """Put `weights` into the parts of `model` whose names begin with `prefixes`; all of them unless `partial`.
+
+    Raises:
+      ModelFolderError: a tensor is missing, left over or of another shape.
+    """
+    expected = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(prefixes)}
+    problems = {
+        "missing_keys": () if partial else expected.keys() - weights.keys(),
+        "unexpected_keys": weights.keys() - expected.keys(),
+        "mismatched_keys": [n for n in weights if n in expected and weights[n].shape != expected[n].shape],
+    }
+    check_complete(source, " and ".join(prefix.removesuffix(".") for prefix in prefixes), problems)
+    model.load_state_dict(dict(weights), strict=False)

@@ -1,0 +1,234 @@
+"""Checkpoints in the official CaMML layout: recognised, read, and turned into an ordinary model folder.
+
+The layout is a Hugging Face folder with `model_type: "CaMML"`: Llama's own keys, `model.mm_projector`,
+`model.vision_tower.vision_tower` (CLIP), `query_tokens_{vision,text}`, three perceivers under BERT's names and four
+linear maps. The perceivers' `cls` heads and position buffers are dead weight and are left out.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
+from tokenizers import Regex, normalizers
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from camml.errors import ModelFolderError
+from camml.model.config import CamMLConfig
+from camml.model.folder import check_complete, check_folder, load_part, new_folder, read_config, read_tensors
+
+if TYPE_CHECKING:
+    from camml.model.modeling import CamMLForConditionalGeneration
+
+OFFICIAL_MODEL_TYPE = "CaMML"
+
+# our name of a perceiver's part -> the official one
+LAYER_PARTS = {
+    "self_attention.query": "attention.self.query",
+    "self_attention.key": "attention.self.key",
+    "self_attention.value": "attention.self.value",
+    "self_attention.output": "attention.output.dense",
+    "self_norm": "attention.output.LayerNorm",
+    "cross_attention.query": "crossattention.self.query",
+    "cross_attention.key": "crossattention.self.key",
+    "cross_attention.value": "crossattention.self.value",
+    "cross_attention.output": "crossattention.output.dense",
+    "cross_norm": "crossattention.output.LayerNorm",
+    "expand": "intermediate_query.dense",
+    "contract": "output_query.dense",
+    "feed_norm": "output_query.LayerNorm",
+}
+OUTER_PARTS = {
+    "context_perceiver.image_in": "image_proj_to_perceiver",
+    "context_perceiver.text_in": "text_proj_to_perceiver",
+    "context_perceiver.vision_out": "context_proj_vision",
+    "context_perceiver.text_out": "context_proj_text",
+    "context_perceiver.vision_queries": "query_tokens_vision",
+    "context_perceiver.text_queries": "query_tokens_text",
+    "projector": "model.mm_projector",
+}
+TOWER_PREFIX = "model.vision_tower.vision_tower."
+DEAD = re.compile(r"\.cls\.|position_ids$|rotary_emb\.inv_freq$")
+
+
+def is_official(folder: Any) -> bool:
+    """Whether `folder` is a folder in the official layout."""
+    file = Path(str(folder)) / "config.json"
+    return file.is_file() and read_config(file.parent).get("model_type") == OFFICIAL_MODEL_TYPE
+
+
+def split_tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """The tensors of the language model, of the tower (both by their library's names) and of CaMML (by ours)."""
+    tensors = {name: tensor for name, tensor in read_tensors(folder) if not DEAD.search(name)}
+    towers = {name.removeprefix(TOWER_PREFIX): tensors.pop(name) for name in list(tensors) if TOWER_PREFIX in name}
+    owned = {own: tensors.pop(name) for name, own in own_names(tensors).items()}
+    return tensors, towers, owned
+
+
+def own_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Our name of every official tensor that is ours to place (projector, perceivers, maps), by official name."""
+    parts = {theirs: ours for ours, theirs in OUTER_PARTS.items()}
+    for perceiver in ("vision_perceiver", "language_perceiver", "context_perceiver"):
+        ours = f"context_perceiver.{perceiver}"
+        parts[f"{perceiver}.bert.embeddings.LayerNorm"] = f"{ours}.norm"
+        pattern = re.compile(rf"{perceiver}\.bert\.encoder\.layer\.(\d+)\.")
+        for number in {match[1] for name in tensors if (match := pattern.match(name))}:
+            for own, theirs in LAYER_PARTS.items():
+                parts[f"{perceiver}.bert.encoder.layer.{number}.{theirs}"] = f"{ours}.layers.{number}.{own}"
+    found = {}
+    for name in tensors:
+        for theirs, own in parts.items():
+            if name == theirs or name.startswith(theirs + "."):
+                found[name] = own + name[len(theirs) :]
+    return found
+
+
+def vision_config(folder: Path, official: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> CLIPVisionConfig:
+    """The configuration of the tower: from the folder that config.json names, else read off its tensors."""
+    named = tower_folder(folder, official)
+    if named is not None:
+        config = AutoConfig.from_pretrained(named)
+        return getattr(config, "vision_config", config)
+    if not tensors:
+        raise ModelFolderError(
+            f"{folder} holds no vision tower, and its mm_vision_tower "
+            f"({official.get('mm_vision_tower')!r}) is no folder; put the CLIP folder there"
+        )
+    width, _, patch, _ = tensors["vision_model.embeddings.patch_embedding.weight"].shape
+    patches = len(tensors["vision_model.embeddings.position_embedding.weight"]) - 1
+    layers = {name.split(".")[3] for name in tensors if name.startswith("vision_model.encoder.layers.")}
+    return CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=len(tensors["vision_model.encoder.layers.0.mlp.fc1.weight"]),
+        num_hidden_layers=len(layers),
+        num_attention_heads=max(1, width // 64),  # every published CLIP has heads of width 64
+        patch_size=patch,
+        image_size=patch * round(patches**0.5),
+    )
+
+
+def text_config(official: Mapping[str, Any]) -> LlamaConfig:
+    """The language model's half of an official configuration."""
+    ours = ("mm_", "perceiver_", "tune_mm", "freeze_mm", "image_", "use_mm", "random_shots", "architectures", "dtype")
+    values = {key: value for key, value in official.items() if not key.startswith(ours)}
+    for key in ("model_type", "torch_dtype", "icl_num", "transformers_version", "_name_or_path"):
+        values.pop(key, None)
+    return LlamaConfig(**values)
+
+
+def config_of(folder: Path) -> CamMLConfig:
+    """Our configuration of a folder in the official layout."""
+    values = read_config(folder)
+    tensors = {} if tower_folder(folder, values) else split_tensors(folder)[1]
+    return build_config(values, vision_config(folder, values, tensors))
+
+
+def tower_folder(folder: Path, official: Mapping[str, Any]) -> Path | None:
+    """The folder of the CLIP tower that config.json names, beside the checkpoint or anywhere; None without one."""
+    named = official.get("mm_vision_tower") or official.get("vision_tower") or ""
+    places = (folder / named, Path(named))
+    return next((place for place in places if named and (place / "config.json").is_file()), None)
+
+
+def image_processor(folder: Path, config: CamMLConfig) -> BaseImageProcessor:
+    """What prepares images for the tower: its own, or CLIP's standard one at its size."""
+    named = tower_folder(folder, read_config(folder))
+    if named is not None and (named / "preprocessor_config.json").is_file():
+        return AutoImageProcessor.from_pretrained(named)
+    from transformers import CLIPImageProcessorPil
+
+    side = config.image_size
+    return CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+
+
+def tokenizer(folder: Path, config: CamMLConfig) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder in the official layout.
+
+    Whether runs of spaces become one is a setting inside `tokenizer.model` that the conversion to a fast tokenizer
+    drops. Published Llama vocabularies keep all spaces; for one that does not, the rule is put back.
+    """
+    # the configuration is given, as AutoTokenizer does not know the official model type
+    found = AutoTokenizer.from_pretrained(folder, config=config.text_config)
+    file = folder / "tokenizer.model"
+    if file.is_file():
+        model = ModelProto()
+        model.ParseFromString(file.read_bytes())
+        if model.normalizer_spec.remove_extra_whitespaces:
+            found.backend_tokenizer.normalizer = normalizers.Sequence(
+                [normalizers.Replace(Regex("^ +| +$"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+            )
+    return found
+
+
+def build_config(official: Mapping[str, Any], tower: CLIPVisionConfig) -> CamMLConfig:
+    """Our configuration of an official one; positions are off, as the official perceivers have none."""
+    return CamMLConfig(
+        vision_config=tower,
+        text_config=text_config(official),
+        vision_feature_layer=official.get("mm_vision_select_layer", -2),
+        vision_feature_select="patch" if official.get("mm_vision_select_feature", "patch") == "patch" else "all",
+        projector_type=official.get("mm_projector_type", "linear"),
+        perceiver_hidden_size=official.get("perceiver_hidden_size", 768),
+        perceiver_queries=official.get("perceiver_querys", 128),
+        perceiver_layers=official.get("perceiver_layers", 2),
+        perceiver_positions=False,
+    )
+
+
+def load(
+    model_class: "type[CamMLForConditionalGeneration]", folder: str | Path, **kwargs: Any
+) -> "CamMLForConditionalGeneration":
+    """The model of a folder in the official layout; `kwargs` are those of `from_pretrained`.
+
+    Raises:
+      ModelFolderError: a tensor is missing, left over or of another shape than the configuration says.
+    """
+    folder = Path(folder)
+    official = read_config(folder)
+    texts, towers, owned = split_tensors(folder)
+    config = build_config(official, vision_config(folder, official, towers))
+    # each part through its own class, which knows the names that older versions of it used
+    options = {"dtype": kwargs.pop("dtype", None) or next(iter(texts.values())).dtype, "output_loading_info": True}
+    # checkpoints of the training code may leave out the frozen tower; then it is the one they name
+    source = None if towers else tower_folder(folder, official)
+    tower, tower_info = CLIPVisionModel.from_pretrained(
+        source, config=config.vision_config, state_dict=towers or None, **options
+    )
+    language, language_info = LlamaForCausalLM.from_pretrained(
+        None, config=config.text_config, state_dict=texts, **options, **kwargs
+    )
+    check_complete(folder, "the vision tower", tower_info)
+    check_complete(folder, "the language model", language_info)
+    model = model_class(config, tower, language)
+    load_part(model, ("context_perceiver.", "projector."), owned, folder)
+    return model.to(dtype=language.dtype, device=language.device).eval()
+
+
+def convert(source: Path, target: Path) -> None:
+    """Write the model of an official folder `source` as an ordinary model folder `target`, whole or not at all.
+
+    Raises:
+      ModelFolderError: `source` is not in the official layout, or `target` is there already.
+    """
+    from camml.model.modeling import CamMLForConditionalGeneration
+    from camml.model.processor import CamMLProcessor
+
+    check_folder(source)
+    if not is_official(source):
+        raise ModelFolderError(f"{source} is not in the official layout (model_type {OFFICIAL_MODEL_TYPE!r})")
+    model, processor = CamMLForConditionalGeneration.from_pretrained(source), CamMLProcessor.from_pretrained(source)
+    with new_folder(target) as unfinished:
+        model.save_pretrained(unfinished)
+        processor.save_pretrained(unfinished)

@@ -1,0 +1,111 @@
+"""A new CaMML model from pretrained parts: what training starts from."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from camml.errors import ModelFolderError
+from camml.model.config import CamMLConfig
+from camml.model.folder import check_folder, load_part, read_file, read_tensors
+from camml.model.modeling import CamMLForConditionalGeneration
+from camml.model.processor import CamMLProcessor
+
+BERT_PARTS = {
+    "self_attention.query": "attention.self.query",
+    "self_attention.key": "attention.self.key",
+    "self_attention.value": "attention.self.value",
+    "self_attention.output": "attention.output.dense",
+    "self_norm": "attention.output.LayerNorm",
+    "expand": "intermediate.dense",
+    "contract": "output.dense",
+    "feed_norm": "output.LayerNorm",
+}
+
+
+def assemble(
+    language_model: Path,
+    vision_tower: Path,
+    *,
+    projector: Path | None = None,
+    perceivers: Path | None = None,
+    prompt_style: str | None = None,
+    dtype: Any = None,
+    **sizes: Any,
+) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
+    """A model and its processor from a language model and a vision tower; what is between them is new.
+
+    Args:
+      language_model, vision_tower: model folders (of a dual encoder the image half is taken).
+      projector: an `mm_projector.bin`, which also says the projector's type; None for random weights.
+      perceivers: a folder of BERT, whose blocks the perceivers start from; None for random weights.
+      prompt_style: None for the chat template of the tokenizer, or Vicuna's wording where it has none.
+      sizes: other fields of `CamMLConfig`.
+
+    Raises:
+      ModelFolderError: a folder or file does not hold what it should.
+    """
+    check_folder(language_model)
+    check_folder(vision_tower)
+    text_config, vision_config = AutoConfig.from_pretrained(language_model), AutoConfig.from_pretrained(vision_tower)
+    weights = read_projector(projector) if projector else {}
+    if weights:
+        sizes["projector_type"] = projector_type(weights)
+    config = CamMLConfig(vision_config=vision_config, text_config=text_config, **sizes)
+    language: PreTrainedModel = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype or "auto")
+    whole = AutoModel.from_pretrained(vision_tower, dtype=dtype or "auto")
+    model = CamMLForConditionalGeneration(config, getattr(whole, "vision_model", whole), language)
+    if projector:
+        load_part(model, ("projector.",), weights, projector)
+    if perceivers:
+        load_part(model, ("context_perceiver.",), bert_blocks(model, perceivers), perceivers, partial=True)
+    tokenizer = AutoTokenizer.from_pretrained(language_model)
+    style = prompt_style or ("chat" if tokenizer.chat_template else "official")
+    image_processor = AutoImageProcessor.from_pretrained(vision_tower)
+    return model.to(language.dtype), CamMLProcessor.build(config, image_processor, tokenizer, prompt_style=style)
+
+
+def read_projector(file: Path) -> dict[str, Tensor]:
+    """The tensors of an `mm_projector.bin` by our names.
+
+    Raises:
+      ModelFolderError: it holds something else.
+    """
+    if not file.is_file():
+        raise ModelFolderError(f"no projector file {file}")
+    found = {}
+    for name, tensor in read_file(file):
+        _, separator, rest = name.rpartition("mm_projector.")
+        if not separator:
+            raise ModelFolderError(f"{file} holds {name!r}, which is no part of a projector")
+        found[f"projector.{rest}"] = tensor
+    return found
+
+
+def projector_type(weights: dict[str, Tensor]) -> str:
+    """The `projector_type` whose tensors these are."""
+    steps = [int(match[1]) for name in weights if (match := re.fullmatch(r"projector\.(\d+)\.weight", name))]
+    return f"mlp{max(steps) // 2 + 1}x_gelu" if steps else "linear"
+
+
+def bert_blocks(model: CamMLForConditionalGeneration, folder: Path) -> dict[str, Tensor]:
+    """BERT's first blocks by the names of our three perceivers; cross-attention, which BERT lacks, stays as it is.
+
+    Source: BLIP-2 (Li et al., 2023), section 3.1, starts its Q-Former so, and CaMML follows it.
+    """
+    check_folder(folder)
+    bert = {name.removeprefix("bert."): tensor for name, tensor in read_tensors(folder)}
+    names = {f"layers.{n}.{ours}": f"encoder.layer.{n}.{theirs}" for n in range(model.config.perceiver_layers)
+             for ours, theirs in BERT_PARTS.items()}  # fmt: skip
+    names["norm"] = "embeddings.LayerNorm"
+    found = {}
+    for ours, theirs in names.items():
+        for kind, old in (("weight", "gamma"), ("bias", "beta")):
+            tensor = bert.get(f"{theirs}.{kind}", bert.get(f"{theirs}.{old}"))
+            if tensor is None:
+                raise ModelFolderError(f"{folder} is no BERT folder: it has no {theirs}.{kind}")
+            for perceiver in ("vision", "language", "context"):
+                found[f"context_perceiver.{perceiver}_perceiver.{ours}.{kind}"] = tensor
+    return found

@@ -1,0 +1,161 @@
+"""What a language model is asked, word for word: prompt styles, and the places where features go.
+
+A prompt is text with two private-use characters in it, one where the context tokens go and one where the image goes.
+Text of users can hold neither, so no question can move or forge a placeholder.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from camml.errors import OptionError, UnknownNameError
+
+CONTEXT = "\ue000"
+IMAGE = "\ue001"
+
+ChatTemplate = Callable[[list[dict[str, str]]], str]
+"""Messages of `role` and `content` to the text a model was trained on, up to where its answer begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question and its answer; the answer is None where the model is to give it."""
+
+    question: str
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How the first question is worded, by what comes with it, and the conversation around it.
+
+    Attributes:
+      context_image: wording with context and image; `{context}`, `{image}` and `{question}` mark the places.
+      context_only, image_only: the same with one of the two.
+      vicuna: the conversation is Vicuna's; otherwise it is the chat template of the model's own tokenizer.
+    """
+
+    context_image: str
+    context_only: str
+    image_only: str
+    vicuna: bool
+
+
+def _official(kind: str) -> Style:
+    """The wording of the published training data; "answerthe" is how that data spells it."""
+    start = (
+        "This is the useful context information for this question: {context}, which contains previous "
+        f"{kind}question answering examples, please use this context information to answerthe following "
+        f"{kind}question. "
+    )
+    return Style(
+        context_image=start + "The image for this question: {image}\nThe question is: {question}",
+        context_only=start + "There is no image for this question. The question is: {question}",
+        image_only="{image}\n{question}",
+        vicuna=True,
+    )
+
+
+STYLES: Mapping[str, Style] = {
+    "official": _official(""),
+    "official_scienceqa": _official("scientific "),
+    "chat": Style(
+        context_image="Examples that may help: {context}\nThe image: {image}\n{question}",
+        context_only="Examples that may help: {context}\n{question}",
+        image_only="The image: {image}\n{question}",
+        vicuna=False,
+    ),
+}
+
+VICUNA_SYSTEM = (
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
+)
+
+
+def style(name: str) -> Style:
+    """The style called `name`.
+
+    Raises:
+      UnknownNameError: there is none; the message lists those there are.
+    """
+    if name not in STYLES:
+        raise UnknownNameError(f"no prompt style {name!r}; there are: {', '.join(STYLES)}")
+    return STYLES[name]
+
+
+def clean(text: str) -> str:
+    """`text` without the two characters that mark places."""
+    return text.replace(CONTEXT, "").replace(IMAGE, "")
+
+
+def word(wording: Style, question: str, *, context: bool, image: bool) -> str:
+    """The user's first turn: the question with the places for what comes with it."""
+    pattern = {
+        (True, True): wording.context_image,
+        (True, False): wording.context_only,
+        (False, True): wording.image_only,
+        (False, False): "{question}",
+    }[context, image]
+    return pattern.format(context=CONTEXT, image=IMAGE, question=clean(question))
+
+
+def render(
+    style_name: str,
+    turns: Sequence[Turn],
+    *,
+    context: bool,
+    image: bool,
+    chat_template: ChatTemplate | None = None,
+) -> str:
+    """The whole prompt of a conversation whose last answer is still to come, or which is complete.
+
+    Context and image belong to the first question.
+
+    Raises:
+      UnknownNameError: no such style.
+      OptionError: the style speaks through the tokenizer's chat template, and there is none.
+    """
+    wording = style(style_name)
+    questions = [
+        word(wording, turn.question, context=context, image=image) if number == 0 else clean(turn.question)
+        for number, turn in enumerate(turns)
+    ]
+    answers = [None if turn.answer is None else clean(turn.answer) for turn in turns]
+    if wording.vicuna:
+        return vicuna(questions, answers)
+    if chat_template is None:
+        raise OptionError(f"prompt style {style_name!r} needs a tokenizer with a chat template; or use 'official'")
+    return chat_template(messages(questions, answers))
+
+
+def vicuna(questions: Sequence[str], answers: Sequence[str | None]) -> str:
+    """The conversation as Vicuna v1.1 and later were trained on it.
+
+    Source: the template `vicuna_v1` of the published training code.
+    """
+    text = VICUNA_SYSTEM + " "
+    for question, answer in zip(questions, answers, strict=True):
+        text += f"USER: {question} ASSISTANT:" + ("" if answer is None else f" {answer}</s>")
+    return text
+
+
+def messages(questions: Sequence[str], answers: Sequence[str | None]) -> list[dict[str, str]]:
+    """The conversation as a chat template wants it."""
+    found: list[dict[str, str]] = []
+    for question, answer in zip(questions, answers, strict=True):
+        found.append({"role": "user", "content": question})
+        if answer is not None:
+            found.append({"role": "assistant", "content": answer})
+    return found
+
+
+def split(prompt: str) -> list[str]:
+    """The pieces of a prompt in order: texts, and `CONTEXT` or `IMAGE` on their own; no piece is empty."""
+    return [piece for piece in re.split(f"([{CONTEXT}{IMAGE}])", prompt) if piece]
+
+
+def paste(question: str, texts: Sequence[str]) -> str:
+    """A user's message with the texts of samples, nearest first, before the question."""
+    known = "\n\n".join(text.strip() for text in texts)
+    return f"{known}\n\n{question}" if known else question

@@ -1,0 +1,65 @@
+"""The values that pass between rooms.
+
+Letters of all tensor shapes in this project:
+
+    B  rows of a batch (questions)        T  tokens in a row, placeholders included
+    D  width of an embedding              P  width of the perceivers
+    S  samples of a whole batch           L  tokens of one image or text, padding included
+    M  learned queries of the perceiver   N  vectors or items, K  neighbors of one query
+    V  size of the vocabulary             H, W  height and width of an image in pixels
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One piece of knowledge: a text, mostly with an image, under a stable id."""
+
+    id: str
+    text: str
+    image: Path | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+Where = Mapping[str, Any] | Callable[[Sample], bool]
+"""Which samples may be retrieved: values that their `meta` must hold, or a function that decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question to retrieve for; `id` names the query's own sample, if it has one, so that it is never retrieved."""
+
+    text: str = ""
+    image: Path | Image.Image | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """A retrieved sample and its score: the cosine in [-1, 1], or the fused rank score in mode `fused`."""
+
+    sample: Sample
+    score: float
+
+
+Context = tuple[Neighbor, ...]
+"""The retrieved samples of one query, nearest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An answer and what it was made from."""
+
+    text: str
+    context: Context = ()
+    prompt: str = ""
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    notes: tuple[str, ...] = ()
+    """What a person should know: a truncated sample, a context without images, ..."""

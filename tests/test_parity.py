@@ -1,0 +1,41 @@
+"""The official checkpoints give what the official code gave."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import parity
+
+
+@pytest.mark.parametrize("name", ["camml_linear", "camml_mlp2x", "imagebind_tiny"])
+def test_reference_results_are_met(golden: Path, name: str) -> None:
+    result = parity.compare(golden / name)
+    assert result["ok"], result
+
+
+def test_the_command_prints_one_json_object(golden: Path) -> None:
+    done = subprocess.run([sys.executable, parity.__file__, golden / "camml_linear"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ok"] is True
+
+
+def test_a_changed_weight_is_noticed(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = parity.CamMLForConditionalGeneration.from_pretrained
+
+    def louder(folder: Path) -> object:
+        model = load(folder)
+        model.context_perceiver.context_perceiver.layers[0].contract.bias.data += 0.01
+        return model
+
+    monkeypatch.setattr(parity.CamMLForConditionalGeneration, "from_pretrained", louder)
+    assert not parity.compare(golden / "camml_linear")["ok"]
+
+
+def test_a_folder_without_expectations_is_exit_code_2(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, parity.__file__, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "cannot be compared" in done.stderr
+    assert "Traceback" not in done.stderr
