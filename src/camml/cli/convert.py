@@ -1,0 +1,70 @@
+"""`camml convert`: other people's files into ours."""
+
+import argparse
+import json
+from pathlib import Path
+
+SUMMARY = "Convert ScienceQA to LLaVA JSON, or an official checkpoint to a model folder."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One sub-command for each kind of file."""
+    kinds = parser.add_subparsers(title="what to convert", dest="kind", metavar="KIND", required=True)
+
+    scienceqa = kinds.add_parser("scienceqa", help="ScienceQA to LLaVA JSON, in the official prompt formats")
+    add_scienceqa_arguments(scienceqa)
+    scienceqa.add_argument("--out", type=Path, help="file to write (default: llava_SPLIT_FORMAT.json in BASE_DIR)")
+    scienceqa.add_argument("--json", action="store_true", help="print the result as JSON")
+    scienceqa.set_defaults(convert=_scienceqa)
+
+    checkpoint = kinds.add_parser("checkpoint", help="an official CaMML checkpoint to a transformers model folder")
+    checkpoint.add_argument("source", type=Path, metavar="SRC", help="folder of the official checkpoint")
+    checkpoint.add_argument("target", type=Path, metavar="DST", help="folder to write")
+    checkpoint.add_argument("--json", action="store_true", help="print the result as JSON")
+    checkpoint.set_defaults(convert=_checkpoint)
+
+
+def add_scienceqa_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the official converter, and the layout."""
+    parser.add_argument(
+        "--base-dir", type=Path, required=True, help="folder with ScienceQA's problems.json and pid_splits.json"
+    )
+    parser.add_argument("--split", required=True, help="train, val, minival, test or minitest")
+    parser.add_argument(
+        "--prompt-format",
+        default="QCM-LEPA",
+        help="what is asked and answered: Q question, C context, M options, L lecture, E explanation, A answer, "
+        "P a mark before the answer (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--layout",
+        default="auto",
+        help="labelled, as in the training files; plain, as in the published llava_test_CQM-A.json; "
+        "auto: plain for CQM-A alone (default)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, and say what was written."""
+    result: dict[str, object] = args.convert(args)
+    if args.json:
+        print(json.dumps(result))
+    else:
+        print("wrote " + ", ".join(f"{value}" if key == "path" else f"{value} {key}" for key, value in result.items()))
+    return 0
+
+
+def _scienceqa(args: argparse.Namespace) -> dict[str, object]:
+    from camml.data import scienceqa
+
+    path, count = scienceqa.convert(
+        args.base_dir, args.split, args.prompt_format, layout=args.layout, out=getattr(args, "out", None)
+    )
+    return {"path": str(path), "samples": count}
+
+
+def _checkpoint(args: argparse.Namespace) -> dict[str, object]:
+    from camml.model import official
+
+    official.convert(args.source, args.target)
+    return {"path": str(args.target)}

@@ -1,0 +1,1 @@
+"""Training data: other datasets turned into ours."""

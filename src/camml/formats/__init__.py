@@ -1,0 +1,138 @@
+"""Files of samples, read one sample at a time. A file in this folder is a format: it defines `matches` and `read`."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, cast
+
+from camml import plugins
+from camml.errors import OptionError, SampleError
+from camml.formats._entries import Found
+from camml.types import Sample
+
+Report = Callable[[SampleError], None]
+
+_logger = logging.getLogger("camml")
+
+
+class Format(Protocol):
+    """A way to write samples down."""
+
+    def matches(self, path: Path) -> bool:
+        """Whether a file or folder looks like it; at most one format says so."""
+        ...
+
+    def read(self, path: Path, images: Path | None) -> Iterator[Found]:
+        """Each sample with its place ("line 3"), or the error that takes its place; image paths start at `images`.
+
+        Raises:
+          SampleError: what makes the rest of the file unreadable.
+        """
+        ...
+
+
+def read(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    images: str | Path | None = None,
+    on_bad: str = "stop",
+    report: Report | None = None,
+    mend_ids: bool = False,
+) -> Iterator[Sample]:
+    """The samples of a file or folder, with ids that occur once.
+
+    Args:
+      path: LLaVA JSON, datastore JSON, JSON lines, CSV or TSV, or the folder of a Hugging Face dataset.
+      format: a file in this folder; by default found by looking.
+      images: the folder at which image paths start; by default that of `path`. Where a dataset holds the images
+        themselves, they are written here; by default into a folder beside the dataset, named `<dataset>-images`.
+      on_bad: "stop" at a sample that cannot be used, or "skip" it.
+      report: called with the reason for each sample skipped; by default it goes to the log.
+      mend_ids: turn slashes in ids into "_", and let the second sample of the id "a" be "a#2", instead of an error.
+    Raises:
+      OptionError: no such `on_bad`.
+      UnknownNameError: no such `format`.
+      SampleError: no such file, another format, or (with "stop") a sample that cannot be used.
+    """
+    if on_bad not in ("stop", "skip"):
+        raise OptionError(f"on_bad is {on_bad!r}; it can be: stop, skip")
+    path = _existing(Path(path))
+    if images is not None and Path(images).exists() and not Path(images).is_dir():
+        raise SampleError(f"{images}: is not a folder; give the folder at which image paths start")
+    name = format or find_format(path)
+    found = _find(name).read(path, None if images is None else Path(images))
+    unique = _with_unique_ids(found, path, mend_ids)
+    return _usable(unique, (report or _log) if on_bad == "skip" else None)
+
+
+def find_format(path: Path) -> str:
+    """The name of the format that a file or folder looks like.
+
+    Raises:
+      SampleError: it looks like none of them.
+    """
+    names = plugins.names("formats")
+    for name in names:
+        if _find(name).matches(path):
+            return name
+    raise SampleError(
+        f"{path}: its format cannot be told; name the file .json, .jsonl, .csv or .tsv, give the folder of a saved "
+        f"Hugging Face dataset, or name the format: {', '.join(names)}"
+    )
+
+
+def _existing(path: Path) -> Path:
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise SampleError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+    if not there:
+        raise SampleError(f"{path}: no such file or folder; check the path")
+    return path
+
+
+def _find(name: str) -> Format:
+    return cast(Format, plugins.find("formats", name))
+
+
+def _with_unique_ids(found: Iterator[Found], path: Path, mend: bool) -> Iterator[Sample | SampleError]:
+    """The samples, an error in place of one whose id cannot stay."""
+    places: dict[str, str] = {}
+    for place, sample in found:
+        if isinstance(sample, SampleError):
+            yield sample
+            continue
+        wanted = sample.id.replace("/", "_") if mend else sample.id
+        id, count = wanted, 1
+        while mend and id in places:
+            count += 1
+            id = f"{wanted}#{count}"
+        if id in places:
+            yield SampleError(
+                f"{path}: {place}: the id {id!r} is that of {places[id]} already; "
+                "make the ids unique, or have them mended (mend_ids) or skipped (on_bad)"
+            )
+        elif "/" in id:
+            yield SampleError(
+                f"{path}: {place}: the id {id!r} has a slash; replace it, with '_' for instance, "
+                "or have ids mended (mend_ids)"
+            )
+        else:
+            places[id] = place
+            yield sample if id == sample.id else replace(sample, id=id)
+
+
+def _usable(samples: Iterator[Sample | SampleError], report: Report | None) -> Iterator[Sample]:
+    for sample in samples:
+        if isinstance(sample, Sample):
+            yield sample
+        elif report is None:
+            raise sample
+        else:
+            report(sample)
+
+
+def _log(error: SampleError) -> None:
+    _logger.warning("skipped: %s", error)

@@ -1,0 +1,21 @@
+"""LLaVA JSON: a list of `{"id", "image"?, "conversations": [{"from": "human"|"gpt", "value"}, ...]}`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from camml.formats import _entries, _json_list
+
+
+def matches(path: Path) -> bool:
+    """Whether it is a JSON list whose first entry has conversations."""
+    if not _json_list.looks_like_json(path):
+        return False
+    first = _json_list.first(path)
+    return isinstance(first, dict) and "conversations" in first
+
+
+def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
+    """Each entry as a sample whose text is all its turns."""
+    folder = _entries.folder_of_images(path, images)
+    for number, entry in enumerate(_json_list.elements(path), 1):
+        yield _entries.find(entry, f"entry {number}", path, folder, _entries.text_of_turns)

@@ -1,0 +1,277 @@
+"""What all formats share: finding the format, ids, skipping, and no exception but ours."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from camml import formats, plugins
+from camml.errors import CaMMLError, OptionError, SampleError, UnknownNameError
+from camml.types import Sample
+
+CAT = {"id": "cat", "image": "cat.png", "text": "A cat."}
+DOG = {"id": "dog", "image": "dog.png", "text": "A dog."}
+TURNS = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A cat."}]
+
+
+def as_json(entries: Any) -> bytes:
+    return json.dumps(entries).encode()
+
+
+def as_lines(entries: list[Any]) -> bytes:
+    return b"".join(json.dumps(entry).encode() + b"\n" for entry in entries)
+
+
+def as_csv(entries: list[dict[str, Any]], delimiter: str = ",") -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(entries[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(entries)
+    return text.getvalue().encode()
+
+
+WRITERS: dict[str, Callable[[list[Any]], bytes]] = {
+    "datastore_json": as_json,
+    "jsonl": as_lines,
+    "csv_table": as_csv,
+}
+SUFFIXES = {"datastore_json": ".json", "jsonl": ".jsonl", "csv_table": ".csv"}
+
+
+def write(folder: Path, format: str, entries: list[Any]) -> Path:
+    path = folder / f"data{SUFFIXES[format]}"
+    path.write_bytes(WRITERS[format](entries))
+    return path
+
+
+def message(path: Path, **options: Any) -> str:
+    with pytest.raises(SampleError) as caught:
+        list(formats.read(path, **options))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_formats_there_are() -> None:
+    assert plugins.names("formats") == ["csv_table", "datastore_json", "hf_dataset", "jsonl", "llava_json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "format"),
+    [
+        ("a.json", as_json([CAT]), "datastore_json"),
+        ("a.json", as_json([{"id": "cat", "conversations": TURNS}]), "llava_json"),
+        ("a.JSON", b"\xef\xbb\xbf  \n" + as_json([CAT]), "datastore_json"),
+        ("a.txt", as_json([CAT]), "datastore_json"),
+        ("a", as_json([{"id": "cat", "conversations": TURNS}]), "llava_json"),
+        ("a.jsonl", as_lines([CAT]), "jsonl"),
+        ("a.ndjson", as_lines([CAT]), "jsonl"),
+        ("a.csv", as_csv([CAT]), "csv_table"),
+        ("a.tsv", as_csv([CAT], "\t"), "csv_table"),
+    ],
+)
+def test_the_format_is_found_by_looking(name: str, content: bytes, format: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert formats.find_format(path) == format
+    assert [sample.id for sample in formats.read(path)] == ["cat"]
+
+
+def test_at_most_one_format_matches(tmp_path: Path) -> None:
+    modules = [plugins.find("formats", name) for name in plugins.names("formats")]
+    for name, content in (("a.json", b"[]"), ("b.json", b"{"), ("c", b"[1"), ("d.csv", b"["), ("e.jsonl", b"[")):
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert sum(module.matches(path) for module in modules) == 1, name
+
+
+def test_what_looks_like_nothing_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("hello")
+    assert "its format cannot be told" in message(path)
+    assert "its format cannot be told" in message(tmp_path)
+    assert "no such file or folder" in message(tmp_path / "nowhere.json")
+    assert "cannot be read" in message(tmp_path / ("x" * 300))
+    assert "is a folder" in message(tmp_path, format="jsonl")
+    with pytest.raises(UnknownNameError, match="there are: csv_table"):
+        formats.read(path, format="xml")
+
+
+def test_a_setting_that_is_none(tmp_path: Path) -> None:
+    path = write(tmp_path, "jsonl", [CAT])
+    with pytest.raises(OptionError, match="stop, skip"):
+        formats.read(path, on_bad="ignore")
+    assert "is not a folder" in message(path, images=path)
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_a_sample_keeps_its_other_keys(format: str, tmp_path: Path) -> None:
+    path = write(tmp_path, format, [CAT | {"kind": "animal"}])
+    assert list(formats.read(path)) == [Sample("cat", "A cat.", tmp_path / "cat.png", {"kind": "animal"})]
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_images_start_at_the_folder_given(format: str, tmp_path: Path) -> None:
+    path = write(tmp_path, format, [CAT, DOG | {"image": "/pictures/dog.png"}, CAT | {"id": "none", "image": ""}])
+    images = [sample.image for sample in formats.read(path, images=tmp_path / "pictures")]
+    assert images == [tmp_path / "pictures" / "cat.png", Path("/pictures/dog.png"), None]
+
+
+def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "jsonl", [CAT])
+    monkeypatch.chdir(tmp_path)
+    assert [sample.image for sample in formats.read("data.jsonl")] == [tmp_path / "cat.png"]
+
+
+def test_a_missing_jpg_is_found_as_gif_or_png(tmp_path: Path) -> None:
+    path = write(tmp_path, "jsonl", [CAT | {"image": "a.jpg"}, DOG | {"image": "b.jpg"}])
+    (tmp_path / "a.png").touch()
+    assert [sample.image for sample in formats.read(path)] == [tmp_path / "a.png", tmp_path / "b.jpg"]
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_an_id_that_comes_twice_is_named_with_both_places(format: str, tmp_path: Path) -> None:
+    path = write(tmp_path, format, [CAT, DOG, CAT])
+    first, second = {
+        "datastore_json": ("entry 1", "entry 3"), "jsonl": ("line 1", "line 3"), "csv_table": ("line 2", "line 4")
+    }[format]  # fmt: skip
+    said = message(path)
+    assert f"{path}: {second}: the id 'cat' is that of {first} already" in said
+
+
+def test_an_id_with_a_slash_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    said = message(write(tmp_path, "jsonl", [DOG, CAT | {"id": "VG_100K_2/2"}]))
+    assert "line 2: the id 'VG_100K_2/2' has a slash; replace it" in said
+
+
+def test_ids_are_mended_when_asked_for(tmp_path: Path) -> None:
+    ids = ["a/b", "a_b", "a", "a", "a#2", "a"]
+    path = write(tmp_path, "jsonl", [CAT | {"id": id} for id in ids])
+    mended = [sample.id for sample in formats.read(path, mend_ids=True)]
+    assert mended == ["a_b", "a_b#2", "a", "a#2", "a#2#2", "a#3"]
+
+
+def test_bad_samples_are_skipped_and_reported(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(as_lines([CAT, {"id": "x"}]) + b"\xff\n{\n" + as_lines([CAT, DOG]))
+    reported: list[SampleError] = []
+    samples = list(formats.read(path, on_bad="skip", report=reported.append))
+    assert [sample.id for sample in samples] == ["cat", "dog"]
+    assert [str(error).split(": ")[1] for error in reported] == ["line 2 (id 'x')", "line 3", "line 4", "line 5"]
+
+
+def test_by_default_skipped_samples_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path, "jsonl", [CAT, {"id": "x"}])
+    assert len(list(formats.read(path, on_bad="skip"))) == 1
+    assert "skipped: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"text": "a"}, "has no id; give each sample its own"),
+        ({"id": None, "text": "a"}, "its id is null"),
+        ({"id": True, "text": "a"}, "its id is true or false"),
+        ({"id": 1.5, "text": "a"}, "its id is a number"),
+        ({"id": [], "text": "a"}, "its id is a list"),
+        ({"id": " ", "text": "a"}, "its id is empty"),
+        ({"id": "a\nb", "text": "a"}, "has a control character"),
+        ({"id": "a\0b", "text": "a"}, "its id has a NUL character"),
+        ({"id": "\ud800", "text": "a"}, "its id has half a character"),
+        ({"id": "a"}, "(id 'a'): has no text; its keys are 'id'"),
+        ({"id": "a", "text": ""}, "(id 'a'): has no text; write one"),
+        ({"id": "a", "text": " <image>\n"}, "(id 'a'): has no text; write one"),
+        ({"id": "a", "text": []}, "(id 'a'): has no text; write one"),
+        ({"id": "a", "text": None}, "its text is null"),
+        ({"id": "a", "text": 5}, "its text is a number"),
+        ({"id": "a", "text": ["b", 5]}, "its text is a list; it must be a string or a list of strings"),
+        ({"id": "a", "text": "b\0"}, "its text has a NUL character"),
+        ({"id": "a", "text": "\udfff"}, "its text has half a character"),
+        ({"id": "a", "text": "b", "image": 5}, "its image is a number"),
+        ({"id": "a", "text": "b", "image": ["c.png"]}, "its image is a list; it must be the path of one image"),
+        ({"id": "a", "text": "b", "image": "http://x/y.png"}, "its image is the address"),
+        ({"id": "a", "text": "b", "image": "\0"}, "its image has a NUL character"),
+        ({"id": "a", "text": "b", "kind": "\ud800"}, "its extra keys has half a character"),
+        ({"id": "a", "conversations": {}}, "its conversations are an object"),
+        ({"id": "a", "conversations": []}, "has no text; write one"),
+        ({"id": "a", "conversations": ["hello"]}, "turn 1 must be"),
+        ({"id": "a", "conversations": [*TURNS, {"from": "gpt"}]}, "turn 3 must be"),
+        ("text", "is a string, not an object"),
+        (None, "is null, not an object"),
+        ([CAT], "is a list, not an object"),
+    ],
+)
+def test_a_bad_entry_is_named_with_its_place(entry: Any, expected: str, tmp_path: Path) -> None:
+    said = message(write(tmp_path, "jsonl", [CAT, entry]))
+    assert said.startswith(f"{tmp_path / 'data.jsonl'}: line 2")
+    assert expected in said
+
+
+@pytest.mark.parametrize("id", [0, 7, -3, 10**40])
+def test_an_integer_id_becomes_a_string(id: int, tmp_path: Path) -> None:
+    assert [sample.id for sample in formats.read(write(tmp_path, "jsonl", [CAT | {"id": id}]))] == [str(id)]
+
+
+def test_a_long_path_of_an_image_is_no_exception(tmp_path: Path) -> None:
+    path = write(tmp_path, "jsonl", [CAT | {"image": "x" * 5000 + ".jpg"}])
+    assert len(list(formats.read(path))) == 1
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["id", "image", "text", "conversations", "from", "value", "x"]), inner)
+    ),
+    max_leaves=12,
+)
+NAMES = st.sampled_from(["a.json", "a.jsonl", "a.csv", "a.tsv", "a"])
+FORMATS = st.sampled_from([None, "csv_table", "datastore_json", "jsonl", "llava_json"])
+quick = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def is_one_line(error: CaMMLError) -> None:
+    assert "\n" not in str(error)
+
+
+def only_our_errors(path: Path, format: str | None) -> None:
+    """Read in both ways; each sample is usable as a sample of a datastore."""
+    for on_bad in ("stop", "skip"):
+        try:
+            for sample in formats.read(path, format=format, on_bad=on_bad, report=lambda error: None):
+                assert sample.id
+                assert sample.text.strip()
+                json.dumps([sample.id, sample.text, str(sample.image), sample.meta], ensure_ascii=False).encode()
+        except CaMMLError as error:
+            is_one_line(error)
+
+
+@quick
+@given(NAMES, FORMATS, st.binary(max_size=60))
+def test_random_bytes_raise_only_our_errors(tmp_path: Path, name: str, format: str | None, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    only_our_errors(tmp_path / name, format)
+
+
+@quick
+@given(NAMES, FORMATS, JSON_VALUES)
+def test_random_json_raises_only_our_errors(tmp_path: Path, name: str, format: str | None, value: Any) -> None:
+    (tmp_path / name).write_bytes(as_json(value) if format != "jsonl" else as_lines([value, value]))
+    only_our_errors(tmp_path / name, format)
+
+
+@quick
+@given(st.sampled_from(["datastore_json", "jsonl", "csv_table"]), st.data())
+def test_damaged_files_raise_only_our_errors(tmp_path: Path, format: str, data: st.DataObject) -> None:
+    entries = [CAT | {"n": 'é 😀 \\ "'}, DOG | {"n": "x"}]
+    content = bytearray(WRITERS[format](entries))
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / f"data{SUFFIXES[format]}"
+    path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    only_our_errors(path, None)
