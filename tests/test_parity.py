@@ -27,7 +27,7 @@ def test_a_changed_weight_is_noticed(golden: Path, monkeypatch: pytest.MonkeyPat
 
     def louder(folder: Path) -> object:
         model = load(folder)
-        model.context_perceiver.context_perceiver.layers[0].contract.bias.data += 0.01
+        model.context_perceiver.context_perceiver.layers[0].contract.weight.data *= 1.1
         return model
 
     monkeypatch.setattr(parity.CamMLForConditionalGeneration, "from_pretrained", louder)

@@ -65,23 +65,23 @@ class InPromptAnswerer:
         """
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         texts = [neighbor.sample.text for neighbor in context]
-        notes: list[str] = []
+        notes: dict[str, str] = {}
         while True:
             prompt = self.render(query.text, texts)
             tokens = self._length(prompt)
             excess = 0 if limit is None else tokens + decoding.max_new_tokens - limit
             if excess <= 0:
-                return prompt, tuple(notes)
+                return prompt, tuple(notes.values())
             if not texts:
                 check_fits(tokens, decoding, limit)
             last = context[len(texts) - 1].sample.id
             kept = self.tokenizer.encode(texts[-1], add_special_tokens=False)[: -excess - 1]
             if kept and texts[-1] != (shorter := self.tokenizer.decode(kept)):
                 texts[-1] = shorter
-                notes.append(f"sample {last}: text cut to {len(kept)} tokens")
+                notes[last] = f"sample {last}: text cut to {len(kept)} tokens"
             else:
                 texts.pop()
-                notes.append(f"sample {last}: left out, no room for it")
+                notes[last] = f"sample {last}: left out, no room for it"
 
     def render(self, question: str, texts: Sequence[str]) -> str:
         """The prompt for a question and the texts of its samples."""
@@ -110,9 +110,10 @@ def load(model: Path, device: str | None = None, dtype: str | None = None) -> In
     """
     check_folder(model)
     place = pick_device(device)
+    number = pick_dtype(dtype, place)
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
-        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=pick_dtype(dtype, place))
+        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=number)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelFolderError(f"{model} cannot be used as a language model: {reason}") from None

@@ -1,0 +1,36 @@
+# Everything runs in a virtual environment of its own; PYTHON is what makes it.
+PYTHON ?= python3
+VENV ?= .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint types unit setup clean
+
+demo: $(VENV)/.demo  ## fetch weights and flags, build a datastore, ask questions, write a page
+	$(VENV)/bin/python examples/flags/demo.py
+
+test: lint types unit  ## all that continuous integration runs
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+
+types: $(VENV)/.test
+	$(VENV)/bin/mypy
+
+unit: $(VENV)/.test
+	$(VENV)/bin/python -m pytest
+
+setup: $(VENV)/.test  ## a virtual environment with all that development needs
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[demo,dev,eval]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build demo_output .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,61 @@
+"""How verbs read small options and print what they found."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from camml.errors import OptionError
+
+if TYPE_CHECKING:
+    from camml.types import Neighbor, Sample
+
+
+def print_json(document: object) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(document, ensure_ascii=False, indent=1, default=str))
+
+
+def sample_as_json(sample: "Sample") -> dict[str, Any]:
+    """A sample as the JSON output of every verb shows it."""
+    image = str(sample.image) if sample.image else None
+    return {"id": sample.id, "text": sample.text, "image": image, "meta": dict(sample.meta)}
+
+
+def neighbor_as_json(neighbor: "Neighbor") -> dict[str, Any]:
+    """A retrieved sample with its score; null where a person chose it."""
+    score = None if math.isnan(neighbor.score) else round(neighbor.score, 6)
+    return sample_as_json(neighbor.sample) | {"score": score}
+
+
+def neighbor_as_text(neighbor: "Neighbor") -> str:
+    """A retrieved sample in two lines: score, id and image; then its text, shortened."""
+    sample = neighbor.sample
+    score = "  given" if math.isnan(neighbor.score) else f"{neighbor.score:7.4f}"
+    return f"{score}  {sample.id}  {sample.image or '(no image)'}\n         {shorten(sample.text)}"
+
+
+def shorten(text: str, most: int = 160) -> str:
+    """`text` in one line of at most `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def key_values(texts: Sequence[str], flag: str) -> dict[str, str]:
+    """The pairs of an option that was given several times as KEY=VALUE.
+
+    Raises:
+      OptionError: one is not of that form.
+    """
+    for text in texts:
+        if not text.partition("=")[1] or text.startswith("="):
+            raise OptionError(f"{flag} {text!r} is not of the form KEY=VALUE")
+    return {text.partition("=")[0]: text.partition("=")[2] for text in texts}
+
+
+def json_value(text: str) -> Any:
+    """A number, true, false or null as JSON writes them; all else is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,151 @@
+"""Both ways of using samples, on tiny models."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from camml import answering
+from camml.answering import Decoding
+from camml.errors import ModelFolderError, OptionError, UnknownNameError
+from camml.types import Context, Neighbor, Query
+from tests import tiny
+
+
+@pytest.fixture(scope="session")
+def camml_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "camml"
+    model = tiny.model()
+    model.save_pretrained(folder)
+    tiny.processor(model.config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def llm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "llm"
+    torch.manual_seed(3)
+    model = LlamaForCausalLM(tiny.text_config())
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data.mul_(8.0)
+    model.save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def folders(camml_folder: Path, llm_folder: Path) -> dict[str, Path]:
+    return {"perceiver": camml_folder, "in_prompt": llm_folder}
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return tuple(Neighbor(sample, 1.0 - rank / 10) for rank, sample in enumerate(tiny.samples(tmp_path)))
+
+
+SHORT = Decoding(max_new_tokens=6)
+
+
+@pytest.mark.parametrize("use", ["perceiver", "in_prompt"])
+class TestBothWays:
+    def test_a_batch_answers_as_each_alone(self, folders, context, use) -> None:
+        answerer = answering.load(use, folders[use])
+        queries = [Query("what"), Query("which colour is the picture", context[0].sample.image), Query("is it red")]
+        contexts = [context, context[:1], ()]
+        together = answerer.answer(queries, contexts, SHORT)
+        alone = [answerer.answer([q], [c], SHORT)[0] for q, c in zip(queries, contexts, strict=True)]
+        assert [p.text for p in together] == [p.text for p in alone]
+        assert [p.prompt_tokens for p in together] == [p.prompt_tokens for p in alone]
+
+    def test_the_stream_is_the_answer(self, folders, context, use) -> None:
+        answerer = answering.load(use, folders[use])
+        [whole] = answerer.answer([Query("what")], [context], SHORT)
+        assert "".join(answerer.stream(Query("what"), context, SHORT)).strip() == whole.text
+
+    def test_a_reader_that_leaves_ends_the_generation(self, folders, context, use) -> None:
+        answerer = answering.load(use, folders[use])
+        stream = answerer.stream(Query("what"), (), Decoding(max_new_tokens=300))
+        next(stream, None)
+        stream.close()
+        [again] = answerer.answer([Query("what")], [()], SHORT)
+        assert again.new_tokens <= 6
+
+    def test_the_context_is_read(self, folders, context, use) -> None:
+        answerer = answering.load(use, folders[use])
+        texts = {answerer.answer([Query("what")], [c], SHORT)[0].text for c in ((), context[:1], context)}
+        assert len(texts) > 1
+
+    def test_the_prediction_says_what_it_was_made_from(self, folders, context, use) -> None:
+        [found] = answering.load(use, folders[use]).answer([Query("what is it")], [context], SHORT)
+        assert found.context == context
+        assert "what is it" in found.prompt
+        assert found.prompt_tokens > 0
+        assert 0 < found.new_tokens <= 6
+
+    def test_sampling_repeats_under_a_seed(self, folders, context, use) -> None:
+        answerer = answering.load(use, folders[use])
+        warm = [Decoding(6, temperature=2.0, seed=seed) for seed in (1, 1, 2, 3, 4)]
+        texts = [answerer.answer([Query("what")], [context], decoding)[0].text for decoding in warm]
+        assert texts[0] == texts[1]
+        assert len(set(texts)) > 1
+
+    def test_no_query_is_no_answer(self, folders, use) -> None:
+        assert answering.load(use, folders[use]).answer([], []) == []
+
+    def test_a_question_too_long_is_an_error_and_not_cut(self, folders, use) -> None:
+        with pytest.raises(OptionError, match="512"):
+            answering.load(use, folders[use]).answer([Query("what " * 600)], [()], SHORT)
+
+    def test_a_folder_that_is_no_model_is_named(self, tmp_path, use) -> None:
+        with pytest.raises(ModelFolderError, match=r"config\.json"):
+            answering.load(use, tmp_path)
+        with pytest.raises(ModelFolderError, match="nowhere"):
+            answering.load(use, tmp_path / "nowhere")
+
+    def test_unknown_device_and_dtype_are_errors(self, folders, use) -> None:
+        with pytest.raises(OptionError, match="quantum"):
+            answering.load(use, folders[use], device="quantum")
+        with pytest.raises(OptionError, match="float32, bfloat16, float16"):
+            answering.load(use, folders[use], dtype="int3")
+
+
+def test_samples_in_the_prompt_are_shortened_farthest_first_and_it_is_said(folders, tmp_path) -> None:
+    answerer = answering.load("in_prompt", folders["in_prompt"])
+    texts = ["near " * 20, "middle " * 60, "far " * 200]
+    samples = [Neighbor(tiny.Sample(name, text), math.nan) for name, text in zip("abc", texts, strict=True)]
+    [found] = answerer.answer([Query("what is it")], [tuple(samples)], SHORT)
+    assert found.prompt_tokens + 6 <= 512
+    assert "near near" in found.prompt
+    assert "what is it" in found.prompt
+    assert found.notes
+    assert all(note.startswith(("sample c", "sample b")) for note in found.notes)
+    assert len({note.split(":")[0] for note in found.notes}) == len(found.notes)
+
+
+def test_a_long_sample_is_said_to_be_cut_for_the_perceiver(tmp_path) -> None:
+    from camml.answering.perceiver import PerceiverAnswerer
+
+    settings = tiny.config(sample_max_length=8)
+    answerer = PerceiverAnswerer(tiny.model(settings), tiny.processor(settings))
+    [found] = answerer.answer([Query("what")], [(Neighbor(tiny.Sample("s", "white field " * 9), 1.0),)], SHORT)
+    assert found.notes
+    assert found.notes[0].startswith("sample s: text cut from ")
+
+
+def test_a_language_model_is_no_camml_model(llm_folder) -> None:
+    with pytest.raises(ModelFolderError, match="in_prompt"):
+        answering.load("perceiver", llm_folder)
+
+
+def test_unknown_ways_are_named_with_the_choices(tmp_path) -> None:
+    with pytest.raises(UnknownNameError, match="in_prompt, perceiver"):
+        answering.load("by_magic", tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}])
+def test_decoding_outside_its_range_is_an_error(wrong) -> None:
+    with pytest.raises(OptionError, match=next(iter(wrong))):
+        Decoding(**wrong)
