@@ -15,3 +15,34 @@ def golden() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference results at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def camml_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny CaMML model with its processor."""
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("models") / "camml"
+    model = tiny.model()
+    model.save_pretrained(folder)
+    tiny.processor(model.config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def llm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny language model with its tokenizer."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("models") / "llm"
+    torch.manual_seed(3)
+    model = LlamaForCausalLM(tiny.text_config())
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data.mul_(8.0)
+    model.save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+    return folder

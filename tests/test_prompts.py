@@ -61,7 +61,9 @@ def test_the_reference_prompts(golden: Path, folder: str, case: str) -> None:
 
 @given(st.text(), st.booleans(), st.booleans(), st.sampled_from(sorted(prompts.STYLES)))
 def test_any_question_leaves_exactly_the_places_that_belong(question, context, image, style) -> None:
-    text = prompts.render(style, [Turn(question)], context=context, image=image, chat_template=lambda m: m[0]["content"])
+    text = prompts.render(
+        style, [Turn(question)], context=context, image=image, chat_template=lambda m: m[0]["content"]
+    )
     assert (text.count(CONTEXT), text.count(IMAGE)) == (context, image)
     assert prompts.clean(question) in text
 
@@ -84,5 +86,5 @@ def test_an_unknown_style_is_named_with_the_choices() -> None:
 
 
 def test_pasted_texts_come_before_the_question_nearest_first() -> None:
-    assert prompts.paste("Q", ["a ", "b"]) == "a\n\nb\n\nQ"
+    assert prompts.paste("Q", ["a ", "b"]) == "a\n\nb\n\nQuestion: Q"
     assert prompts.paste("Q", []) == "Q"

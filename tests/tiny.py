@@ -10,8 +10,8 @@ from transformers import (
     CLIPVisionConfig,
     Dinov2Config,
     LlamaConfig,
-    PreTrainedTokenizerFast,
     PretrainedConfig,
+    PreTrainedTokenizerFast,
     Qwen2Config,
     SiglipVisionConfig,
 )
@@ -36,7 +36,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
     core.decoder = decoders.ByteLevel()
     special = ["<pad>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<|end|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     core.train_from_iterator(WORDS, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>", chat_template=CHAT_TEMPLATE
@@ -55,7 +57,8 @@ def text_config(kind: str = "llama", tied: bool = False) -> PretrainedConfig:
     """A language model of two layers for the tokenizer above."""
     return {"llama": LlamaConfig, "qwen2": Qwen2Config}[kind](
         hidden_size=24, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        vocab_size=320, max_position_embeddings=512, tie_word_embeddings=tied, eos_token_id=2, bos_token_id=1, pad_token_id=0,
+        vocab_size=320, max_position_embeddings=512, tie_word_embeddings=tied,
+        eos_token_id=2, bos_token_id=1, pad_token_id=0,
     )  # fmt: skip
 
 

@@ -4,36 +4,11 @@ import math
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import LlamaForCausalLM
-
 from camml import answering
 from camml.answering import Decoding
 from camml.errors import ModelFolderError, OptionError, UnknownNameError
 from camml.types import Context, Neighbor, Query
 from tests import tiny
-
-
-@pytest.fixture(scope="session")
-def camml_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "camml"
-    model = tiny.model()
-    model.save_pretrained(folder)
-    tiny.processor(model.config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def llm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "llm"
-    torch.manual_seed(3)
-    model = LlamaForCausalLM(tiny.text_config())
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
-            parameter.data.mul_(8.0)
-    model.save_pretrained(folder)
-    tiny.tokenizer().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,3 +60,11 @@ def json_value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def quiet_unless_watched() -> None:
+    """Turn off the progress bars of transformers where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()

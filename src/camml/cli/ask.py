@@ -7,7 +7,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._output import json_value, key_values, neighbor_as_json, neighbor_as_text, print_json
+from camml.cli._output import (
+    json_value,
+    key_values,
+    neighbor_as_json,
+    neighbor_as_text,
+    print_json,
+    quiet_unless_watched,
+)
 from camml.errors import InputError, OptionError
 
 if TYPE_CHECKING:
@@ -29,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     samples = parser.add_mutually_exclusive_group()
     samples.add_argument("--store", metavar="DIR", help="a datastore, or INDEX_FILE:DATA_JSON as published")
     samples.add_argument("--context", type=Path, metavar="FILE", help="samples to answer from, in the order they have")
-    parser.add_argument("--shots", type=int, metavar="N", help="use at most N samples (default: 3, or all of --context)")
+    parser.add_argument("--shots", type=int, metavar="N", help="use N samples (default: 3, or all of --context)")
     parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
     parser.add_argument(
         "--where", action="append", default=[], metavar="KEY=VALUE", help="only samples with this metadata; repeatable"
@@ -130,6 +137,7 @@ def _answerer(args: argparse.Namespace) -> "Answerer":
     from camml import answering, weights
     from camml.model.folder import check_folder
 
+    quiet_unless_watched()
     folder = weights.folder(args.model)
     use = args.use
     if use is None:
@@ -155,7 +163,9 @@ def _stream(
     started, pieces = time.perf_counter(), []
     for piece in answerer.stream(query, context, decoding):
         pieces.append(piece)
-        print(json.dumps({"piece": piece}, ensure_ascii=False) if args.json else piece, end="\n" * args.json, flush=True)
+        print(
+            json.dumps({"piece": piece}, ensure_ascii=False) if args.json else piece, end="\n" * args.json, flush=True
+        )
     seconds["answer"] = time.perf_counter() - started
     if args.json:
         print(json.dumps(_document(args, "".join(pieces).strip(), context, seconds), ensure_ascii=False, default=str))

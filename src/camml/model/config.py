@@ -32,9 +32,9 @@ class CamMLConfig(PretrainedConfig):
     model_type = "camml"
     sub_configs = {"vision_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012 (transformers' own form)
 
-    vision_config: dict[str, Any] | PretrainedConfig | None = None
-    text_config: dict[str, Any] | PretrainedConfig | None = None
-    image_size: int | None = None
+    vision_config: Any = None  # a PretrainedConfig once built
+    text_config: Any = None
+    image_size: Any = None  # an int once built
     vision_feature_layer: int = -2
     vision_feature_select: Literal["patch", "all"] = "patch"
     projector_type: str = "mlp2x_gelu"

@@ -256,7 +256,7 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         features = {name: kwargs.pop(name) for name in FEATURE_INPUTS if name in kwargs}
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds")
-        if inputs_embeds is None:
+        if input_ids is not None:
             later = past_key_values is not None and past_key_values.get_seq_length() > 0
             inputs_embeds = self.embed(input_ids, **({} if later else features))
             if attention_mask is not None and not later and kwargs.get("position_ids") is None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentencepiece.sentencepiece_model_pb2 import ModelProto
+from sentencepiece import sentencepiece_model_pb2 as sentencepiece
 from tokenizers import Regex, normalizers
 from torch import Tensor
 from transformers import (
@@ -163,7 +163,7 @@ def tokenizer(folder: Path, config: CamMLConfig) -> PreTrainedTokenizerBase:
     found = AutoTokenizer.from_pretrained(folder, config=config.text_config)
     file = folder / "tokenizer.model"
     if file.is_file():
-        model = ModelProto()
+        model: Any = sentencepiece.ModelProto()  # type: ignore[attr-defined]
         model.ParseFromString(file.read_bytes())
         if model.normalizer_spec.remove_extra_whitespaces:
             found.backend_tokenizer.normalizer = normalizers.Sequence(

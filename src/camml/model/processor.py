@@ -125,7 +125,7 @@ class CamMLProcessor(ProcessorMixin):
           InputError: the lists are of different lengths.
           ImageError: an image cannot be used.
         """
-        rows = [text] if isinstance(text, str) else list(text)
+        rows: list[Any] = [text] if isinstance(text, str) else list(text)
         if images is None or isinstance(images, ImageSource):
             images = [images] * len(rows)
         contexts: Sequence[Sequence[Sample]] = samples if samples is not None else [()] * len(rows)

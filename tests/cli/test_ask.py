@@ -1,0 +1,159 @@
+"""`camml ask`, from its arguments to its exit code, on tiny models and a real datastore."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from camml import encoders
+from camml.cli import main
+from camml.datastore import Datastore
+from tests import tiny
+
+RUN_CAMML = Path(__file__).parents[2] / "scripts" / "run_camml.py"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    Datastore.build(tmp_path / "store", tiny.samples(tmp_path), encoders.load("hashed"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    lines = [
+        {"id": sample.id, "text": sample.text, "image": str(sample.image)} for sample in tiny.samples(tmp_path)[:2]
+    ]
+    file = tmp_path / "context.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+@pytest.fixture(params=["perceiver", "in_prompt"])
+def model(request: pytest.FixtureRequest, camml_folder: Path, llm_folder: Path) -> str:
+    return str({"perceiver": camml_folder, "in_prompt": llm_folder}[request.param])
+
+
+SHORT = ["--max-new-tokens", "5"]
+
+
+def ask(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
+    assert main(["ask", *map(str, arguments), *SHORT, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line that says why; exit code 2."""
+    assert main(["ask", *map(str, arguments)]) == 2
+    [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("camml: error: ")]
+    return line
+
+
+def test_the_answer_comes_with_its_evidence(capsys, store, model, tmp_path) -> None:
+    image = tiny.image(tmp_path, "query", (200, 0, 10))
+    found = ask(capsys, "what", "--image", image, "--store", store, "--model", model, "--shots", 2)
+    assert found["context"][0]["id"] == "red"
+    assert len(found["context"]) == 2
+    assert all(-1 <= sample["score"] <= 1.0001 for sample in found["context"])
+    assert set(found["seconds"]) == {"retrieve", "load", "answer"}
+
+
+def test_given_samples_keep_their_order(capsys, context, model) -> None:
+    found = ask(capsys, "what", "--context", context, "--model", model)
+    assert [(sample["id"], sample["score"]) for sample in found["context"]] == [("red", None), ("green", None)]
+
+
+def test_without_samples_it_answers_and_says_so(capsys, model) -> None:
+    assert main(["ask", "what", "--model", model, *SHORT]) == 0
+    assert "no evidence" in capsys.readouterr().out
+
+
+def test_a_stream_is_the_same_answer(capsys, store, model) -> None:
+    arguments = ("what", "--store", store, "--model", model)
+    whole = ask(capsys, *arguments)
+    assert main(["ask", *map(str, arguments), *SHORT, "--json", "--stream"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert "".join(line["piece"] for line in lines[:-1]).strip() == whole["answer"] == lines[-1]["answer"]
+
+
+def test_the_old_name_and_flags_work(store, llm_folder, tmp_path) -> None:
+    image = tiny.image(tmp_path, "query", (200, 0, 10))
+    command = [
+        RUN_CAMML,
+        "--query",
+        "what",
+        "--image-file",
+        image,
+        "--store",
+        store,
+        "--model-path",
+        llm_folder,
+        *SHORT,
+    ]
+    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "evidence" in done.stdout
+
+
+@pytest.mark.parametrize("shots", [0, -1])
+def test_no_shots_or_fewer_are_refused(capsys, store, shots) -> None:
+    assert "give 1 or more" in refused(capsys, "what", "--store", store, "--shots", shots)
+
+
+def test_more_shots_than_samples_are_refused(capsys, store, context) -> None:
+    assert "holds 4 samples" in refused(capsys, "what", "--store", store, "--shots", 5)
+    assert "holds 2 samples" in refused(capsys, "what", "--context", context, "--shots", 3)
+
+
+def test_an_empty_store_is_refused_with_the_remedy(capsys, tmp_path) -> None:
+    Datastore.build(tmp_path / "empty", [], encoders.load("hashed"))
+    assert "camml store add" in refused(capsys, "what", "--store", tmp_path / "empty")
+
+
+def test_a_missing_store_is_named(capsys, tmp_path) -> None:
+    assert "nowhere" in refused(capsys, "what", "--store", tmp_path / "nowhere")
+
+
+def test_a_broken_image_is_named_before_anything_is_loaded(capsys, tmp_path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    assert "broken.png" in refused(capsys, "what", "--image", tmp_path / "broken.png", "--model", "nowhere/at/all")
+
+
+def test_a_folder_that_is_no_model_is_named(capsys, tmp_path) -> None:
+    assert "config.json" in refused(capsys, "what", "--model", tmp_path)
+
+
+def test_an_empty_question_is_refused(capsys) -> None:
+    assert "question is empty" in refused(capsys, "  ")
+
+
+def test_a_question_longer_than_the_model_is_refused(capsys, model) -> None:
+    assert "512" in refused(capsys, "what " * 700, "--model", model)
+
+
+def test_samples_cut_to_fit_are_said(capsys, tmp_path, llm_folder) -> None:
+    (tmp_path / "long.jsonl").write_text(json.dumps({"id": "long", "text": "white field " * 900}))
+    found = ask(capsys, "what", "--context", tmp_path / "long.jsonl", "--model", llm_folder)
+    assert found["notes"] == [note for note in found["notes"] if note.startswith("sample long: text cut to ")]
+    assert found["notes"]
+
+
+def test_an_unknown_mode_is_named_with_the_choices(capsys, store) -> None:
+    assert "fused" in refused(capsys, "what", "--store", store, "--mode", "sideways")
+
+
+def test_store_and_context_together_are_refused(capsys, store, context) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["ask", "what", "--store", str(store), "--context", str(context)])
+    assert stopped.value.code == 2
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from camml.cli import build_parser; build_parser().format_help(); "
+        "print(*sorted({'torch', 'transformers', 'faiss', 'pyarrow', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
