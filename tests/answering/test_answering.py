@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
+
 from camml import answering
 from camml.answering import Decoding
 from camml.errors import ModelFolderError, OptionError, UnknownNameError

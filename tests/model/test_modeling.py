@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
+from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml.errors import OptionError
 from camml.model import CamMLConfig, CamMLForConditionalGeneration, fill_placeholders

@@ -8,10 +8,11 @@ from transformers import AutoModel, AutoModelForCausalLM, GenerationMixin, PreTr
 from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from camml.errors import OptionError
 from camml.model import official
 from camml.model.config import CamMLConfig
 from camml.model.perceiver import ContextPerceiver
+from camml.model.placement import fill_placeholders, spread
+from camml.model.projector import build_projector
 
 FEATURE_INPUTS = (
     "pixel_values",
@@ -22,40 +23,6 @@ FEATURE_INPUTS = (
     "context_embeds",
 )
 """Everything the model takes that becomes embeddings at placeholders, and is not needed after that."""
-
-
-def fill_placeholders(embeds: Tensor, input_ids: Tensor, token_id: int, features: Tensor) -> Tensor:
-    """`embeds` with `features` written where `input_ids` holds `token_id`, in reading order.
-
-    Args:
-      embeds: float[B, T, D].  input_ids: int64[B, T].
-      features: float[N, L, D]; the batch holds N * L placeholders in all.
-
-    Raises:
-      ValueError: the batch holds another number of placeholders.
-    """
-    places = input_ids == token_id
-    wanted, given = int(places.sum()), features.shape[0] * features.shape[1]
-    if wanted != given:
-        raise ValueError(f"{wanted} placeholders with token id {token_id}, but features for {given}")
-    return embeds.masked_scatter(places[..., None], features.to(embeds.dtype))
-
-
-def build_projector(kind: str, vision_width: int, text_width: int) -> nn.Module:
-    """The map from a vision tower's features to a language model's embeddings.
-
-    Raises:
-      OptionError: `kind` is neither `linear` nor `mlpNx_gelu`.
-    """
-    depth = kind.removeprefix("mlp").removesuffix("x_gelu")
-    if kind == "linear":
-        return nn.Linear(vision_width, text_width)
-    if kind != f"mlp{depth}x_gelu" or not depth.isdigit() or int(depth) < 1:
-        raise OptionError(f"no projector type {kind!r}; there are: linear, mlpNx_gelu with N = 1, 2, ...")
-    layers: list[nn.Module] = [nn.Linear(vision_width, text_width)]
-    for _ in range(int(depth) - 1):
-        layers += [nn.GELU(), nn.Linear(text_width, text_width)]
-    return nn.Sequential(*layers)
 
 
 class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
@@ -145,6 +112,20 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
             features = features[:, -self.config.patch_tokens :]
         return self.projector(features)
 
+    def _features_where(self, pixel_values: Tensor | None, wanted: Tensor) -> Tensor | None:
+        """float[N, Lv, D] of those images where `wanted` bool[B] is True; None where there is none.
+
+        In training a blank image takes the way of the missing ones and is cut off again: its gradients are zeros, but
+        every process uses the same modules in every step, which sharded and data-parallel training rely on.
+        """
+        if pixel_values is not None and wanted.any():
+            return self.image_features(pixel_values[wanted])
+        if not self.training:
+            return None
+        side = self.config.image_size
+        blank = self.image_features(torch.zeros(1, 3, side, side, device=wanted.device))
+        return blank[:0]
+
     def encode_samples(
         self,
         sample_input_ids: Tensor,
@@ -162,12 +143,13 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if sample_image_mask is None:
             present = sample_pixel_values is not None
             sample_image_mask = texts.new_full((len(texts),), float(present)).bool()
-        # without any image one blank column stands for all, so that every module still takes part in training
-        length = self.config.patch_tokens if sample_pixel_values is not None else 1
+        # without any image one blank column stands for all
+        length = self.config.patch_tokens if sample_pixel_values is not None or self.training else 1
         images = texts.new_zeros(len(texts), length, texts.shape[-1])
-        if sample_pixel_values is not None and sample_image_mask.any():
-            features = self.image_features(sample_pixel_values[sample_image_mask])
-            images = images.index_put((sample_image_mask.nonzero()[:, 0],), features.to(images.dtype))
+        features = self._features_where(sample_pixel_values, sample_image_mask)
+        if features is not None:
+            places = sample_image_mask.nonzero()[: len(features), 0]
+            images = images.index_put((places,), features.to(images.dtype))
         return self.context_perceiver.encode_samples(images, sample_image_mask, texts, sample_attention_mask.bool())
 
     def embed_context(
@@ -228,13 +210,13 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
             context_embeds = self.embed_context(
                 sample_input_ids, sample_attention_mask, sample_pixel_values, sample_image_mask
             )
+        elif context_embeds is None and self.training:  # as in `_features_where`
+            word = torch.zeros_like(input_ids[:1, :1, None])
+            context_embeds = self.embed_context(word, torch.ones_like(word))[:0]
+        images = self._features_where(pixel_values, (input_ids == image_id).any(dim=1))
         none = embeds[:0]
         embeds = fill_placeholders(embeds, input_ids, context_id, none if context_embeds is None else context_embeds)
-        with_image = (input_ids == image_id).any(dim=1)
-        images = none
-        if pixel_values is not None and with_image.any():
-            images = self.image_features(pixel_values[with_image])
-        return fill_placeholders(embeds, input_ids, image_id, images)
+        return fill_placeholders(embeds, input_ids, image_id, none if images is None else images)
 
     def forward(
         self,
@@ -290,8 +272,3 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
             return whole
         result.sequences = whole
         return result
-
-
-def spread(values: Tensor, places: Tensor) -> Tensor:
-    """float[B, N, ...] with `values` float[S, ...] where `places` bool[B, N] is True, and zeros elsewhere."""
-    return values.new_zeros(*places.shape, *values.shape[1:]).index_put(tuple(places.nonzero().T), values)

@@ -15,7 +15,6 @@ from tokenizers import Regex, normalizers
 from torch import Tensor
 from transformers import (
     AutoConfig,
-    AutoImageProcessor,
     AutoTokenizer,
     CLIPVisionConfig,
     CLIPVisionModel,
@@ -23,6 +22,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 from transformers.image_processing_utils import BaseImageProcessor
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml.errors import ModelFolderError

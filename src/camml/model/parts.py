@@ -1,11 +1,13 @@
 """A new CaMML model from pretrained parts: what training starts from."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from camml.errors import ModelFolderError
 from camml.model.config import CamMLConfig
@@ -33,6 +35,7 @@ def assemble(
     perceivers: Path | None = None,
     prompt_style: str | None = None,
     dtype: Any = None,
+    language_options: Mapping[str, Any] | None = None,
     **sizes: Any,
 ) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
     """A model and its processor from a language model and a vision tower; what is between them is new.
@@ -42,6 +45,7 @@ def assemble(
       projector: an `mm_projector.bin`, which also says the projector's type; None for random weights.
       perceivers: a folder of BERT, whose blocks the perceivers start from; None for random weights.
       prompt_style: None for the chat template of the tokenizer, or Vicuna's wording where it has none.
+      language_options: what else the language model is loaded with, such as a `quantization_config`.
       sizes: other fields of `CamMLConfig`.
 
     Raises:
@@ -54,7 +58,9 @@ def assemble(
     if weights:
         sizes["projector_type"] = projector_type(weights)
     config = CamMLConfig(vision_config=vision_config, text_config=text_config, **sizes)
-    language: PreTrainedModel = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype or "auto")
+    language: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        language_model, dtype=dtype or "auto", **(language_options or {})
+    )
     whole = AutoModel.from_pretrained(vision_tower, dtype=dtype or "auto")
     model = CamMLForConditionalGeneration(config, getattr(whole, "vision_model", whole), language)
     if projector:
