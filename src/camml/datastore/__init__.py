@@ -1,0 +1,17 @@
+"""Samples with their vectors in a folder: built, opened, added to, removed from, searched."""
+
+from camml.datastore.manifest import EncoderRecord, Manifest
+from camml.datastore.manifest import read as read_manifest
+from camml.datastore.official import official_pair, open_official, open_store
+from camml.datastore.store import Datastore, verify
+
+__all__ = [
+    "Datastore",
+    "EncoderRecord",
+    "Manifest",
+    "official_pair",
+    "open_official",
+    "open_store",
+    "read_manifest",
+    "verify",
+]

@@ -1,0 +1,119 @@
+"""Files that are whole or absent, checked before use, and one writer at a time."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from camml.errors import DiskError, StoreCorruptedError, StoreLockedError
+
+LOCK = "lock"
+UNFINISHED = ".unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """What the manifest knows of a file."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_file(folder: Path, name: str, write: Callable[[Path], object], *, durable: bool = True) -> FileRecord:
+    """Let `write` fill `folder/name`, which appears under that name only when it is whole.
+
+    Args:
+      durable: its content shall outlive a power cut; its name does so only after `sync_folder`.
+
+    Raises:
+      DiskError: the disk is full or not writable; nothing is left behind.
+    """
+    path, unfinished = folder / name, folder / f"{name}{UNFINISHED}"
+    with disk_errors(path):
+        try:
+            write(unfinished)
+            if durable:
+                with unfinished.open("rb+") as file:
+                    os.fsync(file.fileno())
+            record = FileRecord(name, unfinished.stat().st_size, digest(unfinished))
+            unfinished.replace(path)
+        finally:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+    return record
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    with disk_errors(folder):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def check_file(folder: Path, record: FileRecord) -> Path:
+    """The path of a file that is just as it was written.
+
+    Raises:
+      FileNotFoundError: it is gone; a writer may have replaced it.
+      StoreCorruptedError: its length or its checksum is another.
+    """
+    path = folder / record.name
+    size = path.stat().st_size
+    if size != record.bytes:
+        raise StoreCorruptedError(f"{path} is corrupted: {size} bytes, {record.bytes} were written; {REMEDY}")
+    if digest(path) != record.sha256:
+        raise StoreCorruptedError(f"{path} is corrupted: its checksum is not the one written; {REMEDY}")
+    return path
+
+
+REMEDY = "restore it from a copy, or build the datastore again"
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says while writing to `path` into a DiskError."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free some space; the datastore is as it was before" if full else "is the place writable?"
+        raise DiskError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`; the system frees it when the process ends, however it ends.
+
+    Raises:
+      StoreLockedError: another process, which is named, holds it.
+    """
+    import fcntl
+
+    with disk_errors(folder / LOCK):
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.read(handle, 32).decode("ascii", "replace").strip() or "unknown"
+            message = f"process {owner} is writing to {folder}; wait until it is done, or end it"
+            raise StoreLockedError(message) from error
+        with suppress(OSError):  # the number is a courtesy: a full disk shall say so where it matters
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,171 @@
+"""`manifest.json`: the one file that says what a datastore holds. Replacing it is what commits a change."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from camml.datastore.files import REMEDY, UNFINISHED, FileRecord, sync_folder, write_file
+from camml.encoders import Encoder
+from camml.errors import EncoderMismatchError, StoreCorruptedError, StoreError, StoreNotFoundError
+
+NAME = "manifest.json"
+FORMAT = "camml-datastore"
+VERSION = 1
+MODALITIES = ("image", "text")
+DATA_FILE = re.compile(r"\d{6,}-(samples|image|text)\.[a-z]+")
+"""How files of samples and vectors are called: the generation that wrote them, and what they hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderRecord:
+    """Which encoder made the vectors, and how to load it again."""
+
+    name: str
+    revision: str
+    image_dim: int
+    text_dim: int
+    joint: bool
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, encoder: Encoder, options: Mapping[str, Any] | None = None) -> "EncoderRecord":
+        """The record of `encoder`, loaded with `options`."""
+        dims = encoder.image_dim, encoder.text_dim
+        return cls(encoder.name, encoder.revision, *dims, encoder.joint, dict(options or {}))
+
+    def dim(self, modality: str) -> int:
+        """D of the vectors of `modality`."""
+        return self.image_dim if modality == "image" else self.text_dim
+
+    def check(self, encoder: Encoder, path: Path) -> None:
+        """That `encoder` is the one recorded.
+
+        Raises:
+          EncoderMismatchError: it is another; the message names both.
+        """
+        if (encoder.name, encoder.revision) != (self.name, self.revision):
+            raise EncoderMismatchError(
+                f"{path} was built with encoder {self.name!r} (revision {self.revision}), not with {encoder.name!r} "
+                f"(revision {encoder.revision}); open it with the former or build a new datastore with the latter"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Samples that were added together, and their vectors; the keys in the files ascend from segment to segment."""
+
+    count: int
+    samples: FileRecord
+    image: FileRecord | None
+    text: FileRecord | None
+
+    @property
+    def files(self) -> list[FileRecord]:
+        """All its files."""
+        return [file for file in (self.samples, self.image, self.text) if file]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The state of a datastore after one change.
+
+    Attributes:
+      generation: counts the changes.
+      next_key: larger than all keys that were ever given.
+      images: the folder that image paths are relative to, absolute or seen from the datastore.
+      copies: images are copied into the datastore.
+      removed: keys of samples that are still in the segments and no longer in the datastore.
+      counts: living samples, and those of them that have an image vector and a text vector.
+    """
+
+    encoder: EncoderRecord
+    images: str
+    copies: bool = False
+    store: str = "faiss_index"
+    metric: str = "inner_product"
+    generation: int = 0
+    next_key: int = 0
+    segments: tuple[Segment, ...] = ()
+    removed: tuple[int, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=lambda: {"samples": 0, "image": 0, "text": 0})
+
+    def following(self, **changes: Any) -> "Manifest":
+        """The manifest of the next generation."""
+        return replace(self, generation=self.generation + 1, **changes)
+
+    @property
+    def files(self) -> list[FileRecord]:
+        """All files of samples and vectors."""
+        return [file for segment in self.segments for file in segment.files]
+
+    def files_of(self, modality: str) -> list[FileRecord]:
+        """The files of vectors of `modality`."""
+        found = (segment.image if modality == "image" else segment.text for segment in self.segments)
+        return [file for file in found if file]
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Commit: from here on, who opens `folder` sees `manifest`."""
+    content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
+    content["checksum"] = _checksum(content)
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    sync_folder(folder)  # what the manifest names must be there before it is
+    write_file(folder, NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    sync_folder(folder)
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of the datastore in `folder`.
+
+    Raises:
+      StoreNotFoundError: there is none.
+      StoreCorruptedError: it is not as it was written.
+    """
+    path = folder / NAME
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        message = f"no datastore at {folder} (it has no {NAME}); build one with `camml store build`"
+        raise StoreNotFoundError(message) from error
+    try:
+        content = json.loads(raw)
+        checksum = content.pop("checksum")
+        intact = checksum == _checksum(content)
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise StoreCorruptedError(f"{path} is corrupted: it is not a manifest; {REMEDY}") from error
+    if not intact:
+        raise StoreCorruptedError(f"{path} is corrupted: its checksum is not the one written; {REMEDY}")
+    if content.pop("format") != FORMAT or content.pop("version") > VERSION:
+        raise StoreError(f"{path} was written by a later version of camml; install that one to open it")
+    return _parse(content)
+
+
+def unreferenced(folder: Path, manifest: Manifest | None) -> list[Path]:
+    """The files that interrupted and earlier writers left: written by a datastore, unknown to `manifest`."""
+    known = {file.name for file in manifest.files} if manifest else set()
+    return [
+        path
+        for path in folder.iterdir()
+        if path.name not in known and (DATA_FILE.fullmatch(path.name) or path.name.endswith(UNFINISHED))
+    ]
+
+
+def _parse(content: dict[str, Any]) -> Manifest:
+    def segment(entry: dict[str, Any]) -> Segment:
+        files = {name: FileRecord(**entry[name]) if entry[name] else None for name in ("samples", *MODALITIES)}
+        assert files["samples"] is not None
+        return Segment(entry["count"], files["samples"], files["image"], files["text"])
+
+    content["encoder"] = EncoderRecord(**content["encoder"])
+    content["segments"] = tuple(map(segment, content["segments"]))
+    content["removed"] = tuple(content["removed"])
+    return Manifest(**content)
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

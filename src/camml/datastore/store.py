@@ -1,0 +1,274 @@
+"""The datastore as its users see it."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from camml import plugins
+from camml.datastore import manifest as manifests
+from camml.datastore.embedding import Progress, embed
+from camml.datastore.files import REMEDY, check_file
+from camml.datastore.manifest import EncoderRecord, Manifest
+from camml.datastore.snapshot import COPIES, WORK, Snapshot, commit_added, commit_removed, load, writing
+from camml.datastore.table import OnBad, Table, refuse, usable
+from camml.encoders import Encoder, Vectors
+from camml.errors import (
+    EmptyStoreError,
+    EncoderMismatchError,
+    OptionError,
+    SampleError,
+    StoreCorruptedError,
+    StoreError,
+)
+from camml.types import Context, Neighbor, Sample, Where
+
+
+class Datastore:
+    """Samples under stable ids, searched by image and by text vectors.
+
+    A change is seen whole or not at all, by this process and by all others, whatever ends it. An open datastore is a
+    view of one generation: it does not change under a search, and `reload` brings it up to date.
+
+    Args:
+      path: its folder; none for one that can only be read.
+      snapshot: what it holds.
+      encoder: what made its vectors; only `add` needs it.
+    """
+
+    def __init__(self, path: Path | None, snapshot: Snapshot, encoder: Encoder | None = None) -> None:
+        self.path = path
+        self.encoder = encoder
+        self._snapshot = snapshot
+        self._images: Path | None = None
+
+    @classmethod
+    def build(
+        cls,
+        path: str | Path,
+        samples: Iterable[Sample],
+        encoder: Encoder,
+        *,
+        encoder_options: Mapping[str, Any] | None = None,
+        images: str | Path | None = None,
+        copy_images: bool = False,
+        store: str = "faiss_index",
+        batch_size: int = 32,
+        on_bad: OnBad = refuse,
+        progress: Progress | None = None,
+    ) -> Self:
+        """A new datastore of `samples` in the folder `path`.
+
+        A build that was interrupted goes on where it stopped, when it is called again with the same samples.
+
+        Args:
+          encoder_options: what `encoder` was loaded with, so that `open_store` can load it again.
+          images: the folder that stored image paths are relative to (default: the one that `path` is in), so that
+            the datastore can be moved together with its pictures. Images elsewhere are stored by absolute path.
+          copy_images: keep a copy of each image inside the datastore.
+          store: the kind of vector store, a file of `camml/stores`.
+          batch_size: samples embedded at a time, and at most lost by an interruption.
+          on_bad: called with each sample that cannot be used and the reason; it is left out. Default: raise the reason.
+          progress: called with the number of samples done and of all samples.
+
+        Raises:
+          StoreError: there is a datastore at `path` already.
+          SampleError, ImageError: a sample cannot be used.
+          DiskError: the disk is full or not writable.
+        """
+        folder = Path(path)
+        check_batch_size(batch_size)
+        plugins.find("stores", store)
+        kept = usable(samples, {}, on_bad)
+        with writing(folder, new=True):
+            if (folder / manifests.NAME).exists():
+                raise StoreError(f"there is a datastore at {folder} already; add to it, or choose another folder")
+            root = Path(os.path.abspath(folder / COPIES if copy_images else images or folder.parent))
+            record = EncoderRecord.of(encoder, encoder_options)
+            manifest = Manifest(record, images=_seen_from(folder, root), copies=copy_images, store=store)
+            empty = Snapshot(manifest, Table.read([], root), {})
+            commit_added(folder, empty, embed(kept, encoder, folder / WORK, batch_size, on_bad, progress))
+        return cls.open(folder, encoder)
+
+    @classmethod
+    def open(cls, path: str | Path, encoder: Encoder | None = None, *, images: str | Path | None = None) -> Self:
+        """The datastore in the folder `path`, every byte of it checked.
+
+        Args:
+          encoder: what will embed queries and new samples, if already known.
+          images: where the pictures are now, if they were moved.
+
+        Raises:
+          StoreNotFoundError: there is none.
+          StoreCorruptedError: a file, which is named, is not as it was written.
+          EncoderMismatchError: it was built with another encoder.
+        """
+        folder = Path(path)
+        moved = Path(os.path.abspath(images)) if images else None
+        if encoder:
+            manifests.read(folder).encoder.check(encoder, folder)
+        datastore = cls(folder, load(folder, moved), encoder)
+        datastore._images = moved
+        return datastore
+
+    def reload(self) -> None:
+        """See what other processes have changed."""
+        if self.path and manifests.read(self.path) != self.manifest:
+            self._snapshot = load(self.path, self._images)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the datastore holds and how its vectors were made."""
+        return self._snapshot.manifest
+
+    def __len__(self) -> int:
+        return len(self._snapshot.table)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self._snapshot.table)
+
+    def __contains__(self, sample_id: object) -> bool:
+        return sample_id in self._snapshot.table.row_of
+
+    def __getitem__(self, sample_id: str) -> Sample:
+        """The sample of that id; KeyError where there is none."""
+        table = self._snapshot.table
+        return table.sample(table.row_of[sample_id])
+
+    def count(self, modality: str) -> int:
+        """How many samples have a vector of `modality` ("image" or "text")."""
+        index = self._snapshot.indexes.get(modality)
+        return len(index) if index else 0
+
+    def search(self, vectors: Vectors, modality: str, k: int, *, where: Where | None = None) -> list[Context]:
+        """The k samples (or all there are) whose vectors of `modality` are nearest to each of float32[N, D].
+
+        Args:
+          where: values that the samples' `meta` must hold, or a function that says which samples may be found.
+
+        Raises:
+          EmptyStoreError: there is nothing of that modality to find.
+          EncoderMismatchError: the vectors have another width than the stored ones.
+        """
+        snapshot = self._snapshot  # another thread may reload
+        table, index = snapshot.table, snapshot.indexes.get(modality)
+        if k < 1:
+            raise OptionError(f"k must be at least 1, not {k}")
+        if index is None:
+            holds = f"no {modality}s" if len(self) else "no samples"
+            raise EmptyStoreError(f"the datastore {self._name} holds {holds}; add some with `camml store add`")
+        if vectors.ndim != 2 or vectors.shape[1] != index.dim:
+            raise EncoderMismatchError(
+                f"the datastore {self._name} has {modality} vectors of width {index.dim}, the query has shape "
+                f"{vectors.shape}; embed it with encoder {self.manifest.encoder.name!r}"
+            )
+        scores, keys = index.search(vectors, min(k, len(index)), None if where is None else table.chosen(where))
+        return [
+            tuple(
+                Neighbor(table.sample(int(row)), float(score))
+                for row, score in zip(table.rows_of(its_keys[its_keys >= 0]), its_scores, strict=False)
+            )
+            for its_scores, its_keys in zip(scores, keys, strict=True)
+        ]
+
+    def vectors(self, ids: Sequence[str], modality: str) -> dict[str, Vectors]:
+        """The stored vector float32[D] of each of `ids` that is there and has one of `modality`."""
+        snapshot = self._snapshot
+        table, index = snapshot.table, snapshot.indexes.get(modality)
+        rows = {one: table.row_of[one] for one in ids if one in table.row_of}
+        names = [one for one, row in rows.items() if table.has(modality, row)]
+        if index is None or not names:
+            return {}
+        return dict(zip(names, index.vectors(table.keys[[rows[one] for one in names]]), strict=True))
+
+    def add(
+        self,
+        samples: Iterable[Sample],
+        *,
+        batch_size: int = 32,
+        on_bad: OnBad = refuse,
+        progress: Progress | None = None,
+    ) -> int:
+        """Add samples, all or none; how many. Arguments and errors as in `build`.
+
+        Raises:
+          StoreLockedError: another process is writing.
+        """
+        folder = self._writable()
+        check_batch_size(batch_size)
+        if self.encoder is None:
+            raise OptionError(f"the datastore {folder} was opened without its encoder, which `add` needs")
+        with writing(folder):
+            self.reload()
+            self.manifest.encoder.check(self.encoder, folder)
+            kept = usable(samples, self._snapshot.table.row_of, on_bad)
+            added = embed(kept, self.encoder, folder / WORK, batch_size, on_bad, progress)
+            if added.samples:
+                commit_added(folder, self._snapshot, added)
+        self.reload()
+        return len(added.samples)
+
+    def remove(self, ids: Iterable[str]) -> int:
+        """Remove samples by id, all or none; how many.
+
+        Raises:
+          SampleError: one of them is not there.
+          StoreLockedError: another process is writing.
+        """
+        folder, wanted = self._writable(), set(ids)
+        with writing(folder):
+            self.reload()
+            table = self._snapshot.table
+            if unknown := sorted(wanted - table.row_of.keys()):
+                listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+                raise SampleError(f"{len(unknown)} of the ids are not in {folder}: {listed}; nothing was removed")
+            if wanted:
+                commit_removed(folder, self._snapshot, table.keys[sorted(table.row_of[one] for one in wanted)])
+        self.reload()
+        return len(wanted)
+
+    @property
+    def _name(self) -> str:
+        return str(self.path or "given")
+
+    def _writable(self) -> Path:
+        if self.path is None:
+            raise StoreError(
+                "an official index with its JSON can only be read; build a datastore from the JSON instead"
+            )
+        return self.path
+
+
+def verify(folder: Path) -> list[str]:
+    """What is wrong in a datastore: files that are corrupted or missing, and samples whose picture is gone.
+
+    Raises:
+      StoreNotFoundError, StoreCorruptedError: there is no datastore, or its manifest is not as it was written.
+    """
+    problems = []
+    for record in manifests.read(folder).files:
+        try:
+            check_file(folder, record)
+        except StoreCorruptedError as error:
+            problems.append(str(error))
+        except FileNotFoundError:
+            problems.append(f"{folder / record.name} is missing; {REMEDY}")
+    gone = [] if problems else [sample for sample in load(folder).table if sample.image and not sample.image.is_file()]
+    return problems + [f"the picture of sample {sample.id!r} is gone: {sample.image}" for sample in gone]
+
+
+def check_batch_size(batch_size: int) -> None:
+    """That a batch holds something.
+
+    Raises:
+      OptionError: it does not.
+    """
+    if batch_size < 1:
+        raise OptionError(f"the batch size must be at least 1, not {batch_size}")
+
+
+def _seen_from(folder: Path, root: Path) -> str:
+    """How the manifest names the folder of images: relative when the two are likely to move together."""
+    here = Path(os.path.abspath(folder))
+    together = root == here.parent or here.parent in root.parents
+    return os.path.relpath(root, here) if together else str(root)

@@ -1,0 +1,63 @@
+"""Vectors in one array, searched exactly: the reference that all other stores are held to."""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from camml.stores import Keys, Scores, Vectors, keys_of
+from camml.stores._exact import best, check_new, inner_products
+
+
+class Store:
+    """A `VectorStore` that needs numpy alone."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+        self._keys = keys_of(())
+        self._vectors: Vectors = np.empty((0, dim), dtype=np.float32)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        """Add int64[N] keys with float32[N, D] vectors."""
+        check_new(keys, vectors, self.dim, self._keys)
+        self._keys = np.concatenate([self._keys, keys])
+        self._vectors = np.concatenate([self._vectors, vectors.astype(np.float32, copy=False)])
+
+    def remove(self, keys: Keys) -> int:
+        """Remove those of `keys` that are there; how many there were."""
+        kept = ~np.isin(self._keys, keys)
+        self._keys, self._vectors = self._keys[kept], self._vectors[kept]
+        return int((~kept).sum())
+
+    def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
+        """The k best for each query, as `VectorStore.search` says."""
+        chosen = slice(None) if allowed is None else np.isin(self._keys, allowed)
+        keys, vectors = self._keys[chosen], self._vectors[chosen]
+        rows = [best(inner_products(vectors, query), keys, k) for query in queries.astype(np.float32, copy=False)]
+        if not rows:
+            return np.empty((0, k), dtype=np.float32), np.empty((0, k), dtype=np.int64)
+        return np.stack([scores for scores, _ in rows]), np.stack([found for _, found in rows])
+
+    def vectors(self, keys: Keys) -> Vectors:
+        """float32[N, D]: what was added under `keys`."""
+        order = np.argsort(self._keys)
+        rows = order[np.searchsorted(self._keys, keys, sorter=order)]
+        found: Vectors = self._vectors[rows]
+        return found
+
+    def save(self, path: Path) -> None:
+        """Write to one file."""
+        with path.open("wb") as file:
+            np.savez(file, keys=self._keys, vectors=self._vectors)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            keys, vectors = arrays["keys"], arrays["vectors"]
+        store = cls(vectors.shape[1])
+        store._keys, store._vectors = keys, vectors
+        return store

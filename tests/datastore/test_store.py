@@ -1,0 +1,396 @@
+"""Build, open, search, add, remove."""
+
+import json
+import os
+import resource
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from camml.datastore import Datastore, read_manifest, verify
+from camml.datastore.files import only_writer
+from camml.errors import (
+    DiskError,
+    EmptyStoreError,
+    EncoderMismatchError,
+    ImageError,
+    InputError,
+    OptionError,
+    SampleError,
+    StoreCorruptedError,
+    StoreError,
+    StoreLockedError,
+    StoreNotFoundError,
+    UnknownNameError,
+)
+from camml.types import Sample
+from tests.colors import Colors, picture, sample
+
+
+@pytest.fixture
+def store(tmp_path: Path, samples: list[Sample], encoder: Colors) -> Datastore:
+    return Datastore.build(tmp_path / "store", samples, encoder)
+
+
+def found(store: Datastore, words: str, modality: str, k: int = 4, **options: object) -> list[str]:
+    [context] = store.search(Colors().embed_texts([words]), modality, k, **options)  # type: ignore[arg-type]
+    return [neighbor.sample.id for neighbor in context]
+
+
+def content(store: Datastore) -> dict[str, tuple[Sample, list[float] | None, list[float]]]:
+    """All that a datastore holds, in plain values."""
+    ids = [one.id for one in store]
+    images, texts = store.vectors(ids, "image"), store.vectors(ids, "text")
+    return {
+        one.id: (one, images[one.id].tolist() if one.id in images else None, texts[one.id].tolist()) for one in store
+    }
+
+
+def test_what_was_built_is_what_opens(store: Datastore, samples: list[Sample]) -> None:
+    opened = Datastore.open(store.path or "")
+    assert list(opened) == samples
+    assert content(opened) == content(store)
+    assert opened.manifest == store.manifest
+    assert (len(opened), opened.count("image"), opened.count("text")) == (4, 3, 4)
+    assert opened.manifest.counts == {"samples": 4, "image": 3, "text": 4}
+    assert "r" in opened
+    assert "x" not in opened
+    assert opened["y"] == samples[2]
+    with pytest.raises(KeyError):
+        opened["x"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "faiss_index"])
+def test_search_by_modality(tmp_path: Path, samples: list[Sample], encoder: Colors, kind: str) -> None:
+    store = Datastore.build(tmp_path / "store", samples, encoder, store=kind, batch_size=1)
+    assert found(store, "green", "image", 2) == ["g", "y"]
+    assert found(store, "blue", "text", 1) == ["t"]
+    [context] = store.search(encoder.embed_texts(["red"]), "image", 9)
+    assert [neighbor.sample.id for neighbor in context] == ["r", "y", "g"]
+    assert context[0].score == pytest.approx(1, abs=1e-5)
+    assert context[1].score == pytest.approx(0.5**0.5, abs=2e-3)
+
+
+def test_search_of_a_batch_is_that_of_each(store: Datastore, encoder: Colors) -> None:
+    queries = encoder.embed_texts(["red", "green green blue", "blue"])
+    assert store.search(queries, "text", 3) == [store.search(query[None], "text", 3)[0] for query in queries]
+    assert store.search(np.empty((0, 3), dtype=np.float32), "text", 3) == []
+
+
+def test_metadata_filter(store: Datastore) -> None:
+    assert found(store, "red", "image", where={"kind": "pure"}) == ["r", "g"]
+    assert found(store, "red", "image", where={"kind": "pure", "number": "1"}) == ["r"]
+    assert found(store, "red", "text", where={"tags": "leaf"}) == ["g"]
+    assert found(store, "red", "text", where={"kind": "other"}) == []
+    assert found(store, "red", "text", where=lambda one: one.image is None) == ["t"]
+    with pytest.raises(OptionError, match=r"'sort'.*kind, number, tags"):
+        found(store, "red", "text", where={"sort": "pure"})
+
+
+def test_bad_searches(store: Datastore) -> None:
+    with pytest.raises(OptionError, match="at least 1, not 0"):
+        found(store, "red", "text", 0)
+    with pytest.raises(EncoderMismatchError, match=r"width 3.*\(1, 5\).*'colors'"):
+        store.search(np.zeros((1, 5), dtype=np.float32), "text", 1)
+
+
+def test_an_empty_store_opens_and_says_so(tmp_path: Path, encoder: Colors) -> None:
+    store = Datastore.build(tmp_path / "store", [], encoder)
+    assert list(Datastore.open(tmp_path / "store")) == []
+    with pytest.raises(EmptyStoreError, match=r"holds no samples.*camml store add"):
+        found(store, "red", "text")
+    assert store.add([sample("t", "blue")]) == 1
+    assert found(store, "red", "text") == ["t"]
+    with pytest.raises(EmptyStoreError, match="holds no images"):
+        found(store, "red", "image")
+
+
+def test_add_and_remove_keep_ids_and_never_reuse_keys(store: Datastore, tmp_path: Path) -> None:
+    assert store.add([sample("b", "blue blue", picture(tmp_path, "blue")), sample("c", "green blue")]) == 2
+    assert found(store, "blue", "image", 1) == ["b"]
+    assert store.remove(["b", "r"]) == 2
+    assert [one.id for one in store] == ["g", "y", "t", "c"]
+    assert found(store, "red", "image", 1) == ["y"]
+    assert store.manifest.next_key == 6
+    store.add([sample("b", "blue")])
+    assert store.manifest.next_key == 7
+    assert store.remove([]) == 0
+    opened = Datastore.open(store.path or "")
+    assert content(opened) == content(store)
+    assert opened.manifest.counts == {"samples": 5, "image": 2, "text": 5}
+    assert verify(store.path or Path()) == []
+
+
+def test_removing_all_and_starting_again(store: Datastore) -> None:
+    store.remove([one.id for one in store])
+    assert len(store) == 0
+    assert store.manifest.files == []
+    store.add([sample("n", "blue")])
+    assert found(store, "blue", "text") == ["n"]
+    assert store.manifest.next_key == 5
+
+
+def test_many_additions_are_merged_and_mean_the_same(store: Datastore, tmp_path: Path, encoder: Colors) -> None:
+    words = ["red", "green", "blue"]
+    more = [
+        sample(f"n{n}", f"{words[n % 3]} {words[n % 2]} number {n}", picture(tmp_path, "purple") if n % 2 else None)
+        for n in range(40)
+    ]
+    for one in more:
+        store.add([one])
+    assert len(store.manifest.segments) <= 17
+    store.remove([f"n{n}" for n in range(0, 30, 3)])
+    at_once = Datastore.build(tmp_path / "other", [*list(store)], encoder)
+    assert content(Datastore.open(store.path or "")) == content(at_once)
+    assert found(store, "green", "text", 60) == found(at_once, "green", "text", 60)
+    leftover = {path.name for path in (store.path or Path()).iterdir()}
+    store.add([])  # a writer sweeps up
+    swept = leftover - {path.name for path in (store.path or Path()).iterdir()}
+    assert all(name[0].isdigit() for name in swept)
+    assert verify(store.path or Path()) == []
+
+
+def test_two_views_of_one_store(store: Datastore, encoder: Colors) -> None:
+    other = Datastore.open(store.path or "", encoder)
+    store.add([sample("n", "blue")])
+    assert "n" not in other
+    other.remove(["r"])  # a writer starts from what is there now
+    assert "n" in other
+    assert "r" in store
+    store.reload()
+    assert "r" not in store
+    assert [one.id for one in store] == [one.id for one in other]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (sample("r", "again"), "id 'r'.*twice, the first time as sample 1"),
+        (sample("a/b", "text"), "id 'a/b'.*slash"),
+        (sample("", "text"), "id ''.*empty"),
+        (sample("a\nb", "text"), "unprintable"),
+        (sample("e", " \n"), "id 'e'.*no text"),
+        (sample("s", "half \ud800"), "id 's'.*not Unicode"),
+        (sample("m", "text", None, {"x": object()}), "id 'm'.*not JSON"),
+    ],
+)
+def test_samples_that_cannot_be_stored(
+    tmp_path: Path, samples: list[Sample], encoder: Colors, bad: Sample, message: str
+) -> None:
+    with pytest.raises(SampleError, match=f"sample 5 of the input .*{message}"):
+        Datastore.build(tmp_path / "store", [*samples, bad], encoder)
+    assert encoder.calls == []
+    assert not (tmp_path / "store").exists()
+    reasons: dict[str, InputError] = {}
+    store = Datastore.build(
+        tmp_path / "store", [*samples, bad], encoder, on_bad=lambda one, why: reasons.update({one.id: why})
+    )
+    assert list(store) == samples
+    assert list(reasons) == [bad.id]
+
+
+def test_an_id_that_the_store_has(store: Datastore) -> None:
+    before = store.manifest
+    with pytest.raises(SampleError, match=r"sample 2 .*id 'g'.*already, in row 2"):
+        store.add([sample("n", "new"), sample("g", "again")])
+    assert read_manifest(store.path or Path()) == before
+
+
+def test_bad_images(tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    bad = [sample("b", "bad", tmp_path / "bad.png"), sample("m", "missing", tmp_path / "missing.png")]
+    for one in bad:
+        with pytest.raises(ImageError, match=rf"'{one.id}'.*{one.image}"):
+            Datastore.build(tmp_path / "store", [one, *samples], encoder)
+    reasons: list[str] = []
+    mixed = [bad[0], *samples[:2], bad[1], *samples[2:]]
+    for _ in range(2):  # the second time from kept chunks
+        shutil.rmtree(tmp_path / "new", ignore_errors=True)
+        store = Datastore.build(
+            tmp_path / "new", mixed, encoder, on_bad=lambda one, why: reasons.append(one.id), batch_size=3
+        )
+    assert list(store) == samples
+    assert reasons == ["b", "m"] * 2
+    assert found(store, "green", "image", 1) == ["g"]
+    assert found(store, "blue", "text", 1) == ["t"]
+
+
+def test_paths_move_with_the_pictures(tmp_path: Path, encoder: Colors) -> None:
+    home = tmp_path / "home"
+    Datastore.build(home / "store", [sample("r", "red", picture(home / "pictures", "red"))], encoder)
+    home.rename(tmp_path / "away")
+    moved = Datastore.open(tmp_path / "away" / "store")
+    assert moved["r"].image == tmp_path / "away" / "pictures" / "red.png"
+    assert verify(tmp_path / "away" / "store") == []
+    (tmp_path / "away" / "pictures").rename(tmp_path / "elsewhere")
+    assert verify(tmp_path / "away" / "store") != []
+
+
+def test_images_under_another_root(tmp_path: Path, encoder: Colors) -> None:
+    one = sample("r", "red", picture(tmp_path / "far" / "pictures", "red"))
+    path = tmp_path / "deep" / "er" / "store"
+    Datastore.build(path, [one], encoder, images=tmp_path / "far")
+    (tmp_path / "far").rename(tmp_path / "gone")
+    assert Datastore.open(path)["r"].image == one.image
+    again = Datastore.open(path, images=tmp_path / "gone")
+    assert again["r"].image == tmp_path / "gone" / "pictures" / "red.png"
+
+
+def test_copied_images(tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:
+    store = Datastore.build(tmp_path / "store", samples, encoder, copy_images=True)
+    shutil.rmtree(tmp_path / "pictures")
+    (tmp_path / "store").rename(tmp_path / "moved")
+    store = Datastore.open(tmp_path / "moved", encoder)
+    assert verify(tmp_path / "moved") == []
+    image = store["r"].image
+    assert image is not None
+    assert image.is_relative_to(tmp_path / "moved")
+    store.add([sample("r2", "red again", picture(tmp_path, "red")), sample("p", "pink", picture(tmp_path, "pink"))])
+    assert store["r2"].image == image
+    assert len(list((tmp_path / "moved" / "images").glob("*"))) == 4
+    store.remove(["r", "g", "p", "t"])
+    assert len(list((tmp_path / "moved" / "images").glob("*"))) == 2  # red and yellow
+
+
+def test_another_encoder_is_refused(store: Datastore) -> None:
+    with pytest.raises(EncoderMismatchError, match=r"'colors' \(revision 1\).*'colors' \(revision 2\)"):
+        Datastore.open(store.path or "", Colors(revision="2"))
+    other = Datastore.open(store.path or "")
+    with pytest.raises(OptionError, match="without its encoder"):
+        other.add([sample("n", "new")])
+
+
+def test_places_that_are_no_place_for_it(
+    store: Datastore, samples: list[Sample], encoder: Colors, tmp_path: Path
+) -> None:
+    with pytest.raises(StoreError, match="already"):
+        Datastore.build(store.path or "", samples, encoder)
+    for path in (tmp_path, tmp_path / "nowhere", tmp_path / "pictures" / "red.png"):
+        with pytest.raises(StoreNotFoundError, match="camml store build"):
+            Datastore.open(path)
+    with pytest.raises(DiskError):
+        Datastore.build(tmp_path / "pictures" / "red.png" / "store", samples, encoder)
+    with pytest.raises(UnknownNameError):
+        Datastore.build(tmp_path / "new", samples, encoder, store="tape")
+    with pytest.raises(OptionError, match="batch size"):
+        Datastore.build(tmp_path / "new", samples, encoder, batch_size=0)
+
+
+def test_a_second_writer_is_named_the_first(store: Datastore) -> None:
+    before = content(store)
+    with only_writer(store.path or Path()):
+        for write in (lambda: store.add([sample("n", "new")]), lambda: store.remove(["r"])):
+            with pytest.raises(StoreLockedError, match=f"process {os.getpid()} is writing"):
+                write()
+        assert content(Datastore.open(store.path or "")) == before  # reading goes on
+    store.remove(["r"])
+
+
+def test_every_flipped_byte_is_noticed(store: Datastore) -> None:
+    folder = store.path or Path()
+    files = [folder / record.name for record in store.manifest.files] + [folder / "manifest.json"]
+    random = np.random.default_rng(0)
+    for file in files:
+        intact = file.read_bytes()
+        for place in {0, len(intact) - 1, *random.integers(0, len(intact), 40).tolist()}:
+            damaged = bytearray(intact)
+            damaged[place] ^= 1 << int(random.integers(0, 8))
+            file.write_bytes(damaged)
+            with pytest.raises(StoreCorruptedError, match=file.name.replace(".", r"\.")):
+                Datastore.open(folder)
+        for shorter in (b"", intact[:-2]):
+            file.write_bytes(shorter)
+            with pytest.raises(StoreCorruptedError, match=file.name.replace(".", r"\.")):
+                Datastore.open(folder)
+        if file.suffix != ".json":
+            assert any(file.name in problem for problem in verify(folder))
+            file.unlink()
+            with pytest.raises(StoreCorruptedError, match=rf"{file.name} is missing"):
+                Datastore.open(folder)
+            assert any(file.name in problem for problem in verify(folder))
+        file.write_bytes(intact)
+    assert content(Datastore.open(folder)) == content(store)
+
+
+def test_a_later_format_is_refused(store: Datastore) -> None:
+    from camml.datastore import manifest
+
+    path = (store.path or Path()) / "manifest.json"
+    later = json.loads(path.read_text()) | {"version": 2}
+    later.pop("checksum")
+    later["checksum"] = manifest._checksum(later)
+    path.write_text(json.dumps(later))
+    with pytest.raises(StoreError, match="later version"):
+        Datastore.open(path.parent)
+
+
+def test_a_full_disk_leaves_the_old_state(store: Datastore, tmp_path: Path) -> None:
+    before = content(store)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    many = [sample(f"n{n}", f"red {n} " + "blue " * (n % 7)) for n in range(300)]
+    try:
+        for limit in (0, 100, 1000, 5000):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+            with pytest.raises(DiskError, match=r"cannot write .*free some space"):
+                store.add(many)
+            if limit < 1000:
+                with pytest.raises(DiskError, match=r"manifest\.json"):
+                    store.remove(["r"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert content(Datastore.open(store.path or "")) == before
+    assert not list((store.path or tmp_path).rglob("*.unfinished"))
+    assert store.add(many) == 300
+
+
+def test_an_interrupted_build_goes_on(tmp_path: Path, encoder: Colors) -> None:
+    samples = [sample(f"n{n}", f"red {'blue ' * n}") for n in range(10)]
+
+    class Failing(Colors):
+        def embed_texts(self, texts: object) -> object:  # type: ignore[override]
+            if len(self.calls) == 3:
+                raise RuntimeError("power cut")
+            return super().embed_texts(texts)  # type: ignore[arg-type]
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        Datastore.build(tmp_path / "store", samples, Failing(), batch_size=2)  # type: ignore[arg-type]
+    with pytest.raises(StoreNotFoundError):
+        Datastore.open(tmp_path / "store")
+    progress: list[tuple[int, int]] = []
+    store = Datastore.build(
+        tmp_path / "store", samples, encoder, batch_size=2, progress=lambda done, total: progress.append((done, total))
+    )
+    assert encoder.calls == [("text", 2)] * 2  # three of the five chunks were there
+    assert progress == [(2, 10), (4, 10), (6, 10), (8, 10), (10, 10)]
+    assert list(store) == samples
+    assert not (tmp_path / "store" / "work").exists()
+
+
+def test_kept_chunks_are_of_this_encoder_and_these_pictures(tmp_path: Path) -> None:
+    """What was embedded for other weights, or of a file that has changed since, is not taken."""
+    image = picture(tmp_path, "red", "changing")
+    bad = sample("z", "stops the build", tmp_path / "missing.png")
+    samples = [sample("a", "one", image), bad]
+    with pytest.raises(ImageError):
+        Datastore.build(tmp_path / "store", samples, Colors(revision="old"), batch_size=1)
+    picture(tmp_path, "blue", "changing")
+    encoder = Colors(revision="old")
+    with pytest.raises(ImageError):
+        Datastore.build(tmp_path / "store", samples, encoder, batch_size=1)
+    assert encoder.calls == [("text", 1), ("image", 1)]
+    picture(tmp_path, "green", "missing")
+    encoder = Colors(revision="new")
+    store = Datastore.build(tmp_path / "store", samples, encoder, batch_size=1)
+    assert len(encoder.calls) == 4
+    assert found(store, "blue", "image", 1) == ["a"]
+
+
+def test_vectors_that_are_no_unit_vectors(tmp_path: Path, samples: list[Sample]) -> None:
+    class Overflowing(Colors):
+        def embed_images(self, images: object) -> object:  # type: ignore[override]
+            return super().embed_images(images) * np.float32(np.nan)  # type: ignore[arg-type]
+
+    with pytest.raises(StoreError, match="'colors' did not give 3 image vectors"):
+        Datastore.build(tmp_path / "store", samples, Overflowing())  # type: ignore[arg-type]

@@ -1,0 +1,72 @@
+"""Files that other FAISS programs wrote."""
+
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+
+from camml.errors import StoreError
+from camml.stores.faiss_index import ROUNDING, Store
+
+
+def some_vectors(count: int, dim: int = 16) -> np.ndarray[Any, np.dtype[np.float32]]:
+    vectors = np.random.default_rng(0).normal(size=(count, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("kind", ["Flat", "IVF4,Flat", "HNSW16", "IVF4,SQ8", "IDMap2,Flat", "SQ8"])
+def test_any_kind_opens_with_row_numbers_as_keys(kind: str, tmp_path: Path) -> None:
+    vectors = some_vectors(300)
+    index = faiss.index_factory(16, kind, faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    if kind.startswith("IDMap2"):
+        index.add_with_ids(vectors, np.arange(300))
+    else:
+        index.add(vectors)
+    faiss.write_index(index, str(tmp_path / "a.index"))
+    store = Store.open(tmp_path / "a.index")
+    assert len(store) == 300
+    scores, keys = store.search(vectors[:20], 3)
+    assert (keys[:, 0] == np.arange(20)).all()
+    assert np.allclose(scores[:, 0], 1, atol=0.02)  # SQ8 keeps 8 bits a number
+    assert np.allclose(store.vectors(keys[:, 0]), vectors[:20], atol=0.02)
+    allowed = np.arange(0, 20, 2)
+    found = store.search(vectors[:20], 3, allowed)[1]
+    assert set(found[found >= 0].tolist()) <= set(allowed.tolist())
+    assert (found[::2, 0] == allowed).all()
+
+
+def test_distances_are_refused(tmp_path: Path) -> None:
+    faiss.write_index(faiss.IndexFlatL2(4), str(tmp_path / "l2.index"))
+    with pytest.raises(StoreError, match="inner product"):
+        Store.open(tmp_path / "l2.index")
+
+
+def test_vectors_that_cannot_be_given_back_are_refused(tmp_path: Path) -> None:
+    index = faiss.IndexIDMap(faiss.IndexFlatIP(16))
+    index.add_with_ids(some_vectors(3), np.arange(3))
+    faiss.write_index(index, str(tmp_path / "idmap.index"))
+    with pytest.raises(StoreError, match="IndexIDMap"):
+        Store.open(tmp_path / "idmap.index")
+
+
+def test_what_is_no_index_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.index").write_bytes(b"not an index at all")
+    with pytest.raises(StoreError, match=r"x\.index is not a FAISS index file"):
+        Store.open(tmp_path / "x.index")
+    with pytest.raises(FileNotFoundError):
+        Store.open(tmp_path / "absent.index")
+
+
+@pytest.mark.parametrize("dim", [64, 384, 1024])
+def test_rounding_is_an_ample_bound(dim: int) -> None:
+    """The scores of FAISS, whichever way it computes them, lie far closer to the exact ones than `ROUNDING`."""
+    vectors = some_vectors(2000, dim)
+    index = faiss.IndexFlatIP(dim)
+    index.add(vectors)
+    exact = vectors[:64].astype(np.float64) @ vectors.T.astype(np.float64)
+    for count in (1, 64):
+        scores, keys = index.search(vectors[:count], 50)
+        assert np.abs(scores - np.take_along_axis(exact[:count], keys, axis=1)).max() < ROUNDING / 10
