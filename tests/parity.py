@@ -1,7 +1,7 @@
 """Compare this project with what the official code computed: `python tests/parity.py DIR`.
 
 DIR is a checkpoint in the official CaMML layout with `expected.json` and `expected.safetensors` beside it, or a folder
-with a tiny ImageBind. Prints one JSON object with the largest absolute differences and `"ok"`; exit code 0 if ok, else 1.
+with a tiny ImageBind. Prints one JSON object with the largest absolute differences and `"ok"`; exit code 0 or 1.
 """
 
 import json
@@ -28,7 +28,9 @@ def camml_parity(folder: Path) -> dict[str, Any]:
     expected = load_file(folder / "expected.safetensors")
     model, processor = CamMLForConditionalGeneration.from_pretrained(folder), CamMLProcessor.from_pretrained(folder)
     files = [folder / name for name in said["images"]]
-    samples = [Sample(str(n), text, image) for n, (text, image) in enumerate(zip(said["contexts"], files[1:]))]
+    samples = [
+        Sample(str(n), text, file) for n, (text, file) in enumerate(zip(said["contexts"], files[1:], strict=True))
+    ]
     pixels = processor.pixels(files)
     found: dict[str, Any] = {
         "pixel_values": difference(pixels, expected["pixel_values"]),
