@@ -10,7 +10,7 @@ import camml
 
 SOURCE = Path(camml.__file__).parent
 FLOORS = [
-    ["__init__", "durable", "errors", "images", "packages", "plugins", "prompts", "types"],
+    ["durable", "errors", "images", "packages", "plugins", "prompts", "types"],
     ["weights"],
     ["encoders", "formats", "stores"],
     ["datastore", "neighbors", "retriever"],
@@ -18,7 +18,7 @@ FLOORS = [
     ["answering", "data"],
     ["evaluation", "serving", "training"],
     ["cli"],
-    ["__main__"],
+    ["__init__", "__main__"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 LONGEST_FILE, LONGEST_FUNCTION = 300, 50

@@ -1,3 +1,51 @@
-"""CaMML, a Context-Aware MultiModal Learner."""
+"""CaMML, a Context-Aware MultiModal Learner: answers about images, grounded in samples you index once.
+
+The names below are imported when they are first used, so that `import camml` and `camml --help` stay quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from camml.datastore import Datastore
+    from camml.errors import CaMMLError
+    from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor
+    from camml.retriever import Retriever
+    from camml.types import Context, Neighbor, Prediction, Query, Sample
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CaMMLError",
+    "CamMLConfig",
+    "CamMLForConditionalGeneration",
+    "CamMLProcessor",
+    "Context",
+    "Datastore",
+    "Neighbor",
+    "Prediction",
+    "Query",
+    "Retriever",
+    "Sample",
+]
+
+_HOMES = {
+    "camml.datastore": ("Datastore",),
+    "camml.errors": ("CaMMLError",),
+    "camml.model": ("CamMLConfig", "CamMLForConditionalGeneration", "CamMLProcessor"),
+    "camml.retriever": ("Retriever",),
+    "camml.types": ("Context", "Neighbor", "Prediction", "Query", "Sample"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the file that defines it."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'camml' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What there is, for those who explore."""
+    return sorted([*__all__, "__version__"])

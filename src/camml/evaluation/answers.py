@@ -1,0 +1,165 @@
+"""Answer files: those of LLaVA, of CaMML, and plain ones; read, matched to the items of a task, and written."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camml.errors import OptionError, SampleError
+from camml.evaluation.files import listed, read_json, read_records, read_text, shown
+from camml.evaluation.task import Item, Task
+
+ID_KEYS = ("question_id", "image_id", "obj_id", "questionId", "id")
+TEXT_KEYS = ("text", "caption", "answer", "predict_boxes", "prediction")
+MISSING = ("error", "wrong", "skip")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer: whose, to which prompt (empty where the file does not say), and where in the file it stands."""
+
+    question_id: str
+    text: str
+    prompt: str
+    place: int
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """The answers of a JSON-lines file, a JSON list, or a JSON object from id to text.
+
+    The id is under `question_id`, `image_id`, `obj_id`, `questionId` or `id`; the text under `text`, `caption`,
+    `answer`, `predict_boxes` or `prediction`.
+
+    Raises:
+      SampleError: not such a file; the message names the entry.
+    """
+    whole = read_text(path).strip()
+    if whole.startswith("{") and "\n" in whole and not whole.split("\n", 1)[0].rstrip().endswith("}"):
+        return _from_object(read_json(path), path)
+    records = read_records(path)
+    if len(records) == 1 and not any(key in records[0][1] for key in ID_KEYS):
+        return _from_object(records[0][1], path)
+    return [_answer(record, path, place) for place, record in records]
+
+
+def answer_record(task: Task, item: Item, text: str, model: str) -> dict[str, Any]:
+    """An answer as the official scripts write it for this task, so that theirs can score it.
+
+    It depends on nothing but its arguments, so a run that is repeated writes the same file.
+    """
+    id_key, text_key = task.answer_keys
+    if text_key != "text":
+        return {id_key: item.question_id, text_key: text}
+    prompt = item.text
+    if item.image and "conversations" in item.record:  # ScienceQA's script tells by this which questions have a picture
+        prompt = "<image>\n" + prompt
+    digest = hashlib.sha256("\0".join((model, item.id, text)).encode()).hexdigest()
+    record = {id_key: item.question_id, "prompt": prompt, "text": text}
+    return record | {"answer_id": digest[:22], "model_id": model, "metadata": {}}
+
+
+def _from_object(value: Any, path: Path) -> list[Answer]:
+    if not isinstance(value, dict):
+        raise SampleError(f"{path} holds neither answers as JSON lines, nor a list, nor an object from id to text")
+    for key, text in value.items():
+        if not isinstance(text, str):
+            raise SampleError(f"{path}: the answer to {key} should be a text, not {shown(repr(text))}")
+    return [Answer(key, text, "", place) for place, (key, text) in enumerate(value.items(), start=1)]
+
+
+def _answer(record: Mapping[str, Any], path: Path, place: int) -> Answer:
+    question_id = next((record[key] for key in ID_KEYS if key in record), None)
+    text = next((record[key] for key in TEXT_KEYS if key in record), None)
+    if not isinstance(question_id, str | int):
+        raise SampleError(f"{path}, entry {place} has no id; expected one of: {', '.join(ID_KEYS)}")
+    if isinstance(text, list):  # a box as numbers
+        text = str(text)
+    if not isinstance(text, str):
+        raise SampleError(
+            f"{path}, entry {place} (question {question_id}) has no answer text under {', '.join(TEXT_KEYS)}"
+        )
+    return Answer(str(question_id), text, str(record.get("prompt") or ""), place)
+
+
+def match_answers(
+    items: Sequence[Item], answers: Sequence[Answer], path: Path, missing: str = "error"
+) -> dict[str, str]:
+    """The answer text of each item, by item id, in the order of the items.
+
+    Where a benchmark gives one id to several questions, the prompt in the answer tells them apart; without prompts the
+    order does.
+
+    Args:
+      missing: what an item without an answer is: an "error", "wrong" (an empty answer), or "skip" (left out).
+    Raises:
+      SampleError: answers that are missing, belong to no question, or come twice; the message names them.
+    """
+    if missing not in MISSING:
+        raise OptionError(f"missing={missing!r}; there are: {', '.join(MISSING)}")
+    groups: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[str(item.question_id)].append(item)
+    given: dict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        given[answer.question_id].append(answer)
+    extra = [f"{key} (entry {found[0].place})" for key, found in given.items() if key not in groups]
+    if extra:
+        raise SampleError(f"{path} answers {len(extra)} questions that the task does not have: {listed(extra)}")
+    matched: dict[str, str] = {}
+    for key, group in groups.items():
+        matched |= _match_group(group, given.get(key, []), path)
+    lacking = [item.id for item in items if item.id not in matched]
+    if lacking and missing == "error":
+        raise SampleError(
+            f"{path} lacks the answers to {len(lacking)} of {len(items)} questions: {listed(lacking)}; "
+            "`--missing skip` scores what is there, `--missing wrong` counts them as wrong"
+        )
+    if missing == "wrong":
+        matched |= dict.fromkeys(lacking, "")
+    return {item.id: matched[item.id] for item in items if item.id in matched}
+
+
+def _match_group(group: list[Item], answers: list[Answer], path: Path) -> dict[str, str]:
+    """Answers of the items that share one question id."""
+    if len(group) == 1 or not all(answer.prompt for answer in answers):
+        _refuse_repeats(answers, len(group), path)
+        return {item.id: answer.text for item, answer in zip(group, answers, strict=False)}
+    waiting: dict[str, list[Item]] = defaultdict(list)
+    for item in group:
+        waiting[core_question(item.text)].append(item)
+    matched: dict[str, str] = {}
+    for answer in answers:
+        asked = waiting.get(core_question(answer.prompt))
+        if asked is None:
+            raise SampleError(
+                f"{path}, entry {answer.place}: question {answer.question_id} is not asked as {shown(answer.prompt)!r}"
+            )
+        if not asked:
+            raise SampleError(f"{path}, entry {answer.place}: question {answer.question_id} is answered twice")
+        matched[asked.pop(0).id] = answer.text
+    return matched
+
+
+def _refuse_repeats(answers: list[Answer], allowed: int, path: Path) -> None:
+    if len(answers) > allowed:
+        places = ", ".join(str(answer.place) for answer in answers)
+        raise SampleError(f"{path} answers question {answers[0].question_id} {len(answers)} times (entries {places})")
+
+
+def core_question(prompt: str) -> str:
+    """The question in a prompt, in lower case, without OCR tokens and answer instruction.
+
+    Source: the three prompt forms that LLaVA's eval_textvqa.py accepts.
+    """
+    found = (
+        re.search(r"Question: (.*?) Short answer:", prompt, re.DOTALL) if prompt.startswith("OCR tokens: ") else None
+    )
+    if found:
+        return found.group(1).strip().lower()
+    instruction = "Answer the question using a single word or phrase."
+    lines = prompt.split(instruction)[0].split("\n")
+    kept = [line for line in lines if not line.startswith("Reference OCR token:")]
+    return "\n".join(kept).strip().lower()

@@ -1,0 +1,140 @@
+"""The JSON, JSON-lines and tab-separated files of benchmarks; results are written whole or not at all."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from camml.durable import write_file
+from camml.errors import DiskError, SampleError
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, a byte-order mark taken off.
+
+    Raises:
+      SampleError: no such file, or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise SampleError(f"no file {path}") from None
+    except UnicodeDecodeError as error:
+        raise SampleError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+      SampleError: no such file, or not JSON; the message has the line.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise SampleError(f"{path} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise SampleError(f"{path} is nested too deeply to be a data file") from None
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of each line of a JSON-lines file that is not blank.
+
+    Raises:
+      SampleError: no such file, or a line that is not a JSON object; the message has its number.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise SampleError(f"{path}, line {number} is not JSON ({error}): {shown(line)}") from None
+        if not isinstance(value, dict):
+            raise SampleError(f"{path}, line {number} should be a JSON object, not {shown(line)}")
+        yield number, value
+
+
+def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """(number, object) of each entry of a JSON list of objects, or of a JSON-lines file; the file's look decides.
+
+    Raises:
+      SampleError: it is neither; the message names the entry.
+    """
+    if not read_text(path).lstrip().startswith("["):
+        return list(read_lines(path))
+    records = list(enumerate(read_json(path), start=1))
+    for number, record in records:
+        if not isinstance(record, dict):
+            raise SampleError(f"{path}, entry {number} should be a JSON object, not {shown(json.dumps(record))}")
+    return records
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a tab-separated file with a header, all values as text.
+
+    Raises:
+      SampleError: no such file, or not such a table.
+    """
+    from pyarrow import ArrowException, csv, string
+
+    if not path.is_file():
+        raise SampleError(f"no file {path}")
+    parse = csv.ParseOptions(delimiter="\t", newlines_in_values=True)
+    read = csv.ReadOptions(block_size=64 << 20)  # a row holds a whole picture
+    try:
+        with csv.open_csv(path, read, parse) as reader:
+            columns = reader.schema.names
+        convert = csv.ConvertOptions(column_types=dict.fromkeys(columns, string()), strings_can_be_null=False)
+        rows: list[dict[str, str]] = csv.read_csv(path, read, parse, convert).to_pylist()
+    except (ArrowException, UnicodeDecodeError) as error:
+        raise SampleError(f"{path} is not a tab-separated table: {error}") from None
+    return rows
+
+
+def field(record: Any, key: str, path: Path, number: int) -> Any:
+    """`record[key]`.
+
+    Raises:
+      SampleError: there is no such key in it; the message names file, entry and the keys there are.
+    """
+    if not isinstance(record, dict):
+        raise SampleError(f"{path}, entry {number} should be an object, not {shown(repr(record))}")
+    if key not in record:
+        raise SampleError(f"{path}, entry {number} has no {key!r}; it has: {', '.join(sorted(record)) or 'nothing'}")
+    return record[key]
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """`text` short enough for a message."""
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
+def listed(ids: Iterable[str], limit: int = 5) -> str:
+    """The first few ids, and how many more."""
+    every = list(ids)
+    more = f" and {len(every) - limit} more" if len(every) > limit else ""
+    return ", ".join(every[:limit]) + more
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or none, with the folders above it.
+
+    Raises:
+      DiskError: the place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    write_file(path, content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON document."""
+    write_bytes(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
+
+
+def write_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
+    """Write JSON lines."""
+    write_bytes(path, "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values).encode())

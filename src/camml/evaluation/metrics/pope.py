@@ -1,0 +1,65 @@
+"""POPE: does the model say that an object is there?"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camml.evaluation.task import Item, Measured, Settings, Weights
+
+_NO = frozenset({"No", "not", "no"})
+
+
+def says_yes(answer: str) -> bool:
+    """Whether the first sentence holds none of the words "No", "no", "not".
+
+    Source: LLaVA's eval_pope.py (commas dropped, words split at single spaces, so "No\\n" is not "No").
+    """
+    words = answer.split(".")[0].replace(",", "").split(" ")
+    return _NO.isdisjoint(words)
+
+
+def rates(said: NDArray[np.bool_], true: NDArray[np.bool_], weights: Weights) -> dict[str, float]:
+    """Accuracy, precision, recall, F1 and share of yes, each in [0, 1]; "yes" is the positive class.
+
+    A ratio with nothing below the line is 0; the official script fails there.
+    """
+    hits, both = (weights * (said & true)).sum(), weights.sum()
+    yes, positive = (weights * said).sum(), (weights * true).sum()
+    right = (weights * (said == true)).sum()
+    return {
+        "accuracy": _ratio(right, both),
+        "precision": _ratio(hits, yes),
+        "recall": _ratio(hits, positive),
+        "f1": _ratio(2 * hits, yes + positive),
+        "yes_ratio": _ratio(yes, both),
+    }
+
+
+def _ratio(above: float, below: float) -> float:
+    return float(above / below) if below else 0.0
+
+
+def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
+    """Rates per split and their means, in [0, 1]; the headline is the mean F1 of the splits.
+
+    Items' truth is `{"split": name, "present": bool}`.
+    """
+    said = np.array([says_yes(answers[item.id]) for item in items], dtype=bool)
+    true = np.array([item.truth["present"] for item in items], dtype=bool)
+    split = np.array([item.truth["split"] for item in items], dtype=object)
+    splits = sorted(set(split))
+    masks = [np.asarray(split == name) for name in splits]
+
+    def table(weights: Weights) -> list[dict[str, float]]:
+        return [rates(said[mask], true[mask], weights[mask]) for mask in masks]
+
+    def mean_f1(weights: Weights) -> float:
+        return float(np.mean([row["f1"] for row in table(weights)]))
+
+    rows = table(np.ones(len(items)))
+    kinds = rows[0] if rows else {}
+    values = {f"{kind}/{name}": row[kind] for kind in kinds for name, row in zip(splits, rows, strict=True)}
+    values |= {f"{kind}/mean": float(np.mean([row[kind] for row in rows])) for kind in kinds}
+    right = {item.id: float(hit) for item, hit in zip(items, said == true, strict=True)}
+    return Measured(values, right, mean_f1, [item.cluster for item in items], scale=1.0)

@@ -1,0 +1,205 @@
+"""What a task is: data, its questions, its metric. A file in `tasks/` defines one as `TASK`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camml import plugins
+from camml.errors import SampleError
+
+Weights = NDArray[np.float64]
+"""float64[N]: how often each item counts, in the order of `Measured.per_item`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question of a task.
+
+    Attributes:
+      id: unique in the task; `question_id` followed by `#2`, `#3`, ... where the benchmark repeats an id.
+      question_id: as the question file has it, and what answer files repeat.
+      text: the question as it is asked, with the task's answer instruction.
+      image: a file, the encoded bytes of a picture, or none.
+      truth: what the metric needs to know; None where the answers are not public.
+      record: the entry of the question file.
+      cluster: items that share it are not independent (questions about one image); intervals respect that.
+    """
+
+    id: str
+    question_id: str | int
+    text: str
+    image: Path | bytes | None = None
+    truth: Any = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    cluster: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a metric gives.
+
+    Attributes:
+      values: name to number, in the units of the official evaluator; `a/b` is b within the breakdown a.
+      per_item: each item's own score, mostly in [0, 1], by item id (or by the id of a group scored as one).
+      headline_of: the headline number with items counted `weights` times, where it is not the mean of `per_item`.
+      clusters: the cluster of each entry of `per_item`, in its order; empty where each is its own.
+      scale: the headline is `scale` times the mean of `per_item` (100 for a percentage).
+    """
+
+    values: Mapping[str, float]
+    per_item: Mapping[str, float]
+    headline_of: Callable[[Weights], float] | None = None
+    clusters: Sequence[str] = ()
+    scale: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Named options of scoring; a task lists those it uses.
+
+    Attributes:
+      random_guess: seed for the official ScienceQA rule that guesses where no answer can be read.
+      grades: a judge's grades (MM-Vet).
+      answer_boxes: the frame of answered boxes: "same" as the truth's, "normalised", "padded" or "pixels".
+      truth_boxes: the frame of the true boxes, needed where `answer_boxes` is not "same".
+    """
+
+    random_guess: int | None = None
+    grades: Path | None = None
+    answer_boxes: str = "same"
+    truth_boxes: str = "normalised"
+
+
+Metric = Callable[[Sequence[Item], Mapping[str, str], Settings], Measured]
+"""Items and the answer text by item id, to numbers. Only answered items are passed."""
+
+
+Submit = Callable[[Sequence[Item], Mapping[str, str], Path, Path], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file that a task reads, below the task's folder.
+
+    Attributes:
+      path: where the official layout has it.
+      source: where a person gets it.
+      needed: "always", to "run", to "score", or "optional" (used where it is there).
+      also: other places where it is looked for.
+    """
+
+    path: str
+    source: str
+    needed: str = "always"
+    also: tuple[str, ...] = ()
+
+    def find(self, folder: Path) -> Path | None:
+        """The file, or None where it is in none of its places."""
+        places = (folder / place for place in (self.path, *self.also))
+        return next((place for place in places if place.exists()), None)
+
+    def require(self, folder: Path) -> Path:
+        """The file.
+
+        Raises:
+          SampleError: it is not there; the message says how to get it.
+        """
+        found = self.find(folder)
+        if found is None:
+            raise SampleError(f"no {folder / self.path}; get it from {self.source}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A benchmark as data.
+
+    Attributes:
+      title: its name in papers.
+      folder: its place below the data folder.
+      files: what it reads.
+      read: its items, in the order of the question file, from its folder.
+      metric: how answers are scored; None where only the official server can.
+      headline: the name in `Measured.values` that papers quote.
+      max_new_tokens: the decoding limit of the official scripts.
+      answer_keys: where its answer file has the id and the answer.
+      submit: writes the official submission: (items, answers, path, the task's folder); None where there is none.
+      submission: what `submit` writes, in a word.
+      uses: the fields of `Settings` that the metric reads.
+      ready: raises what would stop the scoring (missing Java, ...), before any model runs.
+      points: a published figure is `points` times the headline number.
+      published: the headline figure of known models, in the points of papers.
+    """
+
+    title: str
+    folder: str
+    files: tuple[DataFile, ...]
+    read: Callable[[Path], list[Item]]
+    headline: str
+    metric: Metric
+    max_new_tokens: int = 128
+    answer_keys: tuple[str, str] = ("question_id", "text")
+    submit: Submit | None = None
+    submission: str = ""
+    uses: tuple[str, ...] = ()
+    ready: Callable[[], None] | None = None
+    points: float = 1.0
+    published: Mapping[str, float] = field(default_factory=dict)
+
+    def place(self, data: Path) -> Path:
+        """The task's folder in `data`, or `data` itself where it already is that folder."""
+        inside = data / self.folder
+        holds = not inside.is_dir() and any(file.find(data) for file in self.files)
+        return data if holds else inside
+
+    def missing(self, data: Path, purpose: str) -> list[str]:
+        """One line for each file that is not there but needed to "run" or "score"."""
+        folder = self.place(data)
+        wanted = [file for file in self.files if file.needed in ("always", purpose) and not file.find(folder)]
+        return [f"{self.title}: no {folder / file.path}; get it from {file.source}" for file in wanted]
+
+
+def names() -> list[str]:
+    """The names of all tasks."""
+    return plugins.names("evaluation.tasks")
+
+
+def find(name: str) -> Task:
+    """The task called `name`.
+
+    Raises:
+      UnknownNameError: there is none; the message lists those there are.
+    """
+    task: Task = plugins.find("evaluation.tasks", name).TASK
+    return task
+
+
+def check_data(tasks: Sequence[Task], data: Path, purpose: str) -> None:
+    """Nothing, where all that the tasks need to "run" or "score" is there.
+
+    Raises:
+      SampleError: every missing file of every task, where it was expected and how to get it.
+    """
+    lines = [line for task in tasks for line in task.missing(data, purpose)]
+    if lines:
+        raise SampleError("; ".join(lines))
+    for task in tasks:
+        if task.ready:
+            task.ready()
+
+
+def published(camml_7b: float, camml_13b: float, *llava: float) -> dict[str, float]:
+    """Headline figures of the CaMML paper: its own two models and, where given, LLaVA-1.5 7B and 13B."""
+    figures = zip(
+        ("CaMML-7B", "CaMML-13B", "LLaVA-1.5-7B", "LLaVA-1.5-13B"), (camml_7b, camml_13b, *llava), strict=False
+    )
+    return dict(figures)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean, or 0 of nothing."""
+    return float(sum(values)) / len(values) if values else 0.0

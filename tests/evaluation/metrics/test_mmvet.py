@@ -1,0 +1,66 @@
+"""MM-Vet's judge prompt, grades and tables."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from camml.errors import OptionError, SampleError
+from camml.evaluation.metrics.mmvet import grade_id, judge_prompt, measure, read_grade, read_grades
+from camml.evaluation.task import Item, Settings
+from tests.layouts import document
+
+ITEMS = [
+    Item("0", 0, "?", truth={"capability": ["ocr", "math"]}),
+    Item("1", 1, "?", truth={"capability": ["rec"]}),
+    Item("2", 2, "?", truth={"capability": ["math", "ocr"]}),
+]
+
+
+def _measure(path: Path, grades: dict[str, object]) -> dict[str, float]:
+    return dict(measure(ITEMS, {}, Settings(grades=document(path / "grades.json", grades))).values)
+
+
+def test_the_judge_is_asked_word_for_word_as_officially() -> None:
+    prompt = judge_prompt("What?", "a<AND>b", "said")
+    head, _, last = prompt.rpartition("\n")
+    assert last == "What? | a <AND> b | said | "
+    assert (
+        hashlib.sha256(head.encode()).hexdigest() == "d1b3e0a5b4e72c888b77164489d705bba4dd149934fff564dfba6443d81afe3f"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "grade"),
+    [("0.7", 0.7), (" 1.0 because", 1.0), ("1.1", None), ("-0.1", None), ("good", None), ("", None), ("nan", None)],
+)
+def test_a_reply_starts_with_its_grade(reply: str, grade: float | None) -> None:
+    assert read_grade(reply) == grade
+
+
+def test_tables_of_a_hand_worked_case(tmp_path: Path) -> None:
+    """Two runs of the judge: ocr and math (0.5, 1.0) and (1.0, 0.0), rec (0.2, 0.4)."""
+    found = _measure(
+        tmp_path, {"v1_0": {"score": [0.5, 1.0]}, "v1_1": {"score": [0.2, 0.4]}, "v1_2": {"score": [1.0, 0]}}
+    )
+    assert found["total"] == pytest.approx(100 * (1.7 + 1.4) / 6)
+    assert found["std"] == pytest.approx(100 * (1.7 - 1.4) / 6)
+    assert found["runs"] == 2
+    assert found["capability/ocr"] == found["capability/math"] == found["combination/math_ocr"] == pytest.approx(62.5)
+    assert found["capability/rec"] == found["combination/rec"] == pytest.approx(30)
+    columns = ["capability/math", "capability/ocr", "capability/rec", "combination/math_ocr", "combination/rec"]
+    assert list(found)[3:] == columns
+
+
+def test_ids_of_the_official_files() -> None:
+    assert [grade_id(Item("x", key, "?")) for key in (3, "3", "v1_3")] == ["v1_3"] * 3
+
+
+def test_what_is_wrong_with_grades_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="graded by a judge"):
+        measure(ITEMS, {}, Settings())
+    with pytest.raises(SampleError, match="no grades for 2 questions: v1_1, v1_2"):
+        _measure(tmp_path, {"v1_0": {"score": [1]}})
+    for bad in ({"v1_0": {"score": [2]}}, {"v1_0": {"score": []}}, {"v1_0": "good"}, [], {}):
+        with pytest.raises(SampleError):
+            read_grades(document(tmp_path / "bad.json", bad))

@@ -1,0 +1,63 @@
+"""MMBench's sheet: prompts, rotations, pictures."""
+
+import base64
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camml.evaluation.questions import ONE_LETTER
+from camml.evaluation.rotations import options, read_rotations, rotations
+from camml.evaluation.task import DataFile
+
+COLUMNS = ["index", "question", "hint", "A", "B", "C", "D", "answer", "image"]
+
+
+def _read(folder: Path, *rows: list[str]) -> list:
+    (folder / "x.tsv").write_text("\n".join("\t".join(row) for row in (COLUMNS, *rows)) + "\n")
+    return read_rotations(DataFile("x.tsv", "nowhere"), ONE_LETTER, folder)
+
+
+def test_prompts_are_those_of_llava(tmp_path: Path) -> None:
+    (item,) = _read(tmp_path, ["1000001", "Which?", "Look.", "cat", "dog", "nan", "", "A", ""])
+    assert item.text == f"Look.\nWhich?\nA. cat\nB. dog\n{ONE_LETTER}"
+    assert item.question_id == 1_000_001
+    (item,) = _read(tmp_path, ["1000001", "Which?", "None", "7", "", "cat", "", "A", ""])
+    assert item.text == f"Which?\nA. 7\n{ONE_LETTER}"  # options end at the first empty cell
+
+
+def test_a_sheet_without_rotations_gets_them(tmp_path: Path) -> None:
+    items = _read(tmp_path, ["5", "Which?", "", "a", "b", "c", "", "C", ""])
+    assert [item.question_id for item in items] == [5, 1_000_005, 2_000_005]
+    assert [item.truth["answer"] for item in items] == ["C", "B", "A"]
+    assert {item.truth["options"][item.truth["answer"]] for item in items} == {"c"}
+    assert {item.cluster for item in items} == {"5"}
+
+
+def test_a_sheet_with_rotations_is_left_alone(tmp_path: Path) -> None:
+    rows = [[str(index), "Which?", "", "a", "b", "", "", "A", ""] for index in (5, 1_000_005)]
+    assert len(_read(tmp_path, *rows)) == 2
+
+
+@given(st.lists(st.text("abcdef", min_size=1, max_size=3), min_size=1, max_size=4, unique=True), st.data())
+def test_the_answer_goes_along(texts: list[str], data: st.DataObject) -> None:
+    letters = "ABCD"[: len(texts)]
+    answer = data.draw(st.sampled_from(letters))
+    row = dict(zip(letters, texts, strict=True)) | {"index": "3", "answer": answer}
+    turned = rotations(row)
+    assert len(turned) == len(texts)
+    assert {found[found["answer"]] for found in turned} == {row[answer]}
+    assert all(sorted(options(found).values()) == sorted(texts) for found in turned)
+    assert len({tuple(options(found).values()) for found in turned}) == len(texts)
+
+
+def test_pictures_are_bytes_and_may_be_shared(tmp_path: Path) -> None:
+    code = base64.b64encode(b"\x89PNG...").decode()
+    items = _read(
+        tmp_path,
+        ["5", "Which?", "", "a", "b", "", "", "A", code],
+        ["1000005", "Which?", "", "b", "a", "", "", "B", "5"],
+        ["1000006", "Which?", "", "b", "a", "", "", "", ""],
+    )
+    assert [item.image for item in items] == [b"\x89PNG...", b"\x89PNG...", None]
+    assert items[2].truth is None

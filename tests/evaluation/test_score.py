@@ -1,0 +1,150 @@
+"""Answers of every task scored end to end, and two scores compared."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from camml.errors import OptionError, SampleError
+from camml.evaluation import task as tasks
+from camml.evaluation.metrics.captions import require_java
+from camml.evaluation.score import compare, nested, score, write_submission
+from camml.evaluation.task import Settings
+from tests.layouts import Records, answer, document, lines
+
+Benchmarks = tuple[Path, dict[str, Records]]
+CAPTIONS = {"coco_caption", "flickr30k_caption"}
+HIDDEN = {"vqav2", "vizwiz"}
+BEST = {"pope": 1.0, "mme": 400.0}
+
+
+def _settings(name: str, data: Path) -> Settings:
+    return Settings(grades=data / "mm-vet" / "grades.json") if name == "mmvet" else Settings()
+
+
+@pytest.mark.parametrize("name", sorted(set(tasks.names()) - CAPTIONS - HIDDEN))
+def test_right_answers_score_full_marks(name: str, benchmarks: Benchmarks, answer_file: Callable[[str], Path]) -> None:
+    data, answers = benchmarks
+    found = score(name, data, answer_file(name), settings=_settings(name, data), resamples=50)
+    assert found.values[found.headline] == pytest.approx(BEST.get(name, 100.0))
+    assert (found.answered, found.questions) == (len(answers[name]), len(answers[name]))
+    assert found.interval is not None
+    assert found.interval.high == pytest.approx(found.values[found.headline])
+    assert set(found.per_item.values()) == {1.0}
+    assert json.loads(json.dumps(found.document()))["values"]
+
+
+@pytest.mark.parametrize("name", sorted(set(tasks.names()) - CAPTIONS - HIDDEN - {"mmvet"}))
+def test_empty_answers_score_nothing(name: str, benchmarks: Benchmarks, tmp_path: Path) -> None:
+    """All but POPE, whose rule reads silence as yes."""
+    records = [dict.fromkeys(record, "") | dict(list(record.items())[:1]) for record in benchmarks[1][name]]
+    found = score(name, benchmarks[0], lines(tmp_path / "empty.jsonl", records), resamples=20)
+    if name == "pope":
+        assert found.values["yes_ratio/mean"] == 1
+        assert found.values["f1/mean"] == pytest.approx(2 / 3)
+    else:
+        assert found.values[found.headline] == 0
+
+
+@pytest.mark.slow  # METEOR takes 11 seconds to start
+@pytest.mark.parametrize("name", sorted(CAPTIONS))
+def test_captions_score_end_to_end(name: str, benchmarks: Benchmarks, answer_file: Callable[[str], Path]) -> None:
+    try:
+        require_java()
+    except OptionError as error:
+        pytest.skip(str(error))
+    found = score(name, benchmarks[0], answer_file(name), resamples=20)
+    assert found.values["CIDEr"] == pytest.approx(10)  # the most that one reference per picture gives
+    assert found.values["Bleu_4"] == pytest.approx(1)
+
+
+def test_hidden_answers_point_to_the_submission(benchmarks: Benchmarks, answer_file: Callable[[str], Path]) -> None:
+    with pytest.raises(SampleError, match=r"no true answers for 3 of 3 questions here; write the submission instead"):
+        score("vqav2", benchmarks[0], answer_file("vqav2"))
+
+
+def test_hidden_answers_score_where_annotations_are_put_beside_them(tmp_path: Path) -> None:
+    folder = tmp_path / "vqav2"
+    lines(folder / "llava_vqav2_mscoco_test-dev2015.jsonl", [{"question_id": 1, "image": "x.jpg", "text": "?"}])
+    answers = [{"answer": "red", "answer_id": n} for n in range(10)]
+    document(
+        folder / "annotations.json", {"annotations": [{"question_id": 1, "answer_type": "other", "answers": answers}]}
+    )
+    found = score("vqav2", tmp_path, lines(tmp_path / "a.jsonl", [answer(1, "Red.")]), resamples=0)
+    assert found.values == {"accuracy": 100, "answer_type/other": 100}
+    assert found.interval is None
+
+
+def test_groups_of_scienceqa_are_those_of_its_paper(benchmarks: Benchmarks, answer_file: Callable[[str], Path]) -> None:
+    found = score("scienceqa", benchmarks[0], answer_file("scienceqa"), resamples=0)
+    groups = {name for name in found.values if "/" in name}
+    assert groups == {"context/IMG", "context/NO", "context/TXT", "grade/G1-6", "grade/G7-12", "subject/LAN",
+                      "subject/NAT", "subject/SOC"}  # fmt: skip
+
+
+def test_partial_answers_are_counted_as_asked(benchmarks: Benchmarks, tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", benchmarks[1]["gqa"][:2])
+    with pytest.raises(SampleError, match="lacks the answers to 1 of 3 questions: 202"):
+        score("gqa", benchmarks[0], path)
+    found = score("gqa", benchmarks[0], path, missing="skip", resamples=0)
+    assert (found.values["accuracy"], found.answered, found.questions) == (100, 2, 3)
+    found = score("gqa", benchmarks[0], path, missing="wrong", resamples=0)
+    assert (found.values["accuracy"], found.answered) == (pytest.approx(200 / 3), 3)
+
+
+def test_no_answers_at_all_are_an_error(benchmarks: Benchmarks, tmp_path: Path) -> None:
+    with pytest.raises(SampleError, match="answers none of the 3 questions"):
+        score("gqa", benchmarks[0], lines(tmp_path / "a.jsonl", []), missing="skip")
+
+
+def test_a_setting_of_another_task_is_refused(benchmarks: Benchmarks, answer_file: Callable[[str], Path]) -> None:
+    for name, uses in (("gqa", "it has none"), ("scienceqa", "it uses random_guess")):
+        with pytest.raises(OptionError, match=f"{name} has no setting answer_boxes; {uses}"):
+            score(name, benchmarks[0], answer_file(name), settings=Settings(answer_boxes="pixels"))
+
+
+def test_a_question_without_number_has_no_interval(benchmarks: Benchmarks, tmp_path: Path) -> None:
+    """Only questions without a picture are answered, and the headline is that of the others."""
+    path = lines(tmp_path / "a.jsonl", benchmarks[1]["scienceqa"][::2])
+    found = score("scienceqa", benchmarks[0], path, missing="skip")
+    assert found.headline not in found.values
+    assert found.interval is None
+
+
+def _written(folder: Path, name: str, data: Path, records: Records) -> Path:
+    found = score(name, data, lines(folder / "answers.jsonl", records), resamples=0)
+    return document(folder / "score.json", found.document())
+
+
+def test_runs_are_compared_item_by_item(benchmarks: Benchmarks, tmp_path: Path) -> None:
+    data, answers = benchmarks
+    worse = [*answers["gqa"][:2], answers["gqa"][2] | {"text": "cat"}]
+    one, other = _written(tmp_path / "one", "gqa", data, answers["gqa"]), _written(tmp_path / "two", "gqa", data, worse)
+    first, second, found = compare(one, other.parent)  # a file, and a folder
+    assert (first["values"]["accuracy"], second["values"]["accuracy"]) == (100, pytest.approx(200 / 3))
+    assert (found.difference, found.better, found.worse, found.test) == (pytest.approx(1 / 3), 1, 0, "exact McNemar")
+
+
+def test_runs_that_cannot_be_compared_are_said(benchmarks: Benchmarks, tmp_path: Path) -> None:
+    data, answers = benchmarks
+    one = _written(tmp_path / "one", "gqa", data, answers["gqa"])
+    other = _written(tmp_path / "two", "okvqa", data, answers["okvqa"])
+    with pytest.raises(SampleError, match=r"is a run of gqa, .* of okvqa"):
+        compare(one, other)
+    first = lines(tmp_path / "p.jsonl", answers["gqa"][:1])
+    partial = document(tmp_path / "p.json", score("gqa", data, first, missing="skip", resamples=0).document())
+    with pytest.raises(SampleError, match=r"2 items are in only one of .*: 201, 202"):
+        compare(one, partial)
+    for value in ([], {}, {"task": "gqa"}):
+        with pytest.raises(SampleError, match="is not a score"):
+            compare(one, document(tmp_path / "bad.json", value))
+
+
+def test_names_of_breakdowns_nest() -> None:
+    assert nested({"a": 1, "b/c": 2, "b/d e": 3}) == {"a": 1, "b": {"c": 2, "d e": 3}}
+
+
+def test_a_task_without_a_submission_says_so(benchmarks: Benchmarks, answer_file: Callable[[str], Path]) -> None:
+    with pytest.raises(OptionError, match="POPE has no submission format"):
+        write_submission("pope", benchmarks[0], answer_file("pope"), Path("x"))

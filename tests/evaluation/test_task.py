@@ -1,0 +1,119 @@
+"""Every task, as data and on disk."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from camml.errors import CaMMLError, OptionError, SampleError, UnknownNameError
+from camml.evaluation import task as tasks
+from camml.evaluation.metrics import captions
+from tests.layouts import Records
+
+SPEC = {
+    "scienceqa_ft": 91.32, "scienceqa": 67.9, "vqav2": 79.4, "gqa": 62.7, "vizwiz": 51.2, "textvqa": 58.0, "pope": 86.4,
+    "mme": 1506.9, "mmbench": 66.9, "mmbench_cn": 60.6, "seed_bench": 60.4, "mmvet": 32.2, "coco_caption": 111.4,
+    "flickr30k_caption": 82.7, "okvqa": 64.7, "aokvqa": 81.1, "refcoco": 66.6, "refcocop": 60.3, "refcocog": 57.6,
+}  # fmt: skip
+Benchmarks = tuple[Path, dict[str, Records]]
+
+
+def test_there_are_nineteen_tasks_with_their_published_figures() -> None:
+    assert {name: tasks.find(name).published["CaMML-7B"] for name in tasks.names()} == SPEC
+
+
+def test_an_unknown_task_is_said() -> None:
+    with pytest.raises(UnknownNameError, match=r"no 'vqa' in .*there are: aokvqa, coco_caption"):
+        tasks.find("vqa")
+
+
+@pytest.mark.parametrize("name", sorted(SPEC))
+def test_a_task_reads_its_official_layout(name: str, benchmarks: Benchmarks) -> None:
+    data, answers = benchmarks
+    task = tasks.find(name)
+    assert task.missing(data, "run") == task.missing(data, "score") == []
+    items = task.read(task.place(data))
+    assert len(items) == len(answers[name])
+    assert len({item.id for item in items}) == len(items)
+    for item in items:
+        assert item.text
+        assert not item.text.startswith("<image>")
+        assert (item.truth is None) is (name in ("vqav2", "vizwiz"))
+        if isinstance(item.image, Path):
+            with Image.open(item.image) as picture:
+                assert picture.size == (40, 30)
+    assert any(item.image for item in items)
+
+
+@pytest.mark.parametrize("name", sorted(SPEC))
+def test_missing_data_is_named_with_its_source(name: str, tmp_path: Path) -> None:
+    task = tasks.find(name)
+    lines = task.missing(tmp_path, "run")
+    wanted = [file for file in task.files if file.needed in ("always", "run")]
+    assert lines == [
+        f"{task.title}: no {tmp_path / task.folder / file.path}; get it from {file.source}" for file in wanted
+    ]
+    assert lines
+    with pytest.raises(CaMMLError):
+        task.read(task.place(tmp_path))
+
+
+def test_missing_data_of_all_tasks_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SampleError, match=r"POPE: no .*MME: no .*github.com/BradyFU"):
+        tasks.check_data([tasks.find("pope"), tasks.find("mme")], tmp_path, "run")
+
+
+def test_what_scoring_needs_is_checked_with_the_data(benchmarks: Benchmarks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captions, "find_spec", lambda name: None)
+    with pytest.raises(OptionError, match="pycocoevalcap"):
+        tasks.check_data([tasks.find("pope"), tasks.find("coco_caption")], benchmarks[0], "run")
+
+
+def test_the_folder_of_a_task_may_be_given_itself(benchmarks: Benchmarks) -> None:
+    task = tasks.find("pope")
+    assert task.place(benchmarks[0]) == task.place(benchmarks[0] / "pope") == benchmarks[0] / "pope"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("pope", "llava_pope_test.jsonl", '{"text": "a"}'),
+        ("pope", "llava_pope_test.jsonl", '{"question_id": 1, "text": "a", "category": "other"}'),
+        ("pope", "coco/coco_pope_random.json", '{"label": "maybe"}'),
+        ("pope", "coco/coco_pope_random.json", '{"label": "yes", "image": "another.jpg", "text": "x"}'),
+        ("scienceqa", "llava_test_CQM-A.json", "{}"),
+        ("scienceqa", "llava_test_CQM-A.json", '[{"id": 1}]'),
+        ("scienceqa", "problems.json", '{"4": {}}'),
+        ("scienceqa", "problems.json", '{"4": 5}'),
+        ("scienceqa", "problems.json", "[5]"),
+        ("gqa", "data/testdev_balanced_questions.json", '{"1": {}}'),
+        ("gqa", "data/testdev_balanced_questions.json", '{"1": {"answer": "yes"}}'),
+        ("textvqa", "TextVQA_0.5.1_val.json", "[]"),
+        ("textvqa", "TextVQA_0.5.1_val.json", '{"data": []}'),
+        ("mme", "llava_mme.jsonl", '{"question_id": "existence/0009.jpg", "text": "Is it so?"}'),
+        ("mme", "MME_Benchmark_release_version/existence/0000.txt", "no tab"),
+        ("seed_bench", "SEED-Bench.json", "{}"),
+        ("mmvet", "mm-vet.json", "{}"),
+        ("mmvet", "mm-vet.json", "[]"),
+        ("okvqa", "llava_okvqa_val_gt.json", "5"),
+        ("okvqa", "llava_okvqa_val_gt.json", '[{"question_id": 1, "answers": [3]}]'),
+        ("okvqa", "llava_okvqa_val_gt.json", '[{"question_id": 1, "answers": 3}]'),
+        ("aokvqa", "llava_aokvqa_val_gt.json", '[{"question_id": 1, "choices": ["a"], "correct_choice_idx": 1}]'),
+        ("coco_caption", "test_caption_coco_format.json", '{"annotations": [{}]}'),
+        ("refcoco", "llava_refcoco_val_gt.json", '[{"obj_id": 0}]'),
+        ("refcoco", "llava_refcoco_val_gt.json", '{"0": [1, 2, 3]}'),
+        ("mmbench", "mmbench_dev_20230712.tsv", "index\tquestion\nx\ty\n"),
+        ("mmbench", "mmbench_dev_20230712.tsv", "index\tquestion\timage\n1\ty\t?\n"),
+        ("mmbench", "mmbench_dev_20230712.tsv", "index\n1\n"),
+    ],
+)
+def test_broken_data_is_an_error_that_names_it(
+    name: str, file: str, content: str, benchmarks: Benchmarks, tmp_path: Path
+) -> None:
+    task = tasks.find(name)
+    shutil.copytree(benchmarks[0] / task.folder, tmp_path / task.folder)
+    (tmp_path / task.folder / file).write_text(content)
+    with pytest.raises(SampleError) as caught:
+        task.read(task.place(tmp_path))
+    assert str(tmp_path) in str(caught.value) or "question" in str(caught.value)

@@ -1,0 +1,113 @@
+"""True answers in every form that benchmarks publish them, and whatever else may stand in a file."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from camml.errors import CaMMLError, SampleError
+from camml.evaluation.metrics.mmvet import read_grades
+from camml.evaluation.questions import read_conversations, read_questions
+from camml.evaluation.truths import (
+    bare_question,
+    box_truth,
+    caption_truth,
+    choice_truth,
+    pope_truth,
+    science_truth,
+    vqa_truth,
+)
+from tests.layouts import document, lines
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"annotations": [{"question_id": 7, "answers": [{"answer": "a"}, {"answer": "b"}]}]},
+        [{"question_id": "7", "answers": ["a", "b"]}],
+        {"7": ["a", "b"]},
+        {"7": {"answers": ["a", "b"]}},
+    ],
+)
+def test_vqa_answers_in_every_form(tmp_path: Path, value: object) -> None:
+    assert vqa_truth(document(tmp_path / "t.json", value)) == {"7": {"answers": ["a", "b"], "group": {}}}
+
+
+def test_vqa_groups(tmp_path: Path) -> None:
+    entry = {"question_id": 7, "answers": ["a"], "answer_type": "other", "question_type": "what is"}
+    found = vqa_truth(document(tmp_path / "t.json", [entry]))["7"]["group"]
+    assert found == {"answer_type": "other", "question_type": "what is"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"obj_id": 3, "bbox": [0, 0.5, 1, 1]}],
+        [{"obj_id": "3", "gt_boxes": [[0, 0.5, 1, 1]]}],
+        [{"obj_id": 3, "answer": "[0, 0.5, 1, 1]"}],
+        {"3": [0, 0.5, 1, 1]},
+        {"3": {"box": [0, 0.5, 1, 1]}},
+    ],
+)
+def test_boxes_in_every_form(tmp_path: Path, value: object) -> None:
+    assert box_truth(document(tmp_path / "t.json", value)) == {"3": {"box": [0, 0.5, 1, 1]}}
+
+
+def test_boxes_as_lines_with_sizes(tmp_path: Path) -> None:
+    entry = {"obj_id": 3, "bbox": [0, 1, 2, 3], "width": 40, "height": 30, "phrase": "dog"}
+    wanted = {"box": [0, 1, 2, 3], "width": 40, "height": 30}
+    assert box_truth(lines(tmp_path / "one.jsonl", [entry])) == {"3": wanted}
+    two = lines(tmp_path / "two.jsonl", [entry, entry | {"obj_id": 4}])
+    assert box_truth(two) == {"3": wanted, "4": wanted}
+
+
+def test_captions_are_gathered_by_picture(tmp_path: Path) -> None:
+    annotations = [{"image_id": 1, "caption": "a"}, {"image_id": 2, "caption": "b"}, {"image_id": 1, "caption": "c"}]
+    found = caption_truth(document(tmp_path / "t.json", {"annotations": annotations}))
+    assert found == {"1": ["a", "c"], "2": ["b"]}
+
+
+def test_science_letters_without_problems() -> None:
+    turns = [{"value": "Which?\nA. x\nB. y\nC. z"}, {"value": "B"}]
+    found = science_truth({"id": "1", "conversations": turns}, None)
+    assert (found["letter"], found["choices"]) == ("B", 3)
+    turns = [{"value": "Which? Options: (A) x (B) y\n"}, {"value": "LECTURE: l ANSWER: B."}]
+    found = science_truth({"id": "1", "conversations": turns}, None)
+    assert (found["letter"], found["choices"]) == ("B", 2)
+    with pytest.raises(SampleError, match=r"question 1: no letter in its answer 'y'; put problems.json"):
+        science_truth({"id": "1", "conversations": [{"value": "Which?"}, {"value": "y"}]}, None)
+
+
+def test_questions_lose_their_instructions() -> None:
+    asked = "Is it so?  Please answer yes or no."
+    assert bare_question(asked) == bare_question(
+        "Is it so?\nAnswer the question using a single word or phrase. Careful!"
+    )
+
+
+KEYS = [
+    "annotations", "question_id", "answers", "answer", "id", "image", "text", "conversations", "value", "obj_id",
+    "bbox", "box", "image_id", "caption", "choices", "correct_choice_idx", "direct_answers", "label", "score", "7",
+]  # fmt: skip
+scalars = st.none() | st.booleans() | st.integers(-2, 5) | st.floats(allow_nan=False) | st.text(max_size=4)
+json_values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=12,
+)
+READERS: list[Callable[[Path], object]] = [
+    vqa_truth, box_truth, caption_truth, choice_truth, pope_truth, read_grades,
+    lambda path: read_questions(path, path), lambda path: read_conversations(path, path),
+]  # fmt: skip
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(json_values)
+def test_any_json_is_read_or_refused(tmp_path: Path, value: object) -> None:
+    path = document(tmp_path / "t.json", value)
+    for read in READERS:
+        with suppress(CaMMLError):
+            read(path)
