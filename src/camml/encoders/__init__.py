@@ -1,6 +1,7 @@
 """What an encoder is. A file in this folder is an encoder: it defines `load(**options) -> Encoder`."""
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camml import plugins
+from camml.errors import OptionError
 
 Vectors = NDArray[np.float32]
 
@@ -43,6 +45,16 @@ def load(name: str, **options: Any) -> Encoder:
 
     Raises:
       UnknownNameError: no such encoder.
+      OptionError: it has no such option, or the option takes another kind of value.
     """
-    encoder: Encoder = plugins.find("encoders", name).load(**options)
+    make = plugins.find("encoders", name).load
+    known = signature(make).parameters
+    for key, value in options.items():
+        if key not in known:
+            choices = ", ".join(known)
+            raise OptionError(f"the encoder {name!r} has no option {key!r}; it has: {choices}")
+        kind = known[key].annotation
+        if not isinstance(value, kind):
+            raise OptionError(f"the option {key!r} of {name!r} takes {getattr(kind, '__name__', kind)}, not {value!r}")
+    encoder: Encoder = make(**options)
     return encoder

@@ -1,0 +1,66 @@
+"""`camml fetch`: get pretrained weights ahead, so that nothing is downloaded later."""
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+SUMMARY = "Fetch pretrained weights; without a name those of the small default model."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a source from --list, or OWNER/NAME on the model hub")
+    parser.add_argument(
+        "--list", action="store_true", help="list the sources and what is fetched already; fetch nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch, or list; 0 when done."""
+    from camml import weights
+
+    if args.list:
+        report([describe(name) for name in weights.names()], args.json)
+        return 0
+    rows: list[dict[str, Any]] = []
+    for name in args.names or weights.DEFAULTS:
+        start = time.perf_counter()
+        if sys.stderr.isatty():
+            print(f"fetching {name} ...", file=sys.stderr)
+        folder = weights.folder(name)
+        rows.append({"name": name, "folder": str(folder), "seconds": round(time.perf_counter() - start, 1)})
+    report(rows, args.json)
+    return 0
+
+
+def describe(name: str) -> dict[str, Any]:
+    """One source: what it is, whether it is here, and from where it came."""
+    from camml import weights
+
+    module, place = weights.source(name), weights.place(name)
+    origin = place / weights.ORIGIN
+    return {
+        "name": name,
+        "hub": module.HUB,
+        "license": module.LICENSE,
+        "megabytes": module.MEGABYTES,
+        "default": name in weights.DEFAULTS,
+        "folder": str(place) if place.is_dir() else None,
+        "origin": json.loads(origin.read_text()) if origin.exists() else None,
+    }
+
+
+def report(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print `rows` as JSON or for a person."""
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        if "seconds" in row:
+            print(f"{row['name']}: {row['folder']} ({row['seconds']} s)")
+        else:
+            star, here = "*" if row["default"] else " ", row["folder"] or "not fetched"
+            print(f"{star} {row['name']:22} {row['megabytes']:4} MB  {row['license']:10}  {row['hub']:42} {here}")

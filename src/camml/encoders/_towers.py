@@ -1,0 +1,107 @@
+"""What encoders made of neural towers share: where they run, batches, unit length, a fingerprint of the weights."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from camml.encoders import Vectors
+from camml.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+Item = TypeVar("Item")
+
+DTYPES = ("float32", "bfloat16", "float16")
+SAMPLES_PER_TENSOR = 64
+
+
+def choose_device(device: str | None) -> "torch.device":
+    """The device of that name; without a name a GPU if there is one.
+
+    Raises:
+      OptionError: no device of that name here.
+    """
+    import torch
+
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise OptionError(f"device {device!r} cannot be used here ({brief(error)}); try 'cpu'") from error
+    return chosen
+
+
+def choose_dtype(dtype: str) -> "torch.dtype":
+    """The number format of that name.
+
+    Raises:
+      OptionError: it is none of `DTYPES`.
+    """
+    import torch
+
+    if dtype not in DTYPES:
+        raise OptionError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}")
+    chosen: torch.dtype = getattr(torch, dtype)
+    return chosen
+
+
+def embed_in_batches(
+    items: Sequence[Item], size: int, dim: int, embed: Callable[[list[Item]], "torch.Tensor"]
+) -> Vectors:
+    """float32[N, dim] of all `items`, `size` at a time, each row of length 1."""
+    import torch
+
+    vectors = np.empty((len(items), dim), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(items), size):
+            batch = list(items[start : start + size])
+            vectors[start : start + len(batch)] = embed(batch).float().cpu().numpy()
+    return unit(vectors)
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """`vectors` with each row brought to length 1; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    scaled: Vectors = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
+    return scaled
+
+
+def fingerprint(tensors: Iterable["torch.Tensor"], facts: Any) -> str:
+    """16 hex digits that change with any tensor and any of the `facts` (a JSON value: preprocessing, pooling).
+
+    Some numbers of every tensor are looked at, not all, which takes milliseconds and still tells any two trainings
+    apart. Names are not looked at: another release of transformers may call the same tensor otherwise.
+    """
+    import torch
+
+    parts = []
+    for tensor in tensors:
+        flat = tensor.detach().reshape(-1)
+        places = torch.linspace(0, max(flat.numel() - 1, 0), min(SAMPLES_PER_TENSOR, flat.numel()), dtype=torch.float64)
+        values = flat[places.long().to(flat.device)].float().cpu().numpy().astype("<f4")
+        parts.append(hashlib.sha256(repr(tuple(tensor.shape)).encode() + values.tobytes()).hexdigest())
+    text = json.dumps([sorted(parts), facts], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def check_batch_size(size: int) -> int:
+    """`size`, if it holds something.
+
+    Raises:
+      OptionError: it is below 1.
+    """
+    if size < 1:
+        raise OptionError(f"the batch size must be at least 1, not {size}")
+    return size
+
+
+def brief(error: BaseException) -> str:
+    """The first line of an error."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,77 @@
+"""The model hub: asked once, with a short wait, and never when the user says offline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from camml.errors import DiskError, FetchError
+
+WAIT_SECONDS = 5.0
+"""How long the hub may take to say that it is there."""
+
+WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+"""What a transformers folder is made of; no pickled or duplicate weights."""
+
+
+def revision(name: str) -> str:
+    """The commit that the hub has for `name` now; at the same time the test whether the hub can be reached.
+
+    Raises:
+      FetchError: offline by choice, not reachable, or the hub does not give that name.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise FetchError(f"{name} was not asked for on the model hub: HF_HUB_OFFLINE is set")
+    try:
+        sha = huggingface_hub.HfApi().model_info(name, timeout=WAIT_SECONDS).sha
+    except Exception as error:  # the HTTP library's own errors differ between versions of huggingface_hub
+        raise FetchError(f"the model hub did not give {name}: {_first_line(error)}") from error
+    return sha or "main"
+
+
+def download(name: str, folder: Path, patterns: Sequence[str]) -> str:
+    """Copy the files of `name` that match `patterns` into `folder`; the commit they are of.
+
+    Raises:
+      FetchError: as for `revision`, or the download broke off.
+    """
+    return _snapshot(name, revision(name), patterns, folder)[1]
+
+
+def snapshot(name: str) -> Path:
+    """The folder of `name` in the hub's own cache, newest if the hub can be reached, else as it was fetched before.
+
+    Raises:
+      FetchError: the hub cannot be reached and the cache does not hold it.
+    """
+    import huggingface_hub
+
+    try:
+        commit = revision(name)
+    except FetchError as error:
+        try:
+            return Path(huggingface_hub.snapshot_download(name, local_files_only=True))
+        except Exception:
+            remedy = "check the name and the network, or give a folder that holds it"
+            raise FetchError(f"{error}, and the hub's local cache does not hold it; {remedy}") from error
+    return _snapshot(name, commit, WANTED, None)[0]
+
+
+def _snapshot(name: str, commit: str, patterns: Sequence[str], folder: Path | None) -> tuple[Path, str]:
+    import huggingface_hub
+
+    try:
+        path = huggingface_hub.snapshot_download(name, revision=commit, allow_patterns=list(patterns), local_dir=folder)
+    except OSError as error:
+        if error.errno is not None:
+            raise DiskError(f"{name} could not be stored: {error.strerror or error}") from error
+        raise FetchError(f"the download of {name} broke off: {_first_line(error)}") from error
+    except Exception as error:
+        raise FetchError(f"the download of {name} broke off: {_first_line(error)}") from error
+    return Path(path), commit
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,67 @@
+"""The small default encoder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import BertModel, Dinov2Model
+
+from camml import encoders
+from tests.encoders.tiny_encoders import TEXTS, build, images, save_mini
+
+
+def test_an_image_is_its_cls_token_beside_its_mean_patch(tmp_path: Path) -> None:
+    options = save_mini(tmp_path)
+    encoder = encoders.load("mini", **options)
+    image = images()[0]
+    squashed = np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC), np.float32) / 255
+    pixels = (squashed - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    with torch.no_grad():
+        model = Dinov2Model.from_pretrained(options["vision"])
+        tokens = model(torch.tensor(pixels, dtype=torch.float32).permute(2, 0, 1)[None]).last_hidden_state[0]
+    parts = [tokens[0], tokens[1:].mean(0)]
+    expected = torch.cat([part / part.norm() for part in parts]) / 2**0.5
+    np.testing.assert_allclose(encoder.embed_images([image])[0], expected, atol=1e-5)
+
+
+def test_a_text_is_its_mean_token_without_padding(tmp_path: Path) -> None:
+    options = save_mini(tmp_path)
+    encoder = encoders.load("mini", **options)
+    with torch.no_grad():
+        ids = encoder._tokenizer(TEXTS[0], return_tensors="pt")
+        mean = BertModel.from_pretrained(options["text"])(**ids).last_hidden_state[0].mean(0)
+    np.testing.assert_allclose(encoder.embed_texts(TEXTS[:3])[0], mean / mean.norm(), atol=1e-5)
+
+
+def test_a_text_is_read_up_to_256_tokens(tmp_path: Path) -> None:
+    encoder = build("mini", tmp_path)
+    whole, longer, other = encoder.embed_texts(["a" * 254, "a" * 254 + "b" * 50, "a" * 253 + "b"])
+    assert np.linalg.norm(whole - longer) < 1e-5 < np.linalg.norm(whole - other) / 10
+
+
+def test_the_revision_follows_the_weights(tmp_path: Path) -> None:
+    options = save_mini(tmp_path)
+    before = encoders.load("mini", **options).revision
+    assert encoders.load("mini", **options).revision == before
+    model = BertModel.from_pretrained(options["text"])
+    with torch.no_grad():
+        model.encoder.layer[1].output.dense.weight *= 1.01
+    model.save_pretrained(options["text"])
+    assert encoders.load("mini", **options).revision != before
+
+
+@pytest.mark.weights
+def test_the_real_weights_know_meanings_and_shapes() -> None:
+    encoder = encoders.load("mini")
+    query, near, far = encoder.embed_texts(
+        ["How do I cook pasta?", "Boil spaghetti in water.", "The stock market fell."]
+    )
+    assert query @ near > query @ far + 0.2
+    cross, stripes = Image.new("RGB", (120, 80), "red"), Image.new("RGB", (120, 80), "red")
+    cross.paste("white", (30, 0, 45, 80))
+    cross.paste("white", (0, 32, 120, 48))
+    stripes.paste("white", (0, 27, 120, 54))
+    smaller = cross.resize((90, 60)).convert("L").convert("RGB")
+    assert (encoder.embed_images([smaller]) @ encoder.embed_images([cross, stripes]).T).argmax() == 0
