@@ -136,8 +136,26 @@ def test_a_question_longer_than_the_model_is_refused(capsys, model) -> None:
 def test_samples_cut_to_fit_are_said(capsys, tmp_path, llm_folder) -> None:
     (tmp_path / "long.jsonl").write_text(json.dumps({"id": "long", "text": "white field " * 900}))
     found = ask(capsys, "what", "--context", tmp_path / "long.jsonl", "--model", llm_folder)
-    assert found["notes"] == [note for note in found["notes"] if note.startswith("sample long: text cut to ")]
-    assert found["notes"]
+    [note] = found["notes"]
+    assert note.startswith("sample long: text cut to ")
+
+
+def test_a_stream_says_its_notes_too(capsys, tmp_path, llm_folder) -> None:
+    (tmp_path / "long.jsonl").write_text(json.dumps({"id": "long", "text": "white field " * 900}))
+    arguments = ["ask", "what", "--context", str(tmp_path / "long.jsonl"), "--model", str(llm_folder), "--stream"]
+    assert main([*arguments, *SHORT]) == 0
+    assert "note: sample long: text cut to " in capsys.readouterr().out
+
+
+def test_a_model_that_sees_no_image_says_so(capsys, store, llm_folder, tmp_path) -> None:
+    image = tiny.image(tmp_path, "query", (200, 0, 10))
+    found = ask(capsys, "what", "--image", image, "--store", store, "--model", llm_folder)
+    assert found["notes"] == ["the model reads texts only: the image served to find the samples"]
+
+
+def test_without_shots_each_way_has_its_own_number(capsys, store, camml_folder, llm_folder) -> None:
+    assert len(ask(capsys, "what", "--store", store, "--model", camml_folder)["context"]) == 3
+    assert len(ask(capsys, "what", "--store", store, "--model", llm_folder)["context"]) == 1
 
 
 def test_an_unknown_mode_is_named_with_the_choices(capsys, store) -> None:

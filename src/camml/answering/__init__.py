@@ -52,6 +52,10 @@ class Answerer(Protocol):
         """
         ...
 
+    def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
+        """What a person should know before trusting the answer: a text cut short, an image that is not seen."""
+        ...
+
     def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
         """The answer to one query, in pieces as they come."""
         ...

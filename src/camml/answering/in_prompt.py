@@ -44,12 +44,16 @@ class InPromptAnswerer:
                 prompt=prompt,
                 prompt_tokens=int(mask.sum()),
                 new_tokens=int((answer != self.tokenizer.pad_token_id).sum()),
-                notes=notes,
+                notes=unseen(query) + cuts,
             )
-            for (prompt, notes), context, answer, mask in zip(
-                fitted, contexts, answers, inputs["attention_mask"], strict=True
+            for query, (prompt, cuts), context, answer, mask in zip(
+                queries, fitted, contexts, answers, inputs["attention_mask"], strict=True
             )
         ]
+
+    def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
+        """See `Answerer`."""
+        return unseen(query) + self.fit(query, context, decoding or Decoding())[1]
 
     def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
         """See `Answerer`."""
@@ -100,6 +104,11 @@ class InPromptAnswerer:
         found = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=special)
         found.pop("token_type_ids", None)
         return found.to(self.model.device)
+
+
+def unseen(query: Query) -> tuple[str, ...]:
+    """The note that an image served to find samples and no more."""
+    return () if query.image is None else ("the model reads texts only: the image served to find the samples",)
 
 
 def load(model: Path, device: str | None = None, dtype: str | None = None) -> InPromptAnswerer:

@@ -42,7 +42,7 @@ class PerceiverAnswerer:
                 prompt=self._prompt(query, context),
                 prompt_tokens=int(mask.sum()),
                 new_tokens=int((answer != pad).sum()),
-                notes=self._notes(context),
+                notes=self.notes(query, context),
             )
             for query, context, answer, mask in zip(queries, contexts, answers, inputs["attention_mask"], strict=True)
         ]
@@ -68,7 +68,8 @@ class PerceiverAnswerer:
         prompt = self.processor.render(query.text, bool(context), query.image is not None)
         return prompt.replace(CONTEXT, "<context>").replace(IMAGE, "<image>")
 
-    def _notes(self, context: Context) -> tuple[str, ...]:
+    def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
+        """See `Answerer`."""
         limit = self.processor.sample_max_length
         lengths = {neighbor.sample.id: self.processor.sample_length(neighbor.sample) for neighbor in context}
         return tuple(f"sample {id}: text cut from {n} to {limit} tokens" for id, n in lengths.items() if n > limit)

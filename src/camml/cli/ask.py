@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 SUMMARY = "Answer a question from a datastore or from samples you name, and show the evidence."
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
-DEFAULT_SHOTS = 3
+DEFAULT_SHOTS = {"perceiver": 3, "in_prompt": 1}
+"""A small language model mixes up the facts of several samples that stand in its prompt."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     samples = parser.add_mutually_exclusive_group()
     samples.add_argument("--store", metavar="DIR", help="a datastore, or INDEX_FILE:DATA_JSON as published")
     samples.add_argument("--context", type=Path, metavar="FILE", help="samples to answer from, in the order they have")
-    parser.add_argument("--shots", type=int, metavar="N", help="use N samples (default: 3, or all of --context)")
+    parser.add_argument(
+        "--shots", type=int, metavar="N", help="samples to use (default: 3, in_prompt 1; all of --context)"
+    )
     parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
     parser.add_argument(
         "--where", action="append", default=[], metavar="KEY=VALUE", help="only samples with this metadata; repeatable"
@@ -71,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     context = _given(args) if args.context else _retrieved(args, query) if args.store else ()
     retrieved = time.perf_counter()
-    answerer = _answerer(args)
+    answerer, use = _answerer(args)
+    if args.store and args.shots is None:
+        context = context[: DEFAULT_SHOTS.get(use)]
     loaded = time.perf_counter()
     seconds = {"retrieve": retrieved - started, "load": loaded - retrieved}
     if args.stream:
@@ -123,7 +128,7 @@ def _retrieved(args: argparse.Namespace, query: "Query") -> "Context":
         raise EmptyStoreError(f"{args.store} holds no samples; add some with `camml store add`")
     _check_shots(args.shots, len(datastore), args.store)
     where = key_values(args.where, "--where") or None
-    shots = args.shots or min(DEFAULT_SHOTS, len(datastore))
+    shots = args.shots or min(max(DEFAULT_SHOTS.values()), len(datastore))
     [context] = Retriever(datastore, encoder, args.mode).retrieve([query], shots, where)
     return context
 
@@ -133,7 +138,8 @@ def _check_shots(shots: int | None, there: int, where: str) -> None:
         raise OptionError(f"--shots is {shots}, but {where} holds {there} samples; give at most {there}")
 
 
-def _answerer(args: argparse.Namespace) -> "Answerer":
+def _answerer(args: argparse.Namespace) -> "tuple[Answerer, str]":
+    """The model, and the way it uses samples."""
     from camml import answering, weights
     from camml.model.folder import check_folder
 
@@ -148,7 +154,7 @@ def _answerer(args: argparse.Namespace) -> "Answerer":
         if use != "perceiver":
             raise OptionError("--prompt-style is for CaMML models; other models have their own chat template")
         options["prompt_style"] = args.prompt_style
-    return answering.load(use, folder, **options)
+    return answering.load(use, folder, **options), use
 
 
 def _stream(
@@ -160,7 +166,7 @@ def _stream(
     seconds: dict[str, float],
 ) -> int:
     """The answer piece by piece, then the evidence."""
-    started, pieces = time.perf_counter(), []
+    started, pieces, notes = time.perf_counter(), [], answerer.notes(query, context, decoding)
     for piece in answerer.stream(query, context, decoding):
         pieces.append(piece)
         print(
@@ -168,10 +174,11 @@ def _stream(
         )
     seconds["answer"] = time.perf_counter() - started
     if args.json:
-        print(json.dumps(_document(args, "".join(pieces).strip(), context, seconds), ensure_ascii=False, default=str))
+        whole = _document(args, "".join(pieces).strip(), context, seconds) | {"notes": notes}
+        print(json.dumps(whole, ensure_ascii=False, default=str))
     else:
         print()
-        _print_evidence(context, seconds, ())
+        _print_evidence(context, seconds, notes)
     return 0
 
 
