@@ -2,10 +2,14 @@
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from camml.errors import DiskError
+
+UNFINISHED = ".unfinished"
+"""The ending of a file that is being written; one that is found is what a killed process left."""
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -14,26 +18,55 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
       DiskError: the disk is full, or the folder is not there or not writable; nothing is left behind.
     """
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    try:
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(data)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """A place to write a file that becomes `path` when it is whole, in one step.
+
+    Args:
+      path: what it becomes; of several processes that write it, the last one wins.
+      durable: its content shall outlive a power cut; its name does so only after `sync_folder`.
+
+    Raises:
+      DiskError: the disk is full or not writable; nothing is left behind.
+    """
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
+    with disk_errors(path):
         try:
-            with unfinished.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            yield unfinished
+            if durable:
+                with unfinished.open("rb+") as file:
+                    os.fsync(file.fileno())
             unfinished.replace(path)
-            _sync_folder(path.parent)
         finally:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    with disk_errors(folder):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says while writing to `path` into a DiskError."""
+    try:
+        yield
     except OSError as error:
-        remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "is the place writable?"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "free some space; what was there before is unharmed" if full else "is the place writable?"
         raise DiskError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+Write = Callable[[Path], object]
+"""Fills the file it is given."""

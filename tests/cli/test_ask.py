@@ -150,7 +150,7 @@ def test_a_stream_says_its_notes_too(capsys, tmp_path, llm_folder) -> None:
 def test_a_model_that_sees_no_image_says_so(capsys, store, llm_folder, tmp_path) -> None:
     image = tiny.image(tmp_path, "query", (200, 0, 10))
     found = ask(capsys, "what", "--image", image, "--store", store, "--model", llm_folder)
-    assert found["notes"] == ["the model reads texts only: the image served to find the samples"]
+    assert found["notes"] == ["the model reads texts only; it does not see the image"]
 
 
 def test_without_shots_each_way_has_its_own_number(capsys, store, camml_folder, llm_folder) -> None:

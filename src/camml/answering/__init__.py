@@ -52,6 +52,10 @@ class Answerer(Protocol):
         """
         ...
 
+    def prompt(self, query: Query, context: Context) -> str:
+        """What the model is asked, before anything is cut short; `<context>` and `<image>` mark what is no text."""
+        ...
+
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
         """What a person should know before trusting the answer: a text cut short, an image that is not seen."""
         ...

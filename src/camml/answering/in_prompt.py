@@ -51,6 +51,10 @@ class InPromptAnswerer:
             )
         ]
 
+    def prompt(self, query: Query, context: Context) -> str:
+        """See `Answerer`."""
+        return self.render(query.text, [neighbor.sample.text for neighbor in context])
+
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
         """See `Answerer`."""
         return unseen(query) + self.fit(query, context, decoding or Decoding())[1]
@@ -107,8 +111,8 @@ class InPromptAnswerer:
 
 
 def unseen(query: Query) -> tuple[str, ...]:
-    """The note that an image served to find samples and no more."""
-    return () if query.image is None else ("the model reads texts only: the image served to find the samples",)
+    """The note that the answer was given without seeing the image."""
+    return () if query.image is None else ("the model reads texts only; it does not see the image",)
 
 
 def load(model: Path, device: str | None = None, dtype: str | None = None) -> InPromptAnswerer:

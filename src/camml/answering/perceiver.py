@@ -1,6 +1,7 @@
 """CaMML itself: samples as context tokens in front of a language model."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from camml.answering._generation import check_fits, generation_options, pick_dev
 from camml.errors import ModelFolderError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 from camml.model.folder import check_folder
-from camml.prompts import CONTEXT, IMAGE
+from camml.prompts import CONTEXT, IMAGE, style
 from camml.types import Context, Prediction, Query
 
 
@@ -22,6 +23,17 @@ class PerceiverAnswerer:
     def __init__(self, model: CamMLForConditionalGeneration, processor: CamMLProcessor) -> None:
         self.model = model.eval()
         self.processor = processor
+
+    def in_style(self, name: str) -> "PerceiverAnswerer":
+        """The same model, asked in the prompt style `name`.
+
+        Raises:
+          UnknownNameError: no such style.
+        """
+        processor = copy(self.processor)
+        style(name)
+        processor.prompt_style = name
+        return PerceiverAnswerer(self.model, processor)
 
     def answer(
         self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
@@ -39,7 +51,7 @@ class PerceiverAnswerer:
             Prediction(
                 text=self.processor.decode(answer).strip(),
                 context=context,
-                prompt=self._prompt(query, context),
+                prompt=self.prompt(query, context),
                 prompt_tokens=int(mask.sum()),
                 new_tokens=int((answer != pad).sum()),
                 notes=self.notes(query, context),
@@ -63,8 +75,8 @@ class PerceiverAnswerer:
         check_fits(inputs["input_ids"].shape[1], decoding, limit)
         return inputs.to(self.model.device)
 
-    def _prompt(self, query: Query, context: Context) -> str:
-        """The prompt as a person reads it."""
+    def prompt(self, query: Query, context: Context) -> str:
+        """See `Answerer`."""
         prompt = self.processor.render(query.text, bool(context), query.image is not None)
         return prompt.replace(CONTEXT, "<context>").replace(IMAGE, "<image>")
 

@@ -1,17 +1,16 @@
 """Files that are whole or absent, checked before use, and one writer at a time."""
 
-import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from camml.errors import DiskError, StoreCorruptedError, StoreLockedError
+from camml.durable import Write, disk_errors, replacing
+from camml.errors import StoreCorruptedError, StoreLockedError
 
 LOCK = "lock"
-UNFINISHED = ".unfinished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,38 +28,15 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_file(folder: Path, name: str, write: Callable[[Path], object], *, durable: bool = True) -> FileRecord:
-    """Let `write` fill `folder/name`, which appears under that name only when it is whole.
-
-    Args:
-      durable: its content shall outlive a power cut; its name does so only after `sync_folder`.
+def write_file(folder: Path, name: str, write: Write, *, durable: bool = True) -> FileRecord:
+    """Let `write` fill `folder/name`, which appears under that name only when it is whole; `durable` as in `replacing`.
 
     Raises:
       DiskError: the disk is full or not writable; nothing is left behind.
     """
-    path, unfinished = folder / name, folder / f"{name}{UNFINISHED}"
-    with disk_errors(path):
-        try:
-            write(unfinished)
-            if durable:
-                with unfinished.open("rb+") as file:
-                    os.fsync(file.fileno())
-            record = FileRecord(name, unfinished.stat().st_size, digest(unfinished))
-            unfinished.replace(path)
-        finally:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-    return record
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    with disk_errors(folder):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    with replacing(folder / name, durable=durable) as unfinished:
+        write(unfinished)
+        return FileRecord(name, unfinished.stat().st_size, digest(unfinished))
 
 
 def check_file(folder: Path, record: FileRecord) -> Path:
@@ -80,17 +56,6 @@ def check_file(folder: Path, record: FileRecord) -> Path:
 
 
 REMEDY = "restore it from a copy, or build the datastore again"
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says while writing to `path` into a DiskError."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = "free some space; the datastore is as it was before" if full else "is the place writable?"
-        raise DiskError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from camml.datastore.files import REMEDY, UNFINISHED, FileRecord, sync_folder, write_file
+from camml.datastore.files import REMEDY, FileRecord, write_file
+from camml.durable import UNFINISHED, sync_folder
 from camml.encoders import Encoder
 from camml.errors import EncoderMismatchError, StoreCorruptedError, StoreError, StoreNotFoundError
 

@@ -12,9 +12,10 @@ import numpy as np
 from camml import plugins
 from camml.datastore import manifest as manifests
 from camml.datastore.embedding import Embedded
-from camml.datastore.files import FileRecord, check_file, digest, disk_errors, only_writer, sync_folder, write_file
+from camml.datastore.files import FileRecord, check_file, digest, only_writer, write_file
 from camml.datastore.manifest import MODALITIES, Manifest, Segment
 from camml.datastore.table import Table
+from camml.durable import disk_errors, sync_folder
 from camml.errors import DiskError, StoreCorruptedError, StoreError, StoreNotFoundError
 from camml.stores import Keys, Vectors, VectorStore, create, keys_of
 from camml.types import Sample
