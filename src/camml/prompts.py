@@ -156,9 +156,6 @@ def split(prompt: str) -> list[str]:
 
 
 def paste(question: str, texts: Sequence[str]) -> str:
-    """A user's message with the texts of samples, nearest first, before the question.
-
-    The word "Question" was found by measuring: it took a small model from 90 to 100 right answers of 120.
-    """
-    known = "\n\n".join(text.strip() for text in texts)
+    """A user's message with the texts of samples, nearest first, before the question."""
+    known = "\n\n".join(text.strip() for text in texts if text.strip())
     return f"{known}\n\nQuestion: {question}" if known else question
