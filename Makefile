@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types unit setup clean
+.PHONY: demo test test-slow lint types unit setup clean
 
 demo: $(VENV)/.demo  ## fetch weights and flags, build a datastore, ask questions, write a page
 	$(VENV)/bin/python examples/flags/demo.py
@@ -20,6 +20,10 @@ types: $(VENV)/.test
 unit: $(VENV)/.test
 	$(VENV)/bin/python -m pytest
 
+test-slow: $(VENV)/.test  ## several processes, shardings, long runs: what is outside the everyday suite
+	$(PIP) '.[train-deepspeed]'
+	$(VENV)/bin/python -m pytest -m slow
+
 setup: $(VENV)/.test  ## a virtual environment with all that development needs
 
 $(VENV)/.demo: pyproject.toml constraints.txt
@@ -29,7 +33,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.test: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[demo,dev,eval]'
+	$(PIP) --editable '.[demo,dev,eval,train,train-qlora]'
 	touch $@
 
 clean:

@@ -1,0 +1,91 @@
+"""`camml neighbors`: the neighbors of every sample of a dataset, once, so that training needs no encoder."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from camml.cli._output import json_value, key_values, print_json
+from camml.errors import InputError
+
+SUMMARY = "Compute the neighbors of every sample of a training set in a datastore, ahead of training."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("dataset", type=Path, metavar="DATA", help="the training set, LLaVA JSON")
+    parser.add_argument("store", metavar="STORE", help="a datastore, or INDEX_FILE:DATA_JSON as published")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="where image paths start (default: beside DATA)")
+    parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
+    parser.add_argument("--k", type=int, default=10, metavar="N", help="neighbors of each sample (%(default)s)")
+    parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
+    parser.add_argument(
+        "--encoder-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
+    )
+    parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="samples at a time (%(default)s)")
+    parser.add_argument("--on-bad", default="stop", help="stop at a sample that cannot be used, or skip it")
+    parser.add_argument("--progress", action="store_true", help="show progress even where no terminal is")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compute, or go on where an earlier call was interrupted."""
+    from camml import neighbors
+    from camml.data import llava_json, origins
+    from camml.datastore import open_store
+    from camml.retriever import Retriever
+
+    started = time.perf_counter()
+    skipped: list[str] = []
+
+    def report(error: InputError) -> None:
+        skipped.append(str(error))
+        print(f"camml: skipped: {error}", file=sys.stderr)
+
+    conversations = llava_json.read(args.dataset, args.images, on_bad=args.on_bad, report=report)
+    options = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
+    datastore, encoder = open_store(args.store, args.encoder, options or None)
+    retriever = Retriever(datastore, encoder, args.mode)
+    store_hash, generation = origins.store_state(args.store)
+    origin = neighbors.Origin(
+        dataset=str(args.dataset),
+        dataset_hash=origins.file_hash(args.dataset),
+        store=args.store,
+        store_hash=store_hash,
+        generation=generation,
+        encoder=f"{encoder.name} {encoder.revision}",
+        mode=args.mode,
+        k=args.k,
+    )
+    queries = [conversation.query for conversation in conversations]
+    with _bar(args) as progress:
+        table = neighbors.compute(
+            queries, retriever.retrieve, args.out, origin, batch_size=args.batch_size, progress=progress
+        )
+    seconds = round(time.perf_counter() - started, 3)
+    if args.json:
+        print_json({"path": str(args.out), "samples": len(table), "skipped": skipped, "seconds": seconds})
+    else:
+        also = f", {len(skipped)} skipped" if skipped else ""
+        print(f"neighbors of {len(table)} samples in {args.out}{also}, {seconds:.1f} s")
+    return 0
+
+
+@contextmanager
+def _bar(args: argparse.Namespace) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on standard error, where somebody watches."""
+    if not (args.progress or sys.stderr.isatty()):
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(unit=" samples", file=sys.stderr, desc="neighbors") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show

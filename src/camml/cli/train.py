@@ -1,0 +1,34 @@
+"""`camml train`: from a recipe and flags to a model folder; the flags of the published training commands work."""
+
+import argparse
+
+SUMMARY = "Train a CaMML model: camml train [CONFIG.yaml] [--flag value ...]."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """All flags belong to the settings of training, which are too heavy to import here: take them as they come."""
+    parser.prefix_chars = "\0"
+    parser.add_argument("arguments", nargs="*", metavar="CONFIG.yaml --flag value")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, or with `--dry_run` only check and estimate."""
+    try:
+        from camml.training import recipes
+    except ImportError as error:
+        from camml.errors import InputError
+
+        raise InputError(f"training needs more packages ({error.name}): pip install 'camml[train]'") from error
+    if not args.arguments or set(args.arguments) & {"-h", "--help"}:
+        print(recipes.describe())
+        return 0
+    settings = recipes.parse(args.arguments)
+    if settings.run.dry_run:
+        from camml.training import dry_run
+
+        print(dry_run.report(settings))
+        return 0
+    from camml.training.train import train
+
+    print(f"wrote {train(settings)}")
+    return 0

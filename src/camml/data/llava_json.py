@@ -1,0 +1,167 @@
+"""LLaVA JSON as conversations to train on; what cannot be trained on is found here, before anything else starts."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camml.errors import InputError, OptionError, SampleError
+from camml.images import check_image
+from camml.prompts import Turn
+from camml.types import Query
+
+IMAGE_MARK = "<image>"
+Report = Callable[[InputError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Questions with their answers, the first about an image if there is one."""
+
+    id: str
+    turns: tuple[Turn, ...]
+    image: Path | None = None
+
+    @property
+    def words(self) -> int:
+        """How long it is, roughly, without a tokenizer."""
+        return sum(len(turn.question.split()) + len((turn.answer or "").split()) for turn in self.turns)
+
+    @property
+    def query(self) -> Query:
+        """What its context is retrieved by: the first question, with the image."""
+        return Query(self.turns[0].question, self.image, self.id)
+
+
+def read(
+    path: Path,
+    images: Path | None = None,
+    *,
+    on_bad: str = "stop",
+    report: Report | None = None,
+    decode_images: bool = False,
+) -> list[Conversation]:
+    """The conversations of a LLaVA JSON file.
+
+    Args:
+      images: the folder at which image paths start; by default that of `path`.
+      on_bad: "stop" at what cannot be trained on, with all of it in the message, or "skip" it.
+      report: called with the reason for each that is skipped.
+      decode_images: read every image to its last pixel, instead of only making sure that the file is there.
+
+    Raises:
+      SampleError: the file cannot be read, or (with "stop") holds something that cannot be trained on.
+    """
+    if on_bad not in ("stop", "skip"):
+        raise OptionError(f"on_bad_sample is {on_bad!r}; it can be: stop, skip")
+    root = Path(os.path.abspath(path.parent if images is None else images))
+    found: list[Conversation] = []
+    problems: list[InputError] = []
+    names: Counter[str] = Counter()
+    for number, entry in enumerate(_entries(path), 1):
+        place = f"{path}: entry {number}"
+        try:
+            conversation = _conversation(entry, _unique(entry, names, place), root, place)
+            if decode_images and conversation.image:
+                check_image(conversation.image)
+            found.append(conversation)
+        except InputError as error:
+            problem = error if isinstance(error, SampleError) else SampleError(f"{place}: {error}")
+            problems.append(problem)
+            if on_bad == "skip" and report:
+                report(problem)
+    if problems and on_bad == "stop":
+        raise SampleError(_summary(problems))
+    if not found:
+        raise SampleError(f"{path}: holds no conversation to train on" + (f"; {problems[0]}" if problems else ""))
+    return found
+
+
+def _summary(problems: list[InputError]) -> str:
+    """One line for all bad entries, the first few in full."""
+    if len(problems) == 1:
+        return f"{problems[0]}; mend it, or leave it out with --on_bad_sample skip"
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    first = "; ".join(map(str, problems[:3]))
+    return f"{len(problems)} samples cannot be trained on: {first}{more}; mend them, or use --on_bad_sample skip"
+
+
+def _entries(path: Path) -> list[Any]:
+    try:
+        entries = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SampleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except ValueError as error:
+        raise SampleError(f"{path}: is not JSON ({error})") from error
+    if not isinstance(entries, list):
+        raise SampleError(f"{path}: is not a list of conversations, but a JSON {type(entries).__name__}")
+    return entries
+
+
+def _unique(entry: object, names: Counter[str], place: str) -> str:
+    """The id of an entry, mended as the published datastores' are: "/" to "_", and "#2" for the second of a name."""
+    if not isinstance(entry, Mapping):
+        raise SampleError(f"{place}: is no object with the keys id and conversations")
+    raw = entry.get("id")
+    if isinstance(raw, bool) or not isinstance(raw, str | int) or not str(raw).strip():
+        raise SampleError(f"{place}: has no id; give each sample its own")
+    wanted = str(raw).replace("/", "_")
+    names[wanted] += 1
+    return wanted if names[wanted] == 1 else f"{wanted}#{names[wanted]}"
+
+
+def _conversation(entry: Mapping[str, Any], name: str, root: Path, place: str) -> Conversation:
+    """The conversation in an entry.
+
+    Raises:
+      SampleError: its turns, its answers, its image or its `<image>` marks are not as they should be.
+    """
+    where = f"{place} (id {name!r})"
+    values = _values(entry.get("conversations"), where)
+    image = _image(entry.get("image"), root, where)
+    marks = [value.count(IMAGE_MARK) for value in values]
+    wanted = [1 if image else 0] + [0] * (len(values) - 1)
+    if marks != wanted:
+        has = "an image" if image else "no image"
+        raise SampleError(
+            f"{where}: it has {has} and {sum(marks)} {IMAGE_MARK} marks; "
+            f"there must be {'one, in the first question' if image else 'none'}"
+        )
+    pairs = zip(values[::2], values[1::2], strict=True)
+    turns = tuple(Turn(question.replace(IMAGE_MARK, "").strip(), answer) for question, answer in pairs)
+    for number, turn in enumerate(turns, 1):
+        if not (turn.answer or "").strip():
+            raise SampleError(f"{where}: answer {number} is empty; there is nothing to learn from it")
+    return Conversation(name, turns, image)
+
+
+def _values(turns: object, where: str) -> list[str]:
+    """The texts of turns that go human, gpt, human, gpt, ..."""
+    if not isinstance(turns, list) or not turns:
+        raise SampleError(f"{where}: has no conversations")
+    for number, turn in enumerate(turns):
+        wanted = ("human", "gpt")[number % 2]
+        if not isinstance(turn, Mapping) or turn.get("from") != wanted or not isinstance(turn.get("value"), str):
+            raise SampleError(f'{where}: turn {number + 1} must be {{"from": "{wanted}", "value": "..."}}')
+    if len(turns) % 2:
+        raise SampleError(f"{where}: the last question has no answer")
+    return [turn["value"] for turn in turns]
+
+
+def _image(value: object, root: Path, where: str) -> Path | None:
+    """The image of an entry; a missing .jpg is also looked for as .gif or .png, as some published folders hold it."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise SampleError(f"{where}: its image must be the path of one image, or null")
+    path = root / value
+    others = [path.with_suffix(suffix) for suffix in (".gif", ".png")] if path.suffix in (".jpg", ".jpeg") else []
+    for place in (path, *others):
+        if place.is_file():
+            if not place.stat().st_size:
+                raise SampleError(f"{where}: its image {place} is empty (0 bytes)")
+            return place
+    raise SampleError(f"{where}: no image at {path}; check --image_folder")

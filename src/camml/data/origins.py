@@ -1,0 +1,36 @@
+"""What a dataset or a datastore holds, as a hash: so that neighbors of another one are never trained on."""
+
+import hashlib
+from pathlib import Path
+
+from camml.datastore import official_pair, read_manifest
+from camml.errors import SampleError, StoreNotFoundError
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal.
+
+    Raises:
+      SampleError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SampleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+
+
+def store_state(name: str) -> tuple[str, int]:
+    """The hash of what the datastore called `name` holds now, and its generation.
+
+    Raises:
+      StoreNotFoundError: there is none.
+    """
+    if pair := official_pair(name):
+        for path in pair:
+            if not path.is_file():
+                raise StoreNotFoundError(f"no file {path}")
+        return hashlib.sha256("".join(map(file_hash, pair)).encode()).hexdigest(), 0
+    manifest = read_manifest(Path(name))
+    facts = [manifest.encoder.name, manifest.encoder.revision, *(file.sha256 for file in manifest.files)]
+    return hashlib.sha256(" ".join([*facts, *map(str, manifest.removed)]).encode()).hexdigest(), manifest.generation

@@ -1,0 +1,245 @@
+"""The neighbors of a whole dataset, computed ahead: a folder that training reads, so that no encoder runs in a step.
+
+neighbors.parquet   a row for each query: its id, the rows of its neighbors in samples.parquet, their scores
+samples.parquet     the samples that are a neighbor of anything
+manifest.json       what the table was made from; written last, so a table is there whole or not at all
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from camml.durable import write_file
+from camml.errors import OptionError, StoreCorruptedError, StoreError, StoreNotFoundError
+from camml.types import Context, Neighbor, Query, Sample
+
+FORMAT = "camml-neighbors"
+MANIFEST, NEIGHBORS, SAMPLES, WORK = "manifest.json", "neighbors.parquet", "samples.parquet", "work"
+
+Retrieve = Callable[[Sequence[Query], int], list[Context]]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a table was made from; two tables of one origin are equal.
+
+    Attributes:
+      dataset, store: paths, for people.
+      dataset_hash, store_hash: of their content, for checks.
+      generation: of the store.
+      encoder: its name and revision.
+      mode: of retrieval.
+      k: the most neighbors a query has.
+    """
+
+    dataset: str
+    dataset_hash: str
+    store: str
+    store_hash: str
+    generation: int
+    encoder: str
+    mode: str
+    k: int
+
+    @property
+    def digest(self) -> str:
+        """A name for unfinished work of this origin; the paths do not count."""
+        facts = {name: value for name, value in asdict(self).items() if name not in ("dataset", "store")}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class NeighborTable:
+    """The neighbors of the samples of one dataset.
+
+    Args:
+      path: the folder, for messages.
+      origin: what they were computed from.
+      rows: a column `id`, and lists `rows` and `scores`.
+      samples: the neighbors, a row each.
+    """
+
+    def __init__(self, path: Path, origin: Origin, rows: pa.Table, samples: pa.Table) -> None:
+        self.path = path
+        self.origin = origin
+        self._rows, self._scores = rows["rows"].combine_chunks(), rows["scores"].combine_chunks()
+        self._samples = {name: samples[name].combine_chunks() for name in ("id", "text", "image")}
+        self._row_of = {name: row for row, name in enumerate(rows["id"].to_pylist())}
+
+    @classmethod
+    def open(
+        cls, path: str | Path, *, dataset_hash: str | None = None, store_hash: str | None = None
+    ) -> "NeighborTable":
+        """The table in the folder `path`.
+
+        Args:
+          dataset_hash, store_hash: what it must have been made from, where that is known.
+
+        Raises:
+          StoreNotFoundError: there is no finished table.
+          StoreCorruptedError: a file is not as it was written.
+          StoreError: it was made from another dataset or store.
+        """
+        folder = Path(path)
+        manifest = _read_manifest(folder)
+        origin = Origin(**manifest["origin"])
+        for what, wanted, made in (
+            ("dataset", dataset_hash, origin.dataset_hash),
+            ("store", store_hash, origin.store_hash),
+        ):
+            if wanted is not None and wanted != made:
+                raise StoreError(
+                    f"the neighbors in {folder} were computed from another {what} ({getattr(origin, what)}, content "
+                    f"{made[:12]}) than the one given (content {wanted[:12]}); run `camml neighbors` again"
+                )
+        for name, checksum in manifest["files"].items():
+            if not (folder / name).is_file() or _digest(folder / name) != checksum:
+                raise StoreCorruptedError(f"{folder / name} is missing or not as it was written; compute it again")
+        return cls(folder, origin, pq.read_table(folder / NEIGHBORS), pq.read_table(folder / SAMPLES))
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def __contains__(self, sample_id: object) -> bool:
+        return sample_id in self._row_of
+
+    def context(self, sample_id: str, most: int | None = None) -> Context:
+        """The neighbors of the sample `sample_id`, nearest first, at most `most` of them.
+
+        Raises:
+          StoreError: the table does not have that sample.
+        """
+        if sample_id not in self._row_of:
+            raise StoreError(f"the neighbors in {self.path} have no sample {sample_id!r}; run `camml neighbors` again")
+        row = self._row_of[sample_id]
+        found = zip(self._rows[row].as_py()[:most], self._scores[row].as_py(), strict=False)
+        return tuple(Neighbor(self._sample(number), score) for number, score in found)
+
+    def _sample(self, row: int) -> Sample:
+        name, text, image = (self._samples[column][row].as_py() for column in ("id", "text", "image"))
+        return Sample(name, text, None if image is None else Path(image))
+
+
+def compute(
+    queries: Sequence[Query],
+    retrieve: Retrieve,
+    target: str | Path,
+    origin: Origin,
+    *,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> NeighborTable:
+    """The neighbors of all `queries`, written to the folder `target`; what a killed run finished is not done again.
+
+    Args:
+      queries: each with an `id`, so that it never finds itself or a near-duplicate.
+      retrieve: contexts of queries, at most so many neighbors each.
+      batch_size: queries retrieved at a time, and at most lost by a kill.
+      progress: called with the number of queries done and of all.
+
+    Raises:
+      OptionError: a setting out of range, or a query without an id.
+      StoreError: there is a table of another origin at `target`.
+    """
+    folder = Path(target)
+    if origin.k < 1 or batch_size < 1:
+        raise OptionError(f"k and the batch size must be at least 1, not {origin.k} and {batch_size}")
+    if not queries or any(query.id is None for query in queries):
+        raise OptionError("neighbors are computed for samples with an id; the dataset has none, or one without")
+    if (folder / MANIFEST).exists():
+        table = NeighborTable.open(folder)
+        if table.origin.digest == origin.digest:
+            return table
+        raise StoreError(f"{folder} holds neighbors computed from something else; choose another folder, or remove it")
+    work = folder / WORK / f"{origin.digest}-{batch_size}"
+    work.mkdir(parents=True, exist_ok=True)
+    chunks = []
+    for start in range(0, len(queries), batch_size):
+        chunk = work / f"{start:09}.json"
+        if not chunk.exists():
+            batch = queries[start : start + batch_size]
+            _write_chunk(chunk, batch, retrieve(batch, origin.k))
+        chunks.append(chunk)
+        if progress:
+            progress(min(start + batch_size, len(queries)), len(queries))
+    _finish(folder, origin, chunks)
+    shutil.rmtree(folder / WORK, ignore_errors=True)
+    return NeighborTable.open(folder)
+
+
+def _write_chunk(path: Path, queries: Sequence[Query], contexts: Sequence[Context]) -> None:
+    rows = [
+        {"id": query.id, "neighbors": [[n.sample.id, n.score] for n in context]}
+        for query, context in zip(queries, contexts, strict=True)
+    ]
+    samples = {
+        n.sample.id: [n.sample.text, None if n.sample.image is None else str(n.sample.image)]
+        for context in contexts
+        for n in context
+    }
+    write_file(path, json.dumps({"rows": rows, "samples": samples}, ensure_ascii=False).encode())
+
+
+def _finish(folder: Path, origin: Origin, chunks: Sequence[Path]) -> None:
+    """Join the chunks to the two tables, and commit them with the manifest."""
+    place_of: dict[str, int] = {}
+    samples: dict[str, list[str | None]] = {"id": [], "text": [], "image": []}
+    rows: dict[str, list[Any]] = {"id": [], "rows": [], "scores": []}
+    for content in _contents(chunks):
+        for name, (text, image) in content["samples"].items():
+            if name not in place_of:
+                place_of[name] = len(place_of)
+                for column, value in (("id", name), ("text", text), ("image", image)):
+                    samples[column].append(value)
+        for row in content["rows"]:
+            rows["id"].append(row["id"])
+            rows["rows"].append([place_of[name] for name, _ in row["neighbors"]])
+            rows["scores"].append([score for _, score in row["neighbors"]])
+    kinds = {"id": pa.string(), "rows": pa.list_(pa.int64()), "scores": pa.list_(pa.float64())}
+    files = {
+        NEIGHBORS: _write_table(folder / NEIGHBORS, pa.table(rows, pa.schema(list(kinds.items())))),
+        SAMPLES: _write_table(
+            folder / SAMPLES, pa.table(samples, pa.schema([(name, pa.string()) for name in samples]))
+        ),
+    }
+    manifest = {"format": FORMAT, "version": 1, "count": len(rows["id"]), "origin": asdict(origin), "files": files}
+    write_file(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+
+
+def _contents(chunks: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    for chunk in chunks:
+        yield json.loads(chunk.read_bytes())
+
+
+def _write_table(path: Path, table: pa.Table) -> str:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    data = sink.getvalue().to_pybytes()
+    write_file(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        unfinished = " (a computation there was interrupted; run it again)" if (folder / WORK).is_dir() else ""
+        raise StoreNotFoundError(f"no neighbors at {folder}{unfinished}; compute them with `camml neighbors`")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        if manifest["format"] != FORMAT:
+            raise KeyError("format")
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreCorruptedError(f"{path} is not a manifest of neighbors; compute them again") from error
+    return manifest

@@ -1,0 +1,1 @@
+"""Training: a recipe (YAML and flags) to a model folder, on transformers' Trainer."""

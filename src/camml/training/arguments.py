@@ -1,0 +1,187 @@
+"""All settings of a training run. The published training commands' flags keep their names and meanings."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from camml import prompts
+from camml.errors import OptionError
+from camml.training.processes import join_on_cpu
+from camml.training.sharding import deepspeed_config
+
+VERSIONS = {"v1": "official", "auto": None}
+"""Conversation templates by the names of the published command; `auto` is what fits the tokenizer."""
+
+TUNE = ("full", "perceiver", "projector", "lora", "qlora")
+
+
+def _flag(default: Any, text: str, **more: Any) -> Any:
+    return field(default=default, metadata={"help": text, **more})
+
+
+@dataclass
+class ModelArguments:
+    """What is trained, and what it starts from."""
+
+    model_name_or_path: str = _flag("", "folder of a language model (Vicuna, ...), or of a CaMML model to go on with")
+    vision_tower: str | None = _flag(None, "folder of the vision tower; always frozen")
+    pretrain_mm_mlp_adapter: str | None = _flag(None, "mm_projector.bin to start the projector from")
+    pretrain_perceivers: str | None = _flag(None, "folder of BERT, to start the perceivers from")
+    version: str = _flag("auto", "v1: Vicuna's conversation template; auto: the tokenizer's own, else Vicuna's")
+    prompt_style: str | None = _flag(None, "wording of the prompt, a name in camml.prompts; overrides --version")
+    mm_vision_select_layer: int = _flag(-2, "hidden state of the tower that is used")
+    mm_vision_select_feature: str = _flag("patch", "patch: without the CLS token; all: with it")
+    mm_projector_type: str = _flag("linear", "linear or mlpNx_gelu; an mm_projector.bin says it itself")
+    mm_use_im_start_end: bool = _flag(False, "only False: no tokens around the image, as in the published models")
+    mm_use_im_patch_token: bool = _flag(False, "only False: no patch token in the vocabulary")
+    perceiver_hidden_size: int = _flag(768, "width of the perceivers")
+    perceiver_querys: int = _flag(128, "learned queries of each kind; a context becomes twice as many tokens")
+    perceiver_layers: int = _flag(2, "layers of each perceiver")
+    perceiver_heads: int = _flag(12, "attention heads of the perceivers")
+    perceiver_intermediate_size: int = _flag(3072, "width inside the perceivers' feed-forward layers")
+    perceiver_dropout: float = _flag(0.1, "dropout of the perceivers")
+    perceiver_positions: bool = _flag(False, "tell the perceivers the places of words and samples; not published")
+    image_aspect_ratio: str = _flag("pad", "pad images to a square, or keep them as they are")
+    sample_max_length: int = _flag(2048, "tokens of a sample's text at most")
+    tune: str = _flag("full", f"what is trained: {', '.join(TUNE)} (perceiver: with the projector)")
+    tune_mm_mlp_adapter: bool = _flag(False, "the same as --tune projector")
+    freeze_backbone: bool = _flag(False, "with --tune full: the same as --tune perceiver")
+    lora_enable: bool = _flag(False, "the same as --tune lora")
+    lora_r: int = _flag(64, "rank of the LoRA matrices")
+    lora_alpha: int = _flag(16, "scale of LoRA")
+    lora_dropout: float = _flag(0.05, "dropout of LoRA")
+    lora_bias: str = _flag("none", "which biases LoRA trains: none, all, lora_only")
+    bits: int = _flag(16, "4 or 8 with --tune qlora: bits of the frozen language model's weights")
+    double_quant: bool = _flag(True, "quantise the quantisation constants too")
+    quant_type: str = _flag("nf4", "4-bit data type: nf4 or fp4")
+
+    def __post_init__(self) -> None:
+        if self.mm_use_im_start_end or self.mm_use_im_patch_token:
+            raise OptionError("--mm_use_im_start_end and --mm_use_im_patch_token must be False: no token is added")
+        for given, meant in (
+            (self.tune_mm_mlp_adapter, "projector"),
+            (self.lora_enable, "lora"),
+            (self.freeze_backbone and self.tune == "full", "perceiver"),
+        ):
+            if given:
+                self.tune = meant
+        if self.tune == "lora" and self.bits < 16:
+            self.tune = "qlora"
+        if self.tune == "qlora" and self.bits == 16:
+            self.bits = 4
+        _choice("tune", self.tune, TUNE)
+        _choice("bits", self.bits, (4, 8) if self.tune == "qlora" else (16,))
+        _choice("version", self.version, tuple(VERSIONS))
+        if self.prompt_style is not None:
+            prompts.style(self.prompt_style)
+        else:
+            self.prompt_style = VERSIONS[self.version]
+        self.image_aspect_ratio = {"square": "keep"}.get(self.image_aspect_ratio, self.image_aspect_ratio)
+        _choice("image_aspect_ratio", self.image_aspect_ratio, ("pad", "keep"))
+        if not self.model_name_or_path:
+            raise OptionError("--model_name_or_path is missing: the folder of a language model or a CaMML model")
+
+
+@dataclass
+class DataArguments:
+    """What it is trained on."""
+
+    data_path: str = _flag("", "the training set, LLaVA JSON")
+    image_folder: str | None = _flag(None, "where its image paths start; default: beside it")
+    neighbors: str | None = _flag(None, "folder that `camml neighbors` wrote for it; not needed with --icl_num 0")
+    store: str | None = _flag(None, "the datastore the neighbors must come from, to have that checked")
+    icl_num: int = _flag(3, "samples of a context at most")
+    random_shots_training: bool = _flag(False, "draw 1 to --icl_num samples anew in every epoch")
+    is_multimodal: bool = _flag(True, "accepted; a sample is multimodal where it has an image")
+    lazy_preprocess: bool = _flag(False, "False: tokenise all of the data once before training, to find what is bad")
+    group_by_modality_length: bool = _flag(False, "steps of one modality and like length")
+    on_bad_sample: str = _flag("stop", "at data that cannot be trained on: stop before training, or skip it")
+    check_images: bool = _flag(False, "decode every image before training, instead of looking whether it is there")
+
+    def __post_init__(self) -> None:
+        if not self.data_path:
+            raise OptionError("--data_path is missing: the training set, LLaVA JSON")
+        _choice("on_bad_sample", self.on_bad_sample, ("stop", "skip"))
+        if self.icl_num < 0:
+            raise OptionError(f"--icl_num is {self.icl_num}; give 0 or more")
+        if self.icl_num and not self.neighbors:
+            raise OptionError(
+                "--neighbors is missing: compute them with `camml neighbors DATA STORE OUT` and give OUT, "
+                "or train without contexts (--icl_num 0)"
+            )
+
+
+@dataclass
+class RunArguments(TrainingArguments):
+    """How it is trained: the flags of transformers' TrainingArguments, and names that older versions gave them."""
+
+    report_to: None | str | list[str] = _flag("tensorboard", "tensorboard, wandb, ..., none")  # noqa: RUF009, RUF036
+    remove_unused_columns: bool = _flag(False, "accepted; the model knows its inputs")
+    evaluation_strategy: str | None = _flag(None, "older name of --eval_strategy; training has no evaluation: no")
+    warmup_ratio: float | None = _flag(None, "part of the steps in which the learning rate rises")
+    model_max_length: int = _flag(2048, "tokens of a row at most")
+    dry_run: bool = _flag(False, "check the data, show three samples, count parameters, estimate memory; no training")
+
+    def __post_init__(self) -> None:
+        this: Any = self  # most fields are transformers', whose types are unknown here
+        this.output_dir = this.output_dir or ""
+        if not this.output_dir and not self.dry_run:
+            raise OptionError("--output_dir is missing: the folder that the model is written to")
+        self.remove_unused_columns = False
+        this.eval_strategy = self.evaluation_strategy or this.eval_strategy
+        if getattr(this.eval_strategy, "value", this.eval_strategy) != "no":
+            raise OptionError("--evaluation_strategy must be no: evaluate the finished model with `camml eval`")
+        if self.warmup_ratio is not None:
+            if not 0 <= self.warmup_ratio < 1:
+                raise OptionError(f"--warmup_ratio is {self.warmup_ratio}; give a part of all steps, 0 to below 1")
+            this.warmup_steps = self.warmup_ratio
+        if isinstance(this.deepspeed, str) and not this.deepspeed.startswith("{"):
+            this.deepspeed = deepspeed_config(this.deepspeed)
+        if isinstance(this.fsdp, str):
+            this.fsdp = {"true": True, "false": None, "": None}.get(this.fsdp.lower(), this.fsdp)
+        # a dry run only talks about precision and sharding
+        planned = {name: getattr(self, name) for name in ("fp16", "bf16", "deepspeed", "fsdp")} if self.dry_run else {}
+        for name in planned:
+            setattr(self, name, None if name in ("deepspeed", "fsdp") else False)
+        self._fit_machine()
+        try:
+            super().__post_init__()
+        except (ValueError, ImportError, FileNotFoundError) as error:
+            raise OptionError(str(error).strip().splitlines()[0]) from error
+        for name, value in planned.items():
+            setattr(self, name, value)
+
+    def _fit_machine(self) -> None:
+        """Without an accelerator: what cannot work is an error, what need not be asked for is not."""
+        this: Any = self
+        if torch.accelerator.is_available() and not this.use_cpu:
+            return
+        if this.fp16:
+            raise OptionError("--fp16 needs a GPU, and there is none; leave it out, or use --bf16 True")
+        this.use_cpu = not this.deepspeed
+        if this.deepspeed or this.fsdp:
+            this.accelerator_config = join_on_cpu("deepspeed" if this.deepspeed else "fsdp")
+        this.dataloader_pin_memory = False
+        this.tf32 = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one run."""
+
+    model: ModelArguments
+    data: DataArguments
+    run: RunArguments
+
+    @property
+    def output(self) -> Path:
+        """The folder of the run."""
+        return Path(str(self.run.output_dir))
+
+
+def _choice(name: str, value: object, known: tuple[object, ...]) -> None:
+    if value not in known:
+        raise OptionError(f"--{name} is {value!r}; it can be: {', '.join(map(str, known))}")

@@ -1,0 +1,70 @@
+"""A dry run: everything that can be known about a run without its weights and without a step."""
+
+import os
+
+from camml.data.examples import IGNORED, Example, TrainingRows
+from camml.errors import InputError
+from camml.model import CamMLProcessor
+from camml.training import building, memory, rows
+from camml.training.arguments import Settings
+
+SHOWN = 3
+MEASURED = 64
+TRAINED = ("\u27e6", "\u27e7")
+"""Around what is trained."""
+
+
+def report(settings: Settings) -> str:
+    """Check the data; show rows with what is trained of them, parameters by part, and the memory that is needed.
+
+    Raises:
+      CaMMLError: what a run would stop at.
+    """
+    run = settings.run
+    skipped: list[InputError] = []
+    model, processor = building.sketch(settings.model)
+    found = rows.read(settings.data, processor, max_length=run.model_max_length, seed=run.seed, report=skipped.append)
+    trained = building.freeze(model, settings.model)
+    lines = [f"{len(found)} samples, {sum(row.image is not None for row in found.conversations)} with an image"]
+    lines += [f"skipped: {error}" for error in skipped]
+    chosen = spread_out(len(found), SHOWN)
+    lines += [f"\nsample {example.id}\n{show(example, processor)}" for example in map(found.__getitem__, chosen)]
+    counts = building.count_parameters(trained)
+    lines.append(f"\n{'part':20}{'parameters':>16}{'trained':>16}")
+    lines += [f"{part:20}{every:16,}{those:16,}" for part, (every, those) in counts.items()]
+    tokens = longest(found)
+    batch = run.per_device_train_batch_size
+    lines.append(f"\nmemory, with {batch} rows of {tokens} tokens (activations are a rough estimate):")
+    for processes in sorted({int(os.environ.get("WORLD_SIZE", "1")), 1, 8}):
+        lines.append(str(memory.estimate(settings, model.config, counts, tokens, processes)))
+    return "\n".join(lines)
+
+
+def spread_out(count: int, most: int) -> list[int]:
+    """At most `most` row numbers from the first to the last."""
+    most = min(count, most)
+    return sorted({round(number * (count - 1) / max(most - 1, 1)) for number in range(most)})
+
+
+def longest(found: TrainingRows) -> int:
+    """The most tokens of the rows that have the most words."""
+    by_words = sorted(range(len(found)), key=lambda row: -found.conversations[row].words)[:MEASURED]
+    return max(len(found[row].input_ids) for row in by_words)
+
+
+def show(example: Example, processor: CamMLProcessor) -> str:
+    """A row as text: placeholders counted, what is trained in brackets, and the texts of its context."""
+    slots = {processor.context_token_id: "context", processor.image_token_id: "image"}
+    pieces: list[tuple[object, list[int]]] = []
+    for token, label in zip(example.input_ids, example.labels, strict=True):
+        kind: object = slots.get(token, label != IGNORED)
+        if not pieces or pieces[-1][0] != kind:
+            pieces.append((kind, []))
+        pieces[-1][1].append(token)
+    text = ""
+    for kind, tokens in pieces:
+        words = processor.decode(tokens, skip_special_tokens=False)
+        opened, closed = TRAINED if kind is True else ("", "")
+        text += f"<{kind} x {len(tokens)}>" if isinstance(kind, str) else f"{opened}{words}{closed}"
+    context = [f"  context {sample.id}: {' '.join(sample.text.split())[:100]}" for sample in example.samples]
+    return "\n".join([text, *context])

@@ -1,0 +1,176 @@
+"""What a run leaves beside its weights: `run.json`, `loss.png`, a model card."""
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers.trainer_callback import TrainerState
+
+from camml.data import origins
+from camml.durable import write_file
+from camml.errors import OptionError
+from camml.training import building, recipes
+from camml.training.arguments import Settings
+
+RUN, PLOT, CARD = "run.json", "loss.png", "README.md"
+PACKAGES = ("camml", "torch", "transformers", "accelerate", "peft", "deepspeed", "bitsandbytes", "numpy", "pillow")
+DECIDING = ("data", "neighbors", "seed", "step_rows", "tune")
+"""What must be as it was for a resumed run to continue as if it had never stopped."""
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything that says what a run is.
+
+    Attributes:
+      settings: the flags that differ from their defaults.
+      data, neighbors: hashes of the training set and of the manifest of its neighbors.
+      step_rows: rows of one optimizer step on all processes.
+      skipped: samples that were left out and why.
+    """
+
+    settings: dict[str, Any]
+    model: dict[str, Any]
+    data: str
+    neighbors: str | None
+    seed: int
+    step_rows: int
+    tune: str
+    git: str | None
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    skipped: list[str]
+    started: str
+    result: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings, skipped: list[str]) -> "Record":
+        """The record of a run that begins."""
+        run, data = settings.run, settings.data
+        manifest = Path(data.neighbors) / "manifest.json" if data.neighbors and data.icl_num else None
+        return cls(
+            settings=recipes.namespace(settings),
+            model=asdict(settings.model),
+            data=origins.file_hash(Path(data.data_path)),
+            neighbors=origins.file_hash(manifest) if manifest else None,
+            seed=run.seed,
+            step_rows=run.train_batch_size * run.world_size * run.gradient_accumulation_steps,
+            tune=settings.model.tune,
+            git=_git_revision(),
+            versions=_versions(),
+            machine={"processes": run.world_size, "device": str(run.device), "platform": platform.platform()},
+            skipped=skipped,
+            started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        )
+
+    def write(self, output: Path) -> None:
+        """Write `run.json`."""
+        write_file(output / RUN, json.dumps(asdict(self), indent=1, ensure_ascii=False, default=str).encode())
+
+    def check_same(self, output: Path) -> None:
+        """That the run in `output` is this one.
+
+        Raises:
+          OptionError: it was started with other data, seed or batch, so it cannot be continued.
+        """
+        if not (output / RUN).is_file():
+            return
+        before = json.loads((output / RUN).read_bytes())
+        for name in DECIDING:
+            if before.get(name) != getattr(self, name):
+                raise OptionError(
+                    f"{output} holds a run with another {name.replace('_', ' ')} ({before.get(name)!r}, now "
+                    f"{getattr(self, name)!r}), which cannot be continued; choose another --output_dir"
+                )
+
+
+def finish(output: Path, record: Record, state: TrainerState, metrics: dict[str, Any], model: nn.Module) -> None:
+    """Complete `run.json`, draw the loss, write the model card."""
+    losses = [(entry["step"], entry["loss"]) for entry in state.log_history if "loss" in entry]
+    record.result = {
+        "steps": state.global_step,
+        "epochs": state.epoch,
+        "first_loss": losses[0][1] if losses else None,
+        "last_loss": losses[-1][1] if losses else None,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **{name: value for name, value in metrics.items() if name != "total_flos"},
+    }
+    record.write(output)
+    plot(losses, output / PLOT)
+    write_file(output / CARD, card(record, model).encode())
+
+
+def plot(losses: list[tuple[int, float]], path: Path) -> None:
+    """Draw the loss by step; nothing where matplotlib is not installed or there is nothing to draw."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    if not losses:
+        return
+    steps, values = zip(*losses, strict=True)
+    smooth, mean = [], values[0]
+    for value in values:
+        mean = 0.9 * mean + 0.1 * value
+        smooth.append(mean)
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(steps, values, linewidth=0.8, alpha=0.4, label="each step logged")
+    axes.plot(steps, smooth, linewidth=1.6, label="running mean")
+    axes.set(xlabel="step", ylabel="loss (nats a token)")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def card(record: Record, model: nn.Module) -> str:
+    """The model card."""
+    arguments, result = record.model, record.result
+    counts = building.count_parameters(model)
+    parts = "\n".join(f"| {part} | {every:,} | {trained:,} |" for part, (every, trained) in counts.items())
+    flags = "\n".join(f"{name}: {value}" for name, value in record.settings.items() if value not in (None, [], ""))
+    adapter = record.tune in ("lora", "qlora")
+    kind = "LoRA adapter, projector and perceivers of a CaMML model" if adapter else "CaMML model"
+    use = "camml merge THIS_FOLDER MODEL_FOLDER" if adapter else "camml ask QUESTION --model THIS_FOLDER --store STORE"
+    return (
+        f"---\nlibrary_name: transformers\ntags: [camml, multimodal, retrieval]\n---\n\n# {kind}\n\n"
+        f"Language model: `{arguments['model_name_or_path']}`. Vision tower: `{arguments['vision_tower']}`.\n"
+        f"Trained: {record.tune}, {result.get('steps')} steps of {record.step_rows} samples, last loss "
+        f"{result.get('last_loss')}.\n\n    {use}\n\n"
+        f"| part | parameters | trained |\n|---|---|---|\n{parts}\n\n"
+        f"Training set (SHA-256): `{record.data}`. Git revision: `{record.git}`. Everything else is in `{RUN}`.\n\n"
+        f"The licences of language model, tower and data hold for this model too.\n\n```yaml\n{flags}\n```\n"
+    )
+
+
+def _git_revision() -> str | None:
+    """The revision of the code, with "+" where it was changed; None outside of a checkout."""
+    folder = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": sys.version.split()[0]}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,87 @@
+"""A training run from settings to a model folder."""
+
+import logging
+import sys
+from pathlib import Path
+
+from transformers import set_seed
+from transformers.utils import logging as transformers_logging
+
+from camml.data.collate import Collator
+from camml.errors import InputError
+from camml.training import building, checkpoints, reports, rows
+from camml.training.arguments import Settings
+from camml.training.progress import Progress
+from camml.training.trainer import CamMLTrainer, is_main_process
+
+_logger = logging.getLogger("camml")
+
+
+def train(settings: Settings) -> Path:
+    """Train, and return the folder with the model, its processor, `run.json`, `loss.png` and a model card.
+
+    A run that was interrupted goes on from its newest checkpoint.
+
+    Raises:
+      CaMMLError: something about model, data or settings is wrong; before any step is taken.
+    """
+    run = settings.run
+    if run.full_determinism:
+        from transformers import enable_full_determinism
+
+        enable_full_determinism(run.seed)
+    set_seed(run.seed)
+    resume = checkpoints.to_resume(settings.output, run.resume_from_checkpoint)
+    skipped: list[str] = []
+    trainer = prepare(settings, skipped)
+    record = reports.Record.of(settings, skipped)
+    if resume:
+        record.check_same(settings.output)
+    if is_main_process():
+        settings.output.mkdir(parents=True, exist_ok=True)
+        record.write(settings.output)
+    result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    trainer.save_final()
+    if is_main_process():
+        reports.finish(settings.output, record, trainer.state, result.metrics, trainer.model)
+    return settings.output
+
+
+def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTrainer:
+    """A trainer with model and data, ready to go.
+
+    Args:
+      skipped: takes the reasons for samples that are left out.
+    """
+
+    def report(error: InputError) -> None:
+        if skipped is not None:
+            skipped.append(str(error))
+        if is_main_process():
+            print(f"camml: skipped: {error}", file=sys.stderr)
+
+    run, data = settings.run, settings.data
+    # the configuration of DeepSpeed is in force from here on: models are then loaded in pieces
+    model, processor = building.build(settings.model, dtype=building.base_dtype(settings.model, run))
+    dataset = rows.read(
+        data,
+        processor,
+        max_length=run.model_max_length,
+        seed=run.data_seed if run.data_seed is not None else run.seed,
+        report=report,
+    )
+    trained = building.freeze(model, settings.model)
+    if not run.deepspeed:
+        building.in_float32(trained)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    trainer = CamMLTrainer(
+        group=data.group_by_modality_length,
+        model=trained,
+        args=run,
+        train_dataset=dataset,
+        data_collator=Collator(processor),
+        processing_class=processor,
+    )
+    Progress.replace_default(trainer)
+    return trainer

@@ -1,0 +1,166 @@
+"""transformers' Trainer with our order of rows, whole checkpoints, and an account of where the time goes."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_callback import TrainerControl, TrainerState
+
+from camml.data.examples import Key, TrainingRows
+from camml.data.sampler import GroupedSampler
+from camml.training import adapters, checkpoints
+from camml.training.arguments import RunArguments
+
+ADAPTER_BASE_LEFTOVERS = ("README.md",)
+
+
+class CamMLTrainer(Trainer):
+    """Trains on `TrainingRows`.
+
+    Args:
+      group: let a step have rows of one modality and like length.
+      arguments: those of `Trainer`.
+    """
+
+    def __init__(self, *, group: bool, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.group = group
+        self.sampler: GroupedSampler | None = None
+        self.meter = Meter()
+        self.add_callback(_Epochs(self))
+
+    def _get_train_sampler(self, train_dataset: TrainingRows | None = None) -> Sampler[Key]:
+        rows = (train_dataset or self.train_dataset).conversations
+        args = self.args
+        self.sampler = GroupedSampler(
+            [row.words for row in rows],
+            [row.image is not None for row in rows],
+            args.train_batch_size * args.world_size * args.gradient_accumulation_steps,
+            args.data_seed if args.data_seed is not None else args.seed,
+            group=self.group,
+        )
+        return self.sampler
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        """As in transformers, with a stopwatch: what is spent here is spent waiting for data."""
+        started = time.perf_counter()
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.meter.waited += time.perf_counter() - started
+        for batch in batches:
+            self.meter.tokens += int(batch["attention_mask"].sum()) * self.args.world_size
+            self.meter.samples += len(batch["attention_mask"]) * self.args.world_size
+        return batches, items
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As in transformers, and with the rates since the last time."""
+        if "loss" in logs:
+            logs |= self.meter.read()
+        super().log(logs, start_time)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """As in transformers, into a folder that gets the name of a checkpoint when all of it is on the disk."""
+        output, name = Path(self.args.output_dir), f"checkpoint-{self.state.global_step}"
+        unfinished = output / checkpoints.UNFINISHED
+        if self.is_local_process_zero():
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True, exist_ok=True)
+        self._together()
+        self._staging = unfinished
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self._staging = None
+        self._together()
+        if self.is_world_process_zero():
+            checkpoints.commit(unfinished / name, output / name)
+            checkpoints.rotate(output, self.args.save_total_limit)
+        self._together()
+        if self.is_local_process_zero() and (unfinished / name).is_dir():  # another machine with a disk of its own
+            checkpoints.commit(unfinished / name, output / name)
+            checkpoints.rotate(output, self.args.save_total_limit)
+        self._together()
+
+    _staging: Path | None = None
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._staging) if self._staging else str(super()._get_output_dir(trial))
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """As in transformers; beside an adapter, projector and perceivers, which PEFT leaves out."""
+        super()._save(output_dir, state_dict)
+        if adapters.is_adapter(self.model) and self.args.should_save:
+            tensors = state_dict or self.model.state_dict()
+            adapters.save_between(tensors, Path(output_dir or self.args.output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled  # their own files hold all that is trained
+        if adapters.is_adapter(self.model) and not sharded:
+            adapters.load_between(model or self.model, Path(resume_from_checkpoint))
+
+    def save_final(self) -> None:
+        """Write the finished model to the folder of the run, as an ordinary model folder (with LoRA: the adapter)."""
+        output = Path(self.args.output_dir)
+        unfinished = output / checkpoints.UNFINISHED / "final"
+        if self.is_world_process_zero():
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+        self._together()
+        self.save_model(str(unfinished))
+        self._together()
+        if self.is_world_process_zero():
+            for leftover in ADAPTER_BASE_LEFTOVERS:
+                (unfinished / leftover).unlink(missing_ok=True)
+            checkpoints.publish(unfinished, output)
+            shutil.rmtree(output / checkpoints.UNFINISHED, ignore_errors=True)
+        self._together()
+
+    def _together(self) -> None:
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.barrier()
+
+
+class Meter:
+    """What happened since it was last read."""
+
+    def __init__(self) -> None:
+        self.waited = 0.0
+        self.tokens = 0
+        self.samples = 0
+        self.started = time.perf_counter()
+
+    def read(self) -> dict[str, float]:
+        """Tokens and samples a second on all processes, the share of time without data, gigabytes on the device."""
+        seconds = time.perf_counter() - self.started
+        found = {
+            "tokens_per_second": round(self.tokens / seconds, 1),
+            "samples_per_second": round(self.samples / seconds, 3),
+            "waiting_for_data": round(self.waited / seconds, 4),
+        }
+        if torch.cuda.is_available():
+            found["gpu_memory_gb"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+        self.__init__()  # type: ignore[misc]
+        return found
+
+
+class _Epochs(TrainerCallback):
+    """Tells the sampler which epoch begins; the loaders that transformers builds around it do not always."""
+
+    def __init__(self, trainer: CamMLTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: RunArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """The state counts epochs with their finished part."""
+        if self.trainer.sampler is not None:
+            self.trainer.sampler.epoch = int(round(state.epoch or 0, 6))
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that speaks and writes."""
+    return int(os.environ.get("RANK", "0")) == 0

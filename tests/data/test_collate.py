@@ -1,0 +1,91 @@
+"""Examples to batches."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from camml.data.collate import Collator
+from camml.data.examples import IGNORED, Example, build
+from camml.data.llava_json import Conversation
+from camml.errors import ImageError, SampleError
+from camml.prompts import Turn
+from tests import tiny
+
+
+def test_a_batch_is_padded_on_the_right_and_padding_is_not_learned(tmp_path: Path) -> None:
+    processor = tiny.processor()
+    samples = tiny.samples(tmp_path)
+    rows = [
+        Conversation("a", (Turn("what", "red"),), samples[0].image),
+        Conversation("b", (Turn("which colour is the picture", "green it is"),)),
+    ]
+    batch = Collator(processor)(
+        [build(rows[0], samples[:3], processor, 99), build(rows[1], samples[3:], processor, 99)]
+    )
+    assert batch["labels"].shape == batch["input_ids"].shape == batch["attention_mask"].shape
+    assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()
+    assert batch["attention_mask"][:, 0].all()
+    assert batch["pixel_values"].shape == (2, 3, 28, 28)
+    assert batch["sample_input_ids"].shape[:2] == (2, 3)
+    assert batch["sample_image_mask"].tolist() == [[True, True, False], [True, False, False]]
+    tiny.model().train()(**batch).loss.backward()
+
+
+def test_rows_without_images_or_samples_have_no_such_tensors() -> None:
+    processor = tiny.processor()
+    batch = Collator(processor)([build(Conversation("b", (Turn("q", "a"),)), [], processor, 99)])
+    assert set(batch) == {"input_ids", "attention_mask", "labels"}
+
+
+def test_a_batch_that_trains_on_nothing_is_an_error() -> None:
+    nothing = Example("void", [1, 2, 3], [IGNORED] * 3, None, ())
+    only_first = Example("first", [1, 2, 3], [1, IGNORED, IGNORED], None, ())
+    with pytest.raises(SampleError, match=r"trains on nothing.*'void', 'first'"):
+        Collator(tiny.processor())([nothing, only_first])
+
+
+def test_a_vanished_image_is_named(tmp_path: Path) -> None:
+    gone = Example("gone", [1, 2], [IGNORED, 2], tmp_path / "gone.png", ())
+    with pytest.raises(ImageError, match=r"gone\.png"):
+        Collator(tiny.processor())([gone])
+
+
+class TestTextOnlyBesideImages:
+    """Rows without an image or a context train the same beside others and alone, and reach every module."""
+
+    def inputs(self, tmp_path: Path) -> tuple[list[Example], Collator]:
+        processor = tiny.processor()
+        samples = tiny.samples(tmp_path)
+        seen = build(Conversation("a", (Turn("what", "red"),), samples[0].image), samples[:2], processor, 99)
+        read = build(Conversation("b", (Turn("q of France", "Paris"),)), [], processor, 99)
+        return [seen, read], Collator(processor)
+
+    def test_gradients_add_up(self, tmp_path: Path) -> None:
+        examples, collate = self.inputs(tmp_path)
+        model = tiny.model(tiny.config(perceiver_dropout=0.0)).train()
+
+        def gradients(rows: list[Example]) -> dict[str, torch.Tensor]:
+            model.zero_grad()
+            model(**collate(rows), num_items_in_batch=1).loss.backward()
+            return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+        both, first, second = gradients(examples), gradients(examples[:1]), gradients(examples[1:])
+        assert both.keys() == first.keys() == second.keys()
+        for name, gradient in both.items():
+            torch.testing.assert_close(gradient, first[name] + second[name], rtol=1e-3, atol=1e-4)
+
+    def test_a_row_of_text_alone_reaches_every_module_with_zeros(self, tmp_path: Path) -> None:
+        examples, collate = self.inputs(tmp_path)
+        model = tiny.model().train()
+        model.vision_tower.requires_grad_(False)
+        used: set[str] = set()
+        for name, module in model.named_modules():
+            module.register_forward_hook(lambda *_, name=name: used.add(name))
+        model(**collate(examples[1:])).loss.backward()
+        alone = set(used)
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+        assert all((p.grad == 0).all() for n, p in model.named_parameters() if p.requires_grad and "perceiver" in n)
+        used.clear()
+        model(**collate(examples))
+        assert used == alone

@@ -1,0 +1,106 @@
+"""Conversations to train on, and what is wrong with the others."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camml import formats
+from camml.data import llava_json
+from camml.errors import OptionError, SampleError
+from camml.prompts import Turn
+from tests import tiny
+
+
+def turns(*values: str) -> list[dict[str, str]]:
+    return [{"from": ("human", "gpt")[n % 2], "value": value} for n, value in enumerate(values)]
+
+
+def write(folder: Path, *entries: Any) -> Path:
+    tiny.image(folder, "here", (200, 0, 0))
+    (folder / "empty.png").touch()
+    (folder / "cut.png").write_bytes((folder / "here.png").read_bytes()[:60])
+    path = folder / "data.json"
+    path.write_text(json.dumps(list(entries)))
+    return path
+
+
+GOOD = {"id": "good", "image": "here.png", "conversations": turns("<image>\nwhat is it?", "a square", "big?", "yes")}
+
+
+def test_a_conversation_with_an_image_and_one_without(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD, {"id": 7, "conversations": turns("hello", " there ")})
+    with_image, without = llava_json.read(path)
+    assert with_image.turns == (Turn("what is it?", "a square"), Turn("big?", "yes"))
+    assert with_image.image == tmp_path / "here.png"
+    assert with_image.query.text == "what is it?"
+    assert (without.id, without.image, without.turns) == ("7", None, (Turn("hello", " there "),))
+
+
+def test_ids_are_mended_as_in_a_datastore_of_the_same_file(tmp_path: Path) -> None:
+    talk = turns("q", "a")
+    path = write(tmp_path, *({"id": name, "conversations": talk} for name in ("a/b", "a_b", "c", "a_b")))
+    ids = [row.id for row in llava_json.read(path)]
+    assert ids == ["a_b", "a_b#2", "c", "a_b#3"]
+    assert ids == [sample.id for sample in formats.read(path, mend_ids=True)]
+
+
+BAD = [
+    ({"image": "gone.png"}, "no image at .*gone.png"),
+    ({"image": "empty.png"}, "empty"),
+    ({"conversations": turns("no mark", "a")}, "an image and 0 <image> marks"),
+    ({"conversations": turns("<image> <image>", "a")}, "2 <image> marks"),
+    ({"conversations": turns("q", "a", "<image>", "b")}, "in the first question"),
+    ({"conversations": turns("<image> q", "see <image>")}, "2 <image> marks"),
+    ({"image": None}, "no image and 1 <image> marks"),
+    ({"conversations": turns("<image> q", "  ")}, "answer 1 is empty"),
+    ({"conversations": turns("<image> q", "a", "b")}, "no answer"),
+    ({"conversations": turns("<image> q", "a")[::-1]}, "turn 1 must be"),
+    ({"conversations": []}, "no conversations"),
+    ({"id": None}, "has no id"),
+    ({"image": 3}, "must be the path"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD)
+def test_bad_entries_stop_or_are_skipped_with_a_reason(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = write(tmp_path, GOOD, {**GOOD, "id": "bad", **change})
+    with pytest.raises(SampleError, match=f"entry 2.*{message}.*--on_bad_sample skip"):
+        llava_json.read(path)
+    reasons: list[str] = []
+    kept = llava_json.read(path, on_bad="skip", report=lambda error: reasons.append(str(error)))
+    assert [row.id for row in kept] == ["good"]
+    assert len(reasons) == 1
+
+
+def test_many_bad_entries_are_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path, *({**GOOD, "id": n, "image": f"gone{n}.png"} for n in range(5)))
+    with pytest.raises(SampleError, match=r"5 samples cannot be trained on.*and 2 more") as caught:
+        llava_json.read(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SampleError, match="no conversation"):
+        llava_json.read(path, on_bad="skip")
+
+
+def test_a_damaged_image_is_found_when_images_are_decoded(tmp_path: Path) -> None:
+    path = write(tmp_path, {**GOOD, "image": "cut.png"})
+    assert llava_json.read(path)
+    with pytest.raises(SampleError, match=r"entry 1.*cut.png"):
+        llava_json.read(path, decode_images=True)
+
+
+def test_a_jpg_is_also_found_as_gif_or_png(tmp_path: Path) -> None:
+    [row] = llava_json.read(write(tmp_path, {**GOOD, "image": "here.jpg"}))
+    assert row.image == tmp_path / "here.png"
+
+
+@pytest.mark.parametrize(("text", "message"), [("{}", "not a list"), ("[", "not JSON"), ("[]", "no conversation")])
+def test_files_that_are_no_list_of_conversations(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(SampleError, match=message):
+        llava_json.read(tmp_path / "x.json")
+    with pytest.raises(SampleError, match="cannot be read"):
+        llava_json.read(tmp_path / "y.json")
+    with pytest.raises(OptionError, match="stop, skip"):
+        llava_json.read(tmp_path / "x.json", on_bad="ignore")

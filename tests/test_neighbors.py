@@ -1,0 +1,113 @@
+"""Neighbors computed ahead: resumed, checked, and never a sample's own entry."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from camml import encoders
+from camml.datastore import Datastore
+from camml.errors import OptionError, StoreCorruptedError, StoreError, StoreNotFoundError
+from camml.neighbors import NeighborTable, Origin, compute
+from camml.retriever import Retriever
+from camml.types import Context, Neighbor, Query, Sample
+
+ORIGIN = Origin("data.json", "d" * 64, "store", "s" * 64, 3, "test 1", "auto", 2)
+SAMPLES = [Sample(str(n), f"text {n}", Path(f"/pictures/{n}.png") if n % 2 else None) for n in range(7)]
+QUERIES = [Query(f"question {n}", None, str(n)) for n in range(7)]
+
+
+class Retrieve:
+    """Counts what it is asked; dies after so many batches."""
+
+    def __init__(self, batches: int = 100) -> None:
+        self.asked: list[str] = []
+        self.batches = batches
+
+    def __call__(self, queries: list[Query], k: int) -> list[Context]:
+        if self.batches == 0:
+            raise KeyboardInterrupt
+        self.batches -= 1
+        self.asked += [query.id or "" for query in queries]
+        return [
+            tuple(Neighbor(SAMPLES[(int(q.id or 0) + step) % 7], 1 / step) for step in range(1, k + 1)) for q in queries
+        ]
+
+
+def test_what_was_computed_is_read_again(tmp_path: Path) -> None:
+    compute(QUERIES, Retrieve(), tmp_path / "t", ORIGIN, batch_size=3)
+    table = NeighborTable.open(tmp_path / "t")
+    assert len(table) == 7
+    assert table.origin == ORIGIN
+    assert table.context("5") == (Neighbor(SAMPLES[6], 1.0), Neighbor(SAMPLES[0], 0.5))
+    assert table.context("5", 1) == (Neighbor(SAMPLES[6], 1.0),)
+    assert not (tmp_path / "t" / "work").exists()
+
+
+def test_an_interrupted_computation_goes_on_where_it_was(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        compute(QUERIES, Retrieve(2), tmp_path / "t", ORIGIN, batch_size=2)
+    with pytest.raises(StoreNotFoundError, match="interrupted"):
+        NeighborTable.open(tmp_path / "t")
+    again, shown = Retrieve(), []
+    compute(QUERIES, again, tmp_path / "t", ORIGIN, batch_size=2, progress=lambda done, of: shown.append((done, of)))
+    assert again.asked == ["4", "5", "6"]
+    assert shown[-1] == (7, 7)
+
+
+def test_what_an_interrupted_computation_of_something_else_left_is_not_used(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        compute(QUERIES, Retrieve(2), tmp_path / "t", ORIGIN, batch_size=2)
+    again = Retrieve()
+    compute(QUERIES, again, tmp_path / "t", replace(ORIGIN, store_hash="x" * 64), batch_size=2)
+    assert len(again.asked) == 7
+
+
+def test_a_finished_table_is_not_computed_again_and_another_is_refused(tmp_path: Path) -> None:
+    compute(QUERIES, Retrieve(), tmp_path / "t", ORIGIN)
+    compute(QUERIES, Retrieve(0), tmp_path / "t", replace(ORIGIN, dataset="moved.json"))
+    with pytest.raises(StoreError, match="something else"):
+        compute(QUERIES, Retrieve(), tmp_path / "t", replace(ORIGIN, k=1))
+
+
+@pytest.mark.parametrize("what", ["dataset", "store"])
+def test_another_dataset_or_store_is_named(tmp_path: Path, what: str) -> None:
+    compute(QUERIES, Retrieve(), tmp_path / "t", ORIGIN)
+    NeighborTable.open(tmp_path / "t", dataset_hash="d" * 64, store_hash="s" * 64)
+    with pytest.raises(StoreError, match=f"another {what}.*camml neighbors"):
+        NeighborTable.open(tmp_path / "t", **{f"{what}_hash": "y" * 64})
+
+
+@pytest.mark.parametrize("name", ["neighbors.parquet", "samples.parquet"])
+def test_a_changed_file_is_found_out(tmp_path: Path, name: str) -> None:
+    compute(QUERIES, Retrieve(), tmp_path / "t", ORIGIN)
+    data = bytearray((tmp_path / "t" / name).read_bytes())
+    data[40] ^= 1
+    (tmp_path / "t" / name).write_bytes(data)
+    with pytest.raises(StoreCorruptedError, match=name):
+        NeighborTable.open(tmp_path / "t")
+    (tmp_path / "t" / "manifest.json").write_text(json.dumps({"format": "other"}))
+    with pytest.raises(StoreCorruptedError, match="manifest"):
+        NeighborTable.open(tmp_path / "t")
+
+
+def test_settings_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="at least 1"):
+        compute(QUERIES, Retrieve(), tmp_path, replace(ORIGIN, k=0))
+    with pytest.raises(OptionError, match="id"):
+        compute([Query("no id")], Retrieve(), tmp_path, ORIGIN)
+    compute(QUERIES[:2], Retrieve(), tmp_path / "t", ORIGIN)
+    with pytest.raises(StoreError, match="'6'"):
+        NeighborTable.open(tmp_path / "t").context("6")
+
+
+def test_a_sample_never_has_itself_or_its_copy_as_neighbor(tmp_path: Path) -> None:
+    texts = {"a": "a red square", "b": "a red square", "c": "a blue sky", "d": "the capital of France"}
+    store = Datastore.build(tmp_path / "s", [Sample(i, t) for i, t in texts.items()], encoders.load("hashed"))
+    retriever = Retriever(store, encoders.load("hashed"), "text-text")
+    table = compute([Query(t, None, i) for i, t in texts.items()], retriever.retrieve, tmp_path / "t", ORIGIN)
+    found = {name: [n.sample.id for n in table.context(name)] for name in texts}
+    assert "a" not in found["a"]
+    assert "b" not in found["a"]
+    assert all(name not in ids for name, ids in found.items())

@@ -1,0 +1,65 @@
+"""LoRA and QLoRA: trained, resumed, merged."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from camml.cli import main
+from camml.errors import ModelFolderError, OptionError
+from camml.model import CamMLForConditionalGeneration, CamMLProcessor
+from camml.training import adapters, building, recipes
+from camml.training.arguments import ModelArguments
+from camml.training.train import train
+from tests.training import runs
+
+
+def adapters_base(arguments: list[str]) -> ModelArguments:
+    """What a run starts from, unquantised."""
+    found = recipes.parse(arguments).model
+    found.tune, found.bits = "lora", 16
+    return found
+
+
+@pytest.mark.parametrize("tune", ["lora", "qlora"])
+def test_the_merged_model_gives_the_same_logits(tune: str, bench: Path, tmp_path: Path) -> None:
+    if tune == "qlora" and find_spec("bitsandbytes") is None:
+        pytest.skip("bitsandbytes is not installed")
+    more = {"tune": tune, "lora_r": 4, "learning_rate": 1e-2, "max_steps": 4, "save_strategy": "steps", "save_steps": 2}
+    arguments = runs.flags(bench, output_dir=tmp_path / "out", **more, gradient_checkpointing=True)
+    output = train(recipes.parse(arguments))
+    assert main(["merge", str(output), str(tmp_path / "merged"), "--json"]) == 0
+    apart = adapters.load(output)
+    matrices = [p for name, p in apart.named_parameters() if "lora_B" in name]
+    assert len(matrices) == 14
+    assert all(matrix.abs().max() > 0 for matrix in matrices)
+    torch.manual_seed(42)  # that of the run
+    start = building.build(adapters_base(arguments))[0].state_dict()
+    after = {name: apart.base_model.model.state_dict()[name] for name in building.between(start)}
+    assert len(after) > 50
+    unchanged = {name for name, value in after.items() if torch.equal(value, start[name])}
+    assert not {name for name in unchanged if name.endswith("weight") and "cross" not in name}
+    merged = CamMLForConditionalGeneration.from_pretrained(tmp_path / "merged")
+    processor = CamMLProcessor.from_pretrained(tmp_path / "merged")
+    inputs = processor(["which colour", "what"], [bench / "picture-0.png", None])
+    with torch.no_grad():
+        torch.testing.assert_close(merged(**inputs).logits, apart(**inputs).logits, rtol=1e-5, atol=1e-5)
+    assert not list(output.glob("model*.safetensors"))
+    if tune == "lora":
+        before = runs.losses(output)
+        (output / "checkpoint-4").rename(tmp_path / "away")
+        train(recipes.parse(arguments))
+        assert runs.losses(output) == pytest.approx(before, rel=1e-5)
+
+
+def test_what_cannot_be_merged_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="not the folder of a LoRA run"):
+        adapters.merge(tmp_path, tmp_path / "out")
+    with pytest.raises(OptionError, match="bfloat16"):
+        adapters.merge(tmp_path, tmp_path / "out", "int3")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "run.json").write_text(json.dumps({"model": {"model_name_or_path": str(tmp_path / "gone")}}))
+    with pytest.raises(ValueError, match="gone"):
+        adapters.merge(tmp_path, tmp_path / "out")

@@ -1,0 +1,175 @@
+"""Flags and YAML files to settings."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from camml.errors import OptionError, UnknownNameError
+from camml.training import recipes
+
+ROOT = Path(__file__).parents[2]
+
+SCIENCEQA = """
+    --deepspeed zero3.json --model_name_or_path ./checkpoints/vicuna-7b-v1.3 --version v1
+    --data_path ./data/scienceqa/llava_train_QCM-LEPA.json --image_folder ./data/scienceqa/images/
+    --vision_tower ./checkpoints/clip-vit-large-patch14
+    --pretrain_mm_mlp_adapter ./checkpoints/llava-pretrain-vicuna-7b-v1.3/mm_projector.bin
+    --mm_vision_select_layer -2 --mm_use_im_start_end False --mm_use_im_patch_token False
+    --perceiver_hidden_size 768 --perceiver_querys 64 --perceiver_layers 2 --icl_num 1 --random_shots_training True
+    --image_aspect_ratio pad --group_by_modality_length True --fp16 True --output_dir ./checkpoints/run
+    --num_train_epochs 12 --per_device_train_batch_size 8 --per_device_eval_batch_size 1
+    --gradient_accumulation_steps 1 --evaluation_strategy no --save_strategy steps --save_steps 500
+    --save_total_limit 1 --learning_rate 2e-5 --weight_decay 0. --warmup_ratio 0.03 --lr_scheduler_type cosine
+    --logging_steps 1 --tf32 False --model_max_length 2048 --gradient_checkpointing True
+    --dataloader_num_workers 0 --lazy_preprocess True
+"""
+INSTRUCTIONS = (
+    SCIENCEQA.replace("--icl_num 1", "--mm_projector_type mlp2x_gelu")
+    .replace("epochs 12", "epochs 1")
+    .replace("64", "128")
+)
+ENOUGH = ["--model_name_or_path", "m", "--data_path", "d", "--neighbors", "n", "--output_dir", "o"]
+
+
+@pytest.mark.parametrize("command", [SCIENCEQA, INSTRUCTIONS], ids=["scienceqa", "665k"])
+def test_every_flag_of_the_published_commands_keeps_its_meaning(command: str) -> None:
+    settings = recipes.parse([*command.split(), "--neighbors", "n", "--dry_run", "True"])
+    model, data, run = settings.model, settings.data, settings.run
+    assert run.deepspeed["zero_optimization"]["stage"] == 3
+    assert (model.model_name_or_path[:20], model.vision_tower) == (
+        "./checkpoints/vicuna",
+        "./checkpoints/clip-vit-large-patch14",
+    )
+    assert model.prompt_style == "official"
+    assert model.pretrain_mm_mlp_adapter is not None
+    assert (model.mm_vision_select_layer, model.perceiver_hidden_size, model.perceiver_layers) == (-2, 768, 2)
+    assert (model.perceiver_querys, data.icl_num) == ((64, 1) if command is SCIENCEQA else (128, 3))
+    assert model.mm_projector_type == ("linear" if command is SCIENCEQA else "mlp2x_gelu")
+    assert (data.random_shots_training, data.group_by_modality_length, data.lazy_preprocess) == (True, True, True)
+    assert model.image_aspect_ratio == "pad"
+    assert (run.fp16, run.gradient_checkpointing, run.model_max_length) == (True, True, 2048)
+    assert (run.num_train_epochs, run.per_device_train_batch_size) == (12 if command is SCIENCEQA else 1, 8)
+    assert (run.learning_rate, run.weight_decay, run.warmup_steps) == (2e-5, 0.0, 0.03)
+    assert (run.lr_scheduler_type, run.save_strategy, run.eval_strategy) == ("cosine", "steps", "no")
+    assert (run.save_steps, run.save_total_limit, run.logging_steps) == (500, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["camml_7b_sqa", "camml_13b_sqa", "camml_7b", "camml_13b", "mini"])
+def test_the_recipes_of_the_project_are_read(name: str) -> None:
+    settings = recipes.parse([str(ROOT / "configs" / f"{name}.yaml"), "--dry_run", "True"])
+    expected = {"camml_7b_sqa": (64, 768, 1), "camml_13b_sqa": (128, 4608, 3), "camml_7b": (128, 768, 3)}
+    if name in expected:
+        model = settings.model
+        assert (model.perceiver_querys, model.perceiver_hidden_size, settings.data.icl_num) == expected[name]
+        assert model.perceiver_layers == 2
+        assert settings.run.learning_rate == 2e-5
+
+
+def test_flags_override_the_file(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("model_name_or_path: a\ndata_path: d\nicl_num: 0\nlearning_rate: 1e-4\nseed: 3\n")
+    settings = recipes.parse([str(tmp_path / "r.yaml"), "--seed", "4", "--output_dir", "o", "--report_to", "none"])
+    assert (settings.run.seed, settings.run.learning_rate, settings.model.model_name_or_path) == (4, 1e-4, "a")
+    assert settings.run.report_to == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--learning_rat", "1"], "unknown flag --learning_rat; did you mean --learning_rate?"),
+        (["--perceiver_queries", "1"], "did you mean --perceiver_querys?"),
+        (["--icl_num", "many"], "invalid int value: 'many'"),
+        (["--icl_num", "-1"], "--icl_num is -1"),
+        (["--tune", "some"], "full, perceiver, projector, lora, qlora"),
+        (["--version", "v9"], "--version is 'v9'"),
+        (["--mm_use_im_start_end", "True"], "must be False"),
+        (["--evaluation_strategy", "steps"], "must be no"),
+        (["--warmup_ratio", "3"], "--warmup_ratio is 3.0"),
+        (["--on_bad_sample", "ignore"], "stop, skip"),
+        (["--deepspeed", "zero9.json"], "no such file; built in are: zero2, zero3"),
+        (["--image_aspect_ratio", "crop"], "pad, keep"),
+        (["--lr_scheduler_type", "saw"], "saw"),
+        (["--bits", "4"], "--bits is 4"),
+    ],
+)
+def test_mistakes_are_named(arguments: list[str], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        recipes.parse([*ENOUGH, *arguments])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["--model_name_or_path", "--data_path", "--output_dir", "--neighbors"])
+def test_what_is_missing_is_named(missing: str) -> None:
+    place = ENOUGH.index(missing)
+    with pytest.raises(OptionError, match=missing):
+        recipes.parse(ENOUGH[:place] + ENOUGH[place + 2 :])
+
+
+def test_half_precision_without_a_gpu_is_an_error_and_sharding_asks_for_processes() -> None:
+    import torch
+
+    if torch.accelerator.is_available():
+        pytest.skip("there is an accelerator")
+    with pytest.raises(OptionError, match="--fp16 needs a GPU"):
+        recipes.parse([*ENOUGH, "--fp16", "True"])
+    with pytest.raises(OptionError, match="torchrun"):
+        recipes.parse([*ENOUGH, "--deepspeed", "zero2"])
+
+
+def test_an_unknown_prompt_style_is_named() -> None:
+    with pytest.raises(UnknownNameError, match="official_scienceqa"):
+        recipes.parse([*ENOUGH, "--prompt_style", "loud"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("- a\n", "must map"), ("a: [", "not YAML"), ("sed: 1\n", "did you mean --seed")]
+)
+def test_files_that_are_no_recipe(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(OptionError, match=message):
+        recipes.parse([str(tmp_path / "r.yaml")])
+    with pytest.raises(OptionError, match=r"no configuration .*gone\.yaml"):
+        recipes.parse([str(tmp_path / "gone.yaml")])
+
+
+def test_names_of_other_projects_mean_the_same() -> None:
+    assert recipes.parse([*ENOUGH, "--lora_enable", "True"]).model.tune == "lora"
+    assert recipes.parse([*ENOUGH, "--lora_enable", "True", "--bits", "4"]).model.tune == "qlora"
+    assert recipes.parse([*ENOUGH, "--tune_mm_mlp_adapter", "True"]).model.tune == "projector"
+    assert recipes.parse([*ENOUGH, "--freeze_backbone", "True"]).model.tune == "perceiver"
+    assert recipes.parse([*ENOUGH, "--image_aspect_ratio", "square"]).model.image_aspect_ratio == "keep"
+
+
+def test_help_names_every_flag_of_ours() -> None:
+    text = recipes.describe()
+    for name in ("perceiver_querys", "icl_num", "neighbors", "on_bad_sample", "warmup_ratio", "dry_run"):
+        assert f"--{name}" in text
+
+
+@pytest.mark.parametrize("name", ["7B_sqa", "13B_sqa", "7B_665K", "13B_665K"])
+def test_the_scripts_say_what_the_recipes_say(name: str, tmp_path: Path) -> None:
+    """Each script is run to its end, with programs in place of python and torchrun that only write down their words."""
+    words = tmp_path / "words"
+    for program in ("python", "torchrun"):
+        (tmp_path / program).write_text(f'#!/bin/sh\nprintf "%s\\n" {program} "$@" >> {words}\n')
+        (tmp_path / program).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "file": "run", "GPUS_PER_NODE": "2"}
+    script = ROOT / "scripts" / f"train_camml_{name}.sh"
+    subprocess.run([script, "--seed", "7"], env=environment, check=True, cwd=tmp_path)
+    before, launched = words.read_text().split("torchrun\n")
+    assert before.split()[:4] == ["python", "-m", "camml", "neighbors"]
+    arguments = launched.splitlines()
+    start = arguments.index("train") + 1
+    assert arguments[:1] == ["--nproc_per_node=2"]
+    assert arguments[start - 3 : start] == ["-m", "camml", "train"]
+    script_says = recipes.parse([*arguments[start:], "--dry_run", "True"])
+    config = {"7B_sqa": "camml_7b_sqa", "13B_sqa": "camml_13b_sqa", "7B_665K": "camml_7b", "13B_665K": "camml_13b"}[
+        name
+    ]
+    recipe_says = recipes.parse([str(ROOT / "configs" / f"{config}.yaml"), "--dry_run", "True"])
+    assert script_says.run.seed == 7
+    assert script_says.model == recipe_says.model
+    assert script_says.data == recipe_says.data
+    for field in ("num_train_epochs", "learning_rate", "warmup_steps", "lr_scheduler_type", "deepspeed", "save_steps"):
+        assert getattr(script_says.run, field) == getattr(recipe_says.run, field)
