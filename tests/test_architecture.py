@@ -10,7 +10,7 @@ import camml
 
 SOURCE = Path(camml.__file__).parent
 FLOORS = [
-    ["durable", "errors", "images", "packages", "plugins", "prompts", "types"],
+    ["chat_api", "durable", "errors", "images", "packages", "plugins", "prompts", "types"],
     ["weights"],
     ["encoders", "formats", "stores"],
     ["datastore", "neighbors", "retriever"],

@@ -23,7 +23,8 @@ def test_territories_are_left_out_and_the_rest_sorted(known: dict[str, countries
 def test_every_fact_is_said_with_the_name(known: dict[str, countries.Country]) -> None:
     assert countries.describe(known["ra"]) == (
         "The name of the country is Redland. The region of Redland is East Africa. The capital of Redland is "
-        "Redland City. The language of Redland is Redlandish and English. The currency of Redland is the Redland dollar."
+        "Redland City. The language of Redland is Redlandish and English. "
+        "The currency of Redland is the Redland dollar."
     )
 
 

@@ -36,6 +36,8 @@ MANY = [country(f"{a}{b}", f"Land {a}{b}", f"Town {a}{b}") for a in "abcdefghij"
         ("language", DJIBOUTI, "French and English.", False),
         ("region", TOGO, "It lies in west-africa.", True),
         ("currency", TOGO, "The Niger franc.", False),
+        ("currency", TOGO, "It is the Togo franc.", True),
+        ("currency", TOGO, "The Togo franc and the Togolese franc.", False),
     ],
 )
 def test_an_answer_is_right_if_all_it_names_of_that_kind_is_true(

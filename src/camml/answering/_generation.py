@@ -6,7 +6,7 @@ from threading import Event, Thread
 from typing import Any
 
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer, set_seed
+from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
 
 from camml.answering import Decoding
 from camml.errors import OptionError
@@ -47,7 +47,7 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
 def generation_options(decoding: Decoding) -> dict[str, Any]:
     """The arguments of transformers' `generate` for `decoding`."""
     if decoding.seed is not None:
-        set_seed(decoding.seed)
+        torch.manual_seed(decoding.seed)
     options: dict[str, Any] = {"max_new_tokens": decoding.max_new_tokens, "do_sample": decoding.temperature > 0}
     if decoding.temperature > 0:
         return options | {"temperature": decoding.temperature, "top_p": decoding.top_p}

@@ -1,4 +1,4 @@
-"""`camml eval`: the benchmarks, their scores, and runs compared."""
+"""`camml eval`: the benchmarks, models run on them, their scores, and runs compared."""
 
 import argparse
 import json
@@ -8,13 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camml.cli import _eval_judge, _eval_report, _eval_run
 from camml.errors import InputError, OptionError
 
 if TYPE_CHECKING:
     from camml.evaluation.score import Score
     from camml.evaluation.task import Settings
 
-SUMMARY = "List the benchmarks, score answers, write submissions and compare runs."
+SUMMARY = "Run a model on benchmarks, score answers, write submissions and compare runs."
 DATA = Path("data/eval")
 
 
@@ -25,7 +26,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = _action(actions, "list", _list, "list the tasks, and what of their data is there")
     _add_data(listing)
 
-    scoring = _action(actions, "score", _score, "score an answer file, whichever code wrote it")
+    running = _action(
+        actions, "run", _eval_run.run, "answer the questions of tasks with a model, and score the answers"
+    )
+    _eval_run.add_arguments(running)
+    _add_data(running)
+
+    _add_scoring(_action(actions, "score", _score, "score an answer file, whichever code wrote it"))
+    _eval_judge.add_arguments(_action(actions, "judge", _eval_judge.run, "grade MM-Vet answers with a language model"))
+
+    comparing = _action(actions, "compare", _compare, "the paired difference of two runs of one task")
+    for place in ("first", "second"):
+        comparing.add_argument(
+            place, type=Path, metavar="RUN", help="what `score --out` wrote, or a folder with score.json"
+        )
+
+    reporting = _action(actions, "report", _eval_report.run, "pages of runs: a leaderboard, and every answer to browse")
+    _eval_report.add_arguments(reporting)
+    _add_data(reporting)
+
+
+def _add_scoring(scoring: argparse.ArgumentParser) -> None:
     scoring.add_argument("task", metavar="TASK", help="see `camml eval list`")
     scoring.add_argument("--answers", type=Path, required=True, metavar="FILE", help="answers as JSON lines or JSON")
     _add_data(scoring)
@@ -52,12 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scoring.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the interval; 0 for none")
     scoring.add_argument("--submission", type=Path, metavar="PATH", help="write the official submission here instead")
     scoring.add_argument("--out", type=Path, metavar="FILE", help="write the score, with that of each item, as JSON")
-
-    comparing = _action(actions, "compare", _compare, "the paired difference of two runs of one task")
-    for place in ("first", "second"):
-        comparing.add_argument(
-            place, type=Path, metavar="RUN", help="what `score --out` wrote, or a folder with score.json"
-        )
 
 
 def run(args: argparse.Namespace) -> int:

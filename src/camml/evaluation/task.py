@@ -126,9 +126,10 @@ class Task:
       metric: how answers are scored; None where only the official server can.
       headline: the name in `Measured.values` that papers quote.
       max_new_tokens: the decoding limit of the official scripts.
+      prompt_styles: the style in which a model is asked here, by the style it is asked in elsewhere.
       answer_keys: where its answer file has the id and the answer.
       submit: writes the official submission: (items, answers, path, the task's folder); None where there is none.
-      submission: what `submit` writes, in a word.
+      submission: what `submit` writes, in a word.    submission_suffix: of its name; a folder has none.
       uses: the fields of `Settings` that the metric reads.
       ready: raises what would stop the scoring (missing Java, ...), before any model runs.
       points: a published figure is `points` times the headline number.
@@ -142,9 +143,11 @@ class Task:
     headline: str
     metric: Metric
     max_new_tokens: int = 128
+    prompt_styles: Mapping[str, str] = field(default_factory=dict)
     answer_keys: tuple[str, str] = ("question_id", "text")
     submit: Submit | None = None
     submission: str = ""
+    submission_suffix: str = ".json"
     uses: tuple[str, ...] = ()
     ready: Callable[[], None] | None = None
     points: float = 1.0

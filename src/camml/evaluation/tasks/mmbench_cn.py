@@ -21,5 +21,6 @@ TASK = Task(
     max_new_tokens=1024,
     submit=submissions.mmbench,
     submission="xlsx for the MMBench server",
+    submission_suffix=".xlsx",
     published=published(60.6, 63.6, 58.3, 63.6),
 )

@@ -44,5 +44,6 @@ TASK = Task(
     headline="perception",
     submit=submissions.mme,
     submission="a folder for MME's calculation.py",
+    submission_suffix="",
     published=published(1506.9, 1588.7, 1510.7, 1531.3),
 )

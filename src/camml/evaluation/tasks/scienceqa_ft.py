@@ -16,6 +16,7 @@ TASK = Task(
     metric=accuracy_with(reasoned_answer),
     headline="accuracy",
     max_new_tokens=1024,
+    prompt_styles={"official": "official_scienceqa"},
     uses=("random_guess",),
     published=published(91.32, 92.03),
 )

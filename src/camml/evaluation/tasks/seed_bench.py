@@ -47,5 +47,6 @@ TASK = Task(
     headline="accuracy",
     submit=submissions.seed,
     submission="JSON lines for the SEED-Bench leaderboard",
+    submission_suffix=".jsonl",
     published=published(60.4, 62.3, 58.6, 61.6),
 )

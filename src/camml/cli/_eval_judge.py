@@ -1,0 +1,50 @@
+"""`camml eval judge`: a language model behind an OpenAI-compatible endpoint grades the answers to MM-Vet."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from camml.cli._output import print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("answers", type=Path, metavar="ANSWERS", help="an answer file of MM-Vet, or a run's folder")
+    parser.add_argument("--judge", required=True, metavar="MODEL", help="the judge's name at the endpoint")
+    parser.add_argument(
+        "--base-url", metavar="URL", help="of the endpoint, with /v1; default: $OPENAI_BASE_URL, or OpenAI's"
+    )
+    parser.add_argument("--runs", type=int, default=1, metavar="N", help="grade each answer so often (%(default)s)")
+    parser.add_argument("--missing", choices=("error", "wrong", "skip"), default="error", help="as of `score`")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data/eval"), metavar="DIR", help="benchmark data (%(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where the grades go (default: grades.json beside the answers)"
+    )
+    parser.epilog = "The key is read from OPENAI_API_KEY. Grades are remembered: a run that was interrupted goes on."
+
+
+def run(args: argparse.Namespace) -> int:
+    """Grade, write the grades, and say how they are used."""
+    from camml.chat_api import ChatApi
+    from camml.evaluation.cache import Cache
+    from camml.evaluation.judge import grade
+    from camml.packages import cache_dir
+
+    answers = args.answers / "answers.jsonl" if args.answers.is_dir() else args.answers
+    out = args.out or answers.with_name("grades.json")
+    api = ChatApi.of_environment(args.judge, args.base_url)
+    cache = Cache(cache_dir() / "grades")
+    grades = grade(args.data, answers, out, api, cache, runs=args.runs, missing=args.missing, progress=_show)
+    if args.json:
+        print_json({"grades": str(out), "answers": len(grades), "runs": args.runs, "judge": args.judge})
+    else:
+        print(f"{len(grades)} answers graded in {out}")
+        print(f"score them with: camml eval score mmvet --answers {answers} --grades {out} --data {args.data}")
+    return 0
+
+
+def _show(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\rgraded {done} of {total}", end="\n" * (done == total), file=sys.stderr, flush=True)

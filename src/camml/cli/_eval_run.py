@@ -1,0 +1,179 @@
+"""`camml eval run`: a model answers the questions of benchmarks."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camml.cli._output import json_value, key_values, print_json, quiet_unless_watched
+from camml.errors import OptionError
+
+if TYPE_CHECKING:
+    from camml.evaluation.run import Options, Outcome, Progress
+
+OUT = Path("runs/eval")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("tasks", nargs="+", metavar="TASK", help="see `camml eval list`; `all` for all of them")
+    parser.add_argument("--model", required=True, metavar="DIR", help="a model's folder or name")
+    parser.add_argument("--use", help="perceiver (CaMML models) or in_prompt (any language model); default: what fits")
+    parser.add_argument("--prompt-style", metavar="NAME", help="the wording of a CaMML model's prompt")
+    parser.add_argument("--store", metavar="DIR", help="a datastore, or INDEX_FILE:DATA_JSON as published")
+    parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
+    parser.add_argument(
+        "--encoder-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
+    )
+    parser.add_argument("--store-images", metavar="DIR", help="the folder of the datastore's pictures, where it moved")
+    parser.add_argument(
+        "--context",
+        default=None,
+        metavar="KIND[,KIND...]",
+        help="none, retrieved (default with --store), random, shuffled, no_images, no_texts, copy",
+    )
+    parser.add_argument(
+        "--shots", default="3", metavar="N[,N...]", help="samples given; several for a sweep (%(default)s)"
+    )
+    parser.add_argument(
+        "--mode",
+        help="auto, text-image, image-image, text-text, fused; default: text-image, or auto where it does not work",
+    )
+    parser.add_argument(
+        "--retrieve", type=int, default=4, metavar="N", help="samples retrieved, the first used (%(default)s)"
+    )
+    parser.add_argument(
+        "--keep-duplicates",
+        action="store_true",
+        help="retrieve the question's own sample and its near-duplicates too, as the published evaluation did",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=8, metavar="N", help="questions answered together (%(default)s)"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N questions of each task only")
+    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="the longest answer (default: the task's own)")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="sample from this much probability (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of sampling, random and shuffled samples (%(default)s)")
+    parser.add_argument("--device", help="cpu, cuda, mps; default: the best there is")
+    parser.add_argument("--dtype", help="float32, bfloat16 or float16; default: what suits the device")
+    parser.add_argument("--grades", type=Path, metavar="FILE", help="the judge's grades (mmvet)")
+    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the interval; 0 for none")
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"where the runs go (default: {OUT}/<model>)")
+    parser.add_argument("--predict-only", action="store_true", help="answer now; run again without this to score")
+    parser.add_argument("--no-cache", action="store_true", help="neither use nor keep answers of other runs")
+    parser.add_argument("--progress", action="store_true", help="show progress where there is no terminal too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer, score, and print a row for each run."""
+    from camml.evaluation import task
+    from camml.evaluation.contexts import variants
+    from camml.evaluation.run import run as run_tasks
+    from camml.evaluation.shares import Share
+
+    quiet_unless_watched()
+    names = task.names() if args.tasks == ["all"] else list(dict.fromkeys(args.tasks))
+    contexts = (args.context or ("retrieved" if args.store else "none")).split(",")
+    chosen = variants(contexts, _numbers(args.shots))
+    outcomes = run_tasks(names, chosen, _options(args), _progress(args))
+    if not Share.of_environment().leads:
+        return 0
+    written = _write_sweeps(outcomes, _out(args)) if len(chosen) > 1 else []
+    if args.json:
+        print_json([_as_json(outcome) for outcome in outcomes])
+        return 0
+    _print(outcomes, written)
+    return 0
+
+
+def _numbers(text: str) -> list[int]:
+    """The numbers in `1,2,4`."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise OptionError(f"--shots {text!r} should be a number, or several like 0,1,2,4") from None
+
+
+def _out(args: argparse.Namespace) -> Path:
+    return Path(args.out or OUT / Path(args.model).name)
+
+
+def _options(args: argparse.Namespace) -> "Options":
+    from camml.evaluation.run import Options
+    from camml.evaluation.task import Settings
+    from camml.packages import cache_dir
+
+    if args.resamples < 0:
+        raise OptionError(f"--resamples {args.resamples} should be 0 or more")
+    encoder = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
+    same = ("data", "model", "use", "prompt_style", "device", "dtype", "store", "store_images", "encoder", "mode",
+            "keep_duplicates", "batch_size", "limit", "max_new_tokens", "temperature", "top_p", "seed",
+            "predict_only", "resamples")  # fmt: skip
+    return Options(
+        **{name: getattr(args, name) for name in same},
+        out=_out(args),
+        encoder_options=encoder or None,
+        retrieved=args.retrieve,
+        settings=Settings(grades=args.grades),
+        cache=None if args.no_cache else cache_dir() / "answers",
+    )
+
+
+def _progress(args: argparse.Namespace) -> "Progress":
+    """A bar for each run on a terminal, or where it is asked for."""
+    if not (args.progress or sys.stderr.isatty()):
+        return lambda *_: None
+    from tqdm import tqdm
+
+    bars: dict[str, Any] = {}
+
+    def show(name: str, done: int, total: int) -> None:
+        bar = bars.get(name) or bars.setdefault(name, tqdm(total=total, desc=name, unit="question", file=sys.stderr))
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
+
+    return show
+
+
+def _write_sweeps(outcomes: Sequence["Outcome"], out: Path) -> list[Path]:
+    """A table for each task, and a plot where there are several numbers of samples."""
+    from camml.evaluation.files import write_bytes
+    from camml.evaluation.sweep import lines, markdown, plot
+
+    written = []
+    for name in dict.fromkeys(outcome.task for outcome in outcomes):
+        its = [outcome for outcome in outcomes if outcome.task == name]
+        table = out / name / "variants.md"
+        write_bytes(table, markdown(its).encode())
+        written.append(table)
+        if lines(its) and len({outcome.variant.shots for outcome in its}) > 1:
+            plot(its, out / name / "shots.png")
+            written.append(out / name / "shots.png")
+    return written
+
+
+def _as_json(outcome: "Outcome") -> dict[str, Any]:
+    score = outcome.score
+    return {
+        "task": outcome.task,
+        "context": outcome.variant.context,
+        "shots": outcome.variant.shots,
+        "folder": str(outcome.folder),
+        "answers": outcome.answers,
+        "score": score.document(items=False) if score else None,
+        "note": outcome.note or None,
+        "submission": str(outcome.submission) if outcome.submission else None,
+    }
+
+
+def _print(outcomes: Sequence["Outcome"], written: Sequence[Path]) -> None:
+    from camml.evaluation.sweep import text
+
+    print(text(outcomes))
+    for outcome in outcomes:
+        print(f"{outcome.folder}" + (f"   submission: {outcome.submission.name}" if outcome.submission else ""))
+    for path in written:
+        print(path)

@@ -1,0 +1,40 @@
+"""Answers that were given before, by everything that they depend on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from camml.evaluation.files import write_bytes
+
+
+class Cache:
+    """JSON objects by key, a file each; several processes may read and write at once.
+
+    Args:
+      folder: where they are; None to remember nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """What was put under `key`; None where there is nothing, or nothing that can be read."""
+        place = self._place(key)
+        try:
+            found = json.loads(place.read_bytes()) if place else None
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def put(self, key: str, value: Mapping[str, Any]) -> None:
+        """Remember `value` under `key`.
+
+        Raises:
+          DiskError: the folder cannot be written.
+        """
+        if place := self._place(key):
+            write_bytes(place, json.dumps(value, ensure_ascii=False).encode())
+
+    def _place(self, key: str) -> Path | None:
+        return self.folder / key[:2] / f"{key}.json" if self.folder else None

@@ -1,0 +1,61 @@
+"""What an answer depends on, as hashes: models, pictures, samples."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from camml.data.origins import file_hash
+from camml.errors import ModelFolderError
+from camml.types import Context
+
+
+def digest(value: Any) -> str:
+    """The SHA-256 of a JSON value, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Fingerprints:
+    """Hashes of contents; a file is read again only when its size or time has changed."""
+
+    def __init__(self) -> None:
+        self._files: dict[tuple[str, int, int], str] = {}
+
+    def file(self, path: Path) -> str:
+        """The SHA-256 of a file.
+
+        Raises:
+          SampleError: it cannot be read.
+        """
+        try:
+            facts = path.stat()
+        except OSError:
+            return file_hash(path)  # says what is wrong
+        key = (str(path), facts.st_size, facts.st_mtime_ns)
+        if key not in self._files:
+            self._files[key] = file_hash(path)
+        return self._files[key]
+
+    def folder(self, folder: Path) -> str:
+        """The hash of all files in a folder, their names and contents: weights, configuration, tokenizer.
+
+        Raises:
+          ModelFolderError: no such folder.
+        """
+        if not folder.is_dir():
+            raise ModelFolderError(f"no folder {folder}; give a model folder, or fetch a model with `camml fetch`")
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return digest({str(path.relative_to(folder)): self.file(path) for path in files})
+
+    def picture(self, image: Path | bytes | None) -> str | None:
+        """The hash of a picture as it is stored; None where there is none."""
+        if isinstance(image, bytes):
+            return hashlib.sha256(image).hexdigest()
+        return None if image is None else self.file(image)
+
+    def context(self, context: Context) -> list[Mapping[str, Any]]:
+        """What each sample holds, in order."""
+        samples = (neighbor.sample for neighbor in context)
+        return [{"id": one.id, "text": one.text, "image": self.picture(one.image)} for one in samples]

@@ -1,0 +1,138 @@
+"""The folder of one run: what was asked for, the answers so far, and in the end the files that people read.
+
+run.json        settings, hashes and versions: what the answers depend on
+parts/          answers so far, a file a portion; gone when the run is complete
+log.jsonl       a line for each question: samples and scores, prompt, tokens, answer, its score
+answers.jsonl   the answers as the official scripts write them
+score.json      the score
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camml.errors import OptionError, SampleError
+from camml.evaluation.files import read_json, read_lines, write_json, write_lines
+from camml.evaluation.task import Item
+
+PATIENCE = 3600.0  # seconds without a new portion until the other processes are taken for dead
+_PAUSE = 0.1  # seconds
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Questions that are retrieved for together, answered in batches, and kept in one file.
+
+    What it holds depends on the questions and the batch size alone, so that neither an interruption nor the number of
+    processes changes what is computed together with what.
+    """
+
+    number: int
+    batches: tuple[tuple[Item, ...], ...]
+
+    @property
+    def items(self) -> list[Item]:
+        """All its questions."""
+        return [item for batch in self.batches for item in batch]
+
+
+def portions(items: Sequence[Item], batch_size: int, batches: int = 4) -> list[Portion]:
+    """The items in portions of so many batches, in order."""
+    rows = [tuple(items[start : start + batch_size]) for start in range(0, len(items), batch_size)]
+    groups = (rows[start : start + batches] for start in range(0, len(rows), batches))
+    return [Portion(number, tuple(group)) for number, group in enumerate(groups)]
+
+
+class RunFolder:
+    """Reads and writes it; every file is there whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def claim(self, identity: Mapping[str, Any]) -> None:
+        """Take the folder for the run of this identity, begun or not.
+
+        Raises:
+          OptionError: it holds another run; the message says what differs.
+        """
+        file = self.path / "run.json"
+        mine = json.loads(json.dumps(identity))
+        if not file.is_file():
+            write_json(file, mine)
+            return
+        differing = differences(read_json(file), mine)
+        if differing:
+            raise OptionError(
+                f"{self.path} holds another run ({'; '.join(differing[:4])}); give another --out, or remove that folder"
+            )
+
+    def part(self, portion: Portion) -> list[Record] | None:
+        """The records of a portion that was finished, or None."""
+        return _records(self._part(portion), [item.id for item in portion.items])
+
+    def keep(self, portion: Portion, records: Sequence[Record]) -> None:
+        """Write down a finished portion."""
+        write_lines(self._part(portion), records)
+
+    def log(self, items: Sequence[Item]) -> list[Record] | None:
+        """The records of all items, if the run was complete."""
+        return _records(self.path / "log.jsonl", [item.id for item in items])
+
+    def collect(self, parts: Sequence[Portion]) -> list[Record]:
+        """The records of all portions, in order; waits for those of other processes.
+
+        Raises:
+          OptionError: the others have given nothing for an hour.
+        """
+        found: list[Record] = []
+        for portion in parts:
+            deadline = time.monotonic() + PATIENCE
+            while (records := self.part(portion)) is None:
+                if time.monotonic() > deadline:
+                    raise OptionError(
+                        f"another process has not given portion {portion.number} of {self.path} for an hour; "
+                        "start the run again, what is finished is kept"
+                    )
+                time.sleep(_PAUSE)
+            found += records
+        return found
+
+    def complete(self, records: Sequence[Record], answers: Sequence[Mapping[str, Any]]) -> None:
+        """Write the files that people read, and drop the parts."""
+        write_lines(self.path / "answers.jsonl", answers)
+        write_lines(self.path / "log.jsonl", records)
+        shutil.rmtree(self.path / "parts", ignore_errors=True)
+
+    def _part(self, portion: Portion) -> Path:
+        return self.path / "parts" / f"{portion.number:06}.jsonl"
+
+
+def _records(path: Path, ids: Sequence[str]) -> list[Record] | None:
+    """The records of a file that has one for each id, in order; None where it does not."""
+    if not path.is_file():
+        return None
+    try:
+        records = [record for _, record in read_lines(path)]
+    except SampleError:
+        return None
+    return records if [record.get("id") for record in records] == list(ids) else None
+
+
+def differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """Where two JSON values differ, as texts `name: old and new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        found = [differences(old.get(key), new.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+        return [line for lines in found for line in lines]
+    return [] if old == new else [f"{name}: {_short(old)} there, {_short(new)} here"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else text[:24] + "..."

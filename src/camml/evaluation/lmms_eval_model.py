@@ -1,0 +1,121 @@
+"""A model that `lmms-eval` can ask, so that its tasks are open to CaMML; only that package imports this file."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from lmms_eval.api.model import lmms
+from PIL import Image
+
+from camml.answering import Decoding
+from camml.errors import OptionError
+from camml.evaluation.fingerprints import Fingerprints
+from camml.evaluation.models import Model, answer_all
+from camml.evaluation.shares import Share
+from camml.types import Context, Query
+
+
+class CamMLModel(lmms):  # type: ignore[misc]
+    """Retrieves for each request, and answers.
+
+    Args:
+      pretrained: a model's folder or name.
+      store, shots, mode: a datastore, how many samples are given, and how they are found; none without a store.
+      use, prompt_style, device, dtype: as of `camml eval run`.
+      batch_size: requests answered together.
+    """
+
+    def __init__(
+        self,
+        pretrained: str,
+        store: str | None = None,
+        shots: int = 3,
+        mode: str = "auto",
+        use: str | None = None,
+        prompt_style: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        batch_size: int | str = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        share = Share.of_environment()
+        self._rank, self._world_size = share.rank, share.world
+        self.batch_size_per_gpu = int(batch_size)
+        self.shots = shots
+        self.model = Model(pretrained, use, prompt_style, device, dtype, Fingerprints(), share)
+        self.retriever = None
+        if store and shots:
+            from camml.datastore import open_store
+            from camml.retriever import Retriever
+
+            self.retriever = Retriever(*open_store(store), mode)
+
+    @property
+    def batch_size(self) -> int:
+        """Requests answered together."""
+        return self.batch_size_per_gpu
+
+    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        """The answers, in the order of the requests; those with the same decoding are answered together."""
+        asked = [_Request(self.task_dict, request) for request in requests]
+        answers: dict[int, str] = {}
+        for decoding in dict.fromkeys(one.decoding for one in asked):
+            places = [place for place, one in enumerate(asked) if one.decoding == decoding]
+            for start in range(0, len(places), self.batch_size):
+                batch = places[start : start + self.batch_size]
+                texts = self._answers([asked[place] for place in batch], decoding)
+                answers |= dict(zip(batch, texts, strict=True))
+        return [answers[place] for place in range(len(asked))]
+
+    def _answers(self, asked: Sequence["_Request"], decoding: Decoding) -> list[str]:
+        queries = [one.query for one in asked]
+        contexts: list[Context] = [()] * len(queries)
+        if self.retriever:
+            contexts = self.retriever.retrieve(queries, self.shots)
+        found = answer_all(self.model.answerer(None), queries, contexts, decoding)
+        return [one.stop(prediction.text) for one, prediction in zip(asked, found, strict=True)]
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        """Not what this model is for.
+
+        Raises:
+          OptionError: always.
+        """
+        raise OptionError("a CaMML model generates answers; choose tasks of the output type generate_until")
+
+    def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
+        """Not what this model is for.
+
+        Raises:
+          OptionError: always.
+        """
+        raise OptionError("a CaMML model answers single questions; choose tasks of the output type generate_until")
+
+
+class _Request:
+    """A request of lmms-eval as a query, its decoding, and where its answer ends."""
+
+    def __init__(self, documents: Any, request: Any) -> None:
+        text, options, visuals_of, number, task, split = request.args
+        visuals = visuals_of(documents[task][split][number]) or []
+        images = [one for one in _flat(visuals) if isinstance(one, Image.Image)]
+        if len(images) > 1 or len(images) != len(list(_flat(visuals))):
+            raise OptionError(f"task {task}, document {number}: a CaMML question has at most one image, and no video")
+        self.query = Query(text.replace("<image>", "").strip(), images[0].convert("RGB") if images else None)
+        until = options.get("until") or []
+        self.until = [until] if isinstance(until, str) else list(until)
+        warm = float(options.get("temperature") or 0) if options.get("do_sample", True) else 0.0
+        limit = int(options.get("max_new_tokens") or 128)
+        self.decoding = Decoding(limit, warm, float(options.get("top_p") or 1.0), 0 if warm else None)
+
+    def stop(self, text: str) -> str:
+        """The answer up to the first of the texts that end it."""
+        for end in self.until:
+            text = text.split(end)[0] if end else text
+        return text.strip()
+
+
+def _flat(visuals: Any) -> chain[Any]:
+    """The entries of a list that may hold lists."""
+    return chain.from_iterable(one if isinstance(one, list) else [one] for one in visuals)

@@ -1,0 +1,278 @@
+"""Tasks and kinds of context to runs: answered, scored and written down, each in a folder of its own."""
+
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from camml import __version__
+from camml.answering import Decoding
+from camml.errors import ImageError, OptionError, SampleError
+from camml.evaluation import task as tasks
+from camml.evaluation.answers import answer_record
+from camml.evaluation.cache import Cache
+from camml.evaluation.contexts import Evidence, Variant
+from camml.evaluation.files import listed, write_json
+from camml.evaluation.fingerprints import Fingerprints, digest
+from camml.evaluation.folder import Record, RunFolder, portions
+from camml.evaluation.models import Model
+from camml.evaluation.predict import Predictor
+from camml.evaluation.score import Score, measured_score
+from camml.evaluation.shares import Share
+from camml.evaluation.task import Item, Settings, Task
+
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pillow", "faiss-cpu")
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a run, its questions answered so far, and all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of a run.
+
+    Attributes:
+      data: the folder of all tasks' data.    out: where the runs go, as `<task>/<context>-<shots>/`.
+      model, use, prompt_style, device, dtype: as of `Model`.
+      store: a datastore, or INDEX_FILE:DATA_JSON; None for none.
+      encoder, encoder_options: what made its vectors, where it does not say.
+      store_images: the folder of its pictures, where it does not say.
+      mode: of the retrieval; None for text-image, as published, or auto where that does not work.
+      retrieved: how many samples are retrieved, of which the first are used.
+      keep_duplicates: samples that are the question itself, or nearly, may be retrieved as others are.
+      max_new_tokens: instead of the task's own.    temperature, top_p, seed: of the decoding; 0 is greedy.
+      limit: take the first so many questions of each task.
+      predict_only: leave the scoring for later.
+      cache: where answers are remembered; None for nowhere.
+    """
+
+    data: Path
+    out: Path
+    model: str
+    use: str | None = None
+    prompt_style: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    store: str | None = None
+    encoder: str | None = None
+    encoder_options: dict[str, Any] | None = None
+    store_images: str | None = None
+    mode: str | None = None
+    retrieved: int = 4
+    keep_duplicates: bool = False
+    batch_size: int = 8
+    limit: int | None = None
+    max_new_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    predict_only: bool = False
+    resamples: int = 1000
+    settings: Settings = field(default_factory=Settings)
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("retrieved", "batch_size", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise OptionError(f"{name} is {value}; give 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run that is done.
+
+    Attributes:
+      score: None where there is none, for the reason in `note`.
+      submission: the official submission, where the task has one.
+    """
+
+    task: str
+    variant: Variant
+    folder: Path
+    answers: int
+    score: Score | None
+    note: str = ""
+    submission: Path | None = None
+
+
+def run(
+    names: Sequence[str], variants: Sequence[Variant], options: Options, progress: Progress = lambda *_: None
+) -> list[Outcome]:
+    """All tasks with all kinds of context; what was finished before is kept. Of several processes the first reports.
+
+    Raises:
+      SampleError: data that is missing, all of it named before any model is loaded.
+      OptionError: settings that do not fit, or a folder that holds another run.
+    """
+    chosen = {name: tasks.find(name) for name in names}
+    _check_data(list(chosen.values()), options)
+    items = {name: _items(task, options) for name, task in chosen.items()}
+    share, fingerprints = Share.of_environment(), Fingerprints()
+    evidence = _evidence(variants, options)
+    model = None
+    if any(variant.needs_model for variant in variants):
+        model = Model(options.model, options.use, options.prompt_style, options.device, options.dtype,
+                      fingerprints, share)  # fmt: skip
+    outcomes = []
+    for name, task in chosen.items():
+        for variant in variants:
+            predictor = Predictor(
+                task, variant, _decoding(task, options), model if variant.needs_model else None,
+                evidence if variant.needs_store else None, Cache(options.cache), fingerprints, options.seed,
+                options.keep_duplicates,
+            )  # fmt: skip
+            folder = RunFolder(options.out / name / variant.name)
+            folder.claim(identity(name, items[name], predictor, options))
+            records = _predict(predictor, folder, items[name], options, share, progress)
+            if share.leads:
+                outcomes.append(_conclude(name, task, items[name], records, folder, variant, options))
+    return outcomes
+
+
+def identity(name: str, items: Sequence[Item], predictor: Predictor, options: Options) -> dict[str, Any]:
+    """What the answers of a run depend on, as `run.json` has it."""
+    evidence, model = predictor.evidence, predictor.model
+    store = None
+    if evidence:
+        record = evidence.datastore.manifest.encoder
+        store = {
+            "name": Path(options.store or "").name,
+            "hash": evidence.hash,
+            "generation": evidence.generation,
+            "samples": len(evidence.datastore),
+            "encoder": {"name": record.name, "revision": record.revision},
+            "mode": evidence.retriever.mode,
+            "retrieved": options.retrieved,
+            "keep_duplicates": options.keep_duplicates,
+        }
+    return {
+        "task": name,
+        "context": predictor.variant.context,
+        "shots": predictor.variant.shots,
+        "questions": {"number": len(items), "hash": digest([[item.id, item.text] for item in items])},
+        "limit": options.limit,
+        "model": model.identity if model else None,
+        "decoding": asdict(predictor.decoding),
+        "batch_size": options.batch_size,
+        "seed": options.seed,
+        "store": store,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python, this package and those it computes with, as far as they are there."""
+    found = {"python": platform.python_version(), "camml": __version__}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _check_data(chosen: Sequence[Task], options: Options) -> None:
+    """Raise one error that names every missing file of every task."""
+    purposes = ("run",) if options.predict_only else ("run", "score")
+    lines = [line for task in chosen for purpose in purposes for line in task.missing(options.data, purpose)]
+    if lines:
+        raise SampleError("; ".join(dict.fromkeys(lines)))
+    if any(task.submission_suffix == ".xlsx" for task in chosen) and find_spec("openpyxl") is None:
+        raise OptionError("an MMBench sheet needs openpyxl: pip install 'camml[eval]'")
+    if not options.predict_only:
+        tasks.check_data(chosen, options.data, "score")
+
+
+def _items(task: Task, options: Options) -> list[Item]:
+    """The questions asked for, whose pictures are there."""
+    items = task.read(task.place(options.data))[: options.limit]
+    gone = [str(item.image) for item in items if isinstance(item.image, Path) and not item.image.is_file()]
+    if gone:
+        raise ImageError(f"{task.title}: {len(gone)} pictures are not there: {listed(gone, 3)}")
+    if not items:
+        raise SampleError(f"{task.title} has no questions in {task.place(options.data)}")
+    return items
+
+
+def _decoding(task: Task, options: Options) -> Decoding:
+    limit = options.max_new_tokens if options.max_new_tokens is not None else task.max_new_tokens
+    return Decoding(limit, options.temperature, options.top_p, options.seed if options.temperature else None)
+
+
+def _evidence(variants: Sequence[Variant], options: Options) -> Evidence | None:
+    """The datastore, where a variant needs it.
+
+    Raises:
+      OptionError: it needs one and there is none, or one with fewer samples.
+    """
+    if not any(variant.needs_store for variant in variants):
+        return None
+    if options.store is None:
+        wanted = ", ".join(variant.name for variant in variants if variant.needs_store)
+        raise OptionError(f"context {wanted} needs --store; or ask for --context none")
+    from camml.datastore import open_store
+    from camml.retriever import Retriever
+
+    datastore, encoder = open_store(options.store, options.encoder, options.encoder_options, options.store_images)
+    above = None if options.keep_duplicates else 0.98
+    mode = options.mode or ("text-image" if "text-image" in Retriever(datastore, encoder).modes() else "auto")
+    retriever = Retriever(datastore, encoder, mode, above)
+    evidence = Evidence(options.store, datastore, retriever, options.retrieved, options.seed)
+    evidence.check(max(variant.shots for variant in variants))
+    return evidence
+
+
+def _predict(
+    predictor: Predictor, folder: RunFolder, items: list[Item], options: Options, share: Share, progress: Progress
+) -> list[Record]:
+    """The records of all items, none in a process that does not lead."""
+    if (done := folder.log(items)) is not None:
+        progress(str(folder.path), len(items), len(items))
+        return done
+    parts = portions(items, options.batch_size)
+    answered = 0
+
+    def report(more: int) -> None:
+        nonlocal answered
+        answered += more
+        progress(str(folder.path), answered, len(items))
+
+    predictor.fill(folder, parts, share, report)
+    return folder.collect(parts) if share.leads else []
+
+
+def _conclude(
+    name: str, task: Task, items: list[Item], records: list[Record], folder: RunFolder, variant: Variant,
+    options: Options,
+) -> Outcome:  # fmt: skip
+    """Write the answers, and the score where there can be one."""
+    texts = {record["id"]: record["answer"] for record in records}
+    score, note = None, "not scored, as asked"
+    if not options.predict_only:
+        score, note = _score(name, task, items, texts, options)
+    own = {} if score is None else score.per_item
+    scored = [record | {"score": own.get(item.id, own.get(item.cluster))}
+              for item, record in zip(items, records, strict=True)]  # fmt: skip
+    if score:
+        write_json(folder.path / "score.json", score.document())
+    model = Path(options.model).name if variant.needs_model else variant.name
+    folder.complete(scored, [answer_record(task, item, texts[item.id], model) for item in items])
+    submission = folder.path / f"submission{task.submission_suffix}" if task.submit else None
+    if task.submit and submission:
+        task.submit(items, texts, submission, task.place(options.data))
+    return Outcome(name, variant, folder.path, len(records), score, note, submission)
+
+
+def _score(
+    name: str, task: Task, items: list[Item], texts: dict[str, str], options: Options
+) -> tuple[Score | None, str]:
+    """The score, or why there is none."""
+    if any(item.truth is None for item in items):
+        return None, f"the true answers are not public: hand in the submission ({task.submission})"
+    if "grades" in task.uses and options.settings.grades is None:
+        return None, f"needs a judge: `camml eval judge {name}`, or hand in the submission ({task.submission})"
+    default = Settings()
+    fitting = {key: getattr(options.settings, key) for key in task.uses}
+    return measured_score(name, task, items, texts, replace(default, **fitting), len(items), options.resamples), ""

@@ -1,0 +1,40 @@
+"""A chat endpoint on this machine that answers as a test wants."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+Reply = Callable[[dict[str, Any], int], str | int]
+"""The request and its number, from 1, to the text of the answer or an HTTP status."""
+
+
+@contextmanager
+def chat_server(reply: Reply) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Base URL, and the requests so far with their `authorization`."""
+    requests: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            requests.append({**request, "path": self.path, "authorization": self.headers.get("Authorization")})
+            said = reply(request, len(requests))
+            body = {"choices": [{"message": {"role": "assistant", "content": said}}]}
+            if isinstance(said, int):
+                body = {"error": {"message": f"status {said}"}}
+            self.send_response(said if isinstance(said, int) else 200)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1", requests
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,71 @@
+"""Runs that are killed, in processes split off one that has all libraries loaded; prints what was left as JSON.
+
+Usage: python -m tests.evaluation.killed_runs DATA MODEL STORE FOLDER RUNS SEED: a run that nobody disturbs, then RUNS
+that are killed at random moments again and again until one gets through.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from camml.evaluation.contexts import Variant
+from camml.evaluation.run import Options, run
+
+LIMIT = 60.0  # seconds that a run which nobody disturbs may take
+
+
+def main(data: str, model: str, store: str, folder: Path, runs: int, dice: random.Random) -> dict[str, object]:
+    """Run, kill, run again, compare."""
+
+    def work(out: Path) -> None:
+        options = Options(Path(data), out, model, store=store, batch_size=1, max_new_tokens=5, device="cpu")
+        run(["mme"], [Variant("retrieved", 1)], options)
+
+    work(folder / "whole")  # loads every library before the first split
+    started = time.perf_counter()
+    split(work, folder / "once", LIMIT)
+    usual, kills = time.perf_counter() - started, 0
+    for number in range(runs):
+        pause = dice.uniform(0.1, 0.8) * usual
+        while split(work, folder / str(number), pause):
+            kills += 1
+            pause = dice.uniform(0.3, 1.5) * usual
+    different = [name for name in ("once", *map(str, range(runs))) if files(folder / name) != files(folder / "whole")]
+    return {"kills": kills, "different": different, "files": sorted(files(folder / "whole"))}
+
+
+def split(work, out: Path, pause: float) -> bool:
+    """Work in a child process; whether it had to be killed after `pause` seconds."""
+    child = os.fork()
+    if not child:
+        try:
+            work(out)
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    deadline = time.monotonic() + pause
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert not status, f"a run ended with status {status}"
+            return False
+        time.sleep(0.001)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+def files(out: Path) -> dict[str, bytes]:
+    """What people read of a run; temporary files of killed writers are none of it."""
+    found = (path for path in out.rglob("*") if path.is_file() and ".unfinished" not in path.name)
+    return {str(path.relative_to(out)): path.read_bytes() for path in found}
+
+
+if __name__ == "__main__":
+    data, model, store, folder, runs, seed = sys.argv[1:]
+    print(json.dumps(main(data, model, store, Path(folder), int(runs), random.Random(seed))))

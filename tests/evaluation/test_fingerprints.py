@@ -1,0 +1,51 @@
+"""Hashes of what an answer depends on."""
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from camml.errors import ModelFolderError, SampleError
+from camml.evaluation.fingerprints import Fingerprints, digest
+from camml.types import Neighbor, Sample
+
+
+def test_the_order_of_keys_does_not_matter() -> None:
+    assert digest({"a": 1, "b": "é"}) == digest({"b": "é", "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
+    file, prints = tmp_path / "a", Fingerprints()
+    file.write_text("one")
+    first = prints.file(file)
+    assert prints.file(file) == first
+    file.write_text("two")
+    os.utime(file, ns=(1, 1))
+    assert prints.file(file) != first
+    with pytest.raises(SampleError, match="cannot be read"):
+        prints.file(tmp_path / "none")
+
+
+def test_a_folder_is_its_files_and_their_names(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a").write_text("x")
+    first = Fingerprints().folder(tmp_path)
+    (tmp_path / "one" / ".hidden").write_text("y")
+    assert Fingerprints().folder(tmp_path) == first
+    (tmp_path / "one" / "a").rename(tmp_path / "one" / "b")
+    assert Fingerprints().folder(tmp_path) != first
+    with pytest.raises(ModelFolderError, match="no folder"):
+        Fingerprints().folder(tmp_path / "none")
+
+
+def test_a_context_is_the_content_of_its_samples_in_order(tmp_path: Path) -> None:
+    (tmp_path / "p").write_bytes(b"picture")
+    one, other = Sample("1", "text", tmp_path / "p"), Sample("2", "text")
+    prints = Fingerprints()
+    both = prints.context((Neighbor(one, 0.5), Neighbor(other, 0.4)))
+    assert both[0]["image"] == prints.picture(b"picture")
+    assert both[1]["image"] is None
+    assert both != prints.context((Neighbor(other, 0.5), Neighbor(one, 0.4)))
+    assert both == prints.context((Neighbor(one, math.nan), Neighbor(other, math.nan)))

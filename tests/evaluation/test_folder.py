@@ -1,0 +1,47 @@
+"""Run folders: portions, claims, parts."""
+
+import pytest
+
+from camml.errors import OptionError
+from camml.evaluation.folder import RunFolder, differences, portions
+from camml.evaluation.task import Item
+
+ITEMS = [Item(str(number), number, "text") for number in range(10)]
+
+
+def test_portions_keep_the_order_and_hold_four_batches() -> None:
+    found = portions(ITEMS, 2)
+    assert [item.id for portion in found for item in portion.items] == [item.id for item in ITEMS]
+    assert [[len(batch) for batch in portion.batches] for portion in found] == [[2, 2, 2, 2], [2]]
+
+
+def test_more_questions_leave_the_full_portions_as_they_were() -> None:
+    assert portions(ITEMS[:8], 2) == portions(ITEMS, 2)[:1]
+
+
+def test_a_part_is_there_only_with_all_its_questions(tmp_path) -> None:
+    folder, [portion, _] = RunFolder(tmp_path), portions(ITEMS, 2)
+    assert folder.part(portion) is None
+    folder.keep(portion, [{"id": item.id} for item in portion.items[:-1]])
+    assert folder.part(portion) is None
+    folder.keep(portion, [{"id": item.id} for item in portion.items])
+    assert folder.part(portion) == [{"id": item.id} for item in portion.items]
+
+
+def test_waiting_for_the_others_ends(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camml.evaluation.folder.PATIENCE", 0.01)
+    with pytest.raises(OptionError, match="has not given portion 0"):
+        RunFolder(tmp_path).collect(portions(ITEMS, 2))
+
+
+def test_a_folder_is_claimed_for_one_run(tmp_path) -> None:
+    folder = RunFolder(tmp_path / "new")
+    folder.claim({"model": {"hash": "a"}, "shots": 1})
+    folder.claim({"shots": 1, "model": {"hash": "a"}})
+    with pytest.raises(OptionError, match=r'model\.hash: "a" there, "b" here; shots: 1 there, null here'):
+        folder.claim({"model": {"hash": "b"}})
+
+
+def test_differences_are_named_by_their_path() -> None:
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == ["a.c: 2 there, 3 here"]
+    assert differences({"a": [1]}, {"a": [1]}) == []

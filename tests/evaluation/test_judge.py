@@ -1,0 +1,86 @@
+"""MM-Vet graded by a judge on this machine."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from camml.chat_api import ChatApi
+from camml.cli import main
+from camml.errors import FetchError, OptionError
+from camml.evaluation.cache import Cache
+from camml.evaluation.judge import grade
+from camml.evaluation.score import score
+from camml.evaluation.task import Settings
+from tests.chat_server import chat_server
+from tests.layouts import answer, lines
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Path:
+    """Three answers, each of its own."""
+    return lines(tmp_path / "answers.jsonl", [answer(number, f"answer {number}") for number in range(3)])
+
+
+def graded(request: dict, _: int) -> str:
+    """0.0, 0.5 or 1.0 by the number in the answer."""
+    said = request["messages"][0]["content"].rstrip(" |")
+    return ("0.0", "0.5 because", "1.0")[int(said[-1])]
+
+
+def test_grades_are_official_and_score(benchmarks, answers, tmp_path) -> None:
+    out = tmp_path / "grades.json"
+    with chat_server(graded) as (url, requests):
+        grade(benchmarks[0], answers, out, ChatApi("judge", url), Cache(None), runs=2)
+    assert len(requests) == 6
+    assert requests[0]["messages"][0]["content"].endswith("What is 0? | a <OR> b | answer 0 | ")
+    found = json.loads(out.read_text())
+    assert found["v1_1"] == {"model": ["judge"] * 2, "content": ["0.5 because"] * 2, "score": [0.5, 0.5]}
+    result = score("mmvet", benchmarks[0], answers, settings=Settings(grades=out))
+    assert result.values["total"] == pytest.approx(50)
+    assert result.per_item == {"0": 0.0, "1": 0.5, "2": 1.0}
+
+
+def test_what_was_graded_is_not_asked_again(benchmarks, answers, tmp_path) -> None:
+    cache, out = Cache(tmp_path / "cache"), tmp_path / "grades.json"
+    with chat_server(lambda request, number: 500 if number == 3 else graded(request, number)) as (url, requests):
+        with pytest.raises(FetchError):
+            grade(benchmarks[0], answers, out, ChatApi("judge", url, tries=1), cache)
+        assert len(requests) == 3
+        assert not out.exists()
+        grade(benchmarks[0], answers, out, ChatApi("judge", url, tries=1), cache)
+        assert len(requests) == 4
+        before = out.read_bytes()
+        grade(benchmarks[0], answers, out, ChatApi("judge", url), cache)
+        assert len(requests) == 4
+        assert out.read_bytes() == before
+        grade(benchmarks[0], answers, out, ChatApi("another judge", url), cache)
+        assert len(requests) == 7
+
+
+def test_a_reply_without_grade_is_asked_for_again_hotter(benchmarks, answers, tmp_path) -> None:
+    def stubborn(request: dict, number: int) -> str:
+        return "well" if "answer 0" in request["messages"][0]["content"] else "0.7"
+
+    with chat_server(stubborn) as (url, requests):
+        grades = grade(benchmarks[0], answers, tmp_path / "grades.json", ChatApi("judge", url), Cache(None))
+    assert [request["temperature"] for request in requests] == [0, 0.5, 1.0, 1.5, 2.0, 0, 0]
+    assert "digit" in requests[1]["messages"][0]["content"]
+    assert grades["v1_0"]["score"] == [0.0]
+    assert grades["v1_1"]["score"] == [0.7]
+
+
+def test_no_runs_are_an_error(benchmarks, answers, tmp_path) -> None:
+    with pytest.raises(OptionError, match="runs is 0"):
+        grade(benchmarks[0], answers, tmp_path / "grades.json", ChatApi("judge"), Cache(None), runs=0)
+
+
+def test_the_command_grades_the_folder_of_a_run(benchmarks, answers, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("CAMML_HOME", str(tmp_path / "home"))
+    with chat_server(graded) as (url, _):
+        command = ["eval", "judge", str(tmp_path), "--judge", "j", "--base-url", url, "--data", str(benchmarks[0])]
+        assert main(command) == 0
+    assert "3 answers graded" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "grades.json").read_text())) == 3
+    assert main(["eval", "judge", str(tmp_path), "--judge", "j", "--base-url", "nowhere"]) == 2
+    assert capsys.readouterr().err == "camml: error: the base URL 'nowhere' should begin with http:// or https://\n"

@@ -1,0 +1,355 @@
+"""Runs of a tiny model on all benchmarks: what they write, that they repeat, resume, share the work and remember."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from camml.answering.perceiver import PerceiverAnswerer
+from camml.errors import ImageError, OptionError, SampleError
+from camml.evaluation import task as tasks
+from camml.evaluation.contexts import Variant
+from camml.evaluation.files import read_lines
+from camml.evaluation.run import Options, Outcome, run
+from camml.evaluation.score import score
+from tests import tiny
+from tests.evaluation.conftest import build_store
+
+COMMAND = ["-m", "camml", "eval", "run", "--shots", "1", "--batch-size", "1", "--max-new-tokens", "5", "--no-cache",
+           "--device", "cpu"]  # fmt: skip
+ONE_SHOT = [Variant("retrieved", 1)]
+CAPTIONS = ["coco_caption", "flickr30k_caption"]
+FILES = ("answers.jsonl", "log.jsonl", "run.json", "score.json")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The files of a run."""
+    return {name: (folder / name).read_bytes() for name in FILES if (folder / name).exists()}
+
+
+def log(folder: Path) -> list[dict]:
+    """The lines of a run's log."""
+    return [record for _, record in read_lines(folder / "log.jsonl")]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the batches that the model is asked."""
+    sizes, answer = [], PerceiverAnswerer.answer
+
+    def counted(self, queries, contexts, decoding=None):
+        sizes.append(len(queries))
+        return answer(self, queries, contexts, decoding)
+
+    monkeypatch.setattr(PerceiverAnswerer, "answer", counted)
+    return sizes
+
+
+@pytest.fixture(scope="session")
+def finished(benchmarks, camml_folder, store_folder, tmp_path_factory) -> dict[str, Outcome]:
+    """All tasks, run with one retrieved sample; scoring captions starts Java and takes its time, see below."""
+    out = tmp_path_factory.mktemp("runs")
+    usual = {"store": str(store_folder), "max_new_tokens": 4, "device": "cpu", "resamples": 20}
+    found = {}
+    for names, later in ((CAPTIONS, True), ([name for name in tasks.names() if name not in CAPTIONS], False)):
+        options = Options(benchmarks[0], out, str(camml_folder), predict_only=later, **usual)
+        found |= {outcome.task: outcome for outcome in run(names, ONE_SHOT, options)}
+    return found
+
+
+@pytest.mark.parametrize("name", tasks.names())
+class TestEveryTask:
+    def test_logs_each_question_with_its_evidence(self, finished, benchmarks, name) -> None:
+        task, records = tasks.find(name), log(finished[name].folder)
+        assert [record["id"] for record in records] == [item.id for item in task.read(task.place(benchmarks[0]))]
+        for record in records:
+            assert record["question"] in record["prompt"]
+            assert len(record["retrieved"]) == 4
+            assert record["used"] == [record["retrieved"][0]["id"]]
+            assert record["prompt_tokens"] > 10
+            assert 0 < record["new_tokens"] <= 4
+
+    def test_answers_are_an_official_file_with_the_same_score(self, finished, benchmarks, name) -> None:
+        outcome = finished[name]
+        if outcome.score is None:
+            assert name in CAPTIONS or "submission" in outcome.note
+            assert outcome.submission.is_file()
+            return
+        again = score(name, benchmarks[0], outcome.folder / "answers.jsonl", resamples=20)
+        written = json.loads((outcome.folder / "score.json").read_text())
+        assert json.loads(json.dumps(again.document())) == written
+        assert all(record["score"] is not None for record in log(outcome.folder)) or name in ("pope", "scienceqa")
+
+    def test_says_what_it_depended_on(self, finished, name) -> None:
+        told = json.loads((finished[name].folder / "run.json").read_text())
+        assert len(told["model"]["hash"]) == len(told["store"]["hash"]) == len(told["questions"]["hash"]) == 64
+        assert told["store"]["encoder"]["name"] == "hashed"
+        assert told["decoding"]["temperature"] == 0
+        assert {"python", "camml", "torch", "transformers"} <= told["versions"].keys()
+
+
+def test_all_tasks_run(finished) -> None:
+    assert len(finished) == 19
+    unscored = {name for name, outcome in finished.items() if outcome.score is None}
+    assert unscored == {"mmvet", "vizwiz", "vqav2", *CAPTIONS}
+
+
+@pytest.mark.slow
+def test_captions_are_scored(options) -> None:
+    for outcome in run(CAPTIONS, ONE_SHOT, options()):
+        assert outcome.score.values["CIDEr"] >= 0
+        assert all(record["score"] is not None for record in log(outcome.folder))
+
+
+@pytest.mark.parametrize("use", ["perceiver", "in_prompt"])
+def test_a_batch_gives_the_answers_of_single_questions(options, llm_folder, camml_folder, tmp_path, use) -> None:
+    model = str(camml_folder if use == "perceiver" else llm_folder)
+    found = []
+    for size in (1, 5):
+        made = options(model=model, batch_size=size, out=tmp_path / str(size), limit=6)
+        run(["mme", "textvqa"], [Variant("retrieved", 2)], made)
+        found.append(
+            [(tmp_path / str(size) / name / "retrieved-2" / "log.jsonl").read_bytes() for name in ("mme", "textvqa")]
+        )
+    assert found[0] == found[1]
+    assert len({record["answer"] for record in map(json.loads, found[0][0].splitlines())}) > 1
+
+
+def test_a_shared_run_writes_the_same_files(options, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [alone] = run(["mme"], ONE_SHOT, options(batch_size=1))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert run(["mme"], ONE_SHOT, options(batch_size=1, out=tmp_path / "shared")) == []
+    parts = sorted(path.name for path in (tmp_path / "shared/mme/retrieved-1/parts").iterdir())
+    assert parts == ["000001.jsonl"]
+    monkeypatch.setenv("RANK", "0")
+    [shared] = run(["mme"], ONE_SHOT, options(batch_size=1, out=tmp_path / "shared"))
+    assert contents(shared.folder) == contents(alone.folder)
+    assert not (shared.folder / "parts").exists()
+
+
+def test_what_is_there_is_not_asked_again(options, asked) -> None:
+    [first] = run(["mme"], ONE_SHOT, options(batch_size=1))
+    before = contents(first.folder)
+    assert len(asked) == 12
+    run(["mme"], ONE_SHOT, options(batch_size=1))
+    assert len(asked) == 12
+    assert contents(first.folder) == before
+
+
+def test_a_torn_part_is_answered_again(options, asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    run(["mme"], ONE_SHOT, options(batch_size=1))
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.delenv("RANK")
+    part = options().out / "mme" / "retrieved-1" / "parts" / "000001.jsonl"
+    part.write_bytes(part.read_bytes()[:-20])
+    [outcome] = run(["mme"], ONE_SHOT, options(batch_size=1))
+    assert outcome.answers == 12
+    assert len(asked) == 4 + 12
+
+
+class TestCache:
+    def test_another_run_reuses_the_answers(self, options, asked, tmp_path) -> None:
+        [first] = run(["gqa"], ONE_SHOT, options(cache=tmp_path / "cache"))
+        assert sum(asked) == 3
+        [second] = run(["gqa"], ONE_SHOT, options(cache=tmp_path / "cache", out=tmp_path / "other"))
+        assert sum(asked) == 3
+        assert contents(first.folder) == contents(second.folder)
+
+    @pytest.mark.parametrize(
+        "changes", [{"max_new_tokens": 4}, {"prompt_style": "official"}, {"temperature": 0.5}], ids=str
+    )
+    def test_another_prompt_or_decoding_is_asked_anew(self, options, asked, tmp_path, changes) -> None:
+        run(["gqa"], ONE_SHOT, options(cache=tmp_path / "cache"))
+        before = sum(asked)
+        run(["gqa"], ONE_SHOT, options(cache=tmp_path / "cache", out=tmp_path / "other", **changes))
+        assert sum(asked) == before + 3
+
+    def test_another_model_is_asked_anew(self, options, asked, camml_folder, tmp_path) -> None:
+        other = tmp_path / "model"
+        shutil.copytree(camml_folder, other)
+        tiny.model(seed=1).save_pretrained(other)
+        run(["gqa"], ONE_SHOT, options(cache=tmp_path / "cache"))
+        run(["gqa"], ONE_SHOT, options(cache=tmp_path / "cache", out=tmp_path / "other", model=str(other)))
+        assert sum(asked) == 6
+
+    def test_changed_samples_and_pictures_are_asked_anew(self, options, asked, benchmarks, tmp_path) -> None:
+        from camml.datastore import Datastore
+        from camml.encoders import load
+
+        store, data = build_store(tmp_path), tmp_path / "data"
+        shutil.copytree(benchmarks[0] / "gqa", data / "gqa")
+
+        def again(name: str) -> None:
+            usual = {"cache": tmp_path / "cache", "store": str(store), "data": data}
+            run(["gqa"], ONE_SHOT, options(**usual, out=tmp_path / name))
+
+        again("first")
+        again("same")
+        assert sum(asked) == 3
+        Datastore.open(store, load("hashed")).add([tiny.Sample("far", "quite another thing")])
+        again("another index")
+        assert sum(asked) == 6
+        tiny.image(tmp_path, "0", (1, 2, 3))
+        again("another picture of a sample")
+        changed = sum(asked)
+        assert changed > 6
+        tiny.image(tmp_path, "new", (9, 9, 9)).replace(data / "gqa" / "data" / "images" / "n1.jpg")
+        again("another picture of a question")
+        assert changed < sum(asked) <= changed + 3
+
+    def test_a_broken_entry_is_asked_anew(self, options, asked, tmp_path) -> None:
+        run(["gqa"], ONE_SHOT, options(cache=tmp_path / "cache"))
+        for file in (tmp_path / "cache").rglob("*.json"):
+            file.write_text('{"answer": ')
+        run(["gqa"], ONE_SHOT, options(cache=tmp_path / "cache", out=tmp_path / "other"))
+        assert sum(asked) == 6
+
+
+def test_predictions_are_scored_later(options) -> None:
+    [first] = run(["gqa"], ONE_SHOT, options(predict_only=True))
+    assert first.score is None
+    assert not (first.folder / "score.json").exists()
+    [second] = run(["gqa"], ONE_SHOT, options())
+    assert second.score is not None
+    assert [record["score"] for record in log(second.folder)] == list(second.score.per_item.values())
+
+
+KINDS = ("retrieved", "random", "shuffled", "no_images", "no_texts")
+
+
+def test_the_model_gets_the_samples_of_each_kind(options, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, answer = [], PerceiverAnswerer.answer
+
+    def noted(self, queries, contexts, decoding=None):
+        given.extend(contexts)
+        return answer(self, queries, contexts, decoding)
+
+    monkeypatch.setattr(PerceiverAnswerer, "answer", noted)
+    seen = {}
+    for variant in (Variant("none", 0), *(Variant(kind, 3) for kind in KINDS)):
+        given.clear()
+        [outcome] = run(["mme"], [variant], options(limit=4))
+        seen[variant.context] = [[neighbor.sample for neighbor in context] for context in given]
+        assert [record["used"] for record in log(outcome.folder)] == [
+            [s.id for s in row] for row in seen[variant.context]
+        ]
+        assert all(len(row) == variant.shots for row in seen[variant.context])
+    nearest = seen["retrieved"]
+    assert seen["shuffled"] != nearest
+    assert [{s.id for s in row} for row in seen["shuffled"]] == [{s.id for s in row} for row in nearest]
+    assert len({tuple(s.id for s in row) for row in seen["random"]}) > 1
+    for altered, kept, lost in (("no_images", "text", "image"), ("no_texts", "image", "text")):
+        for row, original in zip(seen[altered], nearest, strict=True):
+            assert [getattr(s, kept) for s in row] == [getattr(s, kept) for s in original]
+            assert not any(getattr(s, lost) for s in row)
+
+
+def test_the_nearest_answer_is_copied_without_a_model(options) -> None:
+    [outcome] = run(["vizwiz"], [Variant("copy", 1)], options(model="no such model", mode="text-text"))
+    assert [record["answer"] for record in log(outcome.folder)] == ["yes", "no", "red bus"]
+
+
+def test_scienceqa_has_its_own_wording_where_the_model_has_the_official_one(options, camml_folder, tmp_path) -> None:
+    official = tmp_path / "official"
+    shutil.copytree(camml_folder, official)
+    tiny.processor(tiny.config(), prompt_style="official").save_pretrained(official)
+    for model, style, wording in (
+        (official, None, "previous scientific question answering examples"),
+        (official, "official", "previous question answering examples"),
+        (camml_folder, None, "Examples that may help"),
+    ):
+        made = options(model=str(model), prompt_style=style, out=tmp_path / wording, limit=2)
+        [outcome] = run(["scienceqa_ft"], ONE_SHOT, made)
+        assert all(wording in record["prompt"] for record in log(outcome.folder))
+
+
+def test_an_answer_without_room_is_shorter_and_says_so(options) -> None:
+    [outcome] = run(["vqav2"], ONE_SHOT, options(max_new_tokens=500, limit=2))
+    for record in log(outcome.folder):
+        assert record["notes"] == ["no room for more than 250 new tokens"]
+        assert record["new_tokens"] <= 250
+
+
+class TestMistakes:
+    def test_another_run_in_the_folder_is_refused(self, options) -> None:
+        run(["gqa"], ONE_SHOT, options())
+        with pytest.raises(OptionError, match=r"decoding\.max_new_tokens: 5 there, 4 here"):
+            run(["gqa"], ONE_SHOT, options(max_new_tokens=4))
+
+    def test_all_missing_data_is_named_before_a_model_is_touched(self, options, tmp_path) -> None:
+        with pytest.raises(SampleError, match=r"GQA: no .*llava_gqa_testdev_balanced\.jsonl; get it.*MME: no "):
+            run(["gqa", "mme"], ONE_SHOT, options(data=tmp_path, model="no such model"))
+
+    def test_missing_pictures_are_named(self, options, benchmarks, tmp_path) -> None:
+        shutil.copytree(benchmarks[0] / "gqa", tmp_path / "gqa")
+        (tmp_path / "gqa/data/images/n1.jpg").unlink()
+        with pytest.raises(ImageError, match=r"1 pictures are not there: .*n1\.jpg"):
+            run(["gqa"], ONE_SHOT, options(data=tmp_path, model="no such model"))
+
+    @pytest.mark.parametrize(
+        ("variant", "changes", "message"),
+        [
+            (Variant("retrieved", 6), {}, "shots is 6, but the datastore holds 5"),
+            (Variant("retrieved", 1), {"store": None}, "retrieved-1 needs --store"),
+            (Variant("retrieved", 1), {"mode": "text-image"}, "does not work with this encoder"),
+            (Variant("none", 0), {"use": "in_prompt", "prompt_style": "chat"}, "prompt-style is for CaMML"),
+        ],
+    )
+    def test_settings_that_do_not_fit_are_errors(self, options, variant, changes, message) -> None:
+        with pytest.raises(OptionError, match=message):
+            run(["gqa"], [variant], options(**changes))
+
+    @pytest.mark.parametrize("wrong", [{"limit": 0}, {"batch_size": 0}, {"retrieved": -1}])
+    def test_numbers_below_one_are_errors(self, options, wrong) -> None:
+        with pytest.raises(OptionError, match="give 1 or more"):
+            options(**wrong)
+
+    def test_a_question_too_long_for_the_model_is_named(self, options, benchmarks, tmp_path) -> None:
+        from tests.layouts import lines
+
+        shutil.copytree(benchmarks[0] / "vqav2", tmp_path / "vqav2")
+        long = {"question_id": 7, "image": "0.png", "text": "what " * 600}
+        lines(tmp_path / "vqav2" / "llava_vqav2_mscoco_test-dev2015.jsonl", [long])
+        with pytest.raises(OptionError, match=r"VQAv2 test-dev, questions 7 to 7: .*512"):
+            run(["vqav2"], ONE_SHOT, options(data=tmp_path))
+
+
+@pytest.mark.parametrize("runs", [4, pytest.param(40, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_and_begun_again_ends_the_same(
+    benchmarks, camml_folder, store_folder, tmp_path, runs
+) -> None:
+    places = map(str, (benchmarks[0], camml_folder, store_folder, tmp_path))
+    command = [sys.executable, "-m", "tests.evaluation.killed_runs", *places, str(runs), "5"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["different"] == []
+    assert found["kills"] >= runs // 2
+    assert {f"mme/retrieved-1/{name}" for name in FILES} <= set(found["files"])
+
+
+@pytest.mark.slow
+def test_torchrun_shares_a_run(benchmarks, camml_folder, store_folder, tmp_path) -> None:
+    command = [*COMMAND, "mme", "gqa", "--data", str(benchmarks[0]), "--model", str(camml_folder),
+               "--store", str(store_folder), "--out"]  # fmt: skip
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for start, out in ((launch, "two"), ([sys.executable], "one")):
+        subprocess.run([*start, *command, str(tmp_path / out)], check=True, env=environment)
+    for name in ("mme", "gqa"):
+        one, two = (contents(tmp_path / out / name / "retrieved-1") for out in ("one", "two"))
+        assert one == two
+        assert one

@@ -1,0 +1,68 @@
+"""The scripts under the names that the paper's repository has for them."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from camml.evaluation import task as tasks
+from tests.evaluation.conftest import build_store
+from tests.layouts import write_benchmarks
+
+SCRIPTS = Path(__file__).parents[2] / "scripts" / "evaluation"
+NAMES = sorted(path.name.removesuffix("_camml.sh") for path in SCRIPTS.glob("*_camml.sh"))
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> dict[str, str]:
+    """An environment where `python` and `torchrun` print their arguments."""
+    for name in ("python", "torchrun"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "DATA": "D"}
+
+
+def said(script: str, *arguments: str, environment: dict[str, str]) -> str:
+    command = ["bash", str(SCRIPTS / f"{script}_camml.sh"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
+
+
+def test_each_task_has_its_script(fake) -> None:
+    asked = {said(name, "m", environment=fake).split()[5] for name in NAMES}
+    assert len(NAMES) == 19
+    assert asked == set(tasks.names())
+
+
+def test_the_published_index_and_shots_are_used(fake) -> None:
+    store = "D/sqa_vision_flatIP.index:D/sqa_train_post_memory_answer.json"
+    assert said("sqa_ft", "m", "1", "--limit", "5", environment=fake) == (
+        f"python -m camml eval run scienceqa_ft --model m --data D/eval --store {store} --shots 1 "
+        "--store-images D/scienceqa/images --limit 5"
+    )
+    store = "D/llava_665k_vision_flatIP.index:D/llava_665k_memory_metadata.json"
+    assert f"--store {store} --shots 3 --store-images D/llava/llava_665k" in said("mme", "m", environment=fake)
+
+
+def test_several_gpus_are_shared_and_samples_left_out(fake) -> None:
+    found = said("gqa", "m", environment=fake | {"GPUS_PER_NODE": "4", "STORE": "none"})
+    assert found == "torchrun --nproc_per_node 4 --master_port 29500 -m camml eval run gqa --model m --data D/eval"
+
+
+def test_without_a_model_the_usage_is_shown(fake) -> None:
+    done = subprocess.run(["bash", SCRIPTS / "gqa_camml.sh"], capture_output=True, text=True, env=fake)
+    assert done.returncode == 2
+    assert "gqa_camml.sh MODEL [SHOTS]" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_script_runs_a_model(camml_folder, tmp_path) -> None:
+    write_benchmarks(tmp_path / "data" / "eval")
+    environment = {
+        **os.environ,
+        "DATA": str(tmp_path / "data"),
+        "STORE": str(build_store(tmp_path)),
+        "OMP_NUM_THREADS": "1",
+    }
+    more = ("--max-new-tokens", "4", "--device", "cpu", "--no-cache", "--out", str(tmp_path / "out"))
+    assert "accuracy" in said("gqa", str(camml_folder), "2", *more, environment=environment)
