@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+# Models here are tiny: threads that wait for each other cost far more than they save, above all on a busy machine.
+# Set before torch is imported, and handed on to the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The options."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    options.add_argument("--questions", type=int, default=30, metavar="N", help="how many to ask (%(default)s)")
+    options.add_argument("--questions", type=int, default=25, metavar="N", help="how many to ask (%(default)s)")
     options.add_argument("--data", type=Path, default=build.DEFAULT_FOLDER, metavar="DIR", help="knowledge base")
     options.add_argument("--out", type=Path, default=build.ROOT / "demo_output", metavar="DIR", help="for the page")
     return options

@@ -79,14 +79,14 @@ class Judge:
     """Says whether an answer is right.
 
     It is if it names something of the kind asked for, and all that it names of that kind is true: an answer that
-    lists many countries is not right because one of them is. Case, accents and punctuation do not count.
+    lists many countries is not right because one of them is. Case, accents and punctuation do not count. A currency
+    of no country, such as a made-up dollar, is recognised by its unit.
     """
 
     def __init__(self, countries: Sequence[Country]) -> None:
-        self._names = {
-            kind: sorted({fold(value) for country in countries for value in truth(country)}, key=len, reverse=True)
-            for kind, truth in TRUTH.items()
-        }
+        known = {kind: {fold(value) for one in countries for value in truth(one)} for kind, truth in TRUTH.items()}
+        known["currency"] |= {name.rpartition(" ")[2] for name in known["currency"]}
+        self._names = {kind: sorted(names, key=len, reverse=True) for kind, names in known.items()}
 
     def is_right(self, question: Question, answer: str) -> bool:
         """Whether `answer` answers the question."""
