@@ -231,3 +231,37 @@ class TestWriting:
     def test_another_error_passes_as_it_is(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError), packages.writing(tmp_path / "it"):
             (tmp_path / "missing").read_text()
+
+
+class TestDebian:
+    def test_is_fetched_unpacked_and_kept(self, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        if shutil.which("dpkg-deb") is None:
+            pytest.skip("dpkg-deb is not installed")
+        content = tmp_path / "content"
+        (content / "DEBIAN").mkdir(parents=True)
+        (content / "DEBIAN" / "control").write_text(
+            "Package: tiny\nVersion: 1:2-3\nArchitecture: all\nMaintainer: Nobody <n@example.org>\nDescription: tiny\n"
+        )
+        (content / "usr").mkdir()
+        (content / "usr" / "word.txt").write_text("hello")
+        archive = tmp_path / "tiny.deb"
+        subprocess.run(["dpkg-deb", "--build", str(content), str(archive)], check=True, capture_output=True)
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        asked = tmp_path / "asked.txt"
+        (programs / "apt-get").write_text(f'#!/bin/sh\necho "$@" > {asked}\ncp {archive} ./tiny_1%3a2-3_all.deb\n')
+        (programs / "apt-get").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+        folder = packages.debian("tiny", "1:2-3", digest)
+        assert (folder / "usr" / "word.txt").read_text() == "hello"
+        assert asked.read_text().split() == ["download", "--quiet", "tiny=1:2-3"]
+        (programs / "apt-get").write_text("#!/bin/sh\nexit 1\n")
+        assert packages.debian("tiny", "1:2-3", digest) == folder
+        with pytest.raises(FetchError, match="tiny 9 could not be fetched"):
+            packages.debian("tiny", "9", digest)
+
+    def test_elsewhere_says_so(self, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(FetchError, match="is a Debian package; without apt-get"):
+            packages.debian("tiny", "1", "0" * 64)

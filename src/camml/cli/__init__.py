@@ -28,7 +28,7 @@ def build_parser() -> Parser:
     verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
     for name in plugins.names("cli"):
         module: Any = plugins.find("cli", name)
-        verb = verbs.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
+        verb = verbs.add_parser(name.replace("_", "-"), help=module.SUMMARY, description=module.SUMMARY)
         module.add_arguments(verb)
         verb.set_defaults(run=module.run)
     return parser
