@@ -12,8 +12,8 @@ Reply = Callable[[dict[str, Any], int], str | int]
 
 
 @contextmanager
-def chat_server(reply: Reply) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Base URL, and the requests so far with their `authorization`."""
+def chat_server(reply: Reply, usage: dict[str, int] | None = None) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Base URL, and the requests so far with their `authorization`; `usage` comes with each answer."""
     requests: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -21,7 +21,9 @@ def chat_server(reply: Reply) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             requests.append({**request, "path": self.path, "authorization": self.headers.get("Authorization")})
             said = reply(request, len(requests))
-            body = {"choices": [{"message": {"role": "assistant", "content": said}}]}
+            body = {"choices": [{"message": {"role": "assistant", "content": said}}]} | (
+                {"usage": usage} if usage else {}
+            )
             if isinstance(said, int):
                 body = {"error": {"message": f"status {said}"}}
             self.send_response(said if isinstance(said, int) else 200)

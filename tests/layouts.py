@@ -1,4 +1,4 @@
-"""The 19 benchmarks in their official layout, a few questions each, and the answers that are right."""
+"""The benchmarks in their official layout, a few questions each, and the answers that are right."""
 
 import base64
 import io
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from tests.factpix_layout import write_factpix
 
 SHORT = "Answer the question using a single word or phrase."
 Records = list[dict[str, Any]]
@@ -29,6 +31,7 @@ def write_benchmarks(folder: Path) -> dict[str, Records]:
         **_captions(folder),
         "aokvqa": _aokvqa(folder / "aokvqa"),
         **_boxes(folder),
+        **_factpix(folder / "factpix"),
     }
 
 
@@ -281,6 +284,11 @@ def _aokvqa(folder: Path) -> Records:
     lines(folder / "llava_aokvqa_val.jsonl", questions)
     said = ("A", "bus", "C. dog")
     return [{"question_id": entry["question_id"], "answer": text} for entry, text in zip(truth, said, strict=True)]
+
+
+def _factpix(folder: Path) -> dict[str, Records]:
+    right = write_factpix(folder)
+    return {task: [answer(key, text) for key, text in its.items()] for task, its in right.items()}
 
 
 def _boxes(folder: Path) -> dict[str, Records]:

@@ -18,6 +18,15 @@ PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, with the tokens of question and answer as the endpoint counts them; 0 where it does not say."""
+
+    text: str
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ChatApi:
     """A model behind an endpoint.
 
@@ -53,7 +62,11 @@ class ChatApi:
         return cls(model, url, key)
 
     def complete(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> str:
-        """The text of the answer; `options` go into the request (`temperature`, `max_tokens`, ...).
+        """The text of the answer, see `reply`."""
+        return self.reply(messages, **options).text
+
+    def reply(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> Reply:
+        """The answer; `options` go into the request (`temperature`, `max_tokens`, ...).
 
         Raises:
           FetchError: the endpoint refuses, or gave no answer in all tries.
@@ -61,7 +74,7 @@ class ChatApi:
         body = json.dumps({"model": self.model, "messages": list(messages), **options}).encode()
         for attempt in range(1, self.tries + 1):
             try:
-                return self._text(self._send(body))
+                return _read(self._send(body))
             except urllib.error.HTTPError as error:
                 reason, wait = f"HTTP {error.code} {_detail(error)}", _seconds(error.headers.get("Retry-After"))
                 if error.code not in PASSING:
@@ -78,12 +91,16 @@ class ChatApi:
         with urllib.request.urlopen(request, timeout=self.timeout) as answer:
             return json.loads(answer.read())
 
-    def _text(self, document: Any) -> str:
-        try:
-            text = document["choices"][0]["message"]["content"]
-        except (KeyError, IndexError, TypeError):
-            raise ValueError("the answer is not that of a chat endpoint") from None
-        return text if isinstance(text, str) else ""
+
+def _read(document: Any) -> Reply:
+    """The answer in what an endpoint sent."""
+    try:
+        text = document["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        raise ValueError("the answer is not that of a chat endpoint") from None
+    usage = document.get("usage")
+    counts = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
+    return Reply(text if isinstance(text, str) else "", *(one if isinstance(one, int) else 0 for one in counts))
 
 
 def _detail(error: urllib.error.HTTPError) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from camml.answering.perceiver import PerceiverAnswerer
-from camml.errors import ImageError, OptionError, SampleError
+from camml.errors import ImageError, OptionError, SampleError, UnknownNameError
 from camml.evaluation import task as tasks
 from camml.evaluation.contexts import Variant
 from camml.evaluation.files import read_lines
@@ -93,7 +93,7 @@ class TestEveryTask:
 
 
 def test_all_tasks_run(finished) -> None:
-    assert len(finished) == 19
+    assert len(finished) == 23
     unscored = {name for name, outcome in finished.items() if outcome.score is None}
     assert unscored == {"mmvet", "vizwiz", "vqav2", *CAPTIONS}
 
@@ -299,12 +299,17 @@ class TestMistakes:
             (Variant("retrieved", 6), {}, "shots is 6, but the datastore holds 5"),
             (Variant("retrieved", 1), {"store": None}, "retrieved-1 needs --store"),
             (Variant("retrieved", 1), {"mode": "text-image"}, "does not work with this encoder"),
-            (Variant("none", 0), {"use": "in_prompt", "prompt_style": "chat"}, "prompt-style is for CaMML"),
+            (Variant("none", 0), {"base_url": "http://127.0.0.1/v1"}, "--base-url is for `--use api`"),
+            (Variant("oracle", 1), {}, "gqa cannot tell which samples are right, so it has no context 'oracle'"),
         ],
     )
     def test_settings_that_do_not_fit_are_errors(self, options, variant, changes, message) -> None:
         with pytest.raises(OptionError, match=message):
             run(["gqa"], [variant], options(**changes))
+
+    def test_a_wording_that_is_not_there_is_named(self, options, llm_folder) -> None:
+        with pytest.raises(UnknownNameError, match=r"no prompt style 'chat' .*there are: plain, brief"):
+            run(["gqa"], [Variant("none", 0)], options(model=str(llm_folder), prompt_style="chat"))
 
     @pytest.mark.parametrize("wrong", [{"limit": 0}, {"batch_size": 0}, {"retrieved": -1}])
     def test_numbers_below_one_are_errors(self, options, wrong) -> None:

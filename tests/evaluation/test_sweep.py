@@ -16,7 +16,8 @@ def outcome(context: str, shots: int, value: float | None) -> Outcome:
     score = None
     if value is not None:
         score = Score("pope", "f1/mean", {"f1/mean": value}, Interval(value - 0.1, value + 0.2), {})
-    return Outcome("pope", Variant(context, shots), Path("out"), 12, score, "" if score else "later")
+    measured = {"tokens": {"prompt": 170.4}, "seconds": {"answer": 0.517}, "retrieval": {"hit@1": 50.0}}
+    return Outcome("pope", Variant(context, shots), Path("out"), 12, score, "" if score else "later", None, measured)
 
 
 RUNS = [outcome("none", 0, 0.5), outcome("retrieved", 3, 0.8), outcome("retrieved", 1, 0.6), outcome("random", 1, None)]
@@ -24,8 +25,8 @@ RUNS = [outcome("none", 0, 0.5), outcome("retrieved", 3, 0.8), outcome("retrieve
 
 def test_tables_have_a_row_a_run_in_the_points_of_papers() -> None:
     rows = markdown(RUNS).splitlines()
-    assert rows[3] == "| pope | retrieved | 3 | 80.00 | 70.00 to 100.00 | f1/mean | 12 |"
-    assert rows[5] == "| pope | random | 1 | - | later | - | 12 |"
+    assert rows[3] == "| pope | retrieved | 3 | 80.00 | 70.00 to 100.00 | f1/mean | 12 | 170 | 0.52 | - |"
+    assert rows[5] == "| pope | random | 1 | - | later | - | 12 | 170 | 0.52 | 50.0 |"
     assert text(RUNS).splitlines()[1].split()[:4] == ["pope", "none", "0", "50.00"]
 
 

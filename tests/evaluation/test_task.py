@@ -19,8 +19,12 @@ SPEC = {
 Benchmarks = tuple[Path, dict[str, Records]]
 
 
-def test_there_are_nineteen_tasks_with_their_published_figures() -> None:
-    assert {name: tasks.find(name).published["CaMML-7B"] for name in tasks.names()} == SPEC
+OWN = {"factpix", "factpix_validation", "factpix_style", "factpix_late"}
+
+
+def test_there_are_nineteen_tasks_with_their_published_figures_and_our_own() -> None:
+    assert {name: tasks.find(name).published["CaMML-7B"] for name in tasks.names() if name not in OWN} == SPEC
+    assert not any(tasks.find(name).published for name in OWN)
 
 
 def test_an_unknown_task_is_said() -> None:
@@ -28,7 +32,7 @@ def test_an_unknown_task_is_said() -> None:
         tasks.find("vqa")
 
 
-@pytest.mark.parametrize("name", sorted(SPEC))
+@pytest.mark.parametrize("name", tasks.names())
 def test_a_task_reads_its_official_layout(name: str, benchmarks: Benchmarks) -> None:
     data, answers = benchmarks
     task = tasks.find(name)
@@ -46,7 +50,7 @@ def test_a_task_reads_its_official_layout(name: str, benchmarks: Benchmarks) -> 
     assert any(item.image for item in items)
 
 
-@pytest.mark.parametrize("name", sorted(SPEC))
+@pytest.mark.parametrize("name", tasks.names())
 def test_missing_data_is_named_with_its_source(name: str, tmp_path: Path) -> None:
     task = tasks.find(name)
     lines = task.missing(tmp_path, "run")

@@ -31,7 +31,7 @@ def said(script: str, *arguments: str, environment: dict[str, str]) -> str:
 def test_each_task_has_its_script(fake) -> None:
     asked = {said(name, "m", environment=fake).split()[5] for name in NAMES}
     assert len(NAMES) == 19
-    assert asked == set(tasks.names())
+    assert asked == {name for name in tasks.names() if tasks.find(name).published}
 
 
 def test_the_published_index_and_shots_are_used(fake) -> None:

@@ -12,15 +12,25 @@ from camml.answering import Decoding
 from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
 from camml.errors import ModelFolderError
 from camml.model.folder import check_folder
+from camml.prompts import Turn
 from camml.types import Context, Prediction, Query
 
 
 class InPromptAnswerer:
-    """Answers with a language model that reads the samples' texts before the question."""
+    """Answers with a language model that reads the samples' texts before the question.
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    Args:
+      prompt_style: how the texts and the question are worded, one of `camml.prompts.PASTES`.
+
+    Raises:
+      UnknownNameError: there is no such wording.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt_style: str = "plain") -> None:
+        prompts.paste("", [], prompt_style)
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self.prompt_style = prompt_style
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         tokenizer.padding_side = "left"
@@ -65,8 +75,13 @@ class InPromptAnswerer:
         prompt, _ = self.fit(query, context, decoding)
         return stream_text(self.model, self.tokenizer, self._inputs([prompt]), decoding)
 
-    def fit(self, query: Query, context: Context, decoding: Decoding) -> tuple[str, tuple[str, ...]]:
+    def fit(
+        self, query: Query, context: Context, decoding: Decoding, history: Sequence[Turn] = ()
+    ) -> tuple[str, tuple[str, ...]]:
         """The prompt, and what was left out so that it fits: samples are shortened, the farthest first.
+
+        Args:
+          history: the earlier turns of the conversation, each with its answer.
 
         Raises:
           OptionError: the question alone is too long.
@@ -75,7 +90,7 @@ class InPromptAnswerer:
         texts = [neighbor.sample.text for neighbor in context]
         notes: dict[str, str] = {}
         while True:
-            prompt = self.render(query.text, texts)
+            prompt = self.render(query.text, texts, history)
             tokens = self._length(prompt)
             excess = 0 if limit is None else tokens + decoding.max_new_tokens - limit
             if excess <= 0:
@@ -91,12 +106,13 @@ class InPromptAnswerer:
                 texts.pop()
                 notes[last] = f"sample {last}: left out, no room for it"
 
-    def render(self, question: str, texts: Sequence[str]) -> str:
-        """The prompt for a question and the texts of its samples."""
-        content = prompts.paste(question, texts)
+    def render(self, question: str, texts: Sequence[str], history: Sequence[Turn] = ()) -> str:
+        """The prompt for a question, the texts of its samples, and the earlier turns of the conversation."""
+        questions = [*(turn.question for turn in history), prompts.paste(question, texts, self.prompt_style)]
+        answers = [*(turn.answer for turn in history), None]
         if not self.tokenizer.chat_template:
-            return prompts.vicuna([content], [None])
-        messages = [{"role": "user", "content": content}]
+            return prompts.vicuna(questions, answers)
+        messages = prompts.messages(questions, answers)
         return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
     def _length(self, prompt: str) -> int:
@@ -115,10 +131,13 @@ def unseen(query: Query) -> tuple[str, ...]:
     return () if query.image is None else ("the model reads texts only; it does not see the image",)
 
 
-def load(model: Path, device: str | None = None, dtype: str | None = None) -> InPromptAnswerer:
+def load(
+    model: Path, device: str | None = None, dtype: str | None = None, prompt_style: str = "plain"
+) -> InPromptAnswerer:
     """A language model from its folder.
 
     Raises:
+      UnknownNameError: no such `prompt_style`.
       ModelFolderError: the folder does not hold a language model.
     """
     check_folder(model)
@@ -130,4 +149,4 @@ def load(model: Path, device: str | None = None, dtype: str | None = None) -> In
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelFolderError(f"{model} cannot be used as a language model: {reason}") from None
-    return InPromptAnswerer(loaded.to(place), tokenizer)
+    return InPromptAnswerer(loaded.to(place), tokenizer, prompt_style)

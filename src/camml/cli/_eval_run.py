@@ -19,8 +19,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("tasks", nargs="+", metavar="TASK", help="see `camml eval list`; `all` for all of them")
     parser.add_argument("--model", required=True, metavar="DIR", help="a model's folder or name")
-    parser.add_argument("--use", help="perceiver (CaMML models) or in_prompt (any language model); default: what fits")
-    parser.add_argument("--prompt-style", metavar="NAME", help="the wording of a CaMML model's prompt")
+    parser.add_argument(
+        "--use",
+        help="perceiver (CaMML models), in_prompt (any language model), api (behind an endpoint); default: what fits",
+    )
+    parser.add_argument("--base-url", metavar="URL", help="of the endpoint, with /v1; default: $OPENAI_BASE_URL")
+    parser.add_argument(
+        "--prompt-style",
+        metavar="NAME",
+        help="a wording: official, chat, ... for perceiver; plain, brief, ranked, ... for in_prompt and api",
+    )
+    _add_samples(parser)
+    _add_answering(parser)
+    parser.add_argument("--grades", type=Path, metavar="FILE", help="the judge's grades (mmvet)")
+    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the interval; 0 for none")
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"where the runs go (default: {OUT}/<model>)")
+    parser.add_argument("--predict-only", action="store_true", help="answer now; run again without this to score")
+    parser.add_argument("--no-cache", action="store_true", help="neither use nor keep answers of other runs")
+    parser.add_argument("--progress", action="store_true", help="show progress where there is no terminal too")
+
+
+def _add_samples(parser: argparse.ArgumentParser) -> None:
+    """What comes with a question, and from where."""
     parser.add_argument("--store", metavar="DIR", help="a datastore, or INDEX_FILE:DATA_JSON as published")
     parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
     parser.add_argument(
@@ -31,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--context",
         default=None,
         metavar="KIND[,KIND...]",
-        help="none, retrieved (default with --store), random, shuffled, no_images, no_texts, copy",
+        help="none, retrieved (default with --store), random, shuffled, no_images, no_texts, oracle, copy, majority",
     )
     parser.add_argument(
         "--shots", default="3", metavar="N[,N...]", help="samples given; several for a sweep (%(default)s)"
@@ -48,22 +68,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="retrieve the question's own sample and its near-duplicates too, as the published evaluation did",
     )
+
+
+def _add_answering(parser: argparse.ArgumentParser) -> None:
+    """Which questions are answered, and how."""
     parser.add_argument(
         "--batch-size", type=int, default=8, metavar="N", help="questions answered together (%(default)s)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="the first N questions of each task only")
+    parser.add_argument("--spread", action="store_true", help="take the N from all pictures or classes alike instead")
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="the longest answer (default: the task's own)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
     parser.add_argument("--top-p", type=float, default=1.0, help="sample from this much probability (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of sampling, random and shuffled samples (%(default)s)")
     parser.add_argument("--device", help="cpu, cuda, mps; default: the best there is")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16; default: what suits the device")
-    parser.add_argument("--grades", type=Path, metavar="FILE", help="the judge's grades (mmvet)")
-    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the interval; 0 for none")
-    parser.add_argument("--out", type=Path, metavar="DIR", help=f"where the runs go (default: {OUT}/<model>)")
-    parser.add_argument("--predict-only", action="store_true", help="answer now; run again without this to score")
-    parser.add_argument("--no-cache", action="store_true", help="neither use nor keep answers of other runs")
-    parser.add_argument("--progress", action="store_true", help="show progress where there is no terminal too")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -108,9 +127,9 @@ def _options(args: argparse.Namespace) -> "Options":
     if args.resamples < 0:
         raise OptionError(f"--resamples {args.resamples} should be 0 or more")
     encoder = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
-    same = ("data", "model", "use", "prompt_style", "device", "dtype", "store", "store_images", "encoder", "mode",
-            "keep_duplicates", "batch_size", "limit", "max_new_tokens", "temperature", "top_p", "seed",
-            "predict_only", "resamples")  # fmt: skip
+    same = ("data", "model", "use", "base_url", "prompt_style", "device", "dtype", "store", "store_images", "encoder",
+            "mode", "keep_duplicates", "batch_size", "limit", "spread", "max_new_tokens", "temperature", "top_p",
+            "seed", "predict_only", "resamples")  # fmt: skip
     return Options(
         **{name: getattr(args, name) for name in same},
         out=_out(args),
@@ -166,6 +185,7 @@ def _as_json(outcome: "Outcome") -> dict[str, Any]:
         "score": score.document(items=False) if score else None,
         "note": outcome.note or None,
         "submission": str(outcome.submission) if outcome.submission else None,
+        "measures": dict(outcome.measures),
     }
 
 

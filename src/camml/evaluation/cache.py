@@ -38,3 +38,22 @@ class Cache:
 
     def _place(self, key: str) -> Path | None:
         return self.folder / key[:2] / f"{key}.json" if self.folder else None
+
+
+class Memory(Cache):
+    """A cache that is quick to ask again in one process, with or without a folder for further ones."""
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__(folder)
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """What was put under `key`; None where there is nothing."""
+        if key not in self._known and (found := super().get(key)) is not None:
+            self._known[key] = found
+        return self._known.get(key)
+
+    def put(self, key: str, value: Mapping[str, Any]) -> None:
+        """Remember `value` under `key`; see `Cache.put`."""
+        self._known[key] = dict(value)
+        super().put(key, value)

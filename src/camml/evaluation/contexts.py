@@ -1,19 +1,14 @@
-"""The samples that come with a question: retrieved, or altered to show what they are good for."""
+"""Kinds of samples that come with a question: the nearest ones, or others and altered ones to show what they do."""
 
-import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from camml.data.origins import store_state
-from camml.errors import EmptyStoreError, OptionError
+from camml.errors import OptionError
 from camml.evaluation.questions import ONE_LETTER
-from camml.types import Context, Neighbor, Query, Sample
-
-if TYPE_CHECKING:
-    from camml.datastore import Datastore
-    from camml.retriever import Retriever
+from camml.evaluation.task import Item, Knowledge
+from camml.types import Context, Sample
 
 KINDS = {
     "none": "no samples",
@@ -22,8 +17,13 @@ KINDS = {
     "shuffled": "the nearest samples in another order",
     "no_images": "the nearest samples without their images",
     "no_texts": "the nearest samples without their texts",
+    "oracle": "a right sample first, retrieved or not, then the nearest others",
     "copy": "no model: the answer of the nearest sample is the answer",
+    "majority": "no model: what most of the nearest samples say is the answer",
 }
+WITHOUT_MODEL = ("copy", "majority")
+TOLD = ("oracle", "majority")
+"""Kinds for tasks alone that can tell what a sample knows."""
 ANSWER_MARKS = ("Answer the question using a single word or phrase.", ONE_LETTER, "?")
 """What stands right before the answer in the text of a sample, the surest first."""
 
@@ -59,7 +59,16 @@ class Variant:
     @property
     def needs_model(self) -> bool:
         """Whether a model answers."""
-        return self.context != "copy"
+        return self.context not in WITHOUT_MODEL
+
+    def check(self, name: str, knowledge: Knowledge | None) -> None:
+        """That the task called `name` has such a kind of context.
+
+        Raises:
+          OptionError: it cannot tell what a sample knows.
+        """
+        if self.context in TOLD and knowledge is None:
+            raise OptionError(f"{name} cannot tell which samples are right, so it has no context {self.context!r}")
 
 
 def variants(contexts: Sequence[str], shots: Sequence[int]) -> list[Variant]:
@@ -73,54 +82,9 @@ def variants(contexts: Sequence[str], shots: Sequence[int]) -> list[Variant]:
 
 
 def _plain(variant: Variant) -> Variant:
-    if variant.context == "copy":
-        return Variant("copy", 1)
+    if variant.context == "copy" or (variant.context == "majority" and not variant.shots):
+        return Variant(variant.context, 1)
     return Variant("none", 0) if variant.context == "none" or not variant.shots else variant
-
-
-class Evidence:
-    """A datastore as the source of all kinds of context.
-
-    Args:
-      store: its name, as on the command line.
-      datastore, retriever: opened.
-      depth: how many samples are retrieved, of which the first are used.
-      seed: of random samples and of the order of shuffled ones.
-    """
-
-    def __init__(self, store: str, datastore: "Datastore", retriever: "Retriever", depth: int, seed: int) -> None:
-        if not len(datastore):
-            raise EmptyStoreError(f"{store} holds no samples; add some with `camml store add`")
-        self.datastore = datastore
-        self.retriever = retriever
-        self.depth = depth
-        self.seed = seed
-        self.hash, self.generation = store_state(store)
-        self._ids: list[str] = []
-
-    def check(self, shots: int) -> None:
-        """That there are as many samples.
-
-        Raises:
-          OptionError: there are fewer.
-        """
-        if shots > len(self.datastore):
-            raise OptionError(f"shots is {shots}, but the datastore holds {len(self.datastore)} samples")
-
-    def find(self, variant: Variant, queries: Sequence[Query]) -> list[Context]:
-        """For each query what was retrieved or drawn; the first `variant.shots` are to be used."""
-        if variant.context == "none" or not queries:
-            return [()] * len(queries)
-        if variant.context == "random":
-            return [self._drawn(query, variant.shots) for query in queries]
-        return self.retriever.retrieve(queries, max(self.depth, variant.shots))
-
-    def _drawn(self, query: Query, shots: int) -> Context:
-        """Samples that have nothing to do with the query, the same ones at every run."""
-        self._ids = self._ids or [sample.id for sample in self.datastore]
-        drawn = random.Random(f"{self.seed} {query.id}").sample(self._ids, min(shots + 1, len(self._ids)))
-        others = [name for name in drawn if name != query.id][:shots]
-        return tuple(Neighbor(self.datastore[name], math.nan) for name in others)
 
 
 def altered(variant: Variant, found: Context, seed: str) -> Context:
@@ -135,6 +99,17 @@ def altered(variant: Variant, found: Context, seed: str) -> Context:
     if variant.context == "no_texts":
         return tuple(replace(one, sample=replace(one.sample, text="")) for one in context)
     return context
+
+
+def answer_without_model(variant: Variant, knowledge: Knowledge | None, item: Item, context: Context) -> str:
+    """What the nearest sample says, or what most samples say (of equals the nearest); empty where none says a thing."""
+    samples = [neighbor.sample for neighbor in context]
+    if knowledge is None:
+        return copied_answer(samples[0]) if samples else ""
+    said = [answer for sample in samples if (answer := knowledge.says(item, sample)) is not None]
+    if variant.context == "copy":
+        return (knowledge.says(item, samples[0]) if samples else None) or ""
+    return Counter(said).most_common(1)[0][0] if said else ""
 
 
 def copied_answer(sample: Sample) -> str:

@@ -5,6 +5,8 @@ parts/          answers so far, a file a portion; gone when the run is complete
 log.jsonl       a line for each question: samples and scores, prompt, tokens, answer, its score
 answers.jsonl   the answers as the official scripts write them
 score.json      the score
+seconds/        what the answers so far took, a file a portion; gone when the run is complete
+measures.json   tokens, seconds, and how often a right sample was retrieved
 """
 
 import json
@@ -80,6 +82,19 @@ class RunFolder:
         """Write down a finished portion."""
         write_lines(self._part(portion), records)
 
+    def keep_seconds(self, portion: Portion, seconds: Mapping[str, float]) -> None:
+        """Write down what a portion took."""
+        write_json(self.path / "seconds" / f"{portion.number:06}.json", seconds)
+
+    def seconds(self) -> list[dict[str, float]]:
+        """What the portions took, as far as it was written down."""
+        return [read_json(path) for path in sorted((self.path / "seconds").glob("*.json"))]
+
+    def measures(self) -> dict[str, Any] | None:
+        """The measures of a run that was complete, or None."""
+        path = self.path / "measures.json"
+        return dict(read_json(path)) if path.is_file() else None
+
     def log(self, items: Sequence[Item]) -> list[Record] | None:
         """The records of all items, if the run was complete."""
         return _records(self.path / "log.jsonl", [item.id for item in items])
@@ -104,10 +119,11 @@ class RunFolder:
         return found
 
     def complete(self, records: Sequence[Record], answers: Sequence[Mapping[str, Any]]) -> None:
-        """Write the files that people read, and drop the parts."""
+        """Write the files that people read, and drop those of portions."""
         write_lines(self.path / "answers.jsonl", answers)
         write_lines(self.path / "log.jsonl", records)
-        shutil.rmtree(self.path / "parts", ignore_errors=True)
+        for portions in ("parts", "seconds"):
+            shutil.rmtree(self.path / portions, ignore_errors=True)
 
     def _part(self, portion: Portion) -> Path:
         return self.path / "parts" / f"{portion.number:06}.jsonl"

@@ -6,9 +6,11 @@ from typing import Any
 
 from camml.answering import Answerer, Decoding, load
 from camml.errors import OptionError
-from camml.evaluation.fingerprints import Fingerprints
+from camml.evaluation.fingerprints import Fingerprints, digest
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Task
+from camml.features.samples import folder_of
+from camml.prompts import paste
 from camml.types import Context, Prediction, Query
 
 SHORTEST = 16
@@ -16,17 +18,20 @@ SHORTEST = 16
 
 
 class Model:
-    """A model folder and the way to use it.
+    """A model folder and the way to use it, or a model behind an endpoint.
 
     Args:
-      name: a folder, or a name that `camml fetch` knows.
-      use: `perceiver`, `in_prompt`, ...; by default what fits the model.
-      prompt_style: of a CaMML model; by default its own, or what the task has for models of that style.
+      name: a folder, or a name that `camml fetch` knows; with `api` the model's name at the endpoint.
+      use: `perceiver`, `in_prompt`, `api`; by default what fits the model.
+      prompt_style: of a CaMML model, by default its own or what the task has for models of that style; of the others
+        one of `camml.prompts.PASTES`.
       device, dtype: by default the best there is.
+      base_url: of the endpoint, by default $OPENAI_BASE_URL.
 
     Raises:
       ModelFolderError: no such model.
-      OptionError: a device or number type that is not there.
+      UnknownNameError: no such use or prompt style.
+      OptionError: a device or number type that is not there, or an endpoint without address or key.
     """
 
     def __init__(
@@ -38,30 +43,63 @@ class Model:
         dtype: str | None,
         fingerprints: Fingerprints,
         share: Share,
+        base_url: str | None = None,
     ) -> None:
+        self.prompt_style = prompt_style
+        self._loaded: Answerer | None = None
+        if base_url and use != "api":
+            raise OptionError("--base-url is for `--use api`; other models run here")
+        if use == "api":
+            self.use, self._place = use, name
+            self._options: dict[str, Any] = {"base_url": base_url}
+            facts: dict[str, Any] = {
+                "name": name,
+                "hash": digest([name, self._endpoint(base_url)]),
+                "device": "endpoint",
+            }
+        else:
+            facts = self._local(name, use, device, dtype, fingerprints, share)
+        if prompt_style:
+            self._options["prompt_style"] = prompt_style
+            if self.use != "perceiver":
+                paste("", [], prompt_style)
+        self.identity = facts | {"use": self.use, "prompt_style": prompt_style}
+
+    def _endpoint(self, base_url: str | None) -> str:
+        from camml.chat_api import ChatApi
+
+        return ChatApi.of_environment("", base_url).base_url
+
+    def _local(
+        self,
+        name: str,
+        use: str | None,
+        device: str | None,
+        dtype: str | None,
+        fingerprints: Fingerprints,
+        share: Share,
+    ) -> dict[str, Any]:
+        """What identifies a model that runs here, found without loading it."""
         from camml import weights
         from camml.answering._generation import pick_device, pick_dtype
         from camml.model.folder import check_folder
 
-        self.folder = weights.folder(name)
-        kind = str(check_folder(self.folder).get("model_type")).lower()
-        self.use = use or ("perceiver" if kind == "camml" else "in_prompt")
-        if prompt_style and self.use != "perceiver":
-            raise OptionError("--prompt-style is for CaMML models; other models have their own chat template")
+        folder = weights.folder(name)
+        kind = str(check_folder(folder).get("model_type")).lower()
+        self.use, self._place = use or ("perceiver" if kind == "camml" else "in_prompt"), str(folder)
         place = pick_device(share.device(device))
-        self.prompt_style = prompt_style
-        self._options: dict[str, Any] = {"device": str(place), "dtype": dtype}
-        if prompt_style:
-            self._options["prompt_style"] = prompt_style
-        self.identity = {
-            "name": self.folder.name,
-            "hash": fingerprints.folder(self.folder),
-            "use": self.use,
-            "prompt_style": prompt_style,
+        self._options = {"device": str(place), "dtype": dtype}
+        return {
+            "name": folder.name,
+            "hash": fingerprints.folder(folder),
             "device": place.type,
             "dtype": str(pick_dtype(dtype, place)).removeprefix("torch."),
         }
-        self._loaded: Answerer | None = None
+
+    def keep_samples(self, store: str | None) -> None:
+        """Use the cache beside a datastore, where there is one and the model is one that has something to keep."""
+        if self.use == "perceiver":
+            self._options["cache"] = folder_of(store)
 
     def answerer(self, task: Task | None) -> Answerer:
         """The model as it is asked the questions of `task`, or as it is asked usually.
@@ -70,7 +108,7 @@ class Model:
           ModelFolderError: the folder does not hold a model for this use.
         """
         if self._loaded is None:
-            self._loaded = load(self.use, self.folder, **self._options)
+            self._loaded = load(self.use, self._place, **self._options)
         if self.use == "perceiver" and task and task.prompt_styles and not self.prompt_style:
             from camml.answering.perceiver import PerceiverAnswerer
 

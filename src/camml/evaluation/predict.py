@@ -1,6 +1,7 @@
 """One task with one kind of context: its questions to answers, a portion at a time."""
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,14 +10,16 @@ from camml import __version__
 from camml.answering import Decoding
 from camml.errors import OptionError
 from camml.evaluation.cache import Cache
-from camml.evaluation.contexts import Evidence, Variant, altered, copied_answer
+from camml.evaluation.contexts import Variant, altered, answer_without_model
+from camml.evaluation.evidence import Evidence
 from camml.evaluation.fingerprints import Fingerprints, digest
 from camml.evaluation.folder import Portion, Record, RunFolder
+from camml.evaluation.measures import Stopwatch
 from camml.evaluation.models import Model, answer_all
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Item, Task
 from camml.images import open_image
-from camml.types import Context, Prediction, Query
+from camml.types import Context, Neighbor, Prediction, Query
 
 Report = Callable[[int], None]
 """Called with the number of questions that are newly answered."""
@@ -47,40 +50,65 @@ class Predictor:
         """Answer those portions of this process's share that the folder lacks."""
         for portion in share.of(portions):
             if folder.part(portion) is None:
-                folder.keep(portion, self.answer(portion))
+                watch = Stopwatch()
+                records = self.answer(portion, watch)
+                folder.keep_seconds(portion, asdict(watch))
+                folder.keep(portion, records)
             report(len(portion.items))
 
-    def answer(self, portion: Portion) -> list[Record]:
+    def answer(self, portion: Portion, watch: Stopwatch) -> list[Record]:
         """The records of a portion."""
-        found = self._find(portion.items)
-        records: list[Record] = []
-        for batch in portion.batches:
-            its_contexts = found[len(records) : len(records) + len(batch)]
-            records += self._answer_batch(batch, its_contexts)
-        return records
+        items, started = portion.items, time.perf_counter()
+        before = self.evidence.searched if self.evidence else 0
+        found = self._find(items)
+        if self.evidence and self.evidence.searched > before:
+            watch.retrieved += self.evidence.searched - before
+            watch.retrieving += time.perf_counter() - started
+        contexts = [self._given(item, context) for item, context in zip(items, found, strict=True)]
+        answers: dict[int, dict[str, Any]] = {}
+        for rows in self._batches(portion, contexts):
+            batch = [items[row] for row in rows], [contexts[row] for row in rows]
+            answers |= zip(rows, self._answers(*batch, watch), strict=True)
+        return [self._record(item, found[row], contexts[row], answers[row]) for row, item in enumerate(items)]
+
+    def _batches(self, portion: Portion, contexts: Sequence[Context]) -> list[list[int]]:
+        """The rows of a portion in its number of batches, those with prompts of like length together.
+
+        What is computed together depends on the portion alone, and little of it is padding.
+        """
+        items, size = portion.items, len(portion.batches[0])
+        rows = list(range(len(items)))
+        if self.model is not None:
+            answerer = self.model.answerer(self.task)
+            rows.sort(key=lambda row: len(answerer.prompt(self._query(items[row]), contexts[row])))
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+    def _given(self, item: Item, found: Context) -> Context:
+        """The samples that come with a question."""
+        if self.variant.context == "oracle" and self.evidence and self.task.knowledge:
+            found = self.evidence.led_by_right(self.task.knowledge, item, found)
+        return altered(self.variant, found, f"{self.seed} {item.id}")
 
     def _find(self, items: Sequence[Item]) -> list[Context]:
         if self.evidence is None:
             return [()] * len(items)
-        return self.evidence.find(self.variant, [self._query(item) for item in items])
+        return self.evidence.find(self.variant, [self._query(item) for item in items], [item.id for item in items])
 
     def _query(self, item: Item) -> Query:
         image = open_image(item.image) if isinstance(item.image, bytes) else item.image
         return Query(item.text, image, None if self.keep_duplicates else item.id)
 
-    def _answer_batch(self, items: Sequence[Item], found: Sequence[Context]) -> list[Record]:
-        """The records of a batch, answered anew unless all of it was answered before."""
-        contexts = [
-            altered(self.variant, context, f"{self.seed} {item.id}") for item, context in zip(items, found, strict=True)
-        ]
-        if self.model is None:
-            answers = [_as_fields(_copy(context)) for context in contexts]
-        else:
-            answers = self._generated(self.model, items, contexts)
-        rows = zip(items, found, contexts, answers, strict=True)
-        return [_record(item, retrieved, context, answer) for item, retrieved, context, answer in rows]
+    def _answers(self, items: Sequence[Item], contexts: Sequence[Context], watch: Stopwatch) -> list[dict[str, Any]]:
+        """The answers to a batch, given anew unless all of it was answered before."""
+        if self.model is not None:
+            return self._generated(self.model, items, contexts, watch)
+        pairs = zip(items, contexts, strict=True)
+        texts = [answer_without_model(self.variant, self.task.knowledge, *pair) for pair in pairs]
+        return [_as_fields(Prediction(text)) for text in texts]
 
-    def _generated(self, model: Model, items: Sequence[Item], contexts: Sequence[Context]) -> list[dict[str, Any]]:
+    def _generated(
+        self, model: Model, items: Sequence[Item], contexts: Sequence[Context], watch: Stopwatch
+    ) -> list[dict[str, Any]]:
         answerer = model.answerer(self.task)
         queries = [self._query(item) for item in items]
         rows = zip(items, queries, contexts, strict=True)
@@ -89,14 +117,39 @@ class Predictor:
         answers = [answer for answer in known if answer is not None]
         if len(answers) == len(items):
             return answers
+        started = time.perf_counter()
         try:
             predictions = answer_all(answerer, queries, contexts, self.decoding)
         except OptionError as error:
             raise OptionError(f"{self.task.title}, questions {items[0].id} to {items[-1].id}: {error}") from None
+        watch.answered += len(items)
+        watch.answering += time.perf_counter() - started
         answers = [_as_fields(prediction) for prediction in predictions]
         for key, answer in zip(keys, answers, strict=True):
             self.cache.put(key, answer)
         return answers
+
+    def _record(self, item: Item, found: Context, context: Context, answer: dict[str, Any]) -> Record:
+        """A line of the log; the score comes when all are there."""
+        image = "(in the question file)" if isinstance(item.image, bytes) else item.image and str(item.image)
+        return {
+            "id": item.id,
+            "question_id": item.question_id,
+            "question": item.text,
+            "image": image,
+            "retrieved": [self._noted(item, neighbor) for neighbor in found],
+            "used": [neighbor.sample.id for neighbor in context],
+            **answer,
+            "truth": item.truth,
+            "score": None,
+        }
+
+    def _noted(self, item: Item, neighbor: Neighbor) -> dict[str, Any]:
+        """A retrieved sample in the log, and whether it is right where the task can tell."""
+        score = None if math.isnan(neighbor.score) else round(neighbor.score, 6)
+        noted = {"id": neighbor.sample.id, "score": score}
+        knowledge = self.task.knowledge
+        return noted | ({"right": knowledge.right(item, neighbor.sample)} if knowledge else {})
 
     def _key(self, model: Model, item: Item, prompt: str, context: Context) -> str:
         """All that an answer depends on."""
@@ -112,10 +165,6 @@ class Predictor:
         return digest(facts)
 
 
-def _copy(context: Context) -> Prediction:
-    return Prediction(copied_answer(context[0].sample) if context else "")
-
-
 def _as_fields(prediction: Prediction) -> dict[str, Any]:
     return {
         "prompt": prediction.prompt,
@@ -123,23 +172,4 @@ def _as_fields(prediction: Prediction) -> dict[str, Any]:
         "new_tokens": prediction.new_tokens,
         "answer": prediction.text,
         "notes": list(prediction.notes),
-    }
-
-
-def _record(item: Item, found: Context, context: Context, answer: dict[str, Any]) -> Record:
-    """A line of the log; the score comes when all are there."""
-    image = "(in the question file)" if isinstance(item.image, bytes) else item.image and str(item.image)
-    retrieved = [
-        {"id": one.sample.id, "score": None if math.isnan(one.score) else round(one.score, 6)} for one in found
-    ]
-    return {
-        "id": item.id,
-        "question_id": item.question_id,
-        "question": item.text,
-        "image": image,
-        "retrieved": retrieved,
-        "used": [neighbor.sample.id for neighbor in context],
-        **answer,
-        "truth": item.truth,
-        "score": None,
     }

@@ -1,31 +1,30 @@
 """Tasks and kinds of context to runs: answered, scored and written down, each in a folder of its own."""
 
-import platform
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from camml import __version__
 from camml.answering import Decoding
 from camml.errors import ImageError, OptionError, SampleError
 from camml.evaluation import task as tasks
 from camml.evaluation.answers import answer_record
-from camml.evaluation.cache import Cache
-from camml.evaluation.contexts import Evidence, Variant
+from camml.evaluation.cache import Cache, Memory
+from camml.evaluation.contexts import Variant
+from camml.evaluation.draw import drawn
+from camml.evaluation.evidence import Evidence
 from camml.evaluation.files import listed, write_json
-from camml.evaluation.fingerprints import Fingerprints, digest
+from camml.evaluation.fingerprints import Fingerprints
 from camml.evaluation.folder import Record, RunFolder, portions
+from camml.evaluation.identity import identity
+from camml.evaluation.measures import measures
 from camml.evaluation.models import Model
 from camml.evaluation.predict import Predictor
 from camml.evaluation.score import Score, measured_score
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Item, Settings, Task
 
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pillow", "faiss-cpu")
 Progress = Callable[[str, int, int], None]
 """Called with the name of a run, its questions answered so far, and all of them."""
 
@@ -36,7 +35,7 @@ class Options:
 
     Attributes:
       data: the folder of all tasks' data.    out: where the runs go, as `<task>/<context>-<shots>/`.
-      model, use, prompt_style, device, dtype: as of `Model`.
+      model, use, prompt_style, device, dtype, base_url: as of `Model`.
       store: a datastore, or INDEX_FILE:DATA_JSON; None for none.
       encoder, encoder_options: what made its vectors, where it does not say.
       store_images: the folder of its pictures, where it does not say.
@@ -45,6 +44,7 @@ class Options:
       keep_duplicates: samples that are the question itself, or nearly, may be retrieved as others are.
       max_new_tokens: instead of the task's own.    temperature, top_p, seed: of the decoding; 0 is greedy.
       limit: take the first so many questions of each task.
+      spread: take these from all clusters (pictures, classes) alike, instead of the first.
       predict_only: leave the scoring for later.
       cache: where answers are remembered; None for nowhere.
     """
@@ -56,6 +56,7 @@ class Options:
     prompt_style: str | None = None
     device: str | None = None
     dtype: str | None = None
+    base_url: str | None = None
     store: str | None = None
     encoder: str | None = None
     encoder_options: dict[str, Any] | None = None
@@ -65,6 +66,7 @@ class Options:
     keep_duplicates: bool = False
     batch_size: int = 8
     limit: int | None = None
+    spread: bool = False
     max_new_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
@@ -88,6 +90,7 @@ class Outcome:
     Attributes:
       score: None where there is none, for the reason in `note`.
       submission: the official submission, where the task has one.
+      measures: tokens, seconds and hits, see `camml.evaluation.measures`.
     """
 
     task: str
@@ -97,6 +100,7 @@ class Outcome:
     score: Score | None
     note: str = ""
     submission: Path | None = None
+    measures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run(
@@ -109,68 +113,34 @@ def run(
       OptionError: settings that do not fit, or a folder that holds another run.
     """
     chosen = {name: tasks.find(name) for name in names}
+    for variant in variants:
+        for name, task in chosen.items():
+            variant.check(name, task.knowledge)
     _check_data(list(chosen.values()), options)
     items = {name: _items(task, options) for name, task in chosen.items()}
     share, fingerprints = Share.of_environment(), Fingerprints()
-    evidence = _evidence(variants, options)
+    evidence = _evidence(variants, options, fingerprints)
     model = None
     if any(variant.needs_model for variant in variants):
         model = Model(options.model, options.use, options.prompt_style, options.device, options.dtype,
-                      fingerprints, share)  # fmt: skip
+                      fingerprints, share, options.base_url)  # fmt: skip
+        model.keep_samples(options.store)
     outcomes = []
     for name, task in chosen.items():
         for variant in variants:
             predictor = Predictor(
                 task, variant, _decoding(task, options), model if variant.needs_model else None,
                 evidence if variant.needs_store else None, Cache(options.cache), fingerprints, options.seed,
-                options.keep_duplicates,
+                options.keep_duplicates or task.apart,
             )  # fmt: skip
             folder = RunFolder(options.out / name / variant.name)
-            folder.claim(identity(name, items[name], predictor, options))
+            settings = {"limit": options.limit, "batch_size": options.batch_size, "seed": options.seed}
+            settings |= {"spread": True} if options.spread else {}
+            folder.claim(identity(name, items[name], predictor, options.store, settings))
             records = _predict(predictor, folder, items[name], options, share, progress)
             if share.leads:
-                outcomes.append(_conclude(name, task, items[name], records, folder, variant, options))
+                outcomes.append(_conclude(name, predictor, items[name], records, folder, options))
     return outcomes
-
-
-def identity(name: str, items: Sequence[Item], predictor: Predictor, options: Options) -> dict[str, Any]:
-    """What the answers of a run depend on, as `run.json` has it."""
-    evidence, model = predictor.evidence, predictor.model
-    store = None
-    if evidence:
-        record = evidence.datastore.manifest.encoder
-        store = {
-            "name": Path(options.store or "").name,
-            "hash": evidence.hash,
-            "generation": evidence.generation,
-            "samples": len(evidence.datastore),
-            "encoder": {"name": record.name, "revision": record.revision},
-            "mode": evidence.retriever.mode,
-            "retrieved": options.retrieved,
-            "keep_duplicates": options.keep_duplicates,
-        }
-    return {
-        "task": name,
-        "context": predictor.variant.context,
-        "shots": predictor.variant.shots,
-        "questions": {"number": len(items), "hash": digest([[item.id, item.text] for item in items])},
-        "limit": options.limit,
-        "model": model.identity if model else None,
-        "decoding": asdict(predictor.decoding),
-        "batch_size": options.batch_size,
-        "seed": options.seed,
-        "store": store,
-        "versions": versions(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Of Python, this package and those it computes with, as far as they are there."""
-    found = {"python": platform.python_version(), "camml": __version__}
-    for package in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def _check_data(chosen: Sequence[Task], options: Options) -> None:
@@ -187,7 +157,7 @@ def _check_data(chosen: Sequence[Task], options: Options) -> None:
 
 def _items(task: Task, options: Options) -> list[Item]:
     """The questions asked for, whose pictures are there."""
-    items = task.read(task.place(options.data))[: options.limit]
+    items = drawn(task.read(task.place(options.data)), options.limit, options.seed if options.spread else None)
     gone = [str(item.image) for item in items if isinstance(item.image, Path) and not item.image.is_file()]
     if gone:
         raise ImageError(f"{task.title}: {len(gone)} pictures are not there: {listed(gone, 3)}")
@@ -201,7 +171,7 @@ def _decoding(task: Task, options: Options) -> Decoding:
     return Decoding(limit, options.temperature, options.top_p, options.seed if options.temperature else None)
 
 
-def _evidence(variants: Sequence[Variant], options: Options) -> Evidence | None:
+def _evidence(variants: Sequence[Variant], options: Options, fingerprints: Fingerprints) -> Evidence | None:
     """The datastore, where a variant needs it.
 
     Raises:
@@ -219,7 +189,8 @@ def _evidence(variants: Sequence[Variant], options: Options) -> Evidence | None:
     above = None if options.keep_duplicates else 0.98
     mode = options.mode or ("text-image" if "text-image" in Retriever(datastore, encoder).modes() else "auto")
     retriever = Retriever(datastore, encoder, mode, above)
-    evidence = Evidence(options.store, datastore, retriever, options.retrieved, options.seed)
+    found = Memory(options.cache / "found" if options.cache else None)
+    evidence = Evidence(options.store, datastore, retriever, options.retrieved, options.seed, found, fingerprints)
     evidence.check(max(variant.shots for variant in variants))
     return evidence
 
@@ -244,10 +215,10 @@ def _predict(
 
 
 def _conclude(
-    name: str, task: Task, items: list[Item], records: list[Record], folder: RunFolder, variant: Variant,
-    options: Options,
-) -> Outcome:  # fmt: skip
-    """Write the answers, and the score where there can be one."""
+    name: str, predictor: Predictor, items: list[Item], records: list[Record], folder: RunFolder, options: Options
+) -> Outcome:
+    """Write the answers, what they took, and the score where there can be one."""
+    task, variant = predictor.task, predictor.variant
     texts = {record["id"]: record["answer"] for record in records}
     score, note = None, "not scored, as asked"
     if not options.predict_only:
@@ -258,11 +229,14 @@ def _conclude(
     if score:
         write_json(folder.path / "score.json", score.document())
     model = Path(options.model).name if variant.needs_model else variant.name
+    device = predictor.model.identity["device"] if predictor.model else None
+    measured = folder.measures() or measures(items, records, folder.seconds(), device)
+    write_json(folder.path / "measures.json", measured)
     folder.complete(scored, [answer_record(task, item, texts[item.id], model) for item in items])
     submission = folder.path / f"submission{task.submission_suffix}" if task.submit else None
     if task.submit and submission:
         task.submit(items, texts, submission, task.place(options.data))
-    return Outcome(name, variant, folder.path, len(records), score, note, submission)
+    return Outcome(name, variant, folder.path, len(records), score, note, submission, measured)
 
 
 def _score(

@@ -9,7 +9,7 @@ from camml.errors import OptionError, SampleError
 from camml.evaluation import task as tasks
 from camml.evaluation.answers import match_answers, read_answers
 from camml.evaluation.files import listed, read_json
-from camml.evaluation.statistics import Comparison, Interval, bootstrap_interval, compare_paired
+from camml.evaluation.statistics import Comparison, Interval, bootstrap_interval, cluster_means, compare_paired
 from camml.evaluation.task import Item, Measured, Settings, Task
 
 
@@ -26,6 +26,7 @@ class Score:
       clusters: what each entry of `per_item` depends on, by its id; empty where they are independent.
       answered, questions: how many items were scored, of how many.
       scale: the headline is `scale` times the mean of `per_item`, for most tasks.
+      of_clusters: the headline is `scale` times the mean over clusters of their means.
     """
 
     task: str
@@ -37,6 +38,7 @@ class Score:
     answered: int = 0
     questions: int = 0
     scale: float = 100.0
+    of_clusters: bool = False
 
     def document(self, *, items: bool = True) -> dict[str, Any]:
         """What is written as JSON; breakdowns are nested."""
@@ -124,12 +126,14 @@ def measured_score(
     known = resamples > 0 and task.headline in measured.values
     interval = _interval(measured, resamples) if known else None
     return Score(name, task.headline, measured.values, interval, measured.per_item, clusters, len(items), questions,
-                 measured.scale)  # fmt: skip
+                 measured.scale, measured.of_clusters)  # fmt: skip
 
 
 def _interval(measured: Measured, resamples: int) -> Interval:
-    values = list(measured.per_item.values())
-    found = bootstrap_interval(values, clusters=measured.clusters, statistic=measured.headline_of, resamples=resamples)
+    values, clusters = list(measured.per_item.values()), measured.clusters
+    if measured.of_clusters:
+        values, clusters = cluster_means(values, clusters), ()
+    found = bootstrap_interval(values, clusters=clusters, statistic=measured.headline_of, resamples=resamples)
     scale = 1.0 if measured.headline_of else measured.scale
     return Interval(scale * found.low, scale * found.high)
 
@@ -158,6 +162,8 @@ def nested(values: Mapping[str, float]) -> dict[str, Any]:
 def compare(first: Path, second: Path) -> tuple[dict[str, Any], dict[str, Any], Comparison]:
     """Two runs of one task: their two documents, and the paired difference of their items' scores.
 
+    Where the headline is a mean over clusters (FactPix), what is compared are the scores of whole clusters.
+
     Args:
       first, second: a file that `camml eval score --out` wrote, or a folder with such a `score.json`.
     Raises:
@@ -173,8 +179,10 @@ def compare(first: Path, second: Path) -> tuple[dict[str, Any], dict[str, Any], 
         raise SampleError(f"{len(lacking)} items are in only one of {first} and {second}: {listed(sorted(lacking))}")
     keys = list(one["per_item"])
     clusters = [one["clusters"].get(key, key) for key in keys]
-    values = ([run["per_item"][key] for key in keys] for run in (one, other))
-    return one, other, compare_paired(*values, clusters=clusters)
+    values = [[float(run["per_item"][key]) for key in keys] for run in (one, other)]
+    if one.get("of_clusters"):
+        values, clusters = [cluster_means(its, clusters) for its in values], []
+    return one, other, compare_paired(values[0], values[1], clusters=clusters)
 
 
 def _read_score(path: Path) -> dict[str, Any]:

@@ -113,6 +113,14 @@ def compare_paired(
     return Comparison(float(gaps.mean()), interval, p_value, test, len(gaps), better, worse)
 
 
+def cluster_means(values: Sequence[float] | Floats, clusters: Sequence[str]) -> list[float]:
+    """The mean of each cluster, in the order in which the clusters first come."""
+    groups: dict[str, list[float]] = {}
+    for value, cluster in zip(values, clusters, strict=True):
+        groups.setdefault(cluster, []).append(float(value))
+    return [sum(group) / len(group) for group in groups.values()]
+
+
 def mcnemar(better: int, worse: int) -> float:
     """The two-sided exact p-value for `better` against `worse` discordant pairs.
 

@@ -9,7 +9,8 @@ from camml.evaluation.files import write_bytes
 from camml.evaluation.run import Outcome
 from camml.evaluation.task import find
 
-HEADER = ("task", "context", "shots", "score", "95 % interval", "measure", "answers")
+HEADER = ("task", "context", "shots", "score", "95 % interval", "measure", "answers", "tokens", "seconds", "hit")
+"""Tokens that the language model read, seconds for an answer, and how often a right sample was among those given."""
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
@@ -27,7 +28,21 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         if score.interval:
             interval = f"{points * score.interval.low:.2f} to {points * score.interval.high:.2f}"
     variant = outcome.variant
-    return outcome.task, variant.context, str(variant.shots), value, interval, measure, str(outcome.answers)
+    known = outcome.task, variant.context, str(variant.shots), value, interval, measure, str(outcome.answers)
+    return *known, *_measured(outcome)
+
+
+def _measured(outcome: Outcome) -> tuple[str, str, str]:
+    """Tokens, seconds and hits of a run, each a dash where it was not measured."""
+    measured = outcome.measures
+    tokens = measured["tokens"]["prompt"] if measured else 0
+    seconds = measured["seconds"]["answer"] if measured else None
+    hit = measured["retrieval"].get(f"hit@{outcome.variant.shots}") if measured else None
+    return (
+        f"{tokens:.0f}" if tokens else "-",
+        "-" if seconds is None else f"{seconds:.2f}",
+        "-" if hit is None else f"{hit:.1f}",
+    )
 
 
 def markdown(outcomes: Sequence[Outcome]) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from camml import plugins
 from camml.errors import SampleError
+from camml.types import Sample
 
 Weights = NDArray[np.float64]
 """float64[N]: how often each item counts, in the order of `Measured.per_item`."""
@@ -48,6 +49,7 @@ class Measured:
       headline_of: the headline number with items counted `weights` times, where it is not the mean of `per_item`.
       clusters: the cluster of each entry of `per_item`, in its order; empty where each is its own.
       scale: the headline is `scale` times the mean of `per_item` (100 for a percentage).
+      of_clusters: the headline is `scale` times the mean over clusters of the means within them.
     """
 
     values: Mapping[str, float]
@@ -55,6 +57,7 @@ class Measured:
     headline_of: Callable[[Weights], float] | None = None
     clusters: Sequence[str] = ()
     scale: float = 100.0
+    of_clusters: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,23 @@ class Settings:
     grades: Path | None = None
     answer_boxes: str = "same"
     truth_boxes: str = "normalised"
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What samples know about the questions of a task, where that can be told without a model.
+
+    Attributes:
+      about: the cluster of questions that a sample is about; None for none.
+      says: what a sample answers to a question, as if the question were about it; None where it does not say.
+    """
+
+    about: Callable[[Sample], str | None]
+    says: Callable[[Item, Sample], str | None]
+
+    def right(self, item: Item, sample: Sample) -> bool:
+        """Whether a sample is about what is asked about, and says what is asked for."""
+        return self.about(sample) == item.cluster and self.says(item, sample) is not None
 
 
 Metric = Callable[[Sequence[Item], Mapping[str, str], Settings], Measured]
@@ -134,6 +154,8 @@ class Task:
       ready: raises what would stop the scoring (missing Java, ...), before any model runs.
       points: a published figure is `points` times the headline number.
       published: the headline figure of known models, in the points of papers.
+      knowledge: what samples know about its questions; None where only a model can tell.
+      apart: its pictures are never samples of a datastore, so that what looks just like one is not held back.
     """
 
     title: str
@@ -152,6 +174,8 @@ class Task:
     ready: Callable[[], None] | None = None
     points: float = 1.0
     published: Mapping[str, float] = field(default_factory=dict)
+    knowledge: Knowledge | None = None
+    apart: bool = False
 
     def place(self, data: Path) -> Path:
         """The task's folder in `data`, or `data` itself where it already is that folder."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from camml.boxes import read_box
 from camml.errors import SampleError
 from camml.evaluation.files import field, read_json, read_records, read_text, shown
-from camml.evaluation.metrics.boxes import read_box
 from camml.evaluation.metrics.scienceqa import LETTERS, reasoned_answer, short_answer
 
 
@@ -61,6 +61,8 @@ def choice_truth(path: Path) -> dict[str, dict[str, Any]]:
     truth = {}
     for number, entry in read_records(path):
         key, choices = str(field(entry, "question_id", path, number)), field(entry, "choices", path, number)
+        if not isinstance(choices, list):
+            raise SampleError(f"{path}, entry {number}: choices should be a list, not {shown(repr(choices))}")
         correct = field(entry, "correct_choice_idx", path, number)
         if not isinstance(correct, int) or not 0 <= correct < len(choices):
             raise SampleError(

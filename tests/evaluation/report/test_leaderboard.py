@@ -18,7 +18,7 @@ def test_runs_stand_among_published_figures_the_best_first(tmp_path: Path) -> No
         "CaMML-13B", "camml-7b · retrieved-1", "CaMML-7B", "camml-7b · no context"
     ]  # fmt: skip
     assert found[0].measure.title == "OK-VQA"
-    assert len(found) == 21  # 19 tasks; fine-tuned ScienceQA has three numbers
+    assert len(found) == 21  # 19 published tasks; fine-tuned ScienceQA has three numbers
     assert systems(runs)[:2] == ["camml-7b · retrieved-1", "camml-7b · no context"]
 
 

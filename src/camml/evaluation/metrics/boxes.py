@@ -1,65 +1,10 @@
 """Referring expressions: a box is right where it overlaps the true one by at least half (IoU >= 0.5)."""
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from camml.boxes import FRAMES, Box, in_pixels, overlap, read_box
 from camml.errors import OptionError, SampleError
 from camml.evaluation.task import Item, Measured, Settings, mean
-
-FRAMES = ("same", "normalised", "padded", "pixels")
-"""What coordinates are relative to: the image's width and height ("normalised"), the longer side of the image padded to
-a centred square ("padded"), or nothing ("pixels"); "same" is the frame of the truth, whichever that is."""
-
-_NUMBER = r"\s*(-?(?:\d+\.?\d*|\.\d+))\s*"
-_BOX = re.compile(r"[\[(]" + ",".join([_NUMBER] * 4) + r"[\])]")
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """Left, top, right and bottom."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @property
-    def area(self) -> float:
-        """Width times height; 0 for a box turned inside out."""
-        return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
-
-
-def read_box(text: str) -> Box | None:
-    """The first `[x1, y1, x2, y2]` (or in round brackets) of an answer."""
-    found = _BOX.search(text)
-    return Box(*map(float, found.groups())) if found else None
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union, in [0, 1]; 0 where a box has no area.
-
-    It is the same in every frame, as long as both boxes are in one.
-    """
-    shared = Box(max(one.left, other.left), max(one.top, other.top), min(one.right, other.right),
-                 min(one.bottom, other.bottom)).area  # fmt: skip
-    if not shared:
-        return 0.0
-    return shared / (one.area + other.area - shared)
-
-
-def in_pixels(box: Box, frame: str, width: int, height: int) -> Box:
-    """`box` of one of the frames in pixels of a `width` x `height` image.
-
-    The square has the image in its middle, shifted by a whole number of pixels, as LLaVA pads.
-    """
-    if frame == "pixels":
-        return box
-    if frame == "normalised":
-        return Box(box.left * width, box.top * height, box.right * width, box.bottom * height)
-    side = max(width, height)
-    across, down = (side - width) // 2, (side - height) // 2
-    return Box(box.left * side - across, box.top * side - down, box.right * side - across, box.bottom * side - down)
 
 
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:

@@ -37,9 +37,9 @@ class Ranking:
 
 
 def rankings(runs: Sequence[Run]) -> list[Ranking]:
-    """A ranking of each number that papers quote: of the tasks that were run first, then of all others."""
+    """A ranking of each number that papers quote: of the tasks that were run first, then of all with such figures."""
     ran = sorted({run.task for run in runs})
-    rest = [name for name in tasks.names() if name not in ran]
+    rest = [name for name in tasks.names() if name not in ran and tasks.find(name).published]
     return [ranking(measure, runs) for name in (*ran, *rest) for measure in measures(name)]
 
 
@@ -75,7 +75,9 @@ def name_of(measure: Measure) -> str:
 
 def asked(run: Run) -> str:
     """How many questions, and whether these are all."""
-    return f"first {run.questions}" if run.subset else str(run.questions)
+    if not run.subset:
+        return str(run.questions)
+    return f"{run.questions} drawn" if run.identity.get("spread") else f"first {run.questions}"
 
 
 def markdown(title: str, found: Sequence[Ranking], runs: Sequence[Run]) -> str:

@@ -1,0 +1,116 @@
+"""A baseline: a model behind an OpenAI-compatible endpoint, which is sent the texts and pictures of the samples."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from camml import prompts
+from camml.answering import Decoding
+from camml.chat_api import ChatApi
+from camml.images import open_image
+from camml.types import Context, Prediction, Query
+
+PARALLEL = 8
+"""Requests that are under way at once."""
+
+
+class ApiAnswerer:
+    """Answers with a model that others run; pictures travel inside the requests.
+
+    Args:
+      api: the endpoint and the model's name there.
+      prompt_style: how the texts and the question are worded, one of `camml.prompts.PASTES`.
+      see: whether pictures are sent; without, the model reads texts alone.
+
+    Raises:
+      UnknownNameError: there is no such wording.
+    """
+
+    def __init__(self, api: ChatApi, prompt_style: str = "plain", see: bool = True) -> None:
+        prompts.paste("", [], prompt_style)
+        self.api = api
+        self.prompt_style = prompt_style
+        self.see = see
+
+    def answer(
+        self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
+    ) -> list[Prediction]:
+        """See `Answerer`; raises a FetchError where the endpoint does not answer."""
+        decodings = [decoding or Decoding()] * len(queries)
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            return list(pool.map(self._ask, queries, contexts, decodings))
+
+    def prompt(self, query: Query, context: Context) -> str:
+        """See `Answerer`."""
+        texts = [neighbor.sample.text for neighbor in context]
+        marks = ["<image>" for _ in self._pictures(query, context)]
+        return "\n".join([*marks, prompts.paste(query.text, texts, self.prompt_style)])
+
+    def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
+        """See `Answerer`."""
+        blind = not self.see and (query.image is not None or any(one.sample.image for one in context))
+        return ("the model was sent no pictures",) if blind else ()
+
+    def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
+        """See `Answerer`; the answer comes in one piece."""
+        yield self._ask(query, context, decoding or Decoding()).text
+
+    def _ask(self, query: Query, context: Context, decoding: Decoding) -> Prediction:
+        options: dict[str, Any] = {"max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature}
+        if decoding.temperature > 0:
+            options |= {"top_p": decoding.top_p} | ({} if decoding.seed is None else {"seed": decoding.seed})
+        reply = self.api.reply([{"role": "user", "content": self._content(query, context)}], **options)
+        return Prediction(
+            reply.text.strip(), context, self.prompt(query, context), reply.prompt_tokens, reply.new_tokens,
+            self.notes(query, context, decoding),
+        )  # fmt: skip
+
+    def _content(self, query: Query, context: Context) -> list[dict[str, Any]]:
+        """The parts of the message: each picture under its name, then texts and question."""
+        parts: list[dict[str, Any]] = []
+        for name, picture in self._pictures(query, context):
+            parts += [{"type": "text", "text": name}, {"type": "image_url", "image_url": {"url": data_url(picture)}}]
+        texts = [neighbor.sample.text for neighbor in context]
+        return [*parts, {"type": "text", "text": prompts.paste(query.text, texts, self.prompt_style)}]
+
+    def _pictures(self, query: Query, context: Context) -> list[tuple[str, Path | Image.Image]]:
+        if not self.see:
+            return []
+        samples = [
+            (f"Picture of text {number}:", neighbor.sample.image)
+            for number, neighbor in enumerate(context, start=1)
+            if neighbor.sample.image
+        ]
+        return [*samples, *([] if query.image is None else [("Picture of the question:", query.image)])]
+
+
+def data_url(picture: Path | Image.Image) -> str:
+    """A picture as a PNG inside a URL.
+
+    Raises:
+      ImageError: it cannot be read.
+    """
+    buffer = io.BytesIO()
+    open_image(picture).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def load(
+    model: Path | str,
+    device: str | None = None,
+    dtype: str | None = None,
+    prompt_style: str = "plain",
+    base_url: str | None = None,
+    see: bool = True,
+) -> ApiAnswerer:
+    """The model of that name at `base_url` or $OPENAI_BASE_URL, with the key in $OPENAI_API_KEY.
+
+    Raises:
+      OptionError: no address, or the public endpoint without a key.
+    """
+    return ApiAnswerer(ChatApi.of_environment(str(model), base_url), prompt_style, see)

@@ -1,0 +1,29 @@
+"""Some of a task's questions, where all would take too long."""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+
+from camml.evaluation.task import Item
+
+
+def drawn(items: Sequence[Item], limit: int | None, seed: int | None = None) -> list[Item]:
+    """At most `limit` items, in their order: the first, or with a `seed` some from all clusters alike.
+
+    A further round takes a further question from each cluster, so that a smaller draw is part of a larger one.
+    """
+    if limit is None or limit >= len(items):
+        return list(items)
+    if seed is None:
+        return list(items[:limit])
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, item in enumerate(items):
+        rows[item.cluster].append(row)
+    rank = {cluster: random.Random(f"{seed} {cluster}").random() for cluster in rows}
+    turns = [
+        (turn, rank[cluster], row)
+        for cluster, its in rows.items()
+        for turn, row in enumerate(random.Random(f"{seed} {cluster} order").sample(its, len(its)))
+    ]
+    chosen = {row for _, _, row in sorted(turns)[:limit]}
+    return [item for row, item in enumerate(items) if row in chosen]

@@ -1,0 +1,128 @@
+"""A datastore as the source of the samples that come with questions."""
+
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from camml import __version__
+from camml.data.origins import store_state
+from camml.errors import EmptyStoreError, OptionError, SampleError
+from camml.evaluation.cache import Cache
+from camml.evaluation.contexts import Variant
+from camml.evaluation.fingerprints import Fingerprints, digest
+from camml.evaluation.task import Item, Knowledge
+from camml.types import Context, Neighbor, Query
+
+if TYPE_CHECKING:
+    from camml.datastore import Datastore
+    from camml.retriever import Retriever
+
+
+class Evidence:
+    """A datastore as the source of all kinds of context.
+
+    Args:
+      store: its name, as on the command line.
+      datastore, retriever: opened.
+      depth: how many samples are retrieved, of which the first are used.
+      seed: of random samples.
+      cache: where it is remembered what was found.
+      fingerprints: of the pictures searched by.
+    """
+
+    def __init__(
+        self, store: str, datastore: "Datastore", retriever: "Retriever", depth: int, seed: int,
+        cache: Cache, fingerprints: Fingerprints,
+    ) -> None:  # fmt: skip
+        if not len(datastore):
+            raise EmptyStoreError(f"{store} holds no samples; add some with `camml store add`")
+        self.datastore = datastore
+        self.retriever = retriever
+        self.depth = depth
+        self.seed = seed
+        self.hash, self.generation = store_state(store)
+        self.searched = 0
+        self._cache = cache
+        self._fingerprints = fingerprints
+        self._ids: list[str] = []
+        self._about: dict[str, list[str]] = {}
+
+    def check(self, shots: int) -> None:
+        """That there are as many samples.
+
+        Raises:
+          OptionError: there are fewer.
+        """
+        if shots > len(self.datastore):
+            raise OptionError(f"shots is {shots}, but the datastore holds {len(self.datastore)} samples")
+
+    def find(self, variant: Variant, queries: Sequence[Query], ids: Sequence[str]) -> list[Context]:
+        """For each query what was retrieved or drawn; the first `variant.shots` are to be used.
+
+        Args:
+          ids: of the queries; what is drawn at random depends on them.
+        """
+        if variant.context == "none" or not queries:
+            return [()] * len(queries)
+        if variant.context == "random":
+            return [self._drawn(name, variant.shots) for name in ids]
+        return self._retrieved(queries, max(self.depth, variant.shots))
+
+    def _retrieved(self, queries: Sequence[Query], depth: int) -> list[Context]:
+        """The nearest samples, searched for unless those of all these queries were found before."""
+        keys = [self._key(query, depth) for query in queries]
+        known = [self._cache.get(key) for key in keys]
+        found = [found for found in known if found]
+        if len(found) == len(queries):
+            return [self._neighbors(one["ids"], one["scores"]) for one in found]
+        contexts = self.retriever.retrieve(queries, depth)
+        self.searched += len(queries)
+        for key, context in zip(keys, contexts, strict=True):
+            ids, scores = [one.sample.id for one in context], [float(one.score) for one in context]
+            self._cache.put(key, {"ids": ids, "scores": scores})
+        return contexts
+
+    def _neighbors(self, ids: Sequence[str], scores: Sequence[float]) -> Context:
+        return tuple(Neighbor(self.datastore[name], score) for name, score in zip(ids, scores, strict=True))
+
+    def _key(self, query: Query, depth: int) -> str:
+        """All that the result of a search depends on."""
+        image = query.image
+        pixels = image.tobytes() if isinstance(image, Image.Image) else None
+        facts = {
+            "camml": __version__,
+            "store": self.hash,
+            "mode": self.retriever.mode,
+            "duplicate_above": self.retriever.duplicate_above,
+            "depth": depth,
+            "query": [query.text, query.id],
+            "picture": self._fingerprints.picture(image if isinstance(image, Path) else pixels),
+        }
+        return digest(facts)
+
+    def led_by_right(self, knowledge: Knowledge, item: Item, found: Context) -> Context:
+        """The nearest right sample, then those found; where none was found, the first right one of the datastore.
+
+        Raises:
+          SampleError: the datastore holds no right one.
+        """
+        if not self._about:
+            for sample in self.datastore:
+                self._about.setdefault(knowledge.about(sample) or "", []).append(sample.id)
+        known = (Neighbor(self.datastore[name], math.nan) for name in self._about.get(item.cluster, []))
+        every = (neighbor for neighbors in (found, known) for neighbor in neighbors)
+        right = next((neighbor for neighbor in every if knowledge.right(item, neighbor.sample)), None)
+        if right is None:
+            raise SampleError(f"the datastore holds no sample that answers question {item.id}; is it the right one?")
+        return (right, *(neighbor for neighbor in found if neighbor.sample.id != right.sample.id))
+
+    def _drawn(self, query_id: str, shots: int) -> Context:
+        """Samples that have nothing to do with the query, the same ones at every run."""
+        self._ids = self._ids or [sample.id for sample in self.datastore]
+        drawn = random.Random(f"{self.seed} {query_id}").sample(self._ids, min(shots + 1, len(self._ids)))
+        others = [name for name in drawn if name != query_id][:shots]
+        return tuple(Neighbor(self.datastore[name], math.nan) for name in others)

@@ -1,0 +1,62 @@
+"""What the answers of a run depend on."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from camml import __version__
+from camml.evaluation.fingerprints import digest
+from camml.evaluation.predict import Predictor
+from camml.evaluation.task import Item
+
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pillow", "faiss-cpu")
+
+
+def identity(
+    name: str, items: Sequence[Item], predictor: Predictor, store_name: str | None, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the answers of a run depend on, as `run.json` has it.
+
+    Args:
+      name: of the task.
+      store_name: the datastore's, as on the command line.
+      settings: further ones, such as the batch size.
+    """
+    evidence, model = predictor.evidence, predictor.model
+    store = None
+    if evidence:
+        record = evidence.datastore.manifest.encoder
+        store = {
+            "name": Path(store_name or "").name,
+            "hash": evidence.hash,
+            "generation": evidence.generation,
+            "samples": len(evidence.datastore),
+            "encoder": {"name": record.name, "revision": record.revision},
+            "mode": evidence.retriever.mode,
+            "retrieved": evidence.depth,
+            "keep_duplicates": predictor.keep_duplicates,
+        }
+    return {
+        "task": name,
+        "context": predictor.variant.context,
+        "shots": predictor.variant.shots,
+        "questions": {"number": len(items), "hash": digest([[item.id, item.text] for item in items])},
+        "model": model.identity if model else None,
+        "decoding": asdict(predictor.decoding),
+        **settings,
+        "store": store,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python, this package and those it computes with, as far as they are there."""
+    found = {"python": platform.python_version(), "camml": __version__}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

@@ -1,0 +1,5 @@
+"""FactPix: knowledge questions about pictures; held-out classes."""
+
+from camml.evaluation.facts import split
+
+TASK = split("FactPix", "heldout")
