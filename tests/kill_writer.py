@@ -13,6 +13,7 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,8 @@ def write() -> None:
     """Run jobs, each in a process forked from this one, which has all modules loaded and no threads."""
     for name in ("faiss", "numpy.ma", "numpy.random", "PIL.ImageOps", "pyarrow.compute", "camml.stores.faiss_index"):
         import_module(name)
+    with suppress(ImportError):
+        import_module("pandas")  # where it is installed, pyarrow imports it when it first makes a table
     Image.init()
     for line in sys.stdin:
         if (child := os.fork()) == 0:

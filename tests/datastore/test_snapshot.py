@@ -6,7 +6,6 @@ import pytest
 
 from camml.datastore import Datastore
 from camml.datastore import manifest as manifests
-from camml.datastore.manifest import Manifest
 from camml.errors import DiskError
 from camml.types import Sample
 from tests.colors import Colors, sample
@@ -34,11 +33,11 @@ def test_a_change_is_safe_where_merging_finds_no_space(
 ) -> None:
     store = Datastore.build(tmp_path / "store", samples, encoder)
 
-    def no_space(folder: Path, manifest: Manifest) -> None:
+    def no_space(*args: object) -> None:
         raise DiskError("cannot write: no space")
 
     with monkeypatch.context() as patch:
-        patch.setattr("camml.datastore.snapshot._merge", no_space)
+        patch.setattr("camml.datastore.commits._rewrite", no_space)
         store.remove(["r", "t"])
         assert len(store.manifest.removed) == 2
         assert [one.id for one in Datastore.open(tmp_path / "store")] == ["g", "y"]

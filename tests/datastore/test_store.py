@@ -318,7 +318,7 @@ def test_a_later_format_is_refused(store: Datastore) -> None:
     from camml.datastore import manifest
 
     path = (store.path or Path()) / "manifest.json"
-    later = json.loads(path.read_text()) | {"version": 2}
+    later = json.loads(path.read_text()) | {"version": 99}
     later.pop("checksum")
     later["checksum"] = manifest._checksum(later)
     path.write_text(json.dumps(later))

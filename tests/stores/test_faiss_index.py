@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from camml.errors import StoreError
-from camml.stores.faiss_index import ROUNDING, Store
+from camml.stores._exact import ROUNDING
+from camml.stores.faiss_index import Store
 
 
 def some_vectors(count: int, dim: int = 16) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -44,12 +45,24 @@ def test_distances_are_refused(tmp_path: Path) -> None:
         Store.open(tmp_path / "l2.index")
 
 
-def test_vectors_that_cannot_be_given_back_are_refused(tmp_path: Path) -> None:
+def test_keys_of_a_map_are_kept(tmp_path: Path) -> None:
     index = faiss.IndexIDMap(faiss.IndexFlatIP(16))
-    index.add_with_ids(some_vectors(3), np.arange(3))
+    index.add_with_ids(some_vectors(3), np.asarray([30, 10, 20]))
     faiss.write_index(index, str(tmp_path / "idmap.index"))
-    with pytest.raises(StoreError, match="IndexIDMap"):
-        Store.open(tmp_path / "idmap.index")
+    store = Store.open(tmp_path / "idmap.index")
+    assert store.search(some_vectors(3), 1)[1].tolist() == [[30], [10], [20]]
+    assert (store.vectors(np.asarray([20, 30])) == some_vectors(3)[[2, 0]]).all()
+
+
+def test_another_programs_index_is_not_changed(tmp_path: Path) -> None:
+    index = faiss.IndexHNSWFlat(16, 8, faiss.METRIC_INNER_PRODUCT)
+    index.add(some_vectors(20))
+    faiss.write_index(index, str(tmp_path / "a.index"))
+    store = Store.open(tmp_path / "a.index")
+    with pytest.raises(StoreError, match="only be read"):
+        store.add(np.asarray([50]), some_vectors(1))
+    with pytest.raises(StoreError, match="only be read"):
+        store.remove(np.asarray([5]))
 
 
 def test_what_is_no_index_is_refused(tmp_path: Path) -> None:

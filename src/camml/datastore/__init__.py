@@ -1,9 +1,10 @@
 """Samples with their vectors in a folder: built, opened, added to, removed from, searched."""
 
+from camml.datastore.checks import verify
 from camml.datastore.manifest import EncoderRecord, Manifest
 from camml.datastore.manifest import read as read_manifest
 from camml.datastore.official import official_pair, open_official, open_store
-from camml.datastore.store import Datastore, verify
+from camml.datastore.store import Datastore
 
 __all__ = [
     "Datastore",

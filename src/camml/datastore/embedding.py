@@ -3,10 +3,11 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -48,6 +49,22 @@ class Chunk:
     bad: dict[int, str]
 
 
+class Embed(Protocol):
+    """A way from samples to vectors: `embed` in this process, or another one elsewhere with the same result."""
+
+    def __call__(
+        self,
+        samples: Sequence[Sample],
+        encoder: Encoder,
+        work: Path,
+        batch_size: int,
+        on_bad: OnBad = refuse,
+        progress: Progress | None = None,
+    ) -> Embedded:
+        """As `embed`."""
+        ...
+
+
 def embed(
     samples: Sequence[Sample],
     encoder: Encoder,
@@ -61,36 +78,46 @@ def embed(
     Raises:
       ImageError: an image cannot be used, and `on_bad` raises.
     """
+
+    def chunks() -> Iterator[tuple[Sequence[Sample], Chunk]]:
+        for start in range(0, len(samples), batch_size):
+            batch = samples[start : start + batch_size]
+            yield batch, _chunk(batch, encoder, work, on_bad)
+            if progress:
+                progress(min(start + batch_size, len(samples)), len(samples))
+
+    return join(chunks(), encoder)
+
+
+def join(chunks: Iterable[tuple[Sequence[Sample], Chunk]], encoder: Encoder) -> Embedded:
+    """The samples of all chunks less the bad ones, and their vectors, in order."""
     kept: list[Sample] = []
     texts = [_none(encoder.text_dim)]
     images = [_none(encoder.image_dim)]
-    for start in range(0, len(samples), batch_size):
-        batch = samples[start : start + batch_size]
-        chunk = _chunk(batch, encoder, work, on_bad)
+    for batch, chunk in chunks:
         kept += [sample for row, sample in enumerate(batch) if row not in chunk.bad]
         texts.append(chunk.text)
         images.append(chunk.image)
-        if progress:
-            progress(min(start + batch_size, len(samples)), len(samples))
     rows = np.asarray([row for row, sample in enumerate(kept) if sample.image], dtype=np.int64)
     return Embedded(kept, np.concatenate(texts), np.concatenate(images), rows)
 
 
 def _chunk(batch: Sequence[Sample], encoder: Encoder, work: Path, on_bad: OnBad) -> Chunk:
     """The vectors of one batch: those kept in `work`, or else computed and put there."""
-    name = f"{_fingerprint(batch, encoder)}.npz"
+    name = f"{fingerprint(batch, encoder)}.npz"
     if chunk := _read(work / name):
         for row, reason in chunk.bad.items():
             on_bad(batch[row], ImageError(f"sample {batch[row].id!r}: {reason}"))
         return chunk
-    chunk = _compute(batch, encoder, on_bad)
+    chunk = compute(batch, encoder, on_bad)
     with disk_errors(work):
         work.mkdir(parents=True, exist_ok=True)
     write_file(work, name, lambda path: _write(path, chunk), durable=False)  # losing one costs its time alone
     return chunk
 
 
-def _compute(batch: Sequence[Sample], encoder: Encoder, on_bad: OnBad) -> Chunk:
+def compute(batch: Sequence[Sample], encoder: Encoder, on_bad: OnBad) -> Chunk:
+    """The vectors of one batch, which the encoder gets in one piece."""
     bad: dict[int, str] = {}
     images: list[Image.Image] = []
     with ExitStack() as opened:
@@ -124,7 +151,7 @@ def _none(dim: int) -> Vectors:
     return np.empty((0, dim), dtype=np.float32)
 
 
-def _fingerprint(batch: Sequence[Sample], encoder: Encoder) -> str:
+def fingerprint(batch: Sequence[Sample], encoder: Encoder) -> str:
     """What the vectors of a batch depend on: the encoder, the texts, and what the image files hold."""
 
     def content(sample: Sample) -> list[str | None]:

@@ -15,10 +15,10 @@ from camml.errors import EncoderMismatchError, StoreCorruptedError, StoreError, 
 
 NAME = "manifest.json"
 FORMAT = "camml-datastore"
-VERSION = 1
+VERSION = 2
 MODALITIES = ("image", "text")
-DATA_FILE = re.compile(r"\d{6,}-(samples|image|text)\.[a-z]+")
-"""How files of samples and vectors are called: the generation that wrote them, and what they hold."""
+DATA_FILE = re.compile(r"\d{6,}-(samples|image|text|removed|image-fast|text-fast)(-\d+)?\.[a-z]+")
+"""How data files are called: the generation that wrote them, what they hold, and which of several they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,10 @@ class EncoderRecord:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Samples that were added together, and their vectors; the keys in the files ascend from segment to segment."""
+    """Samples that were added together, and their vectors; the keys in the files ascend from segment to segment.
+
+    A datastore whose vectors are served from elsewhere has files of samples only.
+    """
 
     count: int
     samples: FileRecord
@@ -71,6 +74,28 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class FastIndex:
+    """A compressed index beside the vectors, made by `camml store index`.
+
+    Attributes:
+      kind: its FAISS factory string.
+      file: where it is.
+      below: it holds the vectors whose keys are smaller; later ones are searched one by one.
+      count: how many vectors it was given, of which `trained` were seen in training.
+      settings: what a search uses: `nprobe` or `ef`, and `depth`, the candidates that are compared exactly.
+      measured: `recall` at `k` on `queries` held out, the `target`, milliseconds a query, bytes in memory.
+    """
+
+    kind: str
+    file: FileRecord
+    below: int
+    count: int
+    trained: int
+    settings: Mapping[str, int] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """The state of a datastore after one change.
 
@@ -79,7 +104,11 @@ class Manifest:
       next_key: larger than all keys that were ever given.
       images: the folder that image paths are relative to, absolute or seen from the datastore.
       copies: images are copied into the datastore.
-      removed: keys of samples that are still in the segments and no longer in the datastore.
+      removed: keys of samples that are still in the segments and no longer in the datastore; and
+      removed_files: files of more such keys.
+      location, collection: where a served vector store is and what its collections are called; a relative path starts
+        at the datastore.
+      fast: the compressed index of a modality.
       counts: living samples, and those of them that have an image vector and a text vector.
     """
 
@@ -92,6 +121,10 @@ class Manifest:
     next_key: int = 0
     segments: tuple[Segment, ...] = ()
     removed: tuple[int, ...] = ()
+    removed_files: tuple[FileRecord, ...] = ()
+    location: str = ""
+    collection: str = ""
+    fast: Mapping[str, FastIndex] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=lambda: {"samples": 0, "image": 0, "text": 0})
 
     def following(self, **changes: Any) -> "Manifest":
@@ -100,13 +133,9 @@ class Manifest:
 
     @property
     def files(self) -> list[FileRecord]:
-        """All files of samples and vectors."""
-        return [file for segment in self.segments for file in segment.files]
-
-    def files_of(self, modality: str) -> list[FileRecord]:
-        """The files of vectors of `modality`."""
-        found = (segment.image if modality == "image" else segment.text for segment in self.segments)
-        return [file for file in found if file]
+        """All data files."""
+        of_segments = [file for segment in self.segments for file in segment.files]
+        return [*of_segments, *self.removed_files, *(fast.file for fast in self.fast.values())]
 
 
 def write(folder: Path, manifest: Manifest) -> None:
@@ -161,9 +190,14 @@ def _parse(content: dict[str, Any]) -> Manifest:
         assert files["samples"] is not None
         return Segment(entry["count"], files["samples"], files["image"], files["text"])
 
+    def fast(entry: dict[str, Any]) -> FastIndex:
+        return FastIndex(**entry | {"file": FileRecord(**entry["file"])})
+
     content["encoder"] = EncoderRecord(**content["encoder"])
     content["segments"] = tuple(map(segment, content["segments"]))
     content["removed"] = tuple(content["removed"])
+    content["removed_files"] = tuple(FileRecord(**entry) for entry in content.get("removed_files", ()))
+    content["fast"] = {name: fast(entry) for name, entry in content.get("fast", {}).items()}
     return Manifest(**content)
 
 

@@ -8,12 +8,13 @@ from typing import Any
 from camml import encoders, formats
 from camml.datastore import manifest as manifests
 from camml.datastore.manifest import EncoderRecord, Manifest
-from camml.datastore.snapshot import Snapshot
+from camml.datastore.rows import Rows
+from camml.datastore.snapshot import Snapshot, file_view
 from camml.datastore.store import Datastore
 from camml.datastore.table import Table
 from camml.encoders import Encoder
 from camml.errors import StoreError, StoreNotFoundError
-from camml.stores import VectorStore
+from camml.stores import keys_of
 from camml.stores.faiss_index import Store
 
 OFFICIAL_ENCODER = "imagebind"
@@ -48,8 +49,9 @@ def open_official(
     record = EncoderRecord.of(encoder) if encoder else EncoderRecord(OFFICIAL_ENCODER, "official", dim, dim, True)
     counts = {"samples": len(samples), "image": len(rows), "text": 0}
     manifest = Manifest(record, images=str(root), counts=counts, next_key=len(samples))
-    indexes: dict[str, VectorStore] = {"image": rows} if len(rows) else {}
-    return Datastore(None, Snapshot(manifest, Table.of(with_image + others, 0, root), indexes), encoder)
+    indexes = {"image": file_view(dim, len(rows), [rows], keys_of(()))} if len(rows) else {}
+    table = Table([Rows.of(with_image + others, 0, root)], root)
+    return Datastore(None, Snapshot(manifest, table, indexes), encoder)
 
 
 def open_store(

@@ -1,46 +1,51 @@
-"""A datastore as one generation left it, in memory; and how the next generation is written."""
+"""A datastore as one generation left it: opened, not read. What other processes do later does not change it."""
 
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from camml import plugins
 from camml.datastore import manifest as manifests
-from camml.datastore.embedding import Embedded
-from camml.datastore.files import FileRecord, check_file, digest, only_writer, write_file
-from camml.datastore.manifest import MODALITIES, Manifest, Segment
+from camml.datastore.files import FileRecord, check_file
+from camml.datastore.locations import served
+from camml.datastore.manifest import MODALITIES, Manifest
+from camml.datastore.rows import Rows
 from camml.datastore.table import Table
-from camml.durable import disk_errors, sync_folder
-from camml.errors import DiskError, StoreCorruptedError, StoreError, StoreNotFoundError
-from camml.stores import Keys, Vectors, VectorStore, create, keys_of
-from camml.types import Sample
+from camml.datastore.view import View
+from camml.errors import StoreCorruptedError, StoreError
+from camml.stores import FileStore, Keys, ServedStore, keys_of
+from camml.stores._fast import Fast
 
-WORK = "work"
 COPIES = "images"
-MOST_SEGMENTS = 16
-MOST_REMOVED = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a manifest refers to, read and checked; never changed.
+    """What a manifest refers to.
 
     Attributes:
-      indexes: a vector store per modality; none where no sample has a vector of it.
+      indexes: the vectors of a modality; none where no sample has a vector of it.
+      opened: the files by name, so that the next generation opens only those that are new.
+      folder: where it is; none for one that was not opened from its own folder.
     """
 
     manifest: Manifest
     table: Table
-    indexes: dict[str, VectorStore]
+    indexes: Mapping[str, View]
+    opened: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
 
 
-def load(folder: Path, images: Path | None = None) -> Snapshot:
-    """The newest generation in `folder`, every byte of it checked.
+def load(folder: Path, images: Path | None = None, before: Snapshot | None = None) -> Snapshot:
+    """The newest generation in `folder`.
+
+    Args:
+      images: where the pictures are, if they were moved.
+      before: an earlier one; files that it has open are not opened again.
 
     Raises:
       StoreNotFoundError, StoreCorruptedError: there is none, or it is not as it was written.
@@ -48,137 +53,75 @@ def load(folder: Path, images: Path | None = None) -> Snapshot:
     manifest = manifests.read(folder)
     while True:
         try:
-            return _load(folder, manifest, images)
+            return load_generation(folder, manifest, images, before)
         except (OSError, StoreError) as error:
             newest = manifests.read(folder)
             if newest == manifest:
                 if isinstance(error, FileNotFoundError):
                     raise StoreCorruptedError(f"{error.filename} is missing from the datastore {folder}") from error
                 raise
-            manifest = newest  # two writers came by while we read, and the second removed what we were reading
+            manifest = newest  # two writers came by while we opened, and the second removed what we were opening
 
 
-def _load(folder: Path, manifest: Manifest, images: Path | None) -> Snapshot:
-    root = images or Path(os.path.abspath(folder / manifest.images))
-    table = Table.read([check_file(folder, segment.samples) for segment in manifest.segments], root)
-    removed = keys_of(manifest.removed)
-    kind = plugins.find("stores", manifest.store).Store
-    indexes: dict[str, VectorStore] = {}
-    for modality in MODALITIES:
-        files = [check_file(folder, file) for file in manifest.files_of(modality)]
-        if files:
-            indexes[modality] = index = _merged([kind.open(file) for file in files], table.keys_with(modality))
-            index.remove(removed)
-    return Snapshot(manifest, table.without(removed), {name: index for name, index in indexes.items() if len(index)})
-
-
-def _merged(parts: list[VectorStore], keys: Keys) -> VectorStore:
-    """One index of all; `keys` are those of all parts, one part after the other."""
-    first, *others = parts
-    start = len(first)
-    for part in others:
-        its_keys = keys[start : start + len(part)]
-        first.add(its_keys, part.vectors(its_keys))
-        start += len(part)
-    return first
-
-
-@contextmanager
-def writing(folder: Path, *, new: bool = False) -> Iterator[None]:
-    """Be the only writer of `folder`, and sweep up what earlier ones left.
+def load_generation(
+    folder: Path, manifest: Manifest, images: Path | None = None, before: Snapshot | None = None
+) -> Snapshot:
+    """What `manifest` refers to; arguments and errors as in `load`, but for files that are gone.
 
     Raises:
-      StoreLockedError: another process is writing.
+      FileNotFoundError: a file is gone; a writer may have replaced it.
     """
-    if new:
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-    with only_writer(folder):
-        try:
-            manifest = manifests.read(folder)
-        except StoreNotFoundError:
-            manifest = None
-        with disk_errors(folder):
-            for path in manifests.unreferenced(folder, manifest):
-                path.unlink()
-        yield
+    earlier = before.opened if before else {}
+    opened: dict[str, Any] = {}
+
+    def open_file(record: FileRecord, how: Callable[[Path], Any]) -> Any:
+        if record.name not in earlier:
+            opened[record.name] = how(check_file(folder, record))
+        return opened.setdefault(record.name, earlier.get(record.name))
+
+    root = images or Path(os.path.abspath(folder / manifest.images))
+    spilled = [open_file(record, np.load) for record in manifest.removed_files]
+    removed = np.sort(np.concatenate([keys_of(manifest.removed), *spilled]))
+    table = Table([open_file(segment.samples, Rows.open) for segment in manifest.segments], root, removed)
+    indexes = {}
+    for modality in MODALITIES:
+        if manifest.counts[modality] == 0:
+            continue
+        if manifest.location:
+            indexes[modality] = served_view(table, served(folder, manifest, modality), modality)
+        else:
+            indexes[modality] = _file_view(manifest, modality, removed, open_file)
+    return Snapshot(manifest, table, indexes, opened, folder)
 
 
-def commit_added(folder: Path, before: Snapshot, added: Embedded) -> None:
-    """Write the generation that holds `added` too."""
-    manifest = before.manifest
-    samples = _copied(folder / COPIES, added.samples) if manifest.copies else added.samples
-    table = Table.of(samples, manifest.next_key, before.table.root)
-    vectors = {"text": added.text, "image": added.image}
-    segments = _written(folder, manifest, manifest.generation + 1, table, vectors)
-    counts = {"samples": len(table)} | {modality: len(rows) for modality, rows in vectors.items()}
-    following = manifest.following(
-        next_key=manifest.next_key + len(table),
-        segments=manifest.segments + segments,
-        counts={name: manifest.counts[name] + count for name, count in counts.items()},
-    )
-    _commit(folder, following)
+def _file_view(
+    manifest: Manifest, modality: str, removed: Keys, open_file: Callable[[FileRecord, Callable[[Path], Any]], Any]
+) -> View:
+    def mapped(path: Path) -> FileStore:
+        store: FileStore = kind.open(path, mapped=True)
+        return store
+
+    kind = plugins.find("stores", manifest.store).Store
+    records = [record for segment in manifest.segments if (record := getattr(segment, modality))]
+    parts: list[FileStore] = [open_file(record, mapped) for record in records]
+    view = file_view(manifest.encoder.dim(modality), manifest.counts[modality], parts, removed)
+    if fast := manifest.fast.get(modality):
+        index = open_file(fast.file, lambda path: Fast.open(path, view, fast.settings))
+        later = [part for part in parts if not part.holds_below(fast.below)]
+        view.searched = [replace(index, base=view.exact()), *later]
+    return view
 
 
-def commit_removed(folder: Path, before: Snapshot, keys: Keys) -> None:
-    """Write the generation without the samples of `keys`."""
-    manifest, table = before.manifest, before.table
-    kept = {"samples": table.keys} | {modality: table.keys_with(modality) for modality in MODALITIES}
-    counts = {name: int(np.isin(its_keys, keys, invert=True).sum()) for name, its_keys in kept.items()}
-    _commit(folder, manifest.following(removed=(*manifest.removed, *map(int, keys)), counts=counts))
+def file_view(dim: int, count: int, parts: list[FileStore], removed: Keys) -> View:
+    """Stores in files as one, less the keys `removed` (ascending)."""
+    return View(dim, count, parts, lambda keys: ~np.isin(keys, removed))
 
 
-def _commit(folder: Path, manifest: Manifest) -> None:
-    """Make `manifest` the state of the datastore; then merge its segments, where there are too many."""
-    manifests.write(folder, manifest)
-    shutil.rmtree(folder / WORK, ignore_errors=True)
-    rows = sum(segment.count for segment in manifest.segments)
-    if len(manifest.segments) > MOST_SEGMENTS or len(manifest.removed) > MOST_REMOVED * rows:
-        with suppress(DiskError):  # the change itself is safe, and the next writer merges
-            _merge(folder, manifest)
+def served_view(table: Table, store: ServedStore, modality: str) -> View:
+    """A served store, less what the samples in `table` do not have."""
+    living = table.keys_with(modality)
 
+    def alive(keys: Keys) -> Any:
+        return living[np.minimum(np.searchsorted(living, keys), len(living) - 1)] == keys
 
-def _merge(folder: Path, manifest: Manifest) -> None:
-    """Write the same samples again as one segment, and let go of what was removed."""
-    table, indexes = (now := _load(folder, manifest, None)).table, now.indexes
-    vectors = {modality: index.vectors(table.keys_with(modality)) for modality, index in indexes.items()}
-    segments = _written(folder, manifest, manifest.generation + 1, table, vectors)
-    manifests.write(folder, manifest.following(segments=segments, removed=()))
-    if manifest.copies:
-        used = {sample.image for sample in table}
-        for path in (folder / COPIES).glob("*"):
-            if path not in used:
-                path.unlink()
-
-
-def _written(
-    folder: Path, manifest: Manifest, generation: int, table: Table, vectors: Mapping[str, Vectors]
-) -> tuple[Segment, ...]:
-    """The segment that was written for `table` and its vectors, if there was anything to write."""
-    if not len(table):
-        return ()
-    files: dict[str, FileRecord] = {}
-    for modality, rows in vectors.items():
-        if len(rows):
-            index = create(manifest.store, manifest.encoder.dim(modality))
-            index.add(table.keys_with(modality), rows)
-            files[modality] = write_file(folder, f"{generation:06d}-{modality}.index", index.save)
-    samples = write_file(folder, f"{generation:06d}-samples.parquet", table.write)
-    return (Segment(len(table), samples, files.get("image"), files.get("text")),)
-
-
-def _copied(folder: Path, samples: Sequence[Sample]) -> list[Sample]:
-    """The samples with their images copied to `folder`, under a name that is their content's checksum."""
-    with disk_errors(folder):
-        folder.mkdir(exist_ok=True)
-    copied = [replace(sample, image=sample.image and _copy(sample.image, folder)) for sample in samples]
-    sync_folder(folder)
-    return copied
-
-
-def _copy(image: Path, folder: Path) -> Path:
-    suffix = image.suffix.lower() if image.suffix[1:].isalnum() else ""
-    path = folder / f"{digest(image)}{suffix}"
-    if not path.exists():
-        write_file(folder, path.name, lambda unfinished: shutil.copyfile(image, unfinished))
-    return path
+    return View(store.dim, len(living), [store], alive)

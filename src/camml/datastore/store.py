@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from camml import plugins
 from camml.datastore import manifest as manifests
-from camml.datastore.embedding import Progress, embed
-from camml.datastore.files import REMEDY, check_file
+from camml.datastore.commits import commit_added, commit_removed, writing
+from camml.datastore.embedding import Embed, Progress, embed
+from camml.datastore.locations import WORK, collection_name, stored_location
 from camml.datastore.manifest import EncoderRecord, Manifest
-from camml.datastore.snapshot import COPIES, WORK, Snapshot, commit_added, commit_removed, load, writing
+from camml.datastore.snapshot import COPIES, Snapshot, load
 from camml.datastore.table import OnBad, Table, refuse, usable
 from camml.encoders import Encoder, Vectors
 from camml.errors import (
@@ -18,9 +18,9 @@ from camml.errors import (
     EncoderMismatchError,
     OptionError,
     SampleError,
-    StoreCorruptedError,
     StoreError,
 )
+from camml.stores import home, keys_of
 from camml.types import Context, Neighbor, Sample, Where
 
 
@@ -54,6 +54,7 @@ class Datastore:
         copy_images: bool = False,
         store: str = "faiss_index",
         batch_size: int = 32,
+        embed: Embed = embed,
         on_bad: OnBad = refuse,
         progress: Progress | None = None,
     ) -> Self:
@@ -66,8 +67,10 @@ class Datastore:
           images: the folder that stored image paths are relative to (default: the one that `path` is in), so that
             the datastore can be moved together with its pictures. Images elsewhere are stored by absolute path.
           copy_images: keep a copy of each image inside the datastore.
-          store: the kind of vector store, a file of `camml/stores`.
+          store: the kind of vector store, a file of `camml/stores`; for a served one with its address, such as
+            `milvus://localhost:19530`.
           batch_size: samples embedded at a time, and at most lost by an interruption.
+          embed: what makes the vectors: in this process, or on a cluster (`camml.distributed`).
           on_bad: called with each sample that cannot be used and the reason; it is left out. Default: raise the reason.
           progress: called with the number of samples done and of all samples.
 
@@ -78,15 +81,20 @@ class Datastore:
         """
         folder = Path(path)
         check_batch_size(batch_size)
-        plugins.find("stores", store)
-        kept = usable(samples, {}, on_bad)
+        kind, location = home(store)
+        kept = usable(samples, Table([], Path()), on_bad)
         with writing(folder, new=True):
             if (folder / manifests.NAME).exists():
                 raise StoreError(f"there is a datastore at {folder} already; add to it, or choose another folder")
             root = Path(os.path.abspath(folder / COPIES if copy_images else images or folder.parent))
             record = EncoderRecord.of(encoder, encoder_options)
-            manifest = Manifest(record, images=_seen_from(folder, root), copies=copy_images, store=store)
-            empty = Snapshot(manifest, Table.read([], root), {})
+            location = stored_location(folder, location)
+            collection = collection_name(folder) if location else ""
+            images_in = _seen_from(folder, root)
+            manifest = Manifest(
+                record, images_in, copies=copy_images, store=kind, location=location, collection=collection
+            )
+            empty = Snapshot(manifest, Table([], root), {})
             commit_added(folder, empty, embed(kept, encoder, folder / WORK, batch_size, on_bad, progress))
         return cls.open(folder, encoder)
 
@@ -114,7 +122,7 @@ class Datastore:
     def reload(self) -> None:
         """See what other processes have changed."""
         if self.path and manifests.read(self.path) != self.manifest:
-            self._snapshot = load(self.path, self._images)
+            self._snapshot = load(self.path, self._images, self._snapshot)
 
     @property
     def manifest(self) -> Manifest:
@@ -128,12 +136,12 @@ class Datastore:
         return iter(self._snapshot.table)
 
     def __contains__(self, sample_id: object) -> bool:
-        return sample_id in self._snapshot.table.row_of
+        return isinstance(sample_id, str) and bool(self._snapshot.table.find([sample_id]))
 
     def __getitem__(self, sample_id: str) -> Sample:
         """The sample of that id; KeyError where there is none."""
         table = self._snapshot.table
-        return table.sample(table.row_of[sample_id])
+        return table.sample(table.find([sample_id])[sample_id])
 
     def count(self, modality: str) -> int:
         """How many samples have a vector of `modality` ("image" or "text")."""
@@ -165,8 +173,8 @@ class Datastore:
         scores, keys = index.search(vectors, min(k, len(index)), None if where is None else table.chosen(where))
         return [
             tuple(
-                Neighbor(table.sample(int(row)), float(score))
-                for row, score in zip(table.rows_of(its_keys[its_keys >= 0]), its_scores, strict=False)
+                Neighbor(table.sample(key), float(score))
+                for key, score in zip(its_keys[its_keys >= 0].tolist(), its_scores, strict=False)
             )
             for its_scores, its_keys in zip(scores, keys, strict=True)
         ]
@@ -175,17 +183,19 @@ class Datastore:
         """The stored vector float32[D] of each of `ids` that is there and has one of `modality`."""
         snapshot = self._snapshot
         table, index = snapshot.table, snapshot.indexes.get(modality)
-        rows = {one: table.row_of[one] for one in ids if one in table.row_of}
-        names = [one for one, row in rows.items() if table.has(modality, row)]
-        if index is None or not names:
+        keys = table.find(ids)
+        if modality == "image":
+            keys = {one: key for one, key in keys.items() if table.has_image(key)}
+        if index is None or not keys:
             return {}
-        return dict(zip(names, index.vectors(table.keys[[rows[one] for one in names]]), strict=True))
+        return dict(zip(keys, index.vectors(keys_of(list(keys.values()))), strict=True))
 
     def add(
         self,
         samples: Iterable[Sample],
         *,
         batch_size: int = 32,
+        embed: Embed = embed,
         on_bad: OnBad = refuse,
         progress: Progress | None = None,
     ) -> int:
@@ -201,7 +211,7 @@ class Datastore:
         with writing(folder):
             self.reload()
             self.manifest.encoder.check(self.encoder, folder)
-            kept = usable(samples, self._snapshot.table.row_of, on_bad)
+            kept = usable(samples, self._snapshot.table, on_bad)
             added = embed(kept, self.encoder, folder / WORK, batch_size, on_bad, progress)
             if added.samples:
                 commit_added(folder, self._snapshot, added)
@@ -218,12 +228,12 @@ class Datastore:
         folder, wanted = self._writable(), set(ids)
         with writing(folder):
             self.reload()
-            table = self._snapshot.table
-            if unknown := sorted(wanted - table.row_of.keys()):
+            keys = self._snapshot.table.find(sorted(wanted))
+            if unknown := sorted(wanted - keys.keys()):
                 listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
                 raise SampleError(f"{len(unknown)} of the ids are not in {folder}: {listed}; nothing was removed")
             if wanted:
-                commit_removed(folder, self._snapshot, table.keys[sorted(table.row_of[one] for one in wanted)])
+                commit_removed(folder, self._snapshot, keys_of(sorted(keys.values())))
         self.reload()
         return len(wanted)
 
@@ -237,24 +247,6 @@ class Datastore:
                 "an official index with its JSON can only be read; build a datastore from the JSON instead"
             )
         return self.path
-
-
-def verify(folder: Path) -> list[str]:
-    """What is wrong in a datastore: files that are corrupted or missing, and samples whose picture is gone.
-
-    Raises:
-      StoreNotFoundError, StoreCorruptedError: there is no datastore, or its manifest is not as it was written.
-    """
-    problems = []
-    for record in manifests.read(folder).files:
-        try:
-            check_file(folder, record)
-        except StoreCorruptedError as error:
-            problems.append(str(error))
-        except FileNotFoundError:
-            problems.append(f"{folder / record.name} is missing; {REMEDY}")
-    gone = [] if problems else [sample for sample in load(folder).table if sample.image and not sample.image.is_file()]
-    return problems + [f"the picture of sample {sample.id!r} is gone: {sample.image}" for sample in gone]
 
 
 def check_batch_size(batch_size: int) -> None:

@@ -1,103 +1,82 @@
-"""Samples as rows of an Arrow table: key, id, text, image, meta."""
+"""The living samples of a datastore, over all its files."""
 
 import json
-import os
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from camml.datastore.rows import Rows
 from camml.errors import InputError, OptionError, SampleError
-from camml.stores import Keys
+from camml.stores import Keys, keys_of
 from camml.types import Sample, Where
-
-SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.int64(), nullable=False),
-        pa.field("id", pa.large_string(), nullable=False),
-        pa.field("text", pa.large_string(), nullable=False),
-        pa.field("image", pa.large_string()),
-        pa.field("meta", pa.large_string()),
-    ]
-)
 
 
 class Table:
-    """The living samples, by key, by id and by row; rows are in order of key.
+    """The samples of some files less the removed ones, by key and by id.
 
     Args:
-      rows: a table of SCHEMA.
+      parts: files of samples; the keys ascend from part to part.
       root: the folder that image paths are relative to.
+      removed: int64[N], ascending: keys that count no longer.
     """
 
-    def __init__(self, rows: Any, root: Path) -> None:
-        self.rows = rows.combine_chunks()
+    def __init__(self, parts: Sequence[Rows], root: Path, removed: Keys | None = None) -> None:
+        self.parts = [part for part in parts if len(part)]
         self.root = root
-        self.keys: Keys = self.rows["key"].to_numpy().astype(np.int64, copy=False)
-        self._columns = [_single(self.rows[name]) for name in ("id", "text", "image", "meta")]
+        self.removed = keys_of(()) if removed is None else removed
+        self._firsts = [int(part.keys[0]) for part in self.parts]
         self._chosen: dict[str, Keys] = {}
 
-    @classmethod
-    def of(cls, samples: Sequence[Sample], first_key: int, root: Path) -> "Table":
-        """`samples` under keys from `first_key` on; images below `root` are stored relative to it."""
-        columns = {
-            "key": np.arange(first_key, first_key + len(samples), dtype=np.int64),
-            "id": [sample.id for sample in samples],
-            "text": [sample.text for sample in samples],
-            "image": [sample.image and _relative(sample.image, root) for sample in samples],
-            "meta": [json.dumps(dict(sample.meta), ensure_ascii=False) if sample.meta else None for sample in samples],
-        }
-        return cls(pa.table(columns, schema=SCHEMA), root)
-
-    @classmethod
-    def read(cls, paths: Sequence[Path], root: Path) -> "Table":
-        """The rows of some files."""
-        tables = [pq.ParquetFile(path).read() for path in paths]
-        return cls(pa.concat_tables(tables) if tables else SCHEMA.empty_table(), root)
-
-    def write(self, path: Path) -> None:
-        """Write all rows to one Parquet file."""
-        pq.write_table(self.rows, path, compression="zstd")
-
-    def without(self, keys: Keys) -> "Table":
-        """The table less the rows of `keys`."""
-        return Table(self.rows.filter(pa.array(~np.isin(self.keys, keys))), self.root) if len(keys) else self
+    @cached_property
+    def keys(self) -> Keys:
+        """int64[N] of all that live, ascending."""
+        return self._living([part.keys for part in self.parts])
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def __iter__(self) -> Iterator[Sample]:
-        return (self.sample(row) for row in range(len(self)))
+        return map(self.sample, self.keys.tolist())
 
-    @cached_property
-    def row_of(self) -> Mapping[str, int]:
-        """The row of each id."""
-        return {sample_id: row for row, sample_id in enumerate(self._columns[0].to_pylist())}
+    def find(self, ids: Sequence[str]) -> dict[str, int]:
+        """The keys of those of `ids` that are there."""
+        found: dict[str, int] = {}
+        sought = [one for one in ids if one.isprintable()]  # others cannot be there, nor be looked up
+        for part in self.parts:
+            its = part.find(sought)
+            alive = self._alive(keys_of(list(its.values())))
+            found |= {one: key for (one, key), lives in zip(its.items(), alive, strict=True) if lives}
+        return found
 
-    def has(self, modality: str, row: int) -> bool:
-        """Whether the sample in one row has a vector of `modality`."""
-        return modality == "text" or bool(self._columns[2][row].is_valid)
+    def row(self, key: int) -> int:
+        """The place of a living key, from 0."""
+        return int(np.searchsorted(self.keys, key))
+
+    def has_image(self, key: int) -> bool:
+        """Whether the sample of a key has an image."""
+        return self._part(key).has_image(key)
 
     def keys_with(self, modality: str) -> Keys:
         """The keys of the samples that have a vector of `modality`: all have a text, some an image."""
-        return (
-            self.keys[self._columns[2].is_valid().to_numpy(zero_copy_only=False)] if modality == "image" else self.keys
-        )
+        return self._living([part.with_image() for part in self.parts]) if modality == "image" else self.keys
 
-    def rows_of(self, keys: Keys) -> Keys:
-        """int64[N]: the rows of `keys`, all of which are there."""
-        rows: Keys = np.searchsorted(self.keys, keys)
-        return rows
+    def sample(self, key: int) -> Sample:
+        """The sample of a key."""
+        return self._part(key).sample(key, self.root)
 
-    def sample(self, row: int) -> Sample:
-        """The sample in one row."""
-        sample_id, text, image, meta = (column[row].as_py() for column in self._columns)
-        path = self.root / image if image is not None else None
-        return Sample(sample_id, text, path, json.loads(meta) if meta else {})
+    def _part(self, key: int) -> Rows:
+        return self.parts[bisect_right(self._firsts, key) - 1]
+
+    def _living(self, parts: list[Keys]) -> Keys:
+        keys = np.concatenate([keys_of(()), *parts])
+        return keys[self._alive(keys)] if len(self.removed) else keys
+
+    def _alive(self, keys: Keys) -> Any:
+        return ~np.isin(keys, self.removed)
 
     def chosen(self, where: Where) -> Keys:
         """The keys of the samples that `where` lets through.
@@ -114,14 +93,17 @@ class Table:
         return self._chosen[name]
 
     def _matching(self, where: Mapping[str, Any]) -> Keys:
-        metas = [json.loads(meta) if meta else {} for meta in self._columns[3].to_pylist()]
+        keys = np.concatenate([keys_of(()), *(part.keys for part in self.parts)])
+        texts = [meta for part in self.parts for meta in part.column("meta").to_pylist()]
+        alive = self._alive(keys)
+        metas = [json.loads(meta) if meta else {} for meta, lives in zip(texts, alive, strict=True) if lives]
         there = {key for meta in metas for key in meta}
         if metas and (unknown := sorted(set(where) - there)):
             choices = f"they have: {', '.join(sorted(there))}" if there else "they have none at all"
             raise OptionError(f"no sample has {', '.join(map(repr, unknown))} among its metadata; {choices}")
         fits = [all(_matches(meta.get(key), want) for key, want in where.items()) for meta in metas]
-        keys: Keys = self.keys[np.asarray(fits, dtype=bool)]
-        return keys
+        chosen: Keys = keys[alive][np.asarray(fits, dtype=bool)]
+        return chosen
 
 
 OnBad = Callable[[Sample, InputError], None]
@@ -133,14 +115,17 @@ def refuse(sample: Sample, error: InputError) -> None:
     raise error
 
 
-def usable(samples: Iterable[Sample], known: Mapping[str, int], on_bad: OnBad = refuse) -> list[Sample]:
-    """The samples that can be stored beside those whose ids are in `known` (id -> row)."""
+def usable(samples: Iterable[Sample], there: Table, on_bad: OnBad = refuse) -> list[Sample]:
+    """The samples that can be stored beside those that are `there`."""
     kept: list[Sample] = []
     places: dict[str, int] = {}
+    samples = list(samples)
+    known = there.find([sample.id for sample in samples])
     for place, sample in enumerate(samples, start=1):
         problem = _problem(sample)
         if sample.id in known:
-            problem = f"is there already, in row {known[sample.id] + 1} of the datastore; remove that one first"
+            row = there.row(known[sample.id]) + 1
+            problem = f"is there already, in row {row} of the datastore; remove that one first"
         elif places.setdefault(sample.id, place) != place:
             problem = f"is there twice, the first time as sample {places[sample.id]}; ids must be unique"
         if problem:
@@ -165,18 +150,8 @@ def _problem(sample: Sample) -> str | None:
     return None
 
 
-def _relative(image: Path, root: Path) -> str:
-    absolute = Path(os.path.abspath(image))
-    return str(absolute.relative_to(root) if absolute.is_relative_to(root) else absolute)
-
-
 def _matches(value: Any, want: Any) -> bool:
     """Equal, or equal as text (a command line has only text), or one of a list's values."""
     if isinstance(value, list) and not isinstance(want, list):
         return any(_matches(one, want) for one in value)
     return bool(value == want) or (isinstance(want, str) and value is not None and str(value) == want)
-
-
-def _single(column: Any) -> Any:
-    """One contiguous array of a column."""
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -1,17 +1,24 @@
-"""What a vector store is. A file in this folder is one: it defines a class `Store` with the methods below."""
+"""What a vector store is. A file in this folder is one: it defines a class `Store` with the methods below.
+
+Stores in files (`FileStore`) keep their vectors in the folder of the datastore; a served store (`ServedStore`) keeps
+them in a database at a location of its own.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camml import plugins
+from camml.errors import UnknownNameError
 
 Vectors = NDArray[np.float32]
 Keys = NDArray[np.int64]
 Scores = NDArray[np.float32]
+
+ALIASES = {"faiss": "faiss_index"}
 
 
 class VectorStore(Protocol):
@@ -21,8 +28,6 @@ class VectorStore(Protocol):
     """
 
     dim: int
-
-    def __init__(self, dim: int) -> None: ...
 
     def __len__(self) -> int: ...
 
@@ -42,24 +47,86 @@ class VectorStore(Protocol):
         """
         ...
 
+    def holds(self, keys: Keys) -> NDArray[np.bool]:
+        """bool[N]: which of int64[N] `keys` are there."""
+        ...
+
     def vectors(self, keys: Keys) -> Vectors:
         """float32[N, D]: what was added under int64[N] `keys`, all of which are there."""
         ...
+
+
+class FileStore(VectorStore, Protocol):
+    """A store that is a file."""
+
+    def __init__(self, dim: int) -> None: ...
 
     def save(self, path: Path) -> None:
         """Write to one file (the caller makes it durable and atomic)."""
         ...
 
+    def holds_below(self, key: int) -> bool:
+        """Whether it holds a smaller key than that."""
+        ...
+
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
+    def open(cls, path: Path, *, mapped: bool = False) -> Self:
+        """Read what `save` wrote; with `mapped`, only to be searched, and read from the disk as it is needed."""
         ...
 
 
-def create(name: str, dim: int) -> VectorStore:
-    """An empty store of the kind `name` for vectors of width `dim`."""
-    store: VectorStore = plugins.find("stores", name).Store(dim)
+class ServedStore(VectorStore, Protocol):
+    """A store that a database holds."""
+
+    @classmethod
+    def connect(cls, location: str, name: str, dim: int) -> Self:
+        """The collection `name` at `location`, made where it is not there yet."""
+        ...
+
+    def keys(self, first: int = 0) -> Keys:
+        """All keys from `first` on, in ascending order."""
+        ...
+
+    def drop(self) -> None:
+        """Remove the collection and all that is in it."""
+        ...
+
+
+def create(name: str, dim: int) -> FileStore:
+    """An empty store of the kind `name` (one in files) for vectors of width `dim`."""
+    store: FileStore = plugins.find("stores", name).Store(dim)
     return store
+
+
+def connect(name: str, location: str, collection: str, dim: int) -> ServedStore:
+    """The store of the kind `name` (a served one) that `location` holds under the name `collection`."""
+    store: ServedStore = plugins.find("stores", name).Store.connect(location, collection, dim)
+    return store
+
+
+def is_served(name: str) -> bool:
+    """Whether stores of the kind `name` live in a database."""
+    return hasattr(plugins.find("stores", name).Store, "connect")
+
+
+def lives_elsewhere(store: VectorStore) -> TypeGuard[ServedStore]:
+    """Whether a store is a served one: it may hold more than what was committed, never less."""
+    return hasattr(store, "connect")
+
+
+def home(text: str) -> tuple[str, str]:
+    """The kind and the location that `text` names: `faiss`, `memory`, or `KIND://LOCATION` for a served one.
+
+    Raises:
+      UnknownNameError: no such kind, or one that needs a location and has none, or the other way round.
+    """
+    kind, colon, location = text.partition("://")
+    name = ALIASES.get(kind, kind)
+    served = is_served(name)
+    if served != bool(colon):
+        form = f"write {name}://HOST:PORT or {name}://FILE.db" if served else f"write {kind!r} alone"
+        raise UnknownNameError(f"{text!r} names no vector store: {form}")
+    return name, plugins.find("stores", name).location(location) if served else ""
 
 
 def keys_of(values: Sequence[int]) -> Keys:

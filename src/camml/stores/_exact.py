@@ -1,8 +1,18 @@
 """What makes all stores give the same neighbors, bit for bit: one way to score, one order of equals."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from camml.stores import Keys, Scores, Vectors
+
+SPARE = 8
+"""Fetched beyond k, so that equal scores at the end of the list are mostly seen at once."""
+ROUNDING = 1e-5
+"""How far, for unit vectors, another way to sum may lie from the exact score; seen: 2e-7, up to D = 4096."""
+
+Candidates = Callable[[Vectors, int], tuple[Scores, Keys]]
+"""For float32[N, D], the best `depth` as an engine ranks them: float32[N, depth], int64[N, depth], -1 for none."""
 
 
 def inner_products(vectors: Vectors, query: Vectors) -> Scores:
@@ -25,6 +35,48 @@ def best(scores: Scores, keys: Keys, k: int) -> tuple[Scores, Keys]:
     )
 
 
+def nothing(rows: int, k: int) -> tuple[Scores, Keys]:
+    """The answer to `rows` queries where there is nothing to find."""
+    return np.full((rows, k), -np.inf, dtype=np.float32), np.full((rows, k), -1, dtype=np.int64)
+
+
+def settled(
+    queries: Vectors, k: int, limit: int, candidates: Candidates, vectors: Callable[[Keys], Vectors]
+) -> tuple[Scores, Keys]:
+    """The exact k best of what an engine proposes, fetched deeper until no tie or rounding can hide a better one.
+
+    Args:
+      queries: float32[N, D].
+      limit: how many there are to find.
+      candidates: the engine.
+      vectors: float32[N, D] of keys.
+    """
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    scores, keys = nothing(len(queries), k)
+    depth, pending = min(k + SPARE, limit), np.arange(len(queries))
+    while limit and len(pending):
+        rough, found = candidates(queries[pending], depth)
+        unsettled = []
+        for row, its_rough, its_keys in zip(pending, rough, found, strict=True):
+            its_keys = its_keys[its_keys >= 0]
+            its_vectors = vectors(its_keys)
+            scores[row], keys[row] = best(inner_products(its_vectors, queries[row]), its_keys, k)
+            # What was not fetched scores at most `its_rough[-1]`; it must not be able to reach the k-th place.
+            reach = ROUNDING * float(np.linalg.norm(queries[row])) * _longest(its_vectors)
+            if len(its_keys) == depth < limit and its_rough[-1] + reach >= scores[row, -1]:
+                unsettled.append(row)
+        depth, pending = min(2 * depth, limit), np.asarray(unsettled, dtype=np.int64)
+    return scores, keys
+
+
+def ranked(queries: Vectors, keys: Keys, vectors: Vectors, k: int) -> tuple[Scores, Keys]:
+    """The k best for each query among float32[N, D] `vectors` under `keys`."""
+    scores, found = nothing(len(queries), k)
+    for row, query in enumerate(queries.astype(np.float32, copy=False)):
+        scores[row], found[row] = best(inner_products(vectors, query), keys, k)
+    return scores, found
+
+
 def check_new(keys: Keys, vectors: Vectors, dim: int, known: Keys) -> None:
     """That `keys` are new and `vectors` have one row of width `dim` for each.
 
@@ -35,3 +87,7 @@ def check_new(keys: Keys, vectors: Vectors, dim: int, known: Keys) -> None:
         raise ValueError(f"{len(keys)} keys need vectors of shape ({len(keys)}, {dim}), not {vectors.shape}")
     if len(np.unique(keys)) < len(keys) or np.isin(keys, known).any() or (keys < 0).any():
         raise ValueError("keys must be unique, new and not negative")
+
+
+def _longest(vectors: Vectors) -> float:
+    return float(np.sqrt(np.einsum("nd,nd->n", vectors, vectors).max(initial=0.0)))

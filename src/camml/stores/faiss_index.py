@@ -1,100 +1,116 @@
 """Vectors in a FAISS file; new ones are flat, others (IVF, HNSW, ...) open and can be searched too."""
 
 from contextlib import suppress
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from camml.errors import StoreError
-from camml.stores import Keys, Scores, Vectors
-from camml.stores._exact import best, check_new, inner_products
+from camml.stores import Keys, Scores, Vectors, keys_of
+from camml.stores._exact import check_new, ranked, settled
 
-SPARE = 8
-"""Fetched beyond k, so that equal scores at the end of the list are mostly seen at once."""
-ROUNDING = 1e-5
-"""How far, for unit vectors, a score of FAISS may lie from the exact one; seen: 2e-7, up to D = 4096."""
+FEW = 1024
+"""Up to so many allowed keys are compared one by one, which is faster than a search that skips all others."""
 
 
-def _faiss() -> Any:
+def faiss_package() -> Any:
     """The package, loaded when first needed; its published types lack half of what it has."""
     return import_module("faiss")
 
 
 class Store:
-    """A `VectorStore` over `IndexIDMap2(IndexFlatIP)`."""
+    """A `FileStore` over `IndexFlatIP`; the file is an `IndexIDMap` of it.
+
+    Row numbers are the keys where a file of another program has none of its own.
+    """
 
     def __init__(self, dim: int) -> None:
-        faiss = _faiss()
         self.dim = dim
-        self._index: Any = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
+        self._index: Any = faiss_package().IndexFlatIP(dim)
+        self._map: Any = None  # what owns `_index` in a file
+        self._keys: Keys | None = keys_of(())
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
         """Add int64[N] keys with float32[N, D] vectors."""
-        faiss = _faiss()
-        check_new(keys, vectors, self.dim, faiss.vector_to_array(self._index.id_map))
-        self._index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), keys)
+        known = self._own_keys()
+        check_new(keys, vectors, self.dim, known)
+        self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        self._keyed(np.concatenate([known, keys]))
 
     def remove(self, keys: Keys) -> int:
         """Remove those of `keys` that are there; how many there were."""
-        return int(self._index.remove_ids(np.ascontiguousarray(keys, dtype=np.int64)))
+        gone = np.isin(self._own_keys(), keys)
+        self._index.remove_ids(np.flatnonzero(gone))
+        self._keyed(self._own_keys()[~gone])
+        return int(gone.sum())
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
         """The k best for each query, as `VectorStore.search` says."""
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
-        keys = np.full((len(queries), k), -1, dtype=np.int64)
-        limit = len(self) if allowed is None else min(len(self), len(allowed))
-        depth, pending = min(k + SPARE, limit), np.arange(len(queries))
-        while limit and len(pending):
-            rough, found = self._candidates(queries[pending], depth, allowed)
-            unsettled = []
-            for row, its_rough, its_keys in zip(pending, rough, found, strict=True):
-                its_keys = its_keys[its_keys >= 0]
-                vectors = self.vectors(its_keys)
-                scores[row], keys[row] = best(inner_products(vectors, queries[row]), its_keys, k)
-                # What was not fetched scores at most `its_rough[-1]`; it must not be able to reach the k-th place.
-                reach = ROUNDING * float(np.linalg.norm(queries[row])) * _longest(vectors)
-                if len(its_keys) == depth < limit and its_rough[-1] + reach >= scores[row, -1]:
-                    unsettled.append(row)
-            depth, pending = min(2 * depth, limit), np.asarray(unsettled, dtype=np.int64)
-        return scores, keys
-
-    def _candidates(self, queries: Vectors, depth: int, allowed: Keys | None) -> tuple[Scores, Keys]:
-        """FAISS's own answer: float32[N, depth] and int64[N, depth], -1 where there is none."""
         if allowed is None:
-            scores, keys = self._index.search(queries, depth)
-        else:
-            faiss = _faiss()
-            selector = faiss.IDSelectorBatch(np.ascontiguousarray(allowed, dtype=np.int64))
-            scores, keys = self._index.search(queries, depth, params=_parameters(self._index, selector))
-        return scores, keys
+            return settled(queries, k, len(self), self._candidates, self.vectors)
+        rows = self._rows(allowed[self.holds(allowed)])
+        if len(rows) <= FEW:
+            keys = rows if self._keys is None else self._keys[rows]
+            return ranked(queries, keys, self.vectors(keys), k)
+        faiss = faiss_package()
+        bits = np.zeros(len(self), dtype=bool)
+        bits[rows] = True
+        packed = np.packbits(bits, bitorder="little")
+        selector = faiss.IDSelectorBitmap(len(self), faiss.swig_ptr(packed))
+        parameters = _parameters(self._index, selector)
+        limited = lambda some, depth: self._candidates(some, depth, params=parameters)  # noqa: E731
+        return settled(queries, k, len(rows), limited, self.vectors)
+
+    def _candidates(self, queries: Vectors, depth: int, **options: Any) -> tuple[Scores, Keys]:
+        """FAISS's own answer, under our keys."""
+        scores, rows = self._index.search(queries, depth, **options)
+        return scores, rows if self._keys is None else np.where(rows < 0, -1, self._keys[rows])
 
     def vectors(self, keys: Keys) -> Vectors:
         """float32[N, D]: what was added under `keys`."""
-        found: Vectors = self._index.reconstruct_batch(np.ascontiguousarray(keys, dtype=np.int64))
+        found: Vectors = self._index.reconstruct_batch(np.ascontiguousarray(self._rows(keys)))
         return found
+
+    def holds(self, keys: Keys) -> NDArray[np.bool]:
+        """bool[N]: which of `keys` are there."""
+        if self._keys is None:
+            return (keys >= 0) & (keys < len(self))
+        ordered = self._keys if self._order is None else self._keys[self._order]
+        if not len(ordered):
+            return np.zeros(len(keys), dtype=bool)
+        found: NDArray[np.bool] = ordered[np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)] == keys
+        return found
+
+    def holds_below(self, key: int) -> bool:
+        """Whether it holds a smaller key than that."""
+        return bool((self._keys < key).any()) if self._keys is not None else len(self) > 0 and key > 0
 
     def save(self, path: Path) -> None:
         """Write to one file."""
-        faiss = _faiss()
+        faiss = faiss_package()
+        named = faiss.IndexIDMap(faiss.IndexFlatIP(self.dim))
+        faiss.copy_array_to_vector(self._own_keys(), named.id_map)
+        named.index, named.ntotal, named.own_fields = self._index, len(self), False
         with path.open("wb") as file:  # FAISS's own writer does not notice a disk that fills up at its last flush
-            faiss.write_index(self._index, faiss.PyCallbackIOWriter(file.write))
+            faiss.write_index(named, faiss.PyCallbackIOWriter(file.write))
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, mapped: bool = False) -> Self:
         """Read what `save` wrote, or another FAISS file, whose row numbers are then the keys.
 
         Raises:
           StoreError: not a FAISS file, or one that does not search by inner product or keeps no vectors.
         """
-        faiss = _faiss()
+        faiss = faiss_package()
         try:
-            index = faiss.read_index(str(path))
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
         except RuntimeError as error:
             if not path.exists():
                 raise FileNotFoundError(2, "No such file", str(path)) from error
@@ -102,19 +118,46 @@ class Store:
         if index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise StoreError(f"{path} does not search by inner product; rebuild it with the metric `ip`")
         store = cls.__new__(cls)
-        store.dim, store._index = int(index.d), index
-        _keep_vectors(path, index)
+        store.dim, store._index, store._map, store._keys = int(index.d), index, None, None
+        if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
+            store._keyed(faiss.vector_to_array(index.id_map))
+            store._map, store._index = index, faiss.downcast_index(index.index)
+        _keep_vectors(path, store._index)
         return store
 
+    @cached_property
+    def _order(self) -> Keys | None:
+        """What sorts the keys; nothing where they are in order, as those of a datastore are."""
+        assert self._keys is not None
+        return None if (self._keys[1:] > self._keys[:-1]).all() else np.argsort(self._keys)
 
-def _longest(vectors: Vectors) -> float:
-    return float(np.sqrt(np.einsum("nd,nd->n", vectors, vectors).max(initial=0.0)))
+    def _rows(self, keys: Keys) -> Keys:
+        """int64[N]: the rows of `keys`, all of which are there."""
+        if self._keys is None:
+            return keys
+        places = np.searchsorted(self._keys, keys, sorter=self._order)
+        rows: Keys = places if self._order is None else self._order[places]
+        return rows
+
+    def _keyed(self, keys: Keys) -> None:
+        self._keys = keys
+        self.__dict__.pop("_order", None)
+
+    def _own_keys(self) -> Keys:
+        """The keys of a store that can be changed.
+
+        Raises:
+          StoreError: it is a file of another kind, which can be searched only.
+        """
+        if self._keys is None or not isinstance(self._index, faiss_package().IndexFlatIP):
+            raise StoreError("this FAISS index was made by another program and can only be read")
+        return self._keys
 
 
 def _keep_vectors(path: Path, index: Any) -> None:
-    """Make sure that `index` gives its vectors back by key."""
-    faiss = _faiss()
-    if isinstance(index, faiss.IndexIDMap2) or index.ntotal == 0:
+    """Make sure that `index` gives its vectors back by row."""
+    faiss = faiss_package()
+    if index.ntotal == 0:
         return
     with suppress(RuntimeError):  # not an inverted file, which alone needs the map
         faiss.extract_index_ivf(index).make_direct_map()
@@ -129,10 +172,9 @@ def _keep_vectors(path: Path, index: Any) -> None:
 
 def _parameters(index: Any, selector: Any) -> Any:
     """The search parameters that this kind of index wants, limited to what `selector` lets through."""
-    faiss = _faiss()
-    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2) else index
-    if isinstance(inner, faiss.IndexIVF):
-        return faiss.SearchParametersIVF(sel=selector, nprobe=inner.nprobe)
-    if isinstance(inner, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(sel=selector, efSearch=inner.hnsw.efSearch)
+    faiss = faiss_package()
+    if isinstance(index, faiss.IndexIVF):
+        return faiss.SearchParametersIVF(sel=selector, nprobe=index.nprobe)
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=index.hnsw.efSearch)
     return faiss.SearchParameters(sel=selector)

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from camml.stores import Keys, Scores, Vectors, keys_of
-from camml.stores._exact import best, check_new, inner_products
+from camml.stores._exact import check_new, ranked
 
 
 class Store:
-    """A `VectorStore` that needs numpy alone."""
+    """A `FileStore` that needs numpy alone."""
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
@@ -35,11 +36,15 @@ class Store:
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
         """The k best for each query, as `VectorStore.search` says."""
         chosen = slice(None) if allowed is None else np.isin(self._keys, allowed)
-        keys, vectors = self._keys[chosen], self._vectors[chosen]
-        rows = [best(inner_products(vectors, query), keys, k) for query in queries.astype(np.float32, copy=False)]
-        if not rows:
-            return np.empty((0, k), dtype=np.float32), np.empty((0, k), dtype=np.int64)
-        return np.stack([scores for scores, _ in rows]), np.stack([found for _, found in rows])
+        return ranked(queries, self._keys[chosen], self._vectors[chosen], k)
+
+    def holds(self, keys: Keys) -> NDArray[np.bool]:
+        """bool[N]: which of `keys` are there."""
+        return np.isin(keys, self._keys)
+
+    def holds_below(self, key: int) -> bool:
+        """Whether it holds a smaller key than that."""
+        return bool((self._keys < key).any())
 
     def vectors(self, keys: Keys) -> Vectors:
         """float32[N, D]: what was added under `keys`."""
@@ -54,8 +59,8 @@ class Store:
             np.savez(file, keys=self._keys, vectors=self._vectors)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
+    def open(cls, path: Path, *, mapped: bool = False) -> Self:
+        """Read what `save` wrote; always all of it."""
         with np.load(path) as arrays:
             keys, vectors = arrays["keys"], arrays["vectors"]
         store = cls(vectors.shape[1])

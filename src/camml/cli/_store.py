@@ -1,0 +1,129 @@
+"""What the actions of `camml store` share: options, samples left out, a progress bar, the report of a change."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camml.cli._output import json_value, key_values, print_json
+from camml.errors import CaMMLError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from camml.datastore import Datastore
+    from camml.types import Sample
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Declare the file of samples and how it is read."""
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="LLaVA JSON, datastore JSON, JSONL, CSV, a saved dataset; Parquet or WebDataset files, also s3://...",
+    )
+    parser.add_argument("--format", metavar="NAME", help="the format of SOURCE (default: found by looking)")
+    parser.add_argument("--mend-ids", action="store_true", help="replace slashes in ids and number ids that repeat")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="where image paths start (default: SOURCE's folder)")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples embedded at a time")
+    parser.add_argument(
+        "--on-bad", choices=("stop", "skip"), default="stop", help="at a sample that cannot be used (default: stop)"
+    )
+    add_progress(parser)
+
+
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that shows a progress bar."""
+    parser.add_argument("--progress", action="store_true", help="show a progress bar where there is no terminal, too")
+
+
+def add_store(parser: argparse.ArgumentParser, *, official: bool = False) -> None:
+    """Declare which datastore is meant."""
+    also = ", or INDEX_FILE:DATA_JSON as published" if official else ""
+    parser.add_argument("--store", required=True, metavar="DIR", help=f"the datastore{also}")
+
+
+def add_encoder_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the settings of an encoder."""
+    parser.add_argument(
+        "--encoder-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of the encoder; repeatable",
+    )
+
+
+def encoder_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings given."""
+    return {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
+
+
+class Skipped:
+    """The samples left out, with `--on-bad skip`; each is named on standard error."""
+
+    def __init__(self, on_bad: str) -> None:
+        self.errors: list[str] = []
+        self.skips = on_bad == "skip"
+
+    def report(self, error: CaMMLError) -> None:
+        """Note one that could not be read."""
+        self.errors.append(str(error))
+        print(f"camml: skipped: {error}", file=sys.stderr)
+
+    def on_bad(self, sample: "Sample", error: InputError) -> None:
+        """Note one that could not be stored, or stop there."""
+        if not self.skips:
+            raise error
+        self.report(error)
+
+
+def read_samples(args: argparse.Namespace, skipped: Skipped) -> "Iterator[Sample]":
+    """The samples of the file given."""
+    from camml import formats
+
+    return formats.read(
+        args.source,
+        format=args.format,
+        images=args.images,
+        on_bad=args.on_bad,
+        report=skipped.report,
+        mend_ids=args.mend_ids,
+    )
+
+
+@contextmanager
+def progress_bar(args: argparse.Namespace, doing: str, unit: str) -> "Iterator[Callable[[int, int], None] | None]":
+    """A progress bar on standard error, where somebody watches."""
+    if not (args.progress or sys.stderr.isatty()):
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(unit=f" {unit}", file=sys.stderr, desc=doing) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
+def report_change(
+    args: argparse.Namespace, change: dict[str, int], datastore: "Datastore", skipped: Skipped, started: float
+) -> int:
+    """Say what was changed."""
+    seconds = round(time.perf_counter() - started, 3)
+    counts = dict(datastore.manifest.counts)
+    if args.json:
+        facts = {"store": str(datastore.path), **change, **counts, "skipped": skipped.errors, "seconds": seconds}
+        print_json(facts)
+        return 0
+    [(verb, count)] = change.items()
+    also = f", {len(skipped.errors)} skipped" if skipped.errors else ""
+    holds = f"{counts['samples']} samples, {counts['image']} with an image"
+    print(f"{verb} {count}{also} in {seconds:.1f} s; {datastore.path} now holds {holds}")
+    return 0

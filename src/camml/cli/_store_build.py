@@ -1,0 +1,61 @@
+"""`camml store build`: a new datastore."""
+
+import argparse
+import time
+from pathlib import Path
+
+from camml.cli._ray import add_ray, embedding_of
+from camml.cli._store import (
+    Skipped,
+    add_encoder_options,
+    add_source,
+    encoder_options,
+    progress_bar,
+    read_samples,
+    report_change,
+)
+
+SUMMARY = "index the samples of a file in a new datastore"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_source(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of the new datastore")
+    parser.add_argument(
+        "--encoder", default="mini", metavar="NAME", help="what makes the vectors (default: %(default)s)"
+    )
+    add_encoder_options(parser)
+    add_ray(parser)
+    parser.add_argument(
+        "--store",
+        default="faiss",
+        metavar="KIND",
+        help="where vectors are: faiss, memory, milvus://HOST:PORT or milvus://FILE.db (default: %(default)s)",
+    )
+    parser.add_argument("--copy-images", action="store_true", help="keep a copy of each image in the datastore")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build it."""
+    from camml import encoders
+    from camml.datastore import Datastore
+
+    started, skipped = time.perf_counter(), Skipped(args.on_bad)
+    options = encoder_options(args)
+    samples = read_samples(args, skipped)
+    with progress_bar(args, "embedding", "samples") as progress:
+        datastore = Datastore.build(
+            args.out,
+            samples,
+            encoders.load(args.encoder, **options),
+            encoder_options=options,
+            images=args.images,
+            copy_images=args.copy_images,
+            store=args.store,
+            batch_size=args.batch_size,
+            embed=embedding_of(args, args.encoder, options),
+            on_bad=skipped.on_bad,
+            progress=progress,
+        )
+    return report_change(args, {"added": len(datastore)}, datastore, skipped, started)

@@ -1,0 +1,46 @@
+"""`camml store search`: the nearest samples."""
+
+import argparse
+
+from camml.cli._output import key_values, neighbor_as_json, neighbor_as_text, print_json
+from camml.cli._store import add_encoder_options, add_store, encoder_options
+from camml.errors import OptionError
+
+SUMMARY = "show the samples nearest to a text, an image or both"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_store(parser, official=True)
+    parser.add_argument("--text", default="", help="what to look for, in words")
+    parser.add_argument("--image", metavar="FILE|URL", help="a picture to look for")
+    parser.add_argument("-k", type=int, default=4, help="how many samples (default: %(default)s)")
+    parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="KEY=VALUE", help="only samples with this metadata; repeatable"
+    )
+    parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
+    add_encoder_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search and print."""
+    from camml.datastore import open_store
+    from camml.images import open_image
+    from camml.retriever import Retriever
+    from camml.types import Query
+
+    if not args.text.strip() and not args.image:
+        raise OptionError("nothing to search for; give --text, --image or both")
+    where = key_values(args.where, "--where")
+    image = open_image(args.image) if args.image else None
+    options = encoder_options(args)
+    datastore, encoder = open_store(args.store, args.encoder, options or None)
+    [context] = Retriever(datastore, encoder, args.mode).retrieve([Query(args.text, image)], args.k, where or None)
+    if args.json:
+        asked = {"text": args.text, "image": args.image, "mode": args.mode, "k": args.k, "where": where}
+        print_json({"query": asked, "neighbors": [neighbor_as_json(neighbor) for neighbor in context]})
+    else:
+        for neighbor in context:
+            print(neighbor_as_text(neighbor))
+    return 0

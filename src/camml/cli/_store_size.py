@@ -1,0 +1,76 @@
+"""`camml store size`: what a datastore of a given size will need, before it is built."""
+
+import argparse
+from typing import Any
+
+from camml.cli._output import print_json
+from camml.cli._sizes import size_in_words, size_of
+from camml.errors import OptionError
+
+SUMMARY = "what a datastore of some size will need: disk, memory, hours, machines"
+ROW = 40
+"""Bytes of a sample beside its text: key, id, path of the image."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--samples", type=float, required=True, metavar="N", help="such as 665000 or 1e8")
+    parser.add_argument("--dim", type=int, default=1024, help="numbers in a vector (default: %(default)s)")
+    parser.add_argument("--vectors", type=int, default=1, help="vectors of a sample (default: %(default)s)")
+    parser.add_argument("--text", default="500B", metavar="SIZE", help="text of a sample (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=100, help="samples embedded a second by one machine")
+    parser.add_argument("--hours", type=float, default=24, help="hours in which all are to be embedded")
+    parser.add_argument("--ram", default="64GB", metavar="SIZE", help="memory of one machine (default: %(default)s)")
+    parser.add_argument("--scan", default="10GB", metavar="SIZE", help="memory a machine reads in a second")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Reckon and print."""
+    facts = estimate(args)
+    if args.json:
+        print_json(facts)
+        return 0
+    print(f"{facts['samples']} samples, {facts['vectors']} vectors of width {args.dim}")
+    print(f"disk       {size_in_words(facts['disk'])}, of which vectors {size_in_words(facts['vector_bytes'])}")
+    print(f"samples    {size_in_words(facts['sample_memory'])} of memory once texts are read")
+    print(f"embedding  {facts['hours_of_one']:.3g} machine-hours: {facts['embedders']} machines")
+    print(f"{'index':8} {'memory':>9} {'machines':>9}")
+    for name, one in facts["indexes"].items():
+        print(f"{name:8} {size_in_words(one['bytes']):>9} {one['machines']:>9}")
+    print(f"a flat search reads all vectors: {facts['flat_ms']:.3g} ms a query at {args.scan} a second")
+    return 0
+
+
+def estimate(args: argparse.Namespace) -> dict[str, Any]:
+    """The numbers.
+
+    Raises:
+      OptionError: one of those given is not positive.
+    """
+    from camml.stores._fast import KINDS
+
+    for name in ("samples", "dim", "vectors", "rate", "hours"):
+        if not getattr(args, name) > 0:
+            raise OptionError(f"--{name} must be above 0, not {getattr(args, name):g}")
+    count = int(args.samples)
+    vectors, text = count * args.vectors, size_of(args.text, "--text")
+    ram, scan = size_of(args.ram, "--ram"), size_of(args.scan, "--scan")
+    vector_bytes, sample_memory = vectors * (args.dim * 4 + 8), count * (text + ROW + 8)
+    sizes = {"flat": vector_bytes} | {name: kind.size(vectors, args.dim) for name, kind in KINDS.items()}
+    indexes = {name: {"bytes": size, "machines": _ceil(size + sample_memory, ram)} for name, size in sizes.items()}
+    hours = count / args.rate / 3600
+    return {
+        "samples": count,
+        "vectors": vectors,
+        "vector_bytes": vector_bytes,
+        "disk": vector_bytes + count * (text + ROW),
+        "sample_memory": sample_memory,
+        "hours_of_one": hours,
+        "embedders": _ceil(hours, args.hours),
+        "flat_ms": 1000 * vector_bytes / scan,
+        "indexes": indexes,
+    }
+
+
+def _ceil(amount: float, each: float) -> int:
+    return max(1, -int(-amount // each))

@@ -1,0 +1,218 @@
+"""How the next generation of a datastore is written: what is new in files of its own, then the manifest.
+
+Removed samples stay in their files, and a removal writes only their keys. Files are rewritten when there are many small
+ones or one is a quarter dead: a sample is then rewritten about once each time the datastore doubles.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from camml.datastore import manifest as manifests
+from camml.datastore.embedding import Embedded
+from camml.datastore.files import FileRecord, digest, only_writer, write_file
+from camml.datastore.locations import WORK, served
+from camml.datastore.manifest import MODALITIES, Manifest, Segment
+from camml.datastore.rows import Rows
+from camml.datastore.snapshot import COPIES, Snapshot, load_generation
+from camml.durable import disk_errors, sync_folder
+from camml.errors import DiskError, StoreError, StoreNotFoundError
+from camml.stores import Keys, Vectors, create, keys_of
+from camml.types import Sample
+
+MOST_SEGMENTS = 16
+MOST_REMOVED = 0.25
+INLINE = 1000
+"""Removed keys that the manifest itself holds; more are put into a file."""
+
+
+@contextmanager
+def writing(folder: Path, *, new: bool = False) -> Iterator[None]:
+    """Be the only writer of `folder`, and sweep up what earlier ones left.
+
+    Raises:
+      StoreLockedError: another process is writing.
+    """
+    if new:
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder):
+        try:
+            manifest = manifests.read(folder)
+        except StoreNotFoundError:
+            manifest = None
+        with disk_errors(folder):
+            for path in manifests.unreferenced(folder, manifest):
+                path.unlink()
+        yield
+
+
+def commit_added(folder: Path, before: Snapshot, added: Embedded) -> None:
+    """Write the generation that holds `added` too."""
+    manifest = before.manifest
+    samples = _copied(folder / COPIES, added.samples) if manifest.copies else added.samples
+    rows = Rows.of(samples, manifest.next_key, before.table.root)
+    vectors = {"text": (rows.keys, added.text), "image": (rows.with_image(), added.image)}
+    if manifest.location:
+        _serve(folder, manifest, vectors)
+    segments = written(folder, manifest, manifest.generation + 1, rows, vectors)
+    counts = {"samples": len(rows)} | {modality: len(keys) for modality, (keys, _) in vectors.items()}
+    following = manifest.following(
+        next_key=manifest.next_key + len(rows),
+        segments=manifest.segments + segments,
+        counts={name: manifest.counts[name] + count for name, count in counts.items()},
+    )
+    _commit(folder, following, before)
+
+
+def commit_removed(folder: Path, before: Snapshot, keys: Keys) -> None:
+    """Write the generation without the samples of `keys`."""
+    manifest, table = before.manifest, before.table
+    gone = {"samples": len(keys), "text": len(keys), "image": sum(map(table.has_image, keys.tolist()))}
+    counts = {name: manifest.counts[name] - count for name, count in gone.items()}
+    following = manifest.following(removed=(*manifest.removed, *map(int, keys)), counts=counts)
+    if len(following.removed) > INLINE:
+        following = _spilled(folder, following, before)
+    _commit(folder, following, before)
+    if manifest.location:
+        with suppress(StoreError):  # they count no longer; when their rows are rewritten, this is done for certain
+            _withdraw(folder, manifest, keys)
+
+
+def _spilled(folder: Path, manifest: Manifest, before: Snapshot) -> Manifest:
+    """The manifest with its removed keys in a file; many files become one."""
+    keys, files = keys_of(manifest.removed), manifest.removed_files
+    if len(files) >= MOST_SEGMENTS:
+        keys, files = np.union1d(before.table.removed, keys), ()
+    record = write_file(folder, f"{manifest.generation:06d}-removed.npy", lambda path: _save_keys(path, keys))
+    return replace(manifest, removed=(), removed_files=(*files, record))
+
+
+def _save_keys(path: Path, keys: Keys) -> None:
+    with path.open("wb") as file:
+        np.save(file, keys)
+
+
+def _commit(folder: Path, manifest: Manifest, before: Snapshot) -> None:
+    """Make `manifest` the state of the datastore; then rewrite segments, where that is due."""
+    manifests.write(folder, manifest)
+    shutil.rmtree(folder / WORK, ignore_errors=True)
+    with suppress(DiskError):  # the change itself is safe, and the next writer rewrites
+        now = load_generation(folder, manifest, None, before)
+        if runs := _due(now):
+            _rewrite(folder, now, runs)
+
+
+def _due(now: Snapshot) -> list[tuple[int, int]]:
+    """The runs [from, to) of segments to be rewritten as one."""
+    segments, removed = now.manifest.segments, now.table.removed
+    firsts = [int(now.opened[segment.samples.name].keys[0]) for segment in segments]
+    dead = np.diff(np.searchsorted(removed, [*firsts, np.iinfo(np.int64).max]))
+    counts = [segment.count for segment in segments]
+    if len(segments) > MOST_SEGMENTS:
+        start = _last_run(counts, _border(now, firsts))
+        return [(start, len(segments))]
+    return [(n, n + 1) for n, count in enumerate(counts) if dead[n] > MOST_REMOVED * count]
+
+
+def _border(now: Snapshot, firsts: Sequence[int]) -> int:
+    """The first segment that no compressed index covers: segments on its two sides are not joined."""
+    below = max((fast.below for fast in now.manifest.fast.values()), default=0)
+    border = sum(first < below for first in firsts)
+    return border if border < len(firsts) - 1 else 0
+
+
+def _last_run(counts: Sequence[int], border: int) -> int:
+    """Where the last segments begin that together are at least as large as the one before: sizes stay doubling."""
+    start, total = len(counts) - 1, counts[-1]
+    while start > border and (counts[start - 1] <= total or start > len(counts) // 2 + 1):
+        start -= 1
+        total += counts[start]
+    return min(start, len(counts) - 2)
+
+
+def _rewrite(folder: Path, now: Snapshot, runs: Sequence[tuple[int, int]]) -> None:
+    """Write each run as one segment without what was removed, and forget those keys."""
+    manifest = now.manifest.following()
+    segments, forgotten = list(now.manifest.segments), keys_of(())
+    for start, end in reversed(runs):
+        parts: list[Rows] = [now.opened[segment.samples.name] for segment in segments[start:end]]
+        keys = np.concatenate([part.keys for part in parts])
+        forgotten = np.concatenate([forgotten, keys[np.isin(keys, now.table.removed)]])
+        rows = Rows.joined(parts, now.table.removed)
+        its = {"text": rows.keys, "image": rows.with_image()}
+        vectors = {
+            modality: (its[modality], view.vectors(its[modality]))
+            for modality, view in now.indexes.items()
+            if not manifest.location
+        }
+        segments[start:end] = written(folder, manifest, manifest.generation, rows, vectors, start)
+    if manifest.location and len(forgotten):
+        _withdraw(folder, manifest, forgotten)  # a key is forgotten only when nothing is under it any more
+    left = np.setdiff1d(now.table.removed, forgotten)
+    manifest = replace(manifest, segments=tuple(segments), removed=tuple(left.tolist()), removed_files=())
+    manifests.write(folder, _spilled(folder, manifest, now) if len(left) > INLINE else manifest)
+    if manifest.copies and len(forgotten):
+        used = {sample.image for sample in now.table}
+        for path in (folder / COPIES).glob("*"):
+            if path not in used:
+                path.unlink()
+
+
+def written(
+    folder: Path,
+    manifest: Manifest,
+    generation: int,
+    rows: Rows,
+    vectors: Mapping[str, tuple[Keys, Vectors]],
+    number: int = 0,
+) -> tuple[Segment, ...]:
+    """The segment that was written for `rows` and their vectors, if there was anything to write."""
+    if not len(rows):
+        return ()
+    which = f"-{number}" if number else ""
+    files: dict[str, FileRecord] = {}
+    for modality, (keys, its) in vectors.items():
+        if len(keys) and not manifest.location:
+            index = create(manifest.store, manifest.encoder.dim(modality))
+            index.add(keys, its)
+            files[modality] = write_file(folder, f"{generation:06d}-{modality}{which}.index", index.save)
+    samples = write_file(folder, f"{generation:06d}-samples{which}.parquet", rows.write)
+    return (Segment(len(rows), samples, files.get("image"), files.get("text")),)
+
+
+def _serve(folder: Path, manifest: Manifest, vectors: Mapping[str, tuple[Keys, Vectors]]) -> None:
+    """Give new vectors to the database, less what a change left there that was never committed."""
+    for modality, (keys, its) in vectors.items():
+        if len(keys):
+            store = served(folder, manifest, modality)
+            store.remove(store.keys(manifest.next_key))
+            store.add(keys, its)
+
+
+def _withdraw(folder: Path, manifest: Manifest, keys: Keys) -> None:
+    """Take vectors out of the database."""
+    for modality in MODALITIES:
+        if manifest.counts[modality]:
+            served(folder, manifest, modality).remove(keys)
+
+
+def _copied(folder: Path, samples: Sequence[Sample]) -> list[Sample]:
+    """The samples with their images copied to `folder`, under a name that is their content's checksum."""
+    with disk_errors(folder):
+        folder.mkdir(exist_ok=True)
+    copied = [replace(sample, image=sample.image and _copy(sample.image, folder)) for sample in samples]
+    sync_folder(folder)
+    return copied
+
+
+def _copy(image: Path, folder: Path) -> Path:
+    suffix = image.suffix.lower() if image.suffix[1:].isalnum() else ""
+    path = folder / f"{digest(image)}{suffix}"
+    if not path.exists():
+        write_file(folder, path.name, lambda unfinished: shutil.copyfile(image, unfinished))
+    return path

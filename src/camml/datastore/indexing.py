@@ -1,0 +1,208 @@
+"""A compressed index for a datastore: kinds are tried on a part, the best is built, its recall measured."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camml.datastore import manifest as manifests
+from camml.datastore.commits import writing
+from camml.datastore.exams import Exam, K, dropped, latency
+from camml.datastore.files import FileRecord, check_file, write_file
+from camml.datastore.manifest import FastIndex
+from camml.datastore.snapshot import Snapshot, load
+from camml.datastore.view import View
+from camml.errors import EmptyStoreError, OptionError, StoreError
+from camml.stores import Keys, create
+from camml.stores._fast import KINDS, SEEN, Fast, lists_for
+
+TRIED = 10_000
+"""Vectors on which kinds are compared."""
+DEPTHS = (8, 16, 32, 64, 128, 256)
+CHUNK = 16_384
+GROWN = 2.0
+"""An index that was trained on less than its size through this is trained again, not extended."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an index shall be.
+
+    Attributes:
+      memory: bytes that all indexes of the datastore may take.
+      recall: of the K nearest, the part that must be found.
+      kind: one of KINDS, or `flat`; none to choose.
+      retrain: start again even where the present index could be extended.
+      minutes: no kind is chosen that would take longer to build.
+    """
+
+    memory: int | None = None
+    recall: float = 0.99
+    kind: str | None = None
+    retrain: bool = False
+    minutes: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.recall <= 1:
+            raise OptionError(f"recall is above 0 and at most 1, not {self.recall}")
+        if self.kind not in (None, "flat", *KINDS):
+            raise OptionError(f"there is no kind of index {self.kind!r}; there are: flat, {', '.join(KINDS)}")
+
+
+def index(folder: Path, wish: Wish, say: Say = lambda line: None) -> Mapping[str, FastIndex]:
+    """Give the datastore in `folder` compressed indexes, or none where `flat` is best; what it has then.
+
+    Raises:
+      StoreNotFoundError: there is no datastore.
+      EmptyStoreError: it holds nothing.
+      OptionError: no kind fits the memory and reaches the recall.
+      StoreError: its vectors are in a database, which has indexes of its own.
+    """
+    manifests.read(folder)
+    with writing(folder):
+        now = load(folder)
+        if now.manifest.location:
+            raise StoreError(f"the vectors of {folder} are in a database: add ?index=HNSW to its address, by migrating")
+        if not now.indexes:
+            raise EmptyStoreError(f"the datastore {folder} holds no samples; add some with `camml store add`")
+        generation, made = now.manifest.generation + 1, dict[str, FastIndex]()
+        for modality, view in now.indexes.items():
+            share = None if wish.memory is None else _share(now, modality, wish.memory)
+            one = _index_of(now, modality, view, replace(wish, memory=share), say)
+            if one:
+                fast, facts = one
+                file = write_file(folder, f"{generation:06d}-{modality}-fast.index", fast.save)
+                made[modality] = replace(facts, file=file)
+        if made or now.manifest.fast:
+            manifests.write(folder, now.manifest.following(fast=made))
+        return made
+
+
+def _share(now: Snapshot, modality: str, memory: int) -> int:
+    """What one modality may take, in proportion to its numbers."""
+    numbers = {name: len(view) * view.dim for name, view in now.indexes.items()}
+    return memory * numbers[modality] // sum(numbers.values())
+
+
+def _index_of(now: Snapshot, modality: str, view: View, wish: Wish, say: Say) -> tuple[Fast, FastIndex] | None:
+    """The best index for one modality, and what is known of it; none where a flat search is best."""
+    keys = now.table.keys_with(modality)
+    exam = Exam.of(view, keys, seed=0)
+    flat_ms = latency(view.exact(), exam)
+    before = now.manifest.fast.get(modality)
+    fits = _fitting(len(keys), view.dim, wish)
+    tries = [name for name in (wish.kind,) if name in fits] if wish.kind else _ranking(view, keys, fits, wish, say)
+    extends = before if before and before.kind in (fits if wish.kind is None else tries) and not wish.retrain else None
+    if extends and len(keys) < GROWN * extends.trained:
+        tries.insert(0, "extended")
+    for name in tries:
+        if name == "flat":
+            return None
+        say(f"{modality}: building {name} of {len(keys)} vectors")
+        old = extends if name == "extended" else None
+        fast = _extended(now, modality, view, keys, old) if old else _built(name, view, keys)
+        kind = old.kind if old else name
+        if facts := _settled(fast, exam, wish.recall):
+            measured = facts | {
+                "flat_ms": flat_ms,
+                "target": wish.recall,
+                "bytes": KINDS[kind].size(len(fast), view.dim),
+            }
+            say(
+                f"{modality}: recall {facts['recall']:.4f} at {K}, {facts['ms']:.2f} ms a query (flat {flat_ms:.2f} ms)"
+            )
+            trained = old.trained if old else len(keys)
+            nowhere = FileRecord("", 0, "")
+            return fast, FastIndex(kind, nowhere, now.manifest.next_key, len(fast), trained, fast.settings, measured)
+        say(f"{modality}: {name} stays below recall {wish.recall}")
+    raise OptionError(
+        f"no index of {modality} vectors was found with recall {wish.recall} in that memory; allow more or less"
+    )
+
+
+def _fitting(count: int, dim: int, wish: Wish) -> list[str]:
+    """The kinds that fit into the memory."""
+    sizes = {"flat": count * dim * 4} | {name: kind.size(count, dim) for name, kind in KINDS.items()}
+    return [name for name, size in sizes.items() if wish.memory is None or size <= wish.memory]
+
+
+def _ranking(view: View, keys: Keys, fits: list[str], wish: Wish, say: Say) -> list[str]:
+    """Those of the kinds that can be built, fastest first, judged by building each on a part of the vectors."""
+    part = np.sort(np.random.default_rng(1).choice(keys, min(TRIED, len(keys)), replace=False))
+    store = create("faiss_index", view.dim)
+    store.add(part, view.vectors(part))
+    small = View(view.dim, len(part), [store], lambda some: np.ones(len(some), dtype=bool))
+    exam = Exam.of(small, part, seed=0)
+    flat_ms = latency(small, exam) * len(keys) / len(part)
+    expected = {"flat": flat_ms} if "flat" in fits else {}
+    for name in fits:
+        if name == "flat":
+            continue
+        started = time.perf_counter()
+        fast = _built(name, small, part)
+        minutes = (time.perf_counter() - started) / 60 * len(keys) / len(part)
+        facts = _settled(fast, exam, wish.recall)
+        milliseconds = facts["ms"] * KINDS[name].growth(len(part), len(keys)) if facts else float("inf")
+        say(f"tried {name} on {len(part)}: {milliseconds:.2f} ms a query expected, {minutes:.1f} min to build")
+        if facts and minutes <= wish.minutes:
+            expected[name] = milliseconds
+    return sorted(expected, key=lambda name: expected[name])
+
+
+def _built(name: str, view: View, keys: Keys) -> Fast:
+    base = view.exact()
+    seen = max(SEEN * lists_for(len(keys)), 1 << 14)
+    sample = np.sort(np.random.default_rng(2).choice(keys, min(seen, len(keys)), replace=False))
+    fast = Fast.train(KINDS[name].factory(len(keys), view.dim), view.vectors(sample), base)
+    fast.fill(_chunks(keys))
+    return fast
+
+
+def _extended(now: Snapshot, modality: str, view: View, keys: Keys, before: FastIndex) -> Fast:
+    """The present index and what was added since, with the quantiser that it has."""
+    assert now.folder is not None
+    path = check_file(now.folder, before.file)
+    fast = Fast.open(path, view.exact(), before.settings, mapped=False)
+    fast.fill(_chunks(keys[keys >= before.below]))
+    return fast
+
+
+def _settled(fast: Fast, exam: Exam, target: float) -> dict[str, Any] | None:
+    """Set the knobs of `fast` so that it reaches `target` on both halves of the exam; none if it cannot."""
+    setting, measuring = exam.half(False), exam.half(True)
+    for knob in fast.knobs():
+        fast.settings = knob
+        found = dropped(fast.candidates(setting.queries, DEPTHS[-1] + 1), setting.own)
+        depth = next((depth for depth in DEPTHS if setting.recall(found[:, :depth]) >= target), None)
+        if depth is None:
+            continue
+        fast.settings = {**knob, "depth": depth}
+        recall = measuring.recall(dropped(fast.search(measuring.queries, K + 1)[1], measuring.own)[:, :K])
+        if recall >= target:
+            return {"recall": recall, "k": K, "queries": len(measuring.own), "ms": latency(fast, exam)}
+    return None
+
+
+def drift(folder: Path) -> dict[str, dict[str, float]]:
+    """For each compressed index: recall as recorded, recall now on other queries, and the part outside the index."""
+    now, found = load(folder), dict[str, dict[str, float]]()
+    for modality, fast in now.manifest.fast.items():
+        view = now.indexes[modality]
+        exam = Exam.of(view, now.table.keys_with(modality), seed=now.manifest.generation)
+        recall = exam.recall(dropped(view.search(exam.queries, K + 1)[1], exam.own)[:, :K])
+        found[modality] = {
+            "recorded": fast.measured["recall"],
+            "recall": recall,
+            "target": fast.measured["target"],
+            "outside": max(0.0, 1 - fast.count / len(view)),
+        }
+    return found
+
+
+def _chunks(keys: Keys) -> Iterator[Keys]:
+    return (keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK))

@@ -1,0 +1,141 @@
+"""The samples of one file, by key and by id; a column is read when it is first needed."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from camml.stores import Keys
+from camml.types import Sample
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.int64(), nullable=False),
+        pa.field("id", pa.large_string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("image", pa.large_string()),
+        pa.field("meta", pa.large_string()),
+    ]
+)
+FEW = 16
+"""Up to so many ids are looked up one by one, in the sorted ids; for more, all ids are passed over once."""
+
+
+class Rows:
+    """Samples in order of key.
+
+    Args:
+      source: a table of SCHEMA, or an open Parquet file of one.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self._columns: dict[str, Any] = {}
+        self._reading = Lock()  # a Parquet file has one place that it reads from
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], first_key: int, root: Path) -> "Rows":
+        """`samples` under keys from `first_key` on; images below `root` are stored relative to it."""
+        columns = {
+            "key": np.arange(first_key, first_key + len(samples), dtype=np.int64),
+            "id": [sample.id for sample in samples],
+            "text": [sample.text for sample in samples],
+            "image": [sample.image and _relative(sample.image, root) for sample in samples],
+            "meta": [json.dumps(dict(sample.meta), ensure_ascii=False) if sample.meta else None for sample in samples],
+        }
+        return cls(pa.table(columns, schema=SCHEMA))
+
+    @classmethod
+    def open(cls, path: Path) -> "Rows":
+        """What `write` wrote; the file may be removed from its folder afterwards."""
+        return cls(pq.ParquetFile(path))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Rows"], without: Keys) -> "Rows":
+        """The samples of all parts, whose keys ascend from part to part, less those of the keys `without`."""
+        tables = [part.whole().filter(pa.array(~np.isin(part.keys, without))) for part in parts]
+        return cls(pa.concat_tables(tables).combine_chunks())
+
+    def whole(self) -> Any:
+        """All columns, as a table of SCHEMA."""
+        with self._reading:
+            return self._source if isinstance(self._source, pa.Table) else self._source.read()
+
+    def write(self, path: Path) -> None:
+        """Write all to one Parquet file."""
+        pq.write_table(self.whole(), path, compression="zstd")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """int64[N], ascending."""
+        keys: Keys = self.column("key").to_numpy().astype(np.int64, copy=False)
+        return keys
+
+    def column(self, name: str) -> Any:
+        """One column, as one contiguous array."""
+        with self._reading:
+            if name not in self._columns:
+                is_table = isinstance(self._source, pa.Table)
+                read = self._source[name] if is_table else self._source.read(columns=[name])[name]
+                self._columns[name] = pa.concat_arrays(read.chunks) if read.num_chunks else pa.array([], read.type)
+        return self._columns[name]
+
+    def sample(self, key: int, root: Path) -> Sample:
+        """The sample of a key that is there."""
+        row = int(np.searchsorted(self.keys, key))
+        sample_id, text, image, meta = (self.column(name)[row].as_py() for name in ("id", "text", "image", "meta"))
+        path = root / image if image is not None else None
+        return Sample(sample_id, text, path, json.loads(meta) if meta else {})
+
+    def find(self, ids: Sequence[str]) -> Mapping[str, int]:
+        """The keys of those of `ids` that are there."""
+        if len(ids) <= FEW:
+            return {one: int(self.keys[row]) for one in ids for row in self._at(one)}
+        places = pc.index_in(self.column("id"), value_set=pa.array(ids, pa.large_string()))
+        rows = np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False))
+        return {ids[places[row].as_py()]: int(self.keys[row]) for row in rows.tolist()}
+
+    def with_image(self) -> Keys:
+        """The keys of the samples that have an image."""
+        keys: Keys = self.keys[self.column("image").is_valid().to_numpy(zero_copy_only=False)]
+        return keys
+
+    def has_image(self, key: int) -> bool:
+        """Whether the sample of a key that is there has an image."""
+        return bool(self.column("image")[int(np.searchsorted(self.keys, key))].is_valid)
+
+    @cached_property
+    def _order(self) -> np.ndarray[Any, np.dtype[np.uint64]]:
+        """What sorts the ids."""
+        order: np.ndarray[Any, np.dtype[np.uint64]] = pc.sort_indices(self.column("id")).to_numpy()
+        return order
+
+    def _at(self, sample_id: str) -> list[int]:
+        """The row of an id; none where it is not there."""
+        ids, order = self.column("id"), self._order
+        low, high = 0, len(order)
+        wanted = sample_id.encode("utf-8", "surrogatepass")  # Arrow sorts by bytes
+        while low < high:
+            middle = (low + high) // 2
+            if ids[int(order[middle])].as_py().encode() < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        found = low < len(order) and ids[int(order[low])].as_py() == sample_id
+        return [int(order[low])] if found else []
+
+
+def _relative(image: Path, root: Path) -> str:
+    absolute = Path(os.path.abspath(image))
+    return str(absolute.relative_to(root) if absolute.is_relative_to(root) else absolute)

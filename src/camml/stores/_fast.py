@@ -1,0 +1,183 @@
+"""Compressed FAISS indexes that propose candidates, which are then compared exactly by their full vectors."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camml.errors import StoreError
+from camml.stores import Keys, Scores, Vectors
+from camml.stores._exact import nothing, ranked
+from camml.stores.faiss_index import faiss_package
+
+LINKS = 32
+"""M of HNSW: links of a node on each level; twice as many on the lowest."""
+SEEN = 40
+"""Training vectors for each list of an inverted file; below 39 FAISS warns."""
+
+
+class Base(Protocol):
+    """Where the full vectors are."""
+
+    def holds(self, keys: Keys) -> NDArray[np.bool]:
+        """bool[N]: which of `keys` are there."""
+        ...
+
+    def vectors(self, keys: Keys) -> Vectors:
+        """float32[N, D] of keys that are there."""
+        ...
+
+    def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
+        """An exact search."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A way to compress.
+
+    Attributes:
+      factory: the FAISS factory string for N vectors of width D.
+      bytes_each: memory of one vector of width D, keys included.
+      growth: by how much a search slows down from n to N vectors.
+      knob: the setting that trades speed for recall; none where there is none.
+    """
+
+    factory: Callable[[int, int], str]
+    bytes_each: Callable[[int], float]
+    growth: Callable[[int, int], float]
+    knob: str | None = None
+
+    def size(self, count: int, dim: int) -> int:
+        """Bytes in memory of `count` vectors."""
+        lists = lists_for(count) if self.knob == "nprobe" else 0
+        return int(count * self.bytes_each(dim)) + lists * dim * 4
+
+
+def lists_for(count: int) -> int:
+    """How many lists an inverted file of `count` vectors gets: the power of two next to twice the root."""
+    return int(2 ** max(0, round(math.log2(max(1.0, 2 * math.sqrt(count))))))
+
+
+KINDS: Mapping[str, Kind] = {
+    "sq8": Kind(lambda n, d: "SQ8", lambda d: d + 8, lambda n, m: m / n),
+    "ivf": Kind(lambda n, d: f"IVF{lists_for(n)},SQ8", lambda d: d + 16, lambda n, m: math.sqrt(m / n), "nprobe"),
+    "hnsw": Kind(
+        lambda n, d: f"HNSW{LINKS},SQ8",
+        lambda d: d + 8 * LINKS + 20,
+        lambda n, m: math.log(m + 2) / math.log(n + 2),
+        "ef",
+    ),
+    "rabitq": Kind(
+        lambda n, d: f"IVF{lists_for(n)},RaBitQ",
+        lambda d: d / 8 + 8 + 16,
+        lambda n, m: math.sqrt(m / n),
+        "nprobe",
+    ),
+}
+"""`flat`, which compresses nothing, is the other choice."""
+
+
+@dataclass(slots=True)
+class Fast:
+    """An index of some vectors under their keys.
+
+    Args:
+      index: an `IndexIDMap`.
+      base: where the full vectors are.
+      settings: `nprobe` or `ef`, and `depth`, the candidates that are compared exactly.
+    """
+
+    index: Any
+    base: Base
+    settings: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def train(cls, factory: str, sample: Vectors, base: Base) -> Self:
+        """An empty index of that kind, fitted to float32[N, D] `sample`; on a GPU where FAISS has one."""
+        faiss = faiss_package()
+        inner = faiss.index_factory(sample.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+        lists = _lists(inner)
+        if lists is not None and getattr(faiss, "get_num_gpus", int)() > 0:
+            lists.clustering_index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(sample.shape[1]))
+        inner.train(np.ascontiguousarray(sample))
+        return cls(faiss.IndexIDMap(inner), base)
+
+    @classmethod
+    def open(cls, path: Path, base: Base, settings: Mapping[str, int], *, mapped: bool = True) -> Self:
+        """What `save` wrote; mapped from the disk, or in memory so that it can grow."""
+        faiss = faiss_package()
+        try:
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+        except RuntimeError as error:
+            if not path.exists():
+                raise FileNotFoundError(2, "No such file", str(path)) from error
+            raise StoreError(f"{path} is not a FAISS index file: {str(error).splitlines()[0]}") from error
+        return cls(index, base, settings)
+
+    def save(self, path: Path) -> None:
+        """Write to one file."""
+        faiss = faiss_package()
+        with path.open("wb") as file:
+            faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write))
+
+    def __len__(self) -> int:
+        return int(self.index.ntotal)
+
+    def fill(self, chunks: Iterable[Keys]) -> None:
+        """Add the base's vectors of some keys."""
+        for keys in chunks:
+            self.index.add_with_ids(np.ascontiguousarray(self.base.vectors(keys)), keys)
+
+    def knobs(self) -> list[dict[str, int]]:
+        """The settings to try, fastest first."""
+        faiss = faiss_package()
+        inner = faiss.downcast_index(self.index.index)
+        lists = _lists(inner)
+        if lists is not None:
+            return [{"nprobe": 1 << n} for n in range(lists.nlist.bit_length())]
+        if isinstance(inner, faiss.IndexHNSW):
+            return [{"ef": 1 << n} for n in range(4, 12)]
+        return [{}]
+
+    def candidates(self, queries: Vectors, depth: int) -> Keys:
+        """int64[N, depth]: the keys that the index puts first, -1 for none."""
+        faiss = faiss_package()
+        inner = faiss.downcast_index(self.index.index)
+        lists = _lists(inner)
+        if lists is not None:
+            lists.nprobe = min(self.settings.get("nprobe", 1), lists.nlist)
+        elif isinstance(inner, faiss.IndexHNSW):
+            inner.hnsw.efSearch = max(self.settings.get("ef", 16), depth)
+        keys: Keys = self.index.search(np.ascontiguousarray(queries, dtype=np.float32), depth)[1]
+        return keys
+
+    def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
+        """The k best of the candidates, with exact scores; among `allowed` keys, the k best of all of them."""
+        if allowed is not None:
+            return self.base.search(queries, k, allowed)
+        scores, keys = nothing(len(queries), k)
+        depth, pending = min(max(self.settings.get("depth", 0), 2 * k), len(self)), np.arange(len(queries))
+        while depth and len(pending):
+            lacking = []
+            for row, found in zip(pending, self.candidates(queries[pending], depth), strict=True):
+                its = np.unique(found[found >= 0])
+                its = its[self.base.holds(its)]  # the files may have been rewritten since, without what was removed
+                best_scores, best_keys = ranked(queries[row : row + 1], its, self.base.vectors(its), k)
+                scores[row], keys[row] = best_scores[0], best_keys[0]
+                if len(its) < k and found[-1] >= 0 and depth < len(self):
+                    lacking.append(row)
+            depth, pending = min(2 * depth, len(self)), np.asarray(lacking, dtype=np.int64)
+        return scores, keys
+
+
+def _lists(index: Any) -> Any:
+    """The inverted file in an index; none where it has none."""
+    try:
+        return faiss_package().extract_index_ivf(index)
+    except RuntimeError:
+        return None

@@ -1,0 +1,121 @@
+"""`camml store index`, `check`, `migrate` and `size`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from camml.cli import main
+from camml.cli._sizes import size_in_words, size_of
+from camml.datastore import Datastore
+from camml.errors import OptionError
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(["store", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def store(tmp_path: Path, run: Run) -> Path:
+    words = ["red", "green", "blue", "round", "long", "old", "new"]
+    rows = [{"id": f"s{n}", "text": f"{words[n % 7]} {words[n % 5]} {words[n % 3]} {n}"} for n in range(300)]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("--encoder", "hashed", "--encoder-option", "dim=32", "--store", "faiss")
+    assert run("build", tmp_path / "samples.jsonl", "--out", tmp_path / "store", *options)[0] == 0
+    return tmp_path / "store"
+
+
+def test_index_check_and_info(store: Path, run: Run) -> None:
+    code, output, errors = run("index", "--store", store, "--kind", "sq8", "--recall", 0.9, "--json")
+    assert code == 0
+    fast = json.loads(output)["indexes"]["text"]
+    assert (fast["kind"], fast["count"], fast["k"]) == ("sq8", 300, 3)
+    assert fast["recall"] >= 0.9
+    assert "camml: text: building sq8 of 300 vectors" in errors
+    code, output, _ = run("check", "--store", store)
+    assert code == 0
+    assert "text: recall " in output
+    assert f"{store} is as it was written" in output
+    facts = json.loads(run("info", "--store", store, "--json")[1])
+    assert facts["index of text"]["holds"] == 1
+    assert run("index", "--store", store, "--kind", "flat")[1].endswith("no index is faster\n")
+    assert "index of text" not in json.loads(run("info", "--store", store, "--json")[1])
+
+
+def test_check_says_what_is_wrong(store: Path, run: Run) -> None:
+    assert run("index", "--store", store, "--kind", "sq8", "--recall", 0.9)[0] == 0
+    more = store.parent / "more.jsonl"
+    more.write_text("".join(json.dumps({"id": f"n{n}", "text": f"more {n}"}) + "\n" for n in range(100)))
+    assert run("add", more, "--store", store)[0] == 0
+    assert "of the text vectors are not in the index: run `camml store index" in run("check", "--store", store)[1]
+    [file] = (
+        store.glob("*-samples.parquet")
+        if len(list(store.glob("*-samples.parquet"))) == 1
+        else [sorted(store.glob("*-samples.parquet"))[0]]
+    )
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    code, output, _ = run("check", "--store", store, "--json")
+    assert code == 1
+    assert [file.name in problem for problem in json.loads(output)["problems"]] == [True]
+
+
+def test_migrate(store: Path, run: Run) -> None:
+    before = [one.id for one in Datastore.open(store)]
+    code, output, _ = run("migrate", "--store", store, "--to", "memory")
+    assert (code, output.startswith("moved 300 vectors")) == (0, True)
+    assert json.loads(run("info", "--store", store, "--json")[1])["kind"] == "memory"
+    assert [one.id for one in Datastore.open(store)] == before
+    assert json.loads(run("migrate", "--store", store, "--to", "faiss", "--json")[1])["vectors"] == 300
+    assert run("check", "--store", store)[0] == 0
+
+
+def test_size(run: Run) -> None:
+    facts = json.loads(run("size", "--samples", "1e6", "--dim", 1024, "--rate", 100, "--hours", 1, "--json")[1])
+    assert facts["vector_bytes"] == 10**6 * 4104
+    assert facts["hours_of_one"] == pytest.approx(10**6 / 100 / 3600)
+    assert facts["embedders"] == 3
+    assert facts["indexes"]["ivf"]["bytes"] < facts["indexes"]["flat"]["bytes"] / 3
+    assert "machine-hours" in run("size", "--samples", 665000)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("index", "--store", "{store}", "--memory", "much"), "--memory 'much' is no amount of memory"),
+        (("index", "--store", "{store}", "--memory", "1KB"), "allow more"),
+        (("index", "--store", "{store}", "--recall", "2"), "not 2.0"),
+        (("index", "--store", "{store}", "--kind", "tree"), "no kind of index 'tree'"),
+        (("index", "--store", "/none"), "no datastore at /none"),
+        (("check", "--store", "/none"), "no datastore at /none"),
+        (("index", "--store", "{store}", "--kind", "sq8", "--memory", "1KB"), "allow more"),
+        (("migrate", "--store", "/none", "--to", "memory"), "no datastore at /none"),
+        (("migrate", "--store", "{store}", "--to", "faiss"), "already"),
+        (("migrate", "--store", "{store}", "--to", "tape"), "no 'tape' in camml/stores"),
+        (("migrate", "--store", "{store}", "--to", "milvus"), "milvus://HOST:PORT"),
+        (("size", "--samples", "0"), "--samples must be above 0"),
+    ],
+)
+def test_bad_input_is_one_line(store: Path, run: Run, arguments: tuple[str, ...], message: str) -> None:
+    code, output, errors = run(*(text.format(store=store) for text in arguments))
+    assert (code, output) == (2, "")
+    assert message in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(("text", "size"), [("1000", 1000), ("1KB", 1024), ("1.5 gb", 3 << 29), ("2TiB", 2 << 40)])
+def test_amounts(text: str, size: int) -> None:
+    assert size_of(text, "--x") == size
+    with pytest.raises(OptionError, match="--x"):
+        size_of(f"-{text}", "--x")
+    assert size_of(size_in_words(size), "--x") == pytest.approx(size, rel=0.01)

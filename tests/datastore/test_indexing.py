@@ -1,0 +1,146 @@
+"""Compressed indexes: chosen, measured, extended, and never in the way of a change."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from camml.datastore import Datastore, indexing, verify
+from camml.datastore.commits import commit_added, writing
+from camml.datastore.embedding import Embedded
+from camml.encoders import Vectors
+from camml.errors import EmptyStoreError, OptionError, StoreCorruptedError
+from camml.types import Sample
+from tests.colors import Colors
+
+DIM = 32
+
+
+class Wide(Colors):
+    image_dim = text_dim = DIM
+
+
+def drawn(count: int, seed: int) -> Vectors:
+    """Unit vectors in clumps, which lie in few dimensions, as embeddings do."""
+    shape = np.random.default_rng(0)
+    frame, centers = shape.normal(size=(8, DIM)), shape.normal(size=(12, 8))
+    dice = np.random.default_rng(seed)
+    inner = centers[dice.integers(0, 12, count)] + 0.4 * dice.normal(size=(count, 8))
+    vectors = (inner @ frame + 0.02 * dice.normal(size=(count, DIM))).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def put(store: Datastore, first: int, count: int) -> None:
+    """Samples whose vectors are already known."""
+    samples = [Sample(f"s{first + n}", "text", None, {"odd": (first + n) % 2}) for n in range(count)]
+    added = Embedded(samples, drawn(count, first + 1), np.empty((0, DIM), np.float32), np.empty(0, np.int64))
+    assert store.path is not None
+    with writing(store.path):
+        store.reload()
+        commit_added(store.path, store._snapshot, added)
+    store.reload()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Datastore:
+    store = Datastore.build(tmp_path / "store", [], Wide())
+    put(store, 0, 1500)
+    return store
+
+
+def recall(store: Datastore, other: Datastore, **options: object) -> float:
+    """The part of the 3 nearest in `other` that `store` finds, which has the same scores for them."""
+    queries = drawn(60, 99)
+    answers = [one.search(queries, "text", 3, **options) for one in (store, other)]  # type: ignore[arg-type]
+    pairs = list(zip(*answers, strict=True))
+    exact = [{n.sample.id: n.score for n in truth} for _, truth in pairs]
+    for (found, _), truth in zip(pairs, exact, strict=True):
+        assert all(truth[n.sample.id] == n.score for n in found if n.sample.id in truth)
+    return sum(n.sample.id in truth for (found, _), truth in zip(pairs, exact, strict=True) for n in found) / 180
+
+
+@pytest.mark.parametrize("kind", ["sq8", "ivf", "hnsw", "rabitq"])
+def test_every_kind_finds_what_it_promises(store: Datastore, kind: str) -> None:
+    assert store.path is not None
+    plain = Datastore.open(store.path)
+    made = indexing.index(store.path, indexing.Wish(kind=kind, recall=0.95))
+    fast = made["text"]
+    assert (fast.kind, fast.count, fast.below) == (kind, 1500, 1500)
+    assert fast.measured["recall"] >= 0.95
+    assert fast.file.bytes <= 1.2 * fast.measured["bytes"] + 4096
+    store.reload()
+    assert recall(store, plain) >= 0.93
+    assert verify(store.path) == []
+    # what is filtered is found exactly; what is removed is not found; what is added is
+    assert recall(store, plain, where={"odd": 1}) == 1
+    nearest = [context[0].sample.id for context in store.search(drawn(60, 99), "text", 1)]
+    store.remove(sorted(set(nearest)))
+    again = {n.sample.id for context in store.search(drawn(60, 99), "text", 3) for n in context}
+    assert not again & set(nearest)
+    put(store, 5000, 60)
+    [context] = store.search(drawn(60, 5001)[:1], "text", 1)
+    assert context[0].sample.id == "s5000"
+
+
+def test_the_choice_keeps_to_the_memory(store: Datastore) -> None:
+    assert store.path is not None
+    said: list[str] = []
+    made = indexing.index(store.path, indexing.Wish(memory=1500 * 36, recall=0.9), said.append)
+    assert made["text"].kind == "rabitq"
+    assert not any("tried sq8" in line for line in said)
+    with pytest.raises(OptionError, match="allow more"):
+        indexing.index(store.path, indexing.Wish(memory=100))
+
+
+def test_additions_extend_it_and_growth_trains_it_again(store: Datastore) -> None:
+    assert store.path is not None
+    indexing.index(store.path, indexing.Wish(kind="ivf", recall=0.9))
+    put(store, 1500, 300)
+    drift = indexing.drift(store.path)["text"]
+    assert drift["outside"] == pytest.approx(1 / 6)
+    assert drift["recall"] >= 0.9
+    made = indexing.index(store.path, indexing.Wish(recall=0.9))["text"]
+    assert (made.kind, made.count, made.trained, made.below) == ("ivf", 1800, 1500, 1800)
+    assert indexing.drift(store.path)["text"]["outside"] == 0
+    put(store, 1800, 1300)
+    made = indexing.index(store.path, indexing.Wish(kind="ivf", recall=0.9))["text"]
+    assert (made.count, made.trained) == (3100, 3100)
+    store.reload()
+    indexing.index(store.path, indexing.Wish(kind="flat"))
+    store.reload()
+    assert store.manifest.fast == {}
+
+
+def test_merging_segments_leaves_it_valid(store: Datastore) -> None:
+    assert store.path is not None
+    indexing.index(store.path, indexing.Wish(kind="sq8", recall=0.9))
+    for n in range(20):
+        put(store, 2000 + 10 * n, 10)
+    store.remove([f"s{n}" for n in range(600)])
+    assert len(store.manifest.segments) < 18
+    plain = Datastore.open(store.path)
+    plain._snapshot.indexes["text"].searched = list(plain._snapshot.indexes["text"].parts)
+    assert recall(store, plain) >= 0.9
+    [context] = store.search(drawn(10, 2101)[:1], "text", 1)
+    assert context[0].sample.id == "s2100"
+    assert verify(store.path) == []
+
+
+def test_bad_wishes(store: Datastore, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"not 1\.5"):
+        indexing.Wish(recall=1.5)
+    with pytest.raises(OptionError, match=r"'tree'.*hnsw"):
+        indexing.Wish(kind="tree")
+    Datastore.build(tmp_path / "empty", [], Wide())
+    with pytest.raises(EmptyStoreError):
+        indexing.index(tmp_path / "empty", indexing.Wish())
+
+
+def test_a_damaged_index_is_noticed(store: Datastore) -> None:
+    assert store.path is not None
+    made = indexing.index(store.path, indexing.Wish(kind="sq8", recall=0.9))
+    file = store.path / made["text"].file.name
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(StoreCorruptedError, match=file.name):
+        Datastore.open(store.path)
+    assert len(verify(store.path)) == 1

@@ -1,0 +1,47 @@
+"""Manifests of earlier versions."""
+
+import json
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from camml.datastore import Datastore, manifest, verify
+from camml.datastore.files import digest
+from camml.types import Sample
+from tests.colors import Colors, sample
+
+
+def as_first_written(folder: Path) -> None:
+    """Turn a datastore into what the first version of the format would have written."""
+    content = json.loads((folder / "manifest.json").read_text())
+    for name in ("checksum", "removed_files", "location", "collection", "fast"):
+        del content[name]
+    for segment in content["segments"]:
+        for name in ("samples", "image", "text"):
+            if record := segment[name]:
+                del record["modified"]
+                path = folder / record["name"]
+                if path.suffix == ".index":
+                    old = faiss.read_index(str(path))
+                    new = faiss.IndexIDMap2(faiss.IndexFlatIP(old.d))
+                    new.add_with_ids(old.index.reconstruct_n(0, old.ntotal), faiss.vector_to_array(old.id_map))
+                    faiss.write_index(new, str(path))
+                    record |= {"bytes": path.stat().st_size, "sha256": digest(path)}
+    content |= {"version": 1}
+    (folder / "manifest.json").write_text(json.dumps(content | {"checksum": manifest._checksum(content)}))
+
+
+def test_the_first_format_opens_and_goes_on(tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:
+    store = Datastore.build(tmp_path / "store", samples, encoder)
+    store.remove(["g"])
+    before = [(one, store.vectors([one.id], "text")[one.id].tolist()) for one in store]
+    as_first_written(tmp_path / "store")
+    opened = Datastore.open(tmp_path / "store", encoder)
+    assert [(one, opened.vectors([one.id], "text")[one.id].tolist()) for one in opened] == before
+    opened.add([sample("n", "blue")])
+    assert [one.id for one in Datastore.open(tmp_path / "store")] == ["r", "y", "t", "n"]
+    assert json.loads((tmp_path / "store" / "manifest.json").read_text())["version"] == manifest.VERSION
+    assert verify(tmp_path / "store") == []
+    [context] = opened.search(np.asarray([[0, 0, 1]], np.float32), "text", 2)
+    assert {one.sample.id for one in context} == {"t", "n"}
