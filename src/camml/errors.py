@@ -13,6 +13,7 @@
     │   ├── StoreCorruptedError   a file whose checksum does not fit
     │   ├── StoreLockedError      another process is writing
     │   └── EncoderMismatchError  opened with another encoder than it was built with
+    ├── ClusterError              a cluster that cannot be reached, or that gave up
     ├── FetchError                weights or data that could not be obtained or verified
     └── DiskError                 the disk is full or not writable
 
@@ -70,6 +71,10 @@ class StoreLockedError(StoreError):
 
 class EncoderMismatchError(StoreError):
     """The datastore was built with another encoder."""
+
+
+class ClusterError(CaMMLError):
+    """A cluster that cannot be reached, or that gave up."""
 
 
 class FetchError(CaMMLError):

@@ -28,6 +28,23 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some of the queries, and the file that their neighbors are written to."""
+
+    path: Path
+    queries: Sequence[Query]
+
+    def write(self, retrieve: Retrieve, k: int) -> int:
+        """Retrieve k neighbors of each query and write them down; how many queries there were."""
+        _write_chunk(self.path, self.queries, retrieve(self.queries, k))
+        return len(self.queries)
+
+
+Spread = Callable[[Sequence[Chunk], int], Iterator[int]]
+"""Writes chunks, with k neighbors a query, wherever it likes; gives the number of queries of each that is done."""
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """What a table was made from; two tables of one origin are equal.
 
@@ -134,6 +151,7 @@ def compute(
     origin: Origin,
     *,
     batch_size: int = 256,
+    spread: Spread | None = None,
     progress: Progress | None = None,
 ) -> NeighborTable:
     """The neighbors of all `queries`, written to the folder `target`; what a killed run finished is not done again.
@@ -142,6 +160,7 @@ def compute(
       queries: each with an `id`, so that it never finds itself or a near-duplicate.
       retrieve: contexts of queries, at most so many neighbors each.
       batch_size: queries retrieved at a time, and at most lost by a kill.
+      spread: what works on the chunks, instead of `retrieve` in this process (`camml.distributed`).
       progress: called with the number of queries done and of all.
 
     Raises:
@@ -160,16 +179,17 @@ def compute(
         raise StoreError(f"{folder} holds neighbors computed from something else; choose another folder, or remove it")
     work = folder / WORK / f"{origin.digest}-{batch_size}"
     work.mkdir(parents=True, exist_ok=True)
-    chunks = []
-    for start in range(0, len(queries), batch_size):
-        chunk = work / f"{start:09}.json"
-        if not chunk.exists():
-            batch = queries[start : start + batch_size]
-            _write_chunk(chunk, batch, retrieve(batch, origin.k))
-        chunks.append(chunk)
+    chunks = [
+        Chunk(work / f"{start:09}.json", queries[start : start + batch_size])
+        for start in range(0, len(queries), batch_size)
+    ]
+    missing = [chunk for chunk in chunks if not chunk.path.exists()]
+    done = len(queries) - sum(len(chunk.queries) for chunk in missing)
+    for count in spread(missing, origin.k) if spread else (chunk.write(retrieve, origin.k) for chunk in missing):
+        done += count
         if progress:
-            progress(min(start + batch_size, len(queries)), len(queries))
-    _finish(folder, origin, chunks)
+            progress(done, len(queries))
+    _finish(folder, origin, [chunk.path for chunk in chunks])
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return NeighborTable.open(folder)
 

@@ -58,7 +58,8 @@ def message(path: Path, **options: Any) -> str:
 
 
 def test_the_formats_there_are() -> None:
-    assert plugins.names("formats") == ["csv_table", "datastore_json", "hf_dataset", "jsonl", "llava_json"]
+    known = ["csv_table", "datastore_json", "hf_dataset", "jsonl", "llava_json", "parquet", "webdataset"]
+    assert plugins.names("formats") == known
 
 
 @pytest.mark.parametrize(

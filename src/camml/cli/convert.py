@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-SUMMARY = "Convert ScienceQA to LLaVA JSON, or an official checkpoint to a model folder."
+SUMMARY = "Convert ScienceQA or shards of samples to LLaVA JSON, or an official checkpoint to a model folder."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +16,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scienceqa.add_argument("--out", type=Path, help="file to write (default: llava_SPLIT_FORMAT.json in BASE_DIR)")
     scienceqa.add_argument("--json", action="store_true", help="print the result as JSON")
     scienceqa.set_defaults(convert=_scienceqa)
+
+    shards = kinds.add_parser(
+        "shards", help="WebDataset or Parquet, also s3://..., to LLaVA JSON and images to train on"
+    )
+    shards.add_argument(
+        "source", metavar="SRC", help="a file, a folder, a pattern (shards/{000..127}.tar) or an address"
+    )
+    shards.add_argument("out", type=Path, metavar="OUT", help="LLaVA JSON to write")
+    shards.add_argument(
+        "--images", type=Path, metavar="DIR", help="where images are written (default: OUT's name-images)"
+    )
+    shards.add_argument("--format", metavar="NAME", help="webdataset or parquet (default: found by the ending)")
+    shards.add_argument("--json", action="store_true", help="print the result as JSON")
+    shards.set_defaults(convert=_shards)
 
     checkpoint = kinds.add_parser("checkpoint", help="an official CaMML checkpoint to a transformers model folder")
     checkpoint.add_argument("source", type=Path, metavar="SRC", help="folder of the official checkpoint")
@@ -60,6 +74,13 @@ def _scienceqa(args: argparse.Namespace) -> dict[str, object]:
     path, count = scienceqa.convert(
         args.base_dir, args.split, args.prompt_format, layout=args.layout, out=getattr(args, "out", None)
     )
+    return {"path": str(path), "samples": count}
+
+
+def _shards(args: argparse.Namespace) -> dict[str, object]:
+    from camml.data import shards
+
+    path, count = shards.convert(args.source, args.out, args.images, args.format)
     return {"path": str(path), "samples": count}
 
 

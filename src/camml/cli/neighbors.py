@@ -3,12 +3,18 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from camml.cli._output import json_value, key_values, print_json
+from camml.cli._ray import add_ray, cluster_of
 from camml.errors import InputError
+
+if TYPE_CHECKING:
+    from camml.neighbors import Retrieve, Spread
 
 SUMMARY = "Compute the neighbors of every sample of a training set in a datastore, ahead of training."
 
@@ -26,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--encoder-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
     )
     parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="samples at a time (%(default)s)")
+    add_ray(parser)
     parser.add_argument("--on-bad", default="stop", help="stop at a sample that cannot be used, or skip it")
     parser.add_argument("--progress", action="store_true", help="show progress even where no terminal is")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -63,7 +70,13 @@ def run(args: argparse.Namespace) -> int:
     queries = [conversation.query for conversation in conversations]
     with _bar(args) as progress:
         table = neighbors.compute(
-            queries, retriever.retrieve, args.out, origin, batch_size=args.batch_size, progress=progress
+            queries,
+            retriever.retrieve,
+            args.out,
+            origin,
+            batch_size=args.batch_size,
+            spread=_spread(args, options),
+            progress=progress,
         )
     seconds = round(time.perf_counter() - started, 3)
     if args.json:
@@ -72,6 +85,28 @@ def run(args: argparse.Namespace) -> int:
         also = f", {len(skipped)} skipped" if skipped else ""
         print(f"neighbors of {len(table)} samples in {args.out}{also}, {seconds:.1f} s")
     return 0
+
+
+def _spread(args: argparse.Namespace, options: Mapping[str, Any]) -> "Spread | None":
+    """What works on the chunks, where it is not this process."""
+    cluster = cluster_of(args)
+    if cluster is None:
+        return None
+    from camml.datastore import official_pair
+    from camml.distributed import RayNeighbors
+
+    files = official_pair(args.store) or [Path(args.store)]
+    store = ":".join(str(file.absolute()) for file in files)  # actors work in another folder
+    return RayNeighbors(partial(_load, store, args.encoder, options, args.mode), cluster)
+
+
+def _load(store: str, encoder_name: str | None, options: Mapping[str, Any], mode: str) -> "Retrieve":
+    """What retrieves, made in an actor."""
+    from camml.datastore import open_store
+    from camml.retriever import Retriever
+
+    datastore, encoder = open_store(store, encoder_name, options or None)
+    return Retriever(datastore, encoder, mode).retrieve
 
 
 @contextmanager

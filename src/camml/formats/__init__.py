@@ -9,6 +9,8 @@ from typing import Protocol, cast
 from camml import plugins
 from camml.errors import OptionError, SampleError
 from camml.formats._entries import Found
+from camml.formats._shards import Source, is_pattern
+from camml.remote import is_address
 from camml.types import Sample
 
 Report = Callable[[SampleError], None]
@@ -17,7 +19,7 @@ _logger = logging.getLogger("camml")
 
 
 class Format(Protocol):
-    """A way to write samples down."""
+    """A way to write samples down; one with `MANY` takes addresses of object storage and patterns, as text, too."""
 
     def matches(self, path: Path) -> bool:
         """Whether a file or folder looks like it; at most one format says so."""
@@ -44,10 +46,13 @@ def read(
     """The samples of a file or folder, with ids that occur once.
 
     Args:
-      path: LLaVA JSON, datastore JSON, JSON lines, CSV or TSV, or the folder of a Hugging Face dataset.
+      path: LLaVA JSON, datastore JSON, JSON lines, CSV or TSV, or the folder of a Hugging Face dataset; Parquet or
+        WebDataset tar files: one, a folder of them, or a pattern ("shards/{000..127}.tar"), here or on object storage
+        ("s3://bucket/folder").
       format: a file in this folder; by default found by looking.
       images: the folder at which image paths start; by default that of `path`. Where a dataset holds the images
-        themselves, they are written here; by default into a folder beside the dataset, named `<dataset>-images`.
+        themselves, they are written here; by default into a folder beside the dataset, named `<dataset>-images`, or for
+        a dataset on object storage into the cache.
       on_bad: "stop" at a sample that cannot be used, or "skip" it.
       report: called with the reason for each sample skipped; by default it goes to the log.
       mend_ids: turn slashes in ids into "_", and let the second sample of the id "a" be "a#2", instead of an error.
@@ -58,46 +63,66 @@ def read(
     """
     if on_bad not in ("stop", "skip"):
         raise OptionError(f"on_bad is {on_bad!r}; it can be: stop, skip")
-    path = _existing(Path(path))
+    given = source(path)
     if images is not None and Path(images).exists() and not Path(images).is_dir():
         raise SampleError(f"{images}: is not a folder; give the folder at which image paths start")
-    name = format or find_format(path)
-    found = _find(name).read(path, None if images is None else Path(images))
-    unique = _with_unique_ids(found, path, mend_ids)
+    name = format or find_format(given)
+    if isinstance(given, str) and not takes_many(name):
+        raise SampleError(f"{given}: {name} is read from one file on a disk; copy it, or write Parquet or tar files")
+    found = _find(name).read(cast(Path, given), None if images is None else Path(images))
+    unique = _with_unique_ids(found, given, mend_ids)
     return _usable(unique, (report or _log) if on_bad == "skip" else None)
 
 
-def find_format(path: Path) -> str:
-    """The name of the format that a file or folder looks like.
+def source(text: str | Path) -> Source:
+    """What to read from: a path that is there, or else an address or a pattern.
+
+    Raises:
+      SampleError: it is none of these.
+    """
+    if isinstance(text, str) and is_address(text):
+        return text
+    path = Path(text)
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise SampleError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+    if not there and is_pattern(str(text)):
+        return str(text)
+    if not there:
+        raise SampleError(f"{path}: no such file or folder; check the path")
+    return path
+
+
+def takes_many(name: str) -> bool:
+    """Whether the format called `name` takes addresses of object storage and patterns, too."""
+    return bool(getattr(_find(name), "MANY", False))
+
+
+def find_format(path: Source) -> str:
+    """The name of the format that a file or folder looks like, or by its ending an address or pattern.
 
     Raises:
       SampleError: it looks like none of them.
     """
     names = plugins.names("formats")
     for name in names:
-        if _find(name).matches(path):
+        if (isinstance(path, Path) or takes_many(name)) and _find(name).matches(cast(Path, path)):
             return name
+    if isinstance(path, str):
+        many = ", ".join(filter(takes_many, names))
+        raise SampleError(f"{path}: its format cannot be told by its ending; name one of these: {many}")
     raise SampleError(
         f"{path}: its format cannot be told; name the file .json, .jsonl, .csv or .tsv, give the folder of a saved "
         f"Hugging Face dataset, or name the format: {', '.join(names)}"
     )
 
 
-def _existing(path: Path) -> Path:
-    try:
-        there = path.exists()
-    except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
-    if not there:
-        raise SampleError(f"{path}: no such file or folder; check the path")
-    return path
-
-
 def _find(name: str) -> Format:
     return cast(Format, plugins.find("formats", name))
 
 
-def _with_unique_ids(found: Iterator[Found], path: Path, mend: bool) -> Iterator[Sample | SampleError]:
+def _with_unique_ids(found: Iterator[Found], path: Source, mend: bool) -> Iterator[Sample | SampleError]:
     """The samples, an error in place of one whose id cannot stay."""
     places: dict[str, str] = {}
     for place, sample in found:

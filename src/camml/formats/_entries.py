@@ -24,7 +24,7 @@ class BadEntry(Exception):
 TextOf = Callable[[Mapping[str, Any]], str]
 
 
-def find(entry: object, place: str, path: Path, images: Path, text_of: TextOf) -> Found:
+def find(entry: object, place: str, path: Path | str, images: Path, text_of: TextOf) -> Found:
     """The sample in an entry, or the error that names file, place and id.
 
     Args:

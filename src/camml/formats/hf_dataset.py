@@ -5,22 +5,16 @@ dataset itself (a struct of `bytes` and `path`), which is written to the folder 
 JSON values; bytes among them are left out.
 """
 
-import hashlib
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from camml import durable
 from camml.errors import DiskError, SampleError
-from camml.formats import _entries, _text
+from camml.formats import _entries, _rows, _text
 
 STATE = "state.json"
 SPLITS = "dataset_dict.json"
-_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"RIFF": ".webp"}
-_ROWS = 64
-"""Rows taken out of Arrow at once; they hold whole images."""
 
 
 def matches(path: Path) -> bool:
@@ -32,17 +26,11 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
     """Each row as a sample."""
     written = images or path.with_name(f"{path.absolute().name}-images")
     folder = _entries.folder_of_images(path / STATE, images)
-    for number, row in enumerate(_rows(path), 1):
-        place = f"row {number}"
-        try:
-            row["image"] = _image(row.get("image"), written)
-        except _entries.BadEntry as error:
-            yield place, SampleError(f"{path}: {place}: {error}")
-        else:
-            yield _entries.find(_plain(row), place, path, folder, _entries.any_text)
+    for number, row in enumerate(_stored_rows(path), 1):
+        yield _rows.find(row, f"row {number}", path, folder, written)
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _stored_rows(path: Path) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
 
     for file in _data_files(path):
@@ -50,8 +38,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             with pa.memory_map(str(file)) as source:
                 for batch in pa.ipc.open_stream(source):
                     batch.validate(full=True)  # Arrow trusts its input: a damaged offset would read foreign memory
-                    for start in range(0, batch.num_rows, _ROWS):
-                        yield from batch.slice(start, _ROWS).to_pylist()
+                    for start in range(0, batch.num_rows, _rows.AT_ONCE):
+                        yield from batch.slice(start, _rows.AT_ONCE).to_pylist()
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             if isinstance(error, SampleError | DiskError):
                 raise
@@ -83,36 +71,3 @@ def _state(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise SampleError(f"{path}: not JSON ({error}); save or download the dataset again") from error
     return state if isinstance(state, dict) else {}
-
-
-def _image(value: object, folder: Path) -> object:
-    """The path of an image; one that the dataset holds is written under a name made of its content."""
-    if not isinstance(value, Mapping):
-        return value
-    data, path = value.get("bytes"), value.get("path")
-    if data is None:
-        return path
-    if not isinstance(data, bytes):
-        raise _entries.BadEntry(f"the bytes of its image are {_entries.kind(data)}")
-    suffix = Path(path).suffix if isinstance(path, str) else ""
-    if not suffix[1:].isalnum():
-        suffix = next((suffix for start, suffix in _SUFFIXES.items() if data.startswith(start)), "")
-    file = folder.absolute() / f"{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
-    if not file.is_file() or file.stat().st_size != len(data):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DiskError(f"cannot write {folder}: {error.strerror}; name another folder of images") from error
-        durable.write_file(file, data)
-    return str(file)
-
-
-def _plain(value: Any) -> Any:
-    """A value of Arrow as a value of JSON."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items() if not isinstance(inner, bytes)}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value if not isinstance(inner, bytes)]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int | bool) else str(value)

@@ -1,0 +1,136 @@
+"""Samples to vectors on a cluster; the same vectors as `camml.datastore.embedding.embed` gives in one process."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camml.datastore.embedding import Chunk, Embedded, Progress, compute, join
+from camml.datastore.table import OnBad, refuse
+from camml.distributed import plan, shard
+from camml.distributed.cluster import Cluster, Work
+from camml.durable import disk_errors
+from camml.encoders import Encoder
+from camml.errors import ClusterError, ImageError, InputError, StoreError
+from camml.types import Sample
+
+SHARD = 1024
+"""Samples of a shard, rounded to whole batches: what is written at a time, and at most lost by a kill."""
+
+
+@dataclass(frozen=True, slots=True)
+class RayEmbedding:
+    """An `Embed` (`Datastore.build(..., embed=…)`) on Ray: each actor has an encoder of its own.
+
+    A batch holds the samples it would hold in one process, so its vectors are the same to the last bit, as far as the
+    encoder's arithmetic is (machines of another kind, or another number of threads, may differ in the last digits).
+
+    Attributes:
+      load: makes the encoder, in every actor.
+      shard: samples written at a time.
+    """
+
+    load: Callable[[], Encoder]
+    cluster: Cluster = field(default_factory=Cluster)
+    shard: int = SHARD
+
+    def __call__(
+        self,
+        samples: Sequence[Sample],
+        encoder: Encoder,
+        work: Path,
+        batch_size: int,
+        on_bad: OnBad = refuse,
+        progress: Progress | None = None,
+    ) -> Embedded:
+        """The vectors of `samples`; shards are kept in the folder `work`, which all nodes share, and found again.
+
+        Raises:
+          ImageError: an image cannot be used, and `on_bad` raises; as soon as it is met.
+          ClusterError: the cluster cannot be reached, gave up, or does not share the files.
+        """
+        size = -(-self.shard // batch_size) * batch_size
+        shards = [samples[start : start + size] for start in range(0, len(samples), size)]
+        work = work.absolute()
+        with disk_errors(work):
+            work.mkdir(parents=True, exist_ok=True)
+        plan.write(work / plan.NAME, ([(one.id, one.text, one.image) for one in part] for part in shards))
+        names: dict[int, str] = {}
+        done = 0
+        revision = encoder.name, encoder.revision
+        for result in self.cluster.run(partial(_prepare, self.load, revision, work, batch_size), len(shards)):
+            part = shards[result["unit"]]
+            names[result["unit"]] = result["name"]
+            _report(part, result["bad"], on_bad)
+            done += len(part)
+            if progress:
+                progress(done, len(samples))
+        return join(_read(work, shards, names), encoder)
+
+
+def _prepare(load: Callable[[], Encoder], revision: tuple[str, str], work: Path, batch_size: int) -> Work:
+    """Load the encoder on a node."""
+    todo = plan.Plan(work / plan.NAME)
+    encoder = load()
+    if (encoder.name, encoder.revision) != revision:
+        raise ClusterError(
+            f"a node of the cluster loads the encoder {encoder.name!r} of revision {encoder.revision}, this machine "
+            f"{revision[0]!r} of revision {revision[1]}; install the same camml and the same weights everywhere"
+        )
+
+    def embed_unit(number: int) -> dict[str, Any]:
+        samples = [Sample(name, text, image) for name, text, image in todo.unit(number)]
+        name = shard.name_of(samples, encoder, batch_size)
+        chunk = shard.read(work / name)
+        if chunk is None:
+            chunk = _embed(samples, encoder, batch_size)
+            shard.write(work, name, samples, chunk)
+        return {"name": name, "bad": [[row, why, _seen(samples[row])] for row, why in chunk.bad.items()]}
+
+    return embed_unit
+
+
+def _embed(samples: Sequence[Sample], encoder: Encoder, batch_size: int) -> Chunk:
+    """The vectors of a shard, in the batches of one process."""
+    texts, images = [], []
+    bad: dict[int, str] = {}
+    for start in range(0, len(samples), batch_size):
+        part = compute(samples[start : start + batch_size], encoder, _ignore)
+        texts.append(part.text)
+        images.append(part.image)
+        bad |= {start + row: reason for row, reason in part.bad.items()}
+    return Chunk(np.concatenate(texts), np.concatenate(images), bad)
+
+
+def _ignore(sample: Sample, error: InputError) -> None:
+    """A bad sample is noted in its shard."""
+
+
+def _seen(sample: Sample) -> bool:
+    return sample.image is None or sample.image.exists()
+
+
+def _report(samples: Sequence[Sample], bad: list[Any], on_bad: OnBad) -> None:
+    """Tell of the samples that an actor could not use.
+
+    Raises:
+      ClusterError: the actor did not see an image that is there: its node does not share the disk.
+    """
+    for row, reason, seen in bad:
+        sample = samples[row]
+        if not seen and _seen(sample):
+            raise ClusterError(f"a node of the cluster does not see {sample.image}; keep images where all nodes do")
+        on_bad(sample, ImageError(f"sample {sample.id!r}: {reason}"))
+
+
+def _read(
+    work: Path, shards: Sequence[Sequence[Sample]], names: dict[int, str]
+) -> Iterator[tuple[Sequence[Sample], Chunk]]:
+    for number, samples in enumerate(shards):
+        chunk = shard.read(work / names[number])
+        if chunk is None:
+            raise StoreError(f"the shard {work / names[number]} is gone or damaged; run the same command again")
+        yield samples, chunk

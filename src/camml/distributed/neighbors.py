@@ -1,0 +1,63 @@
+"""Neighbors of a dataset on a cluster: the same chunks as one process writes, written by many."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from camml.distributed import plan
+from camml.distributed.cluster import Cluster, Work
+from camml.errors import OptionError
+from camml.neighbors import Chunk, Retrieve
+from camml.types import Query
+
+
+@dataclass(frozen=True, slots=True)
+class RayNeighbors:
+    """A `Spread` (`neighbors.compute(..., spread=…)`) on Ray: each actor opens the datastore for itself.
+
+    Attributes:
+      load: makes what retrieves, in every actor.
+    """
+
+    load: Callable[[], Retrieve]
+    cluster: Cluster = field(default_factory=Cluster)
+
+    def __call__(self, chunks: Sequence[Chunk], k: int) -> Iterator[int]:
+        """Write `chunks`; the number of queries of each, as it is done.
+
+        Raises:
+          OptionError: a query has an image that is no file.
+          ClusterError: the cluster cannot be reached, gave up, or does not share the files.
+        """
+        if not chunks:
+            return
+        folder = chunks[0].path.parent.absolute()
+        plan.write(folder / plan.NAME, map(_rows, chunks))
+        names = [chunk.path.name for chunk in chunks]
+        for result in self.cluster.run(partial(_prepare, self.load, folder, names, k), len(chunks)):
+            yield result["queries"]
+
+
+def _rows(chunk: Chunk) -> list[plan.Row]:
+    rows: list[plan.Row] = []
+    for query in chunk.queries:
+        if query.image is not None and not isinstance(query.image, Path):
+            raise OptionError(f"the image of query {query.id!r} is in memory; on a cluster it must be a file")
+        rows.append((query.id or "", query.text, query.image))
+    return rows
+
+
+def _prepare(load: Callable[[], Retrieve], folder: Path, names: Sequence[str], k: int) -> Work:
+    """Open the datastore on a node."""
+    todo = plan.Plan(folder / plan.NAME)
+    retrieve = load()
+
+    def retrieve_unit(number: int) -> dict[str, Any]:
+        chunk = Chunk(folder / names[number], [Query(text, image, name) for name, text, image in todo.unit(number)])
+        if chunk.path.exists():
+            return {"queries": len(chunk.queries)}
+        return {"queries": chunk.write(retrieve, k)}
+
+    return retrieve_unit

@@ -1,0 +1,86 @@
+"""From a row of Arrow, which may hold the image file itself, to a sample."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from camml import durable
+from camml.errors import DiskError, SampleError
+from camml.formats import _entries
+
+AT_ONCE = 64
+"""Rows taken out of Arrow at once; they hold whole images."""
+_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"RIFF": ".webp"}
+
+
+def find(row: dict[str, Any], place: str, source: Path | str, images: Path, written: Path) -> _entries.Found:
+    """The sample in a row, or the error that names file, place and id.
+
+    Args:
+      row: with `id`, `text` or `conversations`, and mostly `image`: a path, bytes, or a struct of `bytes` and `path`.
+      images: the folder at which image paths start.
+      written: the folder that the images in rows are written to.
+
+    Raises:
+      DiskError: an image cannot be written.
+    """
+    try:
+        entry = as_entry(row, written)
+    except _entries.BadEntry as error:
+        return place, SampleError(f"{source}: {place}: {error}")
+    return _entries.find(entry, place, source, images, _entries.any_text)
+
+
+def as_entry(row: dict[str, Any], written: Path) -> dict[str, Any]:
+    """A row as an entry of a JSON file, its image a path.
+
+    Raises:
+      BadEntry: its image is neither a path nor bytes.
+      DiskError: the image cannot be written.
+    """
+    image = row.get("image")
+    if isinstance(image, bytes):
+        image = {"bytes": image}
+    if isinstance(image, Mapping):
+        image = _image(image, written)
+    return _plain({**row, "image": image})  # type: ignore[no-any-return]
+
+
+def write_image(data: bytes, suffix: str, folder: Path) -> Path:
+    """The path of an image file in `folder`, where it has a name made of its content; written unless it is there.
+
+    Raises:
+      DiskError: it cannot be written.
+    """
+    if not suffix[1:].isalnum():
+        suffix = next((suffix for start, suffix in _SUFFIXES.items() if data.startswith(start)), "")
+    file = folder.absolute() / f"{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
+    if not file.is_file() or file.stat().st_size != len(data):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DiskError(f"cannot write {folder}: {error.strerror}; name another folder of images") from error
+        durable.write_file(file, data)
+    return file
+
+
+def _image(value: Mapping[str, Any], folder: Path) -> object:
+    data, path = value.get("bytes"), value.get("path")
+    if data is None:
+        return path
+    if not isinstance(data, bytes):
+        raise _entries.BadEntry(f"the bytes of its image are {_entries.kind(data)}")
+    return str(write_image(data, Path(path).suffix if isinstance(path, str) else "", folder))
+
+
+def _plain(value: Any) -> Any:
+    """A value of Arrow as a value of JSON."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items() if not isinstance(inner, bytes)}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value if not isinstance(inner, bytes)]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

@@ -1,0 +1,120 @@
+"""Sources of several files: a folder, a pattern such as `s3://bucket/{000..127}.tar`, one file; here or elsewhere."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from camml.errors import SampleError
+from camml.packages import cache_dir
+from camml.remote import file_system, is_address, storage_errors
+
+Source = Path | str
+"""A path; as text, an address of object storage or a pattern of names."""
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+def is_pattern(text: str) -> bool:
+    """Whether it names several files."""
+    return bool(_RANGE.search(text)) or any(sign in text for sign in "*?[")
+
+
+def matches(source: Source, suffixes: Sequence[str]) -> bool:
+    """Whether all files of a source end with one of `suffixes`, as far as can be told without asking a server."""
+    if isinstance(source, str):
+        return source.lower().endswith(tuple(suffixes))
+    if source.is_dir():
+        return any(path.name.lower().endswith(tuple(suffixes)) for path in source.iterdir())
+    return source.is_file() and source.name.lower().endswith(tuple(suffixes))
+
+
+def names(source: Source, suffixes: Sequence[str]) -> list[str]:
+    """The files of a source, as paths or addresses: ranges in the order given, folders and patterns by name.
+
+    Raises:
+      SampleError: there are none.
+    """
+    found = [name for one in _ranges(str(source)) for name in _files(one, tuple(suffixes))]
+    if not found:
+        raise SampleError(f"{source}: there is no {' or '.join(suffixes)} file; check the address or path")
+    return found
+
+
+def places(source: Source, suffixes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The files of a source, each with what comes behind a place in it: nothing where it is the only one.
+
+    Raises:
+      SampleError: there are none.
+    """
+    found = names(source, suffixes)
+    for name in found:
+        yield name, "" if len(found) == 1 else f" of {name.rpartition('/')[2]}"
+
+
+@contextmanager
+def opened(name: str) -> Iterator[BinaryIO]:
+    """The bytes of a file, which can be sought.
+
+    Raises:
+      SampleError: it cannot be opened or, later, read.
+    """
+    if is_address(name):
+        with storage_errors(name, SampleError):
+            system, path = file_system(name)
+            with system.open(path, "rb") as stream:
+                yield stream
+        return
+    try:
+        with Path(name).open("rb") as stream:
+            yield stream
+    except OSError as error:
+        raise SampleError(f"{name}: cannot be read ({error.strerror}); check the path and its permissions") from error
+
+
+def folder_written(source: Source, images: Path | None) -> Path:
+    """Where the images in a source are written: the folder given, one beside it, or for an address the cache."""
+    if images is not None:
+        return images
+    if is_address(source):
+        return cache_dir() / "images"
+    path = Path(str(source).split("{")[0].split("*")[0].rstrip("-_/") if is_pattern(str(source)) else source)
+    return path.with_name(f"{path.absolute().name}-images")
+
+
+def _ranges(text: str) -> Iterator[str]:
+    """`text` with each {first..last} filled in, as wide as its first number is."""
+    match = _RANGE.search(text)
+    if match is None:
+        yield text
+        return
+    first, last = match[1], match[2]
+    for number in range(int(first), int(last) + 1):
+        yield from _ranges(f"{text[: match.start()]}{number:0{len(first)}}{text[match.end() :]}")
+
+
+def _files(name: str, suffixes: tuple[str, ...]) -> list[str]:
+    if is_address(name):
+        return _files_there(name, suffixes)
+    path = Path(name)
+    if path.is_dir():
+        return sorted(str(one) for one in path.iterdir() if one.name.lower().endswith(suffixes))
+    if path.is_file():
+        return [name]
+    if not is_pattern(name):
+        raise SampleError(f"{name}: no such file or folder; check the path")
+    return sorted(str(one) for one in path.parent.glob(path.name) if one.is_file())
+
+
+def _files_there(name: str, suffixes: tuple[str, ...]) -> list[str]:
+    scheme = name.partition("://")[0]
+    with storage_errors(name, SampleError):
+        system, path = file_system(name)
+        if is_pattern(name):
+            found = system.glob(path)
+        elif name.lower().endswith(suffixes):
+            found = [path]
+        else:
+            found = [one for one in system.ls(path, detail=False) if one.lower().endswith(suffixes)]
+    return [f"{scheme}://{one.lstrip('/')}" for one in sorted(found)]

@@ -1,0 +1,58 @@
+"""Parquet: the columns `id`, `text` or `conversations` and mostly `image`; a file, a folder of them, or a pattern.
+
+An image is a path, or an image file in the table itself (bytes, or a struct of `bytes` and `path`), which is written to
+the folder of images. Other columns are kept, as JSON values; bytes among them are left out.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from camml.errors import SampleError
+from camml.formats import _entries, _rows, _shards
+from camml.remote import is_address
+
+SUFFIXES = (".parquet",)
+MANY = True
+"""Takes addresses and patterns, too."""
+
+
+def matches(path: _shards.Source) -> bool:
+    """Whether it is a Parquet file, or a folder of them."""
+    return _shards.matches(path, SUFFIXES)
+
+
+def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Found]:
+    """Each row as a sample."""
+    written = _shards.folder_written(path, images)
+    for name, of_file in _shards.places(path, SUFFIXES):
+        start = written if is_address(name) else _entries.folder_of_images(Path(name), images)
+        for number, row in enumerate(_stored_rows(name), 1):
+            yield _rows.find(row, f"row {number}{of_file}", path, start, written)
+
+
+def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each row with its place, its image written to `images`.
+
+    Raises:
+      SampleError: a file cannot be read, or a row's image cannot be used.
+    """
+    for name in _shards.names(path, SUFFIXES):
+        for number, row in enumerate(_stored_rows(name), 1):
+            try:
+                yield f"{name}: row {number}", _rows.as_entry(row, images)
+            except _entries.BadEntry as error:
+                raise SampleError(f"{name}: row {number}: {error}") from error
+
+
+def _stored_rows(name: str) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with _shards.opened(name) as stream:
+        try:
+            for batch in pq.ParquetFile(stream).iter_batches(_rows.AT_ONCE):
+                yield from batch.to_pylist()
+        except pa.ArrowException as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise SampleError(f"{name}: cannot be read as Parquet ({reason}); copy or write it again") from error

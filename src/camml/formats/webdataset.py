@@ -1,0 +1,150 @@
+"""WebDataset: tar files in which the files of one sample follow each other and share their name up to the first dot.
+
+`cat.jpg`, `cat.json`, `cat.txt` are one sample with the id `cat` (or the `id` in its JSON): an image, what JSON says,
+and a text, which may also be the `text`, `caption` or `conversations` in the JSON. A file, a folder of them, or a
+pattern; images are written to the folder of images. Files of other kinds are passed over.
+"""
+
+import gzip
+import json
+import posixpath
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from camml.errors import SampleError
+from camml.formats import _entries, _rows, _shards
+
+SUFFIXES = (".tar", ".tar.gz", ".tgz")
+MANY = True
+"""Takes addresses and patterns, too."""
+IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "ppm")
+TEXTS = ("txt", "text", "caption", "cap")
+JSON = ("json",)
+_END = bytes(1024)
+"""What a tar file ends with, so that one that was cut short is known from a whole one."""
+
+
+def matches(path: _shards.Source) -> bool:
+    """Whether it is a tar file, or a folder of them."""
+    return _shards.matches(path, SUFFIXES)
+
+
+def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Found]:
+    """Each group of files as a sample."""
+    written = _shards.folder_written(path, images)
+    for name, of_file in _shards.places(path, SUFFIXES):
+        for key, files in _groups(name):
+            place = f"sample {key!r}{of_file}"
+            try:
+                entry = _entry(key, files, written)
+            except _entries.BadEntry as error:
+                yield place, SampleError(f"{path}: {place}: {error}")
+            else:
+                yield _entries.find(entry, place, path, written, _entries.any_text)
+
+
+def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What each group of files holds, with its place, its image written to `images`.
+
+    Raises:
+      SampleError: a file cannot be read, or a group of files is no sample.
+    """
+    for name in _shards.names(path, SUFFIXES):
+        for key, files in _groups(name):
+            try:
+                yield f"{name}: sample {key!r}", _entry(key, files, images)
+            except _entries.BadEntry as error:
+                raise SampleError(f"{name}: sample {key!r}: {error}") from error
+
+
+def _entry(key: str, files: list[tuple[str, bytes]], images: Path) -> dict[str, Any]:
+    """The files of one sample, as an entry of a JSON file."""
+    entry: dict[str, Any] = {"id": key}
+    for ending, data in files:
+        if ending in JSON:
+            entry |= _object(data)
+    if "text" not in entry and isinstance(entry.get("caption"), str):
+        entry["text"] = entry.pop("caption")
+    texts = [(ending, data) for ending, data in files if ending in TEXTS]
+    pictures = [(ending, data) for ending, data in files if ending in IMAGES]
+    for what, found in (("texts", texts), ("images", pictures)):
+        if len(found) > 1:
+            raise _entries.BadEntry(f"has {len(found)} {what} ({', '.join(ending for ending, _ in found)}); keep one")
+    if texts:
+        try:
+            entry["text"] = texts[0][1].decode()
+        except UnicodeDecodeError as error:
+            raise _entries.BadEntry(f"its text is not UTF-8 ({error.reason} at byte {error.start})") from error
+    entry["image"] = str(_rows.write_image(pictures[0][1], f".{pictures[0][0]}", images)) if pictures else None
+    return entry
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data, parse_constant=lambda _: None)
+    except (ValueError, RecursionError) as error:
+        raise _entries.BadEntry(f"its JSON cannot be read ({error})") from error
+    if not isinstance(found, dict):
+        raise _entries.BadEntry(f"its JSON is {_entries.kind(found)}, not an object")
+    return found
+
+
+def _groups(name: str) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """The key of each sample, and the endings and contents of its files."""
+    key, files = "", list[tuple[str, bytes]]()
+    for path, data in _members(name):
+        folder, base = posixpath.split(path)
+        stem, _, ending = base.partition(".")
+        its_key = posixpath.join(folder, stem)
+        if its_key != key and files:
+            yield key, files
+            files = []
+        key = its_key
+        files.append((ending.lower(), data))
+    if files:
+        yield key, files
+
+
+def _members(name: str) -> Iterator[tuple[str, bytes]]:
+    """The names and contents of the files in a tar file that are of a known kind, read once, from start to end."""
+    with _shards.opened(name) as stream:
+        source = _Whole(cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if name.lower().endswith("gz") else stream)
+        try:
+            with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|") as archive:
+                for member in archive:
+                    base = posixpath.basename(member.name)
+                    ending = base.partition(".")[2].lower()
+                    if member.isfile() and not base.startswith((".", "__")) and ending in (*IMAGES, *TEXTS, *JSON):
+                        file = archive.extractfile(member)
+                        yield member.name.removeprefix("./"), file.read() if file else b""
+            source.check()
+        except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise SampleError(f"{name}: is no whole tar file ({error}); copy or write it again") from error
+
+
+class _Whole:
+    """A stream that remembers its end: Python takes a tar file that was cut between two files for a whole one."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._last = b""
+
+    def read(self, size: int) -> bytes:
+        """As of any stream."""
+        data = self._stream.read(size)
+        self._last = (self._last + data)[-len(_END) :]
+        return data
+
+    def check(self) -> None:
+        """That it ended as a tar file ends.
+
+        Raises:
+          EOFError: it did not.
+        """
+        while self.read(2**16):
+            pass
+        if self._last != _END:
+            raise EOFError("its end is missing")

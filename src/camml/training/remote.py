@@ -1,0 +1,246 @@
+"""Runs whose folder is on object storage: trained in a local folder, of which all that is finished is uploaded.
+
+A checkpoint there is whole when it has `complete.json`, which lists its files and is written last and removed first.
+What is there is the truth: a run goes on from the newest whole checkpoint there, on however many machines, and needs no
+disk that they share.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from camml.errors import DiskError, OptionError
+from camml.packages import cache_dir
+from camml.remote import file_system, is_address, storage_errors
+from camml.training import checkpoints
+
+MARKER = "complete.json"
+RUN = "run.json"
+LAST = ("config.json", "adapter_config.json")
+"""They make a folder a model folder."""
+
+_logger = logging.getLogger("camml")
+
+
+def local_folder(address: str) -> Path:
+    """The folder on this machine in which a run of that address is trained."""
+    name = address.rstrip("/").rpartition("/")[2]
+    return cache_dir() / "runs" / f"{name}-{hashlib.sha256(address.rstrip('/').encode()).hexdigest()[:12]}"
+
+
+class RemoteRun:
+    """The folder of a run on object storage, and the one it is trained in.
+
+    Raises:
+      OptionError: no file system of that scheme is known, or its package is not installed.
+    """
+
+    def __init__(self, address: str, folder: Path, limit: int | None = None) -> None:
+        self.address = address.rstrip("/")
+        self.folder = folder
+        self.limit = limit
+        self._system, self._root = file_system(self.address)
+
+    def finished(self) -> dict[int, dict[str, int]]:
+        """The whole checkpoints there, by step, oldest first: the sizes of their files by name, in bytes."""
+        with storage_errors(self.address, DiskError):
+            self._system.invalidate_cache()
+            markers = self._system.glob(f"{self._root}/checkpoint-*/{MARKER}")
+            found = {int(path.split("/")[-2].rpartition("-")[2]): path for path in markers}
+            return {step: json.loads(self._system.cat_file(found[step])) for step in sorted(found)}
+
+    def fetch(self, wanted: str | None, *, alone: bool = True) -> None:
+        """Make the local folder agree with what is there: the run's record, and the checkpoint to resume from.
+
+        Args:
+          wanted: as `checkpoints.to_resume`, or the address of a checkpoint there.
+          alone: no other machine takes part; then a checkpoint that could not be uploaded at its time is, now.
+
+        Raises:
+          OptionError: there is no such checkpoint, or a new start would mix with an old run.
+          DiskError: something cannot be downloaded.
+        """
+        with storage_errors(self.address, DiskError):
+            known = self._system.exists(f"{self._root}/{RUN}")
+        if not known:
+            shutil.rmtree(self.folder, ignore_errors=True)  # it was removed there, or never began
+            return
+        self._download([RUN], self._root, self.folder)
+        there = self.finished()
+        for path in checkpoints.finished(self.folder):
+            if _step(path.name) not in there and alone and _step(path.name) > max(there, default=-1):
+                self.upload(path)
+                self.complete(path)
+            elif _step(path.name) not in there:
+                shutil.rmtree(path)  # other machines cannot go on from it
+        there = self.finished()
+        if wanted in ("False", "false") and there:
+            raise OptionError(
+                f"{self.address} holds checkpoints of an earlier run; choose another --output_dir or remove them"
+            )
+        step = _step(str(wanted)) if is_address(wanted) else max(there, default=-1)
+        if is_address(wanted) and (step not in there or not str(wanted).startswith(f"{self.address}/")):
+            listed = ", ".join(f"checkpoint-{step}" for step in there) or "none"
+            raise OptionError(f"--resume_from_checkpoint {wanted}: no finished checkpoint there; there are: {listed}")
+        if step in there:
+            self._fetch_checkpoint(step, there[step])
+
+    def local(self, wanted: str | None) -> str | None:
+        """What to resume from, as `checkpoints.to_resume` takes it."""
+        return str(self.folder / f"checkpoint-{_step(str(wanted))}") if is_address(wanted) else wanted
+
+    def _fetch_checkpoint(self, step: int, sizes: dict[str, int]) -> None:
+        place = self.folder / f"checkpoint-{step}"
+        if all((place / name).is_file() and (place / name).stat().st_size == sizes[name] for name in sizes):
+            return
+        unfinished = self.folder / checkpoints.UNFINISHED / place.name
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._download(list(sizes), f"{self._root}/{place.name}", unfinished)
+        for name, size in sizes.items():
+            if (found := (unfinished / name).stat().st_size) != size:
+                raise DiskError(f"{self.address}/{place.name}/{name}: {found} bytes arrived of {size}; try again")
+        checkpoints.commit(unfinished, place)
+
+    def _download(self, names: list[str], start: str, folder: Path) -> None:
+        with storage_errors(self.address, DiskError):
+            for name in names:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                self._system.get_file(f"{start}/{name}", str(folder / name))
+
+    def upload(self, folder: Path, *, missing_only: bool = False) -> None:
+        """Upload the files in a folder of the run, those that make it a model folder last.
+
+        Args:
+          missing_only: leave out what is there in the same size.
+
+        Raises:
+          DiskError: it cannot be uploaded.
+        """
+        place = self._place(folder)
+        with storage_errors(self.address, DiskError):
+            there = self._sizes(place)
+            if not missing_only and MARKER in there:
+                self._system.rm_file(f"{place}/{MARKER}")
+            for path in sorted(_files(folder), key=lambda path: (path.name in LAST, path)):
+                name = str(path.relative_to(folder))
+                if not missing_only or there.get(name) != path.stat().st_size:
+                    self._system.put_file(str(path), f"{place}/{name}")
+
+    def begin(self) -> None:
+        """Upload the record of a run that begins.
+
+        Raises:
+          DiskError: the storage does not take it; known before the first step.
+        """
+        with storage_errors(self.address, DiskError):
+            self._system.put_file(str(self.folder / RUN), f"{self._root}/{RUN}")
+
+    def complete(self, folder: Path) -> None:
+        """Say that a checkpoint is whole there; then let go of the oldest ones above the limit.
+
+        Raises:
+          DiskError: that cannot be written.
+        """
+        place = self._place(folder)
+        with storage_errors(self.address, DiskError):
+            sizes = {name: size for name, size in self._sizes(place).items() if name != MARKER}
+            self._system.pipe_file(f"{place}/{MARKER}", json.dumps(sizes, indent=1).encode())
+        for step in list(self.finished())[: -self.limit if self.limit else 0]:
+            with storage_errors(self.address, DiskError):
+                self._system.rm_file(f"{self._root}/checkpoint-{step}/{MARKER}")
+                self._system.rm(f"{self._root}/checkpoint-{step}", recursive=True)
+
+    def _place(self, folder: Path) -> str:
+        return "/".join([self._root, *folder.relative_to(self.folder).parts])
+
+    def _sizes(self, place: str) -> dict[str, int]:
+        self._system.invalidate_cache()
+        found = self._system.find(place, detail=True)
+        return {path[len(place) + 1 :]: int(facts["size"]) for path, facts in found.items()}
+
+
+def join(run: Any, folder: Path) -> RemoteRun | None:
+    """The run on object storage that all processes take part in, fetched; nothing where the run is on a disk.
+
+    Args:
+      run: the `RunArguments`; what to resume from is made a local folder in them.
+      folder: the one that it is trained in.
+
+    Raises:
+      OptionError, DiskError: as `RemoteRun` and its `fetch`.
+    """
+    if run.remote is None:
+        return None
+    found = RemoteRun(run.remote, folder, run.save_total_limit)
+    machines = run.world_size // int(os.environ.get("LOCAL_WORLD_SIZE", run.world_size))
+    with run.main_process_first(local=False):  # folders may be shared, or each machine's own
+        if run.local_process_index == 0:
+            found.fetch(run.resume_from_checkpoint, alone=machines == 1)
+    _together()
+    run.resume_from_checkpoint = found.local(run.resume_from_checkpoint)
+    return found
+
+
+class Upload(TrainerCallback):
+    """Uploads each checkpoint when it is finished.
+
+    A failure is a warning, and the next checkpoint is tried again: a run is worth more than the way to its storage.
+    """
+
+    def __init__(self, run: RemoteRun) -> None:
+        self.run = run
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """On the first machine all that it has; then on the others what they have besides; then the mark."""
+        folder = self.run.folder / f"checkpoint-{state.global_step}"
+        first, speaks = args.process_index == 0, args.local_process_index == 0
+        for step in (
+            lambda: self.run.upload(folder) if first else None,
+            lambda: self.run.upload(folder, missing_only=True) if speaks and not first and folder.is_dir() else None,
+            lambda: self.run.complete(folder) if first else None,
+        ):
+            failed = False
+            try:
+                step()
+            except DiskError as error:
+                failed = True
+                _logger.warning("%s was not uploaded, training goes on: %s", folder.name, error)
+            if _anywhere(failed, args):
+                return
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder, less checkpoints and what is unfinished in the folder of a run."""
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(part.startswith((checkpoints.UNFINISHED, "checkpoint-")) for part in path.relative_to(folder).parts)
+    ]
+
+
+def _step(name: str) -> int:
+    number = name.rstrip("/").rpartition("-")[2]
+    return int(number) if number.isdigit() else -1
+
+
+def _together() -> None:
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+
+
+def _anywhere(failed: bool, args: TrainingArguments) -> bool:
+    """Whether it failed in any process; each waits for all."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return failed
+    flag = torch.tensor([float(failed)], device=args.device)
+    distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)
+    return bool(flag.item())

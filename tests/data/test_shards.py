@@ -1,0 +1,66 @@
+"""Shards to the files that training reads."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from camml.cli import main
+from camml.data import llava_json, origins, shards
+from camml.errors import SampleError
+from camml.images import open_image
+from tests.formats.shards import png, table, talk, tar
+
+
+def files() -> dict[str, Any]:
+    return {
+        "1.json": {"conversations": talk("red"), "source": "x"},
+        "1.png": png("red"),
+        "2.json": {"conversations": [{"from": "human", "value": "say yes"}, {"from": "gpt", "value": "yes"}]},
+    }
+
+
+def test_from_s3_every_machine_has_the_same_files(tmp_path: Path, bucket: str) -> None:
+    fsspec.filesystem("s3").put_file(str(tar(tmp_path / "0.tar", files())), f"{bucket}/data/0.tar")
+    for machine in ("a", "b"):
+        out = tmp_path / machine / "train.json"
+        assert main(["convert", "shards", f"{bucket}/data/*.tar", str(out)]) == 0
+    first, second = llava_json.read(out, out.with_name("train-images"))
+    assert (first.id, first.turns[0].answer) == ("1", "red")
+    assert first.image is not None
+    assert open_image(first.image).getpixel((0, 0)) == (255, 0, 0)
+    assert second.image is None
+    assert origins.file_hash(tmp_path / "a" / "train.json") == origins.file_hash(tmp_path / "b" / "train.json")
+
+
+def test_parquet_with_turns_as_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"id": "a", "conversations": json.dumps(talk("red")), "image": {"bytes": png("red"), "path": None}}]
+    path, count = shards.convert(
+        str(table(tmp_path / "x.parquet", rows)), tmp_path / "out" / "x.json", tmp_path / "images"
+    )
+    assert count == 1
+    [conversation] = llava_json.read(path, tmp_path / "images")
+    assert conversation.image is not None
+    entry = json.loads(path.read_text())[0]
+    assert entry["image"] == conversation.image.name
+    assert main(["convert", "shards", str(tmp_path / "x.parquet"), str(tmp_path / "y.json"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [({"a.txt": "x"}, "no conversations"), ({}, "no samples"), ({"a.json": {"conversations": "x"}}, "not JSON")],
+)
+def test_what_cannot_be_trained_on_leaves_nothing(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+    with pytest.raises(SampleError, match=message):
+        shards.convert(str(tar(tmp_path / "x.tar", content)), tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".tar"]
+
+
+def test_json_is_trained_on_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps([{"id": "a", "conversations": talk("red")}]))
+    with pytest.raises(SampleError, match="as it is"):
+        shards.convert(str(tmp_path / "x.json"), tmp_path / "out.json")

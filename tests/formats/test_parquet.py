@@ -1,0 +1,78 @@
+"""Parquet: paths, bytes and structs as images; on a disk and on object storage."""
+
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from camml import formats
+from camml.errors import SampleError
+from camml.images import open_image
+from tests.colors import picture
+from tests.formats.shards import png, table
+
+
+def rows() -> list[dict[str, Any]]:
+    return [
+        {
+            "id": str(number),
+            "text": f"a {color} one",
+            "image": {"bytes": png(color), "path": f"{color}.png"},
+            "n": number,
+        }
+        for number, color in enumerate(("red", "blue", "green"))
+    ]
+
+
+def test_images_in_the_table(tmp_path: Path) -> None:
+    samples = list(formats.read(table(tmp_path / "x.parquet", rows())))
+    assert [sample.text for sample in samples] == ["a red one", "a blue one", "a green one"]
+    assert samples[2].meta == {"n": 2}
+    assert samples[1].image is not None
+    assert open_image(samples[1].image).getpixel((0, 0)) == (0, 0, 255)
+    assert samples[1].image.parent == tmp_path / "x.parquet-images"
+
+
+def test_bare_bytes_and_none(tmp_path: Path) -> None:
+    entries = [{"id": 1, "text": "x", "image": png("red")}, {"id": 2, "text": "y", "image": None}]
+    first, second = formats.read(table(tmp_path / "x.parquet", entries))
+    assert first.image is not None
+    assert first.image.suffix == ".png"
+    assert second.image is None
+
+
+def test_paths_start_at_the_file_or_the_folder_given(tmp_path: Path) -> None:
+    path = table(tmp_path / "x.parquet", [{"id": "a", "text": "x", "image": picture(tmp_path, "red").name}])
+    assert next(formats.read(path)).image == tmp_path / "red.png"
+    assert next(formats.read(path, images=tmp_path / "b")).image == tmp_path / "b" / "red.png"
+
+
+def test_a_folder_is_read_in_order_and_ids_are_checked_across_files(tmp_path: Path) -> None:
+    for number, row in enumerate(rows()):
+        table(tmp_path / "parts" / f"{number}.parquet", [row])
+    assert [sample.id for sample in formats.read(tmp_path / "parts")] == ["0", "1", "2"]
+    table(tmp_path / "parts" / "3.parquet", rows()[:1])
+    with pytest.raises(SampleError, match=r"row 1 of 3\.parquet: the id '0' is that of row 1 of 0\.parquet already"):
+        list(formats.read(tmp_path / "parts"))
+
+
+def test_damage_is_an_error(tmp_path: Path) -> None:
+    path = table(tmp_path / "x.parquet", rows())
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(SampleError, match="cannot be read as Parquet"):
+        list(formats.read(path))
+    with pytest.raises(SampleError, match=r"row 1.*has no id"):
+        list(formats.read(table(tmp_path / "y.parquet", [{"text": "x"}])))
+
+
+def test_from_s3(tmp_path: Path, bucket: str) -> None:
+    system = fsspec.filesystem("s3")
+    for number, row in enumerate(rows()):
+        path = table(tmp_path / "local" / f"{number:02}.parquet", [row])
+        system.put_file(str(path), f"{bucket}/deep/data/{path.name}")
+    local = list(formats.read(tmp_path / "local", images=tmp_path / "images"))
+    there = list(formats.read(f"{bucket}/deep/data/{{00..02}}.parquet", images=tmp_path / "images"))
+    assert there == local
+    with pytest.raises(SampleError, match="no such object"):
+        list(formats.read(f"{bucket}/deep/data/{{00..03}}.parquet", images=tmp_path / "images"))

@@ -1,0 +1,128 @@
+"""WebDataset shards: on a disk and on object storage, whole or refused."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from camml import formats
+from camml.errors import SampleError
+from camml.images import open_image
+from tests.formats import shards
+from tests.formats.shards import png, tar, two_tars
+
+IDS = ["red", "blue", "red2", "word"]
+
+
+def test_files_of_one_name_are_a_sample(tmp_path: Path) -> None:
+    two_tars(tmp_path / "tars")
+    samples = list(formats.read(tmp_path / "tars"))
+    assert [sample.id for sample in samples] == IDS
+    assert [sample.text for sample in samples] == ["a red one", "blue", "red again", "only a word"]
+    assert samples[1].meta == {"n": 1}
+    assert samples[3].image is None
+    assert samples[0].image == samples[2].image
+    assert samples[1].image is not None
+    assert open_image(samples[1].image).getpixel((0, 0)) == (0, 0, 255)
+    assert samples[1].image.parent == tmp_path / "tars-images"
+    assert len(list((tmp_path / "tars-images").iterdir())) == 2
+
+
+@pytest.mark.parametrize("pattern", ["part-{000..001}.tar", "part-*.tar", "part-00?.tar"])
+def test_patterns(tmp_path: Path, pattern: str) -> None:
+    two_tars(tmp_path)
+    samples = list(formats.read(str(tmp_path / pattern), images=tmp_path / "images"))
+    assert [sample.id for sample in samples] == IDS
+    with pytest.raises(SampleError, match=r"no such file|no \.tar"):
+        list(formats.read(str(tmp_path / pattern.replace("part", "other"))))
+
+
+def test_folders_dots_and_what_is_no_sample(tmp_path: Path) -> None:
+    files = {
+        "./a/cat.v2.json": {"text": "not a known ending"},
+        "./a/cat.png": png("red"),
+        "./a/cat.txt": "a cat",
+        "b/cat.txt": "another",
+        "__meta__.json": {"text": "x"},
+        ".hidden.txt": "y",
+        "notes.md": "z",
+    }
+    path = tar(tmp_path / "x.tgz", files, "w:gz")
+    assert [sample.id for sample in formats.read(path, mend_ids=True)] == ["a_cat", "b_cat"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a.png": png("red"), "a.jpg": png("red"), "a.txt": "x"}, r"sample 'a'.*2 images \(png, jpg\)"),
+        ({"a.txt": "x", "a.caption": "y"}, r"sample 'a'.*2 texts"),
+        ({"a.json": "[1]"}, r"sample 'a'.*JSON is a list"),
+        ({"a.json": "{"}, r"sample 'a'.*JSON cannot be read"),
+        ({"a.txt": b"\xff"}, r"sample 'a'.*not UTF-8"),
+        ({"a.png": png("red")}, r"sample 'a'.*has no text"),
+    ],
+)
+def test_a_bad_sample_is_named_and_can_be_skipped(tmp_path: Path, files: dict[str, Any], message: str) -> None:
+    path = tar(tmp_path / "x.tar", {**files, "good.txt": "fine"})
+    with pytest.raises(SampleError, match=message):
+        list(formats.read(path))
+    reasons: list[SampleError] = []
+    assert [sample.id for sample in formats.read(path, on_bad="skip", report=reasons.append)] == ["good"]
+    assert len(reasons) == 1
+
+
+def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
+    whole = tar(tmp_path / "whole.tar", {"a.txt": "x" * 700, "a.png": png("red"), "b.txt": "y"}).read_bytes()
+    end = len(whole.rstrip(b"\0"))
+    path = tmp_path / "cut.tar"
+    for size in range(0, end, 97):
+        path.write_bytes(whole[:size])
+        with pytest.raises(SampleError, match=r"no whole tar file"):
+            list(formats.read(path))
+    path.write_bytes(whole[:1536])  # just behind the first file
+    with pytest.raises(SampleError, match="its end is missing"):
+        list(formats.read(path))
+    packed = gzip.compress(whole)
+    zipped = tmp_path / "cut.tar.gz"
+    for size in (1, 30, len(packed) // 2, len(packed) - 4):
+        zipped.write_bytes(packed[:size])
+        with pytest.raises(SampleError, match=r"no whole tar file"):
+            list(formats.read(zipped))
+
+
+def test_from_s3(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMML_HOME", str(tmp_path / "home"))
+    system = fsspec.filesystem("s3")
+    for path in two_tars(tmp_path / "tars"):
+        system.put_file(str(path), f"{bucket}/data/{path.name}")
+    local = list(formats.read(tmp_path / "tars"))
+    for address in (f"{bucket}/data/part-{{000..001}}.tar", f"{bucket}/data/*.tar"):
+        samples = list(formats.read(address))
+        assert [sample.text for sample in samples] == [sample.text for sample in local]
+        assert [sample.image and sample.image.name for sample in samples] == [
+            one.image and one.image.name for one in local
+        ]
+    assert samples[0].image is not None
+    assert samples[0].image.parent == tmp_path / "home" / "images"
+    assert [one.id for one in formats.read(f"{bucket}/data", format="webdataset", images=tmp_path / "here")] == IDS
+    assert len(list((tmp_path / "here").iterdir())) == 2
+    for address, message in (
+        (f"{bucket}/data/gone.tar", "no such object"),
+        (f"{bucket}/data", "cannot be told by its ending; name one of these: parquet, webdataset"),
+        (f"{bucket}/data/none*.tar", r"there is no \.tar"),
+        ("s3://no-such-bucket-here/x.tar", "no-such-bucket-here"),
+    ):
+        with pytest.raises(SampleError, match=message):
+            list(formats.read(address))
+    with pytest.raises(SampleError, match="llava_json is read from one file on a disk"):
+        list(formats.read(f"{bucket}/data/x.json", format="llava_json"))
+
+
+def test_a_talk_is_a_sample_too(tmp_path: Path) -> None:
+    path = tar(
+        tmp_path / "x.tar", {"a.json": {"id": "named", "conversations": shards.talk("red")}, "a.png": png("red")}
+    )
+    [sample] = formats.read(path)
+    assert (sample.id, sample.text) == ("named", "which colour?red")
