@@ -10,6 +10,7 @@ from camml.data.examples import IGNORED, Example, build
 from camml.data.llava_json import Conversation
 from camml.errors import ImageError, SampleError
 from camml.prompts import Turn
+from camml.types import Sample
 from tests import tiny
 
 
@@ -49,6 +50,22 @@ def test_a_vanished_image_is_named(tmp_path: Path) -> None:
     gone = Example("gone", [1, 2], [IGNORED, 2], tmp_path / "gone.png", ())
     with pytest.raises(ImageError, match=r"gone\.png"):
         Collator(tiny.processor())([gone])
+
+
+def test_a_row_whose_image_cannot_be_used_is_left_out_where_that_is_wanted(tmp_path: Path) -> None:
+    processor, told = tiny.processor(), []
+    (tmp_path / "text.png").write_text("no image")
+    good = build(Conversation("good", (Turn("what", "red"),), tiny.samples(tmp_path)[0].image), [], processor, 99)
+    bad = build(Conversation("bad", (Turn("what", "red"),), tmp_path / "text.png"), [], processor, 99)
+    worse = build(
+        Conversation("worse", (Turn("what", "red"),)), [Sample("s", "t", tmp_path / "gone.png")], processor, 99
+    )
+    collate = Collator(processor, skipped=told.append)
+    batch = collate([bad, good, worse])
+    assert torch.equal(batch["pixel_values"], Collator(processor)([good])["pixel_values"])
+    assert ["'bad'" in str(told[0]), "'worse'" in str(told[1])] == [True, True]
+    with pytest.raises(ImageError, match=r"text\.png"):
+        collate([bad])
 
 
 class TestTextOnlyBesideImages:

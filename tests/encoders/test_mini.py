@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import BertModel, Dinov2Model
 
 from camml import encoders
+from camml.errors import OptionError
 from tests.encoders.tiny_encoders import TEXTS, build, images, save_mini
 
 
@@ -50,6 +52,47 @@ def test_the_revision_follows_the_weights(tmp_path: Path) -> None:
         model.encoder.layer[1].output.dense.weight *= 1.01
     model.save_pretrained(options["text"])
     assert encoders.load("mini", **options).revision != before
+
+
+def save_heads(path: Path, image: int, text: int, shared: int = 5) -> Path:
+    """Random maps from vectors of those widths to a shared one."""
+    random = torch.Generator().manual_seed(1)
+    heads = {"image": torch.randn(shared, image, generator=random), "text": torch.randn(shared, text, generator=random)}
+    save_file(heads, path)
+    return path
+
+
+def test_heads_map_both_kinds_into_one_space(tmp_path: Path) -> None:
+    options = save_mini(tmp_path)
+    plain = encoders.load("mini", **options)
+    file = save_heads(tmp_path / "heads.safetensors", plain.image_dim, plain.text_dim)
+    joint = encoders.load("mini", **options, heads=str(file))
+    heads = load_file(file)
+    assert (plain.joint, joint.joint) == (False, True)
+    assert (joint.image_dim, joint.text_dim) == (5, 5)
+    assert joint.revision != plain.revision
+    for kind, before, after in (
+        ("image", plain.embed_images(images()), joint.embed_images(images())),
+        ("text", plain.embed_texts(TEXTS), joint.embed_texts(TEXTS)),
+    ):
+        mapped = before @ heads[kind].numpy().T
+        np.testing.assert_allclose(after, mapped / np.linalg.norm(mapped, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_heads_of_other_widths_are_refused(tmp_path: Path) -> None:
+    options = save_mini(tmp_path)
+    file = save_heads(tmp_path / "heads.safetensors", 3, 4)
+    with pytest.raises(OptionError, match="no maps for vectors of the widths"):
+        encoders.load("mini", **options, heads=str(file))
+    with pytest.raises(OptionError, match="camml align"):
+        encoders.load("mini", **options, heads=str(tmp_path / "none.safetensors"))
+
+
+def test_a_side_is_a_number_of_whole_patches(tmp_path: Path) -> None:
+    options = save_mini(tmp_path)
+    assert encoders.load("mini", **options, side=112).revision != encoders.load("mini", **options).revision
+    with pytest.raises(OptionError, match="side is 100; give a multiple of"):
+        encoders.load("mini", **options, side=100)
 
 
 @pytest.mark.weights

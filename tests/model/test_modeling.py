@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, CompileConfig
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml.errors import OptionError
@@ -181,6 +181,14 @@ class TestGenerate:
         )
         assert torch.equal(dynamic, static)
 
+    def test_a_step_compiles_as_a_whole(self, model, samples, picture) -> None:
+        inputs = self.inputs(model, samples, picture)
+        compiling = CompileConfig(backend="eager", mode=None, fullgraph=True)
+        compiling._compile_all_devices = True  # transformers compiles on a GPU by itself
+        options = {"max_new_tokens": 6, "do_sample": False}
+        compiled = model.generate(**inputs, **options, cache_implementation="static", compile_config=compiling)
+        assert torch.equal(compiled, model.generate(**inputs, **options))
+
     def test_no_cache_gives_the_same_tokens(self, model, samples, picture) -> None:
         inputs = self.inputs(model, samples, picture)
         cached = model.generate(**inputs, max_new_tokens=6, do_sample=False)
@@ -270,6 +278,28 @@ def test_the_loss_is_the_mean_over_answer_tokens(samples, picture) -> None:
     output = model(**inputs, labels=labels)
     by_hand = torch.nn.functional.cross_entropy(output.logits[0, -4:-1], labels[0, -3:])
     torch.testing.assert_close(output.loss, by_hand)
+
+
+@pytest.mark.parametrize("items", [None, 7])
+def test_training_gives_the_same_loss_and_gradients_from_the_learned_places_alone(samples, picture, items) -> None:
+    model = CamMLForConditionalGeneration(tiny.config(perceiver_dropout=0.0))
+    inputs = tiny.processor(model.config)(["what", "what is it"], images=[picture, None], samples=[samples, []])
+    labels = torch.full_like(inputs["input_ids"], -100)
+    labels[0, -3:] = torch.tensor([40, 50, 60])
+    labels[1, 5] = 70
+    more = {} if items is None else {"num_items_in_batch": items}
+    losses, gradients, shapes = [], [], []
+    for training in (False, True):
+        model.train(training).zero_grad()
+        output = model(**inputs, labels=labels, **more)
+        output.loss.backward()
+        losses.append(output.loss.detach())
+        shapes.append(output.logits.shape[1])
+        gradients.append({name: part.grad.clone() for name, part in model.named_parameters() if part.grad is not None})
+    assert shapes == [labels.shape[1], 4]
+    torch.testing.assert_close(*losses)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_every_new_part_gets_a_gradient(samples, picture) -> None:

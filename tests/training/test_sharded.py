@@ -1,6 +1,10 @@
 """Several processes: the same losses as one, and folders that one process can use."""
 
+import os
 import shutil
+import socket
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -63,3 +67,31 @@ def test_two_processes_learn_what_one_does_and_can_be_resumed(
     shutil.rmtree(output / "checkpoint-6")
     runs.run(arguments, processes=2)
     assert runs.losses(output) == pytest.approx(before, rel=1e-6)
+
+
+def test_two_machines_of_one_process_each_learn_what_one_process_does(
+    bench: Path, start: Path, alone: Path, tmp_path: Path
+) -> None:
+    """Two launchers that find each other at an address, as on two machines with a common disk."""
+    output = tmp_path / "out"
+    arguments = flags(bench, start, output, per_device_train_batch_size=1, feature_cache=tmp_path / "cache")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1",
+              "--master_addr=127.0.0.1", f"--master_port={port}"]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    machines = [
+        subprocess.Popen([*launch, f"--node_rank={rank}", "-m", "camml", "train", *arguments],
+                         env=environment, cwd=runs.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]  # fmt: skip
+    try:
+        said = [machine.communicate(timeout=500)[1] for machine in machines]
+    finally:
+        for machine in machines:
+            machine.kill()
+    assert [machine.returncode for machine in machines] == [0, 0], said[0][-3000:] + said[1][-3000:]
+    assert runs.losses(output) == pytest.approx(runs.losses(alone), rel=1e-4)  # features are kept in 16 bits
+    assert len(list(tmp_path.glob("cache/tower/*/*.f16"))) == 2
+    assert CamMLForConditionalGeneration.from_pretrained(output).config.model_type == "camml"

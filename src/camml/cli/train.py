@@ -30,5 +30,6 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from camml.training.train import train
 
-    print(f"wrote {train(settings)}")
+    folder = train(settings)
+    print(f"wrote {settings.run.remote or folder}")
     return 0

@@ -1,28 +1,63 @@
 """Examples to a batch of tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from camml.data.examples import IGNORED, Example
-from camml.errors import SampleError
+from camml.data.examples import Example
+from camml.errors import ImageError, InputError, SampleError
 from camml.model import CamMLProcessor
+from camml.model.modeling import IGNORED
+from camml.model.processor import FeaturesOf
 
 
 class Collator:
-    """Pads examples on the right, opens their images, and stacks their samples; runs in the workers of a loader."""
+    """Pads examples on the right, opens their images, and stacks their samples; runs in the workers of a loader.
 
-    def __init__(self, processor: CamMLProcessor) -> None:
+    Args:
+      features_of: where the tower's features of all images are; none is opened then.
+      skipped: called with the reason where an image cannot be used; its row is left out of the batch. Without it, such
+        an image is an error.
+    """
+
+    def __init__(
+        self,
+        processor: CamMLProcessor,
+        features_of: FeaturesOf | None = None,
+        skipped: Callable[[InputError], None] | None = None,
+    ) -> None:
         self.processor = processor
+        self.features_of = features_of
+        self.skipped = skipped
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """The inputs of the model for B rows, as `CamMLProcessor` gives them, and `labels` int64[B, T].
 
         Raises:
           SampleError: no row has anything to learn.
-          ImageError: an image cannot be used.
+          ImageError: an image cannot be used, or with `skipped` one of each row.
         """
+        try:
+            return self._stacked(examples)
+        except ImageError:
+            usable = [example for example in examples if self._usable(example)] if self.skipped else []
+            if not usable:
+                raise
+            return self._stacked(usable)
+
+    def _usable(self, example: Example) -> bool:
+        """Whether the images of an example can be used; if not, the reason is handed on."""
+        assert self.skipped is not None
+        try:
+            for image in (example.image, *(sample.image for sample in example.samples)):
+                self.processor.image_inputs([image], self.features_of)
+        except ImageError as error:
+            self.skipped(SampleError(f"sample {example.id!r}: {error}"))
+            return False
+        return True
+
+    def _stacked(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         batch = self.processor.pad([example.input_ids for example in examples], "right")
         labels = torch.full_like(batch["input_ids"], IGNORED)
         for row, example in enumerate(examples):
@@ -31,9 +66,7 @@ class Collator:
             names = ", ".join(repr(example.id) for example in examples)
             raise SampleError(f"a batch trains on nothing (samples {names})")
         batch["labels"] = labels
-        pixels = self.processor.pixels([example.image for example in examples])
-        if pixels is not None:
-            batch["pixel_values"] = pixels
+        batch |= self.processor.image_inputs([example.image for example in examples], self.features_of)
         if any(example.samples for example in examples):
-            batch |= self.processor.sample_inputs([example.samples for example in examples])
+            batch |= self.processor.sample_inputs([example.samples for example in examples], self.features_of)
         return batch

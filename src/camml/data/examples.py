@@ -8,13 +8,11 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from camml.data.llava_json import Conversation
-from camml.errors import OptionError, SampleError
+from camml.errors import InputError, OptionError, SampleError
 from camml.model import CamMLProcessor
+from camml.model.modeling import IGNORED
 from camml.prompts import Turn
 from camml.types import Context, Sample
-
-IGNORED = -100
-"""The label of a token that is not learned. Source: `ignore_index` of PyTorch's cross-entropy."""
 
 Key = tuple[int, int]
 """An epoch and a row: all that the content of an example depends on, besides the seed."""
@@ -172,6 +170,8 @@ class TrainingRows(Dataset[Example]):
       shots: samples of a context at most; 0 for none.
       random_shots: take 1 to `shots` of them, drawn anew in every epoch.
       seed: of that draw, which depends on nothing but seed, epoch and row, so that a resumed run draws the same.
+      skipped: called with the reason where a row cannot be trained on; the next row takes its place. Without it, such
+        a row is an error.
     """
 
     def __init__(
@@ -184,6 +184,7 @@ class TrainingRows(Dataset[Example]):
         random_shots: bool = False,
         seed: int = 0,
         max_length: int = 2048,
+        skipped: Callable[[InputError], None] | None = None,
     ) -> None:
         self.conversations = conversations
         self.context_of = context_of
@@ -192,12 +193,28 @@ class TrainingRows(Dataset[Example]):
         self.random_shots = random_shots
         self.seed = seed
         self.max_length = max_length
+        self.skipped = skipped
 
     def __len__(self) -> int:
         return len(self.conversations)
 
     def __getitem__(self, key: Key | int) -> Example:
         epoch, row = key if isinstance(key, tuple) else (0, key)
+        if self.skipped is None:
+            return self.build(epoch, row)
+        for place in range(row, row + len(self)):
+            try:
+                return self.build(epoch, place % len(self))
+            except SampleError as error:
+                self.skipped(error)
+        raise SampleError("no sample can be trained on; each was named when it was skipped")
+
+    def build(self, epoch: int, row: int) -> Example:
+        """The example of a row in an epoch, counted from 0.
+
+        Raises:
+          SampleError: as `build`.
+        """
         conversation = self.conversations[row]
         shots = self.shots
         if self.random_shots and shots > 1:

@@ -1,9 +1,10 @@
 """The small default, free to use and quick on a CPU: DINOv2-small for images, MiniLM for texts.
 
-Texts and images live in spaces of their own: an image finds images, a text finds texts.
+Texts and images live in spaces of their own: an image finds images, a text finds texts. With `heads`, two linear maps
+learned by `camml align`, they share one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from camml import weights
 from camml.encoders import Vectors, _towers
+from camml.errors import OptionError
 
 if TYPE_CHECKING:
     import torch
@@ -20,22 +22,37 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MAX_TOKENS = 256
 """Source: `max_seq_length` of all-MiniLM-L6-v2."""
 
-PREPARATION = {"side": SIDE, "resize": "squash bicubic", "pool": "cls+mean", "max_tokens": MAX_TOKENS, "version": 1}
+PREPARATION = {"resize": "squash bicubic", "pool": "cls+mean", "max_tokens": MAX_TOKENS, "version": 1}
 
 
 class MiniEncoder:
-    """An `Encoder` of two towers that know nothing of each other."""
+    """An `Encoder` of two towers that know nothing of each other, unless heads bring them together.
+
+    Args:
+      heads: `image` float32[D, 768] and `text` float32[D, 384]; empty for none.
+    """
 
     name = "mini"
-    joint = False
 
     def __init__(
-        self, vision: Any, text: Any, tokenizer: Any, device: "torch.device", dtype: "torch.dtype", batch_size: int
+        self,
+        vision: Any,
+        text: Any,
+        tokenizer: Any,
+        device: "torch.device",
+        dtype: "torch.dtype",
+        batch_size: int,
+        side: int = SIDE,
+        heads: "Mapping[str, torch.Tensor] | None" = None,
     ) -> None:
-        tensors = [*vision.state_dict().values(), *text.state_dict().values()]
-        self.revision = _towers.fingerprint(tensors, PREPARATION)
-        self.image_dim = 2 * vision.config.hidden_size
-        self.text_dim = text.config.hidden_size
+        heads = heads or {}
+        tensors = [*vision.state_dict().values(), *text.state_dict().values(), *heads.values()]
+        self.revision = _towers.fingerprint(tensors, {"side": side, **PREPARATION})
+        self.side = side
+        self.joint = bool(heads)
+        self._heads = {kind: head.to(device) for kind, head in heads.items()}
+        self.image_dim = len(heads["image"]) if heads else 2 * vision.config.hidden_size
+        self.text_dim = len(heads["text"]) if heads else text.config.hidden_size
         self.batch_size = _towers.check_batch_size(batch_size)
         self._vision = vision.eval().to(device, dtype)
         self._text = text.eval().to(device, dtype)
@@ -43,11 +60,17 @@ class MiniEncoder:
         self._device, self._dtype = device, dtype
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """float32[N, 768], each row of length 1: the CLS token beside the mean patch, of equal weight."""
+        """float32[N, 768], each row of length 1: the CLS token beside the mean patch, of equal weight.
+
+        With heads float32[N, D], that mapped.
+        """
         return _towers.embed_in_batches(images, self.batch_size, self.image_dim, self._embed_images)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """float32[N, 384], each row of length 1: the mean token; what is beyond 256 tokens is not read."""
+        """float32[N, 384], each row of length 1: the mean token; what is beyond 256 tokens is not read.
+
+        With heads float32[N, D], that mapped.
+        """
         # Texts of like length share a batch, so that little is padded.
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         vectors = np.empty((len(texts), self.text_dim), np.float32)
@@ -59,18 +82,24 @@ class MiniEncoder:
         import torch
         from torch.nn.functional import normalize
 
-        pixels = torch.from_numpy(np.stack([_prepare(image) for image in images])).to(self._device, self._dtype)
+        pixels = torch.from_numpy(np.stack([_prepare(image, self.side) for image in images])).to(
+            self._device, self._dtype
+        )
         tokens = self._vision(pixel_values=pixels).last_hidden_state.float()
         parts = normalize(tokens[:, 0], dim=-1), normalize(tokens[:, 1:].mean(1), dim=-1)
-        return torch.cat(parts, dim=-1)
+        return self._mapped("image", torch.cat(parts, dim=-1))
 
     def _embed_texts(self, texts: list[str]) -> "torch.Tensor":
         batch = self._tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
         batch = batch.to(self._device)
         tokens = self._text(**batch).last_hidden_state.float()
         mask = batch["attention_mask"].unsqueeze(-1).float()
-        pooled: torch.Tensor = (tokens * mask).sum(1) / mask.sum(1)
-        return pooled
+        return self._mapped("text", (tokens * mask).sum(1) / mask.sum(1))
+
+    def _mapped(self, kind: str, vectors: "torch.Tensor") -> "torch.Tensor":
+        from torch.nn.functional import normalize
+
+        return normalize(vectors, dim=-1) @ self._heads[kind].T if self._heads else vectors
 
 
 def load(
@@ -79,6 +108,8 @@ def load(
     device: str | None = None,
     dtype: str = "float32",
     batch_size: int = 32,
+    side: int = SIDE,
+    heads: str = "",
 ) -> MiniEncoder:
     """The small default encoder.
 
@@ -88,9 +119,11 @@ def load(
       device: "cpu", "cuda", "cuda:1", "mps"; None takes a GPU if there is one.
       dtype: "float32", "bfloat16" or "float16".
       batch_size: images or texts that go through a tower together.
+      side: of the square that images are pressed into, in pixels; half of it takes a third of the time.
+      heads: a file of `camml align`, which lets texts find images; without it each finds its own kind only.
     Raises:
       FetchError: the weights could not be obtained.
-      OptionError: a device, dtype or batch size that cannot be.
+      OptionError: a device, dtype, batch size or side that cannot be, or a file that holds no heads for these towers.
     """
     from transformers import AutoModel, AutoTokenizer
 
@@ -99,15 +132,39 @@ def load(
     with weights.without_bars():
         eyes, reader = (AutoModel.from_pretrained(folder) for folder in (vision_folder, text_folder))
     tokenizer = AutoTokenizer.from_pretrained(text_folder)
-    return MiniEncoder(eyes, reader, tokenizer, chosen_device, chosen_dtype, batch_size)
+    patch = eyes.config.patch_size
+    if side < patch or side % patch:
+        raise OptionError(f"side is {side}; give a multiple of {patch}, the side of a patch, such as {SIDE}")
+    widths = {"image": 2 * eyes.config.hidden_size, "text": reader.config.hidden_size}
+    maps = _read_heads(heads, widths) if heads else None
+    return MiniEncoder(eyes, reader, tokenizer, chosen_device, chosen_dtype, batch_size, side, maps)
 
 
-def _prepare(image: Image.Image) -> Vectors:
-    """float32[3, SIDE, SIDE] of an image, all of it, pressed into a square.
+def _read_heads(file: str, widths: Mapping[str, int]) -> "dict[str, torch.Tensor]":
+    """The maps by kind; `widths` are those of the vectors they take."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        heads = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise OptionError(f"heads={file} cannot be read ({error}); make it with `camml align`") from error
+    shapes = {kind: tuple(head.shape) for kind, head in heads.items()}
+    if (
+        set(shapes) != set(widths)
+        or any(len(shape) != 2 or shape[1] != widths[k] for k, shape in shapes.items())
+        or (shapes["image"][0] != shapes["text"][0])
+    ):
+        raise OptionError(f"heads={file} holds {shapes}, no maps for vectors of the widths {dict(widths)}")
+    return {kind: head.float() for kind, head in sorted(heads.items())}
+
+
+def _prepare(image: Image.Image, side: int) -> Vectors:
+    """float32[3, side, side] of an image, all of it, pressed into a square.
 
     Of 99 flags in four drawing styles, each style looked for among the other three, the right country was among the
     first three for 85 % pressed, 83 % padded and 82 % cropped to a square.
     """
-    small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    small = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
     pixels = (np.asarray(small, np.float32) / 255 - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -15,6 +15,8 @@ class CamMLConfig(PretrainedConfig):
       image_size: side in pixels of the images the tower gets; None for the tower's own.
       vision_feature_layer: which hidden state of the tower is used; -2 is the last but one.
       vision_feature_select: `patch` leaves out CLS and register tokens, `all` keeps them.
+      image_pooling: side of the squares of patches of the question's image whose mean is one image token; 1 for a token
+        a patch. Samples keep all patches, which cost the language model nothing. More than 1 is ours.
       projector_type: `linear`, or `mlpNx_gelu` with N linear layers.
       perceiver_hidden_size: P, the width of the perceivers.
       perceiver_queries: M, learned queries of each kind; a context becomes 2 M tokens.
@@ -37,6 +39,7 @@ class CamMLConfig(PretrainedConfig):
     image_size: Any = None  # an int once built
     vision_feature_layer: int = -2
     vision_feature_select: Literal["patch", "all"] = "patch"
+    image_pooling: int = 1
     projector_type: str = "mlp2x_gelu"
     perceiver_hidden_size: int = 768
     perceiver_queries: int = 128
@@ -53,6 +56,8 @@ class CamMLConfig(PretrainedConfig):
         self.vision_config = _vision_part(_built(self.vision_config, "clip_vision_model"))
         self.text_config = _built(self.text_config, "llama")
         self.image_size = self.image_size or self.vision_config.image_size
+        if self.image_pooling < 1 or any(side % self.image_pooling for side in self.patch_grid):
+            raise ValueError(f"image_pooling {self.image_pooling} does not divide the {self.patch_grid} patches")
         # transformers ties word embeddings only where the outermost configuration says so
         self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
         if self.perceiver_hidden_size % self.perceiver_heads:
@@ -63,11 +68,22 @@ class CamMLConfig(PretrainedConfig):
         super().__post_init__(**kwargs)
 
     @property
-    def patch_tokens(self) -> int:
-        """How many patches one image has."""
+    def patch_grid(self) -> tuple[int, int]:
+        """How many patches are below and beside one another."""
         patch = self.vision_config.patch_size
         height, width = patch if isinstance(patch, list | tuple) else (patch, patch)
-        return (self.image_size // height) * (self.image_size // width)
+        return self.image_size // height, self.image_size // width
+
+    @property
+    def patch_tokens(self) -> int:
+        """How many patches one image has."""
+        rows, columns = self.patch_grid
+        return rows * columns
+
+    @property
+    def image_tokens(self) -> int:
+        """How many tokens the image of a question becomes."""
+        return self.patch_tokens // self.image_pooling**2
 
     @property
     def context_tokens(self) -> int:

@@ -1,31 +1,26 @@
 """The CaMML model: a vision tower, a projector, the context perceiver and a language model."""
 
+from inspect import signature
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import AutoModel, AutoModelForCausalLM, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from camml.model import official
 from camml.model.config import CamMLConfig
+from camml.model.embedding import FEATURE_INPUTS, InputEmbedding
 from camml.model.perceiver import ContextPerceiver
-from camml.model.placement import fill_placeholders, spread
 from camml.model.projector import build_projector
 
-FEATURE_INPUTS = (
-    "pixel_values",
-    "sample_input_ids",
-    "sample_attention_mask",
-    "sample_pixel_values",
-    "sample_image_mask",
-    "context_embeds",
-)
-"""Everything the model takes that becomes embeddings at placeholders, and is not needed after that."""
+IGNORED = -100
+"""The label of a token that is not learned. Source: `ignore_index` of PyTorch's cross-entropy."""
 
 
-class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
+class CamMLForConditionalGeneration(InputEmbedding, PreTrainedModel, GenerationMixin):
     """A language model that reads an image, and samples compressed to a fixed number of context tokens.
 
     Inputs are what `CamMLProcessor` gives. `input_ids` holds one placeholder for each context and image token, so a
@@ -103,121 +98,6 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Replace the head of the language model."""
         self.language_model.set_output_embeddings(new_embeddings)
 
-    def image_features(self, pixel_values: Tensor) -> Tensor:
-        """float[N, Lv, D] for N images float[N, 3, H, W]: patches of the tower, projected."""
-        layer = self.config.vision_feature_layer
-        output = self.vision_tower(pixel_values.to(self.vision_tower.dtype), output_hidden_states=True)
-        features = output.hidden_states[layer]
-        if self.config.vision_feature_select == "patch":  # CLS and register tokens come first
-            features = features[:, -self.config.patch_tokens :]
-        return self.projector(features)
-
-    def _features_where(self, pixel_values: Tensor | None, wanted: Tensor) -> Tensor | None:
-        """float[N, Lv, D] of those images where `wanted` bool[B] is True; None where there is none.
-
-        In training a blank image takes the way of the missing ones and is cut off again: its gradients are zeros, but
-        every process uses the same modules in every step, which sharded and data-parallel training rely on.
-        """
-        if pixel_values is not None and wanted.any():
-            return self.image_features(pixel_values[wanted])
-        if not self.training:
-            return None
-        side = self.config.image_size
-        blank = self.image_features(torch.zeros(1, 3, side, side, device=wanted.device))
-        return blank[:0]
-
-    def encode_samples(
-        self,
-        sample_input_ids: Tensor,
-        sample_attention_mask: Tensor,
-        sample_pixel_values: Tensor | None = None,
-        sample_image_mask: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """What S samples are by themselves: float[S, Lv, P] from images, float[S, Lt, P] from texts.
-
-        Args:
-          sample_input_ids, sample_attention_mask: int64[S, Lt].
-          sample_pixel_values: float[S, 3, H, W].  sample_image_mask: bool[S], False where a sample has no image.
-        """
-        texts = self.get_input_embeddings()(sample_input_ids)
-        if sample_image_mask is None:
-            present = sample_pixel_values is not None
-            sample_image_mask = texts.new_full((len(texts),), float(present)).bool()
-        # without any image one blank column stands for all
-        length = self.config.patch_tokens if sample_pixel_values is not None or self.training else 1
-        images = texts.new_zeros(len(texts), length, texts.shape[-1])
-        features = self._features_where(sample_pixel_values, sample_image_mask)
-        if features is not None:
-            places = sample_image_mask.nonzero()[: len(features), 0]
-            images = images.index_put((places,), features.to(images.dtype))
-        return self.context_perceiver.encode_samples(images, sample_image_mask, texts, sample_attention_mask.bool())
-
-    def embed_context(
-        self,
-        sample_input_ids: Tensor,
-        sample_attention_mask: Tensor,
-        sample_pixel_values: Tensor | None = None,
-        sample_image_mask: Tensor | None = None,
-    ) -> Tensor:
-        """The context tokens float[B', 2 M, D] of the B' rows that have samples; all samples go in one batch.
-
-        Args:
-          sample_input_ids, sample_attention_mask: int64[B, N, L]; a sample of mask 0 throughout is padding.
-          sample_pixel_values: float[B, N, 3, H, W].  sample_image_mask: bool[B, N].
-        """
-        words = sample_attention_mask.bool()
-        real = words.any(dim=2)
-        seen, read = self.encode_samples(
-            sample_input_ids[real],
-            sample_attention_mask[real],
-            None if sample_pixel_values is None else sample_pixel_values[real],
-            None if sample_image_mask is None else sample_image_mask[real],
-        )
-        pictures = real if sample_image_mask is None else real & sample_image_mask
-        if sample_pixel_values is None:
-            pictures = torch.zeros_like(real)
-        rows = real.any(dim=1)
-        tokens: Tensor = self.context_perceiver.compress(
-            spread(seen, real)[rows],
-            pictures[rows][..., None].expand(-1, -1, seen.shape[1]),
-            spread(read, real)[rows],
-            words[rows],
-        )
-        return tokens
-
-    def embed(
-        self,
-        input_ids: Tensor,
-        pixel_values: Tensor | None = None,
-        sample_input_ids: Tensor | None = None,
-        sample_attention_mask: Tensor | None = None,
-        sample_pixel_values: Tensor | None = None,
-        sample_image_mask: Tensor | None = None,
-        context_embeds: Tensor | None = None,
-    ) -> Tensor:
-        """float[B, T, D]: the words of `input_ids` int64[B, T], with context and image tokens at their placeholders.
-
-        Args:
-          pixel_values: float[B, 3, H, W]; rows without an image placeholder are not looked at.
-          sample_*: as in `embed_context`.  context_embeds: its result, where that is at hand.
-
-        Raises:
-          ValueError: the number of placeholders does not fit the features.
-        """
-        context_id, image_id = self.config.context_token_id, self.config.image_token_id
-        embeds = self.get_input_embeddings()(input_ids.masked_fill(input_ids >= context_id, 0))
-        if context_embeds is None and sample_input_ids is not None and sample_attention_mask is not None:
-            context_embeds = self.embed_context(
-                sample_input_ids, sample_attention_mask, sample_pixel_values, sample_image_mask
-            )
-        elif context_embeds is None and self.training:  # as in `_features_where`
-            word = torch.zeros_like(input_ids[:1, :1, None])
-            context_embeds = self.embed_context(word, torch.ones_like(word))[:0]
-        images = self._features_where(pixel_values, (input_ids == image_id).any(dim=1))
-        none = embeds[:0]
-        embeds = fill_placeholders(embeds, input_ids, context_id, none if context_embeds is None else context_embeds)
-        return fill_placeholders(embeds, input_ids, image_id, none if images is None else images)
-
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -228,6 +108,9 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """What the language model gives: `logits` float[B, T, V], and `loss` where there are labels.
+
+        In training the logits are those of the places where something is to be learned alone: a head with a large
+        vocabulary costs as much as layers, and most of a row is context and question.
 
         Args:
           input_ids: int64[B, T] with placeholders; after the first step the new tokens only.
@@ -243,6 +126,8 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
             inputs_embeds = self.embed(input_ids, **({} if later else features))
             if attention_mask is not None and not later and kwargs.get("position_ids") is None:
                 kwargs["position_ids"] = (attention_mask.long().cumsum(dim=1) - 1).clamp_min(0)
+        if labels is not None and self.training:
+            kwargs |= self._learned_places(labels)
         output: CausalLMOutputWithPast = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
@@ -252,19 +137,31 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         return output
 
+    def _learned_places(self, labels: Tensor) -> dict[str, Tensor]:
+        """What lets the language model compute the loss of `labels` int64[B, T] from a few of the T places."""
+        language = self.language_model
+        language = language.get_base_model() if hasattr(language, "get_base_model") else language
+        following = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
+        places = (following != IGNORED).any(dim=0).nonzero()[:, 0]
+        if "logits_to_keep" not in signature(language.forward).parameters or not len(places):
+            return {}
+        return {"logits_to_keep": places, "shift_labels": following[:, places]}
+
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
         """As in transformers: prompt and answer int64[B, T'], from `input_ids` and the inputs of `embed`.
 
         Images and samples are embedded once, before beams or several answers multiply the rows, and cannot get lost
-        on the way to the cache.
+        on the way to the cache. From there on it is the language model's own `generate`: a step costs what a step of
+        it costs, and compiles as it does.
         """
+        self.language_model.generation_config = self.generation_config  # the one that folders hold and users change
         input_ids = kwargs.pop("input_ids", inputs)
         if input_ids is None:
-            return super().generate(**kwargs)
+            return self.language_model.generate(**kwargs)
         features = {name: kwargs.pop(name) for name in FEATURE_INPUTS if name in kwargs}
         embeds = self.embed(input_ids, **features)
-        result = super().generate(inputs_embeds=embeds, **kwargs)
+        result = self.language_model.generate(inputs_embeds=embeds, **kwargs)
         answers = result if isinstance(result, Tensor) else result.sequences
         prompts = input_ids.repeat_interleave(len(answers) // len(input_ids), dim=0).to(answers.device)
         whole = torch.cat([prompts, answers], dim=1)

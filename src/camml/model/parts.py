@@ -7,10 +7,12 @@ from typing import Any
 
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.image_processing_utils import BaseImageProcessor
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
-from camml.errors import ModelFolderError
+from camml.errors import ModelFolderError, OptionError
 from camml.model.config import CamMLConfig
+from camml.model.copying import start_copying
 from camml.model.folder import check_folder, load_part, read_file, read_tensors
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.processor import CamMLProcessor
@@ -33,6 +35,7 @@ def assemble(
     *,
     projector: Path | None = None,
     perceivers: Path | None = None,
+    copying: bool = False,
     prompt_style: str | None = None,
     dtype: Any = None,
     language_options: Mapping[str, Any] | None = None,
@@ -44,12 +47,14 @@ def assemble(
       language_model, vision_tower: model folders (of a dual encoder the image half is taken).
       projector: an `mm_projector.bin`, which also says the projector's type; None for random weights.
       perceivers: a folder of BERT, whose blocks the perceivers start from; None for random weights.
+      copying: let the perceivers start with the words of the nearest sample; see `camml.model.copying`.
       prompt_style: None for the chat template of the tokenizer, or Vicuna's wording where it has none.
       language_options: what else the language model is loaded with, such as a `quantization_config`.
       sizes: other fields of `CamMLConfig`.
 
     Raises:
       ModelFolderError: a folder or file does not hold what it should.
+      OptionError: sizes that cannot be.
     """
     check_folder(language_model)
     check_folder(vision_tower)
@@ -57,20 +62,43 @@ def assemble(
     weights = read_projector(projector) if projector else {}
     if weights:
         sizes["projector_type"] = projector_type(weights)
+    image_processor, sizes["image_size"] = read_image_processor(vision_tower, vision_config, sizes.get("image_size"))
     config = CamMLConfig(vision_config=vision_config, text_config=text_config, **sizes)
     language: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         language_model, dtype=dtype or "auto", **(language_options or {})
     )
     whole = AutoModel.from_pretrained(vision_tower, dtype=dtype or "auto")
     model = CamMLForConditionalGeneration(config, getattr(whole, "vision_model", whole), language)
+    if copying:
+        start_copying(model)
     if projector:
         load_part(model, ("projector.",), weights, projector)
     if perceivers:
         load_part(model, ("context_perceiver.",), bert_blocks(model, perceivers), perceivers, partial=True)
     tokenizer = AutoTokenizer.from_pretrained(language_model)
     style = prompt_style or ("chat" if tokenizer.chat_template else "official")
-    image_processor = AutoImageProcessor.from_pretrained(vision_tower)
     return model.to(language.dtype), CamMLProcessor.build(config, image_processor, tokenizer, prompt_style=style)
+
+
+def read_image_processor(folder: Path, vision_config: Any, side: int | None) -> tuple[BaseImageProcessor, int]:
+    """The image processor of a tower, and the side in pixels of the images it gives: `side`, or its own.
+
+    Raises:
+      OptionError: `side` is not a number of whole patches.
+    """
+    images = AutoImageProcessor.from_pretrained(folder)
+    cropped = bool(getattr(images, "do_center_crop", False))
+    if side is None:
+        own = images.crop_size if cropped else images.size
+        return images, int(own["height"] or own["shortest_edge"])
+    patch = getattr(vision_config, "vision_config", vision_config).patch_size
+    if side < patch or side % patch:
+        raise OptionError(f"--image_size is {side}; give a multiple of {patch}, the side of a patch of {folder}")
+    if cropped:  # at the size of the crop, so that nothing of a square is cut away
+        images.size, images.crop_size = {"shortest_edge": side}, {"height": side, "width": side}
+    else:
+        images.size = {"height": side, "width": side}
+    return images, side
 
 
 def read_projector(file: Path) -> dict[str, Tensor]:

@@ -124,12 +124,17 @@ class ContextPerceiver(nn.Module):
         """
         images, texts = self.image_in(image_features), self.text_in(text_embeds)
         if self.word_position is not None:
-            places = torch.arange(texts.shape[1], device=texts.device)
-            texts = texts + self.word_position * sinusoids(places, texts.shape[2]).to(texts.dtype)
+            images, texts = (self._placed(states, self.word_position) for states in (images, texts))
         patch_mask = image_mask[:, None].expand(-1, images.shape[1])
         seen = self.vision_perceiver(images, texts, patch_mask, text_mask)
         read = self.language_perceiver(texts, images, text_mask, patch_mask)
         return seen, read
+
+    @staticmethod
+    def _placed(states: Tensor, gain: Tensor) -> Tensor:
+        """`states` float[S, L, P] that know their place in the sample."""
+        places = torch.arange(states.shape[1], device=states.device)
+        return states + gain * sinusoids(places, states.shape[2]).to(states.dtype)
 
     def compress(self, seen: Tensor, seen_mask: Tensor, read: Tensor, read_mask: Tensor) -> Tensor:
         """The context tokens float[B, 2 M, D] of rows of samples: M from their images, then M from their texts.

@@ -1,6 +1,6 @@
 """Questions, images and samples to the tensors a CaMML model reads, and its answers back to text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml import prompts
 from camml.errors import InputError, OptionError
-from camml.images import ImageSource, open_image, pad_to_square
+from camml.images import ImageSource, mean_color, open_image, pad_to_square
 from camml.model import official
 from camml.model.config import CamMLConfig
 from camml.model.folder import read_config
@@ -23,6 +23,9 @@ from camml.types import Sample
 
 Conversation = str | Sequence[Turn]
 """A question, or turns of question and answer."""
+
+FeaturesOf = Callable[[Sequence[ImageSource | None]], Tensor]
+"""float[N, Lv, W] that the vision tower gives for N images, zeros where there is none; kept from an earlier run."""
 
 
 class CamMLProcessor(ProcessorMixin):
@@ -77,7 +80,7 @@ class CamMLProcessor(ProcessorMixin):
             image_processor,
             tokenizer,
             context_tokens=config.context_tokens,
-            patch_tokens=config.patch_tokens,
+            patch_tokens=config.image_tokens,
             context_token_id=config.context_token_id,
             image_token_id=config.image_token_id,
             sample_max_length=config.sample_max_length,
@@ -105,6 +108,8 @@ class CamMLProcessor(ProcessorMixin):
         images: ImageSource | Sequence[ImageSource | None] | None = None,
         samples: Sequence[Sequence[Sample]] | None = None,
         padding_side: str = "left",
+        features_of: FeaturesOf | None = None,
+        encode_samples: bool = True,
         **kwargs: Any,
     ) -> BatchFeature:
         """All that a model needs for B questions.
@@ -114,12 +119,15 @@ class CamMLProcessor(ProcessorMixin):
           images: for each question an image or None.
           samples: for each question its samples, nearest first; they may be of different number, or none.
           padding_side: `left` for generation, `right` for training.
+          features_of: where the tower's features of all images are at hand, so that it need not run.
+          encode_samples: False to leave the `sample_*` tensors out, for callers who have the `context_embeds`.
 
         Returns:
           `input_ids`, `attention_mask` int64[B, T]; where there are images `pixel_values` float[B, 3, H, W] (zeros in
           rows without one); where there are samples, padded to N a row and L tokens each, `sample_input_ids`,
           `sample_attention_mask` int64[B, N, L], and where samples have images `sample_pixel_values`
-          float[B, N, 3, H, W] and `sample_image_mask` bool[B, N].
+          float[B, N, 3, H, W] and `sample_image_mask` bool[B, N]. With `features_of`, in place of the pixels,
+          `image_features` float[B, Lv, W] and `sample_image_features` float[B, N, Lv, W], images or not.
 
         Raises:
           InputError: the lists are of different lengths.
@@ -136,11 +144,9 @@ class CamMLProcessor(ProcessorMixin):
                 )
         prompts_ = [self.render(row, bool(c), i is not None) for row, c, i in zip(rows, contexts, images, strict=True)]
         found = self.pad([self.tokenize(prompt) for prompt in prompts_], padding_side)
-        pixels = self.pixels(images)
-        if pixels is not None:
-            found["pixel_values"] = pixels
-        if any(contexts):
-            found |= self.sample_inputs(contexts)
+        found |= self.image_inputs(images, features_of)
+        if encode_samples and any(contexts):
+            found |= self.sample_inputs(contexts, features_of)
         return BatchFeature(found)
 
     def render(self, conversation: Conversation, context: bool, image: bool) -> str:
@@ -164,11 +170,22 @@ class CamMLProcessor(ProcessorMixin):
         )
         return [*self._start(), *chain.from_iterable(pieces)]
 
-    def sample_inputs(self, contexts: Sequence[Sequence[Sample]]) -> dict[str, Tensor]:
+    def image_inputs(
+        self, images: Sequence[ImageSource | None], features_of: FeaturesOf | None = None
+    ) -> dict[str, Tensor]:
+        """What stands for N images: `image_features`, or `pixel_values`, or nothing where there are none."""
+        if features_of is not None:
+            return {"image_features": features_of(images)}
+        pixels = self.pixels(images)
+        return {} if pixels is None else {"pixel_values": pixels}
+
+    def sample_inputs(
+        self, contexts: Sequence[Sequence[Sample]], features_of: FeaturesOf | None = None
+    ) -> dict[str, Tensor]:
         """The `sample_*` tensors of `__call__` for B rows of samples."""
         widest = max(len(context) for context in contexts)
         texts = [sample.text for context in contexts for sample in context]
-        encoded = [self._sample_ids(text) for text in texts]
+        encoded = [self.sample_ids(text) for text in texts]
         longest = max(map(len, encoded))
         ids = torch.full((len(contexts), widest, longest), self.tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
@@ -179,11 +196,16 @@ class CamMLProcessor(ProcessorMixin):
                 mask[row, column, : len(tokens)] = 1
         found = {"sample_input_ids": ids, "sample_attention_mask": mask}
         padded = [[*(s.image for s in context), *[None] * (widest - len(context))] for context in contexts]
-        pixels = self.pixels(list(chain.from_iterable(padded)))
-        if pixels is not None:
-            found["sample_pixel_values"] = pixels.unflatten(0, (len(contexts), widest))
+        for name, values in self.image_inputs(list(chain.from_iterable(padded)), features_of).items():
+            found[f"sample_{name}"] = values.unflatten(0, (len(contexts), widest))
             found["sample_image_mask"] = torch.tensor([[image is not None for image in row] for row in padded])
         return found
+
+    def sample_ids(self, text: str) -> list[int]:
+        """The tokens of a sample's text as the model reads them: at least one, at most `sample_max_length`."""
+        tokens = self.tokenizer.encode(text, add_special_tokens=False)
+        found = [*self._start(), *tokens][: self.sample_max_length]
+        return found or [self.tokenizer.pad_token_id]
 
     def sample_length(self, sample: Sample) -> int:
         """How many tokens the text of a sample has before anything is cut off."""
@@ -225,17 +247,11 @@ class CamMLProcessor(ProcessorMixin):
         bos = self.tokenizer.bos_token_id
         return [bos] if bos is not None and self.tokenizer("a")["input_ids"][0] == bos else []
 
-    def _sample_ids(self, text: str) -> list[int]:
-        tokens = self.tokenizer.encode(text, add_special_tokens=False)
-        found = [*self._start(), *tokens][: self.sample_max_length]
-        return found or [self.tokenizer.pad_token_id]
-
     def _open(self, source: ImageSource | None) -> Image.Image:
         assert source is not None
         image = open_image(source)
         if self.image_aspect_ratio == "pad":
-            mean = tuple(int(value * 255) for value in self.image_processor.image_mean)
-            image = pad_to_square(image, mean)
+            image = pad_to_square(image, mean_color(self.image_processor.image_mean))
         return image
 
     def _chat_template(self, messages: list[dict[str, str]]) -> str:

@@ -9,13 +9,17 @@ from transformers import TrainingArguments
 
 from camml import prompts
 from camml.errors import OptionError
+from camml.remote import is_address
 from camml.training.processes import join_on_cpu
+from camml.training.remote import local_folder
 from camml.training.sharding import deepspeed_config
 
 VERSIONS = {"v1": "official", "auto": None}
 """Conversation templates by the names of the published command; `auto` is what fits the tokenizer."""
 
 TUNE = ("full", "perceiver", "projector", "lora", "qlora")
+
+STARTS = ("random", "copy")
 
 
 def _flag(default: Any, text: str, **more: Any) -> Any:
@@ -29,6 +33,7 @@ class ModelArguments:
     model_name_or_path: str = _flag("", "folder of a language model (Vicuna, ...), or of a CaMML model to go on with")
     vision_tower: str | None = _flag(None, "folder of the vision tower; always frozen")
     pretrain_mm_mlp_adapter: str | None = _flag(None, "mm_projector.bin to start the projector from")
+    perceiver_init: str = _flag("random", f"how new perceivers start: {', '.join(STARTS)} (the nearest sample's words)")
     pretrain_perceivers: str | None = _flag(None, "folder of BERT, to start the perceivers from")
     version: str = _flag("auto", "v1: Vicuna's conversation template; auto: the tokenizer's own, else Vicuna's")
     prompt_style: str | None = _flag(None, "wording of the prompt, a name in camml.prompts; overrides --version")
@@ -44,6 +49,8 @@ class ModelArguments:
     perceiver_intermediate_size: int = _flag(3072, "width inside the perceivers' feed-forward layers")
     perceiver_dropout: float = _flag(0.1, "dropout of the perceivers")
     perceiver_positions: bool = _flag(False, "tell the perceivers the places of words and samples; not published")
+    image_size: int | None = _flag(None, "side in pixels of the images the tower gets; its own if not given")
+    image_pooling: int = _flag(1, "side of the squares of patches of the question's image that become one token")
     image_aspect_ratio: str = _flag("pad", "pad images to a square, or keep them as they are")
     sample_max_length: int = _flag(2048, "tokens of a sample's text at most")
     tune: str = _flag("full", f"what is trained: {', '.join(TUNE)} (perceiver: with the projector)")
@@ -73,6 +80,9 @@ class ModelArguments:
         if self.tune == "qlora" and self.bits == 16:
             self.bits = 4
         _choice("tune", self.tune, TUNE)
+        _choice("perceiver_init", self.perceiver_init, STARTS)
+        if self.perceiver_init == "copy" and self.pretrain_perceivers:
+            raise OptionError("--perceiver_init copy and --pretrain_perceivers are two starts; give one")
         _choice("bits", self.bits, (4, 8) if self.tune == "qlora" else (16,))
         _choice("version", self.version, tuple(VERSIONS))
         if self.prompt_style is not None:
@@ -99,12 +109,16 @@ class DataArguments:
     lazy_preprocess: bool = _flag(False, "False: tokenise all of the data once before training, to find what is bad")
     group_by_modality_length: bool = _flag(False, "steps of one modality and like length")
     on_bad_sample: str = _flag("stop", "at data that cannot be trained on: stop before training, or skip it")
+    feature_cache: str | None = _flag(None, "folder in which the tower's features are kept: computed once, ahead")
+    cache_gb: float = _flag(64.0, "gigabytes that folder may have")
     check_images: bool = _flag(False, "decode every image before training, instead of looking whether it is there")
 
     def __post_init__(self) -> None:
         if not self.data_path:
             raise OptionError("--data_path is missing: the training set, LLaVA JSON")
         _choice("on_bad_sample", self.on_bad_sample, ("stop", "skip"))
+        if self.cache_gb <= 0:
+            raise OptionError(f"--cache_gb is {self.cache_gb:g}; give more than 0")
         if self.icl_num < 0:
             raise OptionError(f"--icl_num is {self.icl_num}; give 0 or more")
         if self.icl_num and not self.neighbors:
@@ -122,7 +136,10 @@ class RunArguments(TrainingArguments):
     remove_unused_columns: bool = _flag(False, "accepted; the model knows its inputs")
     evaluation_strategy: str | None = _flag(None, "older name of --eval_strategy; training has no evaluation: no")
     warmup_ratio: float | None = _flag(None, "part of the steps in which the learning rate rises")
+    lora_learning_rate: float | None = _flag(None, "learning rate of LoRA matrices; that of everything if not given")
     model_max_length: int = _flag(2048, "tokens of a row at most")
+    remote: str | None = field(default=None, init=False)
+    """The address of the run on object storage, if that is what `output_dir` was; it then is a folder here."""
     dry_run: bool = _flag(False, "check the data, show three samples, count parameters, estimate memory; no training")
 
     def __post_init__(self) -> None:
@@ -130,6 +147,8 @@ class RunArguments(TrainingArguments):
         this.output_dir = this.output_dir or ""
         if not this.output_dir and not self.dry_run:
             raise OptionError("--output_dir is missing: the folder that the model is written to")
+        if is_address(this.output_dir):
+            self.remote, this.output_dir = this.output_dir, str(local_folder(this.output_dir))
         self.remove_unused_columns = False
         this.eval_strategy = self.evaluation_strategy or this.eval_strategy
         if getattr(this.eval_strategy, "value", this.eval_strategy) != "no":

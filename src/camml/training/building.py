@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from camml import weights
 from camml.errors import OptionError
 from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, official
-from camml.model.folder import check_folder
-from camml.model.parts import assemble, projector_type, read_projector
+from camml.model.folder import check_folder, load_part, read_tensors
+from camml.model.parts import assemble, projector_type, read_image_processor, read_projector
 from camml.training.arguments import ModelArguments, RunArguments
 
 LORA_PATTERN = r"language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj|fc1|fc2|dense)"
@@ -51,6 +51,7 @@ def build(
         weights.folder(arguments.vision_tower),
         projector=_optional(arguments.pretrain_mm_mlp_adapter),
         perceivers=_optional(arguments.pretrain_perceivers),
+        copying=arguments.perceiver_init == "copy",
         prompt_style=arguments.prompt_style,
         dtype=dtype,
         language_options=_quantization(arguments, dtype),
@@ -58,6 +59,33 @@ def build(
     )
     processor.image_aspect_ratio = arguments.image_aspect_ratio
     return model, processor
+
+
+def load_tower(arguments: ModelArguments, run: RunArguments, config: CamMLConfig) -> PreTrainedModel:
+    """The vision tower of `build` in one piece, though DeepSpeed takes models apart as they are loaded."""
+    from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()
+    try:
+        folder = weights.folder(arguments.model_name_or_path)
+        dtype = base_dtype(arguments, run)
+        if str(check_folder(folder).get("model_type")).lower() != "camml":
+            whole = AutoModel.from_pretrained(weights.folder(str(arguments.vision_tower)), dtype=dtype)
+            return getattr(whole, "vision_model", whole)
+        found = (
+            official.split_tensors(folder)[1]
+            if official.is_official(folder)
+            else {
+                name.removeprefix("vision_tower."): tensor
+                for name, tensor in read_tensors(folder)
+                if name.startswith("vision_tower.")
+            }
+        )
+        tower = AutoModel.from_config(config.vision_config)
+        load_part(tower, ("",), found, folder)
+        return tower.to(dtype)
+    finally:
+        set_hf_deepspeed_config(run.hf_deepspeed_config)
 
 
 def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
@@ -86,10 +114,10 @@ def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, Ca
             "vision_config": AutoConfig.from_pretrained(tower),
             "text_config": AutoConfig.from_pretrained(folder),
         }
+        images, chosen["image_size"] = read_image_processor(tower, configs["vision_config"], chosen["image_size"])
         whole = CamMLConfig(**configs, **chosen)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         style = arguments.prompt_style or ("chat" if tokenizer.chat_template else "official")
-        images = AutoImageProcessor.from_pretrained(tower)
         processor = CamMLProcessor.build(whole, images, tokenizer, prompt_style=style)
         processor.image_aspect_ratio = arguments.image_aspect_ratio
     with torch.device("meta"):
@@ -99,6 +127,8 @@ def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, Ca
 def sizes(arguments: ModelArguments) -> dict[str, Any]:
     """The fields of `CamMLConfig` that the flags set."""
     return {
+        "image_size": arguments.image_size,
+        "image_pooling": arguments.image_pooling,
         "vision_feature_layer": arguments.mm_vision_select_layer,
         "vision_feature_select": "patch" if arguments.mm_vision_select_feature == "patch" else "all",
         "projector_type": arguments.mm_projector_type,

@@ -2,9 +2,10 @@
 
 import os
 
-from camml.data.examples import IGNORED, Example, TrainingRows
+from camml.data.examples import Example, TrainingRows
 from camml.errors import InputError
 from camml.model import CamMLProcessor
+from camml.model.modeling import IGNORED
 from camml.training import building, memory, rows
 from camml.training.arguments import Settings
 

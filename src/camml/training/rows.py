@@ -16,14 +16,21 @@ Report = Callable[[InputError], None]
 
 
 def read(
-    arguments: DataArguments, processor: CamMLProcessor, *, max_length: int, seed: int, report: Report
+    arguments: DataArguments,
+    processor: CamMLProcessor,
+    *,
+    max_length: int,
+    seed: int,
+    report: Report,
+    skipped: Report | None = None,
 ) -> TrainingRows:
     """The rows of a run.
 
     Args:
       max_length: tokens of a row at most.
       seed: of the random shots.
-      report: called with the reason for each sample that is skipped.
+      report: called with the reason for each sample that is skipped before the run.
+      skipped: the same during the run, where rows are tokenised no earlier (--lazy_preprocess).
 
     Raises:
       SampleError: there is data that cannot be trained on.
@@ -43,6 +50,7 @@ def read(
         random_shots=arguments.random_shots_training,
         seed=seed,
         max_length=max_length,
+        skipped=(skipped or report) if arguments.on_bad_sample == "skip" else None,
     )
     if not arguments.lazy_preprocess:
         rows.conversations = _trainable(rows, arguments.on_bad_sample, report)
@@ -57,7 +65,13 @@ def check_first(rows: TrainingRows, count: int = 8) -> None:
       SampleError: one does not; the message shows the text.
     """
     for row in range(min(count, len(rows))):
-        check_masks(rows[row], rows.conversations[row], rows.processor)
+        try:
+            example = rows.build(0, row)
+        except SampleError:
+            if rows.skipped is None:
+                raise
+            continue  # it is left out, and named, when its turn comes
+        check_masks(example, rows.conversations[row], rows.processor)
 
 
 def _context_of(arguments: DataArguments, conversations: list[Conversation]) -> Callable[[str], Context]:
@@ -101,7 +115,7 @@ def _trainable(rows: TrainingRows, on_bad: str, report: Report) -> list[Conversa
     problems: list[SampleError] = []
     for row, conversation in enumerate(rows.conversations):
         try:
-            rows[row]
+            rows.build(0, row)
             kept.append(conversation)
         except SampleError as error:
             problems.append(error)

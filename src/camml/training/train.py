@@ -9,9 +9,10 @@ from transformers.utils import logging as transformers_logging
 
 from camml.data.collate import Collator
 from camml.errors import InputError
-from camml.training import building, checkpoints, reports, rows
+from camml.training import building, checkpoints, features, remote, reports, rows
 from camml.training.arguments import Settings
 from camml.training.progress import Progress
+from camml.training.skipping import Skipped
 from camml.training.trainer import CamMLTrainer, is_main_process
 
 _logger = logging.getLogger("camml")
@@ -20,7 +21,8 @@ _logger = logging.getLogger("camml")
 def train(settings: Settings) -> Path:
     """Train, and return the folder with the model, its processor, `run.json`, `loss.png` and a model card.
 
-    A run that was interrupted goes on from its newest checkpoint.
+    A run that was interrupted goes on from its newest checkpoint. One whose `--output_dir` is an address of object
+    storage leaves all of that there, too.
 
     Raises:
       CaMMLError: something about model, data or settings is wrong; before any step is taken.
@@ -31,6 +33,7 @@ def train(settings: Settings) -> Path:
 
         enable_full_determinism(run.seed)
     set_seed(run.seed)
+    away = remote.join(run, settings.output)
     resume = checkpoints.to_resume(settings.output, run.resume_from_checkpoint)
     skipped: list[str] = []
     trainer = prepare(settings, skipped)
@@ -40,10 +43,17 @@ def train(settings: Settings) -> Path:
     if is_main_process():
         settings.output.mkdir(parents=True, exist_ok=True)
         record.write(settings.output)
+        if away:
+            away.begin()
+    if away:
+        trainer.add_callback(remote.Upload(away))
     result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     trainer.save_final()
     if is_main_process():
+        record.skipped = Skipped(settings.output).move_to(record.skipped)
         reports.finish(settings.output, record, trainer.state, result.metrics, trainer.model)
+        if away:
+            away.upload(settings.output)
     return settings.output
 
 
@@ -61,6 +71,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
             print(f"camml: skipped: {error}", file=sys.stderr)
 
     run, data = settings.run, settings.data
+    later = Skipped(settings.output)
     # the configuration of DeepSpeed is in force from here on: models are then loaded in pieces
     model, processor = building.build(settings.model, dtype=building.base_dtype(settings.model, run))
     dataset = rows.read(
@@ -69,7 +80,9 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
         max_length=run.model_max_length,
         seed=run.data_seed if run.data_seed is not None else run.seed,
         report=report,
+        skipped=later,
     )
+    found = features.prepare(settings, model, dataset, report)
     trained = building.freeze(model, settings.model)
     if not run.deepspeed:
         building.in_float32(trained)
@@ -80,7 +93,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
         model=trained,
         args=run,
         train_dataset=dataset,
-        data_collator=Collator(processor),
+        data_collator=Collator(processor, found, later if data.on_bad_sample == "skip" else None),
         processing_class=processor,
     )
     Progress.replace_default(trainer)

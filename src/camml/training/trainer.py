@@ -14,8 +14,10 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 
 from camml.data.examples import Key, TrainingRows
 from camml.data.sampler import GroupedSampler
+from camml.errors import InputError
 from camml.training import adapters, checkpoints
 from camml.training.arguments import RunArguments
+from camml.training.skipping import in_one_line
 
 ADAPTER_BASE_LEFTOVERS = ("README.md",)
 
@@ -47,10 +49,27 @@ class CamMLTrainer(Trainer):
         )
         return self.sampler
 
+    def create_optimizer(self, *arguments: Any, **options: Any) -> torch.optim.Optimizer:
+        """As in transformers, with a learning rate of their own for LoRA matrices where there is one."""
+        optimizer: torch.optim.Optimizer = super().create_optimizer(*arguments, **options)
+        if self.args.lora_learning_rate is not None:
+            names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+            split_groups(
+                optimizer, {key for key, name in names.items() if "lora_" in name}, self.args.lora_learning_rate
+            )
+        return optimizer
+
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
-        """As in transformers, with a stopwatch: what is spent here is spent waiting for data."""
+        """As in transformers, with a stopwatch: what is spent here is spent waiting for data.
+
+        Raises:
+          SampleError, ImageError: data that cannot be trained on.
+        """
         started = time.perf_counter()
-        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        try:
+            batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        except InputError as error:
+            raise in_one_line(error) from error
         self.meter.waited += time.perf_counter() - started
         for batch in batches:
             self.meter.tokens += int(batch["attention_mask"].sum()) * self.args.world_size
@@ -124,6 +143,17 @@ class CamMLTrainer(Trainer):
     def _together(self) -> None:
         if distributed.is_available() and distributed.is_initialized():
             distributed.barrier()
+
+
+def split_groups(optimizer: torch.optim.Optimizer, chosen: set[int], learning_rate: float) -> None:
+    """Give the parameters whose `id` is among `chosen` groups of their own, with `learning_rate`."""
+    groups = []
+    for group in optimizer.param_groups:
+        inside = [parameter for parameter in group["params"] if id(parameter) in chosen]
+        outside = [parameter for parameter in group["params"] if id(parameter) not in chosen]
+        groups += [{**group, "params": outside}] if outside else []
+        groups += [{**group, "params": inside, "lr": learning_rate}] if inside else []
+    optimizer.param_groups = groups
 
 
 class Meter:

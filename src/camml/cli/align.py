@@ -1,0 +1,79 @@
+"""`camml align`: a shared space for the texts and images of the encoder `mini`, from a datastore it made."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from camml.cli._output import print_json
+
+SUMMARY = "Learn two linear maps with which texts find images, from a datastore of the encoder mini."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("store", type=Path, metavar="STORE", help="a datastore made by `--encoder mini`")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the file to write, .safetensors")
+    parser.add_argument(
+        "--group", default="id", metavar="KEY", help="metadata that samples about one thing share (default: none do)"
+    )
+    parser.add_argument("--dim", type=int, default=384, metavar="D", help="width of the shared space (%(default)s)")
+    parser.add_argument("--steps", type=int, default=2000, metavar="N", help="steps of learning (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of batches (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Learn and write the maps."""
+    from camml.datastore import Datastore
+    from camml.errors import OptionError
+    from camml.training import alignment
+
+    for name, value in (("--dim", args.dim), ("--steps", args.steps)):
+        if value < 1:
+            raise OptionError(f"{name} is {value}; give 1 or more")
+    if not args.out.parent.is_dir():
+        raise OptionError(f"there is no folder {args.out.parent} for {args.out.name}; make it first")
+    datastore = Datastore.open(args.store)
+    record = datastore.manifest.encoder
+    if record.name != "mini" or record.joint:
+        raise OptionError(
+            f"{args.store} was made by the encoder {record.name!r}; give one of `--encoder mini` without heads"
+        )
+    groups = {sample.id: _group(sample.id, sample.meta, args.group) for sample in datastore}
+    images, texts = (datastore.vectors(list(groups), modality) for modality in ("image", "text"))
+    ids = [name for name in groups if name in images and name in texts]
+    alignment.save(
+        alignment.align(
+            alignment.matrix([images[name] for name in ids]),
+            alignment.matrix([texts[name] for name in ids]),
+            [groups[name] for name in ids],
+            dim=args.dim,
+            steps=args.steps,
+            seed=args.seed,
+        ),
+        args.out,
+    )
+    about = {"path": str(args.out), "samples": len(ids), "groups": len({groups[name] for name in ids})}
+    if args.json:
+        print_json(about)
+    else:
+        print(f"wrote {args.out}, learned from {about['samples']} samples about {about['groups']} things")
+    return 0
+
+
+def _group(name: str, meta: Any, key: str) -> str:
+    """What a sample is about: the metadata under `key`, where a dot goes one level down; its id for the key `id`.
+
+    Raises:
+      OptionError: it has no such metadata.
+    """
+    from camml.errors import OptionError
+
+    if key == "id":
+        return name
+    value = meta
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise OptionError(f"sample {name!r} has no {key!r} in its metadata; it has: {', '.join(meta) or 'none'}")
+        value = value[part]
+    return str(value)

@@ -1,0 +1,178 @@
+"""What the perceivers make of a sample by itself, computed once for each sample and model.
+
+Only the last step of a context, which compresses all its samples together, depends on the question.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from camml.durable import write_file
+from camml.errors import DiskError
+from camml.features.arrays import ArrayCache
+from camml.features.tower import ABOUT, TowerFeatures, fingerprint, weights_hash
+from camml.model import CamMLForConditionalGeneration, CamMLProcessor
+from camml.types import Sample
+
+FOLDER = "cache"
+"""Where in a datastore it is."""
+
+MAX_BYTES = 16 * 10**9
+BATCH = 16  # samples
+ONCE = (
+    "projector.",
+    "context_perceiver.image_in.",
+    "context_perceiver.text_in.",
+    "context_perceiver.vision_perceiver.",
+    "context_perceiver.language_perceiver.",
+    "context_perceiver.word_position",
+)
+"""The parts of a model that see one sample at a time, besides tower and word embeddings."""
+
+_logger = logging.getLogger("camml")
+
+
+class SampleFeatures:
+    """The first step of `embed_context`, from a folder: float16[Lv + Lt, P] a sample, image before text.
+
+    Whether a sample was there or had to be computed makes no difference: both ways go through 16 bits.
+
+    Args:
+      folder: of the cache; tower features are kept in it too, so that another model with the same tower has them.
+      max_bytes: of the folder; see `ArrayCache`.
+    """
+
+    def __init__(
+        self, folder: Path, model: CamMLForConditionalGeneration, processor: CamMLProcessor, max_bytes: int = MAX_BYTES
+    ) -> None:
+        self.model = model
+        self.processor = processor
+        config = model.config
+        tower = fingerprint(model.vision_tower, config, processor)
+        shape = config.patch_tokens, config.vision_config.hidden_size
+        self.images = TowerFeatures(folder, tower, shape, max_bytes)
+        parts = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(ONCE)}
+        words = {"words": model.get_input_embeddings().weight}
+        self.about: dict[str, Any] = {"tower": tower, "weights": weights_hash(parts | words)}
+        name = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()[:16]
+        self.cache = ArrayCache(folder / "samples" / name, folder, max_bytes)
+
+    def embed(self, contexts: Sequence[Sequence[Sample]]) -> Tensor:
+        """The context tokens float[B', 2 M, D] of the B' contexts that have samples.
+
+        Raises:
+          ImageError: an image cannot be used.
+        """
+        rows = [[(self.key(sample), sample) for sample in context] for context in contexts if context]
+        found = self._states({key: sample for row in rows for key, sample in row})
+        patches = self.images.shape[0] if any(sample.image for row in rows for _, sample in row) else 1
+        words = max(len(found[key]) - self._patches(sample) for row in rows for key, sample in row)
+        places = torch.zeros(len(rows), max(map(len, rows)), patches + words, self.model.config.perceiver_hidden_size)
+        mask = torch.zeros(places.shape[:3], dtype=torch.bool)
+        for number, row in enumerate(rows):
+            for column, (key, sample) in enumerate(row):
+                states, own = torch.from_numpy(found[key].astype(np.float32)), self._patches(sample)
+                end = patches + len(states) - own
+                places[number, column, :own], places[number, column, patches:end] = states[:own], states[own:]
+                mask[number, column, :own], mask[number, column, patches:end] = True, True
+        places, mask = places.to(self.model.device, self.model.dtype), mask.to(self.model.device)
+        seen, read = places[:, :, :patches], places[:, :, patches:]
+        with torch.inference_mode():
+            return self.model.context_perceiver.compress(seen, mask[:, :, :patches], read, mask[:, :, patches:])
+
+    def fill(
+        self, samples: Iterable[Sample], progress: Callable[[int], object] = lambda done: None, batch_size: int = BATCH
+    ) -> int:
+        """Compute and keep what is missing of `samples`; how many were missing.
+
+        Args:
+          progress: called with how many samples are done.
+
+        Raises:
+          ImageError: an image cannot be used.
+          DiskError: the disk is full or not writable.
+        """
+        remaining, done, computed = iter(samples), 0, 0
+        while batch := list(islice(remaining, batch_size)):
+            missing = {key: sample for sample in batch if (key := self.key(sample)) not in self.cache}
+            for key, states in self._computed(missing):
+                self._keep(key, states)
+            done, computed = done + len(batch), computed + len(missing)
+            progress(done)
+        self.cache.close()
+        return computed
+
+    def key(self, sample: Sample) -> str:
+        """What tells the sample from all others: the tokens of its text and the bytes of its image file.
+
+        Raises:
+          ImageError: the image cannot be read.
+        """
+        tokens = np.array(self.processor.sample_ids(sample.text), dtype=np.int64).tobytes()
+        image = self.images.key(sample.image) if sample.image else ""
+        return hashlib.sha256(image.encode() + b"\n" + tokens).hexdigest()
+
+    def _patches(self, sample: Sample) -> int:
+        """How many of a sample's states are those of its image."""
+        return self.images.shape[0] if sample.image else 0
+
+    def _states(self, wanted: dict[str, Sample]) -> "dict[str, np.ndarray[Any, Any]]":
+        """float16[Lv + Lt, P] of each sample by its key."""
+        found = {key: states for key in wanted if (states := self.cache.get(key)) is not None}
+        missing = iter([(key, sample) for key, sample in wanted.items() if key not in found])
+        while batch := dict(islice(missing, BATCH)):
+            for key, states in self._computed(batch):
+                found[key] = states
+                try:
+                    self._keep(key, states)
+                except DiskError as error:  # an answer needs no cache
+                    _logger.warning("%s: samples are not kept", error)
+        return found
+
+    def _keep(self, key: str, states: "np.ndarray[Any, Any]") -> None:
+        if not (self.cache.folder / ABOUT).exists():
+            self.cache.folder.mkdir(parents=True, exist_ok=True)
+            write_file(self.cache.folder / ABOUT, json.dumps(self.about, indent=1).encode())
+        self.cache.put(key, states)
+
+    @torch.inference_mode()
+    def _computed(self, samples: dict[str, Sample]) -> "Iterator[tuple[str, np.ndarray[Any, Any]]]":
+        """What the model makes of samples, in one batch."""
+        if not samples:
+            return
+        device = self.model.device
+        inputs = self.processor.sample_inputs([[sample] for sample in samples.values()], self._tower(samples))
+        seen, read = self.model.encode_samples(**{name: tensor[:, 0].to(device) for name, tensor in inputs.items()})
+        lengths = inputs["sample_attention_mask"][:, 0].sum(dim=1).tolist()
+        for number, (key, sample) in enumerate(samples.items()):
+            own = seen[number, : self._patches(sample)], read[number, : lengths[number]]
+            yield key, torch.cat(own).to("cpu", torch.float16).numpy()
+
+    def _tower(self, samples: dict[str, Sample]) -> TowerFeatures | None:
+        """Where the tower's features of samples are, computed if need be; None where they cannot be kept."""
+        device = self.model.device
+        files = [sample.image for sample in samples.values() if sample.image]
+        try:
+            wrong = self.images.compute(
+                files, self.processor, lambda pixels: self.model.tower_features(pixels.to(device))
+            )
+        except DiskError as error:
+            _logger.warning("%s: features of images are not kept", error)
+            return None
+        for problem in wrong.values():
+            raise problem
+        return self.images if all(file in self.images for file in files) else None
+
+
+def folder_of(store: str | None) -> Path | None:
+    """The cache of the datastore in folder `store`, where it has one."""
+    folder = Path(store) / FOLDER if store else None
+    return folder if folder and folder.is_dir() else None

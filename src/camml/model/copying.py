@@ -1,0 +1,167 @@
+"""A start for the perceivers from which a context is readable before any training: its tokens are copied words.
+
+A perceiver with random weights hands the language model noise, and learning to write in the language of word
+embeddings takes most of a training run. Here every context token starts as one word of the nearest sample: attention
+looks for a place, values carry the word, all other paths begin at zero and are learned.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from camml.errors import OptionError
+from camml.model.modeling import CamMLForConditionalGeneration
+from camml.model.perceiver import Attention, ContextPerceiver, Perceiver, PerceiverLayer, sinusoids
+
+RANK_PAIRS = 4
+"""Of the waves that tell places apart, those that tell samples apart; the others tell words apart."""
+
+WORD_GAIN, BALLAST = 0.03, 2.5
+"""How loud a wave of a word's place and a constant are, beside a word embedding of mean length.
+
+The constant keeps LayerNorm from treating long and short embeddings differently.
+"""
+
+SLOWEST = 0.3
+"""Radians a place: slower waves hardly tell a place from the next one."""
+
+RANK_GAIN = 3.0
+"""How loud a wave of a sample's rank is, beside states whose numbers are about 1."""
+
+MARGIN = 14.0
+"""By how much, before softmax, a place wins over the next one."""
+
+
+@torch.no_grad()
+def start_copying(model: CamMLForConditionalGeneration) -> None:
+    """Let a new model start with the nearest sample's words as context, and with images that say nothing yet.
+
+    Raises:
+      OptionError: its sizes do not allow it.
+    """
+    patches, queries = model.config.patch_tokens, model.config.perceiver_queries
+    if queries > patches:
+        raise OptionError(
+            f"a copying start brings a word a patch: --perceiver_querys {queries} is more than the {patches} patches "
+            "of an image; lower it, or raise --image_size"
+        )
+    copy_words(model.context_perceiver, model.get_input_embeddings().weight)  # type: ignore[arg-type]
+    last = [module for module in model.projector.modules() if isinstance(module, nn.Linear)][-1]
+    _zero(last)
+
+
+@torch.no_grad()
+def copy_words(perceiver: ContextPerceiver, words: Tensor) -> None:
+    """Set the weights so that the 2 M context tokens are the first 2 M words of the nearest sample.
+
+    The first M come by the patches of its image, which start with a word each, so a sample without an image shows the
+    second M only; the context of several samples shows the nearest. Training is to change all that.
+
+    Args:
+      words: float[V, D], the word embeddings of the language model.
+
+    Raises:
+      OptionError: the perceivers are too narrow to carry a word beside its place, or have no places.
+    """
+    plan = _Plan(perceiver, words)
+    for part in (perceiver.vision_perceiver, perceiver.language_perceiver, perceiver.context_perceiver):
+        _silence(part)
+    assert perceiver.word_position is not None
+    assert perceiver.sample_position is not None
+    signs = plan.signs.to(words)
+    perceiver.word_position.zero_()[plan.word_places] = WORD_GAIN * plan.loud * signs[plan.word_places]
+    perceiver.sample_position.zero_()[plan.rank_places] = RANK_GAIN * signs[plan.rank_places]
+    for entry in (perceiver.image_in, perceiver.text_in):
+        _zero(entry)
+        entry.bias[plan.ballast] = BALLAST * plan.loud / len(plan.ballast) ** 0.5 * signs[plan.ballast]
+    perceiver.text_in.weight[plan.content, plan.columns] = 1.0
+    waves = sinusoids(torch.arange(2 * plan.half, device=words.device), plan.room) * signs
+    for queries, start in ((perceiver.vision_queries, 0), (perceiver.text_queries, plan.half)):
+        queries.zero_()
+        queries[0][:, plan.word_places] = waves[start : start + plan.half][:, plan.word_places].to(queries.dtype)
+        queries[0][:, plan.rank_places] = waves[:1, plan.rank_places].to(queries.dtype)
+    plan.set_attention(perceiver)
+    for out in (perceiver.vision_out, perceiver.text_out):
+        _zero(out)
+        out.weight[plan.columns, plan.content] = 2**0.5 * plan.loud / plan.size
+
+
+class _Plan:
+    """Which of the perceivers' numbers carry words and which carry places, and how loud they come out of LayerNorm."""
+
+    def __init__(self, perceiver: ContextPerceiver, words: Tensor) -> None:
+        if perceiver.word_position is None:
+            raise OptionError("a copying start needs perceivers that know places: --perceiver_positions true")
+        self.width, self.room = words.shape[1], perceiver.text_in.out_features
+        heads = _cross_attention(perceiver.context_perceiver).heads
+        self.head = self.room // heads
+        self.half = perceiver.text_queries.shape[1]
+        rates = sinusoids(torch.ones(1), self.room)[0, : self.room // 2].arcsin()  # radians from place to place
+        pairs = min(self.head // 2, int((rates > SLOWEST).sum()))
+        if self.room - 2 * pairs < self.width or pairs <= 2 * RANK_PAIRS:
+            raise OptionError(
+                f"a copying start needs perceivers that hold a word of {self.width} numbers beside one head of more "
+                f"than {4 * RANK_PAIRS}; --perceiver_hidden_size is {self.room} with {heads} heads"
+            )
+        waves = torch.arange(pairs)
+        sines, cosines = waves, self.room // 2 + waves
+        self.rank_places = torch.cat([sines[:RANK_PAIRS], cosines[:RANK_PAIRS]])
+        self.word_places = torch.cat([sines[RANK_PAIRS:], cosines[RANK_PAIRS:]])
+        # alternating, so that waves sum to little: LayerNorm takes the mean away, which would blur places
+        self.signs = 1.0 - 2.0 * (torch.arange(self.room) % (self.room // 2) % 2)
+        self.ballast = sines[:RANK_PAIRS]  # zero in the wave of rank 0, so that no query sees it
+        free = torch.ones(self.room, dtype=torch.bool)
+        free[self.rank_places] = free[self.word_places] = False
+        self.content, self.columns = free.nonzero()[: self.width, 0], torch.arange(self.width)
+        self.size = self.room**0.5  # the length of a state after LayerNorm
+        self.loud = words.float().norm(dim=1).mean().item()
+        self.wave = self.size / pairs**0.5  # how loud one wave is in a query that is nothing but waves
+
+    def set_attention(self, perceiver: ContextPerceiver) -> None:
+        """Let patches find the words of their place, and context queries the words and patches of theirs."""
+        place, ballast = WORD_GAIN * self.loud, BALLAST * self.loud
+        whole = (self.loud**2 + ballast**2) ** 0.5  # the length of a word with its ballast
+        patches = _cross_attention(perceiver.vision_perceiver)
+        self._look(patches, place * self.size / ballast, place, self.size / ballast)
+        context = _cross_attention(perceiver.context_perceiver)
+        self._look(context, self.wave, place * self.size / whole, whole / self.loud)
+
+    def _look(self, attention: Attention, query: float, key: float, gain: float) -> None:
+        """Let queries find the key of their own place, and add its word, `gain` times.
+
+        Args:
+          query, key: how loud a wave is in the states that are compared.
+        """
+        places = torch.cat([self.rank_places, self.word_places])
+        waves = sinusoids(torch.arange(2), self.room)[:, self.word_places]
+        contrast = float(waves[0] @ (waves[0] - waves[1]))
+        scale = (MARGIN * self.head**0.5 / (query * key * contrast)) ** 0.5
+        for linear in (attention.query, attention.key):
+            _zero(linear)
+            for start in range(0, self.room, self.head):
+                linear.weight[start + torch.arange(len(places)), places] = scale
+        _zero(attention.value)
+        attention.value.weight[self.columns, self.content] = 1.0
+        attention.output.weight[self.content, self.columns] = gain
+
+
+def _cross_attention(perceiver: Perceiver) -> Attention:
+    """That of the first layer; the others start silent."""
+    attention = cast(PerceiverLayer, perceiver.layers[0]).cross_attention
+    assert attention is not None, "even layers have cross-attention"
+    return attention
+
+
+def _silence(perceiver: Perceiver) -> None:
+    """Start all sublayers at zero, so that states pass as they are."""
+    for module in perceiver.modules():
+        if isinstance(module, Attention):
+            _zero(module.output)
+    for layer in perceiver.layers:
+        _zero(layer.contract)  # type: ignore[arg-type]
+
+
+def _zero(linear: nn.Linear) -> None:
+    linear.weight.zero_()
+    linear.bias.zero_()

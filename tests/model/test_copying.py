@@ -1,0 +1,111 @@
+"""A new model whose context tokens are the words of the nearest sample."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from camml.errors import OptionError
+from camml.model import CamMLConfig
+from camml.model.copying import copy_words, start_copying
+from camml.model.modeling import CamMLForConditionalGeneration
+from camml.model.perceiver import ContextPerceiver
+
+WORDS, WIDTH, QUERIES = 400, 48, 8
+
+
+@pytest.fixture(scope="module")
+def model() -> CamMLForConditionalGeneration:
+    """Random parts, 16 patches an image, perceivers of 256 numbers with room for words of 48 and their places."""
+    torch.manual_seed(0)
+    text = {
+        "model_type": "llama",
+        "vocab_size": WORDS,
+        "hidden_size": WIDTH,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+    }
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = CamMLConfig(
+        vision_config={"model_type": "dinov2", **vision, "patch_size": 4, "image_size": 16},
+        text_config=text,
+        perceiver_hidden_size=256,
+        perceiver_heads=4,
+        perceiver_intermediate_size=64,
+        perceiver_queries=QUERIES,
+    )
+    made = CamMLForConditionalGeneration(config)
+    with torch.no_grad():  # words as loud as those of real models
+        made.get_input_embeddings().weight.normal_(std=0.13)
+    start_copying(made)
+    return made.eval()
+
+
+def context(model: CamMLForConditionalGeneration, texts: Tensor, *, images: bool = True) -> Tensor:
+    """The word that each context token of one row of samples int64[N, L] is nearest to."""
+    ids, count = texts[None], len(texts)
+    pixels = torch.randn(1, count, 3, 16, 16) if images else None
+    with torch.no_grad():
+        tokens = model.embed_context(ids, torch.ones_like(ids), pixels, torch.full((1, count), images))[0]
+    words = model.get_input_embeddings().weight
+    return cosine_similarity(tokens[:, None], words[None], dim=2).argmax(dim=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("samples", [1, 2, 3, 8])
+def test_the_context_is_the_words_of_the_nearest_sample(
+    model: CamMLForConditionalGeneration, samples: int, seed: int
+) -> None:
+    texts = torch.randint(WORDS, (samples, 20), generator=torch.Generator().manual_seed(seed))
+    assert context(model, texts).tolist() == texts[0, : 2 * QUERIES].tolist()
+
+
+def test_without_an_image_it_is_the_second_half_of_them(model: CamMLForConditionalGeneration) -> None:
+    texts = torch.randint(WORDS, (1, 20), generator=torch.Generator().manual_seed(7))
+    assert context(model, texts, images=False)[QUERIES:].tolist() == texts[0, QUERIES : 2 * QUERIES].tolist()
+
+
+def test_images_say_nothing_yet(model: CamMLForConditionalGeneration) -> None:
+    assert not model.embed_images(torch.randn(2, 3, 16, 16)).any()
+
+
+def test_everything_between_the_parts_can_learn(model: CamMLForConditionalGeneration) -> None:
+    """A path that starts silent gets a gradient once what follows it has moved."""
+    optimizer = torch.optim.SGD([*model.projector.parameters(), *model.context_perceiver.parameters()], lr=0.1)
+    config = model.config
+    row = [config.context_token_id] * config.context_tokens + [config.image_token_id] * config.image_tokens + [5, 6, 7]
+    ids, texts = torch.tensor([row]), torch.randint(WORDS, (1, 2, 20))
+    for _ in range(4):
+        optimizer.zero_grad()
+        loss = model(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            labels=torch.where(ids < WORDS, ids, -100),
+            pixel_values=torch.randn(1, 3, 16, 16),
+            sample_input_ids=texts,
+            sample_attention_mask=torch.ones_like(texts),
+            sample_pixel_values=torch.randn(1, 2, 3, 16, 16),
+            sample_image_mask=torch.ones(1, 2, dtype=torch.bool),
+        ).loss
+        loss.backward()
+        optimizer.step()
+    trained = [*model.projector.named_parameters(), *model.context_perceiver.named_parameters()]
+    assert not [name for name, parameter in trained if parameter.grad is None or not parameter.grad.any()]
+
+
+def test_perceivers_without_room_or_places_are_refused() -> None:
+    text = {"model_type": "llama", "hidden_size": 48, "num_attention_heads": 4, "vocab_size": 10}
+    narrow = CamMLConfig(perceiver_hidden_size=48, perceiver_heads=1, text_config=text)
+    with pytest.raises(OptionError, match="perceiver_hidden_size is 48"):
+        copy_words(ContextPerceiver(narrow), torch.randn(10, 48))
+    blind = CamMLConfig(perceiver_hidden_size=128, perceiver_heads=2, perceiver_positions=False, text_config=text)
+    with pytest.raises(OptionError, match="perceiver_positions"):
+        copy_words(ContextPerceiver(blind), torch.randn(10, 48))
+
+
+def test_more_queries_than_patches_are_refused(model: CamMLForConditionalGeneration) -> None:
+    many = CamMLConfig(**{**model.config.to_dict(), "perceiver_queries": 17})
+    with pytest.raises(OptionError, match="17 is more than the 16 patches"):
+        start_copying(CamMLForConditionalGeneration(many))
