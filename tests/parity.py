@@ -34,7 +34,7 @@ def camml_parity(folder: Path) -> dict[str, Any]:
     pixels = processor.pixels(files)
     found: dict[str, Any] = {
         "pixel_values": difference(pixels, expected["pixel_values"]),
-        "image_features": difference(model.image_features(pixels), expected["image_features"]),
+        "image_features": difference(model.embed_images(pixels), expected["image_features"]),
     }
     for name, case in said["cases"].items():
         inputs = processor([said["question"]], images=[files[0] if name == "image" else None], samples=[samples])

@@ -88,3 +88,14 @@ def test_an_unknown_style_is_named_with_the_choices() -> None:
 def test_pasted_texts_come_before_the_question_nearest_first() -> None:
     assert prompts.paste("Q", ["a ", "b"]) == "a\n\nb\n\nQuestion: Q"
     assert prompts.paste("Q", []) == "Q"
+
+
+def test_wordings_of_pasted_texts() -> None:
+    for name in prompts.PASTES:
+        text = prompts.paste("What {is} it?", ["first {x}", "  ", "second"], name)
+        assert text.count("What {is} it?") == text.count("first {x}") == text.count("second") == 1
+        assert (text.index("first") > text.index("second")) is (name == "nearest_last")
+        assert "first" not in prompts.paste("What {is} it?", [], name)
+    assert prompts.paste("Q", ["a", "b"], "ranked").split("\n\n")[1:3] == ["Best match: a", "Weaker match: b"]
+    with pytest.raises(UnknownNameError, match="no prompt style 'chat' for texts in the prompt; there are: plain, "):
+        prompts.paste("Q", [], "chat")

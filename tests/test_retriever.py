@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from camml.datastore import Datastore
 from camml.errors import EmptyStoreError, OptionError
@@ -203,3 +204,14 @@ def test_an_empty_datastore(tmp_path: Path, encoder: Colors) -> None:
     for mode in MODES:
         with pytest.raises(EmptyStoreError, match="add some"):
             Retriever(store, encoder, mode).retrieve([Query("red")], 1)
+
+
+def test_a_picture_of_several_queries_is_embedded_once(store: Datastore, encoder: Colors, tmp_path: Path) -> None:
+    red, blue = tmp_path / "red.png", tmp_path / "blue.png"
+    seen, embed = [], encoder.embed_images
+    encoder.embed_images = lambda images: seen.append(len(images)) or embed(images)
+    opened = Image.open(blue)
+    queries = [Query("a", red), Query("b", blue), Query("c", red), Query("d", opened), Query("e", opened)]
+    found = ids(Retriever(store, encoder, "image-image").retrieve(queries, 1))
+    assert found == [["r"], ["b"], ["r"], ["b"], ["b"]]
+    assert seen == [3]

@@ -40,7 +40,7 @@ _UPRIGHT = {
 _logger = logging.getLogger("camml")
 
 
-def open_image(source: ImageSource, *, max_side: int | None = None) -> Image.Image:
+def open_image(source: ImageSource, *, max_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The image in a file, at an http(s) address, in bytes or in memory, as upright RGB.
 
     Transparent parts become white, 16-bit values are scaled to 8 bits, and of an animation the first frame is taken,
@@ -49,19 +49,21 @@ def open_image(source: ImageSource, *, max_side: int | None = None) -> Image.Ima
     Args:
       source: a path, an address (`str` only), the bytes of an image file, or an image.
       max_side: shrink to at most so many pixels on the longer side; a JPEG is then decoded at a fraction of its size.
+      max_pixels: a larger image is refused before it is decoded.
     Raises:
-      ImageError: it is missing, no image, damaged, or has more than `MAX_PIXELS` pixels.
+      ImageError: it is missing, no image, damaged, or has more than `max_pixels` pixels.
     """
     with warnings.catch_warnings():
         # Pillow warns about large and odd images; each is either fine here or an ImageError of ours.
         warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
         if isinstance(source, Image.Image):
-            return _decode(source, "the image in memory", max_side)
+            return _decode(source, "the image in memory", max_side, max_pixels)
         name, stream = _stream(source)
         with stream, _identify(stream, name) as image:
+            _check_size(image, name, max_pixels)
             if max_side:
                 image.draft(None, (2 * max_side, 2 * max_side))
-            return _decode(image, name, max_side)
+            return _decode(image, name, max_side, max_pixels)
 
 
 def check_image(path: Path) -> None:
@@ -202,12 +204,16 @@ def _identify(stream: BinaryIO, name: str) -> Image.Image:
         raise _damaged(name, error) from error
 
 
-def _decode(image: Image.Image, name: str, max_side: int | None) -> Image.Image:
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise _too_large(name, f"{width} x {height} = ")
+    if width * height > max_pixels:
+        raise _too_large(name, f"{width} x {height} = ", max_pixels)
     if not width or not height:
         raise ImageError(f"{name}: has no pixels ({width} x {height})")
+
+
+def _decode(image: Image.Image, name: str, max_side: int | None, max_pixels: int) -> Image.Image:
+    _check_size(image, name, max_pixels)
     try:
         if image.format != "MPO" and getattr(image, "is_animated", False):  # an MPO is a photo with its preview
             _logger.warning("%s: holds several frames or pages, only the first is used", name)
@@ -253,9 +259,8 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((values.clip(0, top) * (255.0 / top) + 0.5).astype(np.uint8))
 
 
-def _too_large(name: str, size: str) -> ImageError:
-    limit = MAX_PIXELS // 1_000_000
-    return ImageError(f"{name}: has {size}more than {limit} million pixels; shrink it and try again")
+def _too_large(name: str, size: str, max_pixels: int = MAX_PIXELS) -> ImageError:
+    return ImageError(f"{name}: has {size}more than {max_pixels / 1e6:g} million pixels; shrink it and try again")
 
 
 def _damaged(name: str, error: Exception) -> ImageError:

@@ -155,7 +155,56 @@ def split(prompt: str) -> list[str]:
     return [piece for piece in re.split(f"([{CONTEXT}{IMAGE}])", prompt) if piece]
 
 
-def paste(question: str, texts: Sequence[str]) -> str:
-    """A user's message with the texts of samples, nearest first, before the question."""
-    known = "\n\n".join(text.strip() for text in texts if text.strip())
-    return f"{known}\n\nQuestion: {question}" if known else question
+@dataclass(frozen=True, slots=True)
+class Paste:
+    """How the texts of samples stand in a prompt, before the question.
+
+    Attributes:
+      start: what comes before the texts; `first` before the nearest, `each` before every other one.
+      ask: the question, with the place `{question}`.
+      nearest_last: the nearest text stands next to the question.
+    """
+
+    ask: str = "Question: {question}"
+    start: str = ""
+    first: str = ""
+    each: str = ""
+    nearest_last: bool = False
+
+
+PASTES: Mapping[str, Paste] = {
+    "plain": Paste(),
+    "brief": Paste(ask="Question: {question}\nAnswer with a word or a short phrase only."),
+    "nearest_last": Paste(ask="Question: {question}\nAnswer with a word or a short phrase only.", nearest_last=True),
+    "ranked": Paste(
+        start="Facts about pictures that look like the one asked about.\n\n",
+        first="Best match: ",
+        each="Weaker match: ",
+        ask="Answer from the best match, with a word or a short phrase only.\nQuestion: {question}\nAnswer:",
+    ),
+    "document": Paste(
+        start="Read the text, then answer the question with words from the text.\n\nText:\n",
+        ask="Question: {question}\nShort answer:",
+    ),
+}
+"""Wordings of the baseline that reads texts of samples; which one is best depends on the model, so try them."""
+
+
+def paste(question: str, texts: Sequence[str], wording: str = "plain") -> str:
+    """A user's message with the texts of samples, nearest first, before the question.
+
+    Args:
+      wording: one of PASTES; without texts it says nothing but how to answer.
+
+    Raises:
+      UnknownNameError: there is no such wording.
+    """
+    if wording not in PASTES:
+        raise UnknownNameError(f"no prompt style {wording!r} for texts in the prompt; there are: {', '.join(PASTES)}")
+    chosen = PASTES[wording]
+    known = [text.strip() for text in texts if text.strip()]
+    if not known:
+        return question if wording == "plain" else chosen.ask.format(question=question)
+    marked = [(chosen.each if place else chosen.first) + text for place, text in enumerate(known)]
+    body = "\n\n".join(reversed(marked) if chosen.nearest_last else marked)
+    return f"{chosen.start}{body}\n\n{chosen.ask.format(question=question)}"

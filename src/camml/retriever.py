@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -153,9 +154,12 @@ class Retriever:
             for one, vector in zip(by_text, self.encoder.embed_texts([one.query.text for one in by_text]), strict=True):
                 one.vectors["text"] = vector
         if by_image:
-            images = [open_image(one.query.image) for one in by_image if one.query.image is not None]
-            for one, vector in zip(by_image, self.encoder.embed_images(images), strict=True):
-                one.vectors["image"] = vector
+            # several questions about one picture take one run of the encoder
+            pictures = {_identity(one): one.query.image for one in by_image}
+            images = [open_image(image) for image in pictures.values() if image is not None]
+            vectors = dict(zip(pictures, self.encoder.embed_images(images), strict=True))
+            for one in by_image:
+                one.vectors["image"] = vectors[_identity(one)]
         for one in sought:
             if one.query.id is not None and self.duplicate_above is not None:
                 one.own = one.vectors | one.own
@@ -245,6 +249,12 @@ class Retriever:
         if one is None or other is None or self.duplicate_above is None:
             return one is other
         return float(one @ other) >= self.duplicate_above - ROUNDING
+
+
+def _identity(one: Sought) -> object:
+    """Equal for queries with one picture: its file, or the picture itself."""
+    image = one.query.image
+    return image if isinstance(image, Path) else id(image)
 
 
 def fuse(lists: Sequence[Context]) -> Context:

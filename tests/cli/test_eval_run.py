@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from camml.cli import main
+from tests.chat_server import chat_server
 from tests.evaluation.conftest import build_store
 from tests.layouts import write_benchmarks
 
@@ -49,7 +50,8 @@ def test_answers_are_remembered_unless_asked_otherwise(command, tmp_path) -> Non
     assert main([*command, "--no-cache"]) == 0
     assert not (tmp_path / "home").exists()
     assert main([*command, "--out", str(tmp_path / "other")]) == 0
-    assert len(list((tmp_path / "home/answers").rglob("*.json"))) == 3
+    assert len(list((tmp_path / "home/answers").glob("??/*.json"))) == 3
+    assert len(list((tmp_path / "home/answers/found").rglob("*.json"))) == 3
 
 
 @pytest.mark.parametrize(
@@ -72,3 +74,36 @@ def test_mistakes_are_one_line_and_exit_code_2(command, extra, message, capsys: 
     assert said.out == ""
     assert message in said.err
     assert said.err.strip().count("\n") == 0
+
+
+class TestEndpoint:
+    def test_a_model_behind_an_endpoint_is_run_and_remembered(
+        self, places, tmp_path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CAMML_HOME", str(tmp_path / "home"))
+        data, store = places
+        with chat_server(lambda request, number: "yes", {"prompt_tokens": 40, "completion_tokens": 1}) as (
+            url,
+            requests,
+        ):
+            command = ["eval", "run", "gqa", "--use", "api", "--model", "org/vision", "--base-url", url, "--data", data,
+                       "--store", store, "--shots", "2", "--resamples", "9", "--json"]  # fmt: skip
+            assert main([*command, "--out", str(tmp_path / "one")]) == 0
+            [found] = json.loads(capsys.readouterr().out)
+            assert len(requests) == 3
+            assert main([*command, "--out", str(tmp_path / "two")]) == 0
+            assert len(requests) == 3
+            assert main([*command, "--out", str(tmp_path / "three"), "--prompt-style", "brief"]) == 0
+            assert len(requests) == 6
+        assert found["score"]["values"]["accuracy"] == pytest.approx(100 / 3)
+        assert found["measures"]["tokens"] == {"prompt": 40, "answer": 1}
+        told = json.loads((tmp_path / "one/gqa/retrieved-2/run.json").read_text())["model"]
+        assert (told["name"], told["use"], told["device"]) == ("org/vision", "api", "endpoint")
+
+    def test_another_endpoint_is_another_model(self, places, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+        command = ["eval", "run", "gqa", "--use", "api", "--model", "m", "--data", places[0], "--context", "none",
+                   "--no-cache", "--out", str(tmp_path), "--base-url"]  # fmt: skip
+        with chat_server(lambda request, number: "yes") as (url, _):
+            assert main([*command, url]) == 0
+        assert main([*command, "http://127.0.0.1:9/v1"]) == 2
+        assert "holds another run (model.hash" in capsys.readouterr().err

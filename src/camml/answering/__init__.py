@@ -13,6 +13,9 @@ from camml import plugins
 from camml.errors import OptionError
 from camml.types import Context, Prediction, Query
 
+DEFAULT_SHOTS = {"perceiver": 3, "in_prompt": 1}
+"""A small language model mixes up the facts of several samples that stand in its prompt."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decoding:

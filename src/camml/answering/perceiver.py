@@ -10,19 +10,29 @@ from transformers import BatchFeature
 
 from camml.answering import Decoding
 from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
-from camml.errors import ModelFolderError
+from camml.errors import ModelFolderError, OptionError
+from camml.features.samples import MAX_BYTES, SampleFeatures
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 from camml.model.folder import check_folder
 from camml.prompts import CONTEXT, IMAGE, style
 from camml.types import Context, Prediction, Query
 
+SMALLEST_GB = 0.1
+
 
 class PerceiverAnswerer:
-    """Answers with a CaMML model; all samples of all rows go through the perceivers in one batch."""
+    """Answers with a CaMML model; all samples of all rows go through the perceivers in one batch.
 
-    def __init__(self, model: CamMLForConditionalGeneration, processor: CamMLProcessor) -> None:
+    Args:
+      kept: where what the model makes of each sample is kept; without, it is computed for every question.
+    """
+
+    def __init__(
+        self, model: CamMLForConditionalGeneration, processor: CamMLProcessor, kept: SampleFeatures | None = None
+    ) -> None:
         self.model = model.eval()
         self.processor = processor
+        self.kept = kept
 
     def in_style(self, name: str) -> "PerceiverAnswerer":
         """The same model, asked in the prompt style `name`.
@@ -33,7 +43,7 @@ class PerceiverAnswerer:
         processor = copy(self.processor)
         style(name)
         processor.prompt_style = name
-        return PerceiverAnswerer(self.model, processor)
+        return PerceiverAnswerer(self.model, processor, self.kept)
 
     def answer(
         self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
@@ -66,13 +76,17 @@ class PerceiverAnswerer:
         return stream_text(self.model, self.processor.tokenizer, inputs, decoding)
 
     def _inputs(self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding) -> BatchFeature:
+        samples = [[neighbor.sample for neighbor in context] for context in contexts]
         inputs = self.processor(
             [query.text for query in queries],
             images=[query.image for query in queries],
-            samples=[[neighbor.sample for neighbor in context] for context in contexts],
+            samples=samples,
+            encode_samples=self.kept is None,
         )
         limit = getattr(self.model.config.text_config, "max_position_embeddings", None)
         check_fits(inputs["input_ids"].shape[1], decoding, limit)
+        if self.kept is not None and any(samples):
+            inputs["context_embeds"] = self.kept.embed(samples)
         return inputs.to(self.model.device)
 
     def prompt(self, query: Query, context: Context) -> str:
@@ -87,16 +101,33 @@ class PerceiverAnswerer:
         return tuple(f"sample {id}: text cut from {n} to {limit} tokens" for id, n in lengths.items() if n > limit)
 
 
-def load(model: Path, device: str | None = None, dtype: str | None = None, **options: Any) -> PerceiverAnswerer:
-    """A CaMML model from its folder; `options` go to the processor (`prompt_style`, ...).
+def load(
+    model: Path,
+    device: str | None = None,
+    dtype: str | None = None,
+    cache: Path | None = None,
+    cache_gb: float = MAX_BYTES / 1e9,
+    **options: Any,
+) -> PerceiverAnswerer:
+    """A CaMML model from its folder.
+
+    Args:
+      cache: the folder in which to keep what the model makes of each sample, `STORE/cache` for a datastore.
+      cache_gb: gigabytes it may have.
+      options: those of the processor (`prompt_style`, ...).
 
     Raises:
       ModelFolderError: the folder does not hold a CaMML model.
+      OptionError: no room to keep anything.
     """
+    if cache_gb < SMALLEST_GB:
+        raise OptionError(f"a cache of {cache_gb:g} GB is too small; give at least {SMALLEST_GB}")
     kind = check_folder(model).get("model_type")
     if str(kind).lower() != "camml":
         raise ModelFolderError(f"{model} holds a {kind!r} model, not a CaMML one; use it with `in_prompt`")
     place = pick_device(device)
     processor = CamMLProcessor.from_pretrained(model, **options)
     loaded = CamMLForConditionalGeneration.from_pretrained(model, dtype=pick_dtype(dtype, place))
-    return PerceiverAnswerer(loaded.to(place), processor)
+    loaded = loaded.to(place)
+    kept = SampleFeatures(cache, loaded, processor, round(cache_gb * 1e9)) if cache else None
+    return PerceiverAnswerer(loaded, processor, kept)

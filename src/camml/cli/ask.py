@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 SUMMARY = "Answer a question from a datastore or from samples you name, and show the evidence."
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
-DEFAULT_SHOTS = {"perceiver": 3, "in_prompt": 1}
-"""A small language model mixes up the facts of several samples that stand in its prompt."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Retrieve, answer, print."""
+    from camml.answering import DEFAULT_SHOTS
     from camml.types import Query
 
     if not args.question.strip():
@@ -118,6 +117,7 @@ def _given(args: argparse.Namespace) -> "Context":
 
 def _retrieved(args: argparse.Namespace, query: "Query") -> "Context":
     """The samples of `--store` that are nearest."""
+    from camml.answering import DEFAULT_SHOTS
     from camml.datastore import open_store
     from camml.errors import EmptyStoreError
     from camml.retriever import Retriever
@@ -150,6 +150,10 @@ def _answerer(args: argparse.Namespace) -> "tuple[Answerer, str]":
         kind = str(check_folder(folder).get("model_type"))
         use = "perceiver" if kind.lower() == "camml" else "in_prompt"
     options: dict[str, Any] = {"device": args.device, "dtype": args.dtype}
+    if use == "perceiver":
+        from camml.features.samples import folder_of
+
+        options["cache"] = folder_of(args.store)
     if args.prompt_style:
         if use != "perceiver":
             raise OptionError("--prompt-style is for CaMML models; other models have their own chat template")

@@ -1,0 +1,86 @@
+"""A model behind an endpoint: what it is sent, what comes back."""
+
+import base64
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from camml.answering import Decoding, load
+from camml.errors import FetchError, OptionError, UnknownNameError
+from camml.types import Neighbor, Query
+from tests import tiny
+from tests.chat_server import chat_server
+
+
+def sent(request: dict) -> tuple[list[str], list[Image.Image]]:
+    """The texts and pictures of a request."""
+    [message] = request["messages"]
+    parts = message["content"]
+    urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+    assert all(url.startswith("data:image/png;base64,") for url in urls)
+    pictures = [Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) for url in urls]
+    return [part["text"] for part in parts if part["type"] == "text"], pictures
+
+
+def context(folder: Path) -> tuple[Neighbor, ...]:
+    return tuple(Neighbor(sample, 0.5) for sample in tiny.samples(folder)[1:3])
+
+
+def test_texts_and_pictures_are_sent_and_the_answer_comes_back(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    query = Query("Which colour?", tiny.image(tmp_path, "query", (220, 20, 20), (12, 9)))
+    with chat_server(lambda request, number: " red\n") as (url, requests):
+        answerer = load("api", "some/model", base_url=url)
+        [found] = answerer.answer([query], [context(tmp_path)], Decoding(7))
+        blind = load("api", "m", base_url=url, see=False)
+        [unseen] = blind.answer([query], [context(tmp_path)])
+    texts, pictures = sent(requests[0])
+    assert texts[0] == "Picture of text 1:"
+    assert texts[1] == "Picture of the question:"
+    assert texts[2] == (
+        "the capital of France is Paris, they say\n\na text without any image\n\nQuestion: Which colour?"
+    )
+    assert [picture.size for picture in pictures] == [(30, 60), (12, 9)]
+    assert pictures[1].getpixel((11, 0)) == (220, 20, 20)
+    assert (requests[0]["model"], requests[0]["max_tokens"], requests[0]["temperature"]) == ("some/model", 7, 0)
+    assert requests[0]["authorization"] == "Bearer secret"
+    assert (found.text, found.notes, found.prompt.count("<image>")) == ("red", (), 2)
+    assert sent(requests[1])[1] == []
+    assert unseen.notes == ("the model was sent no pictures",)
+
+
+def test_answers_come_in_the_order_of_the_questions(tmp_path: Path) -> None:
+    def reply(request: dict, number: int) -> str:
+        return request["messages"][0]["content"][-1]["text"].removesuffix("?")
+
+    with chat_server(reply) as (url, _):
+        found = load("api", "m", base_url=url).answer([Query(f"q{n}?") for n in range(20)], [()] * 20)
+    assert [one.text for one in found] == [f"q{n}" for n in range(20)]
+
+
+def test_tokens_are_those_of_the_endpoint(tmp_path: Path) -> None:
+    usage = {"prompt_tokens": 31, "completion_tokens": 2}
+    with chat_server(lambda request, number: "yes", usage) as (url, _):
+        [found] = load("api", "m", base_url=url).answer([Query("?")], [()])
+    assert (found.prompt_tokens, found.new_tokens) == (31, 2)
+
+
+def test_sampling_is_passed_on() -> None:
+    with chat_server(lambda request, number: "yes") as (url, requests):
+        load("api", "m", base_url=url).answer([Query("?")], [()], Decoding(5, 0.7, 0.9, 3))
+    assert {name: requests[0][name] for name in ("temperature", "top_p", "seed")} == {
+        "temperature": 0.7, "top_p": 0.9, "seed": 3
+    }  # fmt: skip
+
+
+def test_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(OptionError, match="needs a key in OPENAI_API_KEY"):
+        load("api", "m")
+    with pytest.raises(UnknownNameError, match="no prompt style 'x'"):
+        load("api", "m", base_url="http://127.0.0.1:9/v1", prompt_style="x")
+    with chat_server(lambda request, number: 404) as (url, _), pytest.raises(FetchError, match="refuses model 'm'"):
+        load("api", "m", base_url=url).answer([Query("?")], [()])
