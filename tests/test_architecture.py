@@ -10,13 +10,14 @@ import camml
 
 SOURCE = Path(camml.__file__).parent
 FLOORS = [
-    ["chat_api", "durable", "errors", "images", "packages", "plugins", "prompts", "types"],
+    ["boxes", "chat_api", "durable", "errors", "images", "packages", "plugins", "prompts", "remote", "types"],
     ["weights"],
     ["encoders", "formats", "stores"],
     ["datastore", "neighbors", "retriever"],
     ["model"],
-    ["answering", "data"],
-    ["evaluation", "serving", "training"],
+    ["features"],
+    ["answering", "data", "factpix"],
+    ["distributed", "evaluation", "serving", "training"],
     ["cli"],
     ["__init__", "__main__"],
 ]

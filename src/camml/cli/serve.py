@@ -1,0 +1,188 @@
+"""`camml serve`: the API and the page, from one process."""
+
+import argparse
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camml.cli._output import json_value, key_values, quiet_unless_watched
+from camml.errors import InputError, OptionError
+
+if TYPE_CHECKING:
+    from camml.serving.service import Service
+    from camml.serving.settings import Settings
+
+SUMMARY = "Answer questions over HTTP: an OpenAI-compatible API and a page, with the evidence."
+
+KEYS = "CAMML_API_KEYS"
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
+DEFAULT_MODEL = "smollm2-135m-instruct"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="DIR", help="a model's folder or name (%(default)s)")
+    parser.add_argument(
+        "--model-name", default="", metavar="NAME", help="what clients call it (default: folder's name)"
+    )
+    parser.add_argument(
+        "--store", action="append", default=[], metavar="[NAME=]DIR",
+        help="a datastore; repeatable, the first is used where a request names none",
+    )  # fmt: skip
+    parser.add_argument(
+        "--examples",
+        type=Path,
+        metavar="FILE",
+        help="questions that the page offers: samples whose texts are questions",
+    )
+    parser.add_argument("--read-only", action="store_true", help="samples can be neither added nor removed")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s: this machine only)")
+    parser.add_argument("--port", type=int, default=8000, help="(%(default)s)")
+    parser.add_argument("--engine", default="transformers", metavar="NAME", help="transformers or vllm (%(default)s)")
+    parser.add_argument(
+        "--engine-option", action="append", default=[], metavar="KEY=VALUE",
+        help="a setting of the engine, such as device=cuda, dtype=bfloat16, slots=64; repeatable",
+    )  # fmt: skip
+    _add_access(parser)
+    _add_limits(parser)
+
+
+def _add_access(parser: argparse.ArgumentParser) -> None:
+    access = parser.add_argument_group("who may use it")
+    access.add_argument(
+        "--api-keys", type=Path, metavar="FILE", help=f"keys, one a line, of which requests need one (or ${KEYS})"
+    )
+    access.add_argument("--no-keys", action="store_true", help="let everybody in who can reach --host")
+    access.add_argument(
+        "--cors-origin", action="append", default=[], metavar="URL", help="web pages from there may use it; repeatable"
+    )
+    access.add_argument("--public-url", default="", metavar="URL", help="how clients reach it, if through a proxy")
+    access.add_argument("--allow-urls", action="store_true", help="fetch pictures from public http(s) addresses")
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    limits = parser.add_argument_group("limits")
+    for flag, default, text in (
+        ("--max-new-tokens", 256, "of an answer, where the request does not say"),
+        ("--max-waiting", 128, "answers that may wait for their turn; more are told to come back"),
+        ("--rate-limit", 0, "requests a minute of each key; 0 for no limit"),
+        ("--max-body-mb", 20, "of a request"),
+        ("--max-megapixels", 25, "of a picture"),
+        ("--drain-seconds", 30, "for answers under way when the server is stopped"),
+    ):
+        limits.add_argument(flag, type=int, default=default, metavar="N", help=f"{text} (%(default)s)")
+    parser.add_argument("--log-content", action="store_true", help="write questions and answers to the log")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, listen, and answer until told to stop."""
+    settings = read_settings(args)
+    listener = listen(args.host, args.port)
+    try:
+        import uvicorn
+
+        from camml.serving import application, logs
+        from camml.serving.service import Service
+    except ModuleNotFoundError as error:
+        raise InputError(f"`camml serve` needs the package {error.name}: pip install 'camml[serve]'") from None
+    quiet_unless_watched()
+    service = Service.load(settings)
+    logs.configure(settings.log_content)
+    config = uvicorn.Config(
+        application.create(service), log_config=None, access_log=False, timeout_graceful_shutdown=args.drain_seconds
+    )
+    print(_greeting(service, listener), flush=True)
+    # uvicorn drains on this signal and raises it once more at the end, when nothing is left to end
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def read_settings(args: argparse.Namespace) -> "Settings":
+    """What the options say.
+
+    Raises:
+      OptionError: one is out of its range, or the server would be open to the network without anybody saying so.
+    """
+    from camml.serving.settings import Settings
+
+    keys = _keys(args.api_keys)
+    local = args.host in ("localhost", "127.0.0.1", "::1")
+    if not keys and not local and not args.no_keys:
+        raise OptionError(
+            f"on {args.host} everybody in the network could use this server: give --api-keys FILE (or ${KEYS}), "
+            "or say --no-keys"
+        )
+    engine_options = key_values(args.engine_option, "--engine-option")
+    return Settings(
+        model=args.model,
+        model_name=args.model_name,
+        engine=args.engine,
+        engine_options={key: json_value(text) for key, text in engine_options.items()},
+        stores=_stores(args.store),
+        read_only=args.read_only,
+        api_keys=keys,
+        allow_urls=args.allow_urls,
+        cors_origins=tuple(args.cors_origin),
+        # behind a proxy it is asked for by the proxy's name
+        allowed_hosts=LOCAL if local and not keys and not args.public_url else (),
+        public_url=args.public_url,
+        max_new_tokens=args.max_new_tokens,
+        max_body=args.max_body_mb * 2**20,
+        max_pixels=args.max_megapixels * 1_000_000,
+        max_waiting=args.max_waiting,
+        rate_limit=args.rate_limit,
+        log_content=args.log_content,
+        examples=args.examples,
+    )
+
+
+def _keys(file: Path | None) -> tuple[str, ...]:
+    """The API keys in a file, or else in the environment; never on the command line, where all users see them."""
+    if file is None:
+        return tuple(key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip())
+    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    keys = tuple(line for line in lines if line and not line.startswith("#"))
+    if not keys:
+        raise OptionError(f"{file} holds no API keys; write one a line")
+    return keys
+
+
+def _stores(texts: list[str]) -> dict[str, str]:
+    """Datastores by name; a folder's own name where none is given."""
+    stores: dict[str, str] = {}
+    for text in texts:
+        name, equals, place = text.partition("=")
+        if not equals or Path(text).exists():
+            name, place = Path(text).resolve().name, text
+        if name in stores:
+            raise OptionError(f"two datastores are called {name!r}; give another name as NAME=DIR")
+        stores[name] = place
+    return stores
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at that address, taken before the model is loaded.
+
+    Raises:
+      OptionError: it cannot be had.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(f"cannot listen on {host} port {port}: {reason}; choose another --host or --port") from None
+    return listener
+
+
+def _greeting(service: "Service", listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    stores = ", ".join(f"{name} ({len(shelf.datastore)} samples)" for name, shelf in service.shelves.items())
+    facts: dict[str, Any] = {"model": service.settings.served_name, "datastores": stores or "none"}
+    said = "; ".join(f"{name}: {value}" for name, value in facts.items())
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}  {said}"

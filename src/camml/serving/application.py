@@ -1,0 +1,122 @@
+"""The server as an ASGI application."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from camml.errors import CaMMLError
+from camml.serving import chat, models, stores
+from camml.serving.access import Access
+from camml.serving.guard import Guard
+from camml.serving.links import Links
+from camml.serving.logs import logger
+from camml.serving.problems import ApiError, of_exception
+from camml.serving.service import Service
+from camml.serving.streaming import ClientGone
+
+CLIENT_GONE = 499
+"""nginx's status for a request whose client did not wait for the answer."""
+
+
+def create(service: Service) -> FastAPI:
+    """The application around a service, which it closes at the end."""
+    access = Access(service.settings.api_keys)
+    links = Links(service, access)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+        yield
+        await service.close()
+
+    # the pages of documentation that FastAPI offers load scripts from elsewhere
+    app = FastAPI(title="CaMML", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    _add_handlers(app)
+    app.include_router(chat.router(service, links))
+    app.include_router(models.router(service))
+    app.include_router(stores.router(service, links))
+    app.include_router(_health(service))
+    if find_spec("camml.serving.page_routes"):
+        from camml.serving import page_routes
+
+        app.include_router(page_routes.router(service))
+    app.add_middleware(Guard, settings=service.settings, access=access, metrics=service.metrics)
+    # outermost, so that a page that is allowed in can also read why it was refused
+    if service.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=service.settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["X-Request-Id", "Retry-After"],
+        )
+    return app
+
+
+def _health(service: Service) -> APIRouter:
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/health")
+    async def health() -> dict[str, str]:
+        """The process is there."""
+        return {"status": "ok"}
+
+    @router.get("/ready")
+    async def ready() -> dict[str, Any]:
+        """Questions will be answered: the model runs, and there is room."""
+        if not service.engine.healthy():
+            raise ApiError(503, "the model has stopped; restart the server", "not_ready")
+        if service.answers.inside >= service.answers.capacity:
+            raise ApiError(503, "the server has all the questions it can take", "overloaded")
+        return {"status": "ready", "model": service.settings.served_name, "stores": list(service.shelves)}
+
+    @router.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Figures for Prometheus."""
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router
+
+
+def _add_handlers(app: FastAPI) -> None:
+    """Give every error the shape that clients of OpenAI know."""
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        cause = error.__cause__
+        if isinstance(cause, ApiError):  # met while FastAPI read the body
+            error = cause
+        if not isinstance(error, ApiError):
+            error = ApiError(error.status_code, str(error.detail), "invalid_request", headers=error.headers)
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"][1:])) or str(first["loc"][0])
+        return ApiError(400, f"{place}: {first['msg']}", "invalid_value", place).response()
+
+    @app.exception_handler(CaMMLError)
+    async def failed(request: Request, error: CaMMLError) -> Response:
+        found = of_exception(error)
+        if found.status_code >= 500:
+            logger.error("a request failed", exc_info=error, extra={"fields": {"id": request.scope["camml"]["id"]}})
+        return found.response()
+
+    @app.exception_handler(ClientGone)
+    async def gone(request: Request, error: ClientGone) -> Response:
+        request.scope["camml"]["gone"] = True
+        return Response(status_code=CLIENT_GONE)
+
+
+def _version() -> str:
+    try:
+        return version("camml")
+    except PackageNotFoundError:  # run from its sources
+        return "0"

@@ -1,0 +1,116 @@
+"""An OpenAI-compatible endpoint for pictures: one prompt, one picture."""
+
+import base64
+import binascii
+import http.client
+import io
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from camml.errors import CaMMLError, FetchError, OptionError
+from camml.images import open_image, read_url
+
+PUBLIC = "https://api.openai.com/v1"
+DEFAULT_MODEL = "dall-e-3"
+LONGEST_PROMPT = 4000
+"""Characters. Source: the reference of the images endpoint, `prompt` of dall-e-3."""
+MAX_ANSWER = 64 * 2**20
+"""Bytes of the largest answer that is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawingApi:
+    """A model that draws, behind an endpoint.
+
+    Attributes:
+      model: its name there.
+      base_url: of the endpoint, up to and with `/v1`.
+      key: sent as the bearer token; none is sent where it is empty.
+      timeout: seconds that one picture may take.
+    """
+
+    model: str = DEFAULT_MODEL
+    base_url: str = PUBLIC
+    key: str = field(default="", repr=False)
+    timeout: float = 180.0
+
+    @classmethod
+    def of_environment(cls, environment: Mapping[str, str] = os.environ) -> "DrawingApi":
+        """The endpoint that the environment names.
+
+        $CAMML_IMAGES_BASE_URL and $CAMML_IMAGES_API_KEY, or else $OPENAI_BASE_URL and $OPENAI_API_KEY; the model is
+        $CAMML_IMAGES_MODEL. The key for one address is never sent to the other.
+
+        Raises:
+          OptionError: not an address, or the public endpoint without a key.
+        """
+        own = environment.get("CAMML_IMAGES_BASE_URL", "")
+        url = (own or environment.get("OPENAI_BASE_URL") or PUBLIC).rstrip("/")
+        key = environment.get("CAMML_IMAGES_API_KEY") or ("" if own else environment.get("OPENAI_API_KEY", ""))
+        if not url.startswith(("http://", "https://")):
+            raise OptionError(f"the base URL {url!r} of the images endpoint should begin with http:// or https://")
+        if url == PUBLIC and not key:
+            raise OptionError(
+                "pictures are drawn by an OpenAI-compatible images endpoint, and none is set: start the server with "
+                f"OPENAI_API_KEY for {PUBLIC}, or with CAMML_IMAGES_BASE_URL (and CAMML_IMAGES_API_KEY) for another"
+            )
+        return cls(environment.get("CAMML_IMAGES_MODEL") or DEFAULT_MODEL, url, key)
+
+    def draw(self, prompt: str) -> bytes:
+        """The picture of `prompt`, as a PNG file.
+
+        Raises:
+          OptionError: an empty prompt, or one that is too long.
+          FetchError: the endpoint refuses, cannot be reached, or answers something else than a picture.
+        """
+        if not prompt.strip():
+            raise OptionError("the prompt is empty; say what to draw")
+        if len(prompt) > LONGEST_PROMPT:
+            raise OptionError(f"the prompt has {len(prompt)} characters; shorten it to {LONGEST_PROMPT}")
+        request: dict[str, Any] = {"model": self.model, "prompt": prompt, "n": 1}
+        if self.model.startswith("dall-e"):  # younger models always answer with the picture itself
+            request["response_format"] = "b64_json"
+        return self._picture(self._answer(request))
+
+    def _answer(self, request: Mapping[str, Any]) -> Any:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
+        address = f"{self.base_url}/images/generations"
+        try:
+            asked = urllib.request.Request(address, json.dumps(request).encode(), headers)
+            with urllib.request.urlopen(asked, timeout=self.timeout) as answer:
+                return json.loads(answer.read(MAX_ANSWER))
+        except urllib.error.HTTPError as error:
+            raise FetchError(f"{self.base_url} refuses to draw: HTTP {error.code} {_reason(error)}".strip()) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+            raise FetchError(f"{self.base_url} gave no picture ({reason}); check the address and try again") from None
+
+    def _picture(self, document: Any) -> bytes:
+        """What was drawn, decoded and written anew, so that nothing but pixels reaches a browser."""
+        try:
+            [found] = document["data"][:1]
+            sent = found.get("b64_json")
+            picture = open_image(base64.b64decode(sent) if sent else read_url(found["url"]))
+        except (KeyError, TypeError, ValueError, AttributeError, binascii.Error, CaMMLError) as error:
+            reason = f" ({error})" if isinstance(error, CaMMLError) else ""
+            raise FetchError(f"the answer of {self.base_url} holds no picture that can be read{reason}") from None
+        file = io.BytesIO()
+        picture.save(file, "PNG")
+        return file.getvalue()
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """What the endpoint says was wrong, in a line."""
+    try:
+        text = error.read(4000).decode(errors="replace")
+    except OSError:
+        return ""
+    with suppress(ValueError, KeyError, TypeError):
+        text = str(json.loads(text)["error"]["message"])
+    return " ".join(text.split())[:300]

@@ -1,0 +1,135 @@
+"""What an engine is. A file in this folder is an engine: it defines `load(model, **options) -> Engine`.
+
+An engine answers many requests at a time. It is used from one event loop, which it never blocks.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from camml import plugins
+from camml.answering import Decoding
+from camml.errors import OptionError
+from camml.prompts import Turn
+from camml.types import Context, Query
+
+FinishReason = Literal["stop", "length"]
+"""`stop`: the model ended its answer, or said one of the words to stop at. `length`: no more tokens were allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A question to answer.
+
+    Attributes:
+      query: the last question of the conversation, and its picture.
+      context: the samples to answer from, in order.
+      decoding: how tokens are chosen; the n-th of several answers uses the seed plus n.
+      stop: an answer ends before the first of these; they are not part of it.
+      n: how many answers.
+      history: the earlier turns, oldest first, each with its answer.
+      shorten: where prompt and answer do not fit, allow fewer new tokens rather than refuse.
+      id: for logs.
+    """
+
+    query: Query
+    context: Context = ()
+    decoding: Decoding = field(default_factory=Decoding)
+    stop: tuple[str, ...] = ()
+    n: int = 1
+    history: tuple[Turn, ...] = ()
+    shorten: bool = False
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that the engine will not refuse any more.
+
+    Attributes:
+      request: as it was asked.
+      prompt_tokens: how long the prompt is, context and image tokens included.
+      max_new_tokens: how long each answer may become.
+      notes: what a person should know: a text that was cut, an image that is not seen.
+      inputs: the engine's own.
+    """
+
+    request: Request
+    prompt_tokens: int
+    max_new_tokens: int
+    notes: tuple[str, ...] = ()
+    inputs: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The next part of an answer; the texts of all pieces of one `index` make up that answer.
+
+    An answer begins and ends without white space. The last piece of each answer, and no other, has a `finish_reason`;
+    its text may be empty.
+
+    Attributes:
+      index: which of the n answers.
+      new_tokens: generated so far for this answer, the end-of-text token and held-back text included.
+    """
+
+    text: str
+    index: int = 0
+    finish_reason: FinishReason | None = None
+    new_tokens: int = 0
+
+
+class Engine(Protocol):
+    """A model that answers.
+
+    Attributes:
+      slots: how many answers it makes at a time; more wait.
+      default_shots: how many samples suit this model.
+    """
+
+    slots: int
+    default_shots: int
+
+    async def prepare(self, request: Request) -> Prepared:
+        """The request as the model will read it; nothing is generated yet.
+
+        Raises:
+          OptionError: it does not fit the model.
+          ImageError, SampleError: a picture or sample cannot be used.
+        """
+        ...
+
+    def generate(self, prepared: Prepared) -> AsyncIterator[Piece]:
+        """The answers as they come. Closing the iterator, or cancelling who waits for it, ends the generation."""
+        ...
+
+    def status(self) -> Mapping[str, float]:
+        """Figures of now: `running` and `waiting` answers, and counters whose names end in `_total`."""
+        ...
+
+    def healthy(self) -> bool:
+        """It can answer: nothing that it runs on has died."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the model; what is still being generated ends with an error."""
+        ...
+
+
+def load(name: str, model: Path, **options: Any) -> Engine:
+    """The engine called `name` with the model in folder `model`.
+
+    Raises:
+      UnknownNameError: no such engine.
+      OptionError: it has no such option.
+      ModelFolderError: the folder does not hold a model for it.
+    """
+    make = plugins.find("serving.engines", name).load
+    known = {key: one for key, one in signature(make).parameters.items() if key != "model"}
+    free = any(one.kind is Parameter.VAR_KEYWORD for one in known.values())
+    if unknown := [key for key in options if key not in known and not free]:
+        raise OptionError(f"the engine {name!r} has no option {unknown[0]!r}; it has: {', '.join(known)}")
+    engine: Engine = make(model, **options)
+    return engine

@@ -1,0 +1,157 @@
+"""One answer on its way: which token comes next, what text is ready to be shown, and when it is over."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from camml.answering import Decoding
+from camml.serving.engines import FinishReason, Piece
+
+UNFINISHED = "\ufffd"
+"""What a tokenizer writes for bytes that are not a whole character yet."""
+
+
+class AnswerText:
+    """The text of an answer while its tokens come.
+
+    Text is shown as soon as it cannot change any more: not while a character lacks bytes, while it may be the
+    beginning of a stop word, or while it is white space that may be the end.
+
+    Attributes:
+      stopped: one of the stop words was said; what comes after it is not shown.
+    """
+
+    def __init__(self, tokenizer: Any, stop: Sequence[str] = ()) -> None:
+        self.stopped = False
+        self._tokenizer = tokenizer
+        self._stop = tuple(word for word in stop if word)
+        self._ids: list[int] = []
+        self._base = self._read = 0  # tokens before which all is read, and up to which it is
+        self._text = ""
+        self._shown = 0
+        self._begun = False
+
+    def add(self, token: int) -> str:
+        """The text that can be shown now that `token` was said."""
+        self._ids.append(token)
+        before = self._decode(self._ids[self._base : self._read])
+        now = self._decode(self._ids[self._base :])
+        if now.endswith(UNFINISHED) or len(now) <= len(before):
+            return ""
+        self._base, self._read = self._read, len(self._ids)
+        return self._extend(now[len(before) :])
+
+    def end(self) -> str:
+        """The rest of the text, once no more tokens come."""
+        before = self._decode(self._ids[self._base : self._read])
+        shown = self._extend(self._decode(self._ids[self._base :])[len(before) :])
+        return shown if self.stopped else shown + self._show(len(self._text))
+
+    def _extend(self, text: str) -> str:
+        if self.stopped:
+            return ""
+        reach = max(map(len, self._stop), default=1) - 1  # a stop word may have begun so many characters ago
+        start = max(0, len(self._text) - reach)
+        self._text += text
+        found = [place for word in self._stop if (place := self._text.find(word, start)) >= 0]
+        if found:
+            self.stopped = True
+            return self._show(min(found))
+        return self._show(len(self._text) - self._held())
+
+    def _held(self) -> int:
+        """How many characters at the end may be the beginning of a stop word."""
+        sizes = (
+            size
+            for word in self._stop
+            for size in range(min(len(word) - 1, len(self._text)), 0, -1)
+            if self._text.endswith(word[:size])
+        )
+        return max(sizes, default=0)
+
+    def _show(self, end: int) -> str:
+        text = self._text[self._shown : end].rstrip()
+        self._shown += len(text)
+        if not self._begun:
+            text = text.lstrip()
+            self._begun = bool(text)
+        return text
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+
+class Sampler:
+    """The choice of the next token, by the settings and the randomness of one answer alone.
+
+    Args:
+      read: the tokens of the prompt that a repetition penalty counts.
+      penalty: on tokens that were read or said; 1 for none.
+    """
+
+    def __init__(self, decoding: Decoding, index: int, device: torch.device, read: Tensor, penalty: float) -> None:
+        from transformers import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
+
+        self._generator = torch.Generator(device)
+        if decoding.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed((decoding.seed + index) % 2**63)
+        self._read = read
+        self._steps: list[Any] = [RepetitionPenaltyLogitsProcessor(penalty)] if penalty != 1 else []
+        self._random = decoding.temperature > 0
+        if self._random:
+            self._steps.append(TemperatureLogitsWarper(decoding.temperature))
+            if decoding.top_p < 1:
+                self._steps.append(TopPLogitsWarper(decoding.top_p))
+
+    @property
+    def plain(self) -> bool:
+        """It takes the likeliest token and nothing else, which a whole batch can do in one operation."""
+        return not self._steps
+
+    def choose(self, logits: Tensor, said: Sequence[int]) -> int:
+        """The next token after `said`, from float[V]."""
+        ids = torch.cat([self._read, torch.tensor(list(said), dtype=torch.long, device=logits.device)])
+        scores = logits[None].float()
+        for step in self._steps:
+            scores = step(ids[None], scores)
+        if not self._random:
+            return int(scores.argmax())
+        return int(torch.multinomial(scores.softmax(-1)[0], 1, generator=self._generator))
+
+
+class Answer:
+    """One of the answers to a request, while it is generated; who chooses tokens elsewhere gives no `sampler`."""
+
+    sampler: Sampler
+
+    def __init__(
+        self, index: int, allowed: int, stop_ids: frozenset[int], text: AnswerText, sampler: Sampler | None = None
+    ) -> None:
+        self.index = index
+        self.allowed = allowed
+        if sampler is not None:
+            self.sampler = sampler
+        self.said: list[int] = []
+        self._stop_ids = stop_ids
+        self._text = text
+
+    def take(self, token: int) -> Piece | None:
+        """What to send after `token`; nothing where no text is ready and more is to come."""
+        self.said.append(token)
+        reason: FinishReason | None = None
+        if token in self._stop_ids:
+            reason, text = "stop", self._text.end()
+        else:
+            text = self._text.add(token)
+            if self._text.stopped:
+                reason = "stop"
+            elif len(self.said) >= self.allowed:
+                reason, text = "length", text + self._text.end()
+                reason = "stop" if self._text.stopped else reason
+        if not text and reason is None:
+            return None
+        return Piece(text, self.index, reason, len(self.said))

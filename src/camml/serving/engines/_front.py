@@ -1,0 +1,172 @@
+"""Requests to embeddings: everything an engine does before its language model runs."""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from camml import answering
+from camml.answering import DEFAULT_SHOTS, Decoding
+from camml.answering._generation import check_fits
+from camml.answering.in_prompt import InPromptAnswerer, unseen
+from camml.answering.perceiver import PerceiverAnswerer
+from camml.errors import OptionError
+from camml.model.folder import check_folder
+from camml.prompts import Turn
+from camml.serving.engines import Prepared, Request
+from camml.types import Sample
+
+Encoded = tuple[dict[str, Tensor], tuple[str, ...], int]
+"""The tensors of one prompt, the notes about it, and how long its answer may be."""
+
+
+class Front:
+    """What a model reads, as embeddings.
+
+    `prepare` may be called from several threads; `embed` from the one that runs the model.
+
+    Attributes:
+      use: how samples are used, a file in `camml/answering`.
+      language_model: the bare language model that reads the embeddings.
+      tokenizer: of its own, so that decoding an answer never meets the writing of a prompt.
+      stop_ids: the tokens that end an answer.
+      limit: how many tokens prompt and answer may have together; None where nothing says so.
+      sample_hits, sample_misses: samples that were kept from an earlier question, and those that had to be computed.
+    """
+
+    def __init__(self, answerer: PerceiverAnswerer | InPromptAnswerer) -> None:
+        self._answerer = answerer
+        self.sample_hits = self.sample_misses = 0
+        self._reading = Lock()  # a tokenizer is not to be used by two threads
+        self.language_model: PreTrainedModel
+        self._encode: Callable[[Request], Encoded]
+        if isinstance(answerer, PerceiverAnswerer):
+            self.use, self._encode = "perceiver", self._for_perceiver
+            self.language_model, tokenizer = answerer.model.language_model, answerer.processor.tokenizer
+        else:
+            self.use, self._encode = "in_prompt", self._for_prompt
+            self.language_model, tokenizer = answerer.model, answerer.tokenizer
+        self.tokenizer = deepcopy(tokenizer)
+        self.default_shots = DEFAULT_SHOTS[self.use]
+        self.stop_ids = _stop_ids(answerer.model, self.tokenizer)
+        self.limit: int | None = getattr(self.language_model.config, "max_position_embeddings", None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the language model is."""
+        return torch.device(self.language_model.device)
+
+    def prepare(self, request: Request) -> Prepared:
+        """See `Engine`; opens pictures and writes the prompt, without the model."""
+        inputs, notes, allowed = self._encode(request)
+        return Prepared(request, inputs["input_ids"].shape[1], allowed, notes, inputs)
+
+    @torch.inference_mode()
+    def embed(self, prepared: Prepared) -> Tensor:
+        """float[T, D]: the prompt with its context and image tokens."""
+        inputs = {name: tensor.to(self.device) for name, tensor in prepared.inputs.items()}
+        if isinstance(self._answerer, PerceiverAnswerer):
+            if context := prepared.request.context:
+                inputs |= self._kept([neighbor.sample for neighbor in context])
+            embeds: Tensor = self._answerer.model.embed(**inputs)[0]
+        else:
+            embeds = self.language_model.get_input_embeddings()(inputs["input_ids"])[0]
+        return embeds
+
+    def penalized(self, prepared: Prepared) -> tuple[Tensor, float]:
+        """The tokens int64[T] of the prompt that the model's repetition penalty counts, and that penalty.
+
+        As `generate` has it: a prompt that is read as embeddings has no tokens to count.
+        """
+        penalty = self._answerer.model.generation_config.repetition_penalty
+        ids: Tensor = prepared.inputs["input_ids"][0].to(self.device)
+        return ids if self.use == "in_prompt" else ids[:0], 1.0 if penalty is None else float(penalty)
+
+    def _kept(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """The context from what is kept of its samples; nothing where nothing is kept."""
+        assert isinstance(self._answerer, PerceiverAnswerer)
+        kept = self._answerer.kept
+        if kept is None:
+            return {}
+        self.sample_hits += (hits := sum(kept.key(sample) in kept.cache for sample in samples))
+        self.sample_misses += len(samples) - hits
+        return {"context_embeds": kept.embed([samples]).to(self.device)}
+
+    def _for_perceiver(self, request: Request) -> Encoded:
+        assert isinstance(self._answerer, PerceiverAnswerer)
+        query, context = request.query, request.context
+        turns = [*request.history, Turn(query.text)]
+        with self._reading:
+            inputs = self._answerer.processor(
+                [turns],
+                images=[query.image],
+                samples=[[neighbor.sample for neighbor in context]],
+                encode_samples=self._answerer.kept is None,
+            )
+            notes = self._answerer.notes(query, context)
+        inputs.pop("attention_mask")
+        return dict(inputs), notes, self._room(request, inputs["input_ids"].shape[1])
+
+    def _for_prompt(self, request: Request) -> Encoded:
+        assert isinstance(self._answerer, InPromptAnswerer)
+        asked = request.decoding.max_new_tokens
+        # of a window that is too short for all, a quarter is kept for the answer
+        least = min(asked, self.limit // 4) if request.shorten and self.limit else asked
+        with self._reading:
+            prompt, cuts = self._answerer.fit(request.query, request.context, Decoding(least), request.history)
+            special = not self.tokenizer.chat_template
+            ids = self._answerer.tokenizer(prompt, add_special_tokens=special)["input_ids"]
+        return {"input_ids": torch.tensor([ids])}, unseen(request.query) + cuts, self._room(request, len(ids))
+
+    def _room(self, request: Request, tokens: int) -> int:
+        """How many tokens the answer may have after a prompt of `tokens`."""
+        asked = request.decoding.max_new_tokens
+        if request.shorten and self.limit is not None:
+            asked = max(1, min(asked, self.limit - tokens))
+        check_fits(tokens, Decoding(asked), self.limit)
+        return asked
+
+
+def load(
+    model: Path,
+    use: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    sample_cache: str | None = None,
+    **options: Any,
+) -> Front:
+    """The front of the model in a folder.
+
+    Args:
+      use: `perceiver` or `in_prompt`; None for what fits the folder.
+      sample_cache: a folder in which a CaMML model keeps what it makes of each sample, as `camml store cache` does.
+      options: for `perceiver` those of the processor, such as `prompt_style`.
+
+    Raises:
+      UnknownNameError, ModelFolderError: as `answering.load`.
+      OptionError: options that this use does not have.
+    """
+    if use is None:
+        use = "perceiver" if str(check_folder(model).get("model_type")).lower() == "camml" else "in_prompt"
+    if sample_cache:
+        options["cache"] = Path(sample_cache)
+    if use == "in_prompt" and options:
+        raise OptionError(f"a model used {use!r} has no option {next(iter(options))!r}; that is for CaMML models")
+    answerer = answering.load(use, model, device=device, dtype=dtype, **options)
+    if not isinstance(answerer, PerceiverAnswerer | InPromptAnswerer):
+        raise OptionError(f"models used {use!r} cannot be served; there are: perceiver, in_prompt")
+    return Front(answerer)
+
+
+def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer, as `generate` would take them."""
+    found: int | Sequence[int] | None = model.generation_config.eos_token_id
+    if found is None:
+        found = tokenizer.eos_token_id
+    ids = [found] if isinstance(found, int) else found or []
+    return frozenset(ids)

@@ -1,0 +1,93 @@
+"""Answers with transformers in this process: requests join and leave the batch between two tokens."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from camml.errors import OptionError
+from camml.serving.engines import Piece, Prepared, Request, _front
+from camml.serving.engines._batch import Batch, Job
+from camml.serving.engines._front import Front
+
+
+class TransformersEngine:
+    """An `Engine` on a model in this process; one thread runs the model, others open pictures and write prompts."""
+
+    def __init__(self, front: Front, slots: int, static: bool = False, prefill_tokens: int = 4096) -> None:
+        self.slots = slots
+        self.default_shots = front.default_shots
+        self._front = front
+        self._batch = Batch(front, slots, static, prefill_tokens)
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="camml-read")
+
+    async def prepare(self, request: Request) -> Prepared:
+        """See `Engine`."""
+        if not 1 <= request.n <= self.slots:
+            raise OptionError(f"n is {request.n}; this server gives 1 to {self.slots} answers to a question")
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._front.prepare, request)
+
+    async def generate(self, prepared: Prepared) -> AsyncIterator[Piece]:
+        """See `Engine`."""
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Queue[Piece | BaseException] = asyncio.Queue()
+        job = Job(prepared, loop, arrived)
+        self._batch.submit(job)
+        unfinished = prepared.request.n
+        try:
+            while unfinished:
+                piece = await arrived.get()
+                if isinstance(piece, BaseException):
+                    raise piece
+                unfinished -= piece.finish_reason is not None
+                yield piece
+        finally:
+            job.cancelled = True
+
+    def status(self) -> Mapping[str, float]:
+        """See `Engine`."""
+        return self._batch.status()
+
+    def healthy(self) -> bool:
+        """See `Engine`."""
+        return self._batch.is_alive()
+
+    async def close(self) -> None:
+        """See `Engine`."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._batch.close)
+
+
+def load(
+    model: Path,
+    use: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    prompt_style: str | None = None,
+    slots: int = 32,
+    cache: str = "dynamic",
+    prefill_tokens: int = 4096,
+    sample_cache: str | None = None,
+) -> TransformersEngine:
+    """The engine with the model in a folder.
+
+    Args:
+      use: `perceiver` (CaMML models) or `in_prompt` (any language model); None for what fits.
+      slots: answers at a time.
+      cache: `dynamic` makes room for keys and values as answers grow; `static` takes all of it at the first answer.
+      prefill_tokens: prompts that are read in one step, in tokens; long ones are read alone.
+      sample_cache: a folder in which a CaMML model keeps what it makes of each sample.
+
+    Raises:
+      ModelFolderError, UnknownNameError: the model cannot be used.
+      OptionError: a setting out of range.
+    """
+    for name, value in (("slots", slots), ("prefill_tokens", prefill_tokens)):
+        if not isinstance(value, int) or value < 1:
+            raise OptionError(f"{name} is {value!r}; give a whole number from 1")
+    if cache not in ("dynamic", "static"):
+        raise OptionError(f"no cache {cache!r}; there are: dynamic, static")
+    options: dict[str, Any] = {"prompt_style": prompt_style} if prompt_style else {}
+    front = _front.load(model, use, device, dtype, sample_cache, **options)
+    return TransformersEngine(front, slots, cache == "static", prefill_tokens)

@@ -1,0 +1,138 @@
+"""Pictures from the web, without letting a stranger look through the server into the network it stands in."""
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+from camml.errors import ImageError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+REDIRECTS = (301, 302, 303, 307, 308)
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def is_public(address: Address) -> bool:
+    """The address belongs to a machine on the open internet, also by the IPv4 address that an IPv6 one carries."""
+    if isinstance(address, ipaddress.IPv6Address):
+        carried = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
+        if address in NAT64:
+            carried = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if carried:
+            return is_public(carried)
+        if address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def resolve(host: str, port: int) -> list[Address]:
+    """All addresses of a host.
+
+    Raises:
+      OSError: it has none.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """Downloads pictures.
+
+    A name is looked up once, every address it has must be allowed, and the connection goes to that very address: what
+    the name means a moment later changes nothing. Every redirection goes through the same.
+
+    Attributes:
+      max_bytes: of a picture.
+      seconds: for all of it, redirections included.
+      allowed: which addresses may be talked to.
+      lookup: the addresses of a host name.
+    """
+
+    max_bytes: int
+    seconds: float = 10.0
+    redirects: int = 3
+    allowed: Callable[[Address], bool] = is_public
+    lookup: Callable[[str, int], list[Address]] = resolve
+
+    def fetch(self, url: str) -> bytes:
+        """What is at an http(s) address.
+
+        Raises:
+          ImageError: the address is not allowed, does not answer, or holds too much.
+        """
+        deadline = time.monotonic() + self.seconds
+        for _ in range(self.redirects + 1):
+            try:
+                found = self._get(url, deadline)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                if isinstance(error, ImageError):
+                    raise
+                raise ImageError(f"{_short(url)}: cannot be downloaded ({type(error).__name__})") from None
+            if isinstance(found, bytes):
+                return found
+            url = urljoin(url, found)
+        raise ImageError(f"{_short(url)}: more than {self.redirects} redirections")
+
+    def _get(self, url: str, deadline: float) -> bytes | str:
+        """The content, or where it has moved to."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+            raise ImageError(f"{_short(url)}: not a plain http or https address")
+        connection = self._connect(parts.scheme, parts.hostname, parts.port, deadline)
+        line: socket.socket = connection.sock  # which the connection forgets where the answer is the last one on it
+        try:
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("GET", path, headers={"User-Agent": "camml", "Accept": "image/*"})
+            answer = connection.getresponse()
+            if answer.status in REDIRECTS and (place := answer.getheader("Location")):
+                return place
+            if answer.status != 200:
+                raise ImageError(f"{_short(url)}: the server there answers {answer.status}")
+            return self._body(answer, line, url, deadline)
+        finally:
+            connection.close()
+
+    def _connect(self, scheme: str, host: str, port: int | None, deadline: float) -> http.client.HTTPConnection:
+        """A connection to an address of `host` that was checked, under the name `host`."""
+        port = port or (443 if scheme == "https" else 80)
+        addresses = self.lookup(host, port)
+        if not addresses or not all(map(self.allowed, addresses)):
+            raise ImageError(f"{host}: this address is not on the public internet, so it is not fetched")
+        connection = http.client.HTTPConnection(host, port, timeout=_left(deadline))
+        sock = socket.create_connection((str(addresses[0]), port), timeout=_left(deadline))
+        if scheme == "https":
+            try:
+                sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+            except BaseException:
+                sock.close()
+                raise
+        connection.sock = sock
+        return connection
+
+    def _body(self, answer: http.client.HTTPResponse, line: socket.socket, url: str, deadline: float) -> bytes:
+        body = bytearray()
+        while True:
+            line.settimeout(_left(deadline))
+            piece = answer.read1(2**16)
+            if not piece:
+                return bytes(body)
+            body += piece
+            if len(body) > self.max_bytes:
+                raise ImageError(f"{_short(url)}: larger than the limit of {self.max_bytes / 2**20:g} MB")
+
+
+def _left(deadline: float) -> float:
+    """Seconds until `deadline`, a TimeoutError after it."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("too slow")
+    return left
+
+
+def _short(url: str) -> str:
+    return repr(url if len(url) <= 100 else url[:99] + "…")

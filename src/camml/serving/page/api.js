@@ -1,0 +1,164 @@
+// The server's own API: questions with streamed answers, datastores, and the few things only this page needs.
+
+import { sentence } from "./dom.js";
+
+const KEPT = "camml-key"; // in this tab's session alone
+
+/** What went wrong, in words a person can act on; `status` is HTTP's, 0 where no answer came. */
+export class ServerProblem extends Error {
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export function useKey(key) {
+  sessionStorage.setItem(KEPT, key);
+}
+
+async function send(path, { body, method = body ? "POST" : "GET", signal } = {}) {
+  const headers = {};
+  const key = sessionStorage.getItem(KEPT);
+  if (key) headers.Authorization = `Bearer ${key}`;
+  const form = body instanceof FormData;
+  if (body && !form) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(path, { method, headers, signal, body: !body || form ? body : JSON.stringify(body) });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ServerProblem("The server cannot be reached. Is it running, and are you connected?");
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response;
+}
+
+async function problemOf(response) {
+  const document = await response.json().catch(() => null);
+  const said = sentence(document?.error?.message ?? `the server answers ${response.status} ${response.statusText}`);
+  const wait = response.headers.get("Retry-After");
+  if (response.status === 401) window.dispatchEvent(new Event("keywanted"));
+  return new ServerProblem(wait ? `${said} Try again in ${wait} s.` : said, response.status);
+}
+
+const json = async (path, options) => (await send(path, options)).json();
+const samplesOf = (store) => `v1/stores/${encodeURIComponent(store)}/samples`;
+
+/** A sample as this page shows it. */
+function shown({ id, text, score = null, thumbnail_url: thumbnail, store = null }) {
+  const address = thumbnail && new URL(thumbnail, location); // of this very server, whatever name a proxy gives it
+  return { id, text, score, store, image: address ? address.pathname + address.search : null };
+}
+
+export const setup = () => json("v1/page/setup");
+export const stores = () => json("v1/stores");
+
+/**
+ * Ask, and hear the answer as it comes.
+ *
+ * @param {object} request question, picture, history, store, mode, shots, samples, tokens, temperature
+ * @param {{signal, oncontext: (samples: object[]) => void, ontext: (piece: string) => void}} listeners
+ * @returns {Promise<{text, context, notes, usage, finish}>}
+ */
+export async function ask(request, { signal, oncontext, ontext }) {
+  const response = await send("v1/chat/completions", { body: bodyOf(request), signal });
+  const answer = { text: "", context: [], notes: [], usage: null, finish: null };
+  for await (const event of events(response.body)) {
+    if (event.error) throw new ServerProblem(sentence(event.error.message ?? "The answer broke off."));
+    if (event.notes) answer.notes = event.notes;
+    if (event.usage) answer.usage = event.usage;
+    if (event.context) oncontext((answer.context = event.context.map(shown)));
+    const piece = event.choices?.[0]?.delta?.content;
+    if (piece) ontext(piece);
+    answer.text += piece ?? "";
+    answer.finish = event.choices?.[0]?.finish_reason ?? answer.finish;
+  }
+  if (!answer.finish) throw new ServerProblem("The connection broke before the answer was whole. Ask again.");
+  return answer;
+}
+
+function bodyOf({ question, picture, history = [], store, mode, shots, samples, tokens, temperature, model }) {
+  const content = picture
+    ? [
+        { type: "text", text: question },
+        { type: "image_url", image_url: { url: picture.url } },
+      ]
+    : question;
+  const body = {
+    model,
+    max_tokens: tokens,
+    temperature,
+    stream: true,
+    stream_options: { include_usage: true },
+    messages: [...history, { role: "user", content }],
+  };
+  if (samples) return { ...body, store, samples };
+  return { ...body, store, mode, shots };
+}
+
+/** The JSON documents of a stream of server-sent events, up to its end or "[DONE]". */
+export async function* events(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    while (true) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const blocks = (rest + value.replaceAll("\r", "")).split("\n\n");
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const data = block
+          .split("\n")
+          .filter((line) => line.startsWith("data:"))
+          .map((line) => line.slice(5).trim())
+          .join("\n");
+        if (data === "[DONE]") return;
+        if (data) yield JSON.parse(data);
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+/** One page of a datastore: {samples, total}. */
+export async function list(store, offset, limit) {
+  const found = await json(`${samplesOf(store)}?${new URLSearchParams({ offset, limit })}`);
+  return { samples: found.data.map(shown), total: found.total };
+}
+
+/** The samples nearest to words, a picture, or both. */
+export async function search(store, { text, picture, mode = "auto", k = 12 }, signal) {
+  const body = { k, mode };
+  if (text) body.query = text;
+  if (picture) body.image_url = picture.url;
+  const found = await json(`v1/stores/${encodeURIComponent(store)}/search`, { body, signal });
+  return found.data.map(shown);
+}
+
+/** A new sample; without an id the server makes one. */
+export async function add(store, { id, text, picture }) {
+  const body = new FormData();
+  body.append("text", text);
+  if (id) body.append("id", id);
+  if (picture) body.append("image", picture.blob, "picture");
+  return shown(await json(samplesOf(store), { body }));
+}
+
+export const remove = (store, id) => json(`${samplesOf(store)}?${new URLSearchParams({ id })}`, { method: "DELETE" });
+
+/** Where the first box of an answer lies on a picture, in pixels, by convention: {box, normalised, padded} or {box: null}. */
+export const boxOf = (text, { width, height }) => json("v1/page/box", { body: { text, width, height } });
+
+/** A drawn picture, as an address for `img`. */
+export async function draw(prompt, signal) {
+  const response = await send("v1/page/drawing", { body: { prompt }, signal });
+  return URL.createObjectURL(await response.blob());
+}
+
+/** A picture of the server as a Blob; a data address holds its own. */
+export async function fetchPicture(address) {
+  if (!address.startsWith("data:")) return (await send(address)).blob();
+  const bytes = Uint8Array.from(atob(address.slice(address.indexOf(",") + 1)), (letter) => letter.charCodeAt(0));
+  return new Blob([bytes], { type: address.slice(5, address.indexOf(";")) });
+}

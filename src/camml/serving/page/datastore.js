@@ -1,0 +1,170 @@
+// The datastore: look through it, search it, add a sample, remove one. What changes here, the next question sees.
+
+import { add, list, remove } from "./api.js";
+import { button, count, fill, labelled, make } from "./dom.js";
+import { finder } from "./finder.js";
+import { intro } from "./intro.js";
+import { pictureWell } from "./picture.js";
+import { sampleCard } from "./samples.js";
+
+const PAGE = 24;
+
+export function build(panel, app) {
+  const status = make("p.quiet", { role: "status" });
+  const grid = make("ul.samples.grid", { "aria-label": "Samples" });
+  const pager = make("nav.pager", { "aria-label": "Pages" });
+  const news = make("div.news", { role: "status" });
+  const find = finder(app, { zone: grid, onfound: (found) => (found ? nearest(found) : browse(0)) });
+  const adding = addForm(app, async (sample) => {
+    app.fresh.add(sample.id);
+    fill(
+      news,
+      make("span", {}, `Added ${sample.id}. The next question sees it. `),
+      app.askAgain &&
+        button("Ask the last question again", () => {
+          app.tabs.choose("chat");
+          app.askAgain();
+        }),
+    );
+    await app.refresh();
+    await browse(0);
+  });
+  let [offset, searching, seen] = [0, false, ""];
+
+  async function browse(from) {
+    const shelf = app.store();
+    if (!shelf) return fill(grid);
+    [offset, searching] = [from, false];
+    const first = Math.max(0, shelf.samples - offset - PAGE); // the server counts from the oldest, this list from the newest
+    try {
+      const { samples, total } = await list(shelf.id, first, Math.max(1, shelf.samples - offset - first));
+      const last = Math.min(offset + PAGE, total);
+      show(
+        samples.reverse(),
+        total
+          ? `${offset + 1}–${last} of ${count(total, "sample")} in ${shelf.id}, newest first`
+          : `${shelf.id} is empty: add a sample.`,
+      );
+      fill(pager, ...steps(total));
+    } catch (error) {
+      fill(grid, make("li.problem", { role: "alert" }, error.message));
+    }
+  }
+
+  function steps(total) {
+    if (total <= PAGE) return [];
+    const pages = Math.ceil(total / PAGE);
+    return [
+      button("← Previous", () => browse(offset - PAGE), "", { disabled: offset === 0 }),
+      make("span", {}, `Page ${offset / PAGE + 1} of ${pages}`),
+      button("Next →", () => browse(offset + PAGE), "", { disabled: offset + PAGE >= total }),
+    ];
+  }
+
+  function nearest(samples) {
+    searching = true;
+    fill(pager);
+    show(samples, `${count(samples.length, "sample")}, nearest first`);
+  }
+
+  function show(samples, words) {
+    status.textContent = words;
+    const mayRemove = !app.store()?.read_only;
+    fill(
+      grid,
+      ...samples.map((sample) =>
+        sampleCard(sample, { fresh: app.fresh.has(sample.id), actions: mayRemove ? [removal(sample)] : [] }),
+      ),
+    );
+  }
+
+  function removal(sample) {
+    const node = button("Remove", onclick, ".plain.danger", { "aria-label": `Remove ${sample.id}` });
+    node.addEventListener("blur", () => {
+      node.textContent = "Remove";
+    });
+    async function onclick() {
+      if (node.textContent === "Remove") {
+        node.textContent = "Really remove?";
+        return;
+      } // asked twice, undone never
+      node.disabled = true;
+      try {
+        await remove(app.settings().store, sample.id);
+        app.fresh.delete(sample.id);
+        fill(news, `Removed ${sample.id}.`);
+        await app.refresh();
+        await (searching ? find.run() : browse(offset));
+        status.focus();
+      } catch (error) {
+        fill(news, make("span.problem", { role: "alert" }, error.message));
+        node.disabled = false;
+      }
+    }
+    return node;
+  }
+
+  fill(
+    panel,
+    intro(
+      "Datastore",
+      "What the model answers from. A sample added here is used by the very next question, without any training.",
+    ),
+    make(
+      "div.keeper",
+      {},
+      make("section", { "aria-label": "Samples" }, find.node, news, status, grid, pager),
+      make("section.adder", { "aria-label": "Add a sample" }, adding.node),
+    ),
+  );
+  status.tabIndex = -1;
+  return {
+    shown() {
+      const { store } = app.settings();
+      adding.node.hidden = Boolean(app.store()?.read_only) || !store;
+      if (store !== seen) browse(0);
+      seen = store;
+    },
+  };
+}
+
+function addForm(app, onadded) {
+  const problem = make("p.problem", { role: "alert", hidden: true });
+  const say = (text) => {
+    problem.textContent = text;
+    problem.hidden = !text;
+  };
+  const words = make("textarea", { rows: 4, required: true, placeholder: "This is the flag of …" });
+  const id = make("input", { placeholder: "made for you if left empty", maxLength: 200, autocomplete: "off" });
+  const go = make("button.main", { type: "submit" }, "Add the sample");
+  const node = make("form.add");
+  const well = pictureWell({ zone: node, onproblem: say, onchange: () => say("") });
+  node.append(
+    make("h3", {}, "Add a sample"),
+    well.node,
+    labelled("Its text", words, ".wide"),
+    labelled("Its id", id, ".wide"),
+    go,
+    problem,
+  );
+  node.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    say("");
+    try {
+      const sample = await add(app.settings().store, {
+        id: id.value.trim(),
+        text: words.value.trim(),
+        picture: well.get(),
+      });
+      [words.value, id.value] = ["", ""];
+      well.set(null);
+      await onadded(sample);
+    } catch (error) {
+      say(error.message);
+    } finally {
+      go.disabled = false;
+    }
+  });
+  return { node };
+}

@@ -1,0 +1,57 @@
+// Finding samples of the chosen datastore, by words, by a picture, or by both.
+
+import { search } from "./api.js";
+import { make } from "./dom.js";
+import { pictureWell } from "./picture.js";
+
+/**
+ * A search form.
+ *
+ * @param {object} app
+ * @param {{zone: HTMLElement, onfound: (samples: object[]|null) => void}} options `onfound` gets null where the search
+ *   was cleared
+ */
+export function finder(app, { zone, onfound }) {
+  const problem = make("p.problem", { role: "alert", hidden: true });
+  const say = (text) => {
+    problem.textContent = text;
+    problem.hidden = !text;
+  };
+  const words = make("input", {
+    type: "search",
+    placeholder: "Search the samples",
+    "aria-label": "Search the samples",
+    maxLength: 2000,
+  });
+  const well = pictureWell({ zone, label: "By picture", onproblem: say, onchange: () => run() });
+  const node = make(
+    "form.finder",
+    { role: "search" },
+    words,
+    well.node,
+    make("button", { type: "submit" }, "Search"),
+    problem,
+  );
+  let latest = 0;
+
+  async function run() {
+    const [text, picture, turn] = [words.value.trim(), well.get(), ++latest];
+    say("");
+    if (!text && !picture) return onfound(null);
+    try {
+      const found = await search(app.settings().store, { text, picture });
+      if (turn === latest) onfound(found); // a slower, older search has nothing to say any more
+    } catch (error) {
+      say(error.message);
+    }
+  }
+
+  node.addEventListener("submit", (event) => {
+    event.preventDefault();
+    run();
+  });
+  words.addEventListener("search", () => {
+    if (!words.value) run();
+  });
+  return { node, run };
+}

@@ -1,0 +1,57 @@
+// Samples as a person reads them: picture, text, score.
+
+import { button, make } from "./dom.js";
+
+const LONG = 260; // characters that are shown before "more"
+
+/**
+ * A sample in a list.
+ *
+ * @param {{id: string, text: string, score?: number|null, image?: string|null}} sample
+ * @param {{place?: number, fresh?: boolean, actions?: Node[]}} options `place` counts from 1; `fresh` marks a new one
+ */
+export function sampleCard(sample, { place, fresh = false, actions = [] } = {}) {
+  const view = make("div.view");
+  if (sample.image) view.append(thumbnail(sample));
+  else view.append(make("span.quiet", {}, "no picture"));
+  const about = make(
+    "p.about",
+    {},
+    place && make("span.place", {}, `${place}`),
+    make("span.id", { title: "The sample's id" }, sample.id),
+    fresh && make("span.fresh", {}, "new"),
+    Number.isFinite(sample.score) &&
+      make("span.score", { title: "How near it is to the question" }, sample.score.toFixed(3)),
+  );
+  const words = make("div.words", {}, about, text(sample.text));
+  if (actions.length) words.append(make("div.actions", {}, ...actions));
+  return make("li.sample", {}, view, words);
+}
+
+function thumbnail(sample) {
+  const image = make("img", {
+    src: sample.image,
+    alt: `Picture of sample ${sample.id}`,
+    loading: "lazy",
+    decoding: "async",
+  });
+  image.addEventListener("error", () => image.replaceWith(make("span.quiet", {}, "picture not available")));
+  return image;
+}
+
+function text(whole) {
+  const node = make("p.text", {}, whole.length > LONG ? `${whole.slice(0, LONG).trimEnd()} … ` : whole);
+  if (whole.length > LONG) {
+    node.append(
+      button(
+        "more",
+        () => {
+          node.textContent = whole;
+        },
+        ".plain.more",
+        { "aria-label": "Show the whole text" },
+      ),
+    );
+  }
+  return node;
+}

@@ -1,0 +1,70 @@
+"""Pictures in requests: data URLs, addresses, uploads."""
+
+import base64
+import binascii
+import io
+import re
+
+from PIL import Image
+
+from camml.errors import ImageError
+from camml.images import FORMATS, open_image
+from camml.serving.fetching import Fetcher
+from camml.serving.settings import Settings
+
+DATA_URL = re.compile(r"data:(image/[\w.+-]+)?(;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
+
+
+class Pictures:
+    """Opens what a request holds, within the limits of the server."""
+
+    def __init__(self, settings: Settings, fetcher: Fetcher | None = None) -> None:
+        self._settings = settings
+        self._fetcher = fetcher or Fetcher(settings.max_body)
+
+    def open(self, url: str) -> Image.Image:
+        """The picture in a data URL, or at an http(s) address where these are allowed.
+
+        Raises:
+          ImageError: another kind of address, or no picture that can be used.
+        """
+        return self.decode(self.read(url))
+
+    def read(self, url: str) -> bytes:
+        """The bytes that `open` decodes."""
+        if url.startswith("data:"):
+            return decode_data_url(url)
+        if not url.lower().startswith(("http://", "https://")):
+            raise ImageError(f"image_url {url[:40]!r} is neither a data URL nor an http(s) address")
+        if not self._settings.allow_urls:
+            raise ImageError("this server does not fetch pictures from addresses; send the picture as a data URL")
+        return self._fetcher.fetch(url)
+
+    def decode(self, data: bytes) -> Image.Image:
+        """The picture in the bytes of an image file, shrunk to the server's limit.
+
+        Raises:
+          ImageError: it is none, is damaged, or has too many pixels.
+        """
+        return open_image(data, max_side=self._settings.max_side, max_pixels=self._settings.max_pixels)
+
+
+def decode_data_url(url: str) -> bytes:
+    """The bytes in a base64 data URL.
+
+    Raises:
+      ImageError: it is not of that form.
+    """
+    match = DATA_URL.match(url)
+    if match is None:
+        raise ImageError(f"{url[:40]!r} is not of the form data:image/TYPE;base64,DATA")
+    try:
+        return base64.b64decode(url[match.end() :], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ImageError(f"the data URL of the picture is not base64: {error}") from None
+
+
+def suffix(data: bytes) -> str:
+    """The usual ending of the name of such an image file."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return f".{(image.format or 'img').lower()}"

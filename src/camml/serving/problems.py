@@ -1,0 +1,79 @@
+"""What goes wrong, as HTTP clients of the OpenAI API expect to read it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import HTTPException, Response
+
+from camml.errors import (
+    CaMMLError,
+    DiskError,
+    EmptyStoreError,
+    ImageError,
+    InputError,
+    StoreLockedError,
+    StoreNotFoundError,
+)
+
+RETRY_AFTER = 2
+"""Seconds after which trying again is worth it."""
+
+KINDS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+"""The `type` of an error by its status; other statuses below 500 are invalid requests too."""
+
+
+class ApiError(HTTPException):
+    """A request that is refused.
+
+    Args:
+      status: of HTTP.
+      message: what was wrong and what to do.
+      code: for programs.
+      param: the field of the request that it is about.
+    """
+
+    def __init__(
+        self, status: int, message: str, code: str, param: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status, message, dict(headers or {}))
+        self.message = message
+        self.code = code
+        self.param = param
+
+    def body(self) -> dict[str, Any]:
+        """As JSON."""
+        status = self.status_code
+        kind = KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def response(self) -> Response:
+        """As the whole answer."""
+        body = json.dumps(self.body(), ensure_ascii=False).encode("utf-8", "replace")  # it may quote broken text
+        return Response(body, self.status_code, self.headers, "application/json")
+
+
+def overloaded(message: str) -> ApiError:
+    """The refusal of a request that may be tried again soon."""
+    return ApiError(503, message, "overloaded", headers={"Retry-After": str(RETRY_AFTER)})
+
+
+def of_exception(error: BaseException) -> ApiError:
+    """The answer to what went wrong; what is not the client's fault says no more than that."""
+    match error:
+        case ApiError():
+            return error
+        case StoreNotFoundError():
+            return ApiError(404, str(error), "store_not_found", "store")
+        case ImageError():
+            return ApiError(400, str(error), "invalid_image")
+        case InputError() | EmptyStoreError():
+            return ApiError(400, str(error), "invalid_value")
+        case StoreLockedError():
+            return overloaded("the datastore is being written by another process; try again")
+        case DiskError():
+            return ApiError(507, "the server's disk is full or cannot be written", "disk")
+        case CaMMLError():
+            return ApiError(500, "the server could not do this; its log says why", "server_error")
+        case _:
+            return ApiError(500, "the server made a mistake; its log says more", "server_error")

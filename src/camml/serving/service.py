@@ -1,0 +1,191 @@
+"""Settings, datastores and an engine together: a question in, its evidence and then its answer out."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeVar
+
+from camml import weights
+from camml.answering import Decoding
+from camml.prompts import Turn
+from camml.serving import engines
+from camml.serving.engines import Engine, Piece, Prepared, Request
+from camml.serving.gate import Gate
+from camml.serving.metrics import Metrics
+from camml.serving.pictures import Pictures
+from camml.serving.problems import ApiError
+from camml.serving.settings import Settings
+from camml.serving.shelf import Shelf
+from camml.types import Context, Query
+
+Result = TypeVar("Result")
+
+MOST_STORE_REQUESTS = 64
+"""Searches, embeddings and changes of datastores that may be at work or wait."""
+
+logger = logging.getLogger("camml.serving")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person asks, and how it is to be answered.
+
+    Attributes:
+      system: instructions that stand before the conversation; nothing is searched by them.
+      store: the datastore to search; None for the server's first.
+      shots: samples to use; None for what suits the model, 0 for an answer without any.
+      mode, where: how and among which samples to search.
+      samples: given samples in their order, instead of searching.
+    """
+
+    query: Query
+    decoding: Decoding
+    history: tuple[Turn, ...] = ()
+    system: str = ""
+    store: str | None = None
+    shots: int | None = None
+    mode: str = "auto"
+    where: Mapping[str, Any] | None = None
+    samples: Context | None = None
+    stop: tuple[str, ...] = ()
+    n: int = 1
+    shorten: bool = False
+    id: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an answer is made from, known before its first word.
+
+    Attributes:
+      store: where the context was found; None where it was given, or there is none.
+    """
+
+    context: Context
+    store: str | None
+    prepared: Prepared
+    notes: tuple[str, ...]
+    retrieval_seconds: float
+
+
+@dataclass(slots=True)
+class Service:
+    """Everything behind the HTTP interface. Made by `load`, used from one event loop.
+
+    Attributes:
+      shelves: the datastores by name.
+      answers, store_work: how much may be going on at a time.
+    """
+
+    settings: Settings
+    engine: Engine
+    shelves: Mapping[str, Shelf]
+    pictures: Pictures
+    metrics: Metrics
+    answers: Gate
+    store_work: Gate
+    started: float = field(default_factory=time.time)
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "camml-store"))
+
+    @classmethod
+    def load(cls, settings: Settings) -> Self:
+        """Open the datastores and load the model.
+
+        Raises:
+          CaMMLError: something of it cannot be used.
+        """
+        shelves = {name: Shelf.open(name, place, settings.read_only) for name, place in settings.stores.items()}
+        engine = engines.load(settings.engine, weights.folder(settings.model), **settings.engine_options)
+        return cls.of(settings, engine, shelves)
+
+    @classmethod
+    def of(cls, settings: Settings, engine: Engine, shelves: Mapping[str, Shelf] | None = None) -> Self:
+        """A service of parts that are there already."""
+        shelves = shelves or {}
+        return cls(
+            settings,
+            engine,
+            shelves,
+            Pictures(settings),
+            Metrics(engine, shelves),
+            Gate(engine.slots + settings.max_waiting, "questions"),
+            Gate(MOST_STORE_REQUESTS, "datastore requests"),
+        )
+
+    @property
+    def default_store(self) -> str | None:
+        """The datastore of requests that name none."""
+        return next(iter(self.shelves), None)
+
+    def shelf(self, name: str | None) -> Shelf:
+        """The datastore called `name`.
+
+        Raises:
+          ApiError: there is none.
+        """
+        if name is None or name not in self.shelves:
+            known = ", ".join(self.shelves) or "none"
+            raise ApiError(404, f"no datastore {name!r} here; there are: {known}", "store_not_found", "store")
+        return self.shelves[name]
+
+    async def thread(self, work: Callable[..., Result], *args: Any) -> Result:
+        """The result of blocking work, done beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    async def ask(self, question: Question) -> AsyncGenerator[Evidence | Piece, None]:
+        """First the evidence, then the answers piece by piece; closing the generator ends them.
+
+        Raises:
+          CaMMLError, ApiError: the question cannot be answered; always before the evidence.
+        """
+        asked = time.perf_counter()
+        context, store, notes = await self._context(question)
+        retrieved = time.perf_counter() - asked
+        prepared = await self.engine.prepare(_request(question, context))
+        yield Evidence(context, store, prepared, question.notes + notes + prepared.notes, retrieved)
+        pieces = self.engine.generate(prepared)
+        try:
+            async for piece in pieces:
+                yield piece
+        finally:
+            await pieces.aclose()  # type: ignore[attr-defined]
+
+    async def _context(self, question: Question) -> tuple[Context, str | None, tuple[str, ...]]:
+        """The samples to answer from, where they were found, and what to say about that."""
+        if question.samples is not None:
+            return question.samples, None, ()
+        name = question.store or self.default_store
+        if question.shots == 0 or name is None:
+            return (), None, ()
+        shelf = self.shelf(name)
+        shots = question.shots or self.engine.default_shots
+        with self.metrics.retrieval.time():
+            context = await self.thread(shelf.search, question.query, shots, question.mode, question.where)
+        found = len(context)
+        few = (f"only {found} of {shots} samples were found in {name!r}",) if found < (question.shots or 1) else ()
+        return context, name, few
+
+    async def close(self) -> None:
+        """Let go of model and threads."""
+        await self.engine.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _request(question: Question, context: Context) -> Request:
+    """What the engine is asked; instructions become the beginning of the first question."""
+    query, history = question.query, question.history
+    if question.system and history:
+        history = (replace(history[0], question=f"{question.system}\n\n{history[0].question}"), *history[1:])
+    elif question.system:
+        query = replace(query, text=f"{question.system}\n\n{query.text}")
+    return Request(query, context, question.decoding, question.stop, question.n, history, question.shorten, question.id)
+
+
+def score(value: float) -> float | None:
+    """A score as JSON has it: None where samples were given, so that nobody has scored them."""
+    return None if math.isnan(value) else round(value, 6)

@@ -1,0 +1,83 @@
+"""What a person decides about a server."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from camml.errors import OptionError
+
+STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SHORTEST_KEY = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything there is to choose.
+
+    Attributes:
+      model: a model's folder or name.
+      model_name: what clients call it; the last part of `model` if not given.
+      engine, engine_options: a file in `camml/serving/engines`, and what it is loaded with.
+      stores: datastores by the names clients use; the first is used where a request names none.
+      read_only: samples can be neither added nor removed.
+      api_keys: a request needs one of these; without any, everybody who reaches the server may use it.
+      allow_urls: pictures may be given as http(s) addresses, which the server then fetches.
+      cors_origins: web pages of these origins may use the server.
+      allowed_hosts: names the server answers to; none for all. Protects a server on this machine from web pages that
+        give their own name this machine's address.
+      public_url: how clients reach the server, where that differs from what they ask for (behind a proxy).
+      max_new_tokens: the longest answer, where a request does not say.
+      max_body: bytes of a request.
+      max_pixels: of a picture, before it is decoded.
+      max_side: pixels of the longer side that a larger picture is shrunk to.
+      max_waiting: answers that may wait for a slot; further ones are refused.
+      rate_limit: requests a minute of each key (without keys: each address); 0 for no limit.
+      log_content: write questions and answers to the log.
+      examples: a file of samples whose texts are questions, which the page offers with their pictures.
+    """
+
+    model: str
+    model_name: str = ""
+    engine: str = "transformers"
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
+    stores: Mapping[str, str] = field(default_factory=dict)
+    read_only: bool = False
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    allow_urls: bool = False
+    cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    public_url: str = ""
+    max_new_tokens: int = 256
+    max_body: int = 20 * 2**20
+    max_pixels: int = 25_000_000
+    max_side: int = 2048
+    max_waiting: int = 128
+    rate_limit: int = 0
+    log_content: bool = False
+    examples: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_new_tokens", "max_body", "max_pixels", "max_side"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} is {getattr(self, name)}; give 1 or more")
+        for name in ("max_waiting", "rate_limit"):
+            if getattr(self, name) < 0:
+                raise OptionError(f"{name} is {getattr(self, name)}; give 0 or more")
+        for name in self.stores:
+            if not STORE_NAME.fullmatch(name):
+                raise OptionError(
+                    f"a datastore cannot be called {name!r} in addresses; use letters, digits, '.', '_' and '-' "
+                    "and give it as NAME=DIR"
+                )
+        if any(len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() for key in self.api_keys):
+            raise OptionError(f"an API key needs at least {SHORTEST_KEY} printable ASCII characters")
+        for url in (*self.cors_origins, *filter(None, [self.public_url])):
+            if not re.match(r"https?://[^/]", url):
+                raise OptionError(f"{url!r} should begin with http:// or https://")
+
+    @property
+    def served_name(self) -> str:
+        """What clients call the model."""
+        return self.model_name or Path(self.model).name or self.model

@@ -1,0 +1,195 @@
+"""A datastore that is open for many: searched, looked through, added to, removed from."""
+
+import hashlib
+import io
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from camml.datastore import Datastore, open_store
+from camml.durable import disk_errors, sync_folder, write_file
+from camml.encoders import Encoder
+from camml.errors import ImageError, SampleError
+from camml.images import open_image
+from camml.retriever import Retriever
+from camml.serving.pictures import suffix
+from camml.serving.problems import ApiError
+from camml.types import Context, Query, Sample
+
+UPLOADS = "uploads"
+"""The folder in a datastore that holds pictures which were uploaded, where it does not copy all of its pictures."""
+RELOAD_SECONDS = 1.0
+"""How old the view of a datastore may be that other processes write to."""
+THUMBNAILS = 1024
+"""How many are kept in memory."""
+
+
+class Shelf:
+    """A datastore under the name that clients use. Its methods block; they may be called from several threads.
+
+    Attributes:
+      can_write: samples can be added and removed.
+    """
+
+    def __init__(self, name: str, datastore: Datastore, encoder: Encoder, read_only: bool = False) -> None:
+        self.name = name
+        self.datastore = datastore
+        self.encoder = encoder
+        self.can_write = not read_only and datastore.path is not None
+        self._writing = Lock()
+        self._looked = time.monotonic()
+        self._thumbnail = lru_cache(THUMBNAILS)(_thumbnail)
+
+    @classmethod
+    def open(cls, name: str, place: str, read_only: bool = False) -> "Shelf":
+        """The datastore at `place`, a folder or `INDEX_FILE:DATA_JSON`.
+
+        Raises:
+          StoreError: it cannot be opened.
+        """
+        return cls(name, *open_store(place), read_only)
+
+    def refresh(self) -> None:
+        """See what other processes have changed, looking once a second at most."""
+        if time.monotonic() - self._looked > RELOAD_SECONDS and self._writing.acquire(blocking=False):
+            try:
+                self._looked = time.monotonic()
+                self.datastore.reload()
+            finally:
+                self._writing.release()
+
+    def search(self, query: Query, k: int, mode: str = "auto", where: Mapping[str, Any] | None = None) -> Context:
+        """The k samples nearest to a query; none where the datastore is empty.
+
+        Raises:
+          OptionError: no such mode, or the query lacks what it searches by.
+        """
+        self.refresh()
+        retriever = Retriever(self.datastore, self.encoder, mode)
+        if not len(self.datastore):
+            return ()
+        [context] = retriever.retrieve([query], min(k, len(self.datastore)), where or None)
+        return context
+
+    def modes(self) -> list[str]:
+        """The modes of retrieval that work."""
+        return Retriever(self.datastore, self.encoder).modes()
+
+    def page(self, offset: int, limit: int) -> list[Sample]:
+        """Samples in the order they were added."""
+        self.refresh()
+        return list(islice(iter(self.datastore), offset, offset + limit))
+
+    def samples(self, ids: Sequence[str]) -> list[Sample]:
+        """The samples of those ids.
+
+        Raises:
+          ApiError: one of them is not there.
+        """
+        self.refresh()
+        datastore = self.datastore
+        if unknown := [one for one in ids if one not in datastore]:
+            raise ApiError(404, f"no sample {unknown[0]!r} in the datastore {self.name!r}", "sample_not_found", "id")
+        return [datastore[one] for one in ids]
+
+    def thumbnail(self, sample_id: str, side: int) -> bytes:
+        """The picture of a sample as a JPEG of at most `side` pixels.
+
+        Raises:
+          ApiError: there is no such sample, or it has no picture that can be shown.
+        """
+        [sample] = self.samples([sample_id])
+        try:
+            if sample.image is None:
+                raise ImageError(f"the sample {sample_id!r} has no picture")
+            return self._thumbnail(sample.image, sample.image.stat().st_mtime_ns, side)
+        except (ImageError, OSError) as error:
+            said = str(error) if sample.image is None else f"the picture of the sample {sample_id!r} cannot be read"
+            raise ApiError(404, said, "picture_not_found", "id") from None
+
+    def thumbnail_counts(self) -> tuple[int, int]:
+        """How many thumbnails were at hand, and how many had to be made."""
+        info = self._thumbnail.cache_info()
+        return info.hits, info.misses
+
+    def add(
+        self,
+        text: str,
+        picture: bytes | None = None,
+        sample_id: str | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Sample:
+        """Add one sample, which the next question can find.
+
+        Args:
+          picture: the bytes of an image file that can be decoded.
+          sample_id: None for one that follows from the content.
+
+        Raises:
+          ApiError: the datastore cannot be written, or has a sample of that id.
+          SampleError: there is nothing in the sample.
+        """
+        self._check_writable()
+        if not text.strip() and picture is None:
+            raise SampleError("a sample needs a text or a picture")
+        name = sample_id or f"upload-{hashlib.sha256(text.encode() + b'|' + (picture or b'')).hexdigest()[:16]}"
+        with self._writing:
+            self.datastore.reload()
+            if name in self.datastore:
+                raise ApiError(409, f"there is a sample {name!r} in {self.name!r} already", "sample_exists", "id")
+            with tempfile.TemporaryDirectory(prefix="camml-upload-") as folder:
+                copied = self.datastore.manifest.copies
+                image = None if picture is None else self._keep(picture, name, Path(folder) if copied else None)
+                try:
+                    self.datastore.add([Sample(name, text, image, dict(meta or {}))])
+                except BaseException:
+                    if image and name not in self.datastore:
+                        image.unlink(missing_ok=True)
+                    raise
+        return self.datastore[name]
+
+    def remove(self, ids: Sequence[str]) -> int:
+        """Remove samples, all or none, and the pictures that were uploaded for them; how many.
+
+        Raises:
+          ApiError: the datastore cannot be written, or one of them is not there.
+        """
+        self._check_writable()
+        with self._writing:
+            samples = self.samples(list(dict.fromkeys(ids)))
+            count = self.datastore.remove([sample.id for sample in samples])
+            for sample in samples:
+                if sample.image and sample.image.parent == self._uploads():
+                    sample.image.unlink(missing_ok=True)
+        return count
+
+    def _uploads(self) -> Path:
+        assert self.datastore.path is not None
+        return (self.datastore.path / UPLOADS).absolute()
+
+    def _keep(self, picture: bytes, name: str, folder: Path | None) -> Path:
+        """The picture as a file of its own, named after sample and content."""
+        where = folder or self._uploads()
+        with disk_errors(where):
+            where.mkdir(exist_ok=True)
+        parts = (hashlib.sha256(part).hexdigest()[:16] for part in (name.encode(), picture))
+        file = where / ("-".join(parts) + suffix(picture))
+        write_file(file, picture)
+        sync_folder(where.parent)
+        return file
+
+    def _check_writable(self) -> None:
+        if not self.can_write:
+            raise ApiError(403, f"the datastore {self.name!r} can only be read here", "read_only", "store")
+
+
+def _thumbnail(path: Path, changed: int, side: int) -> bytes:
+    """A JPEG; `changed` makes a new picture under the old name another one."""
+    stream = io.BytesIO()
+    open_image(path, max_side=side).save(stream, "JPEG", quality=85)
+    return stream.getvalue()

@@ -1,0 +1,161 @@
+"""`/v1/stores`: datastores looked through, searched, added to and removed from."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from pydantic import ValidationError
+
+from camml.serving.links import Links
+from camml.serving.problems import ApiError
+from camml.serving.service import Service
+from camml.serving.shelf import Shelf
+from camml.serving.wire import (
+    ErrorOut,
+    FoundOut,
+    MetaForm,
+    Removed,
+    SampleOut,
+    SamplesOut,
+    SearchBody,
+    StoreOut,
+    StoresOut,
+)
+from camml.types import Query as Sought
+
+Ids = Annotated[list[str], Query(alias="id", max_length=1000)]
+
+
+def router(service: Service, links: Links) -> APIRouter:
+    """The routes."""
+    router = APIRouter(
+        prefix="/v1/stores",
+        tags=["datastores"],
+        responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}},
+    )
+    _listing(router, service, links)
+    _finding(router, service, links)
+    _writing(router, service, links)
+    return router
+
+
+def _listing(router: APIRouter, service: Service, links: Links) -> None:
+    @router.get("")
+    async def stores() -> StoresOut:
+        """All datastores."""
+        data = [await service.thread(_store, shelf) for shelf in service.shelves.values()]
+        return StoresOut(data=data, default=service.default_store)
+
+    @router.get("/{store}")
+    async def store(store: str) -> StoreOut:
+        """One datastore."""
+        return await service.thread(_store, service.shelf(store))
+
+    @router.get("/{store}/samples")
+    async def samples(
+        store: str,
+        request: Request,
+        ids: Ids = [],  # noqa: B006 (FastAPI copies it)
+        offset: Annotated[int, Query(ge=0, le=2**40)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    ) -> SamplesOut:
+        """Samples in the order they were added, or those of the given ids."""
+        shelf, here = service.shelf(store), links.at(request)
+        with service.store_work.enter():
+            found = await (service.thread(shelf.samples, ids) if ids else service.thread(shelf.page, offset, limit))
+        total = len(found) if ids else len(shelf.datastore)
+        data = [here.sample(sample, store) for sample in found]
+        return SamplesOut(data=data, total=total, has_more=not ids and offset + len(found) < total)
+
+
+def _finding(router: APIRouter, service: Service, links: Links) -> None:
+    @router.post("/{store}/search")
+    async def search(store: str, body: SearchBody, request: Request) -> FoundOut:
+        """The samples nearest to words, to a picture, or to both."""
+        shelf, here = service.shelf(store), links.at(request)
+        if not body.query.strip() and body.image_url is None:
+            raise ApiError(400, "give a query, an image_url, or both", "invalid_value", "query")
+
+        def work() -> FoundOut:
+            picture = None if body.image_url is None else service.pictures.open(body.image_url)
+            with service.metrics.retrieval.time():
+                context = shelf.search(Sought(body.query, picture), body.k, body.mode, body.filter)
+            return FoundOut(data=[here.found(neighbor, store) for neighbor in context])
+
+        with service.store_work.enter():
+            return await service.thread(work)
+
+    @router.get("/{store}/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+    async def thumbnail(
+        store: str,
+        request: Request,
+        sample_id: Annotated[str, Query(alias="id")],
+        side: Annotated[int, Query(ge=16, le=1024, description="pixels of the longer side at most")] = 256,
+        expires: Annotated[int, Query(ge=0, le=2**60)] = 0,
+        token: str = "",
+    ) -> Response:
+        """The picture of a sample, small. Needs an API key, or the signature that `thumbnail_url` carries."""
+        allowed = links.access.knows(request.headers.get("authorization", ""))
+        if not allowed and not links.access.may_see(store, sample_id, expires, token):
+            raise ApiError(401, "this address of a picture has expired, or is not from here", "invalid_api_key")
+        picture = await service.thread(service.shelf(store).thumbnail, sample_id, side)
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _writing(router: APIRouter, service: Service, links: Links) -> None:
+    @router.post("/{store}/samples", status_code=201)
+    async def add(
+        store: str,
+        request: Request,
+        text: Annotated[str, Form(max_length=1_000_000)] = "",
+        sample_id: Annotated[str | None, Form(alias="id", max_length=512)] = None,
+        meta: Annotated[str, Form(max_length=100_000, description="a JSON object of plain values")] = "{}",
+        image: Annotated[UploadFile | None, File(description="a picture")] = None,
+    ) -> SampleOut:
+        """Add a sample; the next question can find it."""
+        shelf, here, facts = service.shelf(store), links.at(request), _meta(meta)
+        data = await image.read() if image is not None else None
+
+        def work() -> SampleOut:
+            if data is not None:
+                service.pictures.decode(data)
+            return here.sample(shelf.add(text, data, sample_id or None, facts), store)
+
+        with service.store_work.enter():
+            return await service.thread(work)
+
+    @router.delete("/{store}/samples")
+    async def remove(store: str, ids: Ids) -> Removed:
+        """Remove samples by their ids, all or none."""
+        if not ids:
+            raise ApiError(400, "give the ids to remove, as ?id=A&id=B", "invalid_value", "id")
+        with service.store_work.enter():
+            return Removed(removed=await service.thread(service.shelf(store).remove, ids))
+
+
+def _store(shelf: Shelf) -> StoreOut:
+    shelf.refresh()
+    datastore = shelf.datastore
+    return StoreOut(
+        id=shelf.name,
+        samples=len(datastore),
+        images=datastore.count("image"),
+        texts=datastore.count("text"),
+        encoder=datastore.manifest.encoder.name,
+        modes=shelf.modes(),
+        read_only=not shelf.can_write,
+    )
+
+
+def _meta(text: str) -> dict[str, Any]:
+    """The metadata in a form field.
+
+    Raises:
+      ApiError: it is not a JSON object of plain values.
+    """
+    try:
+        return MetaForm(meta=json.loads(text)).meta
+    except (ValueError, RecursionError, ValidationError):
+        raise ApiError(
+            400, 'meta should be a JSON object of plain values, such as {"country": "France"}', "invalid_value", "meta"
+        ) from None

@@ -1,0 +1,247 @@
+"""What travels over HTTP: bodies of requests, checked, and what samples look like in answers."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Text = Annotated[str, Field(max_length=1_000_000)]
+Id = Annotated[str, Field(min_length=1, max_length=512)]
+Word = Annotated[str, Field(min_length=1, max_length=200)]
+Scalar = str | bool | int | float | None
+Filter = Annotated[dict[str, Scalar], Field(max_length=32, description="only samples with these values in their meta")]
+Mode = Annotated[str, Field(max_length=40, description="auto, text-image, image-image, text-text or fused")]
+
+IGNORED = frozenset(
+    {"user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "verbosity"}
+)
+"""Fields of OpenAI's that do not change an answer."""
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "parallel_tool_calls": (True, False),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "reasoning_effort": ("none",),
+}
+"""Fields of OpenAI's that this server does not have, and the values that ask for nothing."""
+
+
+class Body(BaseModel):
+    """A request; fields it does not know are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ImageUrl(Body):
+    """A picture."""
+
+    url: str = Field(description="data:image/...;base64,... or, where allowed, an http(s) address")
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class TextPart(Body):
+    """A piece of a message in words."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class ImagePart(Body):
+    """A picture in a message."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
+class Message(Body):
+    """One message of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | Annotated[list[Part], Field(max_length=64)] | None = None
+    name: str | None = None
+    refusal: str | None = None
+
+    def text(self) -> str:
+        """All words of the message."""
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+        return self.content or ""
+
+    def pictures(self) -> list[str]:
+        """The addresses of its pictures."""
+        parts = self.content if isinstance(self.content, list) else []
+        return [part.image_url.url for part in parts if isinstance(part, ImagePart)]
+
+
+class GivenSample(Body):
+    """A sample to answer from: one of the datastore by its id, or one that is brought along."""
+
+    id: Id | None = None
+    text: Annotated[str, Field(max_length=50_000)] | None = None
+    image_url: str | None = None
+
+
+class StreamOptions(Body):
+    """How an answer is streamed."""
+
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class ChatBody(BaseModel):
+    """A question as OpenAI's chat completions have it, and where to look for samples."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    model: str = Field(max_length=200)
+    messages: list[Message] = Field(min_length=1, max_length=256)
+    max_tokens: int | None = Field(None, ge=1, le=2**20)
+    max_completion_tokens: int | None = Field(None, ge=1, le=2**20)
+    temperature: float | None = Field(None, ge=0, le=2, description="0, the default, takes the likeliest token")
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    n: int | None = Field(None, ge=1, le=128)
+    stop: Word | Annotated[list[Word], Field(max_length=4)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    store: str | bool | None = Field(None, description="a datastore; true and false, which OpenAI knows, mean nothing")
+    shots: int | None = Field(None, ge=0, le=64, description="samples to use; 0 answers without any")
+    mode: Mode = "auto"
+    filter: Filter | None = None
+    samples: Annotated[list[GivenSample], Field(max_length=32)] | None = None
+
+    def stops(self) -> tuple[str, ...]:
+        """The words to stop at."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    def unsupported(self) -> str | None:
+        """A field that asks for what this server does not have."""
+        for name, value in (self.model_extra or {}).items():
+            if value is not None and name not in IGNORED and value not in NEUTRAL.get(name, ()):
+                return name
+        return None
+
+
+class ImageInput(Body):
+    """A picture to embed."""
+
+    type: Literal["image_url"] = "image_url"
+    image_url: ImageUrl
+
+
+class EmbeddingBody(Body):
+    """Texts, or pictures, to turn into vectors."""
+
+    model: str = Field(max_length=200)
+    input: (
+        Text | Annotated[list[Annotated[Text | ImageInput, Field()]], Field(min_length=1, max_length=256)] | ImageInput
+    )
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = Field(None, ge=1)
+    user: str | None = None
+
+
+class SearchBody(Body):
+    """A search in a datastore by words, by a picture, or by both."""
+
+    query: Text = ""
+    image_url: str | None = None
+    k: int = Field(10, ge=1, le=1000)
+    mode: Mode = "auto"
+    filter: Filter | None = None
+
+
+class SampleOut(BaseModel):
+    """A sample as answers show it."""
+
+    id: str
+    text: str
+    meta: dict[str, Any]
+    thumbnail_url: str | None = Field(description="a small JPEG; None for a sample without a picture")
+    store: str | None = Field(description="None for a sample that came with the request")
+
+
+class FoundSample(SampleOut):
+    """A sample that was found, and how near it is."""
+
+    score: float | None = Field(description="cosine, or fused rank score; None where the sample was given")
+
+
+class SamplesOut(BaseModel):
+    """Samples of a datastore in the order they were added."""
+
+    object: Literal["list"] = "list"
+    data: list[SampleOut]
+    total: int
+    has_more: bool
+
+
+class FoundOut(BaseModel):
+    """Samples, nearest first."""
+
+    object: Literal["list"] = "list"
+    data: list[FoundSample]
+
+
+class StoreOut(BaseModel):
+    """A datastore."""
+
+    id: str
+    object: Literal["store"] = "store"
+    samples: int
+    images: int
+    texts: int
+    encoder: str
+    modes: list[str]
+    read_only: bool
+
+
+class StoresOut(BaseModel):
+    """All datastores of a server."""
+
+    object: Literal["list"] = "list"
+    data: list[StoreOut]
+    default: str | None
+
+
+class Removed(BaseModel):
+    """How many samples are gone."""
+
+    removed: int
+
+
+class ErrorDetail(BaseModel):
+    """What was wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorOut(BaseModel):
+    """Every answer with a status from 400."""
+
+    error: ErrorDetail
+
+
+class MetaForm(BaseModel):
+    """The metadata of a new sample."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+    meta: dict[Annotated[str, Field(max_length=200)], Scalar] = Field(max_length=64)
+
+    @field_validator("meta")
+    @classmethod
+    def _small(cls, value: dict[str, Scalar]) -> dict[str, Scalar]:
+        if any(isinstance(one, int) and not -(2**63) <= one < 2**63 for one in value.values()):
+            raise ValueError("a number is too large")
+        return value

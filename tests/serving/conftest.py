@@ -1,0 +1,112 @@
+"""A server with a tiny model and a small datastore."""
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("prometheus_client")
+pytest.importorskip("python_multipart")
+
+import uvicorn
+
+from camml import encoders
+from camml.datastore import Datastore
+from camml.serving import application, engines
+from camml.serving.engines import Engine
+from camml.serving.service import Service
+from camml.serving.settings import Settings
+from camml.serving.shelf import Shelf
+from tests import tiny
+
+
+@pytest.fixture(scope="session")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A datastore of four samples, by an encoder that sees colours and words in one space; not to be changed."""
+    folder = tmp_path_factory.mktemp("stores")
+    encoder = encoders.load("hashed", joint=True)
+    Datastore.build(folder / "colours", tiny.samples(folder), encoder, encoder_options={"joint": True})
+    return folder / "colours"
+
+
+@pytest.fixture
+def store_folder(shared_store: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test."""
+    shutil.copytree(shared_store.parent, tmp_path / "stores")
+    return tmp_path / "stores" / "colours"
+
+
+@pytest.fixture(scope="session")
+def engine(camml_folder: Path) -> Iterator[Engine]:
+    """The tiny CaMML model, behind the transformers engine."""
+    loaded = engines.load("transformers", camml_folder, slots=16)
+    yield loaded
+    asyncio.run(loaded.close())
+
+
+class Kept:
+    """An engine that outlives the server that uses it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    async def close(self) -> None:
+        """Nothing."""
+
+
+MakeService = Callable[..., Service]
+
+
+def service_of(engine: Engine, store: Path, **settings: Any) -> Service:
+    """A service over an engine and a datastore."""
+    chosen = Settings(model="tiny", stores={"colours": str(store)}, **settings)
+    return Service.of(chosen, Kept(engine), {"colours": Shelf.open("colours", str(store), chosen.read_only)})
+
+
+@pytest.fixture
+def make_service(engine: Engine, store_folder: Path) -> MakeService:
+    """A service over the tiny model and a datastore of its own; arguments are settings."""
+    return partial(service_of, engine, store_folder)
+
+
+Serve = Callable[[Service], AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def serve() -> Serve:
+    """Runs a service on a real socket of this machine; gives its address."""
+
+    @contextmanager
+    def running(service: Service) -> Iterator[str]:
+        config = uvicorn.Config(application.create(service), port=0, log_config=None, timeout_graceful_shutdown=60)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            threading.Event().wait(0.01)
+        try:
+            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(120)
+            assert not thread.is_alive(), "the server did not end"
+
+    return running
+
+
+@pytest.fixture(scope="session")
+def address(engine: Engine, shared_store: Path, serve: Serve) -> Iterator[str]:
+    """The address of a server that all tests share, with the settings it has by itself."""
+    with serve(service_of(engine, shared_store)) as found:
+        yield found

@@ -1,0 +1,226 @@
+"""The transformers engine: many at a time, each answered as if it were alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from camml import answering
+from camml.answering import Decoding
+from camml.errors import CaMMLError, OptionError
+from camml.prompts import Turn
+from camml.serving import engines
+from camml.serving.engines import Engine, Piece, Request
+from camml.serving.engines._answer import AnswerText, Sampler
+from camml.types import Neighbor, Query
+from tests import tiny
+
+
+async def answer(engine: Engine, request: Request) -> tuple[list[str], list[Piece]]:
+    """The answers, and the last piece of each."""
+    prepared = await engine.prepare(request)
+    texts, last = [""] * request.n, [Piece("")] * request.n
+    async for piece in engine.generate(prepared):
+        assert last[piece.index].finish_reason is None, "nothing comes after the end"
+        assert piece.text or piece.finish_reason
+        texts[piece.index] += piece.text
+        last[piece.index] = piece
+    return texts, last
+
+
+def answers(engine: Engine, requests: Sequence[Request], pause: float = 0.0) -> list[tuple[list[str], list[Piece]]]:
+    """All of them at once, or one after the other has begun."""
+
+    async def later(number: int, request: Request) -> tuple[list[str], list[Piece]]:
+        await asyncio.sleep(number * pause)
+        return await answer(engine, request)
+
+    async def together() -> list[tuple[list[str], list[Piece]]]:
+        return await asyncio.gather(*(later(*one) for one in enumerate(requests)))
+
+    return asyncio.run(together())
+
+
+@pytest.fixture(scope="module")
+def requests(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
+    """Twelve, with and without picture, with zero to four samples, of many lengths."""
+    samples = tiny.samples(tmp_path_factory.mktemp("pictures"))
+    return [
+        Request(
+            Query("what is number " + "very " * (number % 7) + str(number), samples[0].image if number % 2 else None),
+            tuple(Neighbor(sample, 1.0) for sample in samples[: number % 5]),
+            Decoding(2 + 2 * number),
+        )
+        for number in range(12)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["perceiver", "in_prompt"])
+@pytest.mark.parametrize("options", [{}, {"cache": "static", "slots": 3}, {"prefill_tokens": 1, "slots": 5}], ids=str)
+def test_every_answer_is_that_of_the_request_alone(
+    camml_folder: Path, llm_folder: Path, requests: list[Request], kind: str, options: dict[str, Any]
+) -> None:
+    folder = camml_folder if kind == "perceiver" else llm_folder
+    if kind == "in_prompt":
+        requests = [Request(Query(r.query.text), r.context, r.decoding) for r in requests]
+    alone = answering.load(kind, folder)
+    engine = engines.load("transformers", folder, **options)
+    found = answers(engine, requests, pause=0.01)
+    for request, ([text], [last]) in zip(requests, found, strict=True):
+        [expected] = alone.answer([request.query], [request.context], request.decoding)
+        assert text == expected.text
+        # to the other, a padding token that the model says is none
+        assert expected.new_tokens <= last.new_tokens <= request.decoding.max_new_tokens
+    status = engine.status()
+    assert (status["running"], status["waiting"]) == (0, 0)
+    assert status["steps_total"] < sum(r.decoding.max_new_tokens for r in requests), "they share steps"
+    asyncio.run(engine.close())
+
+
+def test_a_seed_gives_the_same_in_any_company(engine: Engine, requests: list[Request]) -> None:
+    drawn = [Request(r.query, r.context, Decoding(20, 1.3, 0.9, seed), n=2) for seed, r in enumerate(requests[:6])]
+    together = [texts for texts, _ in answers(engine, drawn)]
+    alone = [answers(engine, [request])[0][0] for request in drawn]
+    assert together == alone
+    assert any(first != second for first, second in together)
+
+
+def test_the_repetition_penalty_of_a_model_counts(llm_folder: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(llm_folder)
+    model.generation_config.repetition_penalty = 3.0
+    model.save_pretrained(tmp_path / "model")
+    tiny.tokenizer().save_pretrained(tmp_path / "model")
+    engine, alone = engines.load("transformers", tmp_path / "model"), answering.load("in_prompt", tmp_path / "model")
+    query, decoding = Query("the capital of France"), Decoding(30)
+    [([text], _)] = answers(engine, [Request(query, (), decoding)])
+    assert text == alone.answer([query], [()], decoding)[0].text
+    assert text != answering.load("in_prompt", llm_folder).answer([query], [()], decoding)[0].text
+    asyncio.run(engine.close())
+
+
+def test_history_is_read(engine: Engine, llm_folder: Path) -> None:
+    query, decoding = Query("and now"), Decoding(12)
+    other = engines.load("transformers", llm_folder)
+    for one in (engine, other):
+        history = (Turn("what is red", "a colour"),)
+        found = answers(one, [Request(query, (), decoding), Request(query, (), decoding, history=history)])
+        assert found[0][0] != found[1][0]
+    asyncio.run(other.close())
+
+
+class TestLength:
+    def test_too_long_is_refused_before_anything_is_generated(self, engine: Engine) -> None:
+        for request in (Request(Query("word " * 900)), Request(Query("a"), (), Decoding(600))):
+            with pytest.raises(OptionError, match="512"):
+                asyncio.run(engine.prepare(request))
+
+    def test_or_made_shorter(self, engine: Engine) -> None:
+        prepared = asyncio.run(engine.prepare(Request(Query("word " * 60), (), Decoding(600), shorten=True)))
+        assert prepared.max_new_tokens == 512 - prepared.prompt_tokens
+        with pytest.raises(OptionError, match="512"):
+            asyncio.run(engine.prepare(Request(Query("word " * 900), shorten=True)))
+
+    def test_more_answers_than_slots(self, engine: Engine) -> None:
+        with pytest.raises(OptionError, match="n is 17"):
+            asyncio.run(engine.prepare(Request(Query("a"), n=17)))
+
+
+class TestFailures:
+    def test_a_prompt_that_fails_harms_no_other(
+        self, camml_folder: Path, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine: Any = engines.load("transformers", camml_folder)
+        embed = engine._front.embed
+
+        def failing(prepared: Any) -> Any:
+            if prepared.request.id == "bad":
+                raise RuntimeError("out of memory")
+            return embed(prepared)
+
+        monkeypatch.setattr(engine._front, "embed", failing)
+        bad = Request(Query("a"), id="bad")
+
+        async def together() -> list[Any]:
+            every = (answer(engine, request) for request in (*requests[:5], bad))
+            return await asyncio.gather(*every, return_exceptions=True)
+
+        *good, failed = asyncio.run(together())
+        assert isinstance(failed, RuntimeError)
+        assert all(isinstance(one, tuple) for one in good)
+        asyncio.run(engine.close())
+
+    def test_a_step_that_fails_ends_its_answers_and_the_next_succeeds(
+        self, camml_folder: Path, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine: Any = engines.load("transformers", camml_folder)
+        step, calls = engine._batch._step, []
+
+        def failing() -> None:
+            calls.append(1)
+            if len(calls) == 2:
+                raise RuntimeError("out of memory")
+            step()
+
+        monkeypatch.setattr(engine._batch, "_step", failing)
+        with pytest.raises(RuntimeError, match="memory"):
+            answers(engine, [requests[5]])
+        assert engine.healthy()
+        assert answers(engine, [requests[5]])[0][1][0].finish_reason
+        asyncio.run(engine.close())
+
+    def test_closing_ends_what_is_under_way(self, camml_folder: Path) -> None:
+        engine = engines.load("transformers", camml_folder)
+
+        async def closed() -> None:
+            pieces: AsyncIterator[Piece] = engine.generate(await engine.prepare(Request(Query("a"), (), Decoding(400))))
+            await anext(pieces)
+            await engine.close()
+            async for _ in pieces:
+                pass
+
+        with pytest.raises(CaMMLError, match="going down"):
+            asyncio.run(closed())
+        assert not engine.healthy()
+
+
+class TestText:
+    """Text is shown as soon as it is certain, and all of it."""
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        text=st.text(st.sampled_from("ab \n\té€😀stop"), max_size=30),
+        stop=st.lists(st.text(st.sampled_from("ab st€"), min_size=1, max_size=4), max_size=3),
+    )
+    def test_the_pieces_are_the_text_up_to_the_first_stop_word(self, text: str, stop: list[str]) -> None:
+        tokenizer = TestText.tokenizer
+        shown, writer = [], AnswerText(tokenizer, stop)
+        for token in tokenizer.encode(text):
+            shown.append(writer.add(token))
+            if writer.stopped:
+                break
+        else:
+            shown.append(writer.end())
+        whole = tokenizer.decode(tokenizer.encode(text))
+        places = [whole.find(word) for word in stop if word in whole]
+        assert "".join(shown) == whole[: min(places, default=len(whole))].strip()
+        assert writer.stopped == bool(places)
+
+    tokenizer = tiny.tokenizer()
+
+    def test_no_half_characters(self) -> None:
+        writer = AnswerText(self.tokenizer)
+        pieces = [writer.add(token) for token in self.tokenizer.encode("€😀")]
+        assert [piece for piece in pieces if piece] == ["€", "😀"]
+
+
+def test_sampling_keeps_to_top_p() -> None:
+    logits = torch.tensor([5.0, 4.9, -2.0, -3.0])
+    sampler = Sampler(Decoding(1, 1.0, 0.9, 0), 0, torch.device("cpu"), torch.empty(0, dtype=torch.long), 1.0)
+    assert {sampler.choose(logits, []) for _ in range(100)} == {0, 1}

@@ -1,0 +1,102 @@
+"""The datastore tab: what is added there changes the next answer."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camml import weights
+from camml.serving import engines
+from tests.layouts import picture
+from tests.serving.page.conftest import Parrot, ask, make_store, service_of, serving, texts, wait
+
+
+def add(page: Any, text: str, image: Path, name: str = "") -> None:
+    """Fill in the form for a new sample and send it."""
+    page.locator("#tab-datastore").click()
+    page.locator("#datastore .add input[type=file]").set_input_files(image)
+    page.locator("#datastore .add .well img").wait_for()
+    page.locator("#datastore").get_by_label("Its text").fill(text)
+    page.locator("#datastore").get_by_label("Its id").fill(name)
+    page.get_by_role("button", name="Add the sample").click()
+
+
+def test_the_same_question_changes_its_answer_and_back(open_page: Any, tmp_path: Path) -> None:
+    new = tmp_path / picture(tmp_path / "new.png", 5)
+    with serving(service_of(make_store(tmp_path), Parrot())) as address:
+        page = open_page(address)
+        ask(page, "chat", "What is this?", new)
+        before = texts(page, "#chat .reply")[0]
+        assert before.startswith("Picture number")
+        add(page, "This is the flag of Ruritania.", new, "ruritania")
+        wait(lambda: texts(page, "#datastore .news span") == ["Added ruritania. The next question sees it. "])
+        assert texts(page, "#datastore .grid .id")[0] == "ruritania"
+        page.get_by_role("button", name="Ask the last question again").click()
+        wait(lambda: texts(page, "#chat .reply") == ["This is the flag of Ruritania."])
+        assert texts(page, "#chat .evidence .fresh") == ["new"]
+        page.locator("#tab-datastore").click()
+        remove = page.get_by_role("button", name="Remove ruritania")
+        remove.click()
+        assert remove.text_content() == "Really remove?"
+        remove.click()
+        wait(lambda: texts(page, "#datastore .news") == ["Removed ruritania."])
+        assert "ruritania" not in texts(page, "#datastore .grid .id")
+        page.locator("#tab-chat").click()
+        page.get_by_role("button", name="Ask again").click()
+        wait(lambda: texts(page, "#chat .reply") == [before])
+
+
+@pytest.mark.weights
+def test_a_real_model_learns_of_a_country_that_was_not_there(open_page: Any, tmp_path: Path) -> None:
+    engine = engines.load("transformers", weights.folder("smollm2-135m-instruct"), device="cpu")
+    flag = tmp_path / picture(tmp_path / "flag.png", 5)
+    with serving(service_of(make_store(tmp_path), engine)) as address:
+        page = open_page(address)
+        page.locator(".settings summary").click()
+        page.locator("[name=tokens]").fill("24")
+        ask(page, "chat", "What is the capital of this country?", flag)
+        assert "Strelsau" not in texts(page, "#chat .reply")[0]
+        add(page, "The name of the country is Ruritania. The capital of Ruritania is Strelsau.", flag)
+        page.get_by_role("button", name="Ask the last question again").click()
+        wait(lambda: "Strelsau" in texts(page, "#chat .reply")[0])
+
+
+def test_samples_are_looked_through_and_searched(open_page: Any, tmp_path: Path) -> None:
+    with serving(service_of(make_store(tmp_path, 30), Parrot())) as address:
+        page = open_page(f"{address}/#datastore")
+        wait(lambda: texts(page, "#datastore [role=status].quiet") == ["1–24 of 30 samples in things, newest first"])
+        assert texts(page, "#datastore .grid .id") == [f"s{n}" for n in range(29, 5, -1)]
+        page.get_by_role("button", name="Next").click()
+        wait(lambda: texts(page, "#datastore .grid .id") == [f"s{n}" for n in range(5, -1, -1)])
+        assert texts(page, "#datastore .pager span") == ["Page 2 of 2"]
+        page.locator("#datastore input[type=search]").fill("Picture number 17 shows a dog.")
+        page.locator("#datastore input[type=search]").press("Enter")
+        wait(lambda: texts(page, "#datastore .grid .id")[:1] == ["s17"])
+        page.locator("#datastore input[type=search]").fill("")
+        page.locator("#datastore .finder input[type=file]").set_input_files(tmp_path / "2.png")
+        wait(lambda: texts(page, "#datastore .grid .id")[:1] == ["s2"])
+        page.get_by_role("button", name="Remove the picture").click()
+        wait(lambda: len(texts(page, "#datastore .grid .id")) == 24)
+
+
+def test_mistakes_in_a_new_sample_are_said(open_page: Any, tmp_path: Path) -> None:
+    (tmp_path / "words.png").write_text("not a picture")
+    with serving(service_of(make_store(tmp_path), Parrot())) as address:
+        page = open_page(f"{address}/#datastore", quiet=True)
+        page.locator("#datastore .add input[type=file]").set_input_files(tmp_path / "words.png")
+        problem = page.locator("#datastore .add .problem:visible")
+        problem.wait_for()
+        assert texts(page, "#datastore .add .problem")[0].startswith("words.png is not a picture this browser can read")
+        add(page, "Again.", tmp_path / "1.png", "s1")
+        wait(lambda: texts(page, "#datastore .add .problem") == ["There is a sample 's1' in 'things' already."])
+        assert (
+            page.locator("#datastore").get_by_label("Its text").input_value() == "Again."
+        )  # nothing that was written is lost
+
+
+def test_what_may_only_be_read_offers_no_change(open_page: Any, tmp_path: Path) -> None:
+    with serving(service_of(make_store(tmp_path), Parrot(), read_only=True)) as address:
+        page = open_page(f"{address}/#datastore")
+        wait(lambda: len(texts(page, "#datastore .grid .id")) == 3)
+        assert page.locator("#datastore .danger").count() == 0
+        assert not page.locator("#datastore .add").is_visible()

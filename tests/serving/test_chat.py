@@ -1,0 +1,217 @@
+"""The chat endpoint, asked by the official client."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import BadRequestError, NotFoundError, OpenAI
+
+from camml import answering
+from camml.answering import Decoding
+from camml.datastore import open_store
+from camml.retriever import Retriever
+from camml.types import Query
+from tests.serving.conftest import MakeService, Serve
+
+QUESTION = "which colour is the picture"
+
+
+@pytest.fixture
+def client(address: str) -> OpenAI:
+    return OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+
+
+def said(text: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": text}]
+
+
+def shown(text: str, file: Path) -> list[dict[str, Any]]:
+    url = "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
+    return [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}],
+        }
+    ]
+
+
+def ask(client: OpenAI, messages: list[dict[str, Any]], max_tokens: int = 12, **more: Any) -> Any:
+    return client.chat.completions.create(model="tiny", messages=messages, max_tokens=max_tokens, **more)
+
+
+def expected(camml_folder: Path, store: Path, query: Query, shots: int, max_tokens: int = 12) -> str:
+    """What `camml ask` would answer."""
+    datastore, encoder = open_store(str(store))
+    [context] = Retriever(datastore, encoder).retrieve([query], shots)
+    [prediction] = answering.load("perceiver", camml_folder).answer([query], [context], Decoding(max_tokens))
+    return prediction.text
+
+
+def test_answer_and_evidence_are_those_of_the_command_line(
+    client: OpenAI, camml_folder: Path, store_folder: Path
+) -> None:
+    found = ask(client, said(QUESTION))
+    assert found.choices[0].message.content == expected(camml_folder, store_folder, Query(QUESTION), 3)
+    assert found.choices[0].finish_reason == "length"
+    assert found.usage.completion_tokens == 12
+    assert found.usage.total_tokens == found.usage.prompt_tokens + 12
+    assert [sample["id"] for sample in found.context] == [n.sample.id for n in nearest(store_folder, Query(QUESTION))]
+    assert all(-1 <= sample["score"] <= 1 and sample["store"] == "colours" for sample in found.context)
+
+
+def nearest(store: Path, query: Query) -> Any:
+    datastore, encoder = open_store(str(store))
+    return Retriever(datastore, encoder).retrieve([query], 3)[0]
+
+
+def test_a_picture_is_seen_and_searched_by(client: OpenAI, camml_folder: Path, store_folder: Path) -> None:
+    file = store_folder.parent / "red.png"
+    found = ask(client, shown(QUESTION, file))
+    assert found.context[0]["id"] == "red"
+    assert found.choices[0].message.content == expected(camml_folder, store_folder, Query(QUESTION, file), 3)
+
+
+def test_a_stream_says_the_same_and_brings_the_evidence_first(client: OpenAI) -> None:
+    whole = ask(client, said(QUESTION))
+    chunks = list(ask(client, said(QUESTION), stream=True, stream_options={"include_usage": True}))
+    assert [sample["id"] for sample in chunks[0].context] == [sample["id"] for sample in whole.context]
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == whole.choices[0].message.content
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "length"
+    assert chunks[-1].usage == whole.usage
+    assert not chunks[-1].choices
+
+
+def test_several_answers_with_a_seed_differ_from_each_other_and_never_from_themselves(client: OpenAI) -> None:
+    first, again = (ask(client, said(QUESTION), n=4, temperature=1.5, top_p=0.95, seed=3) for _ in range(2))
+    texts = [choice.message.content for choice in first.choices]
+    assert texts == [choice.message.content for choice in again.choices]
+    assert len(set(texts)) > 1
+    other = ask(client, said(QUESTION), n=1, temperature=1.5, top_p=0.95, seed=4)
+    assert other.choices[0].message.content == texts[1], "answer i uses seed + i"
+    assert first.usage.completion_tokens <= 4 * 12
+
+
+def test_an_answer_ends_before_a_stop_word(client: OpenAI) -> None:
+    text = ask(client, said(QUESTION)).choices[0].message.content
+    word = text[3:5]
+    for stop in (word, [word, "no such word"]):
+        found = ask(client, said(QUESTION), stop=stop).choices[0]
+        assert found.message.content == text[: text.index(word)].rstrip()
+        assert found.finish_reason == "stop"
+    pieces = [c.choices[0].delta.content or "" for c in ask(client, said(QUESTION), stop=word, stream=True)]
+    assert "".join(pieces) == text[: text.index(word)].rstrip()
+
+
+class TestContext:
+    def test_none_where_no_shots_are_wanted(self, client: OpenAI) -> None:
+        assert ask(client, said(QUESTION), extra_body={"shots": 0}).context == []
+
+    def test_as_many_as_there_are(self, client: OpenAI) -> None:
+        found = ask(client, said(QUESTION), extra_body={"shots": 9, "mode": "text-text"})
+        assert len(found.context) == 4
+        assert "4 of 9" in found.notes[0]
+
+    def test_the_given_samples_in_their_order(self, client: OpenAI, store_folder: Path) -> None:
+        url = "data:image/png;base64," + base64.b64encode((store_folder.parent / "red.png").read_bytes()).decode()
+        own = {"text": "my own", "image_url": url}
+        samples = [{"id": "blue"}, own, {"id": "red"}]
+        found = ask(client, said(QUESTION), extra_body={"samples": samples})
+        assert [(s["id"], s["text"], s["score"]) for s in found.context] == [
+            ("blue", "blue", None), ("given-1", "my own", None), ("red", "a red square", None),
+        ]  # fmt: skip
+        assert [bool(s["thumbnail_url"]) for s in found.context] == [True, False, True]
+
+    def test_unknown_names_are_said(self, client: OpenAI) -> None:
+        for extra, word in [
+            ({"store": "nowhere"}, "colours"),
+            ({"samples": [{"id": "nobody"}]}, "nobody"),
+            ({"mode": "sideways"}, "text-image"),
+            ({"samples": [{}]}, r"samples\[0\]"),
+        ]:
+            with pytest.raises((BadRequestError, NotFoundError), match=word):
+                ask(client, said(QUESTION), extra_body=extra)
+
+    def test_openais_own_store_flag_is_not_ours(self, client: OpenAI) -> None:
+        assert ask(client, said(QUESTION), store=False).context
+
+    def test_a_filter_is_applied(self, client: OpenAI) -> None:
+        with pytest.raises(BadRequestError, match="metadata"):
+            ask(client, said(QUESTION), extra_body={"filter": {"kind": "none such"}})
+
+
+class TestConversation:
+    def test_history_changes_the_answer_but_not_the_search(self, client: OpenAI) -> None:
+        history = [*said("what is this"), {"role": "assistant", "content": "a red square"}, *said(QUESTION)]
+        alone, later = ask(client, said(QUESTION)), ask(client, history)
+        assert later.context == alone.context
+        assert later.usage.prompt_tokens > alone.usage.prompt_tokens
+
+    def test_instructions_are_read_and_not_searched_by(self, client: OpenAI) -> None:
+        alone = ask(client, said(QUESTION))
+        told = ask(client, [{"role": "system", "content": "the capital of France is Paris"}, *said(QUESTION)])
+        assert told.context == alone.context
+        assert told.usage.prompt_tokens > alone.usage.prompt_tokens
+
+    @pytest.mark.parametrize(
+        ("messages", "word"),
+        [
+            ([{"role": "assistant", "content": "hello"}], "before the user"),
+            ([{"role": "user", "content": ""}], "empty"),
+            ([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "no question"),
+            ([{"role": "tool", "content": "a", "tool_call_id": "x"}], "messages"),
+        ],
+    )
+    def test_what_is_no_question(self, client: OpenAI, messages: Any, word: str) -> None:
+        with pytest.raises(BadRequestError, match=word):
+            ask(client, messages)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("temperature", 3), ("top_p", 0), ("n", 17), ("n", 0), ("max_tokens", 0), ("max_tokens", 100_000),
+            ("stop", ["a"] * 5), ("tools", [{"type": "function", "function": {"name": "f"}}]), ("logprobs", True),
+            ("response_format", {"type": "json_object"}), ("frequency_penalty", 1),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be_done(self, client: OpenAI, field: str, value: Any) -> None:
+        with pytest.raises(BadRequestError) as caught:
+            ask(client, said(QUESTION), **{"max_tokens": 4, field: value})
+        assert caught.value.type == "invalid_request_error"
+
+    def test_another_model(self, client: OpenAI) -> None:
+        with pytest.raises(NotFoundError, match="there is: tiny"):
+            client.chat.completions.create(model="gpt-4o", messages=said("a"))
+
+    def test_a_question_that_is_too_long(self, client: OpenAI) -> None:
+        for stream in (False, True):
+            with pytest.raises(BadRequestError, match="more than the 512"):
+                ask(client, said("word " * 1000), stream=stream)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "data:image/png;base64,AAAA", "data:image/png;base64,%%%", "data:text/html,<p>", "file:///etc/passwd",
+            "ftp://example.org/a.png", "/etc/passwd", "http://127.0.0.1/a.png", "",
+        ],
+    )  # fmt: skip
+    def test_pictures_that_are_none(self, client: OpenAI, url: str) -> None:
+        with pytest.raises(BadRequestError):
+            ask(client, [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}])
+
+    def test_too_many_pixels(self, make_service: MakeService, serve: Serve, store_folder: Path) -> None:
+        with serve(make_service(max_pixels=1000)) as address:
+            client = OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+            with pytest.raises(BadRequestError, match="million pixels"):
+                ask(client, shown(QUESTION, store_folder.parent / "red.png"))
+
+
+def test_without_max_tokens_the_answer_becomes_as_long_as_there_is_room(client: OpenAI) -> None:
+    question = "word " * 60
+    used = ask(client, said(question), max_tokens=1).usage.prompt_tokens
+    assert 300 < used < 512
+    found = client.chat.completions.create(model="tiny", messages=said(question))
+    assert found.usage.completion_tokens <= 512 - used

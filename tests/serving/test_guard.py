@@ -1,0 +1,263 @@
+"""Who is let in, and how much."""
+
+import json
+import logging
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camml.errors import OptionError
+from camml.serving.access import Access
+from camml.serving.gate import Gate, RateLimit
+from camml.serving.logs import JsonFormatter
+from camml.serving.problems import ApiError
+from camml.serving.settings import Settings
+from tests.serving.conftest import MakeService, Serve
+
+KEYS = ("first-secret", "second-secret")
+ASK = {"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "red"}]}
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+class TestKeys:
+    def test_only_those_who_have_one_get_in(self, make_service: MakeService, serve: Serve) -> None:
+        with serve(make_service(api_keys=KEYS)) as address, httpx.Client(base_url=address, timeout=60) as http:
+            for key in KEYS:
+                assert http.post("/v1/chat/completions", json=ASK, headers=bearer(key)).status_code == 200
+            for headers in ({}, bearer("first-secre"), bearer("first-secret2"), {"Authorization": KEYS[0]},
+                            {"Authorization": f"Basic {KEYS[0]}"}):  # fmt: skip
+                for method, path in (("POST", "/v1/chat/completions"), ("GET", "/v1/models"), ("GET", "/metrics"),
+                                     ("DELETE", "/v1/stores/colours/samples?id=red"), ("GET", "/v1/stores"),
+                                     ("GET", "//v1/stores"), ("GET", "/v1/stores/colours/a/thumbnail")):  # fmt: skip
+                    answer = http.request(method, path, headers=headers)
+                    assert answer.status_code in (401, 404), (method, path, headers)
+                    assert answer.json()["error"]["code"] in ("invalid_api_key", "invalid_request")
+                assert http.get("/health").json() == {"status": "ok"}
+                assert http.get("/ready").status_code == 200
+
+    def test_thumbnails_carry_their_own_permission(self, make_service: MakeService, serve: Serve) -> None:
+        with serve(make_service(api_keys=KEYS)) as address, httpx.Client(base_url=address) as http:
+            samples = http.get("/v1/stores/colours/samples", headers=bearer(KEYS[0])).json()["data"]
+            url = next(sample["thumbnail_url"] for sample in samples if sample["id"] == "red")
+            assert http.get(url).headers["content-type"] == "image/jpeg"
+            assert http.get(url.replace("id=red", "id=blue")).status_code == 401
+            assert http.get(url.replace("expires=", "expires=9")).status_code == 401
+            assert http.get(url[:-1] + ("0" if url[-1] != "0" else "1")).status_code == 401
+            plain = "/v1/stores/colours/thumbnail?id=red"
+            assert http.get(plain).status_code == 401
+            assert http.get(plain, headers=bearer(KEYS[0])).status_code == 200
+
+    def test_an_address_of_a_thumbnail_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        access = Access(KEYS)
+        expires = int(httpx.QueryParams(access.thumbnail_query("s", "a"))["expires"])
+        token = httpx.QueryParams(access.thumbnail_query("s", "a"))["token"]
+        assert access.may_see("s", "a", expires, token)
+        assert Access(tuple(reversed(KEYS))).may_see("s", "a", expires, token), "it outlives a restart"
+        assert not Access(KEYS[:1]).may_see("s", "a", expires, token), "and ends with the keys"
+        monkeypatch.setattr(time, "time", lambda: expires + 1.0)
+        assert not access.may_see("s", "a", expires, token)
+
+    @given(st.text(), st.text())
+    def test_no_two_thumbnails_share_a_permission(self, store: str, sample: str) -> None:
+        access = Access(KEYS)
+        found = httpx.QueryParams(access.thumbnail_query("colours", "red"))
+        expires, token = int(found["expires"]), found["token"]
+        assert access.may_see(store, sample, expires, token) == ((store, sample) == ("colours", "red"))
+
+    @pytest.mark.parametrize("key", ["short", "späße und mehr", "line\nbreak-and-more"])
+    def test_keys_that_cannot_be_sent(self, key: str) -> None:
+        with pytest.raises(OptionError, match="API key"):
+            Settings(model="m", api_keys=(key,))
+
+
+class TestWebPages:
+    def test_other_origins_are_kept_out(self, address: str) -> None:
+        for origin, status in (("https://evil.example", 403), ("null", 403), (address, 200)):
+            answer = httpx.post(f"{address}/v1/chat/completions", json=ASK, headers={"Origin": origin}, timeout=60)
+            assert answer.status_code == status
+            assert "access-control-allow-origin" not in answer.headers
+
+    def test_those_allowed_are_let_in(self, make_service: MakeService, serve: Serve) -> None:
+        origin = {"Origin": "https://our.example"}
+        with serve(make_service(cors_origins=("https://our.example",), api_keys=KEYS)) as address:
+            wanted = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+            before = httpx.options(f"{address}/v1/chat/completions", headers=origin | wanted)
+            assert before.headers["access-control-allow-origin"] == "https://our.example"
+            answer = httpx.post(
+                f"{address}/v1/chat/completions", json=ASK, headers=origin | bearer(KEYS[0]), timeout=60
+            )
+            assert answer.headers["access-control-allow-origin"] == "https://our.example"
+            assert "access-control-allow-origin" not in httpx.options(
+                f"{address}/v1/models", headers=wanted | {"Origin": "https://evil.example"}
+            ).headers  # fmt: skip
+
+    def test_a_server_of_this_machine_answers_to_its_own_names_alone(
+        self, make_service: MakeService, serve: Serve
+    ) -> None:
+        with serve(make_service(allowed_hosts=("localhost", "127.0.0.1"))) as address:
+            assert httpx.get(f"{address}/v1/models").status_code == 200
+            assert httpx.get(f"{address}/v1/models", headers={"Host": "LOCALHOST:80"}).status_code == 200
+            for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost@evil"):
+                assert httpx.get(f"{address}/v1/models", headers={"Host": host}).status_code in (400, 421)
+
+
+class TestLimits:
+    def test_requests_that_are_too_large(self, make_service: MakeService, serve: Serve) -> None:
+        with serve(make_service(max_body=10_000)) as address:
+            body = json.dumps(ASK | {"user": "x" * 20_000}).encode()
+
+            def pieces() -> Any:
+                yield body[:9000]
+                yield body[9000:]
+
+            for content in (body, pieces()):  # with and without a length said before
+                answer = httpx.post(
+                    f"{address}/v1/chat/completions", content=content, headers={"Content-Type": "application/json"}
+                )
+                assert answer.status_code == 413
+                assert answer.json()["error"]["code"] == "request_too_large"
+            files = {"image": ("a.png", b"x" * 20_000)}
+            assert httpx.post(f"{address}/v1/stores/colours/samples", files=files).status_code == 413
+
+    def test_a_client_that_falls_silent(
+        self, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("camml.serving.guard.BODY_SECONDS", 0.2)
+        with (
+            serve(make_service()) as address,
+            socket.create_connection(("127.0.0.1", int(address[-5:].strip(":")))) as s,
+        ):
+            s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+            s.settimeout(30)
+            assert b"408" in s.recv(1000)
+
+    def test_too_many_requests_a_minute(self, make_service: MakeService, serve: Serve) -> None:
+        with serve(make_service(rate_limit=2)) as address, httpx.Client(base_url=address, timeout=60) as http:
+            answers = [http.post("/v1/stores/colours/search", json={"query": "red"}) for _ in range(3)]
+            assert [answer.status_code for answer in answers] == [200, 200, 429]
+            assert answers[2].json()["error"]["type"] == "rate_limit_error"
+            assert 1 <= int(answers[2].headers["retry-after"]) <= 30
+            assert http.get("/v1/stores").status_code == 200, "looking is free"
+
+    def test_a_bucket_fills_again(self) -> None:
+        now = [0.0]
+        limit = RateLimit(60, now=lambda: now[0])
+        for _ in range(60):
+            limit.take("a")
+        limit.take("b")
+        with pytest.raises(ApiError) as caught:
+            limit.take("a")
+        assert caught.value.headers == {"Retry-After": "1"}
+        now[0] += 1.01
+        limit.take("a")
+
+    def test_a_gate_counts_down_again_whatever_happens(self) -> None:
+        gate = Gate(3, "things")
+        with gate.enter(2), pytest.raises(ApiError) as caught, gate.enter(2):
+            raise AssertionError
+        assert caught.value.status_code == 503
+        with pytest.raises(KeyError), gate.enter(2):
+            raise KeyError
+        assert gate.inside == 0
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [("GET", "/nowhere", 404), ("PUT", "/v1/models", 405), ("GET", "/v1/models/nobody", 404),
+         ("GET", "/v1/stores/none", 404), ("GET", "/v1/stores/colours/samples?limit=x", 400)],
+    )  # fmt: skip
+    def test_have_the_shape_of_openai(self, address: str, method: str, path: str, status: int) -> None:
+        answer = httpx.request(method, address + path)
+        assert answer.status_code == status
+        assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+        assert answer.headers["x-request-id"]
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"model": "\\ud800"}', b"[" * 100_000])
+    def test_bodies_that_are_no_json(self, address: str, body: bytes) -> None:
+        answer = httpx.post(
+            f"{address}/v1/chat/completions", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"]
+
+    def test_broken_text_in_a_question(self, address: str) -> None:
+        body = (
+            b'{"model": "tiny", "messages": [{"role": "user", "content": "\\ud800"}], "filter": {"\\udfff": "\\ud800"}}'
+        )
+        answer = httpx.post(
+            f"{address}/v1/chat/completions", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 400
+
+    def test_our_own_mistakes_say_nothing_but_that(
+        self, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        service = make_service()
+        monkeypatch.setattr(service.shelves["colours"], "page", lambda *_: 1 / 0)
+        with serve(service) as address, caplog.at_level(logging.ERROR):
+            answer = httpx.get(f"{address}/v1/stores/colours/samples")
+        assert answer.status_code == 500
+        assert "division" not in answer.text
+        assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
+
+
+class TestNotes:
+    def test_metrics(self, make_service: MakeService, serve: Serve) -> None:
+        with serve(make_service()) as address, httpx.Client(base_url=address, timeout=60) as http:
+            for _ in range(2):
+                http.post("/v1/chat/completions", json=ASK)
+            http.get("/v1/stores/colours/thumbnail?id=red")
+            text = http.get("/metrics").text
+        figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        assert figures['camml_requests_total{method="POST",route="/v1/chat/completions",status="200"}'] == "2.0"
+        assert float(figures["camml_new_tokens_total"]) == 8
+        assert figures["camml_first_token_seconds_count"] == figures["camml_retrieval_seconds_count"] == "2.0"
+        assert figures["camml_tokens_per_second_count"] == "2.0"
+        assert figures['camml_store_samples{store="colours"}'] == "4.0"
+        assert figures['camml_thumbnail_misses_total{store="colours"}'] == "1.0"
+        assert float(figures["camml_engine_running"]) == float(figures["camml_engine_waiting"]) == 0
+
+    def test_the_log_tells_what_happened_but_not_what_was_said(
+        self, make_service: MakeService, serve: Serve, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        secret = "what colour is my secret"
+        body = ASK | {"messages": [{"role": "user", "content": secret}]}
+        for content in (False, True):
+            caplog.clear()
+            with serve(make_service(log_content=content)) as address, caplog.at_level(logging.INFO, "camml"):
+                httpx.post(f"{address}/v1/chat/completions", json=body, timeout=60)
+                httpx.post(f"{address}/v1/chat/completions", json=body | {"mode": secret}, timeout=60)
+            lines = [JsonFormatter(content).format(record) for record in caplog.records if "camml" in record.name]
+            entries = [json.loads(line) for line in lines]
+            [answered] = [entry for entry in entries if entry.get("new_tokens")]
+            assert answered["route"] == "/v1/chat/completions"
+            assert (answered["status"], answered["new_tokens"], answered["store"]) == (200, 4, "colours")
+            assert answered["first_token_ms"] <= answered["ms"]
+            assert any(secret in line for line in lines) == content
+
+    def test_an_exception_is_logged_without_its_message(self) -> None:
+        try:
+            raise ValueError("my secret")
+        except ValueError as error:
+            record = logging.LogRecord(
+                "camml", logging.ERROR, "f", 1, "failed", (), (ValueError, error, error.__traceback__)
+            )
+        line = JsonFormatter().format(record)
+        assert "secret" not in line
+        assert json.loads(line)["error"] == "ValueError"
+        assert "secret" in JsonFormatter(content=True).format(record)
+
+
+def test_store_names_fit_in_addresses(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="NAME=DIR"):
+        Settings(model="m", stores={"a/b": str(tmp_path)})

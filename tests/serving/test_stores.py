@@ -1,0 +1,238 @@
+"""The datastore endpoints: what is added is found at once, and stays."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from camml import encoders
+from camml.datastore import Datastore, open_store
+from camml.serving.shelf import UPLOADS
+from tests.serving.conftest import MakeService, Serve
+
+
+@pytest.fixture
+def http(make_service: MakeService, serve: Serve) -> Iterator[httpx.Client]:
+    with serve(make_service()) as address, httpx.Client(base_url=address, timeout=60) as client:
+        yield client
+
+
+def png(colour: str, size: tuple[int, int] = (64, 48)) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", size, colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def search(http: httpx.Client, **body: Any) -> list[dict[str, Any]]:
+    answer = http.post("/v1/stores/colours/search", json=body)
+    answer.raise_for_status()
+    found: list[dict[str, Any]] = answer.json()["data"]
+    return found
+
+
+def add(http: httpx.Client, picture: bytes | None = None, **fields: str) -> httpx.Response:
+    files = {"image": ("any name.png", picture, "image/png")} if picture is not None else {}
+    return http.post("/v1/stores/colours/samples", data=fields, files=files)
+
+
+def test_the_list_of_stores(http: httpx.Client) -> None:
+    document = http.get("/v1/stores").json()
+    assert document["default"] == "colours"
+    [store] = document["data"]
+    assert store == http.get("/v1/stores/colours").json()
+    assert (store["samples"], store["images"], store["texts"], store["encoder"]) == (4, 3, 4, "hashed")
+    assert "text-image" in store["modes"]
+    assert not store["read_only"]
+
+
+def test_pages_of_samples(http: httpx.Client) -> None:
+    whole = http.get("/v1/stores/colours/samples").json()
+    assert [sample["id"] for sample in whole["data"]] == ["red", "green", "words", "blue"]
+    assert (whole["total"], whole["has_more"]) == (4, False)
+    part = http.get("/v1/stores/colours/samples", params={"offset": 1, "limit": 2}).json()
+    assert part["data"] == whole["data"][1:3]
+    assert part["has_more"]
+    some = http.get("/v1/stores/colours/samples", params={"id": ["blue", "red"]}).json()
+    assert [sample["id"] for sample in some["data"]] == ["blue", "red"]
+
+
+def test_thumbnails_are_pictures(http: httpx.Client) -> None:
+    for sample in http.get("/v1/stores/colours/samples").json()["data"]:
+        assert bool(sample["thumbnail_url"]) == (sample["id"] != "words")
+        if sample["thumbnail_url"]:
+            answer = http.get(sample["thumbnail_url"], params={"side": 20, "id": sample["id"]})
+            assert answer.headers["content-type"] == "image/jpeg"
+            assert max(Image.open(io.BytesIO(answer.content)).size) == 20
+    assert http.get("/v1/stores/colours/thumbnail", params={"id": "words"}).status_code == 404
+    assert http.get("/v1/stores/colours/thumbnail", params={"id": "nobody"}).status_code == 404
+
+
+class TestAdding:
+    def test_the_next_search_and_the_next_question_see_it(self, http: httpx.Client) -> None:
+        body = {"model": "tiny", "max_tokens": 8, "shots": 1, "messages": [{"role": "user", "content": "orange"}]}
+        before = http.post("/v1/chat/completions", json=body).json()
+        answer = add(http, png("orange"), text="an orange square", id="orange &1 ?", meta='{"kind": "fruit", "n": 3}')
+        assert answer.status_code == 201
+        assert answer.json()["meta"] == {"kind": "fruit", "n": 3}
+        assert http.get(answer.json()["thumbnail_url"]).status_code == 200
+        assert search(http, query="orange", k=1)[0]["id"] == "orange &1 ?"
+        assert [found["id"] for found in search(http, query="square", filter={"kind": "fruit"})] == ["orange &1 ?"]
+        after = http.post("/v1/chat/completions", json=body).json()
+        assert [sample["id"] for sample in after["context"]] == ["orange &1 ?"] != before["context"]
+        assert after["choices"] != before["choices"], "the new sample changes the answer"
+
+    def test_it_is_there_after_a_restart(self, http: httpx.Client, store_folder: Path) -> None:
+        name = add(http, png("purple"), text="purple").json()["id"]
+        sample = open_store(str(store_folder))[0][name]
+        assert sample.text == "purple"
+        assert sample.image
+        assert sample.image.parent == store_folder / UPLOADS
+        assert sample.image.read_bytes() == png("purple")
+
+    def test_another_process_sees_it_and_is_seen(self, http: httpx.Client, store_folder: Path) -> None:
+        from camml.types import Sample
+
+        datastore = Datastore.open(store_folder, encoders.load("hashed", joint=True))
+        add(http, text="from the server", id="a")
+        datastore.add([Sample("b", "from elsewhere")])
+        assert "a" in datastore
+        found = []
+        for _ in range(200):  # it looks once a second
+            found = search(http, query="from elsewhere", mode="text-text", k=1)
+            if found[0]["id"] == "b":
+                break
+            httpx.Client().close()
+            import time
+
+            time.sleep(0.05)
+        assert found[0]["id"] == "b"
+
+    def test_the_same_twice_is_a_conflict(self, http: httpx.Client) -> None:
+        assert add(http, text="once").status_code == 201
+        assert add(http, text="once").status_code == 409
+        assert add(http, text="twice", id="red").status_code == 409
+
+    @pytest.mark.parametrize(
+        ("fields", "picture"),
+        [
+            ({"text": ""}, None),
+            ({"text": " "}, None),
+            ({"text": "a"}, b"no picture"),
+            ({"text": "a"}, png("red")[:60]),
+            ({"text": "a"}, b""),
+            ({"text": "a", "meta": "[1]"}, None),
+            ({"text": "a", "meta": "{"}, None),
+            ({"text": "a", "meta": '{"a": {"b": 1}}'}, None),
+            ({"text": "a", "meta": '{"a": NaN}'}, None),
+            ({"text": "a", "meta": "[" * 50_000}, None),
+        ],
+    )
+    def test_what_is_no_sample(
+        self, http: httpx.Client, store_folder: Path, fields: dict[str, str], picture: bytes | None
+    ) -> None:
+        answer = add(http, picture, **fields)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"]
+        assert len(open_store(str(store_folder))[0]) == 4
+        assert not list(store_folder.glob(f"{UPLOADS}/*"))
+
+    def test_a_store_with_copies_keeps_the_picture_among_them(
+        self, make_service: MakeService, serve: Serve, store_folder: Path, tmp_path: Path
+    ) -> None:
+        encoder = encoders.load("hashed", joint=True)
+        samples = list(open_store(str(store_folder))[0])
+        folder = tmp_path / "copies"
+        Datastore.build(folder, samples, encoder, encoder_options={"joint": True}, copy_images=True)
+        from camml.serving.shelf import Shelf
+
+        shelf = Shelf.open("copies", str(folder))
+        sample = shelf.add("pink", png("pink"))
+        assert sample.image
+        assert sample.image.parent == folder / "images"
+        assert sample.image.is_file()
+        assert not (folder / UPLOADS).exists()
+
+
+class TestRemoving:
+    def test_it_is_gone_with_its_picture(self, http: httpx.Client, store_folder: Path) -> None:
+        name = add(http, png("purple"), text="purple").json()["id"]
+        [file] = (store_folder / UPLOADS).iterdir()
+        answer = http.delete("/v1/stores/colours/samples", params={"id": [name, "blue"]})
+        assert answer.json() == {"removed": 2}
+        assert not file.exists()
+        assert (store_folder.parent / "blue.png").exists(), "pictures that were not uploaded are not ours to delete"
+        assert {found["id"] for found in search(http, query="purple blue", mode="text-text")} == {
+            "red",
+            "green",
+            "words",
+        }
+        assert len(open_store(str(store_folder))[0]) == 3
+
+    def test_all_or_none(self, http: httpx.Client) -> None:
+        answer = http.delete("/v1/stores/colours/samples", params={"id": ["red", "nobody"]})
+        assert answer.status_code == 404
+        assert "nobody" in answer.json()["error"]["message"]
+        assert http.get("/v1/stores/colours").json()["samples"] == 4
+        assert http.delete("/v1/stores/colours/samples").status_code == 400
+
+    def test_the_last_one_too(self, http: httpx.Client) -> None:
+        names = ["red", "green", "words", "blue"]
+        assert http.delete("/v1/stores/colours/samples", params={"id": names}).json() == {"removed": 4}
+        assert search(http, query="red") == []
+        body = {"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "red"}]}
+        assert http.post("/v1/chat/completions", json=body).json()["context"] == []
+        assert add(http, png("red"), text="red").status_code == 201
+        assert len(search(http, query="red")) == 1
+
+
+def test_search_by_picture_and_mode(http: httpx.Client, store_folder: Path) -> None:
+    import base64
+
+    url = "data:image/png;base64," + base64.b64encode((store_folder.parent / "blue.png").read_bytes()).decode()
+    assert search(http, image_url=url, k=1)[0]["id"] == "blue"
+    assert search(http, query="France", mode="text-text", k=1)[0]["id"] == "green"
+    assert http.post("/v1/stores/colours/search", json={}).status_code == 400
+    assert http.post("/v1/stores/none/search", json={"query": "a"}).status_code == 404
+
+
+def test_a_read_only_server(make_service: MakeService, serve: Serve) -> None:
+    with serve(make_service(read_only=True)) as address, httpx.Client(base_url=address) as http:
+        assert http.get("/v1/stores/colours").json()["read_only"]
+        assert add(http, text="a").status_code == 403
+        assert http.delete("/v1/stores/colours/samples", params={"id": "red"}).status_code == 403
+
+
+class TestEmbeddings:
+    def test_the_official_client_gets_the_encoders_vectors(self, address: str) -> None:
+        import numpy as np
+        from openai import OpenAI
+
+        client = OpenAI(base_url=f"{address}/v1", api_key="none")
+        assert [model.id for model in client.models.list()] == ["tiny", "hashed"]
+        assert client.models.retrieve("hashed").id == "hashed"
+        expected = encoders.load("hashed", joint=True).embed_texts(["a red square", "blue"])
+        for more in ({}, {"encoding_format": "float"}):
+            found = client.embeddings.create(model="hashed", input=["a red square", "blue"], **more)
+            np.testing.assert_allclose([one.embedding for one in found.data], expected, atol=1e-6)
+        assert client.embeddings.create(model="colours", input="blue").data[0].index == 0
+
+    def test_pictures_and_refusals(self, address: str, shared_store: Path) -> None:
+        import base64
+
+        import numpy as np
+
+        file = shared_store.parent / "red.png"
+        url = "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
+        body = {"model": "hashed", "input": [{"image_url": {"url": url}}]}
+        found = httpx.post(f"{address}/v1/embeddings", json=body).json()["data"][0]["embedding"]
+        expected = encoders.load("hashed", joint=True).embed_images([Image.open(file)])[0]
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        for wrong in ({"input": []}, {"input": [[1, 2]]}, {"input": "a", "dimensions": 3}):
+            answer = httpx.post(f"{address}/v1/embeddings", json={"model": "hashed", **wrong})
+            assert answer.status_code == 400, json.dumps(wrong)
+        assert httpx.post(f"{address}/v1/embeddings", json={"model": "x", "input": "a"}).status_code == 404
