@@ -26,10 +26,18 @@ if TYPE_CHECKING:
     from camml.encoders import Encoder
     from camml.retriever import Retriever
 
-SHOWN = 3
-"""Samples retrieved for each question, as evidence."""
-READ = 1
-"""Samples that the language model reads, the nearest: SmolLM2-135M mixes up the facts of several."""
+SHOTS = 3
+"""Samples retrieved for each question, as evidence; the model gets them all, as one context of fixed length."""
+SIZES = {
+    "vision_feature_layer": -1,
+    "image_size": 84,
+    "image_pooling": 2,
+    "perceiver_hidden_size": 640,
+    "perceiver_heads": 10,
+    "perceiver_intermediate_size": 640,
+    "perceiver_queries": 32,
+}
+"""Of the model, as in configs/mini.yaml."""
 MAX_NEW_TOKENS = 24
 
 
@@ -106,14 +114,18 @@ def load_models() -> "tuple[Encoder, Answerer]":
     """The small default encoder and language model, fetched if need be."""
     from transformers.utils import logging
 
-    from camml import answering, encoders, weights
+    from camml import encoders, weights
+    from camml.answering.perceiver import PerceiverAnswerer
+    from camml.model.parts import assemble
 
     logging.disable_progress_bar()
     for name in weights.DEFAULTS:
         if not weights.place(name).is_dir():
             print(f"  fetching {name}", flush=True)
         weights.folder(name)
-    return encoders.load("mini"), answering.load("in_prompt", weights.folder("smollm2-135m-instruct"))
+    # Nothing is trained yet: the perceivers start as copies of the nearest sample's words, which the model can read.
+    language, tower = weights.folder("smollm2-135m-instruct"), weights.folder("dinov2-small")
+    return encoders.load("mini"), PerceiverAnswerer(*assemble(language, tower, copying=True, dtype="float32", **SIZES))
 
 
 def open_datastore(data: Path, encoder: "Encoder") -> "Datastore":
@@ -186,9 +198,9 @@ def ask_one(
     picture = build.picture(data, build.ASKED, question.country.code)
     query = Query(question.text, picture)
     started = time.perf_counter()
-    [context] = retriever.retrieve([query], SHOWN)
+    [context] = retriever.retrieve([query], SHOTS)
     retrieved = time.perf_counter()
-    [prediction] = answerer.answer([query], [context[:READ]], decoding)
+    [prediction] = answerer.answer([query], [context], decoding)
     done = time.perf_counter()
     answer = first_line(prediction.text)
     return Answered(
@@ -212,10 +224,7 @@ def first_line(text: str) -> str:
 def as_text(number: int, answered: Answered) -> str:
     """A question and its answer for the terminal."""
     question = answered.question
-    evidence = ", ".join(
-        f"{neighbor.sample.id} {neighbor.score:.3f}{' (read)' if place < READ else ''}"
-        for place, neighbor in enumerate(answered.context)
-    )
+    evidence = ", ".join(f"{neighbor.sample.id} {neighbor.score:.3f}" for neighbor in answered.context)
     lines = [
         f"{number:2}. {question.text}  [{answered.picture.parent.name}/{answered.picture.name}]",
         f"    answer    {answered.answer}",

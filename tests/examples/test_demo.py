@@ -13,7 +13,6 @@ import sheet
 from countries import Country, describe
 from PIL import Image
 
-from camml import answering, weights
 from camml.answering import Decoding
 from camml.datastore import Datastore
 from camml.encoders import hashed
@@ -70,7 +69,7 @@ def test_it_answers_from_another_drawing_style(
     assert printed.splitlines()[-1] == "3 of 3 right"
     assert "without the evidence the same model has 0 of 3 right" in printed
     assert printed.count("->  right") == 3
-    assert models[1].shown == [0] * 3 + [demo.READ] * 3
+    assert models[1].shown == [0] * 3 + [demo.SHOTS] * 3
     assert (tmp_path / "out" / "index.html").is_file()
     assert Image.open(tmp_path / "out" / "contact_sheet.png").width > 600
 
@@ -164,17 +163,22 @@ def test_the_sheet_does_without_a_font(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.weights
-def test_the_small_model_reads_the_facts() -> None:
+def test_the_untrained_model_reads_the_facts(tmp_path: Path) -> None:
     known = [
         Country("ke", "Kenya", "East Africa", ("Nairobi",), ("English", "Swahili"), ("Kenyan shilling",)),
         Country("jp", "Japan", "East Asia", ("Tokyo",), ("Japanese",), ("Japanese yen",)),
     ]
-    answerer = answering.load("in_prompt", weights.folder("smollm2-135m-instruct"))
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (90, 60), "red").save(picture)
+    _, answerer = demo.load_models()
     asked = [questions.Question(kind, country) for country in known for kind in questions.WORDING]
-    contexts = [(Neighbor(Sample(one.country.code, describe(one.country)), 1.0),) for one in asked]
-    answers = answerer.answer([Query(one.text) for one in asked], contexts, Decoding(demo.MAX_NEW_TOKENS))
+    contexts = [(Neighbor(Sample(one.country.code, describe(one.country), picture), 1.0),) for one in asked]
+    queries = [Query(one.text, picture) for one in asked]
+    answers = answerer.answer(queries, contexts, Decoding(demo.MAX_NEW_TOKENS))
     judge = questions.Judge(known)
-    assert sum(judge.is_right(one, answer.text) for one, answer in zip(asked, answers, strict=True)) >= 8
+    assert (
+        sum(judge.is_right(one, demo.first_line(answer.text)) for one, answer in zip(asked, answers, strict=True)) >= 8
+    )
 
 
 def test_the_knowledge_base_lies_outside_version_control() -> None:

@@ -30,7 +30,7 @@ def test_the_same_question_changes_its_answer_and_back(open_page: Any, tmp_path:
         assert before.startswith("Picture number")
         add(page, "This is the flag of Ruritania.", new, "ruritania")
         wait(lambda: texts(page, "#datastore .news span") == ["Added ruritania. The next question sees it. "])
-        assert texts(page, "#datastore .grid .id")[0] == "ruritania"
+        wait(lambda: texts(page, "#datastore .grid .id")[0] == "ruritania")
         page.get_by_role("button", name="Ask the last question again").click()
         wait(lambda: texts(page, "#chat .reply") == ["This is the flag of Ruritania."])
         assert texts(page, "#chat .evidence .fresh") == ["new"]
@@ -40,7 +40,7 @@ def test_the_same_question_changes_its_answer_and_back(open_page: Any, tmp_path:
         assert remove.text_content() == "Really remove?"
         remove.click()
         wait(lambda: texts(page, "#datastore .news") == ["Removed ruritania."])
-        assert "ruritania" not in texts(page, "#datastore .grid .id")
+        wait(lambda: "ruritania" not in texts(page, "#datastore .grid .id"))
         page.locator("#tab-chat").click()
         page.get_by_role("button", name="Ask again").click()
         wait(lambda: texts(page, "#chat .reply") == [before])
