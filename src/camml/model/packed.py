@@ -1,0 +1,106 @@
+"""A model as what was trained alone: projector, perceivers and LoRA matrices, in 16 bits, beside the names of the rest.
+
+A packed folder holds `packed.json`, `between.safetensors` (projector and perceivers by their names in the model) and
+`lora.safetensors` (`NAME.lora_A`, `NAME.lora_B` for a weight `NAME.weight`). The language model and the vision tower
+come from where `camml fetch` brings them.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from camml import weights
+from camml.errors import ModelFolderError
+from camml.model.folder import new_folder, read_file
+from camml.model.modeling import CamMLForConditionalGeneration
+from camml.model.parts import assemble
+from camml.model.processor import CamMLProcessor
+
+ABOUT, BETWEEN, LORA = "packed.json", "between.safetensors", "lora.safetensors"
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether `folder` holds what was trained alone."""
+    return (folder / ABOUT).is_file()
+
+
+def pack(
+    target: Path,
+    *,
+    language_model: str,
+    vision_tower: str,
+    sizes: Mapping[str, Any],
+    between: Mapping[str, Tensor],
+    lora: Mapping[str, Tensor],
+    scale: float,
+) -> None:
+    """Write a packed folder.
+
+    Args:
+      language_model, vision_tower: names that `camml fetch` knows.
+      sizes: fields of `CamMLConfig`.
+      between: projector and perceivers.
+      lora: matrices `NAME.lora_A` float[r, in] and `NAME.lora_B` float[out, r].
+      scale: what their product counts, alpha / r.
+
+    Raises:
+      ModelFolderError: `target` is there already.
+    """
+    about = {
+        "language_model": language_model,
+        "vision_tower": vision_tower,
+        "sizes": dict(sizes),
+        "lora_scale": scale,
+    }
+    with new_folder(target) as unfinished:
+        (unfinished / ABOUT).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+        for name, tensors in ((BETWEEN, between), (LORA, lora)):
+            halves = {key: tensor.detach().to(torch.bfloat16).contiguous() for key, tensor in tensors.items()}
+            save_file(halves, unfinished / name)
+
+
+@torch.no_grad()
+def load(folder: Path) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
+    """The whole model in float32, and its processor.
+
+    Raises:
+      ModelFolderError: the folder does not hold what it should.
+      FetchError: the language model or the tower could not be obtained.
+    """
+    try:
+        about = json.loads((folder / ABOUT).read_text("utf-8"))
+        parts = weights.folder(about["language_model"]), weights.folder(about["vision_tower"])
+        sizes, scale = dict(about["sizes"]), float(about["lora_scale"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelFolderError(f"{folder / ABOUT} cannot be used ({error!r}); take the folder again") from error
+    model, processor = assemble(*parts, dtype=torch.float32, **sizes)
+    between = {name: tensor.float() for name, tensor in read_file(folder / BETWEEN)}
+    wanted = {name for name in model.state_dict() if name.startswith(("projector.", "context_perceiver."))}
+    if between.keys() != wanted:
+        raise ModelFolderError(f"{folder / BETWEEN} does not fit the sizes in {ABOUT}")
+    model.load_state_dict(between, strict=False)
+    matrices = {name: tensor.float() for name, tensor in read_file(folder / LORA)}
+    own = dict(model.named_parameters())
+    for name in sorted({key.rpartition(".lora_")[0] for key in matrices}):
+        down, up, weight = matrices.get(f"{name}.lora_A"), matrices.get(f"{name}.lora_B"), own.get(f"{name}.weight")
+        if down is None or up is None or weight is None or weight.shape != (up.shape[0], down.shape[1]):
+            raise ModelFolderError(f"{folder / LORA} does not fit {about['language_model']}: {name}")
+        weight += scale * (up @ down)
+    return model.eval(), processor
+
+
+def unpack(folder: Path, target: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write the whole model as the ordinary model folder `target`; the sums are made in float32.
+
+    Raises:
+      ModelFolderError, FetchError: as `load`; or `target` is there already.
+    """
+    with new_folder(target) as unfinished:
+        model, processor = load(folder)
+        model.to(dtype).save_pretrained(unfinished)
+        processor.save_pretrained(unfinished)

@@ -1,0 +1,107 @@
+"""A model as what was trained alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from camml.cli import main
+from camml.errors import ModelFolderError
+from camml.model import CamMLForConditionalGeneration, CamMLProcessor, packed
+from camml.model.parts import assemble
+from tests.model.test_parts import SIZES, parts
+
+NAME = "language_model.model.layers.0.mlp.down_proj"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A packed folder: parts of its own between, and LoRA matrices of rank 2 for one weight."""
+    language, tower = parts(tmp_path, "clip")
+    torch.manual_seed(7)
+    model, _ = assemble(language, tower, **SIZES)
+    between = {
+        name: tensor.bfloat16().float() + 0.5
+        for name, tensor in model.state_dict().items()
+        if name.startswith(("projector.", "context_perceiver."))
+    }
+    rows, columns = dict(model.named_parameters())[f"{NAME}.weight"].shape
+    lora = {f"{NAME}.lora_A": torch.ones(2, columns), f"{NAME}.lora_B": torch.full((rows, 2), 0.25)}
+    packed.pack(
+        tmp_path / "packed",
+        language_model=str(language),
+        vision_tower=str(tower),
+        sizes=SIZES,
+        between=between,
+        lora=lora,
+        scale=2.0,
+    )
+    return tmp_path / "packed"
+
+
+def test_what_was_trained_comes_back_and_the_rest_is_as_it_was(folder: Path) -> None:
+    model, _ = packed.load(folder)
+    torch.manual_seed(7)
+    base, _ = assemble(folder.parent / "language", folder.parent / "tower", **SIZES)
+    for name, tensor in base.state_dict().items():
+        expected = tensor
+        if name.startswith(("projector.", "context_perceiver.")):
+            expected = (tensor.bfloat16().float() + 0.5).bfloat16().float()
+        elif name == f"{NAME}.weight":
+            expected = tensor + 2.0 * 2 * 0.25
+        torch.testing.assert_close(model.state_dict()[name], expected, msg=name)
+
+
+def test_unpacked_it_is_an_ordinary_folder_with_the_same_logits(folder: Path, tmp_path: Path) -> None:
+    model, processor = packed.load(folder)
+    packed.unpack(folder, tmp_path / "whole")
+    inputs = processor(["what"], [Image.new("RGB", (40, 30), "red")])
+    whole = CamMLForConditionalGeneration.from_pretrained(tmp_path / "whole")
+    again = CamMLProcessor.from_pretrained(tmp_path / "whole")(["what"], [Image.new("RGB", (40, 30), "red")])
+    with torch.no_grad():
+        torch.testing.assert_close(whole(**again).logits, model(**inputs).logits)
+
+
+def test_the_command_unpacks_it(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["merge", str(folder), str(tmp_path / "whole"), "--dtype", "bfloat16"]) == 0
+    whole = CamMLForConditionalGeneration.from_pretrained(tmp_path / "whole", dtype="auto")
+    assert whole.dtype == torch.bfloat16
+    assert main(["merge", str(folder), str(tmp_path / "other"), "--dtype", "float3"]) == 2
+    assert "no dtype 'float3'" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+def test_sixteen_bits_are_all_that_is_kept(folder: Path) -> None:
+    assert packed.is_packed(folder)
+    assert not packed.is_packed(folder.parent)
+    model, _ = packed.load(folder)
+    between = sum(part.numel() for name, part in model.named_parameters() if "perceiver" in name or "projector" in name)
+    assert (folder / packed.BETWEEN).stat().st_size < 2 * between + 40_000
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (packed.ABOUT, "{", "cannot be used"),
+        (packed.ABOUT, "{}", "language_model"),
+        (packed.ABOUT, None, "cannot be used"),
+        (packed.BETWEEN, "torn", packed.BETWEEN),
+        (packed.LORA, None, packed.LORA),
+    ],
+)
+def test_damage_is_named(folder: Path, file: str, content: str | None, message: str) -> None:
+    (folder / file).unlink()
+    if content is not None:
+        (folder / file).write_text(content)
+    with pytest.raises(ModelFolderError, match=message):
+        packed.load(folder)
+
+
+def test_sizes_that_do_not_fit_are_named(folder: Path) -> None:
+    about = json.loads((folder / packed.ABOUT).read_text())
+    about["sizes"]["perceiver_layers"] = 1
+    (folder / packed.ABOUT).write_text(json.dumps(about))
+    with pytest.raises(ModelFolderError, match="does not fit the sizes"):
+        packed.load(folder)
