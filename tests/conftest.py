@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# the same examples in every run: a search for new ones is `pytest --hypothesis-profile default`
+settings.register_profile("fixed", derandomize=True, database=None)
+settings.load_profile("fixed")
 
 # Models here are tiny: threads that wait for each other cost far more than they save, above all on a busy machine.
 # Set before torch is imported, and handed on to the processes that tests start.

@@ -20,6 +20,9 @@ KEYS = "CAMML_API_KEYS"
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
+BACKLOG = 2048
+"""Connections that wait to be accepted. Source: uvicorn's default."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -93,10 +96,12 @@ def run(args: argparse.Namespace) -> int:
     config = uvicorn.Config(
         application.create(service), log_config=None, access_log=False, timeout_graceful_shutdown=args.drain_seconds
     )
+    server = uvicorn.Server(config)
+    # uvicorn drains on this signal and raises it once more at the end; before it begins the signal ends it, too
+    signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
+    listener.listen(BACKLOG)  # whoever reads the address may call at once
     print(_greeting(service, listener), flush=True)
-    # uvicorn drains on this signal and raises it once more at the end, when nothing is left to end
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[listener])
     return 0
 
 

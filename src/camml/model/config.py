@@ -5,6 +5,8 @@ from typing import Any, Literal
 from transformers import AutoConfig, PretrainedConfig
 from transformers.models.auto import CONFIG_MAPPING
 
+from camml.errors import OptionError
+
 
 class CamMLConfig(PretrainedConfig):
     """Sizes and choices of `CamMLForConditionalGeneration`.
@@ -57,11 +59,11 @@ class CamMLConfig(PretrainedConfig):
         self.text_config = _built(self.text_config, "llama")
         self.image_size = self.image_size or self.vision_config.image_size
         if self.image_pooling < 1 or any(side % self.image_pooling for side in self.patch_grid):
-            raise ValueError(f"image_pooling {self.image_pooling} does not divide the {self.patch_grid} patches")
+            raise OptionError(f"image_pooling {self.image_pooling} does not divide the {self.patch_grid} patches")
         # transformers ties word embeddings only where the outermost configuration says so
         self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
         if self.perceiver_hidden_size % self.perceiver_heads:
-            raise ValueError(
+            raise OptionError(
                 f"perceiver_hidden_size {self.perceiver_hidden_size} is not a multiple of "
                 f"perceiver_heads {self.perceiver_heads}"
             )

@@ -208,9 +208,15 @@ class TestText:
         else:
             shown.append(writer.end())
         whole = tokenizer.decode(tokenizer.encode(text))
-        places = [whole.find(word) for word in stop if word in whole]
-        assert "".join(shown) == whole[: min(places, default=len(whole))].strip()
-        assert writer.stopped == bool(places)
+        found = [(whole.find(word) + len(word), whole.find(word)) for word in stop if word in whole]
+        _, place = min(found, default=(0, len(whole)))  # a short word may be complete before a long one around it
+        assert "".join(shown) == whole[:place].strip()
+        assert writer.stopped == bool(found)
+
+    def test_the_word_that_is_complete_first_stops(self) -> None:
+        writer = AnswerText(self.tokenizer, ["ab s", "b"])
+        pieces = [writer.add(token) for token in self.tokenizer.encode("ab st")[:2]]
+        assert (pieces, writer.stopped) == (["", "a"], True)
 
     tokenizer = tiny.tokenizer()
 
