@@ -44,7 +44,7 @@ ol { list-style: none; display: grid; grid-template-columns: repeat(3, 1fr); gap
   padding: 0; }
 li { font-size: .8125rem; color: var(--soft); overflow-wrap: anywhere; }
 li img { width: 100%; max-width: 8rem; margin-bottom: .4rem; }
-li.read { color: var(--ink); } li.read img { outline: 2px solid currentColor; outline-offset: 2px; }
+li.nearest { color: var(--ink); } li.nearest img { outline: 2px solid currentColor; outline-offset: 2px; }
 details { margin-top: .5rem; font-size: .875rem; } summary { cursor: pointer; color: var(--soft); }
 footer { color: var(--soft); font-size: .875rem; margin-top: 2rem; }
 @media (max-width: 36rem) { article { grid-template-columns: 1fr; } .asked img { max-width: 12rem; } }
@@ -76,7 +76,8 @@ def html(answers: Sequence["Answered"]) -> str:
         f"<title>Flags: {right} of {len(answers)} right</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         "<h1>Questions about flags, answered from a datastore</h1>\n"
         '<p class="lead">Each picture is drawn in a style that the datastore does not hold. The nearest samples are '
-        "found by the picture alone; the language model reads the text of the nearest and answers. "
+        "found by the picture alone, and the language model gets them as 64 context tokens, however many they are. The "
+        "model is untrained: these tokens start as the words of the nearest sample. "
         'Wrong answers are shown as they came.</p>\n<dl class="sums">\n'
         + "".join(f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>\n" for value, what in sums)
         + "</dl>\n"
@@ -98,7 +99,7 @@ def card(number: int, one: "Answered") -> str:
         f'<p class="soft">True: {escape(question.true_text)}. '
         f"{one.retrieving + one.answering:.1f} s.</p>\n"
         "<ol>\n" + "".join(evidence(place, neighbor) for place, neighbor in enumerate(one.context)) + "</ol>\n"
-        f"<details><summary>What the model read, and what it says without it</summary>\n"
+        f"<details><summary>The nearest text, and what the model says without it</summary>\n"
         f"<p>{escape(one.context[0].sample.text) if one.context else ''}</p>\n"
         f"<p>Without: {escape(one.unaided) or '(no answer)'} "
         f'<span class="verdict {unaided}">{unaided}</span></p></details>\n</div>\n</article>\n'
@@ -110,11 +111,8 @@ def evidence(place: int, neighbor: Neighbor) -> str:
     sample = neighbor.sample
     name = str(sample.meta.get("country", sample.id))
     picture = image(sample.image, f"Retrieved: the flag of {name}") if sample.image else ""
-    mark = "<br>read by the model" if place == 0 else ""
-    return (
-        f"<li{' class=read' if place == 0 else ''}>{picture}{escape(name)}<br>"
-        f"{escape(sample.id)}, score {neighbor.score:.3f}{mark}</li>\n"
-    )
+    nearest = " class=nearest" if place == 0 else ""
+    return f"<li{nearest}>{picture}{escape(name)}<br>{escape(sample.id)}, score {neighbor.score:.3f}</li>\n"
 
 
 def image(path: Path, alt: str) -> str:
