@@ -109,3 +109,9 @@ def test_more_queries_than_patches_are_refused(model: CamMLForConditionalGenerat
     many = CamMLConfig(**{**model.config.to_dict(), "perceiver_queries": 17})
     with pytest.raises(OptionError, match="17 is more than the 16 patches"):
         start_copying(CamMLForConditionalGeneration(many))
+
+
+@pytest.mark.parametrize("side", [0, 3])
+def test_pooling_that_does_not_divide_the_patches_is_refused(model: CamMLForConditionalGeneration, side: int) -> None:
+    with pytest.raises(OptionError, match=f"image_pooling {side} does not divide"):
+        CamMLConfig(**{**model.config.to_dict(), "image_pooling": side})
