@@ -215,3 +215,16 @@ def test_a_picture_of_several_queries_is_embedded_once(store: Datastore, encoder
     found = ids(Retriever(store, encoder, "image-image").retrieve(queries, 1))
     assert found == [["r"], ["b"], ["r"], ["b"], ["b"]]
     assert seen == [3]
+
+
+def test_queries_that_the_mode_cannot_serve_get_nothing_where_that_is_allowed(
+    store: Datastore, encoder: Colors, tmp_path: Path
+) -> None:
+    retriever = Retriever(store, encoder, "image-image")
+    queries = [Query("a word"), Query("another", tmp_path / "red.png"), Query("last")]
+    with pytest.raises(OptionError, match="it has no image"):
+        retriever.retrieve(queries, 2)
+    first, second, third = retriever.retrieve_some(queries, 2)
+    assert (first, third) == ((), ())
+    assert second == retriever.retrieve(queries[1:2], 2)[0]
+    assert retriever.retrieve_some([Query("a word")], 2) == [()]

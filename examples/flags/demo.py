@@ -125,7 +125,7 @@ def load_models() -> "tuple[Encoder, Answerer]":
         weights.folder(name)
     # Nothing is trained yet: the perceivers start as copies of the nearest sample's words, which the model can read.
     language, tower = weights.folder("smollm2-135m-instruct"), weights.folder("dinov2-small")
-    return encoders.load("mini"), PerceiverAnswerer(*assemble(language, tower, copying=True, dtype="float32", **SIZES))
+    return encoders.load("mini"), PerceiverAnswerer(*assemble(language, tower, copied=(), dtype="float32", **SIZES))
 
 
 def open_datastore(data: Path, encoder: "Encoder") -> "Datastore":

@@ -99,6 +99,12 @@ class Retriever:
         """The modes that work with this encoder and datastore."""
         return [name for name in MODES if name not in SEARCHES or self._works(SEARCHES[name])]
 
+    def retrieve_some(self, queries: Sequence[Query], k: int) -> list[Context]:
+        """As `retrieve`, with an empty context for each query that lacks what the mode searches by."""
+        able = [query for query in queries if self._serves(query)]
+        found = iter(self.retrieve(able, k))
+        return [next(found) if self._serves(query) else () for query in queries]
+
     def retrieve(self, queries: Sequence[Query], k: int, where: Where | None = None) -> list[Context]:
         """At most k neighbors of each query, nearest first; fewer only where the datastore has no more.
 
@@ -123,6 +129,12 @@ class Retriever:
     def _works(self, search: Search) -> bool:
         source, target = search
         return (source == target or self.encoder.joint) and self.datastore.count(target) > 0
+
+    def _serves(self, query: Query) -> bool:
+        try:
+            return bool(self._searches(query))
+        except OptionError:
+            return False
 
     def _searches(self, query: Query) -> list[Search]:
         """What is compared with what for one query."""

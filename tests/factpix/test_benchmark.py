@@ -154,7 +154,7 @@ class TestQuestions:
                     if record["meta"]["field"] in sample["meta"]["facts"]
                     for value in (sample["meta"]["facts"][record["meta"]["field"]],)
                 }
-                assert right == {options[ord(letter) - ord("A")]}
+                assert right == {options[ord(letter) - ord("A")]} == {record["conversations"][1]["value"]}
                 places[letter] += len(options) == 4
             assert max(places.values()) - min(places.values()) <= len(TOPICS) * 2 + 2
 
@@ -182,6 +182,33 @@ class TestQuestions:
     def test_can_be_trained_on(self, built: Built) -> None:
         conversations = llava_json.read(built.folder / "train.json", decode_images=False)
         assert len(conversations) == len(built.questions["train"])
+
+
+class TestConversations:
+    def test_hold_each_training_question_once(self, built: Built) -> None:
+        turns = [
+            (record["image"], turn["value"].removeprefix("<image>\n"))
+            for record in built.read("conversations")
+            for turn in record["conversations"]
+        ]
+        asked = [
+            (record["image"], turn["value"].removeprefix("<image>\n"))
+            for record in built.questions["train"]
+            for turn in record["conversations"]
+        ]
+        assert Counter(turns) == Counter(asked)
+
+    def test_ask_for_no_fact_twice(self, built: Built) -> None:
+        field = {(r["image"], text_of(r)): r["meta"]["field"] for r in built.questions["train"]}
+        for record in built.read("conversations"):
+            asked = [turn["value"].removeprefix("<image>\n") for turn in record["conversations"][::2]]
+            fields = [field[record["image"], text] for text in asked]
+            assert len(set(fields)) == len(fields)
+
+    def test_can_be_trained_on(self, built: Built) -> None:
+        conversations = llava_json.read(built.folder / "conversations.json", decode_images=False)
+        assert len(conversations) == len({one.id for one in conversations}) < len(built.questions["train"])
+        assert all(one.image for one in conversations)
 
 
 class TestNotes:

@@ -1,5 +1,7 @@
 """A new model whose context tokens are the words of the nearest sample."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor
@@ -62,6 +64,34 @@ def test_the_context_is_the_words_of_the_nearest_sample(
     assert context(model, texts).tolist() == texts[0, : 2 * QUERIES].tolist()
 
 
+@pytest.mark.parametrize("copied", [(11, 5), (9, 4, 3)])
+def test_words_of_further_samples_follow(model: CamMLForConditionalGeneration, copied: tuple[int, ...]) -> None:
+    shared = deepcopy(model)
+    start_copying(shared, copied)
+    for seed in range(5):
+        texts = torch.randint(WORDS, (4, 20), generator=torch.Generator().manual_seed(seed))
+        wanted = [word for rank, count in enumerate(copied) for word in texts[rank, :count].tolist()]
+        assert context(shared, texts).tolist() == wanted
+        assert context(shared, texts[:1])[: copied[0]].tolist() == wanted[: copied[0]]
+
+
+def test_a_start_in_half_precision_copies_too(model: CamMLForConditionalGeneration) -> None:
+    half = deepcopy(model)
+    half.language_model.bfloat16()  # as `--bf16` loads what is frozen; what is trained is float32
+    start_copying(half, (11, 5))
+    texts = torch.randint(WORDS, (2, 20), generator=torch.Generator().manual_seed(3))
+    wanted = [*texts[0, :11].tolist(), *texts[1, :5].tolist()]
+    assert context(half.float(), texts).tolist() == wanted
+
+
+@pytest.mark.parametrize("copied", [(7, 9), (10, 5), (16, 0), (20, -4), (8, 2, 2, 2, 2)])
+def test_words_that_are_not_as_many_as_tokens_are_refused(
+    model: CamMLForConditionalGeneration, copied: tuple[int, ...]
+) -> None:
+    with pytest.raises(OptionError, match="add up to the 16 context tokens, the first at least 8"):
+        start_copying(deepcopy(model), copied)
+
+
 def test_without_an_image_it_is_the_second_half_of_them(model: CamMLForConditionalGeneration) -> None:
     texts = torch.randint(WORDS, (1, 20), generator=torch.Generator().manual_seed(7))
     assert context(model, texts, images=False)[QUERIES:].tolist() == texts[0, QUERIES : 2 * QUERIES].tolist()
@@ -99,10 +129,10 @@ def test_perceivers_without_room_or_places_are_refused() -> None:
     text = {"model_type": "llama", "hidden_size": 48, "num_attention_heads": 4, "vocab_size": 10}
     narrow = CamMLConfig(perceiver_hidden_size=48, perceiver_heads=1, text_config=text)
     with pytest.raises(OptionError, match="perceiver_hidden_size is 48"):
-        copy_words(ContextPerceiver(narrow), torch.randn(10, 48))
+        copy_words(ContextPerceiver(narrow), torch.randn(10, 48), (256,))
     blind = CamMLConfig(perceiver_hidden_size=128, perceiver_heads=2, perceiver_positions=False, text_config=text)
     with pytest.raises(OptionError, match="perceiver_positions"):
-        copy_words(ContextPerceiver(blind), torch.randn(10, 48))
+        copy_words(ContextPerceiver(blind), torch.randn(10, 48), (256,))
 
 
 def test_more_queries_than_patches_are_refused(model: CamMLForConditionalGeneration) -> None:

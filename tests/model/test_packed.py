@@ -7,10 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
+from camml.answering import Decoding, perceiver
 from camml.cli import main
-from camml.errors import ModelFolderError
+from camml.errors import ModelFolderError, OptionError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor, packed
+from camml.model.folder import PACKED, is_packed
 from camml.model.parts import assemble
+from camml.training.arguments import ModelArguments
+from camml.training.building import build
+from camml.types import Query
 from tests.model.test_parts import SIZES, parts
 
 NAME = "language_model.model.layers.0.mlp.down_proj"
@@ -74,19 +79,31 @@ def test_the_command_unpacks_it(folder: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_sixteen_bits_are_all_that_is_kept(folder: Path) -> None:
-    assert packed.is_packed(folder)
-    assert not packed.is_packed(folder.parent)
+    assert is_packed(folder)
+    assert not is_packed(folder.parent)
     model, _ = packed.load(folder)
     between = sum(part.numel() for name, part in model.named_parameters() if "perceiver" in name or "projector" in name)
     assert (folder / packed.BETWEEN).stat().st_size < 2 * between + 40_000
 
 
+def test_it_answers_as_it_is(folder: Path) -> None:
+    answerer = perceiver.load(folder, "cpu", "float32", prompt_style="official")
+    assert answerer.processor.prompt_style == "official"
+    said = answerer.answer([Query("what", Image.new("RGB", (40, 30), "red"))], [()], Decoding(max_new_tokens=2))
+    assert said[0].prompt.startswith("A chat between")
+
+
+def test_it_is_not_trained_further_as_it_is(folder: Path) -> None:
+    with pytest.raises(OptionError, match="is packed; make a model folder of it with `camml merge"):
+        build(ModelArguments(model_name_or_path=str(folder)))
+
+
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        (packed.ABOUT, "{", "cannot be used"),
-        (packed.ABOUT, "{}", "language_model"),
-        (packed.ABOUT, None, "cannot be used"),
+        (PACKED, "{", "cannot be used"),
+        (PACKED, "{}", "language_model"),
+        (PACKED, None, "cannot be used"),
         (packed.BETWEEN, "torn", packed.BETWEEN),
         (packed.LORA, None, packed.LORA),
     ],
@@ -100,8 +117,8 @@ def test_damage_is_named(folder: Path, file: str, content: str | None, message: 
 
 
 def test_sizes_that_do_not_fit_are_named(folder: Path) -> None:
-    about = json.loads((folder / packed.ABOUT).read_text())
+    about = json.loads((folder / PACKED).read_text())
     about["sizes"]["perceiver_layers"] = 1
-    (folder / packed.ABOUT).write_text(json.dumps(about))
+    (folder / PACKED).write_text(json.dumps(about))
     with pytest.raises(ModelFolderError, match="does not fit the sizes"):
         packed.load(folder)

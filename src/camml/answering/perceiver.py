@@ -13,7 +13,8 @@ from camml.answering._generation import check_fits, generation_options, pick_dev
 from camml.errors import ModelFolderError, OptionError
 from camml.features.samples import MAX_BYTES, SampleFeatures
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
-from camml.model.folder import check_folder
+from camml.model import packed
+from camml.model.folder import check_folder, is_packed
 from camml.prompts import CONTEXT, IMAGE, style
 from camml.types import Context, Prediction, Query
 
@@ -126,8 +127,13 @@ def load(
     if str(kind).lower() != "camml":
         raise ModelFolderError(f"{model} holds a {kind!r} model, not a CaMML one; use it with `in_prompt`")
     place = pick_device(device)
-    processor = CamMLProcessor.from_pretrained(model, **options)
-    loaded = CamMLForConditionalGeneration.from_pretrained(model, dtype=pick_dtype(dtype, place))
+    number = pick_dtype(dtype, place)
+    if is_packed(model):
+        whole, processor = packed.load(model, **options)
+        loaded = whole.to(number)
+    else:
+        processor = CamMLProcessor.from_pretrained(model, **options)
+        loaded = CamMLForConditionalGeneration.from_pretrained(model, dtype=number)
     loaded = loaded.to(place)
     kept = SampleFeatures(cache, loaded, processor, round(cache_gb * 1e9)) if cache else None
     return PerceiverAnswerer(loaded, processor, kept)

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--group", default="id", metavar="KEY", help="metadata that samples about one thing share (default: none do)"
     )
     parser.add_argument("--dim", type=int, default=384, metavar="D", help="width of the shared space (%(default)s)")
-    parser.add_argument("--steps", type=int, default=2000, metavar="N", help="steps of learning (%(default)s)")
+    parser.add_argument("--steps", type=int, default=1500, metavar="N", help="steps of learning (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of batches (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 

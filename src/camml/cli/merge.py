@@ -22,8 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Merge, and say what was written."""
     from camml.model import packed
+    from camml.model.folder import is_packed
 
-    if packed.is_packed(args.adapter):
+    if is_packed(args.adapter):
         packed.unpack(args.adapter, args.target, _dtype(args.dtype))
     else:
         _merge_run(args.adapter, args.target, args.dtype)

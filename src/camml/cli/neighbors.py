@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where image paths start (default: beside DATA)")
     parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
+    parser.add_argument(
+        "--allow-none", action="store_true", help="no neighbors for samples without what the mode searches by"
+    )
     parser.add_argument("--k", type=int, default=10, metavar="N", help="neighbors of each sample (%(default)s)")
     parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
     parser.add_argument(
@@ -71,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     with _bar(args) as progress:
         table = neighbors.compute(
             queries,
-            retriever.retrieve,
+            retriever.retrieve_some if args.allow_none else retriever.retrieve,
             args.out,
             origin,
             batch_size=args.batch_size,
@@ -97,16 +100,17 @@ def _spread(args: argparse.Namespace, options: Mapping[str, Any]) -> "Spread | N
 
     files = official_pair(args.store) or [Path(args.store)]
     store = ":".join(str(file.absolute()) for file in files)  # actors work in another folder
-    return RayNeighbors(partial(_load, store, args.encoder, options, args.mode), cluster)
+    return RayNeighbors(partial(_load, store, args.encoder, options, args.mode, args.allow_none), cluster)
 
 
-def _load(store: str, encoder_name: str | None, options: Mapping[str, Any], mode: str) -> "Retrieve":
+def _load(store: str, encoder_name: str | None, options: Mapping[str, Any], mode: str, allow_none: bool) -> "Retrieve":
     """What retrieves, made in an actor."""
     from camml.datastore import open_store
     from camml.retriever import Retriever
 
     datastore, encoder = open_store(store, encoder_name, options or None)
-    return Retriever(datastore, encoder, mode).retrieve
+    retriever = Retriever(datastore, encoder, mode)
+    return retriever.retrieve_some if allow_none else retriever.retrieve
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +21,9 @@ from camml.encoders import Encoder, Vectors
 from camml.errors import ImageError, StoreError
 from camml.images import open_image
 from camml.types import Sample
+
+AHEAD = 2
+"""Batches whose images are decoded while the encoder is at work on an earlier one."""
 
 Progress = Callable[[int, int], None]
 """What is called with the number of samples done and of all samples."""
@@ -79,14 +84,67 @@ def embed(
       ImageError: an image cannot be used, and `on_bad` raises.
     """
 
+    batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
+
     def chunks() -> Iterator[tuple[Sequence[Sample], Chunk]]:
-        for start in range(0, len(samples), batch_size):
-            batch = samples[start : start + batch_size]
-            yield batch, _chunk(batch, encoder, work, on_bad)
+        done = 0
+        for opened in _ahead(batches, encoder, work):
+            yield opened.batch, _chunk(opened, encoder, work, on_bad)
+            done += len(opened.batch)
             if progress:
-                progress(min(start + batch_size, len(samples)), len(samples))
+                progress(done, len(samples))
 
     return join(chunks(), encoder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A batch with its images in memory, or with the chunk that was kept of it.
+
+    Attributes:
+      name: of the file of its chunk.
+      images: by row.
+    """
+
+    batch: Sequence[Sample]
+    name: str = ""
+    kept: Chunk | None = None
+    images: Mapping[int, Image.Image] = field(default_factory=dict)
+    bad: Mapping[int, str] = field(default_factory=dict)
+
+
+def _ahead(batches: Sequence[Sequence[Sample]], encoder: Encoder, work: Path) -> Iterator[_Opened]:
+    """The batches in order; files are read and decoded in a thread while the encoder is at work on earlier ones."""
+    pool, waiting, rest = ThreadPoolExecutor(1), deque[Future[_Opened]](), iter(batches)
+    try:
+        for batch in islice(rest, AHEAD):
+            waiting.append(pool.submit(_find, batch, encoder, work))
+        while waiting:
+            opened = waiting.popleft().result()
+            for batch in islice(rest, 1):
+                waiting.append(pool.submit(_find, batch, encoder, work))
+            yield opened
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _find(batch: Sequence[Sample], encoder: Encoder, work: Path) -> _Opened:
+    """What was kept of a batch, or else its images."""
+    name = f"{fingerprint(batch, encoder)}.npz"
+    kept = _read(work / name)
+    return _Opened(batch, name, kept) if kept else replace(_open(batch), name=name)
+
+
+def _open(batch: Sequence[Sample]) -> _Opened:
+    images: dict[int, Image.Image] = {}
+    bad: dict[int, str] = {}
+    for row, sample in enumerate(batch):
+        try:
+            if sample.image:
+                images[row] = open_image(sample.image)
+        except ImageError as error:
+            bad[row] = str(error)
+    return _Opened(batch, images=images, bad=bad)
 
 
 def join(chunks: Iterable[tuple[Sequence[Sample], Chunk]], encoder: Encoder) -> Embedded:
@@ -102,33 +160,35 @@ def join(chunks: Iterable[tuple[Sequence[Sample], Chunk]], encoder: Encoder) -> 
     return Embedded(kept, np.concatenate(texts), np.concatenate(images), rows)
 
 
-def _chunk(batch: Sequence[Sample], encoder: Encoder, work: Path, on_bad: OnBad) -> Chunk:
+def _chunk(opened: _Opened, encoder: Encoder, work: Path, on_bad: OnBad) -> Chunk:
     """The vectors of one batch: those kept in `work`, or else computed and put there."""
-    name = f"{fingerprint(batch, encoder)}.npz"
-    if chunk := _read(work / name):
-        for row, reason in chunk.bad.items():
-            on_bad(batch[row], ImageError(f"sample {batch[row].id!r}: {reason}"))
-        return chunk
-    chunk = compute(batch, encoder, on_bad)
+    if opened.kept:
+        _report(opened.batch, opened.kept.bad, on_bad)
+        return opened.kept
+    chunk = _compute(opened, encoder, on_bad)
     with disk_errors(work):
         work.mkdir(parents=True, exist_ok=True)
-    write_file(work, name, lambda path: _write(path, chunk), durable=False)  # losing one costs its time alone
+    write_file(work, opened.name, lambda path: _write(path, chunk), durable=False)  # losing one costs its time alone
     return chunk
 
 
 def compute(batch: Sequence[Sample], encoder: Encoder, on_bad: OnBad) -> Chunk:
     """The vectors of one batch, which the encoder gets in one piece."""
-    bad: dict[int, str] = {}
-    images: list[Image.Image] = []
-    with ExitStack() as opened:
-        for row, sample in enumerate(batch):
-            try:
-                images += [opened.enter_context(open_image(sample.image))] if sample.image else []
-            except ImageError as error:
-                bad[row] = str(error)
-                on_bad(sample, ImageError(f"sample {sample.id!r}: {error}"))
-        texts = [sample.text for row, sample in enumerate(batch) if row not in bad]
-        return Chunk(_embedded(texts, encoder, "text", batch), _embedded(images, encoder, "image", batch), bad)
+    return _compute(_open(batch), encoder, on_bad)
+
+
+def _compute(opened: _Opened, encoder: Encoder, on_bad: OnBad) -> Chunk:
+    batch = opened.batch
+    _report(batch, opened.bad, on_bad)
+    texts = [sample.text for row, sample in enumerate(batch) if row not in opened.bad]
+    images = list(opened.images.values())
+    vectors = _embedded(texts, encoder, "text", batch), _embedded(images, encoder, "image", batch)
+    return Chunk(*vectors, dict(opened.bad))
+
+
+def _report(batch: Sequence[Sample], bad: Mapping[int, str], on_bad: OnBad) -> None:
+    for row, reason in bad.items():
+        on_bad(batch[row], ImageError(f"sample {batch[row].id!r}: {reason}"))
 
 
 def _embedded(

@@ -8,7 +8,7 @@ from typing import Any
 
 from camml import plugins
 from camml.errors import FetchError, OptionError
-from camml.factpix import drawing, notes, samples, splits, writing
+from camml.factpix import conversations, drawing, notes, samples, splits, writing
 from camml.factpix.catalog import SIDE, Drawing, Entry, Topic
 from camml.factpix.questions import CHOICE, OPEN, YESNO, Asker, Subject
 from camml.factpix.samples import Noted, image_path
@@ -95,6 +95,7 @@ def build(
         "late_samples.json": made.late_samples,
         **stores,
         **{f"{name}.json": records for name, records in made.questions.items()},
+        "conversations.json": conversations.join(made.questions[TRAIN], seed),
     }
     digests |= writing.write_json(out, files)
     digests |= writing.write_scienceqa(out, made.questions)

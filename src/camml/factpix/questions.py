@@ -19,8 +19,8 @@ from camml.factpix.wording import NEW, SEEN, Words
 
 OPEN, CHOICE, YESNO = "open", "choice", "yesno"
 OPTIONS = 4
-ONE_LETTER = "Answer with the option's letter from the given choices directly."
-"""How the published evaluation files end a question with options."""
+ONE_OPTION = "Answer with the right option."
+"""How a question with options ends. Its answer is the option's text; for scoring its letter is as good."""
 
 ATTEMPTS = 200
 """So often a wrong value is drawn before a question is given up: everything drawn may happen to be true."""
@@ -75,7 +75,7 @@ class Asker:
     def _question(
         self, kind: str, field: str, fact: Fact, subject: Subject, wording: str, rng: Random
     ) -> tuple[str, str, dict[str, Any]] | None:
-        """Text, answer, and what else its meta holds; None where there are not enough wrong values."""
+        """Text, answer, and what its meta holds beside or instead; None where there are not enough wrong values."""
         if kind == OPEN:
             accept = [*fact.values[1:], *fact.accept]
             return self._words.ask(field, wording, rng), fact.answer, {"accept": accept} if accept else {}
@@ -91,8 +91,8 @@ class Asker:
         place = self._place(len(wrong) + 1, rng)
         options = [*wrong[:place], fact.answer, *wrong[place:]]
         lines = [f"{letter}. {option}" for letter, option in zip(ascii_uppercase, options, strict=False)]
-        text = "\n".join([self._words.ask(field, wording, rng), *lines, ONE_LETTER])
-        return text, ascii_uppercase[place], {"choices": options}
+        text = "\n".join([self._words.ask(field, wording, rng), *lines, ONE_OPTION])
+        return text, fact.answer, {"answer": ascii_uppercase[place], "choices": options}
 
     def _place(self, options: int, rng: Random) -> int:
         """Where the right option goes: one of the places where it has been least often."""

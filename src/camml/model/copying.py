@@ -1,10 +1,11 @@
 """A start for the perceivers from which a context is readable before any training: its tokens are copied words.
 
 A perceiver with random weights hands the language model noise, and learning to write in the language of word
-embeddings takes most of a training run. Here every context token starts as one word of the nearest sample: attention
-looks for a place, values carry the word, all other paths begin at zero and are learned.
+embeddings takes most of a training run. Here every context token starts as one word of a near sample: attention looks
+for a place, values carry the word, all other paths begin at zero and are learned.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -34,8 +35,12 @@ MARGIN = 14.0
 
 
 @torch.no_grad()
-def start_copying(model: CamMLForConditionalGeneration) -> None:
-    """Let a new model start with the nearest sample's words as context, and with images that say nothing yet.
+def start_copying(model: CamMLForConditionalGeneration, copied: Sequence[int] = ()) -> None:
+    """Let a new model start with words of the nearest samples as context, and with images that say nothing yet.
+
+    Args:
+      copied: how many of the first words of the nearest sample, of the next, and so on; by default as many of the
+        nearest as there are context tokens.
 
     Raises:
       OptionError: its sizes do not allow it.
@@ -46,25 +51,36 @@ def start_copying(model: CamMLForConditionalGeneration) -> None:
             f"a copying start brings a word a patch: --perceiver_querys {queries} is more than the {patches} patches "
             "of an image; lower it, or raise --image_size"
         )
-    copy_words(model.context_perceiver, model.get_input_embeddings().weight)  # type: ignore[arg-type]
+    words = cast(Tensor, model.get_input_embeddings().weight).to(model.context_perceiver.text_queries)
+    copy_words(model.context_perceiver, words, copied or (2 * queries,))
     last = [module for module in model.projector.modules() if isinstance(module, nn.Linear)][-1]
     _zero(last)
 
 
 @torch.no_grad()
-def copy_words(perceiver: ContextPerceiver, words: Tensor) -> None:
-    """Set the weights so that the 2 M context tokens are the first 2 M words of the nearest sample.
+def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]) -> None:
+    """Set the weights so that the 2 M context tokens are the first words of the nearest samples.
 
-    The first M come by the patches of its image, which start with a word each, so a sample without an image shows the
-    second M only; the context of several samples shows the nearest. Training is to change all that.
+    The first M come by the patches of the nearest one's image, which start with a word each, so from a sample without
+    an image come the other words only. Where there is no sample of a rank, its tokens repeat the nearest one's words.
+    Training is to change all that.
 
     Args:
       words: float[V, D], the word embeddings of the language model.
+      copied: how many words of the nearest sample, at least M, of the next, and so on; together 2 M.
 
     Raises:
-      OptionError: the perceivers are too narrow to carry a word beside its place, or have no places.
+      OptionError: the perceivers are too narrow to carry a word beside its place, or have no places, or there are not
+        as many tokens as words.
     """
     plan = _Plan(perceiver, words)
+    fits = copied[0] >= plan.half and sum(copied) == 2 * plan.half and min(copied) > 0 and len(copied) <= RANK_PAIRS
+    if not fits:
+        raise OptionError(
+            f"--perceiver_copied {' '.join(map(str, copied))}: give at most {RANK_PAIRS} numbers that add up to the "
+            f"{2 * plan.half} context tokens, the first at least {plan.half}"
+        )
+    found = [(rank, place) for rank, count in enumerate(copied) for place in range(count)]
     for part in (perceiver.vision_perceiver, perceiver.language_perceiver, perceiver.context_perceiver):
         _silence(part)
     assert perceiver.word_position is not None
@@ -74,13 +90,17 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor) -> None:
     perceiver.sample_position.zero_()[plan.rank_places] = RANK_GAIN * signs[plan.rank_places]
     for entry in (perceiver.image_in, perceiver.text_in):
         _zero(entry)
-        entry.bias[plan.ballast] = BALLAST * plan.loud / len(plan.ballast) ** 0.5 * signs[plan.ballast]
+        entry.bias[plan.rank_places] = BALLAST * plan.loud * plan.unseen(len(copied)).to(words)
     perceiver.text_in.weight[plan.content, plan.columns] = 1.0
-    waves = sinusoids(torch.arange(2 * plan.half, device=words.device), plan.room) * signs
-    for queries, start in ((perceiver.vision_queries, 0), (perceiver.text_queries, plan.half)):
+    waves = sinusoids(torch.arange(max(copied), device=words.device), plan.room) * signs
+    for queries, wanted in (
+        (perceiver.vision_queries, found[: plan.half]),
+        (perceiver.text_queries, found[plan.half :]),
+    ):
+        ranks, places = (waves[list(numbers)].to(queries.dtype) for numbers in zip(*wanted, strict=True))
         queries.zero_()
-        queries[0][:, plan.word_places] = waves[start : start + plan.half][:, plan.word_places].to(queries.dtype)
-        queries[0][:, plan.rank_places] = waves[:1, plan.rank_places].to(queries.dtype)
+        queries[0][:, plan.word_places] = places[:, plan.word_places]
+        queries[0][:, plan.rank_places] = ranks[:, plan.rank_places]
     plan.set_attention(perceiver)
     for out in (perceiver.vision_out, perceiver.text_out):
         _zero(out)
@@ -110,13 +130,24 @@ class _Plan:
         self.word_places = torch.cat([sines[RANK_PAIRS:], cosines[RANK_PAIRS:]])
         # alternating, so that waves sum to little: LayerNorm takes the mean away, which would blur places
         self.signs = 1.0 - 2.0 * (torch.arange(self.room) % (self.room // 2) % 2)
-        self.ballast = sines[:RANK_PAIRS]  # zero in the wave of rank 0, so that no query sees it
         free = torch.ones(self.room, dtype=torch.bool)
         free[self.rank_places] = free[self.word_places] = False
         self.content, self.columns = free.nonzero()[: self.width, 0], torch.arange(self.width)
         self.size = self.room**0.5  # the length of a state after LayerNorm
         self.loud = words.float().norm(dim=1).mean().item()
         self.wave = self.size / pairs**0.5  # how loud one wave is in a query that is nothing but waves
+
+    def unseen(self, ranks: int) -> Tensor:
+        """float[8], of length 1: among the places of ranks a direction that the queries of the first `ranks` do not see.
+
+        It has no mean either, which LayerNorm would take away.
+        """
+        signs = self.signs[self.rank_places]
+        waves = sinusoids(torch.arange(ranks), self.room)[:, self.rank_places] * signs
+        taken = torch.cat([waves, torch.ones(1, len(signs))]).T
+        sines = signs * (torch.arange(len(signs)) < RANK_PAIRS)
+        free = sines - taken @ torch.linalg.lstsq(taken, sines[:, None]).solution[:, 0]
+        return free / free.norm()
 
     def set_attention(self, perceiver: ContextPerceiver) -> None:
         """Let patches find the words of their place, and context queries the words and patches of theirs."""

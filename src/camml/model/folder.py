@@ -43,14 +43,25 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise
 
 
+PACKED = "packed.json"
+"""The file that says that a folder holds only what was trained, see `camml.model.packed`."""
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether `folder` holds what was trained alone."""
+    return (folder / PACKED).is_file()
+
+
 def check_folder(folder: Path) -> dict[str, Any]:
-    """The configuration of a model folder that has weights too.
+    """The configuration of a model folder that has weights too; of a packed one, that it is CaMML's.
 
     Raises:
       ModelFolderError: no such folder, or it is not one of a model.
     """
     if not folder.is_dir():
         raise ModelFolderError(f"no folder {folder}; give a model folder, or fetch a model with `camml fetch`")
+    if is_packed(folder):
+        return {"model_type": "camml"}
     config = read_config(folder)
     if not any(any(folder.glob(pattern)) for pattern in WEIGHT_FILES):
         raise ModelFolderError(f"{folder} holds no weights ({' or '.join(WEIGHT_FILES)})")

@@ -16,17 +16,12 @@ from torch import Tensor
 
 from camml import weights
 from camml.errors import ModelFolderError
-from camml.model.folder import new_folder, read_file
+from camml.model.folder import PACKED, new_folder, read_file
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.parts import assemble
 from camml.model.processor import CamMLProcessor
 
-ABOUT, BETWEEN, LORA = "packed.json", "between.safetensors", "lora.safetensors"
-
-
-def is_packed(folder: Path) -> bool:
-    """Whether `folder` holds what was trained alone."""
-    return (folder / ABOUT).is_file()
+BETWEEN, LORA = "between.safetensors", "lora.safetensors"
 
 
 def pack(
@@ -58,31 +53,34 @@ def pack(
         "lora_scale": scale,
     }
     with new_folder(target) as unfinished:
-        (unfinished / ABOUT).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+        (unfinished / PACKED).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
         for name, tensors in ((BETWEEN, between), (LORA, lora)):
             halves = {key: tensor.detach().to(torch.bfloat16).contiguous() for key, tensor in tensors.items()}
             save_file(halves, unfinished / name)
 
 
 @torch.no_grad()
-def load(folder: Path) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
+def load(folder: Path, **options: Any) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
     """The whole model in float32, and its processor.
+
+    Args:
+      options: what the processor has otherwise than usual, such as its `prompt_style`.
 
     Raises:
       ModelFolderError: the folder does not hold what it should.
       FetchError: the language model or the tower could not be obtained.
     """
     try:
-        about = json.loads((folder / ABOUT).read_text("utf-8"))
+        about = json.loads((folder / PACKED).read_text("utf-8"))
         parts = weights.folder(about["language_model"]), weights.folder(about["vision_tower"])
         sizes, scale = dict(about["sizes"]), float(about["lora_scale"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFolderError(f"{folder / ABOUT} cannot be used ({error!r}); take the folder again") from error
+        raise ModelFolderError(f"{folder / PACKED} cannot be used ({error!r}); take the folder again") from error
     model, processor = assemble(*parts, dtype=torch.float32, **sizes)
     between = {name: tensor.float() for name, tensor in read_file(folder / BETWEEN)}
     wanted = {name for name in model.state_dict() if name.startswith(("projector.", "context_perceiver."))}
     if between.keys() != wanted:
-        raise ModelFolderError(f"{folder / BETWEEN} does not fit the sizes in {ABOUT}")
+        raise ModelFolderError(f"{folder / BETWEEN} does not fit the sizes in {PACKED}")
     model.load_state_dict(between, strict=False)
     matrices = {name: tensor.float() for name, tensor in read_file(folder / LORA)}
     own = dict(model.named_parameters())
@@ -91,6 +89,8 @@ def load(folder: Path) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
         if down is None or up is None or weight is None or weight.shape != (up.shape[0], down.shape[1]):
             raise ModelFolderError(f"{folder / LORA} does not fit {about['language_model']}: {name}")
         weight += scale * (up @ down)
+    for name, value in options.items():
+        setattr(processor, name, value)
     return model.eval(), processor
 
 

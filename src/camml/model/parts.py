@@ -1,7 +1,7 @@
 """A new CaMML model from pretrained parts: what training starts from."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def assemble(
     *,
     projector: Path | None = None,
     perceivers: Path | None = None,
-    copying: bool = False,
+    copied: Sequence[int] | None = None,
     prompt_style: str | None = None,
     dtype: Any = None,
     language_options: Mapping[str, Any] | None = None,
@@ -47,7 +47,8 @@ def assemble(
       language_model, vision_tower: model folders (of a dual encoder the image half is taken).
       projector: an `mm_projector.bin`, which also says the projector's type; None for random weights.
       perceivers: a folder of BERT, whose blocks the perceivers start from; None for random weights.
-      copying: let the perceivers start with the words of the nearest sample; see `camml.model.copying`.
+      copied: let the perceivers start with so many words of the nearest samples; empty for those of the nearest one
+        alone, None for another start. See `camml.model.copying`.
       prompt_style: None for the chat template of the tokenizer, or Vicuna's wording where it has none.
       language_options: what else the language model is loaded with, such as a `quantization_config`.
       sizes: other fields of `CamMLConfig`.
@@ -69,8 +70,8 @@ def assemble(
     )
     whole = AutoModel.from_pretrained(vision_tower, dtype=dtype or "auto")
     model = CamMLForConditionalGeneration(config, getattr(whole, "vision_model", whole), language)
-    if copying:
-        start_copying(model)
+    if copied is not None:
+        start_copying(model, copied)
     if projector:
         load_part(model, ("projector.",), weights, projector)
     if perceivers:

@@ -10,8 +10,9 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from camml import packages
+from camml.model import packed
 from camml.model.config import CamMLConfig
-from camml.model.folder import WEIGHT_FILES, check_folder
+from camml.model.folder import WEIGHT_FILES, check_folder, is_packed
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.processor import CamMLProcessor
 
@@ -35,8 +36,11 @@ def split(folder: Path) -> tuple[Path, Path]:
 
 
 def _split_camml(folder: Path, room: Path) -> None:
-    model = CamMLForConditionalGeneration.from_pretrained(folder)
-    processor = CamMLProcessor.from_pretrained(folder)
+    if is_packed(folder):
+        model, processor = packed.load(folder)
+    else:
+        model = CamMLForConditionalGeneration.from_pretrained(folder)
+        processor = CamMLProcessor.from_pretrained(folder)
     model.language_model.save_pretrained(room / "language_model")
     processor.tokenizer.save_pretrained(room / "language_model")
     shallow = without_layers(model.language_model)

@@ -19,7 +19,7 @@ from camml.errors import OptionError
 
 Vectors = NDArray[np.float32]
 
-TEMPERATURE = 0.05
+TEMPERATURE = 0.1
 """Of the softmax over a batch."""
 
 
@@ -41,8 +41,8 @@ def align(
     groups: Sequence[str],
     *,
     dim: int = 384,
-    steps: int = 1000,
-    batch_size: int = 256,
+    steps: int = 1500,
+    batch_size: int = 512,
     learning_rate: float = 1e-3,
     seed: int = 0,
 ) -> Heads:

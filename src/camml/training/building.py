@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from camml import weights
 from camml.errors import OptionError
 from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, official
-from camml.model.folder import check_folder, load_part, read_tensors
+from camml.model.folder import check_folder, is_packed, load_part, read_tensors
 from camml.model.parts import assemble, projector_type, read_image_processor, read_projector
 from camml.training.arguments import ModelArguments, RunArguments
 
@@ -39,6 +39,7 @@ def build(
     folder = weights.folder(arguments.model_name_or_path)
     kind = str(check_folder(folder).get("model_type"))
     if kind.lower() == "camml":
+        _check_whole(folder)
         if arguments.tune == "qlora":
             raise OptionError("--tune qlora starts from a language model and a --vision_tower, not from a CaMML model")
         options = {"prompt_style": arguments.prompt_style} if arguments.prompt_style else {}
@@ -51,10 +52,10 @@ def build(
         weights.folder(arguments.vision_tower),
         projector=_optional(arguments.pretrain_mm_mlp_adapter),
         perceivers=_optional(arguments.pretrain_perceivers),
-        copying=arguments.perceiver_init == "copy",
+        copied=(arguments.perceiver_copied or ()) if arguments.perceiver_init == "copy" else None,
         prompt_style=arguments.prompt_style,
         dtype=dtype,
-        language_options=_quantization(arguments, dtype),
+        language_options=_language_options(arguments, dtype),
         **sizes(arguments),
     )
     processor.image_aspect_ratio = arguments.image_aspect_ratio
@@ -97,6 +98,7 @@ def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, Ca
     folder = weights.folder(arguments.model_name_or_path)
     kind = str(check_folder(folder).get("model_type"))
     if kind.lower() == "camml":
+        _check_whole(folder)
         options = {"prompt_style": arguments.prompt_style} if arguments.prompt_style else {}
         processor = CamMLProcessor.from_pretrained(folder, **options)
         whole = official.config_of(folder) if official.is_official(folder) else CamMLConfig.from_pretrained(folder)
@@ -122,6 +124,11 @@ def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, Ca
         processor.image_aspect_ratio = arguments.image_aspect_ratio
     with torch.device("meta"):
         return CamMLForConditionalGeneration(whole), processor
+
+
+def _check_whole(folder: Path) -> None:
+    if is_packed(folder):
+        raise OptionError(f"{folder} is packed; make a model folder of it with `camml merge {folder} OUT`")
 
 
 def sizes(arguments: ModelArguments) -> dict[str, Any]:
@@ -226,14 +233,15 @@ def _optional(path: str | None) -> Path | None:
     return Path(path) if path else None
 
 
-def _quantization(arguments: ModelArguments, dtype: torch.dtype) -> dict[str, Any]:
-    """What a language model is loaded with to be quantised.
+def _language_options(arguments: ModelArguments, dtype: torch.dtype) -> dict[str, Any]:
+    """What a language model is loaded with besides: its attention, its quantisation.
 
     Raises:
       OptionError: bitsandbytes is not installed.
     """
+    chosen = {"attn_implementation": arguments.attn_implementation} if arguments.attn_implementation else {}
     if arguments.tune != "qlora":
-        return {}
+        return chosen
     try:
         import bitsandbytes  # noqa: F401
     except ImportError as error:
@@ -247,4 +255,4 @@ def _quantization(arguments: ModelArguments, dtype: torch.dtype) -> dict[str, An
         bnb_4bit_use_double_quant=arguments.double_quant,
         bnb_4bit_quant_type=arguments.quant_type,
     )
-    return {"quantization_config": config}
+    return {**chosen, "quantization_config": config}

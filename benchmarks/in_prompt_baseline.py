@@ -1,0 +1,74 @@
+"""The baseline of FactPix after fine-tuning: the same language model, trained to answer with the texts in its prompt.
+
+    python benchmarks/in_prompt_baseline.py rows data/factpix/train_mixed.json data/factpix/neighbors rows.json
+    camml train configs/mini.yaml --data_path rows.json --icl_num 0 --output_dir checkpoints/in_prompt
+    python benchmarks/in_prompt_baseline.py model checkpoints/in_prompt models/in_prompt
+
+The recipe and the rows are those of `mini`; one to three texts, drawn like its samples, stand before the
+first question. `benchmarks/factpix.py --tuned models/in_prompt` measures it.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from random import Random
+
+from camml import prompts
+from camml.cli import main as camml
+from camml.data import llava_json
+from camml.durable import write_file
+from camml.neighbors import NeighborTable
+
+MOST = 3
+
+
+def rows(data: Path, neighbors: Path, out: Path, wording: str) -> None:
+    """Write the conversations of `data` without images, the texts of their neighbors in the first question."""
+    table = NeighborTable.open(neighbors)
+    found = []
+    for number, conversation in enumerate(llava_json.read(data)):
+        shots = Random(f"42 0 {number}").randint(1, MOST)  # as `camml train` draws them in its first epoch
+        texts = [neighbor.sample.text for neighbor in table.context(conversation.id, shots)]
+        turns = []
+        for place, turn in enumerate(conversation.turns):
+            text = prompts.paste(turn.question, texts, wording) if texts and not place else turn.question
+            turns += [{"from": "human", "value": text}, {"from": "gpt", "value": turn.answer}]
+        found.append({"id": conversation.id, "conversations": turns})
+    write_file(out, json.dumps(found, ensure_ascii=False, indent=0).encode())
+    print(f"{len(found)} rows in {out}")
+
+
+def model(run: Path, out: Path) -> None:
+    """Write the language model of a finished run as a folder of its own."""
+    from camml.model import CamMLForConditionalGeneration, CamMLProcessor
+
+    with tempfile.TemporaryDirectory() as folder:
+        merged = Path(folder) / "merged"
+        if code := camml(["merge", str(run), str(merged)]):
+            raise SystemExit(code)
+        CamMLForConditionalGeneration.from_pretrained(merged).language_model.save_pretrained(out)
+        CamMLProcessor.from_pretrained(merged).tokenizer.save_pretrained(out)
+    print(out)
+
+
+def main() -> None:
+    """Write rows, or the model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    first = verbs.add_parser("rows")
+    for name in ("data", "neighbors", "out"):
+        first.add_argument(name, type=Path)
+    first.add_argument("--wording", default="brief", choices=list(prompts.PASTES))
+    second = verbs.add_parser("model")
+    for name in ("run", "out"):
+        second.add_argument(name, type=Path)
+    args = parser.parse_args()
+    if args.verb == "rows":
+        rows(args.data, args.neighbors, args.out, args.wording)
+    else:
+        model(args.run, args.out)
+
+
+if __name__ == "__main__":
+    main()
