@@ -1,4 +1,4 @@
-"""Images a second from files to the vectors of a datastore, beside the bare encoder and beside a loop over single images.
+"""Images a second from files to the vectors of a datastore, beside the bare encoder and a loop over single images.
 
     python benchmarks/embedding.py                          # DINOv2-small, on a GPU where there is one
     python benchmarks/embedding.py --encoder clip-vit-l --images 4096
@@ -143,7 +143,8 @@ def main() -> None:
     print(f"{table(lines)}\n\nbest batch of the bare encoder: {best}")
     document = {
         "device": torch.cuda.get_device_name() if gpu else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__, "load": os.getloadavg(),
+        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "load": os.getloadavg(),
         "encoder": args.encoder, "batch": best, "repeats": args.repeats, "lines": [asdict(line) for line in lines],
     }  # fmt: skip
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -4,9 +4,9 @@
     python benchmarks/evaluation.py --size small --questions 60
 
 Weights are random and questions invented: pictures of colored squares, three questions about each, and a datastore of
-such pictures with texts. `ours` is a run of `factpix` with three samples, without loading the model; `one by one` embeds
-each question's picture, retrieves, embeds its samples and answers, one question after the other, and keeps nothing. Both
-give answers of the same length. Prints a table and writes JSON and a plot.
+such pictures with texts. `ours` is a run of `factpix` with three samples, without loading the model; `one by one`
+embeds each question's picture, retrieves, embeds its samples and answers, one question after the other, and keeps
+nothing. Both give answers of the same length. Prints a table and writes JSON and a plot.
 """
 
 import argparse
@@ -138,7 +138,8 @@ def main() -> None:
     print(f"\nratio: {ratio:.1f} (goal: 20)")
     document = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__, "load": os.getloadavg(),
+        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "load": os.getloadavg(),
         "size": size, "questions": args.questions, "batch": args.batch, "seconds": parts,
         "rates": {way: vars(rate) for way, rate in rates.items()}, "ratio": vars(ratio),
     }  # fmt: skip

@@ -23,7 +23,7 @@ from typing import Any
 from _factpix_results import MAIN, SHOTS, Done, System, comparisons, goals, row, table
 
 from camml import encoders, formats, prompts
-from camml.datastore import Datastore
+from camml.datastore import Datastore, open_store
 from camml.evaluation.contexts import Variant, variants
 from camml.evaluation.files import read_json, write_json
 from camml.evaluation.run import Options, run
@@ -42,7 +42,7 @@ def main() -> None:
     """Run what is not yet there, compare, write, print."""
     args = _arguments()
     stores = {"heldout": args.store or args.data / "store"}
-    build_store(args.data / "samples.json", stores["heldout"], args.encoder)
+    build_store(args.data / "samples.json", stores["heldout"], args.encoder, args.encoder_options)
     stores["late"] = stores["heldout"].with_name(stores["heldout"].name + "_late")
     add_late(stores["heldout"], args.data / "late_samples.json", stores["late"])
     options = Options(
@@ -84,6 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path("data/factpix"), help="(%(default)s)")
     parser.add_argument("--store", type=Path, help="a datastore of samples.json; made where it is missing")
     parser.add_argument("--encoder", default="mini", help="of the datastore that is made (%(default)s)")
+    parser.add_argument("--heads", help="for the encoder `mini` of a datastore that is made: the file of `camml align`")
     parser.add_argument("--limit", type=int, help="questions of each split, from all classes alike (default: all)")
     parser.add_argument("--choose", type=int, default=100, help="questions for choosing a wording (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=8)
@@ -92,16 +93,22 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs/factpix"), help="(%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="(%(default)s)")
     args = parser.parse_args()
+    args.encoder_options = {"heads": args.heads} if args.heads else {}
     args.label = args.label or (args.model.name if args.model else "baselines")
     return args
 
 
-def build_store(samples: Path, store: Path, encoder: str) -> None:
+def build_store(samples: Path, store: Path, encoder: str, encoder_options: dict[str, Any]) -> None:
     """The datastore of all samples, where it is not there."""
     if not (store / "manifest.json").is_file():
         print(f"building {store} of {samples}", flush=True)
-        Datastore.build(store, formats.read(samples, mend_ids=True), encoders.load(encoder), progress=_progress)
-
+        Datastore.build(
+            store,
+            formats.read(samples, mend_ids=True),
+            encoders.load(encoder, **encoder_options),
+            encoder_options=encoder_options,
+            progress=_progress,
+        )
     held, wanted = len(Datastore.open(store)), len(read_json(samples))
     if held != wanted:
         raise SystemExit(
@@ -119,8 +126,7 @@ def add_late(store: Path, samples: Path, late: Path) -> None:
     if not late.is_dir():
         shutil.copytree(store, late.with_suffix(".unfinished"), dirs_exist_ok=True)
         late.with_suffix(".unfinished").rename(late)
-    encoder = encoders.load(Datastore.open(late).manifest.encoder.name)
-    datastore = Datastore.open(late, encoder)
+    datastore, _ = open_store(str(late))
     if new := [sample for sample in added if sample.id not in datastore]:
         print(f"adding {len(new)} samples to {late}", flush=True)
         datastore.add(new)

@@ -11,80 +11,24 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import countries
 from countries import Country
 
-from camml import packages
 from camml.durable import write_file
 from camml.errors import CaMMLError
+from camml.factpix import icons
+from camml.factpix.icons import IconSet
+from camml.factpix.sources import Source
+from camml.factpix.topics import flags
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FOLDER = ROOT / "data" / "flags"
 STORED = ("cif", "flagpack")
 ASKED = "flag"
-SIDE = 224
-"""Pixels of the longer side of a picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A package that others published, and what it asks of those who use it."""
-
-    package: str
-    version: str
-    sha256: str
-    title: str
-    author: str
-    license: str
-    home: str
-
-    def fetch(self) -> Path:
-        """The folder of the unpacked package."""
-        return packages.npm(self.package, self.version, self.sha256)
-
-
-FACTS = Source(
-    "world-countries",
-    "5.1.0",
-    "329eb6ef4099ffb590219c9beb634bf489a5e4b10d8ab0ac52a58ebf7b9f8495",
-    "World countries",
-    "Mohammed Le Doze",
-    "ODbL-1.0",
-    "https://github.com/mledoze/countries",
-)
-STYLES: Mapping[str, Source] = {
-    "cif": Source(
-        "@iconify-json/cif",
-        "1.2.7",
-        "804801450b77e3b2c9a2b716fb45b44ee2a97e702e21ac6bca6358d0f7eb13c8",
-        "CoreUI Flags",
-        "creativeLabs Łukasz Holeczek",
-        "CC0-1.0",
-        "https://github.com/coreui/coreui-icons",
-    ),
-    "flagpack": Source(
-        "@iconify-json/flagpack",
-        "1.2.8",
-        "165ea189ef6ee00b8c10d66c0a2702a6afe1d89d7feafdc3a02a459d65580483",
-        "Flagpack",
-        "Yummygum",
-        "MIT",
-        "https://github.com/Yummygum/flagpack-core",
-    ),
-    "flag": Source(
-        "@iconify-json/flag",
-        "1.2.12",
-        "42246bc20f6154739a192172d71ffe477747ad38278f2e912ec43f4dcb5a15e0",
-        "Flag Icons",
-        "Panayiotis Lipiridis",
-        "MIT",
-        "https://github.com/lipis/flag-icons",
-    ),
-}
+FACTS = flags.COUNTRIES
+STYLES: Mapping[str, Source] = {style: flags.STYLES[style] for style in (*STORED, ASKED)}
 ICON_NAMES = {"flag": "{code}-4x3"}
 """How a style names the drawing of a country, where that is not its code alone."""
 
@@ -92,39 +36,19 @@ ICON_NAMES = {"flag": "{code}-4x3"}
 class Drawings:
     """All drawings of one style, from the JSON of an icon set."""
 
-    def __init__(self, style: str, icon_set: Mapping[str, Any]) -> None:
+    def __init__(self, style: str, icon_set: IconSet) -> None:
         self.style = style
-        self._icons: Mapping[str, Any] = icon_set["icons"]
-        self._size = {side: icon_set.get(side, 16) for side in ("width", "height")}
+        self._icons = icon_set
 
     @classmethod
     def fetch(cls, style: str) -> "Drawings":
         """The drawings of `style` from its package."""
-        return cls(style, json.loads((STYLES[style].fetch() / "icons.json").read_text(encoding="utf-8")))
-
-    def svg(self, code: str) -> tuple[str, float, float] | None:
-        """The drawing of a country's flag, with its width and height; None where the style has none."""
-        icon = self._icons.get(ICON_NAMES.get(self.style, "{code}").format(code=code))
-        if icon is None:
-            return None
-        width, height = (icon.get(side, self._size[side]) for side in ("width", "height"))
-        box = f"{icon.get('left', 0)} {icon.get('top', 0)} {width} {height}"
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}">'
-        return f"{head}{icon['body']}</svg>", width, height
+        return cls(style, icons.read(STYLES[style].fetch() / "icons.json"))
 
     def png(self, code: str) -> bytes | None:
         """The drawing on white, its longer side `SIDE` pixels; None where the style has none."""
-        import resvg_py
-
-        found = self.svg(code)
-        if found is None:
-            return None
-        svg, width, height = found
-        scale = SIDE / max(width, height)
-        wide, high = round(width * scale), round(height * scale)
-        return bytes(
-            resvg_py.svg_to_bytes(svg_string=svg, background="white", skip_system_fonts=True, width=wide, height=high)
-        )
+        drawing = self._icons.drawing(ICON_NAMES.get(self.style, "{code}").format(code=code))
+        return drawing.png() if drawing else None
 
 
 def picture(folder: Path, style: str, code: str) -> Path:

@@ -80,12 +80,8 @@ def test_nothing_is_taken_for_whole_after_a_failed_fetch(
     assert len(pictures(tmp_path)) == 11
 
 
-def test_a_drawing_keeps_its_own_box() -> None:
-    icons = {"xx": {"body": "<path/>", "left": 1, "top": 2, "width": 10, "height": 20}}
-    svg, width, height = build.Drawings("cif", {"icons": icons}).svg("xx") or ("", 0.0, 0.0)
-    assert 'viewBox="1 2 10 20"' in svg
-    assert (width, height) == (10, 20)
-    assert build.Drawings("cif", {"icons": icons}).png("yy") is None
+def test_a_style_need_not_have_all(registry: list[str]) -> None:
+    assert build.Drawings.fetch("flagpack").png("ya") is None
 
 
 def test_every_source_is_credited(registry: list[str], tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ from camml.answering import Decoding
 from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
 from camml.errors import ModelFolderError, OptionError
 from camml.features.samples import MAX_BYTES, SampleFeatures
-from camml.model import CamMLForConditionalGeneration, CamMLProcessor
-from camml.model import packed
+from camml.model import CamMLForConditionalGeneration, CamMLProcessor, packed
 from camml.model.folder import check_folder, is_packed
 from camml.prompts import CONTEXT, IMAGE, style
 from camml.types import Context, Prediction, Query

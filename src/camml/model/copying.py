@@ -138,7 +138,7 @@ class _Plan:
         self.wave = self.size / pairs**0.5  # how loud one wave is in a query that is nothing but waves
 
     def unseen(self, ranks: int) -> Tensor:
-        """float[8], of length 1: among the places of ranks a direction that the queries of the first `ranks` do not see.
+        """float[8], of length 1: among the places of ranks a direction that queries of the first `ranks` do not see.
 
         It has no mean either, which LayerNorm would take away.
         """

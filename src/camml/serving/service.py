@@ -7,10 +7,13 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from camml import weights
 from camml.answering import Decoding
+from camml.features.samples import folder_of
+from camml.model.folder import check_folder
 from camml.prompts import Turn
 from camml.serving import engines
 from camml.serving.engines import Engine, Piece, Prepared, Request
@@ -100,7 +103,8 @@ class Service:
           CaMMLError: something of it cannot be used.
         """
         shelves = {name: Shelf.open(name, place, settings.read_only) for name, place in settings.stores.items()}
-        engine = engines.load(settings.engine, weights.folder(settings.model), **settings.engine_options)
+        model = weights.folder(settings.model)
+        engine = engines.load(settings.engine, model, **_engine_options(settings, model))
         return cls.of(settings, engine, shelves)
 
     @classmethod
@@ -189,3 +193,13 @@ def _request(question: Question, context: Context) -> Request:
 def score(value: float) -> float | None:
     """A score as JSON has it: None where samples were given, so that nobody has scored them."""
     return None if math.isnan(value) else round(value, 6)
+
+
+def _engine_options(settings: Settings, model: Path) -> dict[str, Any]:
+    """The options of the engine, with the cache of samples beside a datastore, where one was made for it."""
+    chosen = dict(settings.engine_options)
+    camml = str(check_folder(model).get("model_type")).lower() == "camml" and chosen.get("use") != "in_prompt"
+    kept = next(filter(None, map(folder_of, settings.stores.values())), None)
+    if settings.engine == "transformers" and camml and kept:
+        chosen.setdefault("sample_cache", str(kept))
+    return chosen

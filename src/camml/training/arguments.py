@@ -38,10 +38,12 @@ class ModelArguments:
     vision_tower: str | None = _flag(None, "folder of the vision tower; always frozen")
     pretrain_mm_mlp_adapter: str | None = _flag(None, "mm_projector.bin to start the projector from")
     perceiver_init: str = _flag("random", f"how new perceivers start: {', '.join(STARTS)} (words of near samples)")
-    perceiver_copied: list[int] | None = _flag(None, "words a copying start takes of the nearest sample, the next, ...")
+    perceiver_copied: list[int] | None = _flag(None, "words copied of the nearest sample, the next, ...")  # noqa: RUF009
     pretrain_perceivers: str | None = _flag(None, "folder of BERT, to start the perceivers from")
     version: str = _flag("auto", "v1: Vicuna's conversation template; auto: the tokenizer's own, else Vicuna's")
-    attn_implementation: str | None = _flag(None, "attention of the language model: sdpa, eager, flash_attention_2, ...")
+    attn_implementation: str | None = _flag(
+        None, "attention of the language model: sdpa, eager, flash_attention_2, ..."
+    )
     prompt_style: str | None = _flag(None, "wording of the prompt, a name in camml.prompts; overrides --version")
     mm_vision_select_layer: int = _flag(-2, "hidden state of the tower that is used")
     mm_vision_select_feature: str = _flag("patch", "patch: without the CLS token; all: with it")

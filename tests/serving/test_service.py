@@ -1,0 +1,48 @@
+"""What a server gives its engine."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camml.features.samples import FOLDER
+from camml.serving import engines
+from camml.serving.service import Service
+from camml.serving.settings import Settings
+
+
+class Enough(Exception):
+    """Nothing is to be loaded."""
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The options of every engine that is loaded; none is."""
+    found: list[dict[str, Any]] = []
+
+    def load(name: str, model: Path, **options: Any) -> None:
+        found.append(options)
+        raise Enough
+
+    monkeypatch.setattr(engines, "load", load)
+    return found
+
+
+def options_of(given: list[dict[str, Any]], **settings: Any) -> dict[str, Any]:
+    with pytest.raises(Enough):
+        Service.load(Settings(**settings))
+    return given.pop()
+
+
+def test_the_cache_beside_a_datastore_is_used_where_there_is_one(
+    given: list[dict[str, Any]], camml_folder: Path, llm_folder: Path, store_folder: Path
+) -> None:
+    settings = {"model": str(camml_folder), "stores": {"colours": str(store_folder)}}
+    assert options_of(given, **settings) == {}
+    (store_folder / FOLDER).mkdir()
+    assert options_of(given, **settings) == {"sample_cache": str(store_folder / FOLDER)}
+    own = {"sample_cache": "elsewhere"}
+    assert options_of(given, **settings, engine_options=own) == own
+    assert options_of(given, **settings, engine_options={"use": "in_prompt"}) == {"use": "in_prompt"}
+    assert options_of(given, **settings, engine="vllm") == {}
+    assert options_of(given, **settings | {"model": str(llm_folder)}) == {}
