@@ -107,7 +107,7 @@ def test_other_samples_than_those_of_the_datastore_are_refused(finished, scripts
     samples = json.loads((folder / "data/samples.json").read_text())
     (tmp_path / "samples.json").write_text(json.dumps(samples[:-1]))
     with pytest.raises(SystemExit, match=r"holds 12 samples, .* 11; remove that folder"):
-        scripts["factpix"].build_store(tmp_path / "samples.json", folder / "data/store", "hashed")
+        scripts["factpix"].build_store(tmp_path / "samples.json", folder / "data/store", "hashed", {})
 
 
 def test_plots_are_drawn(finished, scripts, tmp_path) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from camml import formats
 from camml.errors import FetchError
+from camml.factpix.catalog import SIDE
 
 pytest.importorskip("resvg_py", reason="drawings are rendered with the extra `demo`")
 
@@ -36,7 +37,7 @@ def test_pictures_show_the_drawing_at_its_size(registry: list[str], tmp_path: Pa
     build.build(tmp_path, progress=False)
     for style in build.STYLES:
         with Image.open(build.picture(tmp_path, style, "ra")) as image:
-            assert image.size == (build.SIDE, build.SIDE * 3 // 4)
+            assert image.size == (SIDE, SIDE * 3 // 4)
             assert image.convert("RGB").getpixel((100, 80)) == (0xE0, 0, 0)
 
 
