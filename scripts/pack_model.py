@@ -47,6 +47,7 @@ def pack(run: Path, out: Path) -> None:
         between=load_file(run / "between.safetensors"),
         lora={_name(name): tensor for name, tensor in matrices.items()},
         scale=adapter["lora_alpha"] / adapter["r"],
+        prompt_style=flags.get("prompt_style"),
     )
 
 

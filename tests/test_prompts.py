@@ -62,7 +62,7 @@ def test_the_reference_prompts(golden: Path, folder: str, case: str) -> None:
 @given(st.text(), st.booleans(), st.booleans(), st.sampled_from(sorted(prompts.STYLES)))
 def test_any_question_leaves_exactly_the_places_that_belong(question, context, image, style) -> None:
     text = prompts.render(
-        style, [Turn(question)], context=context, image=image, chat_template=lambda m: m[0]["content"]
+        style, [Turn(question)], context=context, image=image, chat_template=lambda m: m[-1]["content"]
     )
     assert (text.count(CONTEXT), text.count(IMAGE)) == (context, image)
     assert prompts.clean(question) in text
@@ -78,6 +78,15 @@ def test_pieces_joined_are_the_prompt(pieces) -> None:
 def test_a_chat_style_needs_a_template() -> None:
     with pytest.raises(OptionError, match="chat template"):
         prompts.render("chat", [Turn("a")], context=False, image=False)
+
+
+@pytest.mark.parametrize(("context", "image"), [(True, True), (True, False), (False, True), (False, False)])
+def test_the_bare_style_has_no_system_message_but_in_plain_talk(context: bool, image: bool) -> None:
+    said = []
+    prompts.render("bare", [Turn("a")], context=context, image=image, chat_template=lambda m: said.append(m) or "")
+    question = CONTEXT * context + IMAGE * image + "\n" * (context or image) + "a"
+    system = [{"role": "system", "content": ""}] if context or image else []
+    assert said == [[*system, {"role": "user", "content": question}]]
 
 
 def test_an_unknown_style_is_named_with_the_choices() -> None:

@@ -33,12 +33,14 @@ class Style:
       context_image: wording with context and image; `{context}`, `{image}` and `{question}` mark the places.
       context_only, image_only: the same with one of the two.
       vicuna: the conversation is Vicuna's; otherwise it is the chat template of the model's own tokenizer.
+      system: what stands in the place of the template's own system message, where there is a context or an image.
     """
 
     context_image: str
     context_only: str
     image_only: str
     vicuna: bool
+    system: str | None = None
 
 
 def _official(kind: str) -> Style:
@@ -65,7 +67,15 @@ STYLES: Mapping[str, Style] = {
         image_only="The image: {image}\n{question}",
         vicuna=False,
     ),
+    "bare": Style(
+        context_image="{context}{image}\n{question}",
+        context_only="{context}\n{question}",
+        image_only="{image}\n{question}",
+        vicuna=False,
+        system="",
+    ),
 }
+"""For models that were trained with them; `bare` costs the fewest tokens, and talk without context or image none less."""
 
 VICUNA_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -126,7 +136,8 @@ def render(
         return vicuna(questions, answers)
     if chat_template is None:
         raise OptionError(f"prompt style {style_name!r} needs a tokenizer with a chat template; or use 'official'")
-    return chat_template(messages(questions, answers))
+    own = wording.system if context or image else None
+    return chat_template([*([] if own is None else [{"role": "system", "content": own}]), *messages(questions, answers)])
 
 
 def vicuna(questions: Sequence[str], answers: Sequence[str | None]) -> str:

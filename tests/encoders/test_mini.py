@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file, save_file
 from transformers import BertModel, Dinov2Model
 
@@ -82,10 +82,39 @@ def test_heads_map_both_kinds_into_one_space(tmp_path: Path) -> None:
 def test_heads_of_other_widths_are_refused(tmp_path: Path) -> None:
     options = save_mini(tmp_path)
     file = save_heads(tmp_path / "heads.safetensors", 3, 4)
-    with pytest.raises(OptionError, match="no maps for vectors of the widths"):
+    with pytest.raises(OptionError, match="no maps for towers of the widths"):
         encoders.load("mini", **options, heads=str(file))
     with pytest.raises(OptionError, match="camml align"):
         encoders.load("mini", **options, heads=str(tmp_path / "none.safetensors"))
+
+
+def test_a_grid_adds_the_mean_patch_of_each_cell(tmp_path: Path) -> None:
+    options = save_mini(tmp_path)
+    plain, placed = encoders.load("mini", **options, side=56), encoders.load("mini", **options, side=56, grid=2)
+    assert (plain.image_dim, placed.image_dim) == (2 * 16, 6 * 16)
+    assert placed.revision != plain.revision
+    before, after = (one.embed_images(images()).reshape(4, -1, 16) for one in (plain, placed))
+    np.testing.assert_allclose(after[:, :2] * 3**0.5, before, atol=1e-6)  # six parts of equal weight instead of two
+    half = Image.new("RGB", (56, 56), "white")
+    half.paste("black", (0, 0, 28, 56))
+    left, right = (placed.embed_images([half if side else ImageOps.mirror(half)])[0] for side in (1, 0))
+    assert left @ right < plain.embed_images([half])[0] @ plain.embed_images([ImageOps.mirror(half)])[0]
+
+
+def test_heads_know_the_grid_they_were_learned_with(tmp_path: Path) -> None:
+    options = save_mini(tmp_path)
+    placed = encoders.load("mini", **options, side=56, grid=2)
+    file = save_heads(tmp_path / "heads.safetensors", placed.image_dim, placed.text_dim)
+    joint = encoders.load("mini", **options, side=56, heads=str(file))
+    mapped = placed.embed_images(images()) @ load_file(file)["image"].numpy().T
+    expected = mapped / np.linalg.norm(mapped, axis=1, keepdims=True)
+    np.testing.assert_allclose(joint.embed_images(images()), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("grid", [-1, 5])
+def test_a_grid_has_at_most_a_cell_a_patch(tmp_path: Path, grid: int) -> None:
+    with pytest.raises(OptionError, match=f"grid is {grid}; give 0, or a number of cells up to 4"):
+        encoders.load("mini", **save_mini(tmp_path), side=56, grid=grid)
 
 
 def test_a_side_is_a_number_of_whole_patches(tmp_path: Path) -> None:

@@ -69,6 +69,16 @@ def test_unpacked_it_is_an_ordinary_folder_with_the_same_logits(folder: Path, tm
         torch.testing.assert_close(whole(**again).logits, model(**inputs).logits)
 
 
+def test_it_says_how_it_is_to_be_asked(folder: Path) -> None:
+    own = packed.load(folder)[1].prompt_style
+    about = json.loads((folder / PACKED).read_text())
+    (folder / PACKED).write_text(json.dumps({**about, "prompt_style": "bare"}))
+    assert packed.load(folder)[1].prompt_style == "bare"
+    assert packed.load(folder, prompt_style="chat")[1].prompt_style == "chat"
+    (folder / PACKED).write_text(json.dumps({name: value for name, value in about.items() if name != "prompt_style"}))
+    assert packed.load(folder)[1].prompt_style == own != "bare"
+
+
 def test_the_command_unpacks_it(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["merge", str(folder), str(tmp_path / "whole"), "--dtype", "bfloat16"]) == 0
     whole = CamMLForConditionalGeneration.from_pretrained(tmp_path / "whole", dtype="auto")

@@ -77,9 +77,10 @@ def test_no_pairs_are_refused() -> None:
         matrix([])
 
 
-def test_what_is_saved_is_what_was_learned(tmp_path: Path) -> None:
-    heads = Heads(np.ones((2, 3), np.float32), np.zeros((2, 4), np.float32))
+def test_what_is_saved_is_what_was_learned_in_16_bits(tmp_path: Path) -> None:
+    heads = Heads(np.full((2, 3), 0.125, np.float32), np.zeros((2, 4), np.float32))
     save(heads, tmp_path / "heads.safetensors")
     read = load_file(tmp_path / "heads.safetensors")
     np.testing.assert_array_equal(read["image"], heads.image)
     np.testing.assert_array_equal(read["text"], heads.text)
+    assert {tensor.dtype for tensor in read.values()} == {np.dtype(np.float16)}

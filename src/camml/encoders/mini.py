@@ -29,7 +29,8 @@ class MiniEncoder:
     """An `Encoder` of two towers that know nothing of each other, unless heads bring them together.
 
     Args:
-      heads: `image` float32[D, 768] and `text` float32[D, 384]; empty for none.
+      grid: cells a side whose mean patches the vector of an image has too; 0 for none.
+      heads: `image` float32[D, W], W the width of images without heads, and `text` float32[D, 384]; empty for none.
     """
 
     name = "mini"
@@ -43,15 +44,18 @@ class MiniEncoder:
         dtype: "torch.dtype",
         batch_size: int,
         side: int = SIDE,
+        grid: int = 0,
         heads: "Mapping[str, torch.Tensor] | None" = None,
     ) -> None:
         heads = heads or {}
         tensors = [*vision.state_dict().values(), *text.state_dict().values(), *heads.values()]
-        self.revision = _towers.fingerprint(tensors, {"side": side, **PREPARATION})
+        cells = {"grid": grid} if grid else {}
+        self.revision = _towers.fingerprint(tensors, {"side": side, **cells, **PREPARATION})
         self.side = side
+        self.grid = grid
         self.joint = bool(heads)
         self._heads = {kind: head.to(device) for kind, head in heads.items()}
-        self.image_dim = len(heads["image"]) if heads else 2 * vision.config.hidden_size
+        self.image_dim = len(heads["image"]) if heads else _parts(grid) * vision.config.hidden_size
         self.text_dim = len(heads["text"]) if heads else text.config.hidden_size
         self.batch_size = _towers.check_batch_size(batch_size)
         self._vision = vision.eval().to(device, dtype)
@@ -60,9 +64,9 @@ class MiniEncoder:
         self._device, self._dtype = device, dtype
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """float32[N, 768], each row of length 1: the CLS token beside the mean patch, of equal weight.
+        """float32[N, (2 + grid²) 384], each row of length 1: the CLS token beside the mean patch, of equal weight.
 
-        With heads float32[N, D], that mapped.
+        With a grid the mean patch of each of its cells too, row by row. With heads float32[N, D], that mapped.
         """
         return _towers.embed_in_batches(images, self.batch_size, self.image_dim, self._embed_images)
 
@@ -80,14 +84,19 @@ class MiniEncoder:
 
     def _embed_images(self, images: list[Image.Image]) -> "torch.Tensor":
         import torch
-        from torch.nn.functional import normalize
+        from torch.nn.functional import adaptive_avg_pool2d, normalize
 
         pixels = torch.from_numpy(np.stack([_prepare(image, self.side) for image in images])).to(
             self._device, self._dtype
         )
         tokens = self._vision(pixel_values=pixels).last_hidden_state.float()
-        parts = normalize(tokens[:, 0], dim=-1), normalize(tokens[:, 1:].mean(1), dim=-1)
-        return self._mapped("image", torch.cat(parts, dim=-1))
+        patches = tokens[:, 1:]
+        parts = [tokens[:, :1], patches.mean(1, keepdim=True)]
+        if self.grid:
+            rows = self.side // self._vision.config.patch_size
+            cells = adaptive_avg_pool2d(patches.transpose(1, 2).unflatten(2, (rows, rows)), self.grid)
+            parts.append(cells.flatten(2).transpose(1, 2))
+        return self._mapped("image", normalize(torch.cat(parts, dim=1), dim=-1).flatten(1))
 
     def _embed_texts(self, texts: list[str]) -> "torch.Tensor":
         batch = self._tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
@@ -109,6 +118,7 @@ def load(
     dtype: str = "float32",
     batch_size: int = 32,
     side: int = SIDE,
+    grid: int = 0,
     heads: str = "",
 ) -> MiniEncoder:
     """The small default encoder.
@@ -120,10 +130,14 @@ def load(
       dtype: "float32", "bfloat16" or "float16".
       batch_size: images or texts that go through a tower together.
       side: of the square that images are pressed into, in pixels; half of it takes a third of the time.
+      grid: tell where in an image something is by this many cells a side, at most one a patch; the vectors are
+        (grid² + 2) / 2 times as wide, so this is for learning heads from, which know their grid themselves.
       heads: a file of `camml align`, which lets texts find images; without it each finds its own kind only.
+
     Raises:
       FetchError: the weights could not be obtained.
-      OptionError: a device, dtype, batch size or side that cannot be, or a file that holds no heads for these towers.
+      OptionError: a device, dtype, batch size, side or grid that cannot be, or a file that holds no heads for these
+        towers.
     """
     from transformers import AutoModel, AutoTokenizer
 
@@ -135,13 +149,26 @@ def load(
     patch = eyes.config.patch_size
     if side < patch or side % patch:
         raise OptionError(f"side is {side}; give a multiple of {patch}, the side of a patch, such as {SIDE}")
-    widths = {"image": 2 * eyes.config.hidden_size, "text": reader.config.hidden_size}
-    maps = _read_heads(heads, widths) if heads else None
-    return MiniEncoder(eyes, reader, tokenizer, chosen_device, chosen_dtype, batch_size, side, maps)
+    if not 0 <= grid <= side // patch:
+        raise OptionError(f"grid is {grid}; give 0, or a number of cells up to {side // patch}, the patches of a side")
+    maps = None
+    if heads:
+        hidden = {"image": eyes.config.hidden_size, "text": reader.config.hidden_size}
+        maps, grid = _read_heads(heads, hidden, side // patch)
+    return MiniEncoder(eyes, reader, tokenizer, chosen_device, chosen_dtype, batch_size, side, grid, maps)
 
 
-def _read_heads(file: str, widths: Mapping[str, int]) -> "dict[str, torch.Tensor]":
-    """The maps by kind; `widths` are those of the vectors they take."""
+def _parts(grid: int) -> int:
+    """Of how many vectors of the tower that of an image is made."""
+    return 2 + grid * grid
+
+
+def _read_heads(file: str, hidden: Mapping[str, int], most: int) -> "tuple[dict[str, torch.Tensor], int]":
+    """The maps by kind, and the grid of at most `most` cells a side that they were learned with.
+
+    Args:
+      hidden: the widths of the towers.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -150,13 +177,12 @@ def _read_heads(file: str, widths: Mapping[str, int]) -> "dict[str, torch.Tensor
     except (OSError, SafetensorError) as error:
         raise OptionError(f"heads={file} cannot be read ({error}); make it with `camml align`") from error
     shapes = {kind: tuple(head.shape) for kind, head in heads.items()}
-    if (
-        set(shapes) != set(widths)
-        or any(len(shape) != 2 or shape[1] != widths[k] for k, shape in shapes.items())
-        or (shapes["image"][0] != shapes["text"][0])
-    ):
-        raise OptionError(f"heads={file} holds {shapes}, no maps for vectors of the widths {dict(widths)}")
-    return {kind: head.float() for kind, head in sorted(heads.items())}
+    widths = {kind: shape[1] for kind, shape in shapes.items() if len(shape) == 2}
+    grids = [grid for grid in range(most + 1) if widths.get("image") == _parts(grid) * hidden["image"]]
+    known = widths.keys() == hidden.keys() == shapes.keys() and widths["text"] == hidden["text"]
+    if not known or not grids or shapes["image"][0] != shapes["text"][0]:
+        raise OptionError(f"heads={file} holds {shapes}, no maps for towers of the widths {dict(hidden)}")
+    return {kind: head.float() for kind, head in sorted(heads.items())}, grids[0]
 
 
 def _prepare(image: Image.Image, side: int) -> Vectors:

@@ -33,6 +33,7 @@ def pack(
     between: Mapping[str, Tensor],
     lora: Mapping[str, Tensor],
     scale: float,
+    prompt_style: str | None = None,
 ) -> None:
     """Write a packed folder.
 
@@ -42,6 +43,7 @@ def pack(
       between: projector and perceivers.
       lora: matrices `NAME.lora_A` float[r, in] and `NAME.lora_B` float[out, r].
       scale: what their product counts, alpha / r.
+      prompt_style: a name in `camml.prompts.STYLES`; None for the tokenizer's own.
 
     Raises:
       ModelFolderError: `target` is there already.
@@ -51,6 +53,7 @@ def pack(
         "vision_tower": vision_tower,
         "sizes": dict(sizes),
         "lora_scale": scale,
+        "prompt_style": prompt_style,
     }
     with new_folder(target) as unfinished:
         (unfinished / PACKED).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
@@ -74,9 +77,10 @@ def load(folder: Path, **options: Any) -> tuple[CamMLForConditionalGeneration, C
         about = json.loads((folder / PACKED).read_text("utf-8"))
         parts = weights.folder(about["language_model"]), weights.folder(about["vision_tower"])
         sizes, scale = dict(about["sizes"]), float(about["lora_scale"])
+        style = about.get("prompt_style")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"{folder / PACKED} cannot be used ({error!r}); take the folder again") from error
-    model, processor = assemble(*parts, dtype=torch.float32, **sizes)
+    model, processor = assemble(*parts, dtype=torch.float32, prompt_style=style, **sizes)
     between = {name: tensor.float() for name, tensor in read_file(folder / BETWEEN)}
     wanted = {name for name in model.state_dict() if name.startswith(("projector.", "context_perceiver."))}
     if between.keys() != wanted:
