@@ -75,7 +75,7 @@ STYLES: Mapping[str, Style] = {
         system="",
     ),
 }
-"""For models that were trained with them; `bare` costs the fewest tokens, and talk without context or image none less."""
+"""Of a model those that it was trained with; `bare` costs the fewest tokens."""
 
 VICUNA_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -136,8 +136,10 @@ def render(
         return vicuna(questions, answers)
     if chat_template is None:
         raise OptionError(f"prompt style {style_name!r} needs a tokenizer with a chat template; or use 'official'")
-    own = wording.system if context or image else None
-    return chat_template([*([] if own is None else [{"role": "system", "content": own}]), *messages(questions, answers)])
+    said = messages(questions, answers)
+    if wording.system is not None and (context or image):
+        said.insert(0, {"role": "system", "content": wording.system})
+    return chat_template(said)
 
 
 def vicuna(questions: Sequence[str], answers: Sequence[str | None]) -> str:
