@@ -1,11 +1,13 @@
 """LoRA and QLoRA: trained, resumed, merged."""
 
 import json
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from camml.cli import main
 from camml.errors import ModelFolderError, OptionError
@@ -52,6 +54,29 @@ def test_the_merged_model_gives_the_same_logits(tune: str, bench: Path, tmp_path
         (output / "checkpoint-4").rename(tmp_path / "away")
         train(recipes.parse(arguments))
         assert runs.losses(output) == pytest.approx(before, rel=1e-5)
+
+
+def test_in_16_bits_no_input_is_cast_twice_and_the_losses_are_the_same(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1)
+    more = {"tune": "lora", "lora_r": 4, "lora_dropout": 0.0, "max_steps": 3, "bf16": True}
+    more |= {"save_strategy": "steps", "save_steps": 3}
+    casts = []
+    real = BaseTunerLayer._cast_input_dtype
+
+    def counted(self: BaseTunerLayer, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        result = real(self, x, dtype)
+        casts.append(result.dtype != x.dtype)
+        return result
+
+    monkeypatch.setattr(BaseTunerLayer, "_cast_input_dtype", counted)
+    without = runs.losses(train(recipes.parse(runs.flags(bench, output_dir=tmp_path / "without", **more))))
+    assert casts
+    assert not any(casts)
+    monkeypatch.setattr(adapters, "without_casts", lambda *_: nullcontext())
+    assert runs.losses(train(recipes.parse(runs.flags(bench, output_dir=tmp_path / "with", **more)))) == without
+    assert any(casts)
 
 
 def test_what_cannot_be_merged_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from transformers.utils import logging as transformers_logging
 
 from camml.data.collate import Collator
 from camml.errors import InputError
-from camml.training import building, checkpoints, features, remote, reports, rows
+from camml.training import adapters, building, checkpoints, features, remote, reports, rows
 from camml.training.arguments import Settings
 from camml.training.progress import Progress
 from camml.training.skipping import Skipped
@@ -47,7 +47,8 @@ def train(settings: Settings) -> Path:
             away.begin()
     if away:
         trainer.add_callback(remote.Upload(away))
-    result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    with adapters.without_casts(trainer.model, trainer.args):
+        result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     trainer.save_final()
     if is_main_process():
         record.skipped = Skipped(settings.output).move_to(record.skipped)
