@@ -1,33 +1,41 @@
 """What vector stores cost: build, open, add, remove, search and memory, by the number of vectors.
 
-    python benchmarks/stores.py                                     # 10^4 and 10^5 vectors of width 1,024, every store
-    python benchmarks/stores.py --sizes 624610 --stores faiss indexed   # the paper's datastore; 6 GB of disk and memory
-    python benchmarks/stores.py --sizes 5000000 --dim 256 --stores indexed
+    python benchmarks/stores.py                                  # 10^4 and 10^5 vectors of width 1,024, every store
+    python benchmarks/stores.py --sizes 624610 --stores faiss indexed --out benchmarks/results/stores_624610.json
+    python benchmarks/stores.py --sizes 5000000 --dim 256 --stores indexed --out benchmarks/results/stores_5m.json
+    python benchmarks/stores_plot.py                             # draws every benchmarks/results/stores_*.json
 
 Vectors are a Gaussian mixture of 1,000 clusters in a random subspace of 32 dimensions, with a little noise in all
 dimensions, of length 1: like embeddings, and unlike pure noise, they have neighbors worth finding. Queries are drawn
 from the same mixture. `indexed` is faiss with the index that `camml store index` chooses in a third of the memory at
-recall 0.99; `bare` is one call of FAISS on one array in memory, with nothing of ours around it. Each case runs in a
-process of its own. Prints a table, and writes JSON and a plot.
+recall 0.99. Each store is built in one process and used in another, where one call of FAISS on an array in memory, with
+nothing of ours around it, is timed by turns with it: times are those of this machine now, and the ratio of each round
+is what counts. Prints a table and writes JSON.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
+import platform
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
 
-STORES = ("memory", "faiss", "indexed", "bare", "milvus")
+STORES = ("memory", "faiss", "indexed", "milvus")
 CLUSTERS, INNER, NOISE = 1000, 32, 0.01
-CHUNK, CHANGED, K = 100_000, 10_000, 3
-COLUMNS = ("build_s", "index_s", "open_s", "add_s", "remove_s", "one_ms", "batch_ms", "heap_mb", "disk_mb", "recall")
+CHANGED, K, BATCH, EXAM = 10_000, 3, 64, 512
+ROUNDS, MANY = 31, 500_000
+COLUMNS = ("build_s", "index_s", "open_s", "add_s", "remove_s", "one_ms", "batch_ms", "own_mb", "disk_mb", "recall",
+           "one_over_bare", "batch_over_bare")  # fmt: skip
 
 
 class Given:
@@ -50,24 +58,42 @@ def drawn(count: int, dim: int, seed: int) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def chunks(count: int, dim: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The first row and the vectors of each part."""
-    for first in range(0, count, CHUNK):
-        yield first, drawn(min(CHUNK, count - first), dim, seed=first + 1)
+def parts(first: int, count: int, dim: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The first number and the vectors of each part, of the size that a build writes at a time."""
+    from camml.datastore.embedding import PART
+
+    for start in range(first, first + count, PART):
+        yield start, drawn(min(PART, first + count - start), dim, seed=start + 1)
 
 
-def put(store: Any, first: int, vectors: np.ndarray) -> None:
-    """Add samples whose vectors are known."""
+def put(store: Any, first: int, count: int, dim: int) -> float:
+    """Add samples whose vectors are known; seconds, less those to draw the vectors."""
     from camml.datastore.commits import commit_added, writing
     from camml.datastore.embedding import Embedded
     from camml.types import Sample
 
-    samples = [Sample(f"sample-{first + n:09}", f"The text of sample {first + n}.") for n in range(len(vectors))]
-    none = np.empty((0, vectors.shape[1]), np.float32)
+    drawing = 0.0
+
+    def embedded() -> Iterator[Embedded]:
+        nonlocal drawing
+        given = parts(first, count, dim)
+        while True:
+            seconds, part = timed(next, given, None)
+            drawing += seconds
+            if part is None:
+                return
+            start, vectors = part
+            samples = [
+                Sample(f"sample-{start + n:09}", f"The text of sample {start + n}.") for n in range(len(vectors))
+            ]
+            yield Embedded(samples, vectors, np.empty((0, dim), np.float32), np.empty(0, np.int64))
+
+    started = time.perf_counter()
     with writing(store.path):
         store.reload()
-        commit_added(store.path, store._snapshot, Embedded(samples, vectors, none, np.empty(0, np.int64)))
+        commit_added(store.path, store._snapshot, embedded())
     store.reload()
+    return time.perf_counter() - started - drawing
 
 
 def timed(act: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
@@ -77,106 +103,143 @@ def timed(act: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
-def heap() -> int:
-    """Memory of this process that is not a file's, in bytes."""
+def own() -> float:
+    """Memory of this process that is not a file's, in MB."""
     with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+        return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("RssAnon"))
 
 
-def times(search: Callable[[np.ndarray], Any], queries: np.ndarray) -> dict[str, float]:
-    """Milliseconds of a search of one query, and of 64."""
-    search(queries[:1])
-    one = median(timed(search, queries[n : n + 1])[0] for n in range(15))
-    return {"one_ms": 1000 * one, "batch_ms": 1000 * median(timed(search, queries)[0] for _ in range(3))}
+@contextmanager
+def peak(found: dict[str, Any], name: str) -> Iterator[None]:
+    """Note how much more memory than before there was at most, looked at every 20 ms."""
+    before, done, most = own(), Event(), [0.0]
+
+    def look() -> None:
+        while not done.wait(0.02):
+            most[0] = max(most[0], own() - before)
+
+    watcher = Thread(target=look)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+        found[name] = most[0]
 
 
-def measured(kind: str, count: int, dim: int, folder: Path) -> dict[str, Any]:
-    """One case."""
-    queries = drawn(64, dim, seed=0)
-    if kind == "bare":
-        return bare(count, dim, queries)
+def mapped(folder: Path) -> dict[str, float]:
+    """MB of mapped files in memory: of the compressed index, and of the others in `folder`."""
+    found, which = {"index": 0.0, "vectors": 0.0}, ""
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split(" ", 1)[0]:
+            here = str(folder) in line and line.endswith(".index")
+            which = ("index" if line.endswith("-fast.index") else "vectors") if here else ""
+        elif which and line.startswith("Rss:"):
+            found[which] += int(line.split()[1]) * 1024 / 1e6
+    return found
+
+
+def build(kind: str, count: int, dim: int, folder: Path, chosen: str | None) -> dict[str, Any]:
+    """Make the store of one case."""
     from camml.datastore import Datastore, indexing
 
     home = {"indexed": "faiss", "milvus": f"milvus://{folder / 'vectors.db'}"}.get(kind, kind)
-    path, found = folder / "store", dict[str, Any]()
-    store = Datastore.build(path, [], Given(dim), store=home)
-    found["build_s"] = sum(timed(put, store, first, part)[0] for first, part in chunks(count, dim))
-    if kind in ("faiss", "indexed"):
-        found |= against_bare(store, queries, count, dim)
-    truth = [[n.sample.id for n in context] for context in store.search(queries, "text", K)]
+    store, found = Datastore.build(folder / "store", [], Given(dim), store=home), dict[str, Any]()
+    with peak(found, "build_peak_mb"):
+        found["build_s"] = put(store, 0, count, dim)
     if kind == "indexed":
-        wish = indexing.Wish(memory=count * dim * 4 // 3, recall=0.99)
-        found["index_s"], made = timed(indexing.index, path, wish, print)
-        found["index"] = {"kind": made["text"].kind, **made["text"].settings, **made["text"].measured}
-    del store
-    before = heap()
-    found["open_s"], store = timed(lambda: Datastore.open(path, Given(dim)))
-    found |= times(lambda some: store.search(some, "text", K), queries)
-    found["heap_mb"] = (heap() - before) / 1e6
+        wish, log = indexing.Wish(memory=count * dim * 4 // 3, recall=0.99, kind=chosen), list[str]()
+        say = lambda line: (log.append(line), print("  ", line, file=sys.stderr, flush=True))  # noqa: E731
+        with peak(found, "index_peak_mb"):
+            found["index_s"], made = timed(indexing.index, folder / "store", wish, say)
+        one = made["text"]
+        found["index"] = {"kind": one.kind, **one.settings, **one.measured, "file_bytes": one.file.bytes, "log": log}
     found["disk_mb"] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
-    answers = [{n.sample.id for n in context} for context in store.search(queries, "text", K)]
-    found["recall"] = sum(len(its & set(true)) for its, true in zip(answers, truth, strict=True)) / (K * len(truth))
-    extra = drawn(CHANGED, dim, seed=7)
-    found["add_s"] = timed(put, store, count, extra)[0]
-    gone = [f"sample-{n:09}" for n in np.random.default_rng(3).choice(count, min(CHANGED, count // 8), replace=False)]
-    found["remove_s"] = timed(store.remove, gone)[0]
     return found
 
 
-def bare(count: int, dim: int, queries: np.ndarray) -> dict[str, Any]:
-    """FAISS alone."""
-    import faiss
+def use(kind: str, count: int, dim: int, folder: Path) -> dict[str, Any]:
+    """Open the store of one case, search it beside FAISS alone, and change it."""
+    from camml.datastore import Datastore
 
-    before, index = heap(), faiss.IndexFlatIP(dim)
-    seconds = sum(timed(index.add, part)[0] for _, part in chunks(count, dim))
-    return {"build_s": seconds, "heap_mb": (heap() - before) / 1e6} | times(lambda some: index.search(some, K), queries)
+    queries = drawn(BATCH if kind == "memory" else EXAM, dim, seed=0)
+    tiny = Datastore.build(folder / "tiny", [], Given(dim))
+    put(tiny, 0, 2 * K, dim)
+    tiny.search(queries[:1], "text", K)  # packages are loaded now
+    before = own()
+    seconds, store = timed(lambda: Datastore.open(folder / "store", Given(dim)))
+    found: dict[str, Any] = {"open_s": seconds}
+    found["first_ms"] = 1000 * timed(store.search, queries[:1], "text", K)[0]
+    answers = [[n.sample.id for n in context] for context in store.search(queries, "text", K)]
+    found |= {"own_mb": own() - before, "mapped_mb": mapped(folder)}
+    before = own()
+    index, seconds = bare(count, dim)
+    found["bare"] = {"build_s": seconds, "mb": own() - before}
+    truth = [[f"sample-{row:09}" for row in rows] for rows in index.search(queries, K)[1]]
+    hits = sum(len(set(its) & set(true)) for its, true in zip(answers, truth, strict=True))
+    found["recall"] = hits / (K * len(queries))
+    exact = store._snapshot.indexes["text"].exact()
+    ways = {"ours": lambda some: store.search(some, "text", K), "bare": lambda some: index.search(some, K)}
+    if kind == "indexed":
+        ways["exact"] = lambda some: exact.search(some, K)
+    found |= by_turns("one", ways, queries, 1, ROUNDS)
+    ways["matrix"] = lambda some: as_matrix(index, some)
+    found |= by_turns("batch", ways, queries, BATCH, 5 if count <= MANY else 3)
+    found["add_s"] = put(store, count, CHANGED, dim)
+    gone = np.random.default_rng(3).choice(count + CHANGED, CHANGED, replace=False)
+    found["remove_s"] = timed(store.remove, [f"sample-{n:09}" for n in gone])[0]
+    return found
 
 
-def against_bare(store: Any, queries: np.ndarray, count: int, dim: int) -> dict[str, Any]:
-    """Our exact search and one bare call of FAISS by turns, so that both see the same machine."""
+def bare(count: int, dim: int) -> tuple[Any, float]:
+    """FAISS alone, and the seconds it took."""
     import faiss
 
     index = faiss.IndexFlatIP(dim)
-    for _, part in chunks(count, dim):
-        index.add(part)
-    found = {}
-    for name, some in (("one", queries[:1]), ("batch", queries)):
-        pairs = [
-            (timed(store.search, some, "text", K)[0], timed(index.search, some, K)[0])
-            for _ in range(12 if name == "one" else 4)
-        ][1:]
-        found[f"{name}_exact_over_bare"] = median(ours for ours, _ in pairs) / median(bare for _, bare in pairs)
-        found[f"{name}_bare_ms"] = 1000 * median(bare for _, bare in pairs)
+    return index, sum(timed(index.add, part)[0] for _, part in parts(0, count, dim))
+
+
+def as_matrix(index: Any, queries: np.ndarray) -> None:
+    """FAISS alone where it is told to compare a batch by matrix products, as our store tells it."""
+    from camml.stores.faiss_index import comparing
+
+    with comparing(len(queries)):
+        index.search(queries, K)
+
+
+def by_turns(
+    name: str, ways: Mapping[str, Callable[[np.ndarray], Any]], queries: np.ndarray, size: int, rounds: int
+) -> dict[str, Any]:
+    """Milliseconds of each way, and the ratios of ours to the others, round by round."""
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(rounds + 1):
+        some = queries[turn * size % len(queries) :][:size]
+        for way in list(ways)[:: 1 if turn % 2 else -1]:
+            times[way].append(timed(ways[way], some)[0])
+    warm = {way: np.asarray(seconds[1:]) for way, seconds in times.items()}
+    found: dict[str, Any] = {f"{name}_ms": 1000 * float(np.median(warm["ours"]))}
+    for way in list(ways)[1:]:
+        found[f"{name}_{way}_ms"] = 1000 * float(np.median(warm[way]))
+        five = np.percentile(warm["ours"] / warm[way], [0, 25, 50, 75, 100])
+        found[f"{name}_over_{way}"] = dict(zip(("min", "q1", "median", "q3", "max"), five.tolist(), strict=True))
     return found
 
 
-def in_a_process(kind: str, count: int, dim: int, send: Any) -> None:
-    """Run one case and send what it found."""
-    with tempfile.TemporaryDirectory() as folder:
-        send.send({"store": kind, "vectors": count, "dim": dim} | measured(kind, count, dim, Path(folder)))
+def in_a_process(step: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """What `step` finds in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(step, arguments)
 
 
-def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Milliseconds and megabytes by the number of vectors."""
-    import matplotlib
+def machine(threads: int) -> dict[str, Any]:
+    """Where the numbers are from."""
+    import faiss
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 3, figsize=(13, 4))
-    for axis, column in zip(axes, ("one_ms", "add_s", "disk_mb"), strict=True):
-        for kind in STORES:
-            points = sorted((row["vectors"], row[column]) for row in rows if row["store"] == kind and column in row)
-            if points:
-                axis.loglog(*zip(*points, strict=True), marker="o", label=kind)
-        axis.set(
-            xlabel="vectors",
-            title={"one_ms": "one query (ms)", "add_s": "add 10,000 (s)", "disk_mb": "disk (MB)"}[column],
-        )
-        axis.grid(alpha=0.3)
-    axes[0].legend()
-    figure.tight_layout()
-    figure.savefig(path)
+    with open("/proc/cpuinfo") as lines:
+        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return {"cpu": names[0], "cores": len(names), "threads": threads, "faiss": faiss.__version__,
+            "python": platform.python_version(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}  # fmt: skip
 
 
 def main() -> None:
@@ -185,31 +248,26 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--dim", type=int, default=1024)
     parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
+    parser.add_argument("--kind", help="the kind of index of `indexed` (default: what `camml store index` chooses)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/stores"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/stores.json"))
+    parser.add_argument("--folder", type=Path, help="where datastores are written (default: the system's)")
     args = parser.parse_args()
     rows: list[dict[str, Any]] = []
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)  # of the processes started
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{'store':8} {'vectors':>9} " + " ".join(f"{name:>9}" for name in COLUMNS), flush=True)
+    print(f"{'store':8} {'vectors':>9} " + " ".join(f"{name:>15}" for name in COLUMNS), flush=True)
     for count in args.sizes:
         for kind in args.stores:
-            receive, send = multiprocessing.Pipe(duplex=False)
-            case = multiprocessing.get_context("spawn").Process(target=in_a_process, args=(kind, count, args.dim, send))
-            case.start()
-            send.close()
-            try:
-                row = receive.recv()
-            except EOFError:
-                print(f"{kind:8} {count:9} failed", flush=True)
-                continue
-            finally:
-                case.join()
+            with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+                case = kind, count, args.dim, Path(folder)
+                row = {"store": kind, "vectors": count, "dim": args.dim}
+                row |= in_a_process(build, *case, args.kind) | in_a_process(use, *case)
             rows.append(row)
-            cells = (f"{row[name]:9.3f}" if name in row else " " * 9 for name in COLUMNS)
-            print(f"{kind:8} {count:9} " + " ".join(cells), flush=True)
-            args.out.with_suffix(".json").write_text(json.dumps(rows, indent=1))
-    plot(rows, args.out.with_suffix(".png"))
+            cells = [row[name]["median"] if isinstance(row.get(name), dict) else row.get(name) for name in COLUMNS]
+            shown = " ".join(" " * 15 if cell is None else f"{cell:15.3f}" for cell in cells)
+            print(f"{kind:8} {count:9} " + shown, flush=True)
+            args.out.write_text(json.dumps({"machine": machine(args.threads), "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

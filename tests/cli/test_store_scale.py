@@ -86,6 +86,14 @@ def test_size(run: Run) -> None:
     assert facts["hours_of_one"] == pytest.approx(10**6 / 100 / 3600)
     assert facts["embedders"] == 3
     assert facts["indexes"]["ivf"]["bytes"] < facts["indexes"]["flat"]["bytes"] / 3
+    assert facts["sample_memory"] == 10**6 * 650
+    hours = {name: one["hours"] for name, one in facts["indexes"].items()}
+    assert hours["flat"] == hours["sq8"] == 0
+    assert 0 < hours["rabitq"] == hours["ivf"] < hours["hnsw"] < 0.1
+    many = json.loads(run("size", "--samples", "1e8", "--json")[1])["indexes"]
+    more = json.loads(run("size", "--samples", "4e8", "--cores", 16, "--json")[1])["indexes"]
+    assert more["hnsw"]["hours"] == pytest.approx(many["hnsw"]["hours"] * 4 / 2)
+    assert more["ivf"]["hours"] == pytest.approx(many["ivf"]["hours"] * 8 / 2, rel=0.1), "not N times the root of N"
     assert "machine-hours" in run("size", "--samples", 665000)[1]
 
 
@@ -104,6 +112,7 @@ def test_size(run: Run) -> None:
         (("migrate", "--store", "{store}", "--to", "tape"), "no 'tape' in camml/stores"),
         (("migrate", "--store", "{store}", "--to", "milvus"), "milvus://HOST:PORT"),
         (("size", "--samples", "0"), "--samples must be above 0"),
+        (("size", "--samples", "10", "--cores", "0"), "--cores must be above 0"),
     ],
 )
 def test_bad_input_is_one_line(store: Path, run: Run, arguments: tuple[str, ...], message: str) -> None:

@@ -106,6 +106,26 @@ def test_the_large_first_segment_stays(store: Datastore) -> None:
     assert _last_run([10] * 17, 5) == 5
 
 
+def test_full_segments_are_not_joined(store: Datastore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "FULL", 40)
+    monkeypatch.setattr(commits, "MOST_SEGMENTS", 3)
+    assert _last_run([15, 15, 15, 15], 0) == 2, "more than a full one was joined"
+    written: dict[str, int] = {}
+    for n in range(60):
+        count = 7 if n % 20 else 50
+        store.add([sample(f"m{n}-{m}", f"red {'blue ' * m}") for m in range(count)])
+        written |= {segment.samples.name: segment.count for segment in store.manifest.segments}
+        sizes = [segment.count for segment in store.manifest.segments]
+        last = max(place for place, size in enumerate([20, *sizes]) if size >= 20)
+        assert len(sizes) - last <= 3, "small ones were left"
+    assert sorted(size for size in written.values() if size > 40) == [50] * 3, "a full one was written again"
+    assert len(store) == 24 + 57 * 7 + 3 * 50
+    assert sum(written.values()) < 5 * len(store)
+    [context] = store.search(Colors().embed_texts(["blue red blue"]), "text", 60)
+    assert len({one.sample.id for one in context}) == 60
+    assert verify(store.path or Path()) == []
+
+
 def test_an_id_that_was_removed_is_free_again(store: Datastore) -> None:
     for text in ("red red", "green", "blue"):
         store.remove(["n5"])

@@ -37,7 +37,7 @@ def put(store: Datastore, first: int, count: int) -> None:
     assert store.path is not None
     with writing(store.path):
         store.reload()
-        commit_added(store.path, store._snapshot, added)
+        commit_added(store.path, store._snapshot, [added])
     store.reload()
 
 
@@ -90,6 +90,28 @@ def test_the_choice_keeps_to_the_memory(store: Datastore) -> None:
     assert not any("tried sq8" in line for line in said)
     with pytest.raises(OptionError, match="allow more"):
         indexing.index(store.path, indexing.Wish(memory=100))
+
+
+def test_a_kind_that_is_slower_than_expected_gives_way(store: Datastore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store.path is not None
+    expected = [("sq8", 1.0), ("rabitq", 3.0), ("ivf", 4.0), ("flat", 9.0)]
+    monkeypatch.setattr(indexing, "_ranking", lambda *_: expected)
+    for took, built, kind in (
+        ([0.5], ["sq8"], "sq8"),
+        ([5.0, 2.0], ["sq8", "rabitq"], "rabitq"),
+        ([3.5, 6.0], ["sq8", "rabitq"], "sq8"),
+        ([20.0, 30.0, 40.0], ["sq8", "rabitq", "ivf"], None),
+    ):
+        said: list[str] = []
+        times = iter([10.0, *took])
+        monkeypatch.setattr(indexing, "latency", lambda *_, times=times: next(times))
+        made = indexing.index(store.path, indexing.Wish(recall=0.9, retrain=True), said.append)
+        assert [line.split()[2] for line in said if "building" in line] == built
+        if kind is None:
+            assert made == {}
+        else:
+            assert (made["text"].kind, made["text"].measured["ms"]) == (kind, min(took))
+        store.reload()
 
 
 def test_additions_extend_it_and_growth_trains_it_again(store: Datastore) -> None:

@@ -1,5 +1,7 @@
 """Datastores whose vectors are in Milvus, and what a crash between the two leaves."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,18 @@ def test_it_answers_as_faiss_does(store: Datastore, tmp_path: Path, samples: lis
     assert content(tmp_path / "store") == content(tmp_path / "faiss")
     assert {path.suffix for path in (tmp_path / "store").iterdir()} <= {".parquet", ".json", ""}
     assert store.manifest.store == "milvus"
+
+
+def test_another_process_searches_what_one_has_built(tmp_path: Path) -> None:
+    """Milvus Lite gives a file's collections to the next process, but lets it search only those that it has loaded."""
+    build = "Datastore.build('store', [Sample('a', 'red', None, {})], encoder, store='milvus://file.db')"
+    search = "store = Datastore.open('store'); [[one]] = store.search(encoder.embed_texts(['red']), 'text', 1)"
+    add = "store = Datastore.open('store', encoder); store.add([Sample('b', 'red red', None, {})])"
+    for step in (build, search, add, f"{search}; assert one.sample.id == 'a' and len(store) == 2"):
+        imports = "from camml import encoders; from camml.datastore import Datastore; from camml.types import Sample"
+        code = f"{imports}; encoder = encoders.load('hashed', dim=64); {step}"
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("action", ["add", "remove"])

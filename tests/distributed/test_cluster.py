@@ -73,7 +73,7 @@ def test_an_actor_that_dies_again_and_again_ends_in_an_error(
     load = partial(SlowEncoder, tmp_path / "log", 0.0, samples[9].text)
     embed = RayEmbedding(load, Cluster(workers=1, retries=2), shard=4)
     with pytest.raises(ClusterError, match="gave up"):
-        embed(samples, SlowEncoder(tmp_path / "log", 0.0), tmp_path / "work", 4)
+        list(embed(samples, SlowEncoder(tmp_path / "log", 0.0), tmp_path / "work", 4))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from camml import encoders
 from camml.datastore import Datastore
+from camml.datastore import embedding as embedding_alone
 from camml.distributed import Cluster, RayEmbedding, embedding, plan
 from camml.errors import ClusterError, ImageError
 from camml.types import Sample
@@ -18,7 +19,11 @@ from tests.distributed.slow_encoder import SlowEncoder
 HASHED = partial(encoders.load, "hashed", dim=64)
 
 
-def test_a_datastore_is_that_of_one_process(samples: list[Sample], tmp_path: Path, ray_here: None) -> None:
+@pytest.mark.parametrize("part", [embedding_alone.PART, 12])
+def test_a_datastore_is_that_of_one_process(
+    part: int, samples: list[Sample], tmp_path: Path, ray_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding_alone, "PART", part)
     shown: list[tuple[int, int]] = []
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
@@ -36,7 +41,9 @@ def test_a_datastore_is_that_of_one_process(samples: list[Sample], tmp_path: Pat
             **({"embed": embed} if embed else {}),
         )
     assert contents(tmp_path / "ray" / "store") == contents(tmp_path / "one" / "store")
-    assert len(Datastore.open(tmp_path / "ray" / "store")) == 26
+    store = Datastore.open(tmp_path / "ray" / "store")
+    assert len(store) == 26
+    assert len(store.manifest.segments) == (1 if part > 27 else 3)
     assert skipped["ray"] == skipped["one"]
     assert "broken.png" in skipped["ray"][0]
     assert shown[-1] == (27, 27)
@@ -48,14 +55,14 @@ def test_finished_shards_are_found_again_by_what_they_were_made_from(
     log, work = tmp_path / "log", tmp_path / "work"
     load = partial(SlowEncoder, log, 0.0)
     ray = RayEmbedding(load, shard=4)
-    whole = ray(samples, load(), work, 2)
+    [whole] = ray(samples, load(), work, 2)
     lines = log.read_text().splitlines()
     assert sorted(line.split(" ", 2)[2] for line in lines) == sorted(sample.text for sample in samples)
     assert len(list(work.glob("*.parquet"))) == 7 + 1  # and the plan
     damaged = next(path for path in work.glob("*.parquet") if pq.read_table(path)["id"][0].as_py() == "sample-20")
     damaged.write_bytes(damaged.read_bytes()[:-100])
     changed = Sample("sample-9", "another text", samples[9].image)
-    again = ray([*samples[:9], changed, *samples[10:]], load(), work, 2)
+    [again] = ray([*samples[:9], changed, *samples[10:]], load(), work, 2)
     redone = log.read_text().splitlines()[len(lines) :]
     expected = ["another text", *(samples[number].text for number in (8, 10, 11, 20, 21, 22, 23))]
     assert sorted(line.split(" ", 2)[2] for line in redone) == sorted(expected)
@@ -68,7 +75,7 @@ def test_what_goes_wrong_in_an_actor_is_said_here(samples: list[Sample], tmp_pat
     broken.write_bytes(b"no picture")
     given = [*samples, Sample("bad", "a bad one", broken)]
     with pytest.raises(ImageError, match=r"sample 'bad'.*broken\.png"):
-        RayEmbedding(HASHED, shard=4)(given, HASHED(), tmp_path / "work", 2)
+        list(RayEmbedding(HASHED, shard=4)(given, HASHED(), tmp_path / "work", 2))
 
 
 def test_a_node_that_is_not_like_this_machine_is_found_out(samples: list[Sample], tmp_path: Path) -> None:
@@ -83,6 +90,4 @@ def test_a_node_that_is_not_like_this_machine_is_found_out(samples: list[Sample]
 
 
 def test_nothing_to_embed_needs_no_cluster(tmp_path: Path) -> None:
-    nothing = RayEmbedding(HASHED, Cluster("nowhere:1"))([], HASHED(), tmp_path / "work", 4)
-    assert nothing.samples == []
-    assert nothing.text.shape == (0, 64)
+    assert list(RayEmbedding(HASHED, Cluster("nowhere:1"))([], HASHED(), tmp_path / "work", 4)) == []

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from camml.errors import StoreError
+from camml.stores import faiss_index
 from camml.stores._exact import ROUNDING
 from camml.stores.faiss_index import Store
 
@@ -83,3 +84,29 @@ def test_rounding_is_an_ample_bound(dim: int) -> None:
     for count in (1, 64):
         scores, keys = index.search(vectors[:count], 50)
         assert np.abs(scores - np.take_along_axis(exact[:count], keys, axis=1)).max() < ROUNDING / 10
+
+
+def test_a_batch_is_compared_the_fast_way_and_the_setting_put_back() -> None:
+    before, many = faiss.cvar.distance_compute_blas_threshold, faiss_index.MANY * faiss.omp_get_max_threads()
+    seen: list[int] = []
+
+    class Watched:
+        def search(self, queries: Any, depth: int) -> Any:
+            seen.append(faiss.cvar.distance_compute_blas_threshold)
+            if depth == 9:
+                raise RuntimeError("out of memory")
+            return np.zeros((len(queries), depth), dtype=np.float32), np.zeros((len(queries), depth), dtype=np.int64)
+
+    store = faiss_index.Store(4)
+    store._index, store._keys = Watched(), None
+    store.rough(np.zeros((many - 1, 4), dtype=np.float32), 3)
+    store.rough(np.zeros((many, 4), dtype=np.float32), 3)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        store.rough(np.zeros((many, 4), dtype=np.float32), 9)
+    assert seen == [before, 1, 1]
+    assert faiss.cvar.distance_compute_blas_threshold == before
+    with faiss_index.comparing(many):
+        with faiss_index.comparing(many):  # another thread
+            pass
+        assert faiss.cvar.distance_compute_blas_threshold == 1
+    assert faiss.cvar.distance_compute_blas_threshold == before

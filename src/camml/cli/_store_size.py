@@ -9,7 +9,16 @@ from camml.errors import OptionError
 
 SUMMARY = "what a datastore of some size will need: disk, memory, hours, machines"
 ROW = 40
-"""Bytes of a sample beside its text: key, id, path of the image."""
+"""Bytes of a sample beside its text on the disk: key, id, path of the image."""
+HELD = 150
+"""Bytes of a sample beside its texts in memory: keys, and where each text begins. Measured: 624,610 samples with 46
+bytes of id and text took 120 MB (benchmarks/stores.py)."""
+MULTIPLIED = 70e9
+"""Operations of matrix products a second on one core, with which lists are found. Measured: see docs/scale.md."""
+ROUNDS = 10
+"""Passes of k-means over the vectors that train it, which FAISS makes."""
+LINKED = 0.8e-6
+"""Seconds on one core for each number of a vector that a graph takes in, at 624,610 x 1,024."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=100, help="samples embedded a second by one machine")
     parser.add_argument("--hours", type=float, default=24, help="hours in which all are to be embedded")
     parser.add_argument("--ram", default="64GB", metavar="SIZE", help="memory of one machine (default: %(default)s)")
-    parser.add_argument("--scan", default="10GB", metavar="SIZE", help="memory a machine reads in a second")
+    parser.add_argument("--cores", type=int, default=8, help="that build the index (default: %(default)s)")
+    parser.add_argument(
+        "--scan",
+        default="8GB",
+        metavar="SIZE",
+        help="vectors a core compares in a second (default: %(default)s, measured)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,10 +49,10 @@ def run(args: argparse.Namespace) -> int:
     print(f"disk       {size_in_words(facts['disk'])}, of which vectors {size_in_words(facts['vector_bytes'])}")
     print(f"samples    {size_in_words(facts['sample_memory'])} of memory once texts are read")
     print(f"embedding  {facts['hours_of_one']:.3g} machine-hours: {facts['embedders']} machines")
-    print(f"{'index':8} {'memory':>9} {'machines':>9}")
+    print(f"{'index':8} {'memory':>9} {'machines':>9} {'to build':>11}")
     for name, one in facts["indexes"].items():
-        print(f"{name:8} {size_in_words(one['bytes']):>9} {one['machines']:>9}")
-    print(f"a flat search reads all vectors: {facts['flat_ms']:.3g} ms a query at {args.scan} a second")
+        print(f"{name:8} {size_in_words(one['bytes']):>9} {one['machines']:>9} {one['hours']:>9.3g} h")
+    print(f"a flat search reads all vectors: {facts['flat_ms']:.3g} ms a query on one core at {args.scan} a second")
     return 0
 
 
@@ -49,15 +64,22 @@ def estimate(args: argparse.Namespace) -> dict[str, Any]:
     """
     from camml.stores._fast import KINDS
 
-    for name in ("samples", "dim", "vectors", "rate", "hours"):
+    for name in ("samples", "dim", "vectors", "rate", "hours", "cores"):
         if not getattr(args, name) > 0:
             raise OptionError(f"--{name} must be above 0, not {getattr(args, name):g}")
     count = int(args.samples)
     vectors, text = count * args.vectors, size_of(args.text, "--text")
     ram, scan = size_of(args.ram, "--ram"), size_of(args.scan, "--scan")
-    vector_bytes, sample_memory = vectors * (args.dim * 4 + 8), count * (text + ROW + 8)
+    vector_bytes, sample_memory = vectors * (args.dim * 4 + 8), count * (text + HELD)
     sizes = {"flat": vector_bytes} | {name: kind.size(vectors, args.dim) for name, kind in KINDS.items()}
-    indexes = {name: {"bytes": size, "machines": _ceil(size + sample_memory, ram)} for name, size in sizes.items()}
+    indexes = {
+        name: {
+            "bytes": size,
+            "machines": _ceil(size + sample_memory, ram),
+            "hours": build_seconds(name, vectors, args.dim) / args.cores / 3600,
+        }
+        for name, size in sizes.items()
+    }
     hours = count / args.rate / 3600
     return {
         "samples": count,
@@ -70,6 +92,18 @@ def estimate(args: argparse.Namespace) -> dict[str, Any]:
         "flat_ms": 1000 * vector_bytes / scan,
         "indexes": indexes,
     }
+
+
+def build_seconds(name: str, count: int, dim: int) -> float:
+    """Seconds of one core for the index `name` of `count` vectors of width `dim`; 0 where there is little to do."""
+    from camml.stores._fast import KINDS, SEEN, lists_for
+
+    if name == "hnsw":
+        return LINKED * count * dim
+    if name == "flat" or KINDS[name].knob is None:
+        return 0.0
+    compared = ROUNDS * min(count, SEEN * lists_for(count)) + count
+    return 2 * compared * lists_for(count) * dim / MULTIPLIED
 
 
 def _ceil(amount: float, each: float) -> int:

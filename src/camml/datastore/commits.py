@@ -1,11 +1,12 @@
 """How the next generation of a datastore is written: what is new in files of its own, then the manifest.
 
 Removed samples stay in their files, and a removal writes only their keys. Files are rewritten when there are many small
-ones or one is a quarter dead: a sample is then rewritten about once each time the datastore doubles.
+ones or one is a quarter dead: a sample is then rewritten about once each time the datastore doubles, until it is in a
+file of half of `FULL` samples, which is not joined with others: so a change holds no more than that in memory.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from camml.datastore import manifest as manifests
-from camml.datastore.embedding import Embedded
+from camml.datastore.embedding import PART, Embedded
 from camml.datastore.files import FileRecord, digest, only_writer, write_file
 from camml.datastore.locations import WORK, served
 from camml.datastore.manifest import MODALITIES, Manifest, Segment
@@ -25,6 +26,8 @@ from camml.stores import Keys, Vectors, create, keys_of
 from camml.types import Sample
 
 MOST_SEGMENTS = 16
+FULL = PART
+"""Samples of the largest file that others are joined to; what a build writes is of this size."""
 MOST_REMOVED = 0.25
 INLINE = 1000
 """Removed keys that the manifest itself holds; more are put into a file."""
@@ -51,22 +54,26 @@ def writing(folder: Path, *, new: bool = False) -> Iterator[None]:
         yield
 
 
-def commit_added(folder: Path, before: Snapshot, added: Embedded) -> None:
-    """Write the generation that holds `added` too."""
-    manifest = before.manifest
-    samples = _copied(folder / COPIES, added.samples) if manifest.copies else added.samples
-    rows = Rows.of(samples, manifest.next_key, before.table.root)
-    vectors = {"text": (rows.keys, added.text), "image": (rows.with_image(), added.image)}
-    if manifest.location:
-        _serve(folder, manifest, vectors)
-    segments = written(folder, manifest, manifest.generation + 1, rows, vectors)
-    counts = {"samples": len(rows)} | {modality: len(keys) for modality, (keys, _) in vectors.items()}
-    following = manifest.following(
-        next_key=manifest.next_key + len(rows),
-        segments=manifest.segments + segments,
-        counts={name: manifest.counts[name] + count for name, count in counts.items()},
-    )
-    _commit(folder, following, before)
+def commit_added(folder: Path, before: Snapshot, added: Iterable[Embedded]) -> int:
+    """Write the generation that holds all parts of `added` too, each as a segment; how many samples these are."""
+    manifest, segments = before.manifest, list[Segment]()
+    next_key, counts = manifest.next_key, dict(manifest.counts)
+    for part in added:
+        samples = _copied(folder / COPIES, part.samples) if manifest.copies else part.samples
+        rows = Rows.of(samples, next_key, before.table.root)
+        vectors = {"text": (rows.keys, part.text), "image": (rows.with_image(), part.image)}
+        if manifest.location:
+            _serve(folder, manifest, vectors, next_key)
+        segments += written(folder, manifest, manifest.generation + 1, rows, vectors, len(segments))
+        next_key += len(rows)
+        counts["samples"] += len(rows)
+        for modality, (keys, _) in vectors.items():
+            counts[modality] += len(keys)
+        del part, rows, vectors  # before the next part is made
+    if segments or not manifest.generation:
+        following = manifest.following(next_key=next_key, segments=manifest.segments + tuple(segments), counts=counts)
+        _commit(folder, following, before)
+    return next_key - manifest.next_key
 
 
 def commit_removed(folder: Path, before: Snapshot, keys: Keys) -> None:
@@ -113,8 +120,9 @@ def _due(now: Snapshot) -> list[tuple[int, int]]:
     firsts = [int(now.opened[segment.samples.name].keys[0]) for segment in segments]
     dead = np.diff(np.searchsorted(removed, [*firsts, np.iinfo(np.int64).max]))
     counts = [segment.count for segment in segments]
-    if len(segments) > MOST_SEGMENTS:
-        start = _last_run(counts, _border(now, firsts))
+    full = 1 + max((number for number, count in enumerate(counts) if 2 * count >= FULL), default=-1)
+    if len(segments) - full > MOST_SEGMENTS:
+        start = _last_run(counts, max(full, _border(now, firsts)))
         return [(start, len(segments))]
     return [(n, n + 1) for n, count in enumerate(counts) if dead[n] > MOST_REMOVED * count]
 
@@ -127,9 +135,12 @@ def _border(now: Snapshot, firsts: Sequence[int]) -> int:
 
 
 def _last_run(counts: Sequence[int], border: int) -> int:
-    """Where the last segments begin that together are at least as large as the one before: sizes stay doubling."""
-    start, total = len(counts) - 1, counts[-1]
-    while start > border and (counts[start - 1] <= total or start > len(counts) // 2 + 1):
+    """Where the last segments begin that together are at least as large as the one before: sizes stay doubling.
+
+    Those from `border` on are small, and no more than `FULL` samples are joined.
+    """
+    start, total, half = len(counts) - 1, counts[-1], (border + len(counts)) // 2 + 1
+    while start > border and total + counts[start - 1] <= FULL and (counts[start - 1] <= total or start > half):
         start -= 1
         total += counts[start]
     return min(start, len(counts) - 2)
@@ -185,12 +196,12 @@ def written(
     return (Segment(len(rows), samples, files.get("image"), files.get("text")),)
 
 
-def _serve(folder: Path, manifest: Manifest, vectors: Mapping[str, tuple[Keys, Vectors]]) -> None:
+def _serve(folder: Path, manifest: Manifest, vectors: Mapping[str, tuple[Keys, Vectors]], next_key: int) -> None:
     """Give new vectors to the database, less what a change left there that was never committed."""
     for modality, (keys, its) in vectors.items():
         if len(keys):
             store = served(folder, manifest, modality)
-            store.remove(store.keys(manifest.next_key))
+            store.remove(store.keys(next_key))
             store.add(keys, its)
 
 

@@ -1,4 +1,7 @@
-"""Samples to vectors, chunk by chunk; finished chunks outlive a kill and are not computed again."""
+"""Samples to vectors, chunk by chunk; finished chunks outlive a kill and are not computed again.
+
+What comes out are parts of `PART` samples, so that a datastore of any size passes through a bounded memory.
+"""
 
 import hashlib
 import json
@@ -24,6 +27,9 @@ from camml.types import Sample
 
 AHEAD = 2
 """Batches whose images are decoded while the encoder is at work on an earlier one."""
+
+PART = 65_536
+"""Samples, rounded to whole batches, whose vectors are in memory at a time."""
 
 Progress = Callable[[int, int], None]
 """What is called with the number of samples done and of all samples."""
@@ -65,7 +71,7 @@ class Embed(Protocol):
         batch_size: int,
         on_bad: OnBad = refuse,
         progress: Progress | None = None,
-    ) -> Embedded:
+    ) -> Iterator[Embedded]:
         """As `embed`."""
         ...
 
@@ -77,14 +83,13 @@ def embed(
     batch_size: int,
     on_bad: OnBad = refuse,
     progress: Progress | None = None,
-) -> Embedded:
-    """The vectors of `samples`; chunks of `batch_size` are kept in the folder `work` and found there again.
+) -> Iterator[Embedded]:
+    """The vectors of `samples`, part by part; chunks of `batch_size` are kept in the folder `work` and found again.
 
     Raises:
       ImageError: an image cannot be used, and `on_bad` raises.
     """
-
-    batches = [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
+    batches = (samples[start : start + batch_size] for start in range(0, len(samples), batch_size))
 
     def chunks() -> Iterator[tuple[Sequence[Sample], Chunk]]:
         done = 0
@@ -94,7 +99,14 @@ def embed(
             if progress:
                 progress(done, len(samples))
 
-    return join(chunks(), encoder)
+    made = chunks()
+    for _ in range(0, len(samples), part_of(batch_size)):
+        yield join(islice(made, part_of(batch_size) // batch_size), encoder)
+
+
+def part_of(batch_size: int) -> int:
+    """Samples of a part, in whole batches."""
+    return -(-PART // batch_size) * batch_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +125,15 @@ class _Opened:
     bad: Mapping[int, str] = field(default_factory=dict)
 
 
-def _ahead(batches: Sequence[Sequence[Sample]], encoder: Encoder, work: Path) -> Iterator[_Opened]:
+def _ahead(batches: Iterator[Sequence[Sample]], encoder: Encoder, work: Path) -> Iterator[_Opened]:
     """The batches in order; files are read and decoded in a thread while the encoder is at work on earlier ones."""
-    pool, waiting, rest = ThreadPoolExecutor(1), deque[Future[_Opened]](), iter(batches)
+    pool, waiting = ThreadPoolExecutor(1), deque[Future[_Opened]]()
     try:
-        for batch in islice(rest, AHEAD):
+        for batch in islice(batches, AHEAD):
             waiting.append(pool.submit(_find, batch, encoder, work))
         while waiting:
             opened = waiting.popleft().result()
-            for batch in islice(rest, 1):
+            for batch in islice(batches, 1):
                 waiting.append(pool.submit(_find, batch, encoder, work))
             yield opened
     finally:

@@ -83,7 +83,7 @@ class FastIndex:
       below: it holds the vectors whose keys are smaller; later ones are searched one by one.
       count: how many vectors it was given, of which `trained` were seen in training.
       settings: what a search uses: `nprobe` or `ef`, and `depth`, the candidates that are compared exactly.
-      measured: `recall` at `k` on `queries` held out, the `target`, milliseconds a query, bytes in memory.
+      measured: `recall` at `k` on `queries` held out, the `target`, `ms` a query, `bytes` in memory, `seconds` it took.
     """
 
     kind: str

@@ -107,8 +107,8 @@ def _file_view(
     view = file_view(manifest.encoder.dim(modality), manifest.counts[modality], parts, removed)
     if fast := manifest.fast.get(modality):
         index = open_file(fast.file, lambda path: Fast.open(path, view, fast.settings))
-        later = [part for part in parts if not part.holds_below(fast.below)]
-        view.searched = [replace(index, base=view.exact()), *later]
+        later = [part for part in parts if part.first() >= fast.below]
+        view.searched = [replace(index, base=view.exact()), *view.joined(later)]
     return view
 
 

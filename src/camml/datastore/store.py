@@ -11,7 +11,8 @@ from camml.datastore.embedding import Embed, Progress, embed
 from camml.datastore.locations import WORK, collection_name, stored_location
 from camml.datastore.manifest import EncoderRecord, Manifest
 from camml.datastore.snapshot import COPIES, Snapshot, load
-from camml.datastore.table import OnBad, Table, refuse, usable
+from camml.datastore.spool import Spool
+from camml.datastore.table import OnBad, Table, refuse
 from camml.encoders import Encoder, Vectors
 from camml.errors import (
     EmptyStoreError,
@@ -60,7 +61,8 @@ class Datastore:
     ) -> Self:
         """A new datastore of `samples` in the folder `path`.
 
-        A build that was interrupted goes on where it stopped, when it is called again with the same samples.
+        A build that was interrupted goes on where it stopped, when it is called again with the same samples. Samples
+        are read once and wait on the disk; what is in memory at a time are their ids and the vectors of one part.
 
         Args:
           encoder_options: what `encoder` was loaded with, so that `open_store` can load it again.
@@ -82,7 +84,7 @@ class Datastore:
         folder = Path(path)
         check_batch_size(batch_size)
         kind, location = home(store)
-        kept = usable(samples, Table([], Path()), on_bad)
+        kept = Spool(samples, Table([], Path()), folder / WORK, on_bad)
         with writing(folder, new=True):
             if (folder / manifests.NAME).exists():
                 raise StoreError(f"there is a datastore at {folder} already; add to it, or choose another folder")
@@ -211,12 +213,11 @@ class Datastore:
         with writing(folder):
             self.reload()
             self.manifest.encoder.check(self.encoder, folder)
-            kept = usable(samples, self._snapshot.table, on_bad)
+            kept = Spool(samples, self._snapshot.table, folder / WORK, on_bad)
             added = embed(kept, self.encoder, folder / WORK, batch_size, on_bad, progress)
-            if added.samples:
-                commit_added(folder, self._snapshot, added)
+            count = commit_added(folder, self._snapshot, added)
         self.reload()
-        return len(added.samples)
+        return count
 
     def remove(self, ids: Iterable[str]) -> int:
         """Remove samples by id, all or none; how many.

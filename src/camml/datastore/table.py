@@ -2,8 +2,9 @@
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -115,24 +116,34 @@ def refuse(sample: Sample, error: InputError) -> None:
     raise error
 
 
-def usable(samples: Iterable[Sample], there: Table, on_bad: OnBad = refuse) -> list[Sample]:
-    """The samples that can be stored beside those that are `there`."""
-    kept: list[Sample] = []
-    places: dict[str, int] = {}
-    samples = list(samples)
-    known = there.find([sample.id for sample in samples])
-    for place, sample in enumerate(samples, start=1):
+class Usable:
+    """Which samples can be stored beside those that are `there`; remembers the ids it has seen."""
+
+    def __init__(self, there: Table, on_bad: OnBad = refuse) -> None:
+        self._there = there
+        self._on_bad = on_bad
+        self._places: dict[str, int] = {}
+        self._seen = 0
+
+    def of(self, samples: Iterator[Sample], most: int) -> list[Sample]:
+        """The usable ones among the next `most` samples, or among more while there is none; empty at the end."""
+        while given := list(islice(samples, most)):
+            known = self._there.find([sample.id for sample in given])
+            if kept := [sample for sample in given if self._is_usable(sample, known)]:
+                return kept
+        return []
+
+    def _is_usable(self, sample: Sample, known: Mapping[str, int]) -> bool:
+        self._seen += 1
         problem = _problem(sample)
         if sample.id in known:
-            row = there.row(known[sample.id]) + 1
+            row = self._there.row(known[sample.id]) + 1
             problem = f"is there already, in row {row} of the datastore; remove that one first"
-        elif places.setdefault(sample.id, place) != place:
-            problem = f"is there twice, the first time as sample {places[sample.id]}; ids must be unique"
+        elif (first := self._places.setdefault(sample.id, self._seen)) != self._seen:
+            problem = f"is there twice, the first time as sample {first}; ids must be unique"
         if problem:
-            on_bad(sample, SampleError(f"sample {place} of the input (id {sample.id!r}) {problem}"))
-        else:
-            kept.append(sample)
-    return kept
+            self._on_bad(sample, SampleError(f"sample {self._seen} of the input (id {sample.id!r}) {problem}"))
+        return problem is None
 
 
 def _problem(sample: Sample) -> str | None:

@@ -1,14 +1,16 @@
 """The living vectors of one modality, over all the files or the database that hold them."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camml.errors import StoreError
-from camml.stores import Keys, Scores, Vectors, VectorStore
+from camml.stores import FileStore, Keys, Scores, Vectors, VectorStore, keys_of
 from camml.stores._exact import SPARE, best, nothing
+from camml.stores._joined import Joined, merged, propose
 
 Holds = Callable[[Keys], NDArray[np.bool]]
 
@@ -32,7 +34,7 @@ class View:
     Args:
       dim: D of the vectors.
       count: how many live.
-      parts: the stores that hold the vectors.
+      parts: the stores that hold the vectors; of several, the keys ascend from one to the next.
       alive: which of some keys live.
 
     Attributes:
@@ -48,12 +50,16 @@ class View:
     ) -> None:
         self.dim = dim
         self.parts = list(parts)
-        self.searched: list[Searched] = [*parts]
+        self.searched: list[Searched] = self.joined(parts)
         self.alive = alive
         self._count = count
 
     def __len__(self) -> int:
         return self._count
+
+    def joined(self, parts: Sequence[VectorStore]) -> list[Searched]:
+        """What a search of some of the parts looks into: one that joins them, where that can be."""
+        return [Joined(parts, self.vectors)] if propose(parts) else [*parts]
 
     def exact(self) -> "View":
         """The same, with every vector compared."""
@@ -64,15 +70,7 @@ class View:
         if allowed is not None:
             allowed = allowed[self.alive(allowed)]
         found = [self._living(part, queries, k, allowed) for part in self.searched]
-        if len(found) == 1:
-            return found[0]
-        scores, keys = nothing(len(queries), k)
-        for row in range(len(queries)):
-            its_scores = np.concatenate([part[0][row] for part in found])
-            its_keys = np.concatenate([part[1][row] for part in found])
-            there = its_keys >= 0
-            scores[row], keys[row] = best(its_scores[there], its_keys[there], k)
-        return scores, keys
+        return found[0] if len(found) == 1 else merged(found, len(queries), k)
 
     def _living(self, part: Searched, queries: Vectors, k: int, allowed: Keys | None) -> tuple[Scores, Keys]:
         """The k best of one store that live, fetched deeper where others stand before them."""
@@ -81,6 +79,8 @@ class View:
         while len(pending):
             its_scores, its_keys = part.search(queries[pending], depth, allowed)
             lives = (its_keys >= 0) & self.alive(its_keys.ravel()).reshape(its_keys.shape)
+            if depth == k and lives.all():
+                return its_scores, its_keys
             lacking = []
             for row, row_scores, row_keys, row_lives in zip(pending, its_scores, its_keys, lives, strict=True):
                 scores[row], keys[row] = best(row_scores[row_lives], row_keys[row_lives], k)
@@ -91,7 +91,9 @@ class View:
 
     def holds(self, keys: Keys) -> NDArray[np.bool]:
         """bool[N]: under which of `keys` there is a vector, whether it lives or not."""
-        held: NDArray[np.bool] = np.any([part.holds(keys) for part in self.parts], axis=0)
+        held = np.zeros(len(keys), dtype=bool)
+        for part, its in self._shared_out(keys):
+            held[its] = part.holds(keys[its])
         return held
 
     def vectors(self, keys: Keys) -> Vectors:
@@ -103,11 +105,23 @@ class View:
         if len(self.parts) == 1:
             return self.parts[0].vectors(keys)
         rows = np.empty((len(keys), self.dim), dtype=np.float32)
-        sought = np.ones(len(keys), dtype=bool)
-        for part in self.parts:
-            its = sought & part.holds(keys)
+        for part, its in self._shared_out(keys):
+            if not (held := part.holds(keys[its])).all():
+                lost = keys[its][~held][0]
+                raise StoreError(f"the datastore has no vector of key {lost}; look with `camml store check`")
             rows[its] = part.vectors(keys[its])
-            sought &= ~its
-        if sought.any():
-            raise StoreError(f"the datastore has no vector of key {keys[sought][0]}; look with `camml store check`")
         return rows
+
+    def _shared_out(self, keys: Keys) -> Iterator[tuple[VectorStore, NDArray[np.int64]]]:
+        """The parts that can hold some of `keys`, and which of them: int64[M] rows of `keys`."""
+        if len(self.parts) == 1:
+            yield self.parts[0], np.arange(len(keys))
+            return
+        owners = np.maximum(np.searchsorted(self._firsts, keys, side="right") - 1, 0)
+        for owner in np.unique(owners).tolist():
+            yield self.parts[owner], np.flatnonzero(owners == owner)
+
+    @cached_property
+    def _firsts(self) -> Keys:
+        """The smallest key of each of several parts, which are stores in files."""
+        return keys_of([cast(FileStore, part).first() for part in self.parts])

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from camml.datastore.embedding import Chunk, Embedded, Progress, compute, join
+from camml.datastore.embedding import Chunk, Embedded, Progress, compute, join, part_of
 from camml.datastore.table import OnBad, refuse
 from camml.distributed import plan, shard
 from camml.distributed.cluster import Cluster, Work
@@ -45,30 +46,42 @@ class RayEmbedding:
         batch_size: int,
         on_bad: OnBad = refuse,
         progress: Progress | None = None,
-    ) -> Embedded:
-        """The vectors of `samples`; shards are kept in the folder `work`, which all nodes share, and found again.
+    ) -> Iterator[Embedded]:
+        """The vectors of `samples`, in the parts of one process; shards are kept in `work`, which all nodes share.
 
         Raises:
           ImageError: an image cannot be used, and `on_bad` raises; as soon as it is met.
           ClusterError: the cluster cannot be reached, gave up, or does not share the files.
         """
-        size = -(-self.shard // batch_size) * batch_size
-        shards = [samples[start : start + size] for start in range(0, len(samples), size)]
+        shards = _cut(len(samples), -(-self.shard // batch_size) * batch_size, part_of(batch_size))
         work = work.absolute()
         with disk_errors(work):
             work.mkdir(parents=True, exist_ok=True)
-        plan.write(work / plan.NAME, ([(one.id, one.text, one.image) for one in part] for part in shards))
+        plan.write(work / plan.NAME, ([(one.id, one.text, one.image) for one in samples[part]] for part in shards))
         names: dict[int, str] = {}
         done = 0
         revision = encoder.name, encoder.revision
         for result in self.cluster.run(partial(_prepare, self.load, revision, work, batch_size), len(shards)):
             part = shards[result["unit"]]
             names[result["unit"]] = result["name"]
-            _report(part, result["bad"], on_bad)
-            done += len(part)
+            if result["bad"]:
+                _report(samples[part], result["bad"], on_bad)
+            done += part.stop - part.start
             if progress:
                 progress(done, len(samples))
-        return join(_read(work, shards, names), encoder)
+        embedded = ((samples[part], _read(work / names[number])) for number, part in enumerate(shards))
+        for _, of_part in groupby(shards, lambda part: part.start // part_of(batch_size)):
+            yield join(islice(embedded, len(list(of_part))), encoder)
+
+
+def _cut(count: int, size: int, part: int) -> list[slice]:
+    """Shards of `size` samples, none of which is in two parts."""
+    ends = (min(start + part, count) for start in range(0, count, part))
+    return [
+        slice(start, min(start + size, end))
+        for number, end in enumerate(ends)
+        for start in range(number * part, end, size)
+    ]
 
 
 def _prepare(load: Callable[[], Encoder], revision: tuple[str, str], work: Path, batch_size: int) -> Work:
@@ -126,11 +139,8 @@ def _report(samples: Sequence[Sample], bad: list[Any], on_bad: OnBad) -> None:
         on_bad(sample, ImageError(f"sample {sample.id!r}: {reason}"))
 
 
-def _read(
-    work: Path, shards: Sequence[Sequence[Sample]], names: dict[int, str]
-) -> Iterator[tuple[Sequence[Sample], Chunk]]:
-    for number, samples in enumerate(shards):
-        chunk = shard.read(work / names[number])
-        if chunk is None:
-            raise StoreError(f"the shard {work / names[number]} is gone or damaged; run the same command again")
-        yield samples, chunk
+def _read(path: Path) -> Chunk:
+    chunk = shard.read(path)
+    if chunk is None:
+        raise StoreError(f"the shard {path} is gone or damaged; run the same command again")
+    return chunk

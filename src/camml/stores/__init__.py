@@ -65,8 +65,8 @@ class FileStore(VectorStore, Protocol):
         """Write to one file (the caller makes it durable and atomic)."""
         ...
 
-    def holds_below(self, key: int) -> bool:
-        """Whether it holds a smaller key than that."""
+    def first(self) -> int:
+        """Its smallest key; -1 where it is empty."""
         ...
 
     @classmethod

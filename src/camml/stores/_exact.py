@@ -1,6 +1,6 @@
 """What makes all stores give the same neighbors, bit for bit: one way to score, one order of equals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -8,6 +8,8 @@ from camml.stores import Keys, Scores, Vectors
 
 SPARE = 8
 """Fetched beyond k, so that equal scores at the end of the list are mostly seen at once."""
+FETCHED = 32 << 20
+"""Bytes of vectors in memory at a time while candidates are compared."""
 ROUNDING = 1e-5
 """How far, for unit vectors, another way to sum may lie from the exact score; seen: 2e-7, up to D = 4096."""
 
@@ -28,11 +30,11 @@ def inner_products(vectors: Vectors, query: Vectors) -> Scores:
 def best(scores: Scores, keys: Keys, k: int) -> tuple[Scores, Keys]:
     """The k highest scores and their keys, equal ones in order of key; -inf and -1 where there are fewer."""
     order = np.lexsort((keys, -scores))[:k]
-    missing = k - len(order)
-    return (
-        np.pad(scores[order], (0, missing), constant_values=-np.inf),
-        np.pad(keys[order], (0, missing), constant_values=-1),
-    )
+    if len(order) == k:
+        return scores[order], keys[order]
+    best_scores, best_keys = np.full(k, -np.inf, dtype=np.float32), np.full(k, -1, dtype=np.int64)
+    best_scores[: len(order)], best_keys[: len(order)] = scores[order], keys[order]
+    return best_scores, best_keys
 
 
 def nothing(rows: int, k: int) -> tuple[Scores, Keys]:
@@ -57,9 +59,8 @@ def settled(
     while limit and len(pending):
         rough, found = candidates(queries[pending], depth)
         unsettled = []
-        for row, its_rough, its_keys in zip(pending, rough, found, strict=True):
-            its_keys = its_keys[its_keys >= 0]
-            its_vectors = vectors(its_keys)
+        fetched = _fetched(found, vectors, queries.shape[1])
+        for row, its_rough, (its_keys, its_vectors) in zip(pending, rough, fetched, strict=True):
             scores[row], keys[row] = best(inner_products(its_vectors, queries[row]), its_keys, k)
             # What was not fetched scores at most `its_rough[-1]`; it must not be able to reach the k-th place.
             reach = ROUNDING * float(np.linalg.norm(queries[row])) * _longest(its_vectors)
@@ -87,6 +88,16 @@ def check_new(keys: Keys, vectors: Vectors, dim: int, known: Keys) -> None:
         raise ValueError(f"{len(keys)} keys need vectors of shape ({len(keys)}, {dim}), not {vectors.shape}")
     if len(np.unique(keys)) < len(keys) or np.isin(keys, known).any() or (keys < 0).any():
         raise ValueError("keys must be unique, new and not negative")
+
+
+def _fetched(found: Keys, vectors: Callable[[Keys], Vectors], dim: int) -> Iterator[tuple[Keys, Vectors]]:
+    """For each row of int64[N, depth] its keys and their vectors, which are asked for many rows at a time."""
+    step = max(1, FETCHED // (4 * dim * found.shape[1]))
+    for start in range(0, len(found), step):
+        some = found[start : start + step]
+        there, ends = some[some >= 0], np.cumsum((some >= 0).sum(axis=1))
+        its_vectors = vectors(there)
+        yield from zip(np.split(there, ends[:-1]), np.split(its_vectors, ends[:-1]), strict=True)
 
 
 def _longest(vectors: Vectors) -> float:

@@ -1,7 +1,7 @@
 """Compressed FAISS indexes that propose candidates, which are then compared exactly by their full vectors."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from camml.errors import StoreError
 from camml.stores import Keys, Scores, Vectors
-from camml.stores._exact import nothing, ranked
-from camml.stores.faiss_index import faiss_package
+from camml.stores._exact import FETCHED, nothing, ranked
+from camml.stores.faiss_index import comparing, faiss_package
 
 LINKS = 32
 """M of HNSW: links of a node on each level; twice as many on the lowest."""
@@ -153,7 +153,8 @@ class Fast:
             lists.nprobe = min(self.settings.get("nprobe", 1), lists.nlist)
         elif isinstance(inner, faiss.IndexHNSW):
             inner.hnsw.efSearch = max(self.settings.get("ef", 16), depth)
-        keys: Keys = self.index.search(np.ascontiguousarray(queries, dtype=np.float32), depth)[1]
+        with comparing(len(queries)):
+            keys: Keys = self.index.search(np.ascontiguousarray(queries, dtype=np.float32), depth)[1]
         return keys
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
@@ -164,15 +165,28 @@ class Fast:
         depth, pending = min(max(self.settings.get("depth", 0), 2 * k), len(self)), np.arange(len(queries))
         while depth and len(pending):
             lacking = []
-            for row, found in zip(pending, self.candidates(queries[pending], depth), strict=True):
-                its = np.unique(found[found >= 0])
-                its = its[self.base.holds(its)]  # the files may have been rewritten since, without what was removed
-                best_scores, best_keys = ranked(queries[row : row + 1], its, self.base.vectors(its), k)
+            for row, found, its, vectors in self._held(pending, self.candidates(queries[pending], depth)):
+                best_scores, best_keys = ranked(queries[row : row + 1], its, vectors, k)
                 scores[row], keys[row] = best_scores[0], best_keys[0]
                 if len(its) < k and found[-1] >= 0 and depth < len(self):
                     lacking.append(row)
             depth, pending = min(2 * depth, len(self)), np.asarray(lacking, dtype=np.int64)
         return scores, keys
+
+    def _held(self, rows: Keys, found: Keys) -> Iterator[tuple[int, Keys, Keys, Vectors]]:
+        """For each row of int64[N, depth] candidates its number, itself, its keys that are there, and their vectors.
+
+        Files may have been rewritten since the index was made, without what was removed.
+        """
+        step = max(1, FETCHED // (4 * self.index.d * found.shape[1]))
+        for start in range(0, len(found), step):
+            some = found[start : start + step]
+            there = np.unique(some[some >= 0])
+            there = there[self.base.holds(there)]
+            vectors = self.base.vectors(there)
+            for row, candidates in zip(rows[start : start + step].tolist(), some, strict=True):
+                its = np.intersect1d(candidates, there)
+                yield row, candidates, its, vectors[np.searchsorted(there, its)]
 
 
 def _lists(index: Any) -> Any:

@@ -42,9 +42,9 @@ class Store:
         """bool[N]: which of `keys` are there."""
         return np.isin(keys, self._keys)
 
-    def holds_below(self, key: int) -> bool:
-        """Whether it holds a smaller key than that."""
-        return bool((self._keys < key).any())
+    def first(self) -> int:
+        """Its smallest key; -1 where it is empty."""
+        return int(self._keys.min()) if len(self) else -1
 
     def vectors(self, keys: Keys) -> Vectors:
         """float32[N, D]: what was added under `keys`."""

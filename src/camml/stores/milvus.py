@@ -69,7 +69,9 @@ class Store:
             raise OptionError(f"the Milvus address {location!r} has the unknown option {unknown[0]!r}; there is: index")
         store = cls(_client(address), name, dim)
         with _failures(address):
-            if not store._client.has_collection(name):
+            if store._client.has_collection(name):
+                store._client.load_collection(name)  # Milvus Lite has it on the disk alone in a new process
+            else:
                 store._make(chosen.get("index", "FLAT").upper())
         return store
 
