@@ -105,17 +105,29 @@ def goals(done: Sequence[Done], best: dict[str, Any]) -> dict[str, Any]:
     nearest, none = find(done, "camml", "retrieved", MAIN), find(done, "camml", "none", 0)
     if nearest is None:
         return {}
-    prompted = find(done, "in_prompt", "retrieved", best["in_prompt"]["shots"])
+    prompted = {name: find(done, name, "retrieved", chosen["shots"]) for name, chosen in best.items()}
     hit = nearest.outcome.measures["retrieval"].get(f"hit@{MAIN}")
-    tokens = [one.outcome.measures["tokens"]["prompt"] if one else None for one in (nearest, prompted)]
     noise = [accuracy(find(done, "camml", "random", MAIN)), accuracy(none)]
+
+    def beside(one: Done | None) -> tuple[float | None, float | None]:
+        if one is None:
+            return None, None
+        tokens = [run.outcome.measures["tokens"]["prompt"] for run in (nearest, one)]
+        return (accuracy(nearest) or 0.0) - (accuracy(one) or 0.0), over(*tokens)
+
+    others = {
+        text: value
+        for name, one in prompted.items()
+        for text, value in zip(
+            (f"accuracy minus {name}, above 0", f"tokens / {name}, at most 0.5"), beside(one), strict=True
+        )
+    }
     return {
         "accuracy / hit@3, at least 0.9": over(accuracy(nearest), hit),
         "open accuracy / without context, at least 5": over(
             accuracy(nearest, "kind/open"), accuracy(none, "kind/open")
         ),
-        "accuracy minus in_prompt, above 0": (accuracy(nearest) or 0.0) - (accuracy(prompted) or 0.0),
-        "tokens / in_prompt, at most 0.5": over(tokens[0], tokens[1]),
+        **others,
         "random context minus none, at least -2": None if None in noise else noise[0] - noise[1],
         "late knowledge after adding": accuracy(find(done, "camml", "retrieved", MAIN, "late")),
         "late knowledge before adding": accuracy(find(done, "camml", "retrieved", MAIN, "late_before")),

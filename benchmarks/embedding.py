@@ -1,34 +1,47 @@
 """Images a second from files to the vectors of a datastore, beside the bare encoder and a loop over single images.
 
-    python benchmarks/embedding.py                          # DINOv2-small, on a GPU where there is one
-    python benchmarks/embedding.py --encoder clip-vit-l --images 4096
+    python benchmarks/embedding.py                               # DINOv2-small of `camml fetch`
+    python benchmarks/embedding.py --random large --images 4096  # shapes of DINOv2-large, nothing fetched
 
 The floor is the bare encoder: the same images, decoded before the clock starts, in the batches that are best for it.
-`ours` is what `camml store build` does, from files, without the texts. `loop` opens, embeds and keeps one image after
-the other. Ways take turns. Prints a table, and writes JSON and a plot.
+`ours` is what `camml store build` does, from files to a datastore on disk, without the texts. `loop` opens, embeds and
+keeps one image after the other. Ways take turns. How far the bare encoder is from the operations of its tower at the
+speed of a large matrix product is said, too. Prints a table, and writes JSON, a profile and a plot.
 """
 
 import argparse
-import json
-import os
-import platform
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from decode import Spread
+from _measure import (
+    DTYPES,
+    Spread,
+    by_turns,
+    circumstances,
+    count_operations,
+    matmul_ceiling,
+    pick_device,
+    pick_dtype,
+    profile,
+    profile_table,
+    ratios,
+    spread,
+    write,
+)
+from _shapes import DINOV2_LARGE, DINOV2_SMALL, TINY_VISION, photo, random_encoder
 from PIL import Image
 
 from camml import encoders
-from camml.datastore.embedding import embed
+from camml.datastore import Datastore
 from camml.images import open_image
 from camml.types import Sample
 
 BATCHES = (8, 16, 32, 64, 128)
+RANDOM = {"tiny": TINY_VISION, "small": DINOV2_SMALL, "large": DINOV2_LARGE}
 
 
 @dataclass(frozen=True)
@@ -57,99 +70,90 @@ class NoTexts:
         return np.ones((len(texts), 1), np.float32)
 
 
-def draw(folder: Path, count: int) -> list[Sample]:
-    """JPEG files of 640 x 480 pixels."""
-    chance = np.random.default_rng(0)
-    found = []
-    for number in range(count):
-        small = Image.fromarray(chance.integers(0, 255, (30, 40, 3), dtype=np.uint8))
-        file = folder / f"{number}.jpg"
-        small.resize((640, 480), Image.Resampling.BICUBIC).save(file, quality=90)
-        found.append(Sample(str(number), "", file))
-    return found
-
-
-def seconds(act: Any) -> float:
-    """How long a call takes."""
-    started = time.perf_counter()
-    act()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
-
-
-def measure(encoder: Any, samples: list[Sample], repeats: int) -> tuple[int, list[Line]]:
-    """The best batch of the bare encoder, and the three ways."""
-    images = [open_image(sample.image) for sample in samples if sample.image]
+def best_batch(encoder: Any, images: list[Image.Image], device: torch.device) -> int:
+    """The batch that is best for the bare encoder."""
     few = images[: max(BATCHES)]
 
-    def bare(batch: int, some: list[Image.Image]) -> None:
+    def bare(batch: int) -> None:
         encoder.batch_size = batch
-        encoder.embed_images(some)
+        encoder.embed_images(few)
 
-    bare(BATCHES[0], few[:8])  # warms up
-    best = min(BATCHES, key=lambda batch: min(seconds(lambda: bare(batch, few)) for _ in range(2)))
-    alone = NoTexts(encoder)
-    times: dict[str, list[float]] = {"bare": [], "ours": [], "loop": []}
-    part = samples[: max(1, len(samples) // 8)]
-    for _ in range(repeats):
-        times["bare"].append(seconds(lambda: bare(best, images)) / len(images))
-        encoder.batch_size = best
+    sizes = [batch for batch in BATCHES if batch <= max(8, len(few))]
+    times = by_turns({str(batch): lambda batch=batch: bare(batch) for batch in sizes}, 2, device)
+    return min(sizes, key=lambda batch: min(times[str(batch)]))
+
+
+def measure(encoder: Any, samples: list[Sample], repeats: int, device: torch.device) -> tuple[int, list[Line]]:
+    """The best batch of the bare encoder, and the three ways."""
+    images = [open_image(sample.image) for sample in samples if sample.image]
+    best = encoder.batch_size = best_batch(encoder, images, device)
+    alone, part = NoTexts(encoder), samples[: max(1, len(samples) // 8)]
+
+    def ours() -> None:
         with tempfile.TemporaryDirectory() as work:
-            times["ours"].append(seconds(lambda: embed(samples, alone, Path(work), best)) / len(samples))
-        times["loop"].append(seconds(lambda: [encoder.embed_images([open_image(s.image)]) for s in part]) / len(part))
+            Datastore.build(Path(work) / "store", samples, alone, batch_size=best)
+
+    ways = {
+        "bare": (len(images), lambda: encoder.embed_images(images)),
+        "ours": (len(samples), ours),
+        "loop": (len(part), lambda: [encoder.embed_images([open_image(one.image)]) for one in part]),
+    }
+    found = by_turns({way: work for way, (_, work) in ways.items()}, repeats, device)
+    times = {way: [one / ways[way][0] for one in each] for way, each in found.items()}
     return best, [
-        Line(
-            way,
-            Spread.of([1 / one for one in each]),
-            Spread.of([floor / one for floor, one in zip(times["bare"], each, strict=True)]),
-        )
-        for way, each in times.items()
+        Line(way, Spread.of([1 / one for one in each]), ratios(times["bare"], each)) for way, each in times.items()
     ]
 
 
-def table(lines: list[Line]) -> str:
-    """The results as Markdown."""
-    rows = [f"| {line.way} | {line.images_per_second:.1f} | {line.of_bare:.2f} |" for line in lines]
-    return "\n".join(["| way | images a second | × bare |", "|---|---|---|", *rows])
-
-
-def plot(lines: list[Line], file: Path) -> None:
-    """Bars with their spread."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3.5), layout="constrained")
-    axes = figure.subplots()
-    middle = np.array([line.images_per_second.middle for line in lines])
-    reach = [middle - [line.images_per_second.least for line in lines],
-             [line.images_per_second.greatest for line in lines] - middle]  # fmt: skip
-    axes.bar([line.way for line in lines], middle, yerr=reach, capsize=4)
-    axes.set(ylabel="images a second")
-    figure.savefig(file, dpi=120)
+def table(document: dict[str, Any]) -> str:
+    """A result as Markdown: the floor first."""
+    bare = spread(document["lines"][0]["images_per_second"])
+    used = bare.middle * document["operations_an_image"] / document["matmul_per_second"]
+    rows = [
+        f"Floor: the bare encoder in batches of {document['batch']}, at {used:.0%} of the speed of a large matrix "
+        f"product ({document['matmul_per_second'] / 1e12:.2f} TFLOP/s, {document['dtype']}).", "",
+        "| way | images a second | × bare |", "|---|---|---|",
+    ]  # fmt: skip
+    rows += [
+        f"| {one['way']} | {spread(one['images_per_second']):.1f} | {spread(one['of_bare']):.2f} |"
+        for one in document["lines"]
+    ]
+    return "\n".join(rows)
 
 
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="mini", help="(%(default)s)")
+    parser.add_argument("--random", choices=RANDOM, help="random weights in the shape of a DINOv2, instead")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: bfloat16 on a GPU, float32 on a CPU")
     parser.add_argument("--images", type=int, help="default: 128, on a GPU 4,096")
     parser.add_argument("--repeats", type=int, default=5, help="of every way (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/embedding.json"))
     args = parser.parse_args()
-    gpu = torch.cuda.is_available()
-    encoder: Any = encoders.load(args.encoder, **({"dtype": "bfloat16"} if gpu else {}))
+    device = pick_device()
+    dtype, count = pick_dtype(args.dtype, device), args.images or (4096 if device.type == "cuda" else 128)
+    named = str(dtype).removeprefix("torch.")
     with tempfile.TemporaryDirectory() as folder:
-        best, lines = measure(encoder, draw(Path(folder), args.images or (4096 if gpu else 128)), args.repeats)
-    print(f"{table(lines)}\n\nbest batch of the bare encoder: {best}")
-    document = {
-        "device": torch.cuda.get_device_name() if gpu else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "load": os.getloadavg(),
-        "encoder": args.encoder, "batch": best, "repeats": args.repeats, "lines": [asdict(line) for line in lines],
-    }  # fmt: skip
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(document, indent=1))
-    plot(lines, args.out.with_suffix(".png"))
+        encoder: Any = (
+            random_encoder(Path(folder), RANDOM[args.random], dtype=named)
+            if args.random
+            else encoders.load(args.encoder, dtype=named)
+        )
+        chance = np.random.default_rng(0)
+        samples = [Sample(str(number), "w1", photo(Path(folder) / f"{number}.jpg", chance)) for number in range(count)]
+        image = open_image(samples[0].image)
+        document = circumstances(device, dtype) | {
+            "encoder": args.encoder if not args.random else f"random {args.random}", "images": count,
+            "repeats": args.repeats, "operations_an_image": count_operations(lambda: encoder.embed_images([image])),
+            "matmul_per_second": matmul_ceiling(device, dtype),
+        }  # fmt: skip
+        document["batch"], lines = measure(encoder, samples, args.repeats, device)
+        document["lines"] = [asdict(line) for line in lines]
+        images = [open_image(sample.image) for sample in samples[: document["batch"]]]
+        document["profile"] = profile(lambda: encoder.embed_images(images), device)
+    write(document, args.out)
+    print(f"{table(document)}\n\nprofile of a batch of the encoder:\n\n{profile_table(document['profile'])}")
 
 
 if __name__ == "__main__":

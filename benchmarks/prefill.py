@@ -3,109 +3,137 @@
     python benchmarks/prefill.py                   # shapes of SmolLM2-135M on a CPU, of CaMML-7B on a GPU
     python benchmarks/prefill.py --size tiny --batch 1 --batch 4
 
-Weights are random, so that nothing has to be downloaded. The ceiling is the matrix products of the language model
-(without those of attention) at the speed of a large one on the same device. Prompts of a batch are of one length, so
-that there is no padding. Prints a table and writes JSON.
+Weights are random, so that nothing has to be downloaded. Prompts have an image and three samples, and those of a batch
+one length, so that nothing is padded. The floor is all matrix products and attentions, counted while they run, at the
+speed of a large matrix product on the same device. Four things take turns: `generate` of one token with everything;
+the same with samples kept from before, of which only the last perceiver is left to run; the bare language model on
+embeddings of that length; and tower and perceivers alone. Prints a table, and writes JSON, a profile and a plot.
 """
 
 import argparse
-import json
-import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
-from decode import CASES, Spread, answer, build, generation, inputs, read_every_step
+from _measure import (
+    DTYPES,
+    Spread,
+    by_turns,
+    circumstances,
+    count_operations,
+    matmul_ceiling,
+    pick_device,
+    pick_dtype,
+    profile,
+    profile_table,
+    ratios,
+    spread,
+    write,
+)
+from _shapes import CASES, Shape, build, inputs, pick_size
+from decode import answer, generation
 from torch import Tensor
-from train_step import Shape, clock, matmul_ceiling
 
 from camml.model.embedding import FEATURE_INPUTS
 
 
 @dataclass(frozen=True)
 class Read:
-    """One line of the table; `front` and `front_cached` are parts of the time to the first token."""
+    """One line of the table: seconds of a batch, parts of the floor, and the parts that are not the language model."""
 
     batch: int
-    seconds: Spread
-    of_ceiling: float
-    front: float
-    front_cached: float
+    tokens: int
+    whole: Spread
+    cached: Spread
+    bare: Spread
+    of_ceiling: Spread
+    bare_of_ceiling: Spread
+    front: Spread
+    front_cached: Spread
+    front_cached_floor: float
 
 
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=CASES, help="default: 7b on a GPU, small on a CPU")
-    parser.add_argument("--batch", type=int, action="append", help="rows, repeatable (default: 1, 8; on a CPU 1)")
+    parser.add_argument("--dtype", choices=DTYPES, help="default: bfloat16 on a GPU, float32 on a CPU")
+    parser.add_argument("--batch", type=int, action="append", help="rows, repeatable (default: 1 and 8)")
     parser.add_argument("--repeats", type=int, default=5, help="of every measurement (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/prefill.json"))
     args = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    size = args.size or ("7b" if device.type == "cuda" else "small")
-    model, ceiling = build(CASES[size], device), matmul_ceiling(device)
-    with torch.inference_mode():
-        batches = args.batch or ([1, 8] if device.type == "cuda" else [1])
-        lines = [prefill(model, CASES[size], rows, args.repeats, ceiling) for rows in batches]
-    print(f"matrix products run at {ceiling / 1e12:.2f} TFLOP/s at best\n\n{table(lines)}")
-    document = {
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "cpu",
-        "torch": torch.__version__, "transformers": transformers.__version__, "threads": torch.get_num_threads(),
-        "size": size, "matmul_per_second": ceiling, "lines": [asdict(line) for line in lines],
+    device = pick_device()
+    dtype, size = pick_dtype(args.dtype, device), pick_size(args.size, device)
+    model, ceiling = build(CASES[size], device, dtype), matmul_ceiling(device, dtype)
+    document = circumstances(device, dtype) | {
+        "size": size, "repeats": args.repeats, "matmul_per_second": ceiling, "lines": [], "profile": [],
     }  # fmt: skip
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(document, indent=1))
+    with torch.inference_mode():
+        for rows in args.batch or [1, 8]:
+            work = ways(model, CASES[size], rows)
+            document["lines"].append(asdict(prefill(work, rows, CASES[size].row, args.repeats, ceiling, device)))
+            write(document, args.out)
+        document["profile"] = profile(ways(model, CASES[size], 1)["cached"], device)
+    write(document, args.out)
+    print(f"{table(document)}\n\nprofile of one prompt, samples kept:\n\n{profile_table(document['profile'])}")
 
 
-def prefill(model: Any, shape: Shape, rows: int, repeats: int, ceiling: float) -> Read:
-    """Reading prompts: all of it, and how much of that comes before the language model."""
+def ways(model: Any, shape: Shape, rows: int) -> dict[str, Callable[[], Any]]:
+    """What is timed."""
     prompt = inputs(model, shape, rows, shape.row)
-    options = generation("dynamic", model.device)
+    options = generation("dynamic", prompt["input_ids"].device)
     features = {name: prompt[name] for name in ("input_ids", *FEATURE_INPUTS) if name in prompt}
     samples = {name: value.flatten(0, 1) for name, value in features.items() if name.startswith("sample_")}
     seen, read = (part.unflatten(0, (rows, -1)) for part in model.encode_samples(**samples))
+    masks = [torch.ones(part.shape[:3], dtype=torch.bool, device=part.device) for part in (seen, read)]
     query = {name: features[name] for name in ("input_ids", "pixel_values")}
 
-    def cached() -> Tensor:
-        everywhere = (torch.ones(part.shape[:3], dtype=torch.bool, device=part.device) for part in (seen, read))
-        places = next(everywhere), next(everywhere)
-        return model.embed(**query, context_embeds=model.context_perceiver.compress(seen, places[0], read, places[1]))
+    def context() -> Tensor:
+        return model.context_perceiver.compress(seen, masks[0], read, masks[1])
 
     embeds = model.embed(**features)
-    alone = timed(
-        lambda: model.language_model.generate(inputs_embeds=embeds, max_new_tokens=1, **options), repeats, model.device
-    ).middle
-    whole = timed(lambda: answer(model, prompt, 1, options), repeats, model.device)
-    front = timed(lambda: model.embed(**features), repeats, model.device).middle
-    less = timed(cached, repeats, model.device).middle
-    operations = 2.0 * sum(p.numel() for p in read_every_step(model.language_model)) * prompt["input_ids"].numel()
-    return Read(rows, whole, operations / alone / ceiling, front / (front + alone), less / (less + alone))
+    kept = {name: prompt[name] for name in ("input_ids", "attention_mask", "pixel_values")}
+    return {
+        "whole": lambda: answer(model, prompt, 1, options),
+        "cached": lambda: answer(model, {**kept, "context_embeds": context()}, 1, options),
+        "bare": lambda: model.language_model.generate(inputs_embeds=embeds, max_new_tokens=1, **options),
+        "front": lambda: model.embed(**features),
+        "front_cached": lambda: model.embed(**query, context_embeds=context()),
+    }
 
 
-def timed(work: Callable[[], Any], repeats: int, device: torch.device) -> Spread:
-    """Seconds of `work`, after once to warm up."""
-    work()
-    found = []
-    for _ in range(repeats):
-        started = clock(device)
-        work()
-        found.append(clock(device) - started)
-    return Spread.of(found)
+def prefill(
+    work: dict[str, Callable[[], Any]], rows: int, tokens: int, repeats: int, ceiling: float, device: torch.device
+) -> Read:
+    """Reading a batch of prompts, in turns."""
+    operations = {name: count_operations(one) for name, one in work.items()}
+    times = by_turns(work, repeats, device)
+    parts = {
+        name: ratios(times[name], [less + bare for less, bare in zip(times[name], times["bare"], strict=True)])
+        for name in ("front", "front_cached")
+    }
+    shares = {name: Spread.of([operations[name] / ceiling / one for one in times[name]]) for name in ("whole", "bare")}
+    return Read(
+        rows, tokens, *(Spread.of(times[name]) for name in ("whole", "cached", "bare")), shares["whole"],
+        shares["bare"], parts["front"], parts["front_cached"], operations["front_cached"] / operations["cached"],
+    )  # fmt: skip
 
 
-def table(lines: list[Read]) -> str:
-    """The results as Markdown."""
+def table(document: dict[str, Any]) -> str:
+    """A result as Markdown: the floor first."""
     rows = [
-        "| batch | prompt, s | of the matmul ceiling | tower and perceivers | with cached samples |",
-        "|---" * 5 + "|",
-    ]
-    rows += [
-        f"| {one.batch} | {one.seconds:.3f} | {one.of_ceiling:.0%} | {one.front:.0%} | {one.front_cached:.0%} |"
-        for one in lines
-    ]
+        f"Floor: counted operations at {document['matmul_per_second'] / 1e12:.2f} TFLOP/s ({document['dtype']}), the "
+        "rate of a large matrix product.", "",
+        "| batch | tokens a prompt | all, s | samples kept, s | bare language model, s | floor / all | floor / bare "
+        "| tower and perceivers | samples kept | of its operations |", "|---" * 10 + "|",
+    ]  # fmt: skip
+    for one in document["lines"]:
+        times = " | ".join(f"{spread(one[name]):.3f}" for name in ("whole", "cached", "bare"))
+        names = ("of_ceiling", "bare_of_ceiling", "front", "front_cached")
+        shares = " | ".join(f"{spread(one[name]):.0%}" for name in names)
+        rows.append(f"| {one['batch']} | {one['tokens']} | {times} | {shares} | {one['front_cached_floor']:.0%} |")
     return "\n".join(rows)
 
 

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from camml import images
 from camml.errors import CaMMLError, ImageError
 from camml.images import MAX_PIXELS, check_image, mean_color, open_image, pad_to_square, read_url
 
@@ -359,3 +360,28 @@ def test_a_download_is_bounded_in_size_and_time(site: str) -> None:
         with pytest.raises(ImageError, match="cannot be downloaded"):
             read_url(f"{site}/{page}.png", timeout=0.5)
         assert time.monotonic() - start < 1.9
+
+
+@pytest.mark.parametrize("count", [1, 3, 64])
+def test_each_image_is_worked_on_in_order_and_errors_come_through(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "processors", lambda: count)
+    running, most, lock = 0, 0, threading.Lock()
+
+    def work(number: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.002)
+        with lock:
+            running -= 1
+        if number == 99:
+            raise ImageError("no image")
+        return 2 * number
+
+    assert images.each_image(work, list(range(40))) == [2 * number for number in range(40)]
+    assert (most > 1) is (count > 1)
+    assert most <= min(count, images.AT_ONCE)
+    assert images.each_image(work, []) == []
+    with pytest.raises(ImageError, match="no image"):
+        images.each_image(work, [1, 99, 2])

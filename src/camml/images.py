@@ -3,13 +3,14 @@
 import http.client
 import io
 import logging
+import os
 import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
@@ -24,7 +25,12 @@ MAX_DOWNLOAD = 32 * 2**20
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 """What is opened. EPS is left out because it runs a program, ICO because it hides the size of what it holds."""
 
+AT_ONCE = 8
+"""The most images that one call works on at a time."""
+
 ImageSource = Path | str | bytes | Image.Image
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 _NAMES_OF_FORMATS = "PNG, JPEG, GIF, WebP, BMP, TIFF, AVIF, JPEG 2000 or PPM"
 _ORIENTATION_TAG = 0x0112
@@ -64,6 +70,25 @@ def open_image(source: ImageSource, *, max_side: int | None = None, max_pixels: 
             if max_side:
                 image.draft(None, (2 * max_side, 2 * max_side))
             return _decode(image, name, max_side, max_pixels)
+
+
+def each_image(work: Callable[[Item], Made], images: Sequence[Item]) -> list[Made]:
+    """What `work` makes of each image, in order, several at a time: decoding and resizing need no lock of Python's.
+
+    The result is the same on one processor, where nothing is gained and the images are worked on one by one.
+    """
+    workers = min(AT_ONCE, len(images), processors())
+    if workers < 2:
+        return [work(image) for image in images]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(work, images))
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_image(path: Path) -> None:

@@ -4,9 +4,12 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
 from camml import answering
 from camml.answering import Decoding
+from camml.answering.perceiver import load as load_perceiver
 from camml.errors import ModelFolderError, OptionError, UnknownNameError
 from camml.types import Context, Neighbor, Query
 from tests import tiny
@@ -86,6 +89,33 @@ class TestBothWays:
             answering.load(use, folders[use], device="quantum")
         with pytest.raises(OptionError, match="float32, bfloat16, float16"):
             answering.load(use, folders[use], dtype="int3")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_image_that_repeats_is_looked_at_once_and_the_answers_are_the_same(
+    camml_folder, context, kept, tmp_path, monkeypatch
+) -> None:
+    answerer = load_perceiver(camml_folder, cache=tmp_path / "cache" if kept else None)
+    image = context[0].sample.image
+    other = Image.new("RGB", (30, 20), (0, 90, 200))
+    queries = [Query("what", image), Query("which colour", image), Query("is it red", other), Query("why", other),
+               Query("what", None)]  # fmt: skip
+    contexts = [context, context[:2], (), context[1:], context]
+    alone = [answerer._inputs([q], [c], SHORT) for q, c in zip(queries, contexts, strict=True)]
+    wanted = [answerer.model(**inputs).logits[0, -1] for inputs in alone]
+    seen, tower = [], answerer.model.tower_features
+    monkeypatch.setattr(answerer.model, "tower_features", lambda pixels: seen.append(len(pixels)) or tower(pixels))
+    together = answerer.model(**answerer._inputs(queries, contexts, SHORT)).logits[:, -1]
+    torch.testing.assert_close(together, torch.stack(wanted), atol=2e-4, rtol=2e-4)
+    distinct = {image, *(one.sample.image for one in context if one.sample.image)}
+    assert sum(seen) == (2 if kept else len(distinct) + 1)
+
+
+def test_a_question_without_repetition_takes_the_plain_way(camml_folder, context) -> None:
+    answerer = answering.load("perceiver", camml_folder)
+    inputs = answerer._inputs([Query("what", context[1].sample.image)], [context[:1]], SHORT)
+    assert "pixel_values" in inputs
+    assert "image_features" not in inputs
 
 
 def test_samples_in_the_prompt_are_shortened_farthest_first_and_it_is_said(folders, tmp_path) -> None:

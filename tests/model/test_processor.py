@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from camml import images
 from camml.errors import ImageError, InputError, OptionError, UnknownNameError
 from camml.prompts import Turn
 from camml.types import Sample
@@ -27,6 +28,17 @@ def test_one_placeholder_stands_for_each_context_and_image_token(samples, pictur
     inputs = processor(["a", "b", "c", "d"], [picture, None, picture, None], [samples, samples[:1], [], []])
     assert (inputs["input_ids"] == processor.context_token_id).sum(dim=1).tolist() == [6, 6, 0, 0]
     assert (inputs["input_ids"] == processor.image_token_id).sum(dim=1).tolist() == [16, 0, 16, 0]
+
+
+def test_images_prepared_together_are_those_prepared_alone(tmp_path, monkeypatch) -> None:
+    processor = tiny.processor()
+    files = [tiny.image(tmp_path, str(n), (40 * n, 200 - 30 * n, 10)) for n in range(5)]
+    alone = torch.stack([processor.pixels([file])[0] for file in files])
+    for count in (1, 4):
+        monkeypatch.setattr(images, "processors", lambda count=count: count)
+        assert torch.equal(processor.pixels(files), alone)
+    batch = processor.image_processor([processor._open(file) for file in files], return_tensors="pt")
+    assert torch.equal(batch["pixel_values"], alone)
 
 
 def test_shapes_are_those_of_the_docstring(samples, picture) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from transformers import BatchFeature
 from camml.answering import Decoding
 from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
 from camml.errors import ModelFolderError, OptionError
+from camml.features.once import EachOnce, name_of
 from camml.features.samples import MAX_BYTES, SampleFeatures
+from camml.images import ImageSource
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor, packed
 from camml.model.folder import check_folder, is_packed
 from camml.prompts import CONTEXT, IMAGE, style
-from camml.types import Context, Prediction, Query
+from camml.types import Context, Prediction, Query, Sample
 
 SMALLEST_GB = 0.1
 
@@ -77,10 +80,12 @@ class PerceiverAnswerer:
 
     def _inputs(self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding) -> BatchFeature:
         samples = [[neighbor.sample for neighbor in context] for context in contexts]
+        images = [query.image for query in queries]
         inputs = self.processor(
             [query.text for query in queries],
-            images=[query.image for query in queries],
+            images=images,
             samples=samples,
+            features_of=self._shared(images, [] if self.kept else list(chain.from_iterable(samples))),
             encode_samples=self.kept is None,
         )
         limit = getattr(self.model.config.text_config, "max_position_embeddings", None)
@@ -88,6 +93,16 @@ class PerceiverAnswerer:
         if self.kept is not None and any(samples):
             inputs["context_embeds"] = self.kept.embed(samples)
         return inputs.to(self.model.device)
+
+    def _shared(self, images: Sequence[ImageSource | None], samples: Sequence[Sample]) -> EachOnce | None:
+        """The tower, asked for each image once, where that saves something: several questions about one, for example.
+
+        Where questions or samples have no image at all the model is given none, so that it need not mask them.
+        """
+        groups = [images, [sample.image for sample in samples]] if samples else [images]
+        given = [name_of(image) for group in groups for image in group if image is not None]
+        everywhere = all(any(image is not None for image in group) for group in groups)
+        return EachOnce(self.model, self.processor) if everywhere and len(set(given)) < len(given) else None
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""

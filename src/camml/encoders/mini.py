@@ -13,6 +13,7 @@ from PIL import Image
 from camml import weights
 from camml.encoders import Vectors, _towers
 from camml.errors import OptionError
+from camml.images import each_image
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +87,7 @@ class MiniEncoder:
         import torch
         from torch.nn.functional import adaptive_avg_pool2d, normalize
 
-        pixels = torch.from_numpy(np.stack([_prepare(image, self.side) for image in images])).to(
+        pixels = torch.from_numpy(np.stack(each_image(lambda image: _prepare(image, self.side), images))).to(
             self._device, self._dtype
         )
         tokens = self._vision(pixel_values=pixels).last_hidden_state.float()

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentencepiece import sentencepiece_model_pb2 as sentencepiece
 from tokenizers import Regex, normalizers
 from torch import Tensor
 from transformers import (
@@ -163,6 +162,8 @@ def tokenizer(folder: Path, config: CamMLConfig) -> PreTrainedTokenizerBase:
     found = AutoTokenizer.from_pretrained(folder, config=config.text_config)
     file = folder / "tokenizer.model"
     if file.is_file():
+        from sentencepiece import sentencepiece_model_pb2 as sentencepiece
+
         model: Any = sentencepiece.ModelProto()  # type: ignore[attr-defined]
         model.ParseFromString(file.read_bytes())
         if model.normalizer_spec.remove_extra_whitespaces:

@@ -14,7 +14,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml import prompts
 from camml.errors import InputError, OptionError
-from camml.images import ImageSource, mean_color, open_image, pad_to_square
+from camml.images import ImageSource, each_image, mean_color, open_image, pad_to_square
 from camml.model import official
 from camml.model.config import CamMLConfig
 from camml.model.folder import read_config
@@ -216,7 +216,7 @@ class CamMLProcessor(ProcessorMixin):
         given = [number for number, image in enumerate(images) if image is not None]
         if not given:
             return None
-        ready = self.image_processor([self._open(images[n]) for n in given], return_tensors="pt")["pixel_values"]
+        ready = torch.stack(each_image(self._pixels_of, [images[n] for n in given]))
         found = ready.new_zeros(len(images), *ready.shape[1:])
         found[given] = ready
         return found
@@ -246,6 +246,10 @@ class CamMLProcessor(ProcessorMixin):
         """The token that begins every text, for the tokenizers that have one and use it."""
         bos = self.tokenizer.bos_token_id
         return [bos] if bos is not None and self.tokenizer("a")["input_ids"][0] == bos else []
+
+    def _pixels_of(self, source: ImageSource | None) -> Tensor:
+        pixels: Tensor = self.image_processor(self._open(source), return_tensors="pt")["pixel_values"][0]
+        return pixels
 
     def _open(self, source: ImageSource | None) -> Image.Image:
         assert source is not None
