@@ -7,7 +7,8 @@
 Baselines: the same language model with the texts in its prompt (`in_prompt`; wording and number of samples are chosen
 on the validation classes), once more after fine-tuning (`--tuned DIR`), the nearest sample's fact (`copy`), the fact
 that most of the nearest samples give (`majority`). A run that was stopped goes on where it was; finished runs are read,
-not repeated. Writes `benchmarks/results/factpix_LABEL.json`; `python benchmarks/plots.py` draws it.
+not repeated. With `--only` several processes share the work; a last one without it puts the results together. Writes
+`benchmarks/results/factpix_LABEL.json`; `python benchmarks/plots.py` draws it.
 """
 
 import argparse
@@ -36,6 +37,8 @@ FULL = [
 ]
 PARTS = variants(["no_images", "no_texts"], [MAIN])
 """For models that get both; another one's prompt would be that of the nearest samples, or of none."""
+BESIDE = [*variants(["retrieved"], [0, *SHOTS]), *variants(["random", "oracle"], [MAIN])]
+"""For what a model is compared with."""
 
 
 def main() -> None:
@@ -52,12 +55,16 @@ def main() -> None:
     )  # fmt: skip
     done, best = [], {}
     for system in systems(args):
+        if args.only and system.name != args.only:
+            continue
         shots = (MAIN,)
         if system.use == "in_prompt":
             system, chosen, tried = choose(system, options, args.choose)
             best[system.name] = {"prompt_style": system.prompt_style, "shots": chosen, "tried": tried}
             shots = tuple(sorted({MAIN, chosen}))
         done += protocol(system, options, stores, shots)
+    if args.only:
+        return
     document = {
         "label": args.label,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {args.device or 'best device'}",
@@ -88,6 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="questions of each split, from all classes alike (default: all)")
     parser.add_argument("--choose", type=int, default=100, help="questions for choosing a wording (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--only", help="run this system alone and write no results: for processes side by side")
     parser.add_argument("--device")
     parser.add_argument("--dtype")
     parser.add_argument("--runs", type=Path, default=Path("runs/factpix"), help="(%(default)s)")
@@ -172,7 +180,7 @@ def protocol(system: System, options: Options, stores: dict[str, Path], shots: S
                 for one in ask(system, split, task, kinds, late if split == "late" else options)]  # fmt: skip
     few = [*variants(["retrieved"], [0, *shots]), Variant("oracle", 1)]
     return [
-        *ask(system, "heldout", TASKS["heldout"], FULL + (PARTS if system.use == "perceiver" else []), options),
+        *ask(system, "heldout", TASKS["heldout"], FULL + PARTS if system.use == "perceiver" else BESIDE, options),
         *ask(system, "style", TASKS["style"], few, options),
         *ask(system, "late", TASKS["late"], few, late),
         *ask(system, "late_before", TASKS["late"], variants(["retrieved"], shots), options),

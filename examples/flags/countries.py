@@ -30,6 +30,8 @@ class Country:
     capitals: tuple[str, ...]
     languages: tuple[str, ...]
     currencies: tuple[str, ...]
+    continent: str = ""
+    people: str = ""
 
     @property
     def in_sentence(self) -> str:
@@ -52,6 +54,8 @@ def read(path: Path) -> list[Country]:
             capitals=tuple(entry["capital"]),
             languages=tuple(entry["languages"].values()),
             currencies=tuple(currency["name"] for currency in entry["currencies"].values()),
+            continent=EVERYDAY.get(entry["region"], entry["region"]),
+            people=entry["demonyms"]["eng"]["m"],
         )
         for entry in entries
         if entry["independent"]
@@ -60,18 +64,15 @@ def read(path: Path) -> list[Country]:
 
 
 def describe(country: Country) -> str:
-    """What the datastore says of a country, each fact by name: "The capital of Kenya is Nairobi."
-
-    A small language model reads this well when the question names the fact in the same word. It reads badly when the
-    text says "its capital" or puts a fact in other words, and the word "flag" sets it off on what flags stand for.
-    """
-    name = country.in_sentence
+    """What the datastore says of a country, in the manner of the texts that the model was trained on, the name once."""
     sentences = [
-        f"The name of the country is {name}.",
-        f"The region of {name} is {country.region}.",
-        f"The capital of {name} is {listed(country.capitals)}.",
-        f"The language of {name} is {listed(country.languages)}.",
-        f"The currency of {name} is the {listed(country.currencies)}.",
+        f"This is the flag of {country.in_sentence}.",
+        f"Its capital is {listed(country.capitals)}.",
+        f"Its continent is {country.continent}.",
+        f"Its region is {country.region}.",
+        f"Its language is {listed(country.languages)}.",
+        f"Its currency is the {listed(country.currencies)}.",
+        f"A person from there is {country.people}.",
     ]
     return " ".join(sentences)
 

@@ -28,16 +28,9 @@ if TYPE_CHECKING:
 
 SHOTS = 3
 """Samples retrieved for each question, as evidence; the model gets them all, as one context of fixed length."""
-SIZES = {
-    "vision_feature_layer": -1,
-    "image_size": 84,
-    "image_pooling": 2,
-    "perceiver_hidden_size": 640,
-    "perceiver_heads": 10,
-    "perceiver_intermediate_size": 640,
-    "perceiver_queries": 32,
-}
-"""Of the model, as in configs/mini.yaml."""
+MODEL = build.ROOT / "models" / "camml-mini"
+HEADS = {"heads": str(MODEL / "heads.safetensors")}
+"""What the encoder learned for this model's kind of pictures."""
 MAX_NEW_TOKENS = 24
 
 
@@ -92,9 +85,11 @@ def run(data: Path, out: Path, count: int) -> int:
     with step("datastore"):
         datastore = open_datastore(data, encoder)
     asked = questions.choose(known, count)
+    unseen = sum(one.country.code in questions.UNSEEN for one in asked)
     print(
         f"\n{len(datastore)} samples of {len(known)} countries, drawn in the styles {' and '.join(build.STORED)}; "
-        f"{len(asked)} questions about pictures in the style {build.ASKED}\n"
+        f"{len(asked)} questions about pictures in the style {build.ASKED}, "
+        f"{unseen} of them about countries that no training showed\n"
     )
     answers = list(ask(asked, Judge(known), data, encoder, datastore, answerer))
     report(answers, out, time.perf_counter() - started)
@@ -111,21 +106,17 @@ def step(name: str) -> Iterator[None]:
 
 
 def load_models() -> "tuple[Encoder, Answerer]":
-    """The small default encoder and language model, fetched if need be."""
+    """The small encoder and the small CaMML model; the weights they are made of are fetched if need be."""
     from transformers.utils import logging
 
-    from camml import encoders, weights
-    from camml.answering.perceiver import PerceiverAnswerer
-    from camml.model.parts import assemble
+    from camml import answering, encoders, weights
 
     logging.disable_progress_bar()
     for name in weights.DEFAULTS:
         if not weights.place(name).is_dir():
             print(f"  fetching {name}", flush=True)
         weights.folder(name)
-    # Nothing is trained yet: the perceivers start as copies of the nearest sample's words, which the model can read.
-    language, tower = weights.folder("smollm2-135m-instruct"), weights.folder("dinov2-small")
-    return encoders.load("mini"), PerceiverAnswerer(*assemble(language, tower, copied=(), dtype="float32", **SIZES))
+    return encoders.load("mini", **HEADS), answering.load("perceiver", MODEL, dtype="float32")
 
 
 def open_datastore(data: Path, encoder: "Encoder") -> "Datastore":
@@ -145,7 +136,7 @@ def open_datastore(data: Path, encoder: "Encoder") -> "Datastore":
         if (folder / "manifest.json").exists():
             shutil.rmtree(folder)
     with tqdm(total=len(wanted), desc="embedding flags", unit="sample", leave=False) as bar:
-        return Datastore.build(folder, wanted, encoder, batch_size=16, progress=advance(bar))
+        return Datastore.build(folder, wanted, encoder, encoder_options=HEADS, batch_size=16, progress=advance(bar))
 
 
 def advance(bar: Any) -> Callable[[int, int], None]:
@@ -175,12 +166,11 @@ def ask(
     from camml.retriever import Retriever
 
     retriever, decoding = Retriever(datastore, encoder), Decoding(max_new_tokens=MAX_NEW_TOKENS)
-    # Without a sample the model sees the words alone, and they are the same for all questions of a kind.
-    words = sorted({question.text for question in asked})
-    guesses = answerer.answer([Query(text) for text in words], [()] * len(words), decoding)
-    unaided = {text: first_line(guess.text) for text, guess in zip(words, guesses, strict=True)}
-    for number, question in enumerate(asked, 1):
-        answered = ask_one(question, unaided[question.text], judge, data, retriever, answerer, decoding)
+    pictures = [build.picture(data, build.ASKED, question.country.code) for question in asked]
+    alone = [Query(question.text, picture) for question, picture in zip(asked, pictures, strict=True)]
+    unaided = [first_line(guess.text) for guess in answerer.answer(alone, [()] * len(alone), decoding)]
+    for number, (question, guess) in enumerate(zip(asked, unaided, strict=True), 1):
+        answered = ask_one(question, guess, judge, data, retriever, answerer, decoding)
         print(as_text(number, answered), flush=True)
         yield answered
 
@@ -228,7 +218,9 @@ def as_text(number: int, answered: Answered) -> str:
     lines = [
         f"{number:2}. {question.text}  [{answered.picture.parent.name}/{answered.picture.name}]",
         f"    answer    {answered.answer}",
-        f"    truth     {question.true_text}  ->  {'right' if answered.right else 'WRONG'}",
+        f"    without   {answered.unaided}",
+        f"    truth     {question.true_text}  ->  {'right' if answered.right else 'WRONG'}, "
+        f"without evidence {'right' if answered.unaided_right else 'wrong'}",
         f"    evidence  {evidence}",
         f"    seconds   {answered.retrieving + answered.answering:.1f} "
         f"(retrieving {answered.retrieving:.1f}, answering {answered.answering:.1f})",

@@ -76,8 +76,8 @@ def html(answers: Sequence["Answered"]) -> str:
         f"<title>Flags: {right} of {len(answers)} right</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         "<h1>Questions about flags, answered from a datastore</h1>\n"
         '<p class="lead">Each picture is drawn in a style that the datastore does not hold. The nearest samples are '
-        "found by the picture alone, and the language model gets them as 64 context tokens, however many they are. The "
-        "model is untrained: these tokens start as the words of the nearest sample. "
+        "found by the picture alone, and the language model gets them as 80 context tokens, however many they are. "
+        "Its training showed no picture of the countries that are asked about first. "
         'Wrong answers are shown as they came.</p>\n<dl class="sums">\n'
         + "".join(f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>\n" for value, what in sums)
         + "</dl>\n"

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 from countries import Country
 
@@ -24,6 +25,9 @@ TRUTH: Mapping[str, Callable[[Country], tuple[str, ...]]] = {
 }
 DEVELOPMENT = 60
 """So many countries, the first in the order of `shuffled`, were used to choose wordings; the demo asks about others."""
+
+UNSEEN = frozenset(Path(__file__).with_name("unseen.txt").read_text().split())
+"""Codes of the countries in the validation and held-out parts of FactPix: no training showed the model their flags."""
 
 WITHOUT_STROKES = str.maketrans("đłøı", "dloi")
 """Letters that Unicode does not take apart."""
@@ -59,10 +63,13 @@ def shuffled(countries: Sequence[Country]) -> list[Country]:
 
 
 def choose(countries: Sequence[Country], count: int) -> list[Question]:
-    """`count` questions of all kinds in turn, each about another country, none of them used in development."""
+    """`count` questions of all kinds in turn, each about another country, none of them used in development.
+
+    Countries that the model's training did not show come first.
+    """
     kinds = list(WORDING)
     chosen: list[Question] = []
-    for country in shuffled(countries)[DEVELOPMENT:]:
+    for country in sorted(shuffled(countries)[DEVELOPMENT:], key=lambda country: country.code not in UNSEEN):
         question = Question(kinds[len(chosen) % len(kinds)], country)
         if len(chosen) < count and question.truth and not gives_itself_away(question):
             chosen.append(question)

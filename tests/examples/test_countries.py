@@ -20,17 +20,16 @@ def test_territories_are_left_out_and_the_rest_sorted(known: dict[str, countries
     assert list(known) == ["ba", "ga", "ra", "ya"]
 
 
-def test_every_fact_is_said_with_the_name(known: dict[str, countries.Country]) -> None:
+def test_every_fact_is_said(known: dict[str, countries.Country]) -> None:
     assert countries.describe(known["ra"]) == (
-        "The name of the country is Redland. The region of Redland is East Africa. The capital of Redland is "
-        "Redland City. The language of Redland is Redlandish and English. "
-        "The currency of Redland is the Redland dollar."
+        "This is the flag of Redland. Its capital is Redland City. Its continent is Africa. Its region is East Africa. "
+        "Its language is Redlandish and English. Its currency is the Redland dollar. A person from there is Redlander."
     )
 
 
 def test_a_name_takes_its_article(known: dict[str, countries.Country]) -> None:
     text = countries.describe(known["ga"])
-    assert text.startswith("The name of the country is the Greenland Republic. The region of the Greenland Republic is")
+    assert text.startswith("This is the flag of the Greenland Republic. Its capital is")
 
 
 @pytest.mark.parametrize(

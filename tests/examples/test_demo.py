@@ -163,7 +163,7 @@ def test_the_sheet_does_without_a_font(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.weights
-def test_the_untrained_model_reads_the_facts(tmp_path: Path) -> None:
+def test_the_small_model_reads_the_facts(tmp_path: Path) -> None:
     known = [
         Country("ke", "Kenya", "East Africa", ("Nairobi",), ("English", "Swahili"), ("Kenyan shilling",)),
         Country("jp", "Japan", "East Asia", ("Tokyo",), ("Japanese",), ("Japanese yen",)),
