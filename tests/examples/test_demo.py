@@ -33,7 +33,7 @@ class Reader:
         return [Prediction(self._say(query.text, context)) for query, context in zip(queries, contexts, strict=True)]
 
     def _say(self, question: str, context: Context) -> str:
-        fact = next((kind for kind in ("region", "capital", "language", "currency") if kind in question), "name")
+        fact = next((kind for kind in ("region", "capital", "language", "currency") if kind in question), "flag of")
         sentences = context[0].sample.text.split(". ") if context else []
         return next((one for one in sentences if fact in one), "I do not know.") + "\nAnd more talk."
 
