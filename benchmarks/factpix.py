@@ -12,6 +12,7 @@ not repeated. With `--only` several processes share the work; a last one without
 """
 
 import argparse
+import hashlib
 import os
 import platform
 import shutil
@@ -70,7 +71,7 @@ def main() -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {args.device or 'best device'}",
         "date": date.today().isoformat(),
         "limit": args.limit,
-        "data": read_json(args.data / "manifest.json") if (args.data / "manifest.json").is_file() else None,
+        "data": _about(args.data / "manifest.json"),
         "chosen_on_validation": best,
         "runs": [row(one) for one in done],
         "comparisons": comparisons(done, best),
@@ -122,6 +123,14 @@ def build_store(samples: Path, store: Path, encoder: str, encoder_options: dict[
         raise SystemExit(
             f"{store} holds {held} samples, {samples} {wanted}; remove that folder, or give another --store"
         )
+
+
+def _about(manifest: Path) -> dict[str, Any] | None:
+    """What tells one build of FactPix from another: its manifest less the list of files, and the hash of it all."""
+    if not manifest.is_file():
+        return None
+    short = {name: value for name, value in read_json(manifest).items() if name != "files"}
+    return short | {"manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest()}
 
 
 def _progress(done: int, total: int | None) -> None:
