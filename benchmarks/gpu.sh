@@ -76,7 +76,7 @@ part() {
     train_full) measure train_full train_step $train --case camml_7b:full ;;
     embedding) measure embedding embedding $embedding ;;
     evaluation) measure evaluation evaluation $size $evaluation ;;
-    stores) timeout 590 "$python" benchmarks/stores.py $sizes --stores faiss indexed bare --out "$out/stores.json" ||
+    stores) timeout 590 "$python" benchmarks/stores.py $sizes --stores faiss indexed --out "$out/stores.json" ||
       failed=1 ;;
     mini) timeout 590 "$python" -m camml train configs/mini.yaml --per_device_train_batch_size 32 --max_steps 5000 ||
       echo "not finished; run this part again" ;;
