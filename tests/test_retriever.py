@@ -41,14 +41,21 @@ def ids(contexts: Sequence[Context]) -> list[list[str]]:
 def test_modes(store: Datastore, encoder: Colors, tmp_path: Path) -> None:
     query = Query("green", tmp_path / "red.png")
     expected = {
-        "text-image": ["g", "y", "r"],
-        "image-image": ["r", "y", "g"],
-        "text-text": ["g", "r", "y"],
-        "auto": ["r", "y", "g"],
+        "text-image": ["g", "y", "b"],
+        "image-image": ["r", "y", "b"],
+        "text-text": ["g", "y", "r"],
+        "auto": ["r", "y", "b"],
     }
     assert {mode: ids(Retriever(store, encoder, mode).retrieve([query], 3))[0] for mode in expected} == expected
     assert set(MODES) == {*expected, "fused"}
     assert ids(Retriever(store, encoder).retrieve([Query("blue")], 1)) == [["b"]]
+
+
+def test_what_was_added_about_a_picture_comes_before_what_it_adds_to(
+    store: Datastore, encoder: Colors, tmp_path: Path
+) -> None:
+    store.add([sample("new", "blue is said of it since", tmp_path / "red.png")])
+    assert ids(Retriever(store, encoder).retrieve([Query("what is this?", tmp_path / "red.png")], 2)) == [["new", "r"]]
 
 
 def test_auto_without_a_shared_space(store: Datastore, tmp_path: Path) -> None:
@@ -70,10 +77,10 @@ def test_auto_where_the_datastore_has_no_images(tmp_path: Path, encoder: Colors)
 
 def test_fused_is_reciprocal_rank(store: Datastore, encoder: Colors, tmp_path: Path) -> None:
     [context] = Retriever(store, encoder, "fused").retrieve([Query("green", tmp_path / "red.png")], 5)
-    ranks = {"r": (1, 3, 2), "y": (2, 2, 3), "g": (3, 1, 1)}  # image-image, text-image, text-text
+    ranks = {"r": (1, 4, 3), "y": (2, 2, 2), "g": (4, 1, 1)}  # image-image, text-image, text-text
     for neighbor in context[:3]:
         assert neighbor.score == pytest.approx(sum(1 / (RANK_OFFSET + rank) for rank in ranks[neighbor.sample.id]))
-    assert [neighbor.sample.id for neighbor in context[:3]] == ["g", "r", "y"]
+    assert [neighbor.sample.id for neighbor in context[:3]] == ["g", "y", "r"]
     assert {neighbor.sample.id for neighbor in context} == {"r", "g", "y", "b", "t"}
     assert [n.score for n in context] == sorted((n.score for n in context), reverse=True)
 
@@ -112,9 +119,9 @@ def test_a_sample_never_finds_itself_nor_its_likeness(tmp_path: Path, encoder: C
     ]
     store = Datastore.build(tmp_path / "store", samples, encoder)
     retriever = Retriever(store, encoder, "text-text", duplicate_above=0.98)
-    assert ids(retriever.retrieve([Query("red", red, id="own")], 9)) == [["near", "same words", "far words"]]
+    assert ids(retriever.retrieve([Query("red", red, id="own")], 9)) == [["same words", "near", "far words"]]
     # A query with an id that is not in the datastore is held against its own picture.
-    assert ids(retriever.retrieve([Query("red", red, id="test 1")], 9)) == [["near", "same words", "far words"]]
+    assert ids(retriever.retrieve([Query("red", red, id="test 1")], 9)) == [["same words", "near", "far words"]]
     # Without an id it is a question of a user, who may well ask about a picture that is there.
     assert set(ids(retriever.retrieve([Query("red", red)], 9))[0]) == {one.id for one in samples}
     stricter = Retriever(store, encoder, "text-text", duplicate_above=0.9)
@@ -125,13 +132,13 @@ def test_a_sample_never_finds_itself_nor_its_likeness(tmp_path: Path, encoder: C
 
 def test_another_picture_under_the_same_id_is_another_sample(store: Datastore, encoder: Colors, tmp_path: Path) -> None:
     [context] = Retriever(store, encoder, "image-image").retrieve([Query("", picture(tmp_path, "purple"), id="g")], 2)
-    assert [neighbor.sample.id for neighbor in context] == ["r", "b"]
+    assert [neighbor.sample.id for neighbor in context] == ["b", "r"]
 
 
 def test_the_stored_vector_is_used_for_a_sample(store: Datastore, encoder: Colors, tmp_path: Path) -> None:
     encoder.calls.clear()
     query = Query("green", store["y"].image, id="y")
-    assert ids(Retriever(store, encoder, "image-image").retrieve([query], 2)) == [["r", "g"]]
+    assert ids(Retriever(store, encoder, "image-image").retrieve([query], 2)) == [["g", "r"]]
     assert encoder.calls == []
 
 
@@ -146,12 +153,12 @@ def test_neighbors_that_say_the_same_come_once(tmp_path: Path, encoder: Colors) 
     ]
     store = Datastore.build(tmp_path / "store", samples, encoder)
     query = Query("red", picture(tmp_path, "pink"))
-    assert ids(Retriever(store, encoder, "image-image").retrieve([query], 9)) == [["1", "4", "3"]]
-    assert ids(Retriever(store, encoder, "image-image").retrieve([query], 2)) == [["1", "4"]]
-    assert ids(Retriever(store, encoder, "text-text").retrieve([query], 9)) == [["1", "3", "4", "5"]]
-    assert set(ids(Retriever(store, encoder, "fused").retrieve([query], 9))[0]) == {"1", "3", "4", "5"}
+    assert ids(Retriever(store, encoder, "image-image").retrieve([query], 9)) == [["4", "2", "3"]]
+    assert ids(Retriever(store, encoder, "image-image").retrieve([query], 2)) == [["4", "2"]]
+    assert ids(Retriever(store, encoder, "text-text").retrieve([query], 9)) == [["6", "4", "3", "2"]]
+    assert set(ids(Retriever(store, encoder, "fused").retrieve([query], 9))[0]) == {"2", "3", "4", "6"}
     everything = Retriever(store, encoder, "image-image", duplicate_above=None).retrieve([query], 9)
-    assert ids(everything) == [["1", "2", "4", "3"]]
+    assert ids(everything) == [["4", "2", "1", "3"]]
 
 
 def test_it_fetches_on_until_k_are_left(tmp_path: Path, encoder: Colors) -> None:
@@ -161,7 +168,7 @@ def test_it_fetches_on_until_k_are_left(tmp_path: Path, encoder: Colors) -> None
     store = Datastore.build(tmp_path / "store", samples, encoder)
     for mode in ("image-image", "text-text", "fused"):
         retriever = Retriever(store, encoder, mode)
-        assert ids(retriever.retrieve([Query("red", picture(tmp_path, "red"))], 2)) == [["copy0", "wanted"]]
+        assert ids(retriever.retrieve([Query("red", picture(tmp_path, "red"))], 2)) == [["copy199", "wanted"]]
 
 
 def test_where(store: Datastore, encoder: Colors) -> None:

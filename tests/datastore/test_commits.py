@@ -144,4 +144,4 @@ def test_a_nearer_removed_crowd_does_not_hide_what_lives(tmp_path: Path, encoder
     store.remove([one.id for one in crowd])
     assert store.manifest.removed
     [context] = store.search(encoder.embed_texts(["red"]), "text", 5)
-    assert [neighbor.sample.id for neighbor in context] == ["o0", "o1", "o2", "o3", "o4"]
+    assert [neighbor.sample.id for neighbor in context] == ["o199", "o198", "o197", "o196", "o195"]

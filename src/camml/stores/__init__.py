@@ -42,7 +42,8 @@ class VectorStore(Protocol):
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
         """The k best for each of float32[N, D]: scores float32[N, K] and keys int64[N, K], best first.
 
-        Equal scores come in order of key. Where there are fewer than k, the key is -1 and the score -inf.
+        Of equal scores the highest key comes first, in a datastore the newest sample: what was added to say more about
+        a picture is found before what it adds to. Where there are fewer than k, the key is -1 and the score -inf.
         `allowed` limits the search to those keys.
         """
         ...

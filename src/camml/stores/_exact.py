@@ -28,8 +28,8 @@ def inner_products(vectors: Vectors, query: Vectors) -> Scores:
 
 
 def best(scores: Scores, keys: Keys, k: int) -> tuple[Scores, Keys]:
-    """The k highest scores and their keys, equal ones in order of key; -inf and -1 where there are fewer."""
-    order = np.lexsort((keys, -scores))[:k]
+    """The k highest scores and their keys, of equal ones the highest key first; -inf and -1 where there are fewer."""
+    order = np.lexsort((-keys, -scores))[:k]
     if len(order) == k:
         return scores[order], keys[order]
     best_scores, best_keys = np.full(k, -np.inf, dtype=np.float32), np.full(k, -1, dtype=np.int64)

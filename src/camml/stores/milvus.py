@@ -51,9 +51,9 @@ def location(text: str) -> str:
 class Store:
     """A `ServedStore`: one Milvus collection with the fields `id` and `vector`."""
 
-    def __init__(self, client: Any, name: str, dim: int) -> None:
+    def __init__(self, client: Any, name: str, dim: int, in_file: bool = False) -> None:
         self.dim = dim
-        self._client, self._name = client, name
+        self._client, self._name, self._in_file = client, name, in_file
 
     @classmethod
     def connect(cls, location: str, name: str, dim: int) -> Self:
@@ -67,7 +67,7 @@ class Store:
         chosen = dict(part.split("=", 1) for part in options.split("&") if "=" in part)
         if unknown := sorted(set(chosen) - {"index"}):
             raise OptionError(f"the Milvus address {location!r} has the unknown option {unknown[0]!r}; there is: index")
-        store = cls(_client(address), name, dim)
+        store = cls(_client(address), name, dim, in_file=address.endswith(".db"))
         with _failures(address):
             if store._client.has_collection(name):
                 store._client.load_collection(name)  # Milvus Lite has it on the disk alone in a new process
@@ -120,6 +120,8 @@ class Store:
             for part in self._parts(len(keys)):
                 data = [{KEY: key, VECTOR: row} for key, row in zip(keys[part].tolist(), rows[part], strict=True)]
                 self._client.insert(self._name, data)
+            if self._in_file:  # Milvus Lite reads rows that are not yet in its files one by one, in every search
+                self._client.flush(self._name)
 
     def remove(self, keys: Keys) -> int:
         """Remove those of `keys` that are there; how many there were."""
