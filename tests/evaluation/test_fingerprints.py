@@ -34,6 +34,8 @@ def test_a_folder_is_its_files_and_their_names(tmp_path: Path) -> None:
     first = Fingerprints().folder(tmp_path)
     (tmp_path / "one" / ".hidden").write_text("y")
     assert Fingerprints().folder(tmp_path) == first
+    (tmp_path / "README.md").write_text("a card, which no answer depends on")
+    assert Fingerprints().folder(tmp_path) == first
     (tmp_path / "one" / "a").rename(tmp_path / "one" / "b")
     assert Fingerprints().folder(tmp_path) != first
     with pytest.raises(ModelFolderError, match="no folder"):

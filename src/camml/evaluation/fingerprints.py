@@ -41,12 +41,15 @@ class Fingerprints:
     def folder(self, folder: Path) -> str:
         """The hash of all files in a folder, their names and contents: weights, configuration, tokenizer.
 
+        Model cards (`*.md`) and hidden files are left out: a better word on a model does not change its answers.
+
         Raises:
           ModelFolderError: no such folder.
         """
         if not folder.is_dir():
             raise ModelFolderError(f"no folder {folder}; give a model folder, or fetch a model with `camml fetch`")
         files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        files = [path for path in files if path.suffix != ".md"]
         return digest({str(path.relative_to(folder)): self.file(path) for path in files})
 
     def picture(self, image: Path | bytes | None) -> str | None:
