@@ -26,6 +26,7 @@ SIZES = {
     "perceiver_intermediate_size": "perceiver_intermediate_size",
     "perceiver_dropout": "perceiver_dropout",
     "perceiver_positions": "perceiver_positions",
+    "perceiver_run_on": "perceiver_run_on",
     "sample_max_length": "sample_max_length",
 }
 """Flags of training, and the fields of the model's configuration they set."""

@@ -117,3 +117,20 @@ def test_shots_are_drawn_by_seed_epoch_and_row_alone() -> None:
     fixed = TrainingRows(rows, lambda _: neighbors, tiny.processor(), shots=3)
     assert {len(fixed[row].samples) for row in range(40)} == {3}
     assert len(TrainingRows(rows, lambda _: neighbors, tiny.processor(), shots=0)[0].samples) == 0
+
+
+def test_images_of_samples_are_dropped_for_all_of_a_row_by_seed_epoch_and_row_alone(tmp_path: Path) -> None:
+    rows = [Conversation(str(n), (Turn("q", "a"),)) for n in range(60)]
+    neighbors = tuple(Neighbor(Sample(str(n), "text", tmp_path / "p"), 1.0) for n in range(3))
+
+    def without(seed: int, epoch: int, part: float) -> list[bool]:
+        found = TrainingRows(rows, lambda _: neighbors, tiny.processor(), shots=3, image_dropout=part, seed=seed)
+        contexts = [[sample.image is None for sample in found[(epoch, row)].samples] for row in range(60)]
+        assert all(len(set(context)) == 1 for context in contexts)
+        return [context[0] for context in contexts]
+
+    assert without(1, 0, 0.3) == without(1, 0, 0.3)
+    assert 8 <= sum(without(1, 0, 0.3)) <= 28
+    assert len({tuple(without(1, 0, 0.3)), tuple(without(1, 1, 0.3)), tuple(without(2, 0, 0.3))}) == 3
+    assert not any(without(1, 0, 0.0))
+    assert all(without(1, 0, 1.0))

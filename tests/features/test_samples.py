@@ -73,9 +73,13 @@ class TestLogits:
         assert encoded.count == 4
         assert torch.equal(hit, miss)
 
-    @pytest.mark.parametrize("positions", [True, False])
-    def test_are_those_without_a_cache_within_the_rounding(self, positions: bool, samples, tmp_path) -> None:
-        model = tiny.model(tiny.config(perceiver_positions=positions))
+    @pytest.mark.parametrize(
+        "sizes",
+        [{}, {"perceiver_positions": False}, {"perceiver_run_on": True, "perceiver_hidden_size": 256}],
+        ids=["places", "none", "run on"],
+    )
+    def test_are_those_without_a_cache_within_the_rounding(self, sizes: dict[str, int], samples, tmp_path) -> None:
+        model = tiny.model(tiny.config(**sizes))
         plain, given = logits(model, contexts(samples)), contexts(samples)
         found = logits(model, given, kept(tmp_path, model))
         torch.testing.assert_close(found, plain, atol=float(plain.abs().max()) * ROUNDING, rtol=0)

@@ -75,6 +75,61 @@ def test_words_of_further_samples_follow(model: CamMLForConditionalGeneration, c
         assert context(shared, texts[:1])[: copied[0]].tolist() == wanted[: copied[0]]
 
 
+@pytest.fixture(scope="module")
+def running(model: CamMLForConditionalGeneration) -> CamMLForConditionalGeneration:
+    """The same, with places that run on from sample to sample."""
+    made = CamMLForConditionalGeneration(CamMLConfig(**{**model.config.to_dict(), "perceiver_run_on": True}))
+    made.load_state_dict(model.state_dict())
+    start_copying(made)
+    return made.eval()
+
+
+def mixed(model: CamMLForConditionalGeneration, texts: list[list[int]], images: list[bool]) -> list[int]:
+    """As `context`, of texts of several lengths, some with an image."""
+    ids = torch.zeros(1, len(texts), max(map(len, texts)), dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for number, text in enumerate(texts):
+        ids[0, number, : len(text)], mask[0, number, : len(text)] = torch.tensor(text), 1
+    with torch.no_grad():
+        tokens = model.embed_context(ids, mask, torch.randn(1, len(texts), 3, 16, 16), torch.tensor([images]))[0]
+    words = model.get_input_embeddings().weight
+    return cosine_similarity(tokens[:, None], words[None], dim=2).argmax(dim=1).tolist()
+
+
+@pytest.mark.parametrize("lengths", [(20,), (11, 20), (9, 4, 8), (12, 1, 1, 7), (8, 8), (13, 40, 40), (8, 1, 2, 3, 20)])
+def test_places_that_run_on_fill_the_context(running: CamMLForConditionalGeneration, lengths: tuple[int, ...]) -> None:
+    random = torch.Generator().manual_seed(sum(lengths))
+    texts = [torch.randint(WORDS, (length,), generator=random).tolist() for length in lengths]
+    wanted = [word for text in texts for word in text][: 2 * QUERIES]
+    assert mixed(running, texts, [True] * len(texts)) == wanted
+    # how many samples follow, and whether these have images, makes no difference
+    more = [*texts, [1, 2, 3], [4, 5]]
+    assert mixed(running, more, [True] + [False] * (len(more) - 1))[: len(wanted)] == wanted
+
+
+def test_where_the_first_sample_is_short_the_next_one_starts_in_the_second_half(
+    running: CamMLForConditionalGeneration,
+) -> None:
+    texts = [[7, 8, 9], list(range(20, 40))]
+    found = mixed(running, texts, [True, True])
+    assert found[:3] == [7, 8, 9]
+    assert found[QUERIES:] == list(range(20, 20 + QUERIES))
+
+
+def test_samples_without_an_image_are_read_in_the_second_half(running: CamMLForConditionalGeneration) -> None:
+    texts = [[7, 8, 9], list(range(20, 40))]
+    wanted = [7, 8, 9, 20, 21, 22, 23, 24]
+    assert mixed(running, texts, [False, True])[QUERIES:] == wanted
+    assert mixed(running, texts, [False, False])[QUERIES:] == wanted
+
+
+def test_places_that_run_on_are_not_shared_by_hand(running: CamMLForConditionalGeneration) -> None:
+    with pytest.raises(OptionError, match="give one"):
+        start_copying(deepcopy(running), (11, 5))
+    with pytest.raises(OptionError, match="perceiver_positions"):
+        CamMLConfig(**{**running.config.to_dict(), "perceiver_positions": False})
+
+
 def test_a_start_in_half_precision_copies_too(model: CamMLForConditionalGeneration) -> None:
     half = deepcopy(model)
     half.language_model.bfloat16()  # as `--bf16` loads what is frozen; what is trained is float32

@@ -80,6 +80,7 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (["--perceiver_queries", "1"], "did you mean --perceiver_querys?"),
         (["--icl_num", "many"], "invalid int value: 'many'"),
         (["--icl_num", "-1"], "--icl_num is -1"),
+        (["--sample_image_dropout", "1.5"], "--sample_image_dropout is 1.5"),
         (["--tune", "some"], "full, perceiver, projector, lora, qlora"),
         (["--version", "v9"], "--version is 'v9'"),
         (["--mm_use_im_start_end", "True"], "must be False"),

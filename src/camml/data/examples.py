@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch.utils.data import Dataset
@@ -169,7 +169,8 @@ class TrainingRows(Dataset[Example]):
       context_of: the neighbors of a conversation by its id, nearest first.
       shots: samples of a context at most; 0 for none.
       random_shots: take 1 to `shots` of them, drawn anew in every epoch.
-      seed: of that draw, which depends on nothing but seed, epoch and row, so that a resumed run draws the same.
+      image_dropout: probability that the samples of a row come without their images, drawn anew in every epoch.
+      seed: of these draws, which depend on nothing but seed, epoch and row, so that a resumed run draws the same.
       skipped: called with the reason where a row cannot be trained on; the next row takes its place. Without it, such
         a row is an error.
     """
@@ -182,6 +183,7 @@ class TrainingRows(Dataset[Example]):
         *,
         shots: int,
         random_shots: bool = False,
+        image_dropout: float = 0.0,
         seed: int = 0,
         max_length: int = 2048,
         skipped: Callable[[InputError], None] | None = None,
@@ -191,6 +193,7 @@ class TrainingRows(Dataset[Example]):
         self.processor = processor
         self.shots = shots
         self.random_shots = random_shots
+        self.image_dropout = image_dropout
         self.seed = seed
         self.max_length = max_length
         self.skipped = skipped
@@ -220,4 +223,7 @@ class TrainingRows(Dataset[Example]):
         if self.random_shots and shots > 1:
             shots = random.Random(f"{self.seed} {epoch} {row}").randint(1, shots)
         context = self.context_of(conversation.id)[:shots] if shots else ()
-        return build(conversation, [neighbor.sample for neighbor in context], self.processor, self.max_length)
+        samples = [neighbor.sample for neighbor in context]
+        if random.Random(f"{self.seed} {epoch} {row} images").random() < self.image_dropout:
+            samples = [replace(sample, image=None) for sample in samples]
+        return build(conversation, samples, self.processor, self.max_length)

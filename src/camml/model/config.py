@@ -28,6 +28,8 @@ class CamMLConfig(PretrainedConfig):
       perceiver_dropout: probability, in training only.
       perceiver_positions: whether words know their place in a sample, and samples their place in the context. The
         published models have no such positions (`False`), so that a context is a set to them. `True` is ours.
+      perceiver_run_on: whether the places of words run on from sample to sample, as those of one text, so that how many
+        words are read of the next sample depends on how many the one before it has. Ours.
       sample_max_length: tokens a sample's text may have; the rest is cut off.
 
     Source: CaMML (ACL 2024), section 3; names of the official checkpoints in `camml.model.official`.
@@ -50,6 +52,7 @@ class CamMLConfig(PretrainedConfig):
     perceiver_intermediate_size: int = 3072
     perceiver_dropout: float = 0.1
     perceiver_positions: bool = True
+    perceiver_run_on: bool = False
     sample_max_length: int = 2048
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
@@ -67,6 +70,8 @@ class CamMLConfig(PretrainedConfig):
                 f"perceiver_hidden_size {self.perceiver_hidden_size} is not a multiple of "
                 f"perceiver_heads {self.perceiver_heads}"
             )
+        if self.perceiver_run_on and not self.perceiver_positions:
+            raise OptionError("perceiver_run_on needs places that can run on: perceiver_positions")
         super().__post_init__(**kwargs)
 
     @property

@@ -13,19 +13,21 @@ from torch import Tensor, nn
 
 from camml.errors import OptionError
 from camml.model.modeling import CamMLForConditionalGeneration
-from camml.model.perceiver import Attention, ContextPerceiver, Perceiver, PerceiverLayer, sinusoids
-
-RANK_PAIRS = 4
-"""Of the waves that tell places apart, those that tell samples apart; the others tell words apart."""
+from camml.model.perceiver import (
+    RANK_WAVES,
+    Attention,
+    ContextPerceiver,
+    Perceiver,
+    PerceiverLayer,
+    sinusoids,
+    word_waves,
+)
 
 WORD_GAIN, BALLAST = 0.03, 2.5
 """How loud a wave of a word's place and a constant are, beside a word embedding of mean length.
 
 The constant keeps LayerNorm from treating long and short embeddings differently.
 """
-
-SLOWEST = 0.3
-"""Radians a place: slower waves hardly tell a place from the next one."""
 
 RANK_GAIN = 3.0
 """How loud a wave of a sample's rank is, beside states whose numbers are about 1."""
@@ -40,7 +42,8 @@ def start_copying(model: CamMLForConditionalGeneration, copied: Sequence[int] = 
 
     Args:
       copied: how many of the first words of the nearest sample, of the next, and so on; by default as many of the
-        nearest as there are context tokens.
+        nearest as there are context tokens, and where places run on (`perceiver_run_on`) the next one's words after
+        its last.
 
     Raises:
       OptionError: its sizes do not allow it.
@@ -61,23 +64,26 @@ def start_copying(model: CamMLForConditionalGeneration, copied: Sequence[int] = 
 def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]) -> None:
     """Set the weights so that the 2 M context tokens are the first words of the nearest samples.
 
-    The first M come by the patches of the nearest one's image, which start with a word each, so from a sample without
-    an image come the other words only. Where there is no sample of a rank, its tokens repeat the nearest one's words.
-    Training is to change all that.
+    The first M come by the patches of the nearest one's image, which start with a word each. From a sample without an
+    image come the other words only, or where places run on its first words as the last M tokens. Where there is no
+    sample of a rank, its tokens repeat the nearest one's words. Training is to change all that.
 
     Args:
       words: float[V, D], the word embeddings of the language model.
-      copied: how many words of the nearest sample, at least M, of the next, and so on; together 2 M.
+      copied: how many words of the nearest sample, at least M, of the next, and so on; together 2 M. Where places
+        run on, 2 M of all samples together.
 
     Raises:
       OptionError: the perceivers are too narrow to carry a word beside its place, or have no places, or there are not
         as many tokens as words.
     """
     plan = _Plan(perceiver, words)
-    fits = copied[0] >= plan.half and sum(copied) == 2 * plan.half and min(copied) > 0 and len(copied) <= RANK_PAIRS
+    if perceiver.run_on and len(copied) > 1:
+        raise OptionError("--perceiver_copied shares what --perceiver_run_on shares by itself; give one")
+    fits = copied[0] >= plan.half and sum(copied) == 2 * plan.half and min(copied) > 0 and len(copied) <= RANK_WAVES
     if not fits:
         raise OptionError(
-            f"--perceiver_copied {' '.join(map(str, copied))}: give at most {RANK_PAIRS} numbers that add up to the "
+            f"--perceiver_copied {' '.join(map(str, copied))}: give at most {RANK_WAVES} numbers that add up to the "
             f"{2 * plan.half} context tokens, the first at least {plan.half}"
         )
     found = [(rank, place) for rank, count in enumerate(copied) for place in range(count)]
@@ -100,7 +106,8 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]
         ranks, places = (waves[list(numbers)].to(queries.dtype) for numbers in zip(*wanted, strict=True))
         queries.zero_()
         queries[0][:, plan.word_places] = places[:, plan.word_places]
-        queries[0][:, plan.rank_places] = ranks[:, plan.rank_places]
+        if queries is perceiver.vision_queries or not perceiver.run_on:  # else the word may be of any sample
+            queries[0][:, plan.rank_places] = ranks[:, plan.rank_places]
     plan.set_attention(perceiver)
     for out in (perceiver.vision_out, perceiver.text_out):
         _zero(out)
@@ -117,17 +124,16 @@ class _Plan:
         heads = _cross_attention(perceiver.context_perceiver).heads
         self.head = self.room // heads
         self.half = perceiver.text_queries.shape[1]
-        rates = sinusoids(torch.ones(1), self.room)[0, : self.room // 2].arcsin()  # radians from place to place
-        pairs = min(self.head // 2, int((rates > SLOWEST).sum()))
-        if self.room - 2 * pairs < self.width or pairs <= 2 * RANK_PAIRS:
+        waves = word_waves(self.room, heads)
+        pairs = RANK_WAVES + len(waves)
+        if self.room - 2 * pairs < self.width or pairs <= 2 * RANK_WAVES:
             raise OptionError(
                 f"a copying start needs perceivers that hold a word of {self.width} numbers beside one head of more "
-                f"than {4 * RANK_PAIRS}; --perceiver_hidden_size is {self.room} with {heads} heads"
+                f"than {4 * RANK_WAVES}; --perceiver_hidden_size is {self.room} with {heads} heads"
             )
-        waves = torch.arange(pairs)
-        sines, cosines = waves, self.room // 2 + waves
-        self.rank_places = torch.cat([sines[:RANK_PAIRS], cosines[:RANK_PAIRS]])
-        self.word_places = torch.cat([sines[RANK_PAIRS:], cosines[RANK_PAIRS:]])
+        ranks = torch.arange(RANK_WAVES)
+        self.rank_places = torch.cat([ranks, self.room // 2 + ranks])
+        self.word_places = torch.cat([waves, self.room // 2 + waves])
         # alternating, so that waves sum to little: LayerNorm takes the mean away, which would blur places
         self.signs = 1.0 - 2.0 * (torch.arange(self.room) % (self.room // 2) % 2)
         free = torch.ones(self.room, dtype=torch.bool)
@@ -145,7 +151,7 @@ class _Plan:
         signs = self.signs[self.rank_places]
         waves = sinusoids(torch.arange(ranks), self.room)[:, self.rank_places] * signs
         taken = torch.cat([waves, torch.ones(1, len(signs))]).T
-        sines = signs * (torch.arange(len(signs)) < RANK_PAIRS)
+        sines = signs * (torch.arange(len(signs)) < RANK_WAVES)
         free = sines - taken @ torch.linalg.lstsq(taken, sines[:, None]).solution[:, 0]
         return free / free.norm()
 

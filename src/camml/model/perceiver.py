@@ -8,6 +8,12 @@ from torch.nn import functional as F
 
 from camml.model.config import CamMLConfig
 
+RANK_WAVES = 4
+"""Of the waves that tell places apart, those that tell samples apart; the others tell words apart."""
+
+SLOWEST = 0.3
+"""Radians a place: slower waves hardly tell a place from the next one."""
+
 
 class Attention(nn.Module):
     """Multi-head attention with biases, over keys of which some may be padding."""
@@ -112,6 +118,7 @@ class ContextPerceiver(nn.Module):
         # how loudly positions speak; learned, since the width and scale of the embeddings differ from model to model
         self.word_position = nn.Parameter(torch.zeros(width)) if config.perceiver_positions else None
         self.sample_position = nn.Parameter(torch.zeros(width)) if config.perceiver_positions else None
+        self.run_on, self.heads = config.perceiver_run_on, config.perceiver_heads
 
     def encode_samples(
         self, image_features: Tensor, image_mask: Tensor, text_embeds: Tensor, text_mask: Tensor
@@ -146,6 +153,8 @@ class ContextPerceiver(nn.Module):
             ranks = torch.arange(seen.shape[1], device=seen.device)
             places = (self.sample_position * sinusoids(ranks, seen.shape[3]).to(seen.dtype))[:, None, :]
             seen, read = seen + places, read + places
+        if self.run_on:
+            read = self._shifted(read, self._starts(seen_mask, read_mask))
         rows = len(seen)
         vision = self.context_perceiver(
             self.vision_queries.expand(rows, -1, -1), seen.flatten(1, 2), None, seen_mask.flatten(1)
@@ -156,12 +165,48 @@ class ContextPerceiver(nn.Module):
         return torch.cat([self.vision_out(vision), self.text_out(text)], dim=1)
 
 
+    def _starts(self, seen_mask: Tensor, read_mask: Tensor) -> Tensor:
+        """int64[B, N]: the place in the whole context of each sample's first word.
+
+        The first M words of the nearest sample come by its image. Where it has none they are looked for M places
+        later, among the words that come by texts; where it has fewer, the next sample starts at place M all the same.
+        """
+        queries, lengths = self.text_queries.shape[1], read_mask.sum(dim=2)
+        first = queries * ~seen_mask[:, 0].any(dim=1)
+        second = (first + lengths[:, 0]).clamp(min=queries)
+        lengths = torch.cat([first[:, None], (second - first)[:, None], lengths[:, 1:-1]], dim=1)
+        return lengths.cumsum(dim=1)[:, : read_mask.shape[1]]
+
+    def _shifted(self, states: Tensor, starts: Tensor) -> Tensor:
+        """`states` float[B, N, L, P] whose words are `starts` int64[B, N] places further.
+
+        A place is angles of waves, so a later place is a turn of these (as in rotary embeddings, Su et al. 2021).
+        """
+        width = states.shape[3]
+        waves = word_waves(width, self.heads).to(states.device)
+        angles = starts[..., None, None] * rates(width, states.device)[waves]
+        sine, cosine = angles.sin().to(states.dtype), angles.cos().to(states.dtype)
+        sines, cosines = states[..., waves], states[..., width // 2 + waves]
+        turned = torch.cat([sines * cosine + cosines * sine, cosines * cosine - sines * sine], dim=3)
+        return states.index_copy(3, torch.cat([waves, width // 2 + waves]), turned)
+
+
+def rates(width: int, device: torch.device | None = None) -> Tensor:
+    """float32[width // 2]: by how many radians a place each wave of `sinusoids` goes on."""
+    half = width // 2
+    return torch.exp(torch.arange(half, device=device) * (-math.log(10_000.0) / max(half - 1, 1)))
+
+
+def word_waves(width: int, heads: int) -> Tensor:
+    """int64[W]: the waves that tell words apart, fast ones, no more than one head can look at."""
+    pairs = min(width // heads // 2, int((rates(width) > SLOWEST).sum()))
+    return torch.arange(RANK_WAVES, max(pairs, RANK_WAVES))
+
+
 def sinusoids(places: Tensor, width: int) -> Tensor:
-    """float32[N, width] that tells `places` int64[N] apart, for places without limit.
+    """float32[N, width] that tells `places` (numbers[N]) apart, for places without limit.
 
     Source: Vaswani et al. (2017), section 3.5.
     """
-    half = width // 2
-    rates = torch.exp(torch.arange(half, device=places.device) * (-math.log(10_000.0) / max(half - 1, 1)))
-    angles = places[:, None].float() * rates
-    return F.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, width - 2 * half))
+    angles = places[:, None].float() * rates(width, places.device)
+    return F.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, width % 2))

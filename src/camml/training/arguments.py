@@ -57,6 +57,7 @@ class ModelArguments:
     perceiver_intermediate_size: int = _flag(3072, "width inside the perceivers' feed-forward layers")
     perceiver_dropout: float = _flag(0.1, "dropout of the perceivers")
     perceiver_positions: bool = _flag(False, "tell the perceivers the places of words and samples; not published")
+    perceiver_run_on: bool = _flag(False, "let the places of words run on from sample to sample; not published")
     image_size: int | None = _flag(None, "side in pixels of the images the tower gets; its own if not given")
     image_pooling: int = _flag(1, "side of the squares of patches of the question's image that become one token")
     image_aspect_ratio: str = _flag("pad", "pad images to a square, or keep them as they are")
@@ -117,6 +118,7 @@ class DataArguments:
     store: str | None = _flag(None, "the datastore the neighbors must come from, to have that checked")
     icl_num: int = _flag(3, "samples of a context at most")
     random_shots_training: bool = _flag(False, "draw 1 to --icl_num samples anew in every epoch")
+    sample_image_dropout: float = _flag(0.0, "part of the rows whose samples come without images; not published")
     is_multimodal: bool = _flag(True, "accepted; a sample is multimodal where it has an image")
     lazy_preprocess: bool = _flag(False, "False: tokenise all of the data once before training, to find what is bad")
     group_by_modality_length: bool = _flag(False, "steps of one modality and like length")
@@ -131,6 +133,8 @@ class DataArguments:
         _choice("on_bad_sample", self.on_bad_sample, ("stop", "skip"))
         if self.cache_gb <= 0:
             raise OptionError(f"--cache_gb is {self.cache_gb:g}; give more than 0")
+        if not 0 <= self.sample_image_dropout <= 1:
+            raise OptionError(f"--sample_image_dropout is {self.sample_image_dropout:g}; give a probability, 0 to 1")
         if self.icl_num < 0:
             raise OptionError(f"--icl_num is {self.icl_num}; give 0 or more")
         if self.icl_num and not self.neighbors:

@@ -146,6 +146,7 @@ def sizes(arguments: ModelArguments) -> dict[str, Any]:
         "perceiver_intermediate_size": arguments.perceiver_intermediate_size,
         "perceiver_dropout": arguments.perceiver_dropout,
         "perceiver_positions": arguments.perceiver_positions,
+        "perceiver_run_on": arguments.perceiver_run_on,
         "sample_max_length": arguments.sample_max_length,
     }
 

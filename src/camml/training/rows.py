@@ -48,6 +48,7 @@ def read(
         processor,
         shots=arguments.icl_num,
         random_shots=arguments.random_shots_training,
+        image_dropout=arguments.sample_image_dropout,
         seed=seed,
         max_length=max_length,
         skipped=(skipped or report) if arguments.on_bad_sample == "skip" else None,
