@@ -3,6 +3,7 @@
     python benchmarks/stores.py                                  # 10^4 and 10^5 vectors of width 1,024, every store
     python benchmarks/stores.py --sizes 624610 --stores faiss indexed --out benchmarks/results/stores_624610.json
     python benchmarks/stores.py --sizes 5000000 --dim 256 --stores indexed --out benchmarks/results/stores_5m.json
+    python benchmarks/stores.py --stores milvus-server --milvus http://127.0.0.1:19530 --out ...   # one that is running
     python benchmarks/stores_plot.py                             # draws every benchmarks/results/stores_*.json
 
 Vectors are a Gaussian mixture of 1,000 clusters in a random subspace of 32 dimensions, with a little noise in all
@@ -10,7 +11,8 @@ dimensions, of length 1: like embeddings, and unlike pure noise, they have neigh
 from the same mixture. `indexed` is faiss with the index that `camml store index` chooses in a third of the memory at
 recall 0.99. Each store is built in one process and used in another, where one call of FAISS on an array in memory, with
 nothing of ours around it, is timed by turns with it: times are those of this machine now, and the ratio of each round
-is what counts. Prints a table and writes JSON.
+is what counts. The memory of a Milvus server is that of all processes of this machine called milvus; it should be there
+for this alone. Prints a table and writes JSON.
 """
 
 import argparse
@@ -30,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-STORES = ("memory", "faiss", "indexed", "milvus")
+STORES = ("memory", "faiss", "indexed", "milvus", "milvus-server")
 CLUSTERS, INNER, NOISE = 1000, 32, 0.01
 CHANGED, K, BATCH, EXAM = 10_000, 3, 64, 512
 ROUNDS, MANY = 31, 500_000
@@ -103,10 +105,15 @@ def timed(act: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
-def own() -> float:
-    """Memory of this process that is not a file's, in MB."""
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("RssAnon"))
+def own(process: str = "self") -> float:
+    """Memory of a process, this one or another by its number, that is not a file's, in MB."""
+    with open(f"/proc/{process}/status") as lines:
+        return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("RssAnon")), 0.0)
+
+
+def served() -> float:
+    """Memory of the Milvus servers of this machine, in MB."""
+    return sum(own(comm.parent.name) for comm in Path("/proc").glob("[0-9]*/comm") if comm.read_text() == "milvus\n")
 
 
 @contextmanager
@@ -140,12 +147,13 @@ def mapped(folder: Path) -> dict[str, float]:
     return found
 
 
-def build(kind: str, count: int, dim: int, folder: Path, chosen: str | None) -> dict[str, Any]:
+def build(kind: str, count: int, dim: int, folder: Path, chosen: str | None, server: str) -> dict[str, Any]:
     """Make the store of one case."""
     from camml.datastore import Datastore, indexing
 
-    home = {"indexed": "faiss", "milvus": f"milvus://{folder / 'vectors.db'}"}.get(kind, kind)
-    store, found = Datastore.build(folder / "store", [], Given(dim), store=home), dict[str, Any]()
+    homes = {"indexed": "faiss", "milvus": f"milvus://{folder / 'vectors.db'}", "milvus-server": f"milvus://{server}"}
+    found: dict[str, Any] = {"server_before_mb": served()} if kind == "milvus-server" else {}
+    store = Datastore.build(folder / "store", [], Given(dim), store=homes.get(kind, kind))
     with peak(found, "build_peak_mb"):
         found["build_s"] = put(store, 0, count, dim)
     if kind == "indexed":
@@ -161,7 +169,7 @@ def build(kind: str, count: int, dim: int, folder: Path, chosen: str | None) -> 
 
 def use(kind: str, count: int, dim: int, folder: Path) -> dict[str, Any]:
     """Open the store of one case, search it beside FAISS alone, and change it."""
-    from camml.datastore import Datastore
+    from camml.datastore import Datastore, manifest, migration
 
     queries = drawn(BATCH if kind == "memory" else EXAM, dim, seed=0)
     tiny = Datastore.build(folder / "tiny", [], Given(dim))
@@ -173,6 +181,8 @@ def use(kind: str, count: int, dim: int, folder: Path) -> dict[str, Any]:
     found["first_ms"] = 1000 * timed(store.search, queries[:1], "text", K)[0]
     answers = [[n.sample.id for n in context] for context in store.search(queries, "text", K)]
     found |= {"own_mb": own() - before, "mapped_mb": mapped(folder)}
+    if kind == "milvus-server":
+        found["server_mb"] = served()
     before = own()
     index, seconds = bare(count, dim)
     found["bare"] = {"build_s": seconds, "mb": own() - before}
@@ -189,6 +199,8 @@ def use(kind: str, count: int, dim: int, folder: Path) -> dict[str, Any]:
     found["add_s"] = put(store, count, CHANGED, dim)
     gone = np.random.default_rng(3).choice(count + CHANGED, CHANGED, replace=False)
     found["remove_s"] = timed(store.remove, [f"sample-{n:09}" for n in gone])[0]
+    if kind == "milvus-server":
+        migration.drop_collections(store.path, manifest.read(store.path))
     return found
 
 
@@ -247,12 +259,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--dim", type=int, default=1024)
-    parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES))
+    parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES[:-1]), help="(%(default)s)")
+    parser.add_argument("--milvus", default="", help="where the server of `milvus-server` is: http://HOST:PORT")
     parser.add_argument("--kind", help="the kind of index of `indexed` (default: what `camml store index` chooses)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/stores.json"))
     parser.add_argument("--folder", type=Path, help="where datastores are written (default: the system's)")
     args = parser.parse_args()
+    if "milvus-server" in args.stores and not args.milvus:
+        parser.error("--stores milvus-server needs --milvus http://HOST:PORT, a server that is running")
     rows: list[dict[str, Any]] = []
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)  # of the processes started
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -262,7 +277,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory(dir=args.folder) as folder:
                 case = kind, count, args.dim, Path(folder)
                 row = {"store": kind, "vectors": count, "dim": args.dim}
-                row |= in_a_process(build, *case, args.kind) | in_a_process(use, *case)
+                row |= in_a_process(build, *case, args.kind, args.milvus) | in_a_process(use, *case)
             rows.append(row)
             cells = [row[name]["median"] if isinstance(row.get(name), dict) else row.get(name) for name in COLUMNS]
             shown = " ".join(" " * 15 if cell is None else f"{cell:15.3f}" for cell in cells)

@@ -19,16 +19,17 @@ from matplotlib.ticker import NullFormatter
 from camml.evaluation.files import write_bytes
 
 NAMES = {"memory": "memory", "faiss": "faiss, exact", "indexed": "faiss, compressed index", "milvus": "Milvus Lite",
-         "bare": "one FAISS array, alone"}  # fmt: skip
-COLOURS = {"memory": "#009e73", "faiss": "#0072b2", "indexed": "#d55e00", "milvus": "#cc79a7", "bare": "#666666"}
+         "milvus-server": "Milvus server", "bare": "one FAISS array, alone"}  # fmt: skip
+COLOURS = {"memory": "#009e73", "faiss": "#0072b2", "indexed": "#d55e00", "milvus": "#cc79a7",
+           "milvus-server": "#e69f00", "bare": "#666666"}  # fmt: skip
 WIDTH = 1024
 Row = Mapping[str, Any]
 
 
 def memory(row: Row) -> float:
-    """MB that a process needs for searching at this speed: its own, and of files the index or else all vectors."""
+    """MB for searching at this speed: the process's own, and of files the index or else all vectors; and a server's."""
     files: Mapping[str, float] = row["mapped_mb"]
-    return float(row["own_mb"] + (files["index"] or files["vectors"]))
+    return float(row["own_mb"] + (files["index"] or files["vectors"]) + row.get("server_mb", 0))
 
 
 PANELS: Sequence[tuple[str, Callable[[Row], Any], str]] = (
@@ -57,7 +58,7 @@ def main() -> None:
     for axes, (title, value, of_bare) in zip(figure.subplots(2, 3).flat, PANELS, strict=True):
         draw(axes, drawn, value, of_bare)
         axes.set_title(title, fontsize=10)
-    figure.legend(handles=legend(drawn), loc="outside lower center", ncols=6, fontsize=9, frameon=False)
+    figure.legend(handles=legend(drawn), loc="outside lower center", ncols=7, fontsize=9, frameon=False)
     where = documents[0]["machine"]
     figure.suptitle(f"{where['threads']} thread of {where['cpu']}, FAISS {where['faiss']}, {where['date']}", fontsize=9)
     buffer = io.BytesIO()
@@ -107,10 +108,11 @@ def milliseconds(amount: float) -> str:
 
 
 def spread(ratio: Mapping[str, float] | None) -> str:
-    """Median and quartiles."""
+    """Median and quartiles, with two digits at least."""
     if not ratio:
         return ""
-    low, middle, high = (f"{ratio[name]:.{2 if ratio['median'] < 10 else 0}f}" for name in ("q1", "median", "q3"))
+    digits = next(digits for below, digits in ((0.1, 3), (10, 2), (float("inf"), 0)) if ratio["median"] < below)
+    low, middle, high = (f"{ratio[name]:.{digits}f}" for name in ("q1", "median", "q3"))
     return f"{middle} ({low}–{high})"
 
 

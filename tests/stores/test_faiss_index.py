@@ -110,3 +110,20 @@ def test_a_batch_is_compared_the_fast_way_and_the_setting_put_back() -> None:
             pass
         assert faiss.cvar.distance_compute_blas_threshold == 1
     assert faiss.cvar.distance_compute_blas_threshold == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read where Linux tells it")
+def test_a_store_that_was_saved_is_freed(tmp_path: Path) -> None:
+    """A build saves one part after the other; FAISS's wrapper would leave each one's vectors behind."""
+
+    def private() -> int:
+        return next(int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith("RssAnon"))
+
+    vectors, sizes = np.ones((65_536, 64), dtype=np.float32), []  # 16 MB
+    for _ in range(8):
+        store = Store(64)
+        store.add(np.arange(len(vectors)), vectors)
+        store.save(tmp_path / "a.index")
+        assert Store.open(tmp_path / "a.index").search(vectors[:1], 1)[0].tolist() == [[64.0]]
+        sizes.append(private())
+    assert sizes[-1] - sizes[1] < 2 * 16_384

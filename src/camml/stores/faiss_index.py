@@ -131,7 +131,9 @@ class Store:
         faiss = faiss_package()
         named = faiss.IndexIDMap(faiss.IndexFlatIP(self.dim))
         faiss.copy_array_to_vector(self._own_keys(), named.id_map)
+        owned = self._index.thisown
         named.index, named.ntotal, named.own_fields = self._index, len(self), False
+        self._index.thisown = owned  # to be put into another takes it away, and nobody would free the vectors
         with path.open("wb") as file:  # FAISS's own writer does not notice a disk that fills up at its last flush
             faiss.write_index(named, faiss.PyCallbackIOWriter(file.write))
 

@@ -162,7 +162,9 @@ class Store:
                     for row, hits in enumerate(found, start):
                         keys[row, : len(hits)] = [hit[KEY] for hit in hits]
                         scores[row, : len(hits)] = [hit["distance"] for hit in hits]
-            fetched.update(self._fetched(np.setdiff1d(keys[keys >= 0], list(fetched))))
+            new = np.setdiff1d(keys[keys >= 0], list(fetched))
+            fetched.update(self._fetched(new, consistency_level="Eventually"))  # the search has waited for them
+            fetched.update(self._fetched(np.setdiff1d(new, list(fetched))))  # but not on every replica
             return scores, keys
 
         fetched: dict[int, Vectors] = {}  # one request for all vectors of a batch
@@ -187,12 +189,12 @@ class Store:
         rows = [fetched[key] for key in keys.tolist()]
         return np.stack(rows) if rows else np.empty((0, self.dim), dtype=np.float32)
 
-    def _fetched(self, keys: Keys) -> dict[int, Vectors]:
+    def _fetched(self, keys: Keys, **how: str) -> dict[int, Vectors]:
         """The vectors of those of `keys` that are there."""
         found: dict[int, Vectors] = {}
         with _failures(self._name):
             for part in self._parts(len(keys)):
-                for row in self._client.get(self._name, ids=keys[part].tolist(), output_fields=[VECTOR]):
+                for row in self._client.get(self._name, ids=keys[part].tolist(), output_fields=[VECTOR], **how):
                     found[int(row[KEY])] = np.asarray(row[VECTOR], dtype=np.float32)
         return found
 
