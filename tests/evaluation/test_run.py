@@ -196,7 +196,8 @@ class TestCache:
         Datastore.open(store, load("hashed")).add([tiny.Sample("far", "quite another thing")])
         again("another index")
         assert sum(asked) == 6
-        tiny.image(tmp_path, "0", (1, 2, 3))
+        for name in "012":
+            tiny.image(tmp_path, name, (1, 2, 3))
         again("another picture of a sample")
         changed = sum(asked)
         assert changed > 6
@@ -237,9 +238,8 @@ def test_the_model_gets_the_samples_of_each_kind(options, monkeypatch: pytest.Mo
         given.clear()
         [outcome] = run(["mme"], [variant], options(limit=4))
         seen[variant.context] = [[neighbor.sample for neighbor in context] for context in given]
-        assert [record["used"] for record in log(outcome.folder)] == [
-            [s.id for s in row] for row in seen[variant.context]
-        ]
+        used = [record["used"] for record in log(outcome.folder)]
+        assert sorted(used) == sorted([s.id for s in row] for row in seen[variant.context])  # asked in any order
         assert all(len(row) == variant.shots for row in seen[variant.context])
     nearest = seen["retrieved"]
     assert seen["shuffled"] != nearest

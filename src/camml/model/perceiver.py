@@ -164,7 +164,6 @@ class ContextPerceiver(nn.Module):
         )
         return torch.cat([self.vision_out(vision), self.text_out(text)], dim=1)
 
-
     def _starts(self, seen_mask: Tensor, read_mask: Tensor) -> Tensor:
         """int64[B, N]: the place in the whole context of each sample's first word.
 

@@ -1,0 +1,56 @@
+"""What a LoRA run trained, packed whole or part of the way back to where it began."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from camml.training import building, recipes
+from camml.training.train import train
+from tests.training import runs
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch.Tensor]]:
+    """A finished LoRA run, and what it started from."""
+    folder = tmp_path_factory.mktemp("run")
+    arguments = runs.flags(folder / "bench", output_dir=folder / "out", tune="lora", lora_r=4, max_steps=3, seed=3)
+    output = train(recipes.parse(arguments))
+    torch.manual_seed(3)
+    return output, building.build(recipes.parse(arguments).model)[0].state_dict()
+
+
+def packed(run: Path, out: Path, keep: str) -> dict[str, torch.Tensor]:
+    sys.path.insert(0, str(SCRIPTS))
+    try:
+        import pack_model
+    finally:
+        sys.path.remove(str(SCRIPTS))
+    before, sys.argv = sys.argv, ["pack_model.py", str(run), str(out), "--keep", keep]
+    try:
+        assert pack_model.main() == (0 if 0 <= float(keep) <= 1 else 2)
+    finally:
+        sys.argv = before
+    return load_file(out / "between.safetensors") if out.exists() else {}
+
+
+def test_projector_and_perceivers_lie_between_their_start_and_their_end(run, tmp_path: Path) -> None:
+    output, start = run
+    end = load_file(output / "between.safetensors")
+    moved = [name for name in end if not torch.equal(end[name], start[name])]
+    assert len(moved) > 50
+    for keep in (0.0, 0.25, 1.0):
+        found = packed(output, tmp_path / str(keep), str(keep))
+        assert found.keys() == end.keys()
+        for name, tensor in found.items():
+            wanted = start[name] + keep * (end[name] - start[name])
+            torch.testing.assert_close(tensor.float(), wanted, rtol=1e-2, atol=1e-5)
+
+
+def test_a_part_that_is_none_is_refused(run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert packed(run[0], tmp_path / "out", "1.5") == {}
+    assert "--keep is 1.5" in capsys.readouterr().err
