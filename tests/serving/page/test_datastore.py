@@ -74,7 +74,7 @@ def test_samples_are_looked_through_and_searched(open_page: Any, tmp_path: Path)
         wait(lambda: texts(page, "#datastore .grid .id")[:1] == ["s17"])
         page.locator("#datastore input[type=search]").fill("")
         page.locator("#datastore .finder input[type=file]").set_input_files(tmp_path / "2.png")
-        wait(lambda: texts(page, "#datastore .grid .id")[:1] == ["s2"])
+        wait(lambda: texts(page, "#datastore .grid .id")[:2] == ["s22", "s2"])  # one color to the encoder, newest first
         page.get_by_role("button", name="Remove the picture").click()
         wait(lambda: len(texts(page, "#datastore .grid .id")) == 24)
 
