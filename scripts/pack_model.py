@@ -1,6 +1,6 @@
 """Pack a finished LoRA run: what was trained alone, in 16 bits, to be shipped and unpacked by `camml merge`.
 
-python scripts/pack_model.py checkpoints/mini models/camml-mini --keep 0.25
+python scripts/pack_model.py checkpoints/mini models/camml-mini --keep 0.5
 
 `--keep` packs projector and perceivers on the straight line from what they were before training (0) to what they are
 (1), which often does better on what training did not show than either end. Source: Wortsman et al. 2022, "Robust
@@ -53,23 +53,23 @@ def pack(run: Path, out: Path, keep: float = 1.0) -> None:
     if record is None or not (run / "adapter_config.json").is_file():
         raise ModelFolderError(f"{run} is not the folder of a LoRA run (run.json and adapter_config.json)")
     told = json.loads(record.read_text("utf-8"))
-    flags = told["model"]
+    flags = ModelArguments(**told["model"])  # a run that knew fewer flags than there are now had their defaults
     adapter = json.loads((run / "adapter_config.json").read_text("utf-8"))
     matrices = load_file(run / "adapter_model.safetensors")
     between = load_file(run / "between.safetensors")
     if keep < 1:
         dtype = torch.bfloat16 if told["settings"].get("bf16") else torch.float32
-        start = _start(ModelArguments(**flags), told["seed"], dtype)
+        start = _start(flags, told["seed"], dtype)
         between = {name: torch.lerp(start[name], tensor.float(), keep) for name, tensor in between.items()}
     packed.pack(
         out,
-        language_model=flags["model_name_or_path"],
-        vision_tower=flags["vision_tower"],
-        sizes={ours: flags[theirs] for theirs, ours in SIZES.items()},
+        language_model=flags.model_name_or_path,
+        vision_tower=str(flags.vision_tower),
+        sizes={ours: getattr(flags, theirs) for theirs, ours in SIZES.items()},
         between=between,
         lora={_name(name): tensor for name, tensor in matrices.items()},
         scale=adapter["lora_alpha"] / adapter["r"],
-        prompt_style=flags.get("prompt_style"),
+        prompt_style=flags.prompt_style,
     )
 
 

@@ -128,6 +128,9 @@ def test_places_that_run_on_are_not_shared_by_hand(running: CamMLForConditionalG
         start_copying(deepcopy(running), (11, 5))
     with pytest.raises(OptionError, match="perceiver_positions"):
         CamMLConfig(**{**running.config.to_dict(), "perceiver_positions": False})
+    narrow = {"perceiver_hidden_size": 32, "perceiver_heads": 2}
+    with pytest.raises(OptionError, match="perceiver_hidden_size is 32"):
+        CamMLForConditionalGeneration(CamMLConfig(**{**running.config.to_dict(), **narrow}))
 
 
 def test_a_start_in_half_precision_copies_too(model: CamMLForConditionalGeneration) -> None:

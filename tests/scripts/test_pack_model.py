@@ -1,5 +1,7 @@
 """What a LoRA run trained, packed whole or part of the way back to where it began."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -49,6 +51,16 @@ def test_projector_and_perceivers_lie_between_their_start_and_their_end(run, tmp
         for name, tensor in found.items():
             wanted = start[name] + keep * (end[name] - start[name])
             torch.testing.assert_close(tensor.float(), wanted, rtol=1e-2, atol=1e-5)
+
+
+def test_a_run_of_before_a_flag_was_there_is_packed(run, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(run[0], old)
+    record = json.loads((old / "run.json").read_text())
+    del record["model"]["perceiver_run_on"]
+    (old / "run.json").write_text(json.dumps(record))
+    packed(old, tmp_path / "out", "1")
+    assert json.loads((tmp_path / "out" / "packed.json").read_text())["sizes"]["perceiver_run_on"] is False
 
 
 def test_a_part_that_is_none_is_refused(run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from camml.errors import OptionError
 from camml.model.config import CamMLConfig
 
 RANK_WAVES = 4
@@ -119,6 +120,11 @@ class ContextPerceiver(nn.Module):
         self.word_position = nn.Parameter(torch.zeros(width)) if config.perceiver_positions else None
         self.sample_position = nn.Parameter(torch.zeros(width)) if config.perceiver_positions else None
         self.run_on, self.heads = config.perceiver_run_on, config.perceiver_heads
+        if self.run_on and not len(word_waves(width, self.heads)):
+            raise OptionError(
+                f"perceiver_run_on needs perceivers wide enough to move places: perceiver_hidden_size is {width}, with "
+                f"{self.heads} heads"
+            )
 
     def encode_samples(
         self, image_features: Tensor, image_mask: Tensor, text_embeds: Tensor, text_mask: Tensor
