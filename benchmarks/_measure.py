@@ -96,6 +96,12 @@ def matmul_ceiling(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * side**3 / best
 
 
+def floor_line(document: dict[str, Any]) -> str:
+    """What the floor of a result is, in a sentence."""
+    rate = document["matmul_per_second"] / 1e12
+    return f"Floor: counted operations at {rate:.2f} TFLOP/s ({document['dtype']}), the rate of a large matrix product."
+
+
 def read_speed(device: torch.device) -> float:
     """Bytes a second at which memory is read: of the two, a sum and half of a copy's traffic, the faster; best of ten.
 

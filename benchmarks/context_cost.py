@@ -31,6 +31,7 @@ from _measure import (
     circumstances,
     clock,
     count_operations,
+    floor_line,
     matmul_ceiling,
     peak,
     pick_device,
@@ -179,8 +180,7 @@ def cost(
 def table(document: dict[str, Any]) -> str:
     """A result as Markdown: the floor first."""
     lines = [
-        f"Floor: counted operations at {document['matmul_per_second'] / 1e12:.2f} TFLOP/s ({document['dtype']}), the "
-        "rate of a large matrix product.", "",
+        floor_line(document), "",
         "| samples | way | LLM tokens | ms to the first token | model ms | floor / model | × no context "
         "| × no context, operations | peak GB |", "|---" * 9 + "|",
     ]  # fmt: skip

@@ -23,6 +23,7 @@ from _measure import (
     by_turns,
     circumstances,
     count_operations,
+    floor_line,
     matmul_ceiling,
     pick_device,
     pick_dtype,
@@ -124,8 +125,7 @@ def prefill(
 def table(document: dict[str, Any]) -> str:
     """A result as Markdown: the floor first."""
     rows = [
-        f"Floor: counted operations at {document['matmul_per_second'] / 1e12:.2f} TFLOP/s ({document['dtype']}), the "
-        "rate of a large matrix product.", "",
+        floor_line(document), "",
         "| batch | tokens a prompt | all, s | samples kept, s | bare language model, s | floor / all | floor / bare "
         "| tower and perceivers | samples kept | of its operations |", "|---" * 10 + "|",
     ]  # fmt: skip
