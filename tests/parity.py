@@ -34,10 +34,12 @@ def camml_parity(folder: Path) -> dict[str, Any]:
     pixels = processor.pixels(files)
     found: dict[str, Any] = {
         "pixel_values": difference(pixels, expected["pixel_values"]),
-        "image_features": difference(model.embed_images(pixels), expected["image_features"]),
+        "image_features": difference(model.vlm.patches(pixels), expected["image_features"]),
     }
     for name, case in said["cases"].items():
-        inputs = processor([said["question"]], images=[files[0] if name == "image" else None], samples=[samples])
+        inputs = processor.prepare(
+            [said["question"]], images=[files[0] if name == "image" else None], samples=[samples]
+        )
         prompt = processor.render(said["question"], True, name == "image")
         ids, labels = inputs["input_ids"], expand(expected[f"{name}.labels"], case["input_ids"], processor)
         embeds = model.embed(**{key: value for key, value in inputs.items() if key != "attention_mask"})
@@ -63,7 +65,7 @@ def slots(processor: CamMLProcessor) -> dict[int, int]:
     """How many times each of our placeholders stands for one official mark."""
     return {
         processor.context_token_id: processor.context_tokens,
-        processor.image_token_id: processor.patch_tokens,
+        processor.image_token_id: processor.processor.image_tokens,
     }
 
 

@@ -16,7 +16,13 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor
+from camml.model import (
+    CamMLConfig,
+    CamMLForConditionalGeneration,
+    CamMLProcessor,
+    LlavaPartsConfig,
+    LlavaPartsProcessor,
+)
 from camml.types import Sample
 
 CHAT_TEMPLATE = (
@@ -63,11 +69,13 @@ def text_config(kind: str = "llama", tied: bool = False) -> PretrainedConfig:
 
 
 def config(vision: str = "clip", text: str = "llama", tied: bool = False, **sizes: object) -> CamMLConfig:
-    """Everything small: 3 queries of each kind, perceivers of width 24."""
+    """Everything small: 3 queries of each kind, perceivers of width 24; `sizes` of either configuration."""
     small = {
         "perceiver_hidden_size": 24, "perceiver_queries": 3, "perceiver_heads": 2, "perceiver_intermediate_size": 32,
-    }  # fmt: skip
-    return CamMLConfig(vision_config=vision_config(vision), text_config=text_config(text, tied), **small | sizes)
+    } | sizes  # fmt: skip
+    seeing = {name: small.pop(name) for name in list(small) if name in LlavaPartsConfig.__dataclass_fields__}
+    parts = LlavaPartsConfig(vision_config=vision_config(vision), text_config=text_config(text, tied), **seeing)
+    return CamMLConfig(vlm_config=parts, **small)
 
 
 def model(settings: CamMLConfig | None = None, seed: int = 0) -> CamMLForConditionalGeneration:
@@ -81,10 +89,14 @@ def model(settings: CamMLConfig | None = None, seed: int = 0) -> CamMLForConditi
     return built.eval()
 
 
-def processor(settings: CamMLConfig | None = None, **options: object) -> CamMLProcessor:
+def processor(
+    settings: CamMLConfig | None = None, image_aspect_ratio: str = "pad", **options: object
+) -> CamMLProcessor:
     """The processor of `model(settings)`."""
+    settings = settings or config()
     images = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
-    return CamMLProcessor.build(settings or config(), images, tokenizer(), **{"prompt_style": "chat", **options})
+    inner = LlavaPartsProcessor.build(settings.vlm_config, images, tokenizer(), image_aspect_ratio=image_aspect_ratio)
+    return CamMLProcessor.build(settings, inner, **{"prompt_style": "chat", **options})
 
 
 def image(folder: Path, name: str, colour: tuple[int, int, int], size: tuple[int, int] = (40, 30)) -> Path:

@@ -14,7 +14,10 @@ CONTEXT = "\ue000"
 IMAGE = "\ue001"
 
 ChatTemplate = Callable[[list[dict[str, str]]], str]
-"""Messages of `role` and `content` to the text a model was trained on, up to where its answer begins."""
+"""Messages of `role` and `content` to the text a model was trained on, up to where its answer begins.
+
+In a content the character `IMAGE` stands for a picture.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +102,15 @@ def clean(text: str) -> str:
     return text.replace(CONTEXT, "").replace(IMAGE, "")
 
 
-def word(wording: Style, question: str, *, context: bool, image: bool) -> str:
-    """The user's first turn: the question with the places for what comes with it."""
+def word(wording: Style, question: str, *, context: bool, images: int) -> str:
+    """Return the user's first turn: the question with the places for what comes with it."""
     pattern = {
         (True, True): wording.context_image,
         (True, False): wording.context_only,
         (False, True): wording.image_only,
         (False, False): "{question}",
-    }[context, image]
-    return pattern.format(context=CONTEXT, image=IMAGE, question=clean(question))
+    }[context, images > 0]
+    return pattern.format(context=CONTEXT, image=IMAGE * images, question=clean(question))
 
 
 def render(
@@ -115,12 +118,15 @@ def render(
     turns: Sequence[Turn],
     *,
     context: bool,
-    image: bool,
+    image: bool | int,
     chat_template: ChatTemplate | None = None,
 ) -> str:
-    """The whole prompt of a conversation whose last answer is still to come, or which is complete.
+    """Return the whole prompt of a conversation whose last answer is still to come, or which is complete.
 
-    Context and image belong to the first question.
+    Context and images belong to the first question.
+
+    Args:
+      image: how many images there are.
 
     Raises:
       UnknownNameError: no such style.
@@ -128,7 +134,7 @@ def render(
     """
     wording = style(style_name)
     questions = [
-        word(wording, turn.question, context=context, image=image) if number == 0 else clean(turn.question)
+        word(wording, turn.question, context=context, images=int(image)) if number == 0 else clean(turn.question)
         for number, turn in enumerate(turns)
     ]
     answers = [None if turn.answer is None else clean(turn.answer) for turn in turns]

@@ -103,7 +103,7 @@ def test_an_image_that_repeats_is_looked_at_once_and_the_answers_are_the_same(
     contexts = [context, context[:2], (), context[1:], context]
     alone = [answerer._inputs([q], [c], SHORT) for q, c in zip(queries, contexts, strict=True)]
     wanted = [answerer.model(**inputs).logits[0, -1] for inputs in alone]
-    seen, tower = [], answerer.model.tower_features
+    seen, tower = [], answerer.model.vlm.tower_features
     monkeypatch.setattr(answerer.model, "tower_features", lambda pixels: seen.append(len(pixels)) or tower(pixels))
     together = answerer.model(**answerer._inputs(queries, contexts, SHORT)).logits[:, -1]
     torch.testing.assert_close(together, torch.stack(wanted), atol=2e-4, rtol=2e-4)

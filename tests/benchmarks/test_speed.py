@@ -119,7 +119,7 @@ def test_operations_are_those_of_the_formula(scripts) -> None:
     shape = shapes.TINY["camml_7b"]
     model = shapes.build(shape, torch.device("cpu"), torch.float32)
     model.requires_grad_(True)
-    layers = sum(p.numel() for p in model.language_model.parameters()) - 512 * 64
+    layers = sum(p.numel() for p in model.vlm.language_model.parameters()) - 512 * 64
     needed, done = train.operations(model, 2 * 96, 2)
     attention = 6 * 2 * 96**2 * 64 * 2
     assert needed == pytest.approx(6 * layers * 2 * 96 + attention)

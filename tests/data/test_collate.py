@@ -95,7 +95,7 @@ class TestTextOnlyBesideImages:
     def test_a_row_of_text_alone_reaches_every_module_with_zeros(self, tmp_path: Path) -> None:
         examples, collate = self.inputs(tmp_path)
         model = tiny.model().train()
-        model.vision_tower.requires_grad_(False)
+        model.vlm.vision_tower.requires_grad_(False)
         used: set[str] = set()
         for name, module in model.named_modules():
             module.register_forward_hook(lambda *_, name=name: used.add(name))

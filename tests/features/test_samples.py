@@ -43,7 +43,7 @@ def contexts(samples: list[Sample]) -> list[list[Sample]]:
 
 def logits(model: CamMLForConditionalGeneration, given: list[list[Sample]], features: SampleFeatures | None = None):
     processor = tiny.processor(model.config)
-    inputs = processor(["what is it"] * len(given), samples=given, encode_samples=features is None)
+    inputs = processor.prepare(["what is it"] * len(given), samples=given, encode_samples=features is None)
     if features:
         inputs["context_embeds"] = features.embed(given)
     with torch.no_grad():
@@ -137,7 +137,7 @@ class TestWhatIsAnotherSample:
         kept(tmp_path, model).fill(samples)
         other = tiny.model()
         with torch.no_grad():
-            other.language_model.lm_head.weight.add_(0.1)
+            other.vlm.language_model.lm_head.weight.add_(0.1)
             other.context_perceiver.vision_queries.add_(0.1)
         assert kept(tmp_path, other).fill(samples) == 0
 

@@ -30,11 +30,11 @@ class Counted:
         if self.images >= self.fail_after:
             raise KeyboardInterrupt
         self.images += len(pixels)
-        return self.model.tower_features(pixels)
+        return self.model.vlm.tower_features(pixels)
 
 
 def cache(folder: Path, model, **changes) -> TowerFeatures:
-    about = fingerprint(model.vision_tower, model.config, tiny.processor(model.config)) | changes
+    about = fingerprint(model.vlm.vision_tower, model.config, tiny.processor(model.config)) | changes
     return TowerFeatures(folder / "cache", about, (model.config.patch_tokens, model.config.vision_config.hidden_size))
 
 
@@ -54,7 +54,7 @@ def test_are_those_of_the_tower_in_16_bits_and_zeros_without_image(model, tmp_pa
     assert features.compute(files, processor, counted, batch_size=2) == {}
     found = features([files[3], None, files[0]])
     with torch.no_grad():
-        wanted = model.tower_features(processor.pixels([files[3], files[0]])).half()
+        wanted = model.vlm.tower_features(processor.pixels([files[3], files[0]])).half()
     assert found.dtype == torch.float16
     torch.testing.assert_close(found[[0, 2]], wanted, atol=1e-3, rtol=1e-3)
     assert not found[1].any()
@@ -134,21 +134,21 @@ class TestTheFingerprint:
 
         loaded = CamMLForConditionalGeneration.from_pretrained(camml_folder)
         processor = CamMLProcessor.from_pretrained(camml_folder)
-        mine = fingerprint(model.vision_tower, model.config, tiny.processor(model.config))
-        assert fingerprint(loaded.vision_tower, loaded.config, processor) == mine
+        mine = fingerprint(model.vlm.vision_tower, model.config, tiny.processor(model.config))
+        assert fingerprint(loaded.vlm.vision_tower, loaded.config, processor) == mine
 
     def test_differs_in_all_that_features_depend_on(self, model) -> None:
         processor = tiny.processor(model.config)
-        found = [fingerprint(model.vision_tower, model.config, processor)]
+        found = [fingerprint(model.vlm.vision_tower, model.config, processor)]
         other = tiny.model(seed=1)
-        found.append(fingerprint(other.vision_tower, other.config, processor))
-        found.append(fingerprint(tiny.model().vision_tower.bfloat16(), model.config, processor))
+        found.append(fingerprint(other.vlm.vision_tower, other.config, processor))
+        found.append(fingerprint(tiny.model().vlm.vision_tower.bfloat16(), model.config, processor))
         for sizes in ({"vision_feature_layer": -1}, {"vision_feature_select": "all"}, {"image_size": 14}):
-            found.append(fingerprint(model.vision_tower, tiny.config(**sizes), processor))
-        found.append(fingerprint(model.vision_tower, model.config, tiny.processor(image_aspect_ratio="keep")))
+            found.append(fingerprint(model.vlm.vision_tower, tiny.config(**sizes), processor))
+        found.append(fingerprint(model.vlm.vision_tower, model.config, tiny.processor(image_aspect_ratio="keep")))
         normal = tiny.processor()
         normal.image_processor.image_mean = [0.5, 0.5, 0.5]
-        found.append(fingerprint(model.vision_tower, model.config, normal))
+        found.append(fingerprint(model.vlm.vision_tower, model.config, normal))
         texts = [str(about) for about in found]
         assert len(set(texts)) == len(texts) == 8
 
@@ -176,5 +176,5 @@ def test_images_that_cannot_be_used_are_named_and_the_others_computed(model, tmp
 def test_numbers_too_large_for_16_bits_are_an_error(model, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"too large for float16.*without --feature_cache"):
         cache(tmp_path, model).compute(
-            pictures(tmp_path, 1), tiny.processor(model.config), lambda pixels: model.tower_features(pixels) * 1e6
+            pictures(tmp_path, 1), tiny.processor(model.config), lambda pixels: model.vlm.tower_features(pixels) * 1e6
         )

@@ -135,7 +135,7 @@ def test_places_that_run_on_are_not_shared_by_hand(running: CamMLForConditionalG
 
 def test_a_start_in_half_precision_copies_too(model: CamMLForConditionalGeneration) -> None:
     half = deepcopy(model)
-    half.language_model.bfloat16()  # as `--bf16` loads what is frozen; what is trained is float32
+    half.vlm.language_model.bfloat16()  # as `--bf16` loads what is frozen; what is trained is float32
     start_copying(half, (11, 5))
     texts = torch.randint(WORDS, (2, 20), generator=torch.Generator().manual_seed(3))
     wanted = [*texts[0, :11].tolist(), *texts[1, :5].tolist()]
@@ -156,12 +156,12 @@ def test_without_an_image_it_is_the_second_half_of_them(model: CamMLForCondition
 
 
 def test_images_say_nothing_yet(model: CamMLForConditionalGeneration) -> None:
-    assert not model.embed_images(torch.randn(2, 3, 16, 16)).any()
+    assert not model.vlm.patches(torch.randn(2, 3, 16, 16)).any()
 
 
 def test_everything_between_the_parts_can_learn(model: CamMLForConditionalGeneration) -> None:
     """A path that starts silent gets a gradient once what follows it has moved."""
-    optimizer = torch.optim.SGD([*model.projector.parameters(), *model.context_perceiver.parameters()], lr=0.1)
+    optimizer = torch.optim.SGD([*model.vlm.projector.parameters(), *model.context_perceiver.parameters()], lr=0.1)
     config = model.config
     row = [config.context_token_id] * config.context_tokens + [config.image_token_id] * config.image_tokens + [5, 6, 7]
     ids, texts = torch.tensor([row]), torch.randint(WORDS, (1, 2, 20))
@@ -179,7 +179,7 @@ def test_everything_between_the_parts_can_learn(model: CamMLForConditionalGenera
         ).loss
         loss.backward()
         optimizer.step()
-    trained = [*model.projector.named_parameters(), *model.context_perceiver.named_parameters()]
+    trained = [*model.vlm.projector.named_parameters(), *model.context_perceiver.named_parameters()]
     assert not [name for name, parameter in trained if parameter.grad is None or not parameter.grad.any()]
 
 

@@ -25,7 +25,7 @@ def features_of(model: CamMLForConditionalGeneration, processor: CamMLProcessor,
         for row, image in enumerate(images):
             if image is not None:
                 with torch.no_grad():
-                    found[row] = model.tower_features(processor.pixels([image]))[0].to(dtype)
+                    found[row] = model.vlm.tower_features(processor.pixels([image]))[0].to(dtype)
         return found
 
     return find
@@ -47,8 +47,8 @@ class TestFeaturesInsteadOfPixels:
     def test_give_the_same_logits(self, kind: str, tmp_path: Path) -> None:
         model = tiny.model(tiny.config(kind))
         processor, asked = tiny.processor(model.config), rows(tmp_path)
-        pixels = processor(**asked)
-        kept = processor(**asked, features_of=features_of(model, processor))
+        pixels = processor.prepare(**asked)
+        kept = processor.prepare(**asked, features_of=features_of(model, processor))
         assert {"image_features", "sample_image_features"} <= set(kept)
         assert "pixel_values" not in kept
         with torch.no_grad():
@@ -57,9 +57,9 @@ class TestFeaturesInsteadOfPixels:
     def test_in_16_bits_too_within_the_rounding_of_16_bits(self, tmp_path: Path) -> None:
         model = tiny.model()
         processor, asked = tiny.processor(model.config), rows(tmp_path)
-        kept = processor(**asked, features_of=features_of(model, processor, torch.float16))
+        kept = processor.prepare(**asked, features_of=features_of(model, processor, torch.float16))
         with torch.no_grad():
-            whole, rounded = model(**processor(**asked)).logits, model(**kept).logits
+            whole, rounded = model(**processor.prepare(**asked)).logits, model(**kept).logits
         assert not torch.equal(whole, rounded)
         torch.testing.assert_close(rounded, whole, atol=float(whole.abs().max()) * 2e-3, rtol=0)
 
@@ -67,16 +67,18 @@ class TestFeaturesInsteadOfPixels:
         model = tiny.model()
         processor, asked = tiny.processor(model.config), rows(tmp_path)
         options = {"max_new_tokens": 4, "do_sample": False}
-        one = model.generate(**processor(**asked), **options)
+        one = model.generate(**processor.prepare(**asked), **options)
         find = features_of(model, processor)
-        assert torch.equal(one, model.generate(**processor(**asked, features_of=find), **options))
+        assert torch.equal(one, model.generate(**processor.prepare(**asked, features_of=find), **options))
 
         def other(images: list[Path | None]) -> Tensor:
             return find(images).roll(1, dims=2) * 2
 
-        changed = model.generate(**processor(**asked, features_of=other), **options, output_logits=True,
+        changed = model.generate(**processor.prepare(**asked, features_of=other), **options, output_logits=True,
                                  return_dict_in_generate=True).logits  # fmt: skip
-        same = model.generate(**processor(**asked), **options, output_logits=True, return_dict_in_generate=True).logits
+        same = model.generate(
+            **processor.prepare(**asked), **options, output_logits=True, return_dict_in_generate=True
+        ).logits
         assert ((changed[1] - same[1]).abs().amax(dim=1)[[0, 3]] > 1e-3).all()
 
 
@@ -85,7 +87,7 @@ class TestInTraining:
 
     def examples(self, folder: Path) -> tuple[list[Example], CamMLForConditionalGeneration, Collator]:
         model = tiny.model(tiny.config(perceiver_dropout=0.0)).train()
-        model.vision_tower.requires_grad_(False)
+        model.vlm.vision_tower.requires_grad_(False)
         processor, samples = tiny.processor(model.config), tiny.samples(folder)
         talks = [
             (Conversation("a", (Turn("what", "red"),), samples[0].image), samples[:2]),

@@ -8,7 +8,12 @@ from transformers import AutoModelForImageTextToText, CompileConfig
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml.errors import OptionError
-from camml.model import CamMLConfig, CamMLForConditionalGeneration, fill_placeholders
+from camml.model import (
+    CamMLConfig,
+    CamMLForConditionalGeneration,
+    LlavaPartsForConditionalGeneration,
+    fill_placeholders,
+)
 from camml.types import Sample
 from tests import tiny
 
@@ -69,7 +74,7 @@ class TestWhatTheAnswerDependsOn:
     def change(self, model, before: list[Sample], after: list[Sample], images: tuple) -> torch.Tensor:
         processor = tiny.processor(model.config)
         first, second = (
-            self.steps(model, **processor(["what is it"], images=[image], samples=[context]))
+            self.steps(model, **processor.prepare(["what is it"], images=[image], samples=[context]))
             for image, context in zip(images, (before, after), strict=True)
         )
         return (first - second).abs().amax(dim=1)
@@ -124,29 +129,28 @@ class TestPadding:
         processor = tiny.processor(model.config)
         rows = self.rows(samples, picture)
         questions, images, contexts = (list(column) for column in zip(*rows, strict=True))
-        batch = last_logits(model, **processor(questions, images=images, samples=contexts))
+        batch = last_logits(model, **processor.prepare(questions, images=images, samples=contexts))
         for number, (question, image, context) in enumerate(rows):
-            alone = last_logits(model, **processor([question], images=[image], samples=[context]))
+            alone = last_logits(model, **processor.prepare([question], images=[image], samples=[context]))
             torch.testing.assert_close(batch[number], alone[0], **EXACT)
 
     def test_generated_tokens_are_the_same_in_a_batch(self, model, samples, picture) -> None:
         processor = tiny.processor(model.config)
         rows = self.rows(samples, picture)
         questions, images, contexts = (list(column) for column in zip(*rows, strict=True))
-        inputs = processor(questions, images=images, samples=contexts)
+        inputs = processor.prepare(questions, images=images, samples=contexts)
         batch = model.generate(**inputs, max_new_tokens=8, do_sample=False)[:, inputs["input_ids"].shape[1] :]
         for number, (question, image, context) in enumerate(rows):
-            inputs = processor([question], images=[image], samples=[context])
+            inputs = processor.prepare([question], images=[image], samples=[context])
             alone = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, inputs["input_ids"].shape[1] :]
             assert processor.decode(batch[number]) == processor.decode(alone)
 
     def test_what_stands_in_padding_is_never_read(self, model, samples, picture) -> None:
         processor = tiny.processor(model.config)
-        inputs = processor(["what", "is it red"], images=[picture, None], samples=[samples[:1], samples[1:]])
+        inputs = processor.prepare(["what", "is it red"], images=[picture, None], samples=[samples[:1], samples[1:]])
         before = last_logits(model, **inputs)
         hidden = inputs["sample_attention_mask"] == 0
         inputs["sample_input_ids"][hidden] = 17
-        inputs["sample_pixel_values"][~inputs["sample_image_mask"]] = 100.0
         inputs["pixel_values"][1] = 100.0
         inputs["input_ids"][inputs["attention_mask"] == 0] = 23
         torch.testing.assert_close(last_logits(model, **inputs), before, **EXACT)
@@ -154,7 +158,7 @@ class TestPadding:
     def test_padding_on_either_side_gives_the_same(self, model, samples, picture) -> None:
         processor = tiny.processor(model.config)
         rows = (["what", "which colour is the picture"], [picture, None], [samples, samples[:1]])
-        left, right = (processor(rows[0], rows[1], rows[2], padding_side=side) for side in ("left", "right"))
+        left, right = (processor.prepare(rows[0], rows[1], rows[2], padding_side=side) for side in ("left", "right"))
         ends = right["attention_mask"].sum(dim=1) - 1
         with torch.no_grad():
             last = model(**right).logits[torch.arange(2), ends]
@@ -162,14 +166,14 @@ class TestPadding:
 
     def test_text_samples_alone_work(self, model) -> None:
         processor = tiny.processor(model.config)
-        inputs = processor(["what"], samples=[[Sample("a", "red"), Sample("b", "white field")]])
+        inputs = processor.prepare(["what"], samples=[[Sample("a", "red"), Sample("b", "white field")]])
         assert "sample_pixel_values" not in inputs
         assert last_logits(model, **inputs).isfinite().all()
 
 
 class TestGenerate:
     def inputs(self, model, samples, picture):
-        return tiny.processor(model.config)(
+        return tiny.processor(model.config).prepare(
             ["what", "which colour is the picture"], images=[picture, None], samples=[samples, samples[:2]]
         )
 
@@ -218,7 +222,7 @@ class TestGenerate:
         inputs = self.inputs(model, samples, picture)
         whole = model.generate(**inputs, max_new_tokens=5, num_beams=3, do_sample=False)
         processor = tiny.processor(model.config)
-        alone = processor(["which colour is the picture"], samples=[samples[:2]])
+        alone = processor.prepare(["which colour is the picture"], samples=[samples[:2]])
         one = model.generate(**alone, max_new_tokens=5, num_beams=3, do_sample=False)
         assert processor.decode(whole[1, -5:]) == processor.decode(one[0, -5:])
 
@@ -229,7 +233,7 @@ class TestGenerate:
     def test_a_placeholder_is_never_said(self, model, samples, picture) -> None:
         inputs = self.inputs(model, samples, picture)
         new = model.generate(**inputs, max_new_tokens=8, do_sample=True)[:, inputs["input_ids"].shape[1] :]
-        assert (new < model.config.text_config.vocab_size).all()
+        assert (new < model.config.get_text_config().vocab_size).all()
 
 
 class TestFolders:
@@ -243,8 +247,8 @@ class TestFolders:
         again = AutoModelForImageTextToText.from_pretrained(tmp_path / "model")
         reader = AutoProcessor.from_pretrained(tmp_path / "model")
         assert isinstance(again, CamMLForConditionalGeneration)
-        inputs = processor(["what"], images=[picture], samples=[samples])
-        reread = reader(["what"], images=[picture], samples=[samples])
+        inputs = processor.prepare(["what"], images=[picture], samples=[samples])
+        reread = reader.prepare(["what"], images=[picture], samples=[samples])
         assert all(torch.equal(inputs[name], reread[name]) for name in inputs)
         assert torch.equal(last_logits(again, **reread), last_logits(model, **inputs))
         assert {n: p.shape for n, p in again.named_parameters()} == {n: p.shape for n, p in model.named_parameters()}
@@ -256,15 +260,23 @@ class TestFolders:
 
     def test_built_parts_keep_their_weights(self) -> None:
         whole = tiny.model()
-        model = CamMLForConditionalGeneration(whole.config, whole.vision_tower, whole.language_model)
-        for name, tensor in whole.language_model.state_dict().items():
-            assert torch.equal(model.language_model.state_dict()[name], tensor), name
+        before = {name: tensor.clone() for name, tensor in whole.vlm.state_dict().items()}
+        parts = LlavaPartsForConditionalGeneration(
+            whole.config.vlm_config, whole.vlm.vision_tower, whole.vlm.language_model
+        )
+        parts.projector = whole.vlm.projector
+        model = CamMLForConditionalGeneration(whole.config, parts)
+        assert {name: tensor.shape for name, tensor in model.vlm.state_dict().items()} == {
+            name: tensor.shape for name, tensor in before.items()
+        }
+        for name, tensor in model.vlm.state_dict().items():
+            assert torch.equal(before[name], tensor), name
 
     def test_bfloat16_is_close_to_float32(self, model, samples, picture, tmp_path) -> None:
         model.save_pretrained(tmp_path / "model")
         half = CamMLForConditionalGeneration.from_pretrained(tmp_path / "model", dtype=torch.bfloat16)
         assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
-        inputs = tiny.processor(model.config)(["what"], images=[picture], samples=[samples])
+        inputs = tiny.processor(model.config).prepare(["what"], images=[picture], samples=[samples])
         inputs_half = {k: v.bfloat16() if v.is_floating_point() else v for k, v in inputs.items()}
         assert last_logits(half, **inputs_half).isfinite().all()
         assert last_logits(half, **inputs).isfinite().all()
@@ -272,7 +284,7 @@ class TestFolders:
 
 def test_the_loss_is_the_mean_over_answer_tokens(samples, picture) -> None:
     model = tiny.model()
-    inputs = tiny.processor(model.config)(["what is it"], images=[picture], samples=[samples])
+    inputs = tiny.processor(model.config).prepare(["what is it"], images=[picture], samples=[samples])
     labels = torch.full_like(inputs["input_ids"], -100)
     labels[0, -3:] = torch.tensor([40, 50, 60])
     output = model(**inputs, labels=labels)
@@ -283,7 +295,7 @@ def test_the_loss_is_the_mean_over_answer_tokens(samples, picture) -> None:
 @pytest.mark.parametrize("items", [None, 7])
 def test_training_gives_the_same_loss_and_gradients_from_the_learned_places_alone(samples, picture, items) -> None:
     model = CamMLForConditionalGeneration(tiny.config(perceiver_dropout=0.0))
-    inputs = tiny.processor(model.config)(["what", "what is it"], images=[picture, None], samples=[samples, []])
+    inputs = tiny.processor(model.config).prepare(["what", "what is it"], images=[picture, None], samples=[samples, []])
     labels = torch.full_like(inputs["input_ids"], -100)
     labels[0, -3:] = torch.tensor([40, 50, 60])
     labels[1, 5] = 70
@@ -304,10 +316,10 @@ def test_training_gives_the_same_loss_and_gradients_from_the_learned_places_alon
 
 def test_every_new_part_gets_a_gradient(samples, picture) -> None:
     model = tiny.model().train()
-    inputs = tiny.processor(model.config)(["what is it"], images=[picture], samples=[samples])
+    inputs = tiny.processor(model.config).prepare(["what is it"], images=[picture], samples=[samples])
     model(**inputs, labels=inputs["input_ids"].masked_fill(inputs["input_ids"] >= 320, -100)).loss.backward()
     for name, parameter in model.named_parameters():
-        if name.startswith(("context_perceiver", "projector")):
+        if name.startswith(("context_perceiver", "vlm.projector")):
             assert parameter.grad is not None, name
 
 
@@ -323,7 +335,7 @@ def test_neither_ids_nor_embeddings_is_an_error(model) -> None:
 
 
 def test_images_without_their_placeholders_are_an_error(model, picture) -> None:
-    inputs = tiny.processor(model.config)(["what"], images=[picture])
+    inputs = tiny.processor(model.config).prepare(["what"], images=[picture])
     inputs["input_ids"] = inputs["input_ids"][:, 1:]
     inputs["input_ids"][0, inputs["input_ids"][0].eq(model.config.image_token_id).nonzero()[0]] = 5
     del inputs["attention_mask"]

@@ -48,7 +48,7 @@ def write_official(folder: Path, *, with_tower: bool = True) -> CamMLForConditio
             }
         )
     )  # fmt: skip
-    model.vision_tower.save_pretrained(folder / "tower")
+    model.vlm.vision_tower.save_pretrained(folder / "tower")
     tiny.processor(settings).image_processor.save_pretrained(folder / "tower")
     tiny.tokenizer().save_pretrained(folder)
     return model
@@ -75,7 +75,7 @@ def inputs(tmp_path: Path):
 
 def logits(model, processor, inputs) -> torch.Tensor:
     with torch.no_grad():
-        return model(**processor(**inputs)).logits
+        return model(**processor.prepare(**inputs)).logits
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ class TestOfficialFolders:
         assert [file.name for file in tmp_path.iterdir()] == ["official"]
 
     @pytest.mark.parametrize("lost", ["query_tokens_text", "lm_head.weight", "context_proj_vision.bias",
-                                      "model.vision_tower.vision_tower.vision_model.post_layernorm.bias"])  # fmt: skip
+                                      "model.vlm.vision_tower.vlm.vision_tower.vision_model.post_layernorm.bias"])  # fmt: skip
     def test_a_missing_tensor_is_named(self, tmp_path, lost) -> None:
         write_official(tmp_path)
         tensors = torch.load(tmp_path / "pytorch_model.bin")
@@ -179,19 +179,19 @@ class TestAssemble:
     def test_parts_arrive_whole(self, folders) -> None:
         model, processor = assemble(*folders, **self.SIZES)
         language, tower = LlamaForCausalLM.from_pretrained(folders[0]), CLIPVisionModel.from_pretrained(folders[1])
-        for part, made in ((model.language_model, language), (model.vision_tower, tower)):
+        for part, made in ((model.vlm.language_model, language), (model.vlm.vision_tower, tower)):
             found = part.state_dict()
             assert all(torch.equal(found[name], tensor) for name, tensor in made.state_dict().items())
         assert processor.prompt_style == "chat"
-        assert processor(["what"], samples=[[Sample("a", "red")]])["input_ids"].shape[0] == 1
+        assert processor.prepare(["what"], samples=[[Sample("a", "red")]])["input_ids"].shape[0] == 1
 
     @pytest.mark.parametrize("kind", ["linear", "mlp2x_gelu", "mlp3x_gelu"])
     def test_a_projector_file_says_its_type(self, folders, tmp_path, kind) -> None:
-        made = CamMLForConditionalGeneration(tiny.config(projector_type=kind)).projector
+        made = CamMLForConditionalGeneration(tiny.config(projector_type=kind)).vlm.projector
         torch.save({f"model.mm_projector.{n}": t for n, t in made.state_dict().items()}, tmp_path / "mm_projector.bin")
         model, _ = assemble(*folders, projector=tmp_path / "mm_projector.bin", **self.SIZES)
         assert model.config.projector_type == kind
-        assert all(torch.equal(model.projector.state_dict()[n], t) for n, t in made.state_dict().items())
+        assert all(torch.equal(model.vlm.projector.state_dict()[n], t) for n, t in made.state_dict().items())
 
     def test_perceivers_start_from_bert(self, folders, tmp_path) -> None:
         sizes = {"hidden_size": 24, "num_attention_heads": 12, "intermediate_size": 32, "num_hidden_layers": 3}

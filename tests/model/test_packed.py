@@ -62,7 +62,7 @@ def test_what_was_trained_comes_back_and_the_rest_is_as_it_was(folder: Path) -> 
 def test_unpacked_it_is_an_ordinary_folder_with_the_same_logits(folder: Path, tmp_path: Path) -> None:
     model, processor = packed.load(folder)
     packed.unpack(folder, tmp_path / "whole")
-    inputs = processor(["what"], [Image.new("RGB", (40, 30), "red")])
+    inputs = processor.prepare(["what"], [Image.new("RGB", (40, 30), "red")])
     whole = CamMLForConditionalGeneration.from_pretrained(tmp_path / "whole")
     again = CamMLProcessor.from_pretrained(tmp_path / "whole")(["what"], [Image.new("RGB", (40, 30), "red")])
     with torch.no_grad():

@@ -42,8 +42,8 @@ def test_images_have_the_side_asked_for_or_that_of_the_image_processor(
     assert (model.config.image_size, model.config.patch_tokens) == (side or 28, patches)
     picture = Image.new("RGB", (40, 30), "red")
     with torch.no_grad():
-        before = model.eval()(**processor(["what"], [picture])).logits
-    assert model.tower_features(processor.pixels([picture])).shape == (1, patches, 16)
+        before = model.eval()(**processor.prepare(["what"], [picture])).logits
+    assert model.vlm.tower_features(processor.pixels([picture])).shape == (1, patches, 16)
     model.save_pretrained(tmp_path / "saved")
     processor.save_pretrained(tmp_path / "saved")
     loaded = CamMLForConditionalGeneration.from_pretrained(tmp_path / "saved")

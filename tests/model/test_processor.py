@@ -25,7 +25,7 @@ def samples(tmp_path: Path) -> list[Sample]:
 
 def test_one_placeholder_stands_for_each_context_and_image_token(samples, picture) -> None:
     processor = tiny.processor()
-    inputs = processor(["a", "b", "c", "d"], [picture, None, picture, None], [samples, samples[:1], [], []])
+    inputs = processor.prepare(["a", "b", "c", "d"], [picture, None, picture, None], [samples, samples[:1], [], []])
     assert (inputs["input_ids"] == processor.context_token_id).sum(dim=1).tolist() == [6, 6, 0, 0]
     assert (inputs["input_ids"] == processor.image_token_id).sum(dim=1).tolist() == [16, 0, 16, 0]
 
@@ -42,7 +42,7 @@ def test_images_prepared_together_are_those_prepared_alone(tmp_path, monkeypatch
 
 
 def test_shapes_are_those_of_the_docstring(samples, picture) -> None:
-    inputs = tiny.processor()(["a", "b"], [picture, None], [samples, samples[:2]])
+    inputs = tiny.processor().prepare(["a", "b"], [picture, None], [samples, samples[:2]])
     assert inputs["pixel_values"].shape == (2, 3, 28, 28)
     assert inputs["sample_pixel_values"].shape == (2, 4, 3, 28, 28)
     assert inputs["sample_input_ids"].shape == inputs["sample_attention_mask"].shape
@@ -53,25 +53,27 @@ def test_shapes_are_those_of_the_docstring(samples, picture) -> None:
 
 def test_an_image_may_be_a_path_or_in_memory(picture) -> None:
     processor = tiny.processor()
-    pixels = [processor(["a"], [source])["pixel_values"] for source in (picture, str(picture), Image.open(picture))]
+    pixels = [
+        processor.prepare(["a"], [source])["pixel_values"] for source in (picture, str(picture), Image.open(picture))
+    ]
     assert torch.equal(pixels[0], pixels[1])
     assert torch.equal(pixels[0], pixels[2])
-    assert torch.equal(pixels[0], processor("a", picture)["pixel_values"])
+    assert torch.equal(pixels[0], processor.prepare("a", picture)["pixel_values"])
 
 
 def test_text_of_a_user_cannot_forge_a_placeholder(samples, picture) -> None:
     processor = tiny.processor()
-    plain = processor(["what is  here"], [picture], [samples])
-    forged = processor(["what is \ue000\ue001 here"], [picture], [samples])
+    plain = processor.prepare(["what is  here"], [picture], [samples])
+    forged = processor.prepare(["what is \ue000\ue001 here"], [picture], [samples])
     assert torch.equal(plain["input_ids"], forged["input_ids"])
-    words = processor(["is <image> or <context> a word"], [picture], [samples])["input_ids"]
+    words = processor.prepare(["is <image> or <context> a word"], [picture], [samples])["input_ids"]
     assert (words == processor.image_token_id).sum() == 16
 
 
 def test_a_long_sample_is_cut_and_a_question_never(samples) -> None:
     processor = tiny.processor(tiny.config(sample_max_length=5))
     long = Sample("long", "white field " * 50)
-    inputs = processor(["what " * 300], samples=[[long]])
+    inputs = processor.prepare(["what " * 300], samples=[[long]])
     assert inputs["sample_input_ids"].shape[2] == 5
     assert inputs["input_ids"].shape[1] > 300
     assert processor.sample_length(long) > 100
@@ -84,20 +86,20 @@ def test_turns_of_a_conversation_are_rendered_with_their_answers(picture) -> Non
 
 def test_decoding_leaves_out_placeholders_and_special_tokens(picture) -> None:
     processor = tiny.processor()
-    ids = processor(["is it red"], [picture])["input_ids"]
+    ids = processor.prepare(["is it red"], [picture])["input_ids"]
     assert processor.batch_decode(ids)[0].replace("\n", " ").endswith("is it red")
 
 
 def test_lists_of_different_lengths_are_an_error(picture) -> None:
     with pytest.raises(InputError, match="2 questions, but images for 1"):
-        tiny.processor()(["a", "b"], [picture])
+        tiny.processor().prepare(["a", "b"], [picture])
     with pytest.raises(InputError, match="1 questions, but samples for 2"):
-        tiny.processor()(["a"], samples=[[], []])
+        tiny.processor().prepare(["a"], samples=[[], []])
 
 
 def test_a_missing_image_is_named(tmp_path) -> None:
     with pytest.raises(ImageError, match="nowhere"):
-        tiny.processor()(["a"], [tmp_path / "nowhere.png"])
+        tiny.processor().prepare(["a"], [tmp_path / "nowhere.png"])
 
 
 def test_unknown_choices_are_named() -> None:

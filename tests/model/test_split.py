@@ -36,7 +36,9 @@ def test_front_and_language_model_are_the_whole(tmp_path, text, tied) -> None:
     torch.testing.assert_close(embeds, whole.embed(**inputs), rtol=0, atol=0)
     expected = whole(**inputs, attention_mask=mask).logits
     torch.testing.assert_close(language(inputs_embeds=embeds, attention_mask=mask).logits, expected)
-    assert sum(p.numel() for p in front.language_model.parameters()) < 320 * 24 + 100, "words and a norm, nothing else"
+    assert sum(p.numel() for p in front.vlm.language_model.parameters()) < 320 * 24 + 100, (
+        "words and a norm, nothing else"
+    )
     assert (
         AutoTokenizer.from_pretrained(language_folder)("what is").input_ids == processor.tokenizer("what is").input_ids
     )

@@ -81,7 +81,7 @@ class TestARun:
         from transformers import AutoModel
 
         before = AutoModel.from_pretrained(bench / "tower").state_dict()
-        after = CamMLForConditionalGeneration.from_pretrained(output).vision_tower.state_dict()
+        after = CamMLForConditionalGeneration.from_pretrained(output).vlm.vision_tower.state_dict()
         assert all(torch.equal(after[name.removeprefix("vision_model.")], value) for name, value in before.items())
 
 
@@ -91,7 +91,7 @@ def test_the_perceiver_alone_learns_two_samples_by_heart(tmp_path: Path) -> None
     settings = tiny.config(perceiver_dropout=0.0, perceiver_queries=8, initializer_range=0.1)
     model = tiny.model(settings)
     with torch.no_grad():  # let the frozen head be able to say anything with certainty
-        model.language_model.lm_head.weight.mul_(12.0)
+        model.vlm.language_model.lm_head.weight.mul_(12.0)
     model.save_pretrained(start)
     tiny.processor(settings).save_pretrained(start)
     known = [("which is it", answer, sample) for answer, (_, _, sample) in zip("xw", facts.facts(2, 0), strict=True)]

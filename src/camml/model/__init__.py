@@ -4,13 +4,28 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml.model.config import CamMLConfig
+from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
+from camml.model.llava_processor import LlavaPartsProcessor
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.perceiver import ContextPerceiver
 from camml.model.placement import fill_placeholders
 from camml.model.processor import CamMLProcessor
 
-AutoConfig.register(CamMLConfig.model_type, CamMLConfig, exist_ok=True)
-AutoModelForImageTextToText.register(CamMLConfig, CamMLForConditionalGeneration, exist_ok=True)
-AutoProcessor.register(CamMLConfig, CamMLProcessor, exist_ok=True)
+for config, model, processor in (
+    (LlavaPartsConfig, LlavaPartsForConditionalGeneration, LlavaPartsProcessor),
+    (CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor),
+):
+    AutoConfig.register(config.model_type, config, exist_ok=True)
+    AutoModelForImageTextToText.register(config, model, exist_ok=True)
+    AutoProcessor.register(config, processor, exist_ok=True)
 
-__all__ = ["CamMLConfig", "CamMLForConditionalGeneration", "CamMLProcessor", "ContextPerceiver", "fill_placeholders"]
+__all__ = [
+    "CamMLConfig",
+    "CamMLForConditionalGeneration",
+    "CamMLProcessor",
+    "ContextPerceiver",
+    "LlavaPartsConfig",
+    "LlavaPartsForConditionalGeneration",
+    "LlavaPartsProcessor",
+    "fill_placeholders",
+]

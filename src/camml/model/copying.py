@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from camml.errors import OptionError
+from camml.model.llava_parts import LlavaPartsForConditionalGeneration
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.perceiver import (
     RANK_WAVES,
@@ -48,16 +49,22 @@ def start_copying(model: CamMLForConditionalGeneration, copied: Sequence[int] = 
     Raises:
       OptionError: its sizes do not allow it.
     """
-    patches, queries = model.config.patch_tokens, model.config.perceiver_queries
-    if queries > patches:
+    vlm, queries = model.vlm, model.config.perceiver_queries
+    words = cast(Tensor, model.get_input_embeddings().weight)
+    if not words.numel():
         raise OptionError(
-            f"a copying start brings a word a patch: --perceiver_querys {queries} is more than the {patches} patches "
-            "of an image; lower it, or raise --image_size"
+            "--perceiver_init copy reads the word embeddings, which ZeRO-3 has taken apart: use zero2, or start from a "
+            "model folder that was made with it"
         )
-    words = cast(Tensor, model.get_input_embeddings().weight).to(model.context_perceiver.text_queries)
-    copy_words(model.context_perceiver, words, copied or (2 * queries,))
-    last = [module for module in model.projector.modules() if isinstance(module, nn.Linear)][-1]
-    _zero(last)
+    if isinstance(vlm, LlavaPartsForConditionalGeneration):
+        if queries > vlm.config.patch_tokens:
+            raise OptionError(
+                f"a copying start brings a word a patch: --perceiver_querys {queries} is more than the "
+                f"{vlm.config.patch_tokens} patches of an image; lower it, or raise --image_size"
+            )
+        # a new projector says nothing yet that the language model understands
+        _zero([module for module in vlm.projector.modules() if isinstance(module, nn.Linear)][-1])
+    copy_words(model.context_perceiver, words.to(model.context_perceiver.text_queries), copied or (2 * queries,))
 
 
 @torch.no_grad()

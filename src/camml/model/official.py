@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import Regex, normalizers
 from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    CLIPVisionConfig,
-    CLIPVisionModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-)
+from transformers import AutoConfig, AutoTokenizer, CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaForCausalLM
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -27,6 +20,8 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from camml.errors import ModelFolderError
 from camml.model.config import CamMLConfig
 from camml.model.folder import check_complete, check_folder, load_part, new_folder, read_config, read_tensors
+from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
+from camml.model.llava_processor import LlavaPartsProcessor
 
 if TYPE_CHECKING:
     from camml.model.modeling import CamMLForConditionalGeneration
@@ -56,7 +51,7 @@ OUTER_PARTS = {
     "context_perceiver.text_out": "context_proj_text",
     "context_perceiver.vision_queries": "query_tokens_vision",
     "context_perceiver.text_queries": "query_tokens_text",
-    "projector": "model.mm_projector",
+    "vlm.projector": "model.mm_projector",
 }
 TOWER_PREFIX = "model.vision_tower.vision_tower."
 DEAD = re.compile(r"\.cls\.|position_ids$|rotary_emb\.inv_freq$")
@@ -141,8 +136,17 @@ def tower_folder(folder: Path, official: Mapping[str, Any]) -> Path | None:
     return next((place for place in places if named and (place / "config.json").is_file()), None)
 
 
-def image_processor(folder: Path, config: CamMLConfig) -> BaseImageProcessor:
-    """What prepares images for the tower: its own, or CLIP's standard one at its size."""
+def processor(folder: Path, config: CamMLConfig) -> LlavaPartsProcessor:
+    """Return what prepares text and images for the vision-language model of an official folder."""
+    aspect = "pad" if read_config(folder).get("image_aspect_ratio") == "pad" else "keep"
+    parts = config.vlm_config
+    return LlavaPartsProcessor.build(
+        parts, image_processor(folder, parts), tokenizer(folder, parts), image_aspect_ratio=aspect
+    )
+
+
+def image_processor(folder: Path, config: LlavaPartsConfig) -> BaseImageProcessor:
+    """Return what prepares images for the tower: its own, or CLIP's standard one at its size."""
     named = tower_folder(folder, read_config(folder))
     if named is not None and (named / "preprocessor_config.json").is_file():
         return AutoImageProcessor.from_pretrained(named)
@@ -152,8 +156,8 @@ def image_processor(folder: Path, config: CamMLConfig) -> BaseImageProcessor:
     return CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
 
 
-def tokenizer(folder: Path, config: CamMLConfig) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder in the official layout.
+def tokenizer(folder: Path, config: LlavaPartsConfig) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a folder in the official layout.
 
     Whether runs of spaces become one is a setting inside `tokenizer.model` that the conversion to a fast tokenizer
     drops. Published Llama vocabularies keep all spaces; for one that does not, the rule is put back.
@@ -174,13 +178,16 @@ def tokenizer(folder: Path, config: CamMLConfig) -> PreTrainedTokenizerBase:
 
 
 def build_config(official: Mapping[str, Any], tower: CLIPVisionConfig) -> CamMLConfig:
-    """Our configuration of an official one; positions are off, as the official perceivers have none."""
-    return CamMLConfig(
+    """Return our configuration of an official one; positions are off, as the official perceivers have none."""
+    parts = LlavaPartsConfig(
         vision_config=tower,
         text_config=text_config(official),
         vision_feature_layer=official.get("mm_vision_select_layer", -2),
         vision_feature_select="patch" if official.get("mm_vision_select_feature", "patch") == "patch" else "all",
         projector_type=official.get("mm_projector_type", "linear"),
+    )
+    return CamMLConfig(
+        vlm_config=parts,
         perceiver_hidden_size=official.get("perceiver_hidden_size", 768),
         perceiver_queries=official.get("perceiver_querys", 128),
         perceiver_layers=official.get("perceiver_layers", 2),
@@ -200,20 +207,23 @@ def load(
     official = read_config(folder)
     texts, towers, owned = split_tensors(folder)
     config = build_config(official, vision_config(folder, official, towers))
+    parts = config.vlm_config
     # each part through its own class, which knows the names that older versions of it used
-    options = {"dtype": kwargs.pop("dtype", None) or next(iter(texts.values())).dtype, "output_loading_info": True}
+    dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None)
+    dtype = next(iter(texts.values())).dtype if dtype in (None, "auto") else dtype
+    options = {"dtype": dtype, "output_loading_info": True}
     # checkpoints of the training code may leave out the frozen tower; then it is the one they name
     source = None if towers else tower_folder(folder, official)
     tower, tower_info = CLIPVisionModel.from_pretrained(
-        source, config=config.vision_config, state_dict=towers or None, **options
+        source, config=parts.vision_config, state_dict=towers or None, **options
     )
     language, language_info = LlamaForCausalLM.from_pretrained(
-        None, config=config.text_config, state_dict=texts, **options, **kwargs
+        None, config=parts.text_config, state_dict=texts, **options, **kwargs
     )
     check_complete(folder, "the vision tower", tower_info)
     check_complete(folder, "the language model", language_info)
-    model = model_class(config, tower, language)
-    load_part(model, ("context_perceiver.", "projector."), owned, folder)
+    model = model_class(config, LlavaPartsForConditionalGeneration(parts, tower, language))
+    load_part(model, ("context_perceiver.", "vlm.projector."), owned, folder)
     return model.to(dtype=language.dtype, device=language.device).eval()
 
 

@@ -63,10 +63,13 @@ def pack(
 
 
 @torch.no_grad()
-def load(folder: Path, **options: Any) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
-    """The whole model in float32, and its processor.
+def load(
+    folder: Path, dtype: torch.dtype = torch.float32, **options: Any
+) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
+    """Return the whole model, and its processor; the sums are made in float32.
 
     Args:
+      dtype: of the weights.
       options: what the processor has otherwise than usual, such as its `prompt_style`.
 
     Raises:
@@ -81,12 +84,12 @@ def load(folder: Path, **options: Any) -> tuple[CamMLForConditionalGeneration, C
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"{folder / PACKED} cannot be used ({error!r}); take the folder again") from error
     model, processor = assemble(*parts, dtype=torch.float32, prompt_style=style, **sizes)
-    between = {name: tensor.float() for name, tensor in read_file(folder / BETWEEN)}
-    wanted = {name for name in model.state_dict() if name.startswith(("projector.", "context_perceiver."))}
+    between = {in_model(name): tensor.float() for name, tensor in read_file(folder / BETWEEN)}
+    wanted = {name for name in model.state_dict() if name.startswith(("vlm.projector.", "context_perceiver."))}
     if between.keys() != wanted:
         raise ModelFolderError(f"{folder / BETWEEN} does not fit the sizes in {PACKED}")
     model.load_state_dict(between, strict=False)
-    matrices = {name: tensor.float() for name, tensor in read_file(folder / LORA)}
+    matrices = {in_model(name): tensor.float() for name, tensor in read_file(folder / LORA)}
     own = dict(model.named_parameters())
     for name in sorted({key.rpartition(".lora_")[0] for key in matrices}):
         down, up, weight = matrices.get(f"{name}.lora_A"), matrices.get(f"{name}.lora_B"), own.get(f"{name}.weight")
@@ -95,7 +98,12 @@ def load(folder: Path, **options: Any) -> tuple[CamMLForConditionalGeneration, C
         weight += scale * (up @ down)
     for name, value in options.items():
         setattr(processor, name, value)
-    return model.eval(), processor
+    return model.to(dtype).eval(), processor
+
+
+def in_model(name: str) -> str:
+    """Return the name in the model of a tensor of a packed folder, which leaves out that it is of the `vlm`."""
+    return name if name.startswith("context_perceiver.") else f"vlm.{name}"
 
 
 def unpack(folder: Path, target: Path, dtype: torch.dtype = torch.float32) -> None:
@@ -105,6 +113,6 @@ def unpack(folder: Path, target: Path, dtype: torch.dtype = torch.float32) -> No
       ModelFolderError, FetchError: as `load`; or `target` is there already.
     """
     with new_folder(target) as unfinished:
-        model, processor = load(folder)
-        model.to(dtype).save_pretrained(unfinished)
+        model, processor = load(folder, dtype)
+        model.save_pretrained(unfinished)
         processor.save_pretrained(unfinished)

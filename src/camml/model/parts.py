@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import MODEL_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
@@ -14,6 +14,8 @@ from camml.errors import ModelFolderError, OptionError
 from camml.model.config import CamMLConfig
 from camml.model.copying import start_copying
 from camml.model.folder import check_folder, load_part, read_file, read_tensors
+from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
+from camml.model.llava_processor import LlavaPartsProcessor
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.processor import CamMLProcessor
 
@@ -37,11 +39,12 @@ def assemble(
     perceivers: Path | None = None,
     copied: Sequence[int] | None = None,
     prompt_style: str | None = None,
+    image_aspect_ratio: str = "pad",
     dtype: Any = None,
     language_options: Mapping[str, Any] | None = None,
     **sizes: Any,
 ) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
-    """A model and its processor from a language model and a vision tower; what is between them is new.
+    """Return a new model, and its processor, from a language model and a vision tower.
 
     Args:
       language_model, vision_tower: model folders (of a dual encoder the image half is taken).
@@ -51,38 +54,79 @@ def assemble(
         alone, None for another start. See `camml.model.copying`.
       prompt_style: None for the chat template of the tokenizer, or Vicuna's wording where it has none.
       language_options: what else the language model is loaded with, such as a `quantization_config`.
-      sizes: other fields of `CamMLConfig`.
+      sizes: other fields of `LlavaPartsConfig` and `CamMLConfig`.
 
     Raises:
       ModelFolderError: a folder or file does not hold what it should.
       OptionError: sizes that cannot be.
     """
-    check_folder(language_model)
-    check_folder(vision_tower)
-    text_config, vision_config = AutoConfig.from_pretrained(language_model), AutoConfig.from_pretrained(vision_tower)
     weights = read_projector(projector) if projector else {}
     if weights:
         sizes["projector_type"] = projector_type(weights)
-    image_processor, sizes["image_size"] = read_image_processor(vision_tower, vision_config, sizes.get("image_size"))
-    config = CamMLConfig(vision_config=vision_config, text_config=text_config, **sizes)
+    config, processor = describe(
+        language_model, vision_tower, prompt_style=prompt_style, image_aspect_ratio=image_aspect_ratio, **sizes
+    )
+    parts: LlavaPartsConfig = config.vlm_config
     language: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         language_model, dtype=dtype or "auto", **(language_options or {})
     )
-    whole = AutoModel.from_pretrained(vision_tower, dtype=dtype or "auto")
-    model = CamMLForConditionalGeneration(config, getattr(whole, "vision_model", whole), language)
+    tower = load_tower(vision_tower, parts.vision_config, dtype or "auto")
+    model = CamMLForConditionalGeneration(config, LlavaPartsForConditionalGeneration(parts, tower, language))
     if copied is not None:
         start_copying(model, copied)
     if projector:
-        load_part(model, ("projector.",), weights, projector)
+        load_part(model, ("vlm.projector.",), weights, projector)
     if perceivers:
         load_part(model, ("context_perceiver.",), bert_blocks(model, perceivers), perceivers, partial=True)
+    return model.to(language.dtype), processor
+
+
+def describe(
+    language_model: Path,
+    vision_tower: Path,
+    *,
+    prompt_style: str | None = None,
+    image_aspect_ratio: str = "pad",
+    **sizes: Any,
+) -> tuple[CamMLConfig, CamMLProcessor]:
+    """Return the configuration and the processor of `assemble`, without any weights.
+
+    Raises:
+      ModelFolderError, OptionError: as `assemble`.
+    """
+    for folder in (language_model, vision_tower):
+        check_folder(folder)
+    text_config, vision_config = AutoConfig.from_pretrained(language_model), AutoConfig.from_pretrained(vision_tower)
+    if text_config.get_text_config() is not text_config:
+        raise OptionError(
+            f"{language_model} holds a {text_config.model_type!r} model, which sees already: leave --vision_tower out"
+        )
+    if not hasattr(getattr(vision_config, "vision_config", vision_config), "patch_size"):
+        raise OptionError(
+            f"{vision_tower} holds a {vision_config.model_type!r} model, no vision tower; give a CLIP, SigLIP or DINOv2"
+        )
+    image_processor, sizes["image_size"] = read_image_processor(vision_tower, vision_config, sizes.get("image_size"))
+    seeing = {name: sizes.pop(name) for name in list(sizes) if name in LlavaPartsConfig.__dataclass_fields__}
+    parts = LlavaPartsConfig(vision_config=vision_config, text_config=text_config, **seeing)
+    config = CamMLConfig(vlm_config=parts, **sizes)
     tokenizer = AutoTokenizer.from_pretrained(language_model)
     style = prompt_style or ("chat" if tokenizer.chat_template else "official")
-    return model.to(language.dtype), CamMLProcessor.build(config, image_processor, tokenizer, prompt_style=style)
+    inner = LlavaPartsProcessor.build(parts, image_processor, tokenizer, image_aspect_ratio=image_aspect_ratio)
+    return config, CamMLProcessor.build(config, inner, prompt_style=style)
+
+
+def load_tower(folder: Path, config: Any, dtype: Any) -> PreTrainedModel:
+    """Return a vision tower; of a dual encoder the image half, without building the rest.
+
+    Args:
+      config: of the tower alone, as `LlavaPartsConfig.vision_config`.
+    """
+    tower: PreTrainedModel = MODEL_MAPPING[type(config)].from_pretrained(folder, config=config, dtype=dtype)
+    return tower
 
 
 def read_image_processor(folder: Path, vision_config: Any, side: int | None) -> tuple[BaseImageProcessor, int]:
-    """The image processor of a tower, and the side in pixels of the images it gives: `side`, or its own.
+    """Return the image processor of a tower, and the side in pixels of the images it gives: `side`, or its own.
 
     Raises:
       OptionError: `side` is not a number of whole patches.
@@ -103,7 +147,7 @@ def read_image_processor(folder: Path, vision_config: Any, side: int | None) -> 
 
 
 def read_projector(file: Path) -> dict[str, Tensor]:
-    """The tensors of an `mm_projector.bin` by our names.
+    """Return the tensors of an `mm_projector.bin` by our names.
 
     Raises:
       ModelFolderError: it holds something else.
@@ -115,18 +159,18 @@ def read_projector(file: Path) -> dict[str, Tensor]:
         _, separator, rest = name.rpartition("mm_projector.")
         if not separator:
             raise ModelFolderError(f"{file} holds {name!r}, which is no part of a projector")
-        found[f"projector.{rest}"] = tensor
+        found[f"vlm.projector.{rest}"] = tensor
     return found
 
 
 def projector_type(weights: dict[str, Tensor]) -> str:
-    """The `projector_type` whose tensors these are."""
-    steps = [int(match[1]) for name in weights if (match := re.fullmatch(r"projector\.(\d+)\.weight", name))]
+    """Return the `projector_type` whose tensors these are."""
+    steps = [int(match[1]) for name in weights if (match := re.fullmatch(r"vlm\.projector\.(\d+)\.weight", name))]
     return f"mlp{max(steps) // 2 + 1}x_gelu" if steps else "linear"
 
 
 def bert_blocks(model: CamMLForConditionalGeneration, folder: Path) -> dict[str, Tensor]:
-    """BERT's first blocks by the names of our three perceivers; cross-attention, which BERT lacks, stays as it is.
+    """Return BERT's first blocks by the names of our three perceivers; cross-attention, which BERT lacks, stays as it is.
 
     Source: BLIP-2 (Li et al., 2023), section 3.1, starts its Q-Former so, and CaMML follows it.
     """

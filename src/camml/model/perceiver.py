@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from camml.errors import OptionError
 from camml.model.config import CamMLConfig
@@ -52,8 +53,11 @@ class Attention(nn.Module):
         return states.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
-class PerceiverLayer(nn.Module):
-    """Self-attention, on some layers cross-attention, feed-forward; each `LayerNorm(x + sublayer(x))`."""
+class PerceiverLayer(GradientCheckpointingLayer):
+    """Self-attention, on some layers cross-attention, feed-forward; each `LayerNorm(x + sublayer(x))`.
+
+    With gradient checkpointing a layer keeps its input alone for the backward pass.
+    """
 
     def __init__(self, config: CamMLConfig, *, cross: bool) -> None:
         super().__init__()
@@ -106,7 +110,7 @@ class ContextPerceiver(nn.Module):
 
     def __init__(self, config: CamMLConfig) -> None:
         super().__init__()
-        width, text_width = config.perceiver_hidden_size, config.text_config.hidden_size
+        width, text_width = config.perceiver_hidden_size, config.hidden_size
         self.image_in = nn.Linear(text_width, width)
         self.text_in = nn.Linear(text_width, width)
         self.vision_perceiver = Perceiver(config)
@@ -129,18 +133,17 @@ class ContextPerceiver(nn.Module):
     def encode_samples(
         self, image_features: Tensor, image_mask: Tensor, text_embeds: Tensor, text_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What each sample is by itself: float[S, Lv, P] from its image, float[S, Lt, P] from its text.
+        """Return what each sample is by itself: float[S, Lv, P] from its image, float[S, Lt, P] from its text.
 
         Args:
-          image_features: float[S, Lv, D], anything where a sample has no image.  image_mask: bool[S].
+          image_features: float[S, Lv, D].  image_mask: bool[S, Lv], False on padding, and where there is no image.
           text_embeds: float[S, Lt, D].  text_mask: bool[S, Lt], False on padding.
         """
         images, texts = self.image_in(image_features), self.text_in(text_embeds)
         if self.word_position is not None:
             images, texts = (self._placed(states, self.word_position) for states in (images, texts))
-        patch_mask = image_mask[:, None].expand(-1, images.shape[1])
-        seen = self.vision_perceiver(images, texts, patch_mask, text_mask)
-        read = self.language_perceiver(texts, images, text_mask, patch_mask)
+        seen = self.vision_perceiver(images, texts, image_mask, text_mask)
+        read = self.language_perceiver(texts, images, text_mask, image_mask)
         return seen, read
 
     @staticmethod
@@ -198,14 +201,20 @@ class ContextPerceiver(nn.Module):
 
 def rates(width: int, device: torch.device | None = None) -> Tensor:
     """float32[width // 2]: by how many radians a place each wave of `sinusoids` goes on."""
-    half = width // 2
-    return torch.exp(torch.arange(half, device=device) * (-math.log(10_000.0) / max(half - 1, 1)))
+    return torch.exp(torch.arange(width // 2, device=device) * -_decay(width))
 
 
 def word_waves(width: int, heads: int) -> Tensor:
     """int64[W]: the waves that tell words apart, fast ones, no more than one head can look at."""
-    pairs = min(width // heads // 2, int((rates(width) > SLOWEST).sum()))
+    # counted without tensors, as a model that is being loaded has none with values yet
+    fast = sum(math.exp(-number * _decay(width)) > SLOWEST for number in range(width // 2))
+    pairs = min(width // heads // 2, fast)
     return torch.arange(RANK_WAVES, max(pairs, RANK_WAVES))
+
+
+def _decay(width: int) -> float:
+    """Return by what power of e each wave of `sinusoids` is slower than the one before."""
+    return math.log(10_000.0) / max(width // 2 - 1, 1)
 
 
 def sinusoids(places: Tensor, width: int) -> Tensor:

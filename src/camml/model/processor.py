@@ -1,133 +1,233 @@
 """Questions, images and samples to the tensors a CaMML model reads, and its answers back to text."""
 
+import json
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
+from tokenizers import AddedToken
 from torch import Tensor
 from transformers import BatchFeature, ProcessorMixin
-from transformers.image_processing_utils import BaseImageProcessor
+from transformers.models.auto.processing_auto import AutoProcessor
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.utils import cached_file
 
 from camml import prompts
-from camml.errors import InputError, OptionError
-from camml.images import ImageSource, each_image, mean_color, open_image, pad_to_square
+from camml.errors import InputError, ModelFolderError, OptionError
+from camml.images import ImageSource, each_image, open_image
 from camml.model import official
+from camml.model.batching import join, stack
 from camml.model.config import CamMLConfig
-from camml.model.folder import read_config
+from camml.model.llava_processor import LlavaPartsProcessor, first_tokens, pad, set_pad_token
+from camml.model.rendering import Renderer
 from camml.prompts import Turn
 from camml.types import Sample
 
 Conversation = str | Sequence[Turn]
 """A question, or turns of question and answer."""
 
+Images = ImageSource | Sequence[ImageSource] | None
+"""What a question is about: an image, several, or none."""
+
 FeaturesOf = Callable[[Sequence[ImageSource | None]], Tensor]
 """float[N, Lv, W] that the vision tower gives for N images, zeros where there is none; kept from an earlier run."""
 
+FILE, INNER = "processor_config.json", "vlm_processor"
+OWN = ("context_tokens", "context_token_id", "prompt_style", "sample_max_length", "thinking")
 
-class CamMLProcessor(ProcessorMixin):
-    """Writes one placeholder for each context and image token, so that a sequence has its final length.
+
+class CamMLProcessor(Renderer, ProcessorMixin):
+    """The processor of a vision-language model, which also writes a placeholder for each context token.
+
+    Called with `images` and `text` it does what that processor does; `samples` come beside them. `prepare` takes
+    questions instead of prompts.
 
     Args:
-      image_processor, tokenizer: of the vision tower and the language model.
-      context_tokens, patch_tokens: how many placeholders a context and an image get.
-      context_token_id, image_token_id: the placeholders; the model's configuration has the same.
+      processor: of the vision-language model.
+      context_tokens: how many placeholders a context gets.
+      context_token_id: the placeholder; the model's configuration has the same.
       prompt_style: a name in `camml.prompts.STYLES`.
-      image_aspect_ratio: `pad` an image to a square in the tower's mean colour, or `keep` it as it is.
       sample_max_length: tokens that a sample's text may have; the rest is cut off.
+      thinking: let models whose chat template has such a switch think before they answer.
+
+    Raises:
+      OptionError: the tokenizer has another token with that id.
+
+    Example:
+      >>> inputs = processor.prepare(["What is it?"], ["pump.jpg"], [samples])  # doctest: +SKIP
+      >>> answer = model.generate(**inputs)  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        image_processor: BaseImageProcessor,
-        tokenizer: PreTrainedTokenizerBase,
+        processor: ProcessorMixin,
         context_tokens: int = 256,
-        patch_tokens: int = 576,
         context_token_id: int = 32000,
-        image_token_id: int = 32001,
         prompt_style: str = "official",
-        image_aspect_ratio: str = "pad",
         sample_max_length: int = 2048,
-        **kwargs: Any,
+        thinking: bool = False,
     ) -> None:
         prompts.style(prompt_style)
-        if image_aspect_ratio not in ("pad", "keep"):
-            raise OptionError(f"no image_aspect_ratio {image_aspect_ratio!r}; there are: pad, keep")
+        self.processor = processor
         self.context_tokens = context_tokens
-        self.patch_tokens = patch_tokens
         self.context_token_id = context_token_id
-        self.image_token_id = image_token_id
         self.prompt_style = prompt_style
-        self.image_aspect_ratio = image_aspect_ratio
         self.sample_max_length = sample_max_length
-        if tokenizer.pad_token_id is None:  # masked wherever it stands, so any token would do
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-        super().__init__(image_processor, tokenizer, chat_template=kwargs.pop("chat_template", None))
+        self.thinking = thinking
+        self.chat_template = processor.chat_template or self.tokenizer.chat_template
+        set_pad_token(self.tokenizer)
+        if not self.parts:
+            self._add_placeholder()
 
     @classmethod
-    def build(
-        cls,
-        config: CamMLConfig,
-        image_processor: BaseImageProcessor,
-        tokenizer: PreTrainedTokenizerBase,
-        **options: Any,
-    ) -> "CamMLProcessor":
-        """The processor that fits a model of `config`; `options` are those of the class."""
-        return cls(
-            image_processor,
-            tokenizer,
-            context_tokens=config.context_tokens,
-            patch_tokens=config.image_tokens,
-            context_token_id=config.context_token_id,
-            image_token_id=config.image_token_id,
-            sample_max_length=config.sample_max_length,
-            **options,
-        )
+    def build(cls, config: CamMLConfig, processor: ProcessorMixin, **options: Any) -> "CamMLProcessor":
+        """Return the processor that fits a model of `config`; `options` are those of the class."""
+        sizes = {"context_tokens": config.context_tokens, "context_token_id": config.context_token_id}
+        return cls(processor, **sizes, sample_max_length=config.sample_max_length, **options)
+
+    @property
+    def parts(self) -> bool:
+        """The model is a language model with a tower of its own, which takes one image of one size."""
+        return isinstance(self.processor, LlavaPartsProcessor)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of the language model."""
+        tokenizer: PreTrainedTokenizerBase = getattr(self.processor, "tokenizer", self.processor)
+        return tokenizer
+
+    @property
+    def image_processor(self) -> Any:
+        """What prepares images for the model's tower."""
+        return getattr(self.processor, "image_processor", None)
+
+    @property
+    def context_token(self) -> str:
+        """The character that stands for the whole context in a prompt; no text of a user holds it."""
+        return prompts.CONTEXT
+
+    def _add_placeholder(self) -> None:
+        """Let the tokenizer read the context's character as its placeholder.
+
+        Raises:
+          OptionError: the id is that of another token.
+        """
+        known = self.tokenizer.convert_tokens_to_ids(prompts.CONTEXT)
+        if known != self.context_token_id:
+            if len(self.tokenizer) == self.context_token_id:
+                token = AddedToken(prompts.CONTEXT, normalized=False, special=True)
+                self.tokenizer.add_tokens([token], special_tokens=True)
+            known = self.tokenizer.convert_tokens_to_ids(prompts.CONTEXT)
+        if known != self.context_token_id:
+            raise OptionError(
+                f"context_token_id {self.context_token_id} does not fit this tokenizer of {len(self.tokenizer)} tokens: "
+                "the processor is of another model, or tokens were added; give the first id that is not in use"
+            )
+
+    # ---- files --------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings that are this processor's own."""
+        return {"processor_class": type(self).__name__, **{name: getattr(self, name) for name in OWN}}
+
+    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
+        """Write the settings, and the vision-language model's processor into a folder beside them."""
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.processor.save_pretrained(folder / INNER)
+        (folder / FILE).write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
+        return [str(folder / FILE)]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers; a folder in the official CaMML layout is read as it is."""
-        if official.is_official(pretrained_model_name_or_path):
-            return cls._from_official(Path(pretrained_model_name_or_path), **kwargs)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        """Load a processor as transformers does; a folder in the official CaMML layout is read as it is.
 
-    @classmethod
-    def _from_official(cls, folder: Path, **options: Any) -> "CamMLProcessor":
-        values = read_config(folder)
-        config = official.config_of(folder)
-        options.setdefault("image_aspect_ratio", "pad" if values.get("image_aspect_ratio") == "pad" else "keep")
-        image_processor, tokenizer = official.image_processor(folder, config), official.tokenizer(folder, config)
-        return cls.build(config, image_processor, tokenizer, **options)
+        Args:
+          kwargs: settings that are to be otherwise than usual, such as `prompt_style`; all else is for transformers.
+
+        Raises:
+          ModelFolderError: there is no processor of CaMML.
+        """
+        name = pretrained_model_name_or_path
+        own = {key: kwargs.pop(key) for key in OWN if key in kwargs}
+        if official.is_official(name):
+            config = official.config_of(Path(name))
+            return cls.build(config, official.processor(Path(name), config), **own)
+        kwargs = {key: value for key, value in kwargs.items() if key not in ("_from_auto", "config")}
+        places = {key: kwargs[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in kwargs}
+        file = cached_file(name, FILE, **places)
+        settings = json.loads(Path(str(file)).read_text("utf-8"))
+        if settings.get("processor_class") != cls.__name__ or "patch_tokens" in settings:
+            raise ModelFolderError(
+                f"{name} holds no processor of this version of CaMML ({FILE}); make the folder again"
+            )
+        inner = Path(name) / INNER if Path(name).is_dir() else name
+        kwargs |= {} if Path(name).is_dir() else {"subfolder": INNER}
+        processor = AutoProcessor.from_pretrained(inner, **kwargs)
+        return cls(processor, **{key: settings[key] for key in OWN if key in settings} | own)
+
+    # ---- prompts with images and samples ------------------------------------------------------------------------
 
     def __call__(
         self,
+        images: Any = None,
+        text: str | Sequence[str] | None = None,
+        samples: Sequence[Sample] | Sequence[Sequence[Sample]] | None = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """Return what the vision-language model's processor returns for prompts, and the samples beside it.
+
+        Args:
+          images, text, kwargs: as that processor takes them.
+          samples: for each prompt its samples, nearest first. A prompt with samples holds `context_token` where they
+            are to stand.
+
+        Raises:
+          InputError: a prompt with samples has no such place, or one without samples has one.
+        """
+        rows = [text] if isinstance(text, str) else list(text or [])
+        contexts = _contexts(samples, len(rows))
+        for row, context in zip(rows, contexts, strict=True):
+            if row.count(prompts.CONTEXT) != bool(context):
+                raise InputError(
+                    f"a prompt with {len(context)} samples has {row.count(prompts.CONTEXT)} places for them: put "
+                    "`processor.context_token` once where they are to stand, or let `prepare` write the prompt"
+                )
+        if self.parts and any(contexts):
+            raise InputError("give questions and samples to `prepare`; prompts with samples are for other processors")
+        inputs = self.processor(images=images, text=[self._expanded(row) for row in rows] or None, **kwargs)
+        if any(contexts):
+            inputs.update(self.sample_inputs(contexts))
+        return inputs
+
+    def prepare(
+        self,
         text: Conversation | Sequence[Conversation],
-        images: ImageSource | Sequence[ImageSource | None] | None = None,
+        images: Images | Sequence[Images] = None,
         samples: Sequence[Sequence[Sample]] | None = None,
         padding_side: str = "left",
         features_of: FeaturesOf | None = None,
         encode_samples: bool = True,
-        **kwargs: Any,
     ) -> BatchFeature:
-        """All that a model needs for B questions.
+        """Return all that a model needs for B questions.
 
         Args:
           text: B questions, or conversations whose last answer is still to come.
-          images: for each question an image or None.
+          images: for each question its image, several, or None.
           samples: for each question its samples, nearest first; they may be of different number, or none.
           padding_side: `left` for generation, `right` for training.
           features_of: where the tower's features of all images are at hand, so that it need not run.
           encode_samples: False to leave the `sample_*` tensors out, for callers who have the `context_embeds`.
 
         Returns:
-          `input_ids`, `attention_mask` int64[B, T]; where there are images `pixel_values` float[B, 3, H, W] (zeros in
-          rows without one); where there are samples, padded to N a row and L tokens each, `sample_input_ids`,
-          `sample_attention_mask` int64[B, N, L], and where samples have images `sample_pixel_values`
-          float[B, N, 3, H, W] and `sample_image_mask` bool[B, N]. With `features_of`, in place of the pixels,
-          `image_features` float[B, Lv, W] and `sample_image_features` float[B, N, Lv, W], images or not.
+          what the vision-language model's processor gives, padded; and where there are samples, padded to N a row and
+          L tokens each, `sample_input_ids`, `sample_attention_mask` int64[B, N, L], and where samples have images
+          `sample_image_counts` int64[B, N], how many image tokens each has, and what that processor gives for them.
+          With `features_of` features take the place of pixels.
 
         Raises:
           InputError: the lists are of different lengths.
@@ -142,124 +242,168 @@ class CamMLProcessor(ProcessorMixin):
                 raise InputError(
                     f"{len(rows)} questions, but {name} for {len(given)}; give one entry for each question"
                 )
-        prompts_ = [self.render(row, bool(c), i is not None) for row, c, i in zip(rows, contexts, images, strict=True)]
-        found = self.pad([self.tokenize(prompt) for prompt in prompts_], padding_side)
-        found |= self.image_inputs(images, features_of)
+        pictures = [_listed(entry) for entry in images]
+        prompts_ = [self.render(r, bool(c), len(p)) for r, c, p in zip(rows, contexts, pictures, strict=True)]
+        inputs = self.join([self.row(p, i, features_of) for p, i in zip(prompts_, pictures, strict=True)], padding_side)
         if encode_samples and any(contexts):
-            found |= self.sample_inputs(contexts, features_of)
-        return BatchFeature(found)
+            inputs |= self.sample_inputs(contexts, features_of)
+        return BatchFeature(inputs)
 
-    def render(self, conversation: Conversation, context: bool, image: bool) -> str:
-        """The prompt of one row in this processor's style, with `prompts.CONTEXT` and `prompts.IMAGE` in it."""
-        turns = [Turn(conversation)] if isinstance(conversation, str) else conversation
-        template = self._chat_template if self.tokenizer.chat_template else None
-        return prompts.render(self.prompt_style, turns, context=context, image=image, chat_template=template)
+    def row(self, prompt: str, images: Sequence[ImageSource], features_of: FeaturesOf | None = None) -> dict[str, Any]:
+        """Return what the model needs for one prompt, before it is put together with others by `join`.
+
+        Raises:
+          ImageError: an image cannot be used.
+        """
+        if self.parts:
+            ids = self.tokenize(prompt)
+            if len(images) > 1:
+                raise InputError(f"{len(images)} images with one question; this model takes one")
+            return {"input_ids": ids, "image": images[0] if images else None}
+        opened = each_image(open_image, list(images))
+        text = self._expanded(self._marked(prompt))
+        bos = self.tokenizer.bos_token
+        special = not (bos and text.startswith(bos))
+        return dict(
+            self.processor(
+                images=opened or None, text=[text], return_tensors="pt", padding=False, add_special_tokens=special
+            )
+        )
+
+    def join(
+        self, rows: Sequence[dict[str, Any]], padding_side: str, features_of: FeaturesOf | None = None
+    ) -> dict[str, Tensor]:
+        """Return rows, as `row` gives them, as the inputs of one batch.
+
+        Raises:
+          ImageError: an image cannot be used.
+        """
+        if not self.parts:
+            return join(rows, self.tokenizer.pad_token_id, padding_side)
+        inputs = pad([row["input_ids"] for row in rows], padding_side, self.tokenizer.pad_token_id)
+        return inputs | self.image_inputs([row["image"] for row in rows], features_of)
 
     def tokenize(self, prompt: str) -> list[int]:
-        """The ids of a prompt, placeholders in place; every piece between them is tokenized by itself.
+        """Return the ids of a prompt without images, or of a model of parts; placeholders are in place."""
+        if self.parts:
+            return self.processor.tokenize(prompt, self._slots())
+        ids: list[int] = self.row(prompt, ())["input_ids"][0].tolist()
+        return ids
 
-        Source: the published code does the same, and for sentencepiece vocabularies it makes a difference.
-        """
-        slots = {
-            prompts.CONTEXT: [self.context_token_id] * self.context_tokens,
-            prompts.IMAGE: [self.image_token_id] * self.patch_tokens,
-        }
-        pieces = (
-            slots.get(piece) or self.tokenizer.encode(piece, add_special_tokens=False)
-            for piece in prompts.split(prompt)
-        )
-        return [*self._start(), *chain.from_iterable(pieces)]
+    def _slots(self) -> dict[str, list[int]]:
+        return {prompts.CONTEXT: [self.context_token_id] * self.context_tokens}
+
+    def _expanded(self, prompt: str) -> str:
+        return prompt.replace(prompts.CONTEXT, prompts.CONTEXT * self.context_tokens)
+
+    # ---- images and samples -------------------------------------------------------------------------------------
 
     def image_inputs(
         self, images: Sequence[ImageSource | None], features_of: FeaturesOf | None = None
     ) -> dict[str, Tensor]:
-        """What stands for N images: `image_features`, or `pixel_values`, or nothing where there are none."""
+        """Return what stands for N images of a model of parts: `image_features`, `pixel_values`, or nothing."""
         if features_of is not None:
             return {"image_features": features_of(images)}
         pixels = self.pixels(images)
         return {} if pixels is None else {"pixel_values": pixels}
 
+    def pixels(self, images: Sequence[ImageSource | None]) -> Tensor | None:
+        """Return float[N, 3, H, W] of N images, zeros where there is none, for a model of parts."""
+        return self.processor.pixels(images)
+
+    def image_tokens(self, images: Sequence[ImageSource]) -> tuple[dict[str, Tensor], list[int]]:
+        """Return what the image processor gives for images, and how many image tokens each becomes.
+
+        Raises:
+          ImageError: an image cannot be used.
+        """
+        prompt = self.render("", False, 1)
+        rows = [self.row(prompt, [image]) for image in images]
+        counts = [int((row["input_ids"] == self.image_token_id).sum()) for row in rows]
+        # what has a number for each token of the prompt is about the prompt
+        about = [
+            {name: tensor for name, tensor in row.items() if tensor.shape != row["input_ids"].shape} for row in rows
+        ]
+        return {name: stack([row[name] for row in about]) for name in about[0]}, counts
+
+    @property
+    def image_token_id(self) -> int:
+        """The placeholder of an image token."""
+        inner = self.processor
+        if getattr(inner, "image_token_id", None) is not None:
+            return int(inner.image_token_id)
+        return int(self.tokenizer.convert_tokens_to_ids(inner.image_token))
+
     def sample_inputs(
         self, contexts: Sequence[Sequence[Sample]], features_of: FeaturesOf | None = None
     ) -> dict[str, Tensor]:
-        """The `sample_*` tensors of `__call__` for B rows of samples."""
+        """Return the `sample_*` tensors of `prepare` for B rows of samples."""
         widest = max(len(context) for context in contexts)
-        texts = [sample.text for context in contexts for sample in context]
-        encoded = [self.sample_ids(text) for text in texts]
+        encoded = [self.sample_ids(sample.text) for context in contexts for sample in context]
         longest = max(map(len, encoded))
         ids = torch.full((len(contexts), widest, longest), self.tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
+        counts = torch.zeros(len(contexts), widest, dtype=torch.long)
         remaining = iter(encoded)
         for row, context in enumerate(contexts):
             for column, tokens in zip(range(len(context)), remaining, strict=False):
                 ids[row, column, : len(tokens)] = torch.tensor(tokens)
                 mask[row, column, : len(tokens)] = 1
-        found = {"sample_input_ids": ids, "sample_attention_mask": mask}
-        padded = [[*(s.image for s in context), *[None] * (widest - len(context))] for context in contexts]
-        for name, values in self.image_inputs(list(chain.from_iterable(padded)), features_of).items():
-            found[f"sample_{name}"] = values.unflatten(0, (len(contexts), widest))
-            found["sample_image_mask"] = torch.tensor([[image is not None for image in row] for row in padded])
-        return found
+        inputs = {"sample_input_ids": ids, "sample_attention_mask": mask}
+        places = [(r, c) for r, context in enumerate(contexts) for c, s in enumerate(context) if s.image is not None]
+        images = [contexts[row][column].image for row, column in places]
+        if not images:
+            return inputs
+        if self.parts:
+            about = self.image_inputs(images, features_of)
+            numbers = [self.processor.image_tokens] * len(images)
+        else:
+            about, numbers = self.image_tokens(images)
+        counts[tuple(zip(*places, strict=True))] = torch.tensor(numbers)
+        return inputs | {"sample_image_counts": counts} | {f"sample_{name}": value for name, value in about.items()}
 
     def sample_ids(self, text: str) -> list[int]:
-        """The tokens of a sample's text as the model reads them: at least one, at most `sample_max_length`."""
-        tokens = self.tokenizer.encode(text, add_special_tokens=False)
-        found = [*self._start(), *tokens][: self.sample_max_length]
-        return found or [self.tokenizer.pad_token_id]
+        """Return the tokens of a sample's text as the model reads them: at least one, at most `sample_max_length`."""
+        tokens = self.tokenizer.encode(prompts.clean(text), add_special_tokens=False)
+        kept = [*first_tokens(self.tokenizer), *tokens][: self.sample_max_length]
+        return kept or [self.tokenizer.pad_token_id]
 
     def sample_length(self, sample: Sample) -> int:
-        """How many tokens the text of a sample has before anything is cut off."""
-        return len(self.tokenizer.encode(sample.text, add_special_tokens=False)) + len(self._start())
+        """Return how many tokens the text of a sample has before anything is cut off."""
+        return len(self.tokenizer.encode(sample.text, add_special_tokens=False)) + len(first_tokens(self.tokenizer))
 
-    def pixels(self, images: Sequence[ImageSource | None]) -> Tensor | None:
-        """float[N, 3, H, W] of N images, zeros where there is none; None where there are none at all."""
-        given = [number for number, image in enumerate(images) if image is not None]
-        if not given:
-            return None
-        ready = torch.stack(each_image(self._pixels_of, [images[n] for n in given]))
-        found = ready.new_zeros(len(images), *ready.shape[1:])
-        found[given] = ready
-        return found
+    # ---- answers ------------------------------------------------------------------------------------------------
 
-    def pad(self, rows: Sequence[Sequence[int]], side: str) -> dict[str, Tensor]:
-        """`input_ids` and `attention_mask` int64[B, T] of rows of ids, padded on `side`."""
-        longest = max(map(len, rows))
-        ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id)
-        mask = torch.zeros_like(ids)
-        for number, row in enumerate(rows):
-            place = slice(longest - len(row), longest) if side == "left" else slice(0, len(row))
-            ids[number, place] = torch.tensor(row)
-            mask[number, place] = 1
-        return {"input_ids": ids, "attention_mask": mask}
-
-    def batch_decode(self, sequences: Tensor | Sequence[Sequence[int]], **kwargs: Any) -> list[str]:
-        """The texts of rows of ids; placeholders are left out."""
+    def batch_decode(self, sequences: Any, **kwargs: Any) -> list[str]:
+        """Return the texts of rows of ids; placeholders are left out."""
         return [self.decode(row, **kwargs) for row in sequences]
 
-    def decode(self, sequence: Tensor | Sequence[int], **kwargs: Any) -> str:
-        """The text of a row of ids; placeholders are left out."""
+    def decode(self, sequence: Any, **kwargs: Any) -> str:
+        """Return the text of a row of ids; placeholders are left out."""
         slots = (self.context_token_id, self.image_token_id)
         ids = [token for token in torch.as_tensor(sequence).tolist() if token not in slots]
         return str(self.tokenizer.decode(ids, **{"skip_special_tokens": True, **kwargs}))
 
-    def _start(self) -> list[int]:
-        """The token that begins every text, for the tokenizers that have one and use it."""
-        bos = self.tokenizer.bos_token_id
-        return [bos] if bos is not None and self.tokenizer("a")["input_ids"][0] == bos else []
+    def post_process_image_text_to_text(self, generated_outputs: Any, **kwargs: Any) -> list[str]:
+        """Return the texts of generated rows, as pipelines ask for them."""
+        return self.batch_decode(generated_outputs, **kwargs)
 
-    def _pixels_of(self, source: ImageSource | None) -> Tensor:
-        pixels: Tensor = self.image_processor(self._open(source), return_tensors="pt")["pixel_values"][0]
-        return pixels
 
-    def _open(self, source: ImageSource | None) -> Image.Image:
-        assert source is not None
-        image = open_image(source)
-        if self.image_aspect_ratio == "pad":
-            image = pad_to_square(image, mean_color(self.image_processor.image_mean))
-        return image
+def _contexts(samples: Any, rows: int) -> list[Sequence[Sample]]:
+    """Return the samples of each of some prompts; those of a single one need not be a list of lists.
 
-    def _chat_template(self, messages: list[dict[str, str]]) -> str:
-        begin = messages[-1]["role"] == "user"
-        text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=begin))
-        # templates of some models write the first token themselves; `tokenize` adds it for all
-        return text.removeprefix(self.tokenizer.bos_token) if self._start() else text
+    Raises:
+      InputError: they are of another number.
+    """
+    contexts = list(samples) if samples is not None else [()] * rows
+    if contexts and isinstance(contexts[0], Sample):
+        contexts = [contexts]
+    if len(contexts) != rows:
+        raise InputError(f"{rows} prompts, but samples for {len(contexts)}; give one entry for each prompt")
+    return contexts
+
+
+def _listed(images: Any) -> list[ImageSource]:
+    if images is None:
+        return []
+    return [images] if isinstance(images, ImageSource) else list(chain(images))

@@ -10,11 +10,11 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from camml import packages
-from camml.model import packed
-from camml.model.config import CamMLConfig
-from camml.model.folder import WEIGHT_FILES, check_folder, is_packed
+from camml.errors import ModelFolderError
+from camml.model.folder import WEIGHT_FILES, check_folder
+from camml.model.llava_parts import LlavaPartsForConditionalGeneration
+from camml.model.loading import load_model
 from camml.model.modeling import CamMLForConditionalGeneration
-from camml.model.processor import CamMLProcessor
 
 
 def split(folder: Path) -> tuple[Path, Path]:
@@ -36,19 +36,23 @@ def split(folder: Path) -> tuple[Path, Path]:
 
 
 def _split_camml(folder: Path, room: Path) -> None:
-    if is_packed(folder):
-        model, processor = packed.load(folder)
-    else:
-        model = CamMLForConditionalGeneration.from_pretrained(folder)
-        processor = CamMLProcessor.from_pretrained(folder)
-    model.language_model.save_pretrained(room / "language_model")
+    model, processor = load_model(folder)
+    vlm = model.vlm
+    if not isinstance(vlm, LlavaPartsForConditionalGeneration):
+        raise ModelFolderError(
+            f"{folder} adds to a {vlm.config.model_type!r} model, which reads more than embeddings; this engine serves "
+            "models of a language model and a vision tower: use --engine transformers"
+        )
+    vlm.language_model.save_pretrained(room / "language_model")
     processor.tokenizer.save_pretrained(room / "language_model")
-    shallow = without_layers(model.language_model)
-    config: CamMLConfig = deepcopy(model.config)
-    config.text_config, config.tie_word_embeddings = shallow.config, True
-    front = CamMLForConditionalGeneration(config, model.vision_tower, shallow)
-    front.projector, front.context_perceiver = model.projector, model.context_perceiver
-    front.generation_config = model.generation_config
+    shallow = without_layers(vlm.language_model)
+    parts, config = deepcopy(vlm.config), deepcopy(model.config)
+    parts.text_config, parts.tie_word_embeddings = shallow.config, True
+    config.vlm_config, config.tie_word_embeddings = parts, True
+    light = LlavaPartsForConditionalGeneration(parts, vlm.vision_tower, shallow)
+    light.projector, light.generation_config = vlm.projector, model.generation_config
+    front = CamMLForConditionalGeneration(config, light)
+    front.context_perceiver = model.context_perceiver
     front.to(model.dtype).save_pretrained(room / "front")
     processor.save_pretrained(room / "front")
 

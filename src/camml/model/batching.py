@@ -1,0 +1,42 @@
+"""Rows that a vision-language model's processor prepared one by one, put together to a batch."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Inputs = Mapping[str, Tensor]
+
+
+def join(rows: Sequence[Inputs], pad_token: int, side: str) -> dict[str, Tensor]:
+    """Return the inputs of B rows as those of one batch.
+
+    What has a number for each token of the row is padded on `side`: `input_ids` with `pad_token`, all else with 0. What
+    is about images goes one behind the other, padded with zeros where images are of different size, as processors do
+    for a batch of their own.
+
+    Args:
+      rows: for each row `input_ids`, `attention_mask` int64[1, T], what else the processor gives for them, and inputs
+        about its images, if it has any.
+    """
+    longest = max(row["input_ids"].shape[1] for row in rows)
+    batch: dict[str, list[Tensor]] = {}
+    for row in rows:
+        length = row["input_ids"].shape[1]
+        missing = (longest - length, 0) if side == "left" else (0, longest - length)
+        for name, tensor in row.items():
+            if tensor.dim() == 2 and tensor.shape == (1, length) and not name.startswith("pixel"):
+                tensor = F.pad(tensor, missing, value=pad_token if name == "input_ids" else 0)
+            batch.setdefault(name, []).append(tensor)
+    return {name: stack(parts) for name, parts in batch.items()}
+
+
+def stack(parts: Sequence[Tensor]) -> Tensor:
+    """Return tensors [n, ...] as one [sum of n, ...], padded with zeros to the largest size of each other dimension."""
+    sizes = [max(part.shape[dimension] for part in parts) for dimension in range(1, parts[0].dim())]
+    padded = []
+    for part in parts:
+        missing = [size - own for size, own in zip(sizes, part.shape[1:], strict=True)]
+        padded.append(F.pad(part, [n for amount in reversed(missing) for n in (0, amount)]))
+    return torch.cat(padded)

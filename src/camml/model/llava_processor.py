@@ -1,0 +1,224 @@
+"""What prepares text and images for a `LlavaPartsForConditionalGeneration`."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import BatchFeature, ProcessorMixin
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from camml import prompts
+from camml.errors import InputError, OptionError
+from camml.images import ImageSource, each_image, mean_color, open_image, pad_to_square
+from camml.model.llava_parts import LlavaPartsConfig
+from camml.prompts import split
+
+Span = tuple[int, int]
+"""The characters from the first number up to, and without, the second."""
+
+
+class LlavaPartsProcessor(ProcessorMixin):
+    """Writes one placeholder for each image token, so that a sequence has its final length.
+
+    In a prompt the character `camml.prompts.IMAGE` stands for an image. No text of a user holds it.
+
+    Args:
+      image_processor, tokenizer: of the vision tower and the language model.
+      image_tokens, image_token_id: how many placeholders an image gets, and which; the model's configuration has both.
+      image_aspect_ratio: `pad` an image to a square in the tower's mean colour, or `keep` it as it is.
+    """
+
+    def __init__(
+        self,
+        image_processor: BaseImageProcessor,
+        tokenizer: PreTrainedTokenizerBase,
+        image_tokens: int = 576,
+        image_token_id: int = 32001,
+        image_aspect_ratio: str = "pad",
+        **kwargs: Any,
+    ) -> None:
+        if image_aspect_ratio not in ("pad", "keep"):
+            raise OptionError(f"no image_aspect_ratio {image_aspect_ratio!r}; there are: pad, keep")
+        self.image_tokens = image_tokens
+        self.image_token = prompts.IMAGE
+        self.image_token_id = image_token_id
+        self.image_aspect_ratio = image_aspect_ratio
+        set_pad_token(tokenizer)
+        super().__init__(
+            image_processor, tokenizer, chat_template=kwargs.pop("chat_template", None) or tokenizer.chat_template
+        )
+
+    @classmethod
+    def build(
+        cls,
+        config: LlavaPartsConfig,
+        image_processor: BaseImageProcessor,
+        tokenizer: PreTrainedTokenizerBase,
+        **options: Any,
+    ) -> "LlavaPartsProcessor":
+        """Return the processor that fits a model of `config`; `options` are those of the class."""
+        return cls(image_processor, tokenizer, config.image_tokens, config.image_token_id, **options)
+
+    def __call__(
+        self,
+        images: Any = None,
+        text: str | Sequence[str] = "",
+        padding: bool = True,
+        padding_side: str = "left",
+        return_tensors: str = "pt",
+        add_special_tokens: bool = True,
+    ) -> BatchFeature:
+        """Return the inputs of the model for B prompts.
+
+        Args:
+          images: the images of the prompts in reading order, at most one a prompt.
+          text: B prompts, as `apply_chat_template` writes them.
+          padding, return_tensors: rows are always padded, and tensors always PyTorch's.
+
+        Returns:
+          `input_ids`, `attention_mask` int64[B, T]; where there are images `pixel_values` float[B, 3, H, W], zeros in
+          rows without one.
+
+        Raises:
+          InputError: images and places for them are not of the same number, or a prompt has several.
+          ImageError: an image cannot be used.
+        """
+        if return_tensors not in (None, "pt"):
+            raise OptionError(f"return_tensors is {return_tensors!r}; it can be: pt")
+        rows = [text] if isinstance(text, str) else list(text)
+        given = iter(_flat(images))
+        places = [row.count(prompts.IMAGE) for row in rows]
+        if max(places, default=0) > 1 or sum(places) != len(_flat(images)):
+            raise InputError(
+                f"{len(_flat(images))} images for prompts with {places} places for one; this model takes one a prompt"
+            )
+        inputs = pad([self.tokenize(row) for row in rows], padding_side, self.tokenizer.pad_token_id)
+        pixels = self.pixels([next(given) if place else None for place in places])
+        return BatchFeature(inputs if pixels is None else inputs | {"pixel_values": pixels})
+
+    def apply_chat_template(self, conversation: Any, *args: Any, **kwargs: Any) -> Any:
+        """Render messages as transformers does; parts of a message become one text, for templates that know no parts."""
+        return super().apply_chat_template(_as_text(conversation), *args, **kwargs)
+
+    def tokenize(self, prompt: str, slots: Mapping[str, Sequence[int]] | None = None) -> list[int]:
+        """Return the ids of a prompt, placeholders in place; every piece between them is tokenized by itself.
+
+        Args:
+          slots: other characters that stand for placeholders, with their ids.
+
+        Source: the published code does the same, and for sentencepiece vocabularies it makes a difference.
+        """
+        known = self._slots(slots)
+        pieces = (known.get(piece) or self.tokenizer.encode(piece, add_special_tokens=False) for piece in split(prompt))
+        return [*first_tokens(self.tokenizer), *chain.from_iterable(pieces)]
+
+    def tokens(self, prompt: str, slots: Mapping[str, Sequence[int]] | None = None) -> list[tuple[int, Span]]:
+        """Return the ids of a prompt as `tokenize` does, each with the characters it stands for.
+
+        Raises:
+          OptionError: the tokenizer does not say where its tokens stand.
+        """
+        known, place = self._slots(slots), 0
+        row = [(token, (0, 0)) for token in first_tokens(self.tokenizer)]
+        for piece in split(prompt):
+            if piece in known:
+                row += [(token, (place, place)) for token in known[piece]]
+            else:
+                row += offsets(self.tokenizer, piece, place)
+            place += len(piece)
+        return row
+
+    def _slots(self, slots: Mapping[str, Sequence[int]] | None) -> dict[str, Sequence[int]]:
+        return {prompts.IMAGE: [self.image_token_id] * self.image_tokens, **(slots or {})}
+
+    def pixels(self, images: Sequence[ImageSource | None]) -> Tensor | None:
+        """Return float[N, 3, H, W] of N images, zeros where there is none; None where there are none at all."""
+        given = [number for number, image in enumerate(images) if image is not None]
+        if not given:
+            return None
+        ready = torch.stack(each_image(self._pixels_of, [images[n] for n in given]))
+        pixels = ready.new_zeros(len(images), *ready.shape[1:])
+        pixels[given] = ready
+        return pixels
+
+    def batch_decode(self, sequences: Any, **kwargs: Any) -> list[str]:
+        """Return the texts of rows of ids; placeholders are left out."""
+        return [self.decode(row, **kwargs) for row in sequences]
+
+    def decode(self, sequence: Any, **kwargs: Any) -> str:
+        """Return the text of a row of ids; placeholders are left out."""
+        ids = [token for token in torch.as_tensor(sequence).tolist() if token < len(self.tokenizer)]
+        return str(self.tokenizer.decode(ids, **kwargs))
+
+    def _pixels_of(self, source: ImageSource | None) -> Tensor:
+        pixels: Tensor = self.image_processor(self._open(source), return_tensors="pt")["pixel_values"][0]
+        return pixels
+
+    def _open(self, source: ImageSource | None) -> Image.Image:
+        assert source is not None
+        image = open_image(source)
+        if self.image_aspect_ratio == "pad":
+            image = pad_to_square(image, mean_color(self.image_processor.image_mean))
+        return image
+
+
+def pad(rows: Sequence[Sequence[int]], side: str, token: int) -> dict[str, Tensor]:
+    """Return `input_ids` and `attention_mask` int64[B, T] of rows of ids, padded with `token` on `side`."""
+    longest = max(map(len, rows))
+    ids = torch.full((len(rows), longest), token)
+    mask = torch.zeros_like(ids)
+    for number, row in enumerate(rows):
+        place = slice(longest - len(row), longest) if side == "left" else slice(0, len(row))
+        ids[number, place] = torch.tensor(row)
+        mask[number, place] = 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def set_pad_token(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give a tokenizer that has no token for padding one; it is masked wherever it stands, so any would do."""
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+
+
+def first_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the token that begins every text, for the tokenizers that have one and use it."""
+    bos = tokenizer.bos_token_id
+    return [bos] if bos is not None and tokenizer("a")["input_ids"][0] == bos else []
+
+
+def offsets(tokenizer: PreTrainedTokenizerBase, text: str, start: int = 0) -> list[tuple[int, Span]]:
+    """Return the tokens of a text, without a first one, each with the characters it stands for, counted from `start`.
+
+    Raises:
+      OptionError: the tokenizer does not say where its tokens stand.
+    """
+    if not tokenizer.is_fast:
+        raise OptionError(f"{type(tokenizer).__name__} does not say where its tokens stand; take the fast tokenizer")
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return [
+        (token, (start + first, start + last))
+        for token, (first, last) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
+
+
+def _flat(images: Any) -> list[Any]:
+    if images is None:
+        return []
+    if isinstance(images, list | tuple):
+        return [image for part in images for image in _flat(part)]
+    return [images]
+
+
+def _as_text(conversation: Any) -> Any:
+    """Return messages whose contents are texts, with `prompts.IMAGE` in the place of an image."""
+    if isinstance(conversation, Mapping):
+        content = conversation.get("content")
+        if isinstance(content, list | tuple):
+            texts = [prompts.IMAGE if part.get("type") == "image" else part.get("text", "") for part in content]
+            return {**conversation, "content": "".join(texts)}
+        return conversation
+    return [_as_text(message) for message in conversation]

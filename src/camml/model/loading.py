@@ -1,0 +1,112 @@
+"""One place that loads: whatever a folder or a name holds, a model and its processor."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+from transformers.models.auto.processing_auto import AutoProcessor
+
+from camml import weights
+from camml.errors import ModelFolderError, OptionError
+from camml.model import lora, packed
+from camml.model.folder import check_folder, is_packed
+from camml.model.modeling import CamMLForConditionalGeneration
+from camml.model.processor import CamMLProcessor
+
+Kind = Literal["camml", "vision-language", "language"]
+"""`camml` reads samples as context tokens; the other two read them in their prompt, with pictures or without."""
+
+
+def kind_of(name: str | Path) -> Kind:
+    """Return what kind of model a name or a folder holds, without loading it.
+
+    Raises:
+      ModelFolderError: it holds no model that answers.
+    """
+    folder = weights.folder(str(name))
+    if is_packed(folder) or lora.is_run(folder):
+        return "camml"
+    kind = str(check_folder(folder).get("model_type"))
+    if kind.lower() == "camml":
+        return "camml"
+    return (
+        "vision-language" if kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES or kind == "llava_parts" else "language"
+    )
+
+
+def load_model(
+    name: str | Path,
+    *,
+    dtype: torch.dtype | str | None = None,
+    device_map: Any = None,
+    quantization_config: Any = None,
+    attn_implementation: str | None = None,
+    **processor_options: Any,
+) -> tuple[Any, Any]:
+    """Return a model and its processor, ready to answer.
+
+    Args:
+      name: a hub name or a folder: a CaMML model (as saved, in the official layout, packed, or a LoRA run), or any
+        vision-language or language model of transformers, of which the second value is the processor or the tokenizer.
+      dtype: of the weights; "auto" or None for the one they are kept in.
+      device_map, quantization_config, attn_implementation: as in transformers' `from_pretrained`.
+      processor_options: settings of a CaMML model's processor, such as `prompt_style`.
+
+    Raises:
+      ModelFolderError: there is no such model, or a file is missing or damaged.
+      OptionError: an option does not fit this kind of model.
+
+    Example:
+      >>> model, processor = load_model("camml-mini")  # doctest: +SKIP
+    """
+    folder = weights.folder(str(name))
+    kind = kind_of(folder)
+    given = {"device_map": device_map, "quantization_config": quantization_config}
+    given |= {"attn_implementation": attn_implementation}
+    options = {key: value for key, value in given.items() if value is not None}
+    if kind != "camml" and processor_options:
+        raise OptionError(f"{name} is not a CaMML model, so it has no {next(iter(processor_options))}")
+    if is_packed(folder) or lora.is_run(folder):
+        return _summed(folder, dtype, options, processor_options)
+    options["dtype"] = dtype or "auto"
+    try:
+        if kind == "camml":
+            model = CamMLForConditionalGeneration.from_pretrained(folder, **options)
+            return model.eval(), CamMLProcessor.from_pretrained(folder, **processor_options)
+        if kind == "vision-language":
+            seeing = AutoModelForImageTextToText.from_pretrained(folder, **options)
+            return seeing.eval(), AutoProcessor.from_pretrained(folder)
+        language = AutoModelForCausalLM.from_pretrained(folder, **options)
+        return language.eval(), AutoTokenizer.from_pretrained(folder)
+    except (OSError, KeyError, ValueError) as error:
+        if isinstance(error, OptionError | ModelFolderError):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelFolderError(f"{folder} cannot be loaded as a {kind} model: {reason}") from None
+
+
+def _summed(
+    folder: Path, dtype: Any, options: Mapping[str, Any], processor_options: Mapping[str, Any]
+) -> tuple[PreTrainedModel, CamMLProcessor]:
+    """Return a model whose weights are sums of those of a base model and of low-rank matrices.
+
+    Raises:
+      OptionError: it cannot be quantised or spread as it is loaded.
+    """
+    if options:
+        raise OptionError(
+            f"{folder} keeps only what was trained, and is summed as it is loaded: for {next(iter(options))} make a model "
+            f"folder of it first with `camml merge {folder} OUT`"
+        )
+    number = torch.float32 if dtype in (None, "auto") else getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    if is_packed(folder):
+        return packed.load(folder, number, **processor_options)
+    return lora.load(folder, number, **processor_options)
+
+
+def vision_language_config(folder: Path) -> Any | None:
+    """Return the configuration of the vision-language model in a folder; None where it holds another kind."""
+    return AutoConfig.from_pretrained(folder) if kind_of(folder) == "vision-language" else None
