@@ -169,6 +169,15 @@ def messages(questions: Sequence[str], answers: Sequence[str | None]) -> list[di
     return found
 
 
+def in_parts(message: Mapping[str, str]) -> dict[str, object]:
+    """Return a message whose images are parts of their own, as chat templates of vision-language models want it."""
+    parts: list[dict[str, str]] = []
+    for number, text in enumerate(message["content"].split(IMAGE)):
+        parts += [{"type": "image"}] if number else []
+        parts += [{"type": "text", "text": text}] if text else []
+    return {**message, "content": parts}
+
+
 def split(prompt: str) -> list[str]:
     """The pieces of a prompt in order: texts, and `CONTEXT` or `IMAGE` on their own; no piece is empty."""
     return [piece for piece in re.split(f"([{CONTEXT}{IMAGE}])", prompt) if piece]

@@ -1,7 +1,8 @@
 """Queries and their contexts to answers. A file in this folder is a way to use retrieved samples: it defines `load`.
 
-`perceiver` compresses the samples to context tokens (a CaMML model); `in_prompt` pastes their texts into the prompt of
-any instruction-tuned language model, the baseline that CaMML is to beat.
+`perceiver` compresses the samples to context tokens (a CaMML model). The others are the baselines it is to beat:
+`interleaved` puts pictures and texts of the samples into the prompt of any vision-language model, `in_prompt` their texts
+into that of any language model, and `api` sends both to a model behind an endpoint.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from camml import plugins
 from camml.errors import OptionError
 from camml.types import Context, Prediction, Query
 
-DEFAULT_SHOTS = {"perceiver": 3, "in_prompt": 1}
+DEFAULT_SHOTS = {"perceiver": 3, "interleaved": 3, "in_prompt": 1}
 """A small language model mixes up the facts of several samples that stand in its prompt."""
 
 
@@ -66,6 +67,17 @@ class Answerer(Protocol):
     def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
         """The answer to one query, in pieces as they come."""
         ...
+
+
+def fitting(model: str | Path) -> str:
+    """Return the way of using samples that fits a model: a file in this folder.
+
+    Raises:
+      ModelFolderError: the folder does not hold a model.
+    """
+    from camml.model.loading import kind_of
+
+    return {"camml": "perceiver", "vision-language": "interleaved", "language": "in_prompt"}[kind_of(model)]
 
 
 def load(use: str, model: str | Path, **options: Any) -> Answerer:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from camml import prompts
-from camml.answering import Decoding
+from camml.answering import Decoding, fitting
 from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
 from camml.errors import ModelFolderError
-from camml.model.folder import check_folder
+from camml.model.loading import kind_of, load_model
 from camml.prompts import Turn
 from camml.types import Context, Prediction, Query
 
@@ -134,19 +134,14 @@ def unseen(query: Query) -> tuple[str, ...]:
 def load(
     model: Path, device: str | None = None, dtype: str | None = None, prompt_style: str = "plain"
 ) -> InPromptAnswerer:
-    """A language model from its folder.
+    """Return a language model from its folder.
 
     Raises:
       UnknownNameError: no such `prompt_style`.
       ModelFolderError: the folder does not hold a language model.
     """
-    check_folder(model)
     place = pick_device(device)
-    number = pick_dtype(dtype, place)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=number)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelFolderError(f"{model} cannot be used as a language model: {reason}") from None
+    if kind_of(model) != "language":
+        raise ModelFolderError(f"{model} is no language model alone; use it with {fitting(model)!r}")
+    loaded, tokenizer = load_model(model, dtype=pick_dtype(dtype, place))
     return InPromptAnswerer(loaded.to(place), tokenizer, prompt_style)

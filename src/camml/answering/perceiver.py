@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from transformers import BatchFeature
 
-from camml.answering import Decoding
+from camml.answering import Decoding, fitting
 from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
 from camml.errors import ModelFolderError, OptionError
 from camml.features.once import EachOnce, name_of
 from camml.features.samples import MAX_BYTES, SampleFeatures
 from camml.images import ImageSource
-from camml.model import CamMLForConditionalGeneration, CamMLProcessor, packed
-from camml.model.folder import check_folder, is_packed
+from camml.model import CamMLForConditionalGeneration, CamMLProcessor
+from camml.model.loading import kind_of, load_model
 from camml.prompts import CONTEXT, IMAGE, style
 from camml.types import Context, Prediction, Query, Sample
 
@@ -81,14 +81,14 @@ class PerceiverAnswerer:
     def _inputs(self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding) -> BatchFeature:
         samples = [[neighbor.sample for neighbor in context] for context in contexts]
         images = [query.image for query in queries]
-        inputs = self.processor(
+        inputs = self.processor.prepare(
             [query.text for query in queries],
             images=images,
             samples=samples,
             features_of=self._shared(images, [] if self.kept else list(chain.from_iterable(samples))),
             encode_samples=self.kept is None,
         )
-        limit = getattr(self.model.config.text_config, "max_position_embeddings", None)
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         check_fits(inputs["input_ids"].shape[1], decoding, limit)
         if self.kept is not None and any(samples):
             inputs["context_embeds"] = self.kept.embed(samples)
@@ -99,6 +99,8 @@ class PerceiverAnswerer:
 
         Where questions or samples have no image at all the model is given none, so that it need not mask them.
         """
+        if not self.processor.parts:
+            return None
         groups = [images, [sample.image for sample in samples]] if samples else [images]
         given = [name_of(image) for group in groups for image in group if image is not None]
         everywhere = all(any(image is not None for image in group) for group in groups)
@@ -124,7 +126,7 @@ def load(
     cache_gb: float = MAX_BYTES / 1e9,
     **options: Any,
 ) -> PerceiverAnswerer:
-    """A CaMML model from its folder.
+    """Return a CaMML model from its folder.
 
     Args:
       cache: the folder in which to keep what the model makes of each sample, `STORE/cache` for a datastore.
@@ -137,17 +139,10 @@ def load(
     """
     if cache_gb < SMALLEST_GB:
         raise OptionError(f"a cache of {cache_gb:g} GB is too small; give at least {SMALLEST_GB}")
-    kind = check_folder(model).get("model_type")
-    if str(kind).lower() != "camml":
-        raise ModelFolderError(f"{model} holds a {kind!r} model, not a CaMML one; use it with `in_prompt`")
     place = pick_device(device)
-    number = pick_dtype(dtype, place)
-    if is_packed(model):
-        whole, processor = packed.load(model, **options)
-        loaded = whole.to(number)
-    else:
-        processor = CamMLProcessor.from_pretrained(model, **options)
-        loaded = CamMLForConditionalGeneration.from_pretrained(model, dtype=number)
+    if kind_of(model) != "camml":
+        raise ModelFolderError(f"{model} does not hold a CaMML model; use it with {fitting(model)!r}")
+    loaded, processor = load_model(model, dtype=pick_dtype(dtype, place), **options)
     loaded = loaded.to(place)
     kept = SampleFeatures(cache, loaded, processor, round(cache_gb * 1e9)) if cache else None
     return PerceiverAnswerer(loaded, processor, kept)

@@ -33,12 +33,12 @@ class EachOnce:
             pixels = self.processor.pixels([new[name] for name in part])
             assert pixels is not None
             with torch.inference_mode():
-                self._known |= zip(part, self.model.tower_features(pixels.to(self.model.device)), strict=True)
+                self._known |= zip(part, self.model.vlm.tower_features(pixels.to(self.model.device)), strict=True)
         some = next(iter(self._known.values()))
         blank = torch.zeros_like(some)
         return torch.stack([blank if image is None else self._known[name_of(image)] for image in images])
 
 
 def name_of(image: ImageSource) -> Hashable:
-    """What tells an image from others in one batch: images in memory by which object they are."""
+    """Return what tells an image from others in one batch: images in memory by which object they are."""
     return image if isinstance(image, Path | str | bytes) else id(image)

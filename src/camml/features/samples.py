@@ -18,8 +18,9 @@ from torch import Tensor
 from camml.durable import write_file
 from camml.errors import DiskError
 from camml.features.arrays import ArrayCache
-from camml.features.tower import ABOUT, TowerFeatures, fingerprint, weights_hash
-from camml.model import CamMLForConditionalGeneration, CamMLProcessor
+from camml.features.tower import ABOUT, Digests, TowerFeatures, fingerprint, settings_of, weights_hash
+from camml.model import CamMLForConditionalGeneration, CamMLProcessor, LlavaPartsForConditionalGeneration
+from camml.model.modeling import SAMPLE
 from camml.types import Sample
 
 FOLDER = "cache"
@@ -28,14 +29,13 @@ FOLDER = "cache"
 MAX_BYTES = 16 * 10**9
 BATCH = 16  # samples
 ONCE = (
-    "projector.",
     "context_perceiver.image_in.",
     "context_perceiver.text_in.",
     "context_perceiver.vision_perceiver.",
     "context_perceiver.language_perceiver.",
     "context_perceiver.word_position",
 )
-"""The parts of a model that see one sample at a time, besides tower and word embeddings."""
+"""The parts of a model that see one sample at a time, besides what sees images and the word embeddings."""
 
 _logger = logging.getLogger("camml")
 
@@ -46,7 +46,8 @@ class SampleFeatures:
     Whether a sample was there or had to be computed makes no difference: both ways go through 16 bits.
 
     Args:
-      folder: of the cache; tower features are kept in it too, so that another model with the same tower has them.
+      folder: of the cache. What the tower of a model of parts gives is kept in it too, so that another model with the
+        same tower has it.
       max_bytes: of the folder; see `ArrayCache`.
     """
 
@@ -55,38 +56,51 @@ class SampleFeatures:
     ) -> None:
         self.model = model
         self.processor = processor
-        config = model.config
-        tower = fingerprint(model.vision_tower, config, processor)
-        shape = config.patch_tokens, config.vision_config.hidden_size
-        self.images = TowerFeatures(folder, tower, shape, max_bytes)
-        parts = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(ONCE)}
-        words = {"words": model.get_input_embeddings().weight}
-        self.about: dict[str, Any] = {"tower": tower, "weights": weights_hash(parts | words)}
+        self.images: TowerFeatures | None = None
+        self.digests = Digests()
+        state = model.state_dict()
+        parts = {name: tensor for name, tensor in state.items() if name.startswith(ONCE)}
+        parts["words"] = model.get_input_embeddings().weight
+        vlm = model.vlm
+        if isinstance(vlm, LlavaPartsForConditionalGeneration):
+            sees = fingerprint(vlm.vision_tower, vlm.config, processor)
+            shape = vlm.config.patch_tokens, vlm.config.vision_config.hidden_size
+            self.images = TowerFeatures(folder, sees, shape, max_bytes)
+            self.digests = self.images.digests
+            parts |= {name: tensor for name, tensor in state.items() if name.startswith("vlm.projector.")}
+        else:
+            language = {id(parameter) for parameter in model.language_part.parameters()}
+            seeing = {n: p for n, p in vlm.named_parameters() if id(p) not in language}
+            sees = {"weights": weights_hash(seeing), "image_processor": settings_of(processor.image_processor)}
+        self.about: dict[str, Any] = {"tower": sees, "weights": weights_hash(parts)}
         name = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()[:16]
         self.cache = ArrayCache(folder / "samples" / name, folder, max_bytes)
 
     def embed(self, contexts: Sequence[Sequence[Sample]]) -> Tensor:
-        """The context tokens float[B', 2 M, D] of the B' contexts that have samples.
+        """Return the context tokens float[B', 2 M, D] of the B' contexts that have samples.
 
         Raises:
           ImageError: an image cannot be used.
         """
         rows = [[(self.key(sample), sample) for sample in context] for context in contexts if context]
-        found = self._states({key: sample for row in rows for key, sample in row})
-        patches = self.images.shape[0] if any(sample.image for row in rows for _, sample in row) else 1
-        words = max(len(found[key]) - self._patches(sample) for row in rows for key, sample in row)
+        states = self._states({key: sample for row in rows for key, sample in row})
+        lengths = {key: len(self.processor.sample_ids(sample.text)) for row in rows for key, sample in row}
+        patches = max(1, *(len(states[key]) - lengths[key] for key in states))
+        words = max(lengths.values())
         places = torch.zeros(len(rows), max(map(len, rows)), patches + words, self.model.config.perceiver_hidden_size)
         mask = torch.zeros(places.shape[:3], dtype=torch.bool)
         for number, row in enumerate(rows):
-            for column, (key, sample) in enumerate(row):
-                states, own = torch.from_numpy(found[key].astype(np.float32)), self._patches(sample)
-                end = patches + len(states) - own
-                places[number, column, :own], places[number, column, patches:end] = states[:own], states[own:]
-                mask[number, column, :own], mask[number, column, patches:end] = True, True
+            for column, (key, _) in enumerate(row):
+                kept = torch.from_numpy(states[key].astype(np.float32))
+                seen, end = len(kept) - lengths[key], patches + lengths[key]
+                places[number, column, :seen], places[number, column, patches:end] = kept[:seen], kept[seen:]
+                mask[number, column, :seen], mask[number, column, patches:end] = True, True
         places, mask = places.to(self.model.device, self.model.dtype), mask.to(self.model.device)
-        seen, read = places[:, :, :patches], places[:, :, patches:]
+        seen_states, read_states = places[:, :, :patches], places[:, :, patches:]
         with torch.inference_mode():
-            return self.model.context_perceiver.compress(seen, mask[:, :, :patches], read, mask[:, :, patches:])
+            return self.model.context_perceiver.compress(
+                seen_states, mask[:, :, :patches], read_states, mask[:, :, patches:]
+            )
 
     def fill(
         self, samples: Iterable[Sample], progress: Callable[[int], object] = lambda done: None, batch_size: int = BATCH
@@ -111,18 +125,14 @@ class SampleFeatures:
         return computed
 
     def key(self, sample: Sample) -> str:
-        """What tells the sample from all others: the tokens of its text and the bytes of its image file.
+        """Return what tells the sample from all others: the tokens of its text and the bytes of its image file.
 
         Raises:
           ImageError: the image cannot be read.
         """
         tokens = np.array(self.processor.sample_ids(sample.text), dtype=np.int64).tobytes()
-        image = self.images.key(sample.image) if sample.image else ""
+        image = self.digests(sample.image) if sample.image else ""
         return hashlib.sha256(image.encode() + b"\n" + tokens).hexdigest()
-
-    def _patches(self, sample: Sample) -> int:
-        """How many of a sample's states are those of its image."""
-        return self.images.shape[0] if sample.image else 0
 
     def _states(self, wanted: dict[str, Sample]) -> "dict[str, np.ndarray[Any, Any]]":
         """float16[Lv + Lt, P] of each sample by its key."""
@@ -150,20 +160,23 @@ class SampleFeatures:
             return
         device = self.model.device
         inputs = self.processor.sample_inputs([[sample] for sample in samples.values()], self._tower(samples))
-        seen, read = self.model.encode_samples(**{name: tensor[:, 0].to(device) for name, tensor in inputs.items()})
+        given = {name.removeprefix(SAMPLE): tensor.to(device) for name, tensor in inputs.items()}
+        by_sample = ("input_ids", "attention_mask", "image_counts")
+        given |= {name: given[name][:, 0] for name in by_sample if name in given}
+        seen, mask, read = self.model.encode_samples(**given)
         lengths = inputs["sample_attention_mask"][:, 0].sum(dim=1).tolist()
-        for number, (key, sample) in enumerate(samples.items()):
-            own = seen[number, : self._patches(sample)], read[number, : lengths[number]]
+        for number, key in enumerate(samples):
+            own = seen[number][mask[number]], read[number, : lengths[number]]
             yield key, torch.cat(own).to("cpu", torch.float16).numpy()
 
     def _tower(self, samples: dict[str, Sample]) -> TowerFeatures | None:
         """Where the tower's features of samples are, computed if need be; None where they cannot be kept."""
-        device = self.model.device
+        if self.images is None:
+            return None
+        device, vlm = self.model.device, self.model.vlm
         files = [sample.image for sample in samples.values() if sample.image]
         try:
-            wrong = self.images.compute(
-                files, self.processor, lambda pixels: self.model.tower_features(pixels.to(device))
-            )
+            wrong = self.images.compute(files, self.processor, lambda pixels: vlm.tower_features(pixels.to(device)))
         except DiskError as error:
             _logger.warning("%s: features of images are not kept", error)
             return None

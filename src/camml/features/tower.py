@@ -17,7 +17,7 @@ from camml.durable import write_file
 from camml.errors import ImageError, OptionError
 from camml.features.arrays import ArrayCache
 from camml.images import ImageSource
-from camml.model import CamMLConfig, CamMLProcessor
+from camml.model import CamMLProcessor, LlavaPartsConfig
 
 VERSION = 1
 """Of what is computed; another one makes all that is kept invalid."""
@@ -26,26 +26,53 @@ ABOUT = "about.json"
 SETTLED = 2_000_000_000  # nanoseconds after which a change of a file shows in its time
 
 
-def fingerprint(tower: nn.Module, config: CamMLConfig, processor: CamMLProcessor) -> dict[str, Any]:
-    """All that the features of an image depend on, besides the image."""
+def fingerprint(tower: nn.Module, config: LlavaPartsConfig, processor: CamMLProcessor) -> dict[str, Any]:
+    """Return all that the features of an image depend on, besides the image."""
     return {
         "weights": weights_hash(tower.state_dict()),
         "layer": config.vision_feature_layer,
         "select": config.vision_feature_select,
         "image_size": config.image_size,
-        "image_aspect_ratio": processor.image_aspect_ratio,
-        "image_processor": _plain(processor.image_processor),
+        "image_aspect_ratio": processor.processor.image_aspect_ratio,
+        "image_processor": settings_of(processor.image_processor),
         "version": VERSION,
     }
 
 
 def weights_hash(tensors: Mapping[str, Tensor]) -> str:
-    """The SHA-256 of tensors with their names, shapes and types."""
+    """Return the SHA-256 of tensors with their names, shapes and types."""
     found = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
+
+
+class Digests:
+    """The SHA-256 of image files, each read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, int], str]] = {}
+
+    def __call__(self, image: Path) -> str:
+        """Return the SHA-256 of an image file, read anew when the file's size or time has changed.
+
+        Raises:
+          ImageError: it cannot be read.
+        """
+        try:
+            status = image.stat()
+            state = status.st_size, status.st_mtime_ns
+            known = self._known.get(image)
+            if known and known[0] == state:
+                return known[1]
+            with image.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ImageError(f"{image}: cannot be read ({error.strerror}); check the path") from error
+        if time.time_ns() - status.st_mtime_ns > SETTLED:  # until then a second change could go unseen
+            self._known[image] = state, digest
+        return digest
 
 
 class TowerFeatures:
@@ -65,7 +92,7 @@ class TowerFeatures:
         self.about = about
         self.shape = shape
         self.cache = ArrayCache(folder / "tower" / name, folder, max_bytes)
-        self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
+        self.digests = Digests()
 
     def __call__(self, images: Sequence[ImageSource | None]) -> Tensor:
         """float16[N, Lv, W], zeros where there is no image.
@@ -95,24 +122,8 @@ class TowerFeatures:
         return self.key(image) in self.cache
 
     def key(self, image: Path) -> str:
-        """The SHA-256 of an image file, read anew when the file's size or time has changed.
-
-        Raises:
-          ImageError: it cannot be read.
-        """
-        try:
-            status = image.stat()
-            state = status.st_size, status.st_mtime_ns
-            known = self._digests.get(image)
-            if known and known[0] == state:
-                return known[1]
-            with image.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ImageError(f"{image}: cannot be read ({error.strerror}); check the path") from error
-        if time.time_ns() - status.st_mtime_ns > SETTLED:  # until then a second change could go unseen
-            self._digests[image] = state, digest
-        return digest
+        """Return what tells an image file from others; see `Digests`."""
+        return self.digests(image)
 
     def compute(
         self,
@@ -204,8 +215,8 @@ def _checked(array: "np.ndarray[Any, Any]", image: Path, shape: tuple[int, int])
     return array
 
 
-def _plain(processor: BaseImageProcessor) -> dict[str, Any]:
-    """The settings of an image processor that are not names, and are set."""
+def settings_of(processor: BaseImageProcessor) -> dict[str, Any]:
+    """Return the settings of an image processor that are not names, and are set."""
     settings = {
         key: {side: n for side, n in dict(value).items() if n is not None} if isinstance(value, Mapping) else value
         for key, value in processor.to_dict().items()

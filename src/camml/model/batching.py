@@ -1,12 +1,29 @@
 """Rows that a vision-language model's processor prepared one by one, put together to a batch."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from camml.images import ImageSource, each_image, open_image
+
 Inputs = Mapping[str, Tensor]
+
+
+def prepare_row(processor: Any, text: str, images: Sequence[ImageSource]) -> dict[str, Tensor]:
+    """Return what a vision-language model's processor gives for one prompt and its images, in reading order.
+
+    Raises:
+      ImageError: an image cannot be used.
+    """
+    opened = each_image(open_image, list(images))
+    bos = getattr(processor, "tokenizer", processor).bos_token
+    special = not (bos and text.startswith(bos))  # templates of some models write the first token themselves
+    nested = [opened] if opened else None
+    inputs = processor(images=nested, text=[text], return_tensors="pt", padding=False, add_special_tokens=special)
+    return {name: tensor for name, tensor in inputs.items() if name != "labels"}  # some give those of their own
 
 
 def join(rows: Sequence[Inputs], pad_token: int, side: str) -> dict[str, Tensor]:

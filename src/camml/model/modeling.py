@@ -143,7 +143,11 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         if isinstance(self.vlm, LlavaPartsForConditionalGeneration):  # all its patches, pooled or not
             return list(self.vlm.patches(inputs.get("pixel_values"), inputs.get("image_features")))
-        output = self.vlm.get_image_features(**inputs, return_dict=True)
+        seeing = self.vlm if hasattr(self.vlm, "get_image_features") else self.vlm.base_model
+        if not hasattr(seeing, "get_image_features"):
+            kind = self.config.vlm_config.model_type
+            raise OptionError(f"a {kind!r} model has no get_image_features, so samples cannot have images with it")
+        output = seeing.get_image_features(**inputs, return_dict=True)
         features = getattr(output, "pooler_output", output)
         parts = [features] if isinstance(features, Tensor) else list(features)
         flat = torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])

@@ -16,9 +16,9 @@ from transformers.utils import cached_file
 
 from camml import prompts
 from camml.errors import InputError, ModelFolderError, OptionError
-from camml.images import ImageSource, each_image, open_image
+from camml.images import ImageSource
 from camml.model import official
-from camml.model.batching import join, stack
+from camml.model.batching import join, prepare_row, stack
 from camml.model.config import CamMLConfig
 from camml.model.llava_processor import LlavaPartsProcessor, first_tokens, pad, set_pad_token
 from camml.model.rendering import Renderer
@@ -35,7 +35,7 @@ FeaturesOf = Callable[[Sequence[ImageSource | None]], Tensor]
 """float[N, Lv, W] that the vision tower gives for N images, zeros where there is none; kept from an earlier run."""
 
 FILE, INNER = "processor_config.json", "vlm_processor"
-OWN = ("context_tokens", "context_token_id", "prompt_style", "sample_max_length", "thinking")
+OWN = ("context_tokens", "context_token_id", "image_token_id", "prompt_style", "sample_max_length", "thinking")
 
 
 class CamMLProcessor(Renderer, ProcessorMixin):
@@ -47,7 +47,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
     Args:
       processor: of the vision-language model.
       context_tokens: how many placeholders a context gets.
-      context_token_id: the placeholder; the model's configuration has the same.
+      context_token_id, image_token_id: the placeholders; the model's configuration has the same.
       prompt_style: a name in `camml.prompts.STYLES`.
       sample_max_length: tokens that a sample's text may have; the rest is cut off.
       thinking: let models whose chat template has such a switch think before they answer.
@@ -65,6 +65,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         processor: ProcessorMixin,
         context_tokens: int = 256,
         context_token_id: int = 32000,
+        image_token_id: int = 32001,
         prompt_style: str = "official",
         sample_max_length: int = 2048,
         thinking: bool = False,
@@ -73,6 +74,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         self.processor = processor
         self.context_tokens = context_tokens
         self.context_token_id = context_token_id
+        self.image_token_id = image_token_id
         self.prompt_style = prompt_style
         self.sample_max_length = sample_max_length
         self.thinking = thinking
@@ -84,8 +86,8 @@ class CamMLProcessor(Renderer, ProcessorMixin):
     @classmethod
     def build(cls, config: CamMLConfig, processor: ProcessorMixin, **options: Any) -> "CamMLProcessor":
         """Return the processor that fits a model of `config`; `options` are those of the class."""
-        sizes = {"context_tokens": config.context_tokens, "context_token_id": config.context_token_id}
-        return cls(processor, **sizes, sample_max_length=config.sample_max_length, **options)
+        names = ("context_tokens", "context_token_id", "image_token_id", "sample_max_length")
+        return cls(processor, **{name: getattr(config, name) for name in names}, **options)
 
     @property
     def parts(self) -> bool:
@@ -122,7 +124,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
             known = self.tokenizer.convert_tokens_to_ids(prompts.CONTEXT)
         if known != self.context_token_id:
             raise OptionError(
-                f"context_token_id {self.context_token_id} does not fit this tokenizer of {len(self.tokenizer)} tokens: "
+                f"context_token_id {self.context_token_id} does not fit a tokenizer of {len(self.tokenizer)} tokens: "
                 "the processor is of another model, or tokens were added; give the first id that is not in use"
             )
 
@@ -260,15 +262,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
             if len(images) > 1:
                 raise InputError(f"{len(images)} images with one question; this model takes one")
             return {"input_ids": ids, "image": images[0] if images else None}
-        opened = each_image(open_image, list(images))
-        text = self._expanded(self._marked(prompt))
-        bos = self.tokenizer.bos_token
-        special = not (bos and text.startswith(bos))
-        return dict(
-            self.processor(
-                images=opened or None, text=[text], return_tensors="pt", padding=False, add_special_tokens=special
-            )
-        )
+        return prepare_row(self.processor, self._expanded(self._marked(prompt)), images)
 
     def join(
         self, rows: Sequence[dict[str, Any]], padding_side: str, features_of: FeaturesOf | None = None
@@ -326,14 +320,6 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         ]
         return {name: stack([row[name] for row in about]) for name in about[0]}, counts
 
-    @property
-    def image_token_id(self) -> int:
-        """The placeholder of an image token."""
-        inner = self.processor
-        if getattr(inner, "image_token_id", None) is not None:
-            return int(inner.image_token_id)
-        return int(self.tokenizer.convert_tokens_to_ids(inner.image_token))
-
     def sample_inputs(
         self, contexts: Sequence[Sequence[Sample]], features_of: FeaturesOf | None = None
     ) -> dict[str, Tensor]:
@@ -352,8 +338,9 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         inputs = {"sample_input_ids": ids, "sample_attention_mask": mask}
         places = [(r, c) for r, context in enumerate(contexts) for c, s in enumerate(context) if s.image is not None]
         images = [contexts[row][column].image for row, column in places]
-        if not images:
-            return inputs
+        if not images:  # a run that keeps features has none of a missing image either
+            blank = {} if features_of is None else {"sample_image_features": features_of([None])}
+            return inputs | ({"sample_image_counts": counts} | blank if blank else {})
         if self.parts:
             about = self.image_inputs(images, features_of)
             numbers = [self.processor.image_tokens] * len(images)

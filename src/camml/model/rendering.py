@@ -66,7 +66,7 @@ class Renderer:
 
     def _chat_template(self, messages: list[dict[str, str]]) -> str:
         begin = messages[-1]["role"] == "user"
-        given: Any = messages if self.parts else [_in_parts(message) for message in messages]
+        given: Any = messages if self.parts else [prompts.in_parts(message) for message in messages]
         try:
             text = self._templated(given, begin)
         except TemplateError as error:
@@ -95,15 +95,6 @@ class Renderer:
         inner: Any = self.processor
         mark = getattr(inner, "boi_token", None) or getattr(inner, "image_token", None)
         return prompt if mark is None else prompt.replace(prompts.IMAGE, str(mark))
-
-
-def _in_parts(message: dict[str, str]) -> dict[str, Any]:
-    """Return a message whose images are parts of their own."""
-    parts: list[dict[str, str]] = []
-    for number, text in enumerate(message["content"].split(prompts.IMAGE)):
-        parts += [{"type": "image"}] if number else []
-        parts += [{"type": "text", "text": text}] if text else []
-    return {**message, "content": parts}
 
 
 def _forms(answer: str) -> list[str]:

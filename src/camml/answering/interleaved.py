@@ -1,0 +1,159 @@
+"""The baseline for vision-language models: pictures and texts of the samples in the prompt, before the question."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin
+
+from camml import prompts
+from camml.answering import Decoding, fitting
+from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
+from camml.errors import ModelFolderError
+from camml.images import ImageSource
+from camml.model.batching import join, prepare_row
+from camml.model.loading import kind_of, load_model
+from camml.prompts import Turn
+from camml.types import Context, Prediction, Query, Sample
+
+Row = tuple[dict[str, Tensor], tuple[str, ...]]
+"""The inputs of one question, and what was left out so that they fit."""
+
+
+class InterleavedAnswerer:
+    """Answers with any vision-language model, which sees the picture and reads the text of each sample.
+
+    Args:
+      prompt_style: how samples and question are worded, one of `camml.prompts.PASTES`.
+      see_samples: whether the samples' pictures go into the prompt, or their texts alone.
+
+    Raises:
+      UnknownNameError: there is no such wording.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, processor: ProcessorMixin, prompt_style: str = "plain", see_samples: bool = True
+    ) -> None:
+        prompts.paste("", [], prompt_style)
+        self.model = model.eval()
+        self.processor = processor
+        self.tokenizer: Any = getattr(processor, "tokenizer", processor)
+        self.prompt_style = prompt_style
+        self.see_samples = see_samples
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.limit: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+    def answer(
+        self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
+    ) -> list[Prediction]:
+        """See `Answerer`."""
+        if not queries:
+            return []
+        decoding = decoding or Decoding()
+        rows = [self.fit(query, context, decoding) for query, context in zip(queries, contexts, strict=True)]
+        inputs = join([row for row, _ in rows], self.tokenizer.pad_token_id, "left")
+        given = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
+        with torch.inference_mode():
+            sequences = self.model.generate(**given, **generation_options(decoding))  # type: ignore[operator]
+        answers = sequences[:, inputs["input_ids"].shape[1] :]
+        return [
+            Prediction(
+                text=self.tokenizer.decode(answer, skip_special_tokens=True).strip(),
+                context=context,
+                prompt=self.prompt(query, context),
+                prompt_tokens=row["input_ids"].shape[1],
+                new_tokens=int((answer != self.tokenizer.pad_token_id).sum()),
+                notes=cuts,
+            )
+            for query, context, answer, (row, cuts) in zip(queries, contexts, answers, rows, strict=True)
+        ]
+
+    def prompt(self, query: Query, context: Context) -> str:
+        """See `Answerer`."""
+        content, _ = self._content(query, [neighbor.sample for neighbor in context])
+        return content.replace(prompts.IMAGE, "<image>")
+
+    def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
+        """See `Answerer`."""
+        return self.fit(query, context, decoding or Decoding())[1]
+
+    def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
+        """See `Answerer`."""
+        decoding = decoding or Decoding()
+        row, _ = self.fit(query, context, decoding)
+        inputs = {name: tensor.to(self.model.device) for name, tensor in row.items()}
+        return stream_text(self.model, self.tokenizer, inputs, decoding)
+
+    def fit(self, query: Query, context: Context, decoding: Decoding, history: Sequence[Turn] = ()) -> Row:
+        """Return the inputs of one question, and what was left out so that they fit: the farthest sample first.
+
+        Args:
+          history: the earlier turns of the conversation, each with its answer.
+
+        Raises:
+          OptionError: the question alone is too long.
+          ImageError: a picture cannot be used.
+        """
+        samples = [neighbor.sample for neighbor in context]
+        notes: dict[str, str] = {}
+        while True:
+            row = self._row(query, samples, history)
+            tokens = row["input_ids"].shape[1]
+            excess = 0 if self.limit is None else tokens + decoding.max_new_tokens - self.limit
+            if excess <= 0:
+                return row, tuple(notes.values())
+            if not samples:
+                check_fits(tokens, decoding, self.limit)
+            last = samples.pop()
+            kept = self.tokenizer.encode(last.text, add_special_tokens=False)[: -excess - 1]
+            shorter = self.tokenizer.decode(kept, skip_special_tokens=True) if kept else ""
+            if shorter and shorter != last.text:
+                samples.append(Sample(last.id, shorter, last.image, last.meta))
+                notes[last.id] = f"sample {last.id}: text cut to {len(kept)} tokens"
+            else:
+                notes[last.id] = f"sample {last.id}: left out, no room for it"
+
+    def _content(self, query: Query, samples: Sequence[Sample]) -> tuple[str, list[ImageSource]]:
+        """Return the last message, with `prompts.IMAGE` for each picture, and the pictures in reading order."""
+        seen = [sample.image if self.see_samples else None for sample in samples]
+        mark = prompts.IMAGE + "\n"
+        texts = [mark * (i is not None) + prompts.clean(s.text) for s, i in zip(samples, seen, strict=True)]
+        question = mark * (query.image is not None) + prompts.clean(query.text)
+        content = prompts.paste(question, texts, self.prompt_style)
+        ordered = reversed(seen) if prompts.PASTES[self.prompt_style].nearest_last else seen
+        return content, [image for image in (*ordered, query.image) if image is not None]
+
+    def _row(self, query: Query, samples: Sequence[Sample], history: Sequence[Turn]) -> dict[str, Tensor]:
+        content, images = self._content(query, samples)
+        questions = [*(prompts.clean(turn.question) for turn in history), content]
+        answers = [*(turn.answer for turn in history), None]
+        if getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template:
+            messages = [prompts.in_parts(message) for message in prompts.messages(questions, answers)]
+            text = str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        else:
+            mark = getattr(self.processor, "boi_token", None) or getattr(self.processor, "image_token", "")
+            text = prompts.vicuna(questions, answers).replace(prompts.IMAGE, mark)
+        return prepare_row(self.processor, text, images)
+
+
+def load(
+    model: Path,
+    device: str | None = None,
+    dtype: str | None = None,
+    prompt_style: str = "plain",
+    see_samples: bool = True,
+) -> InterleavedAnswerer:
+    """Return a vision-language model from its folder.
+
+    Raises:
+      UnknownNameError: no such `prompt_style`.
+      ModelFolderError: the folder does not hold a vision-language model.
+    """
+    place = pick_device(device)
+    if kind_of(model) != "vision-language":
+        raise ModelFolderError(f"{model} does not hold a vision-language model; use it with {fitting(model)!r}")
+    loaded, processor = load_model(model, dtype=pick_dtype(dtype, place))
+    return InterleavedAnswerer(loaded.to(place), processor, prompt_style, see_samples)
