@@ -57,7 +57,7 @@ class InterleavedAnswerer:
         inputs = join([row for row, _ in rows], self.tokenizer.pad_token_id, "left")
         given = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
         with torch.inference_mode():
-            sequences = self.model.generate(**given, **generation_options(decoding))  # type: ignore[operator]
+            sequences = self.model.generate(**given, **generation_options(decoding))
         answers = sequences[:, inputs["input_ids"].shape[1] :]
         return [
             Prediction(
@@ -134,7 +134,7 @@ class InterleavedAnswerer:
             messages = [prompts.in_parts(message) for message in prompts.messages(questions, answers)]
             text = str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         else:
-            mark = getattr(self.processor, "boi_token", None) or getattr(self.processor, "image_token", "")
+            mark = str(getattr(self.processor, "boi_token", None) or getattr(self.processor, "image_token", ""))
             text = prompts.vicuna(questions, answers).replace(prompts.IMAGE, mark)
         return prepare_row(self.processor, text, images)
 

@@ -47,7 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--encoder-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="DIR", help="a model's folder or name (%(default)s)")
-    parser.add_argument("--use", help="perceiver (CaMML models) or in_prompt (any language model); default: what fits")
+    parser.add_argument(
+        "--use",
+        help="perceiver (CaMML models), interleaved (vision-language models) or in_prompt (language models); default: what "
+        "fits",
+    )
     parser.add_argument("--prompt-style", metavar="NAME", help="the wording of a CaMML model's prompt")
     parser.add_argument("--max-new-tokens", type=int, default=128, metavar="N", help="the longest answer (%(default)s)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
@@ -141,14 +145,12 @@ def _check_shots(shots: int | None, there: int, where: str) -> None:
 def _answerer(args: argparse.Namespace) -> "tuple[Answerer, str]":
     """The model, and the way it uses samples."""
     from camml import answering, weights
-    from camml.model.folder import check_folder
 
     quiet_unless_watched()
     folder = weights.folder(args.model)
     use = args.use
     if use is None:
-        kind = str(check_folder(folder).get("model_type"))
-        use = "perceiver" if kind.lower() == "camml" else "in_prompt"
+        use = answering.fitting(folder)
     options: dict[str, Any] = {"device": args.device, "dtype": args.dtype}
     if use == "perceiver":
         from camml.features.samples import folder_of

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from camml.answering import Answerer, Decoding, load
+from camml.answering import Answerer, Decoding, fitting, load
 from camml.errors import OptionError
 from camml.evaluation.fingerprints import Fingerprints, digest
 from camml.evaluation.shares import Share
@@ -22,7 +22,7 @@ class Model:
 
     Args:
       name: a folder, or a name that `camml fetch` knows; with `api` the model's name at the endpoint.
-      use: `perceiver`, `in_prompt`, `api`; by default what fits the model.
+      use: `perceiver`, `interleaved`, `in_prompt`, `api`; by default what fits the model.
       prompt_style: of a CaMML model, by default its own or what the task has for models of that style; of the others
         one of `camml.prompts.PASTES`.
       device, dtype: by default the best there is.
@@ -82,11 +82,9 @@ class Model:
         """What identifies a model that runs here, found without loading it."""
         from camml import weights
         from camml.answering._generation import pick_device, pick_dtype
-        from camml.model.folder import check_folder
 
         folder = weights.folder(name)
-        kind = str(check_folder(folder).get("model_type")).lower()
-        self.use, self._place = use or ("perceiver" if kind == "camml" else "in_prompt"), str(folder)
+        self.use, self._place = use or fitting(folder), str(folder)
         place = pick_device(share.device(device))
         self._options = {"device": str(place), "dtype": dtype}
         return {

@@ -101,7 +101,7 @@ class LlavaPartsProcessor(ProcessorMixin):
         return BatchFeature(inputs if pixels is None else inputs | {"pixel_values": pixels})
 
     def apply_chat_template(self, conversation: Any, *args: Any, **kwargs: Any) -> Any:
-        """Render messages as transformers does; parts of a message become one text, for templates that know no parts."""
+        """Render messages as transformers does; templates that know no parts get those of a message as one text."""
         return super().apply_chat_template(_as_text(conversation), *args, **kwargs)
 
     def tokenize(self, prompt: str, slots: Mapping[str, Sequence[int]] | None = None) -> list[int]:

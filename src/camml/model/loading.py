@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.models.auto.processing_auto import AutoProcessor
 
@@ -26,7 +26,7 @@ def kind_of(name: str | Path) -> Kind:
     Raises:
       ModelFolderError: it holds no model that answers.
     """
-    folder = weights.folder(str(name))
+    folder = _folder(name)
     if is_packed(folder) or lora.is_run(folder):
         return "camml"
     kind = str(check_folder(folder).get("model_type"))
@@ -35,6 +35,11 @@ def kind_of(name: str | Path) -> Kind:
     return (
         "vision-language" if kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES or kind == "llava_parts" else "language"
     )
+
+
+def _folder(name: str | Path) -> Path:
+    """Return the folder of a model; a path is one already, and a name may have to be fetched."""
+    return name if isinstance(name, Path) else weights.folder(name)
 
 
 def load_model(
@@ -62,7 +67,7 @@ def load_model(
     Example:
       >>> model, processor = load_model("camml-mini")  # doctest: +SKIP
     """
-    folder = weights.folder(str(name))
+    folder = _folder(name)
     kind = kind_of(folder)
     given = {"device_map": device_map, "quantization_config": quantization_config}
     given |= {"attn_implementation": attn_implementation}
@@ -98,15 +103,10 @@ def _summed(
     """
     if options:
         raise OptionError(
-            f"{folder} keeps only what was trained, and is summed as it is loaded: for {next(iter(options))} make a model "
-            f"folder of it first with `camml merge {folder} OUT`"
+            f"{folder} keeps only what was trained, and is summed as it is loaded: for {next(iter(options))} make a "
+            f"model folder of it first with `camml merge {folder} OUT`"
         )
     number = torch.float32 if dtype in (None, "auto") else getattr(torch, dtype) if isinstance(dtype, str) else dtype
     if is_packed(folder):
         return packed.load(folder, number, **processor_options)
     return lora.load(folder, number, **processor_options)
-
-
-def vision_language_config(folder: Path) -> Any | None:
-    """Return the configuration of the vision-language model in a folder; None where it holds another kind."""
-    return AutoConfig.from_pretrained(folder) if kind_of(folder) == "vision-language" else None

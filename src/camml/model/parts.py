@@ -170,7 +170,7 @@ def projector_type(weights: dict[str, Tensor]) -> str:
 
 
 def bert_blocks(model: CamMLForConditionalGeneration, folder: Path) -> dict[str, Tensor]:
-    """Return BERT's first blocks by the names of our three perceivers; cross-attention, which BERT lacks, stays as it is.
+    """Return BERT's first blocks by the names of our three perceivers; BERT has no cross-attention to give.
 
     Source: BLIP-2 (Li et al., 2023), section 3.1, starts its Q-Former so, and CaMML follows it.
     """

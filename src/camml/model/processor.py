@@ -11,7 +11,6 @@ from tokenizers import AddedToken
 from torch import Tensor
 from transformers import BatchFeature, ProcessorMixin
 from transformers.models.auto.processing_auto import AutoProcessor
-from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
 from camml import prompts
@@ -20,7 +19,7 @@ from camml.images import ImageSource
 from camml.model import official
 from camml.model.batching import join, prepare_row, stack
 from camml.model.config import CamMLConfig
-from camml.model.llava_processor import LlavaPartsProcessor, first_tokens, pad, set_pad_token
+from camml.model.llava_processor import first_tokens, pad, set_pad_token
 from camml.model.rendering import Renderer
 from camml.prompts import Turn
 from camml.types import Sample
@@ -88,17 +87,6 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         """Return the processor that fits a model of `config`; `options` are those of the class."""
         names = ("context_tokens", "context_token_id", "image_token_id", "sample_max_length")
         return cls(processor, **{name: getattr(config, name) for name in names}, **options)
-
-    @property
-    def parts(self) -> bool:
-        """The model is a language model with a tower of its own, which takes one image of one size."""
-        return isinstance(self.processor, LlavaPartsProcessor)
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer of the language model."""
-        tokenizer: PreTrainedTokenizerBase = getattr(self.processor, "tokenizer", self.processor)
-        return tokenizer
 
     @property
     def image_processor(self) -> Any:
@@ -337,7 +325,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
                 mask[row, column, : len(tokens)] = 1
         inputs = {"sample_input_ids": ids, "sample_attention_mask": mask}
         places = [(r, c) for r, context in enumerate(contexts) for c, s in enumerate(context) if s.image is not None]
-        images = [contexts[row][column].image for row, column in places]
+        images = [image for context in contexts for sample in context if (image := sample.image) is not None]
         if not images:  # a run that keeps features has none of a missing image either
             blank = {} if features_of is None else {"sample_image_features": features_of([None])}
             return inputs | ({"sample_image_counts": counts} | blank if blank else {})

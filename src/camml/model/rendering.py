@@ -9,6 +9,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml import prompts
 from camml.errors import OptionError
+from camml.model.llava_processor import LlavaPartsProcessor, first_tokens
 from camml.prompts import Turn
 
 Span = tuple[int, int]
@@ -21,11 +22,19 @@ class Renderer:
     """The half of `CamMLProcessor` that writes prompts."""
 
     processor: ProcessorMixin
-    tokenizer: PreTrainedTokenizerBase
     prompt_style: str
     thinking: bool
-    parts: bool
     chat_template: Any
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer of the language model."""
+        return getattr(self.processor, "tokenizer", self.processor)
+
+    @property
+    def parts(self) -> bool:
+        """The model is a language model with a tower of its own, which takes one image of one size."""
+        return isinstance(self.processor, LlavaPartsProcessor)
 
     def render(self, conversation: str | Sequence[Turn], context: bool, images: bool | int) -> str:
         """Return the prompt of one row in this processor's style, with `prompts.CONTEXT` and `prompts.IMAGE` in it."""
@@ -76,7 +85,7 @@ class Renderer:
         if not self.parts:
             return text
         # templates of some models write the first token themselves; `tokenize` adds it for all
-        return text.removeprefix(self.tokenizer.bos_token or "") if self._adds_first() else text
+        return text.removeprefix(self.tokenizer.bos_token or "") if first_tokens(self.tokenizer) else text
 
     def _templated(self, messages: Any, begin: bool) -> str:
         return str(
@@ -84,11 +93,6 @@ class Renderer:
                 messages, tokenize=False, add_generation_prompt=begin, enable_thinking=self.thinking
             )
         )
-
-    def _adds_first(self) -> bool:
-        from camml.model.llava_processor import first_tokens
-
-        return bool(first_tokens(self.tokenizer))
 
     def _marked(self, prompt: str) -> str:
         """Return a prompt that no chat template wrote with the model's own mark for each image."""

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from camml import weights
-from camml.answering import Decoding
+from camml.answering import Decoding, fitting
 from camml.features.samples import folder_of
-from camml.model.folder import check_folder
 from camml.prompts import Turn
 from camml.serving import engines
 from camml.serving.engines import Engine, Piece, Prepared, Request
@@ -198,7 +197,7 @@ def score(value: float) -> float | None:
 def _engine_options(settings: Settings, model: Path) -> dict[str, Any]:
     """The options of the engine, with the cache of samples beside a datastore, where one was made for it."""
     chosen = dict(settings.engine_options)
-    camml = str(check_folder(model).get("model_type")).lower() == "camml" and chosen.get("use") != "in_prompt"
+    camml = (chosen.get("use") or fitting(model)) == "perceiver"
     kept = next(filter(None, map(folder_of, settings.stores.values())), None)
     if settings.engine == "transformers" and camml and kept:
         chosen.setdefault("sample_cache", str(kept))

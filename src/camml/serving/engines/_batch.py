@@ -237,13 +237,14 @@ class Batch(Thread):
         outbox, self._outbox = self._outbox, []
         for loop in {job.loop for job, _ in outbox}:
             with suppress(RuntimeError):  # a loop that is closed has nobody left to read
-                loop.call_soon_threadsafe(_deliver, [item for item in outbox if item[0].loop is loop])
+                loop.call_soon_threadsafe(deliver, [item for item in outbox if item[0].loop is loop])
 
     def _empty(self) -> Slots:
         return Slots(self._size, self._front.device, self._length)
 
 
-def _deliver(items: Sequence[tuple[Job, Piece | BaseException]]) -> None:
+def deliver(items: Sequence[tuple[Job, Piece | BaseException]]) -> None:
+    """Hand pieces to those who wait for them; in the thread of their event loop."""
     for job, piece in items:
         job.arrived.put_nowait(piece)
 

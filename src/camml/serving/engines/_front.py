@@ -11,12 +11,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from camml import answering
-from camml.answering import DEFAULT_SHOTS, Decoding
+from camml.answering import DEFAULT_SHOTS, Decoding, fitting
 from camml.answering._generation import check_fits
 from camml.answering.in_prompt import InPromptAnswerer, unseen
+from camml.answering.interleaved import InterleavedAnswerer
 from camml.answering.perceiver import PerceiverAnswerer
 from camml.errors import OptionError
-from camml.model.folder import check_folder
 from camml.prompts import Turn
 from camml.serving.engines import Prepared, Request
 from camml.types import Sample
@@ -32,29 +32,37 @@ class Front:
 
     Attributes:
       use: how samples are used, a file in `camml/answering`.
-      language_model: the bare language model that reads the embeddings.
+      plain: a prompt is nothing but embeddings, whose places follow one another, so that any engine can batch them.
+      model: the whole model, which generates by itself where prompts are not plain.
+      language_model: the bare language model that reads the embeddings of plain prompts.
       tokenizer: of its own, so that decoding an answer never meets the writing of a prompt.
       stop_ids: the tokens that end an answer.
       limit: how many tokens prompt and answer may have together; None where nothing says so.
       sample_hits, sample_misses: samples that were kept from an earlier question, and those that had to be computed.
     """
 
-    def __init__(self, answerer: PerceiverAnswerer | InPromptAnswerer) -> None:
+    def __init__(self, answerer: PerceiverAnswerer | InPromptAnswerer | InterleavedAnswerer) -> None:
         self._answerer = answerer
         self.sample_hits = self.sample_misses = 0
         self._reading = Lock()  # a tokenizer is not to be used by two threads
-        self.language_model: PreTrainedModel
+        self.model: PreTrainedModel = answerer.model
+        self.language_model: PreTrainedModel = answerer.model
+        self.plain = True
         self._encode: Callable[[Request], Encoded]
         if isinstance(answerer, PerceiverAnswerer):
-            self.use, self._encode = "perceiver", self._for_perceiver
-            self.language_model, tokenizer = answerer.model.language_model, answerer.processor.tokenizer
+            self.use, self._encode, tokenizer = "perceiver", self._for_perceiver, answerer.processor.tokenizer
+            self.plain = answerer.processor.parts
+            self.language_model = answerer.model.vlm.language_model if self.plain else answerer.model.vlm
+        elif isinstance(answerer, InterleavedAnswerer):
+            self.use, self._encode, self.plain = "interleaved", self._for_interleaved, False
+            tokenizer = answerer.tokenizer
         else:
-            self.use, self._encode = "in_prompt", self._for_prompt
-            self.language_model, tokenizer = answerer.model, answerer.tokenizer
+            self.use, self._encode, tokenizer = "in_prompt", self._for_prompt, answerer.tokenizer
         self.tokenizer = deepcopy(tokenizer)
         self.default_shots = DEFAULT_SHOTS[self.use]
         self.stop_ids = _stop_ids(answerer.model, self.tokenizer)
-        self.limit: int | None = getattr(self.language_model.config, "max_position_embeddings", None)
+        text = self.language_model.config.get_text_config()
+        self.limit: int | None = getattr(text, "max_position_embeddings", None)
 
     @property
     def device(self) -> torch.device:
@@ -65,6 +73,14 @@ class Front:
         """See `Engine`; opens pictures and writes the prompt, without the model."""
         inputs, notes, allowed = self._encode(request)
         return Prepared(request, inputs["input_ids"].shape[1], allowed, notes, inputs)
+
+    @torch.inference_mode()
+    def whole(self, prepared: Prepared) -> dict[str, Tensor]:
+        """Return the inputs of the whole model for one prompt."""
+        inputs = {name: tensor.to(self.device) for name, tensor in prepared.inputs.items()}
+        if self.use == "perceiver" and (context := prepared.request.context):
+            inputs |= self._kept([neighbor.sample for neighbor in context])
+        return inputs
 
     @torch.inference_mode()
     def embed(self, prepared: Prepared) -> Tensor:
@@ -102,26 +118,37 @@ class Front:
         query, context = request.query, request.context
         turns = [*request.history, Turn(query.text)]
         with self._reading:
-            inputs = self._answerer.processor(
+            inputs = self._answerer.processor.prepare(
                 [turns],
                 images=[query.image],
                 samples=[[neighbor.sample for neighbor in context]],
                 encode_samples=self._answerer.kept is None,
             )
             notes = self._answerer.notes(query, context)
-        inputs.pop("attention_mask")
+        if self.plain:
+            inputs.pop("attention_mask")
         return dict(inputs), notes, self._room(request, inputs["input_ids"].shape[1])
 
     def _for_prompt(self, request: Request) -> Encoded:
         assert isinstance(self._answerer, InPromptAnswerer)
-        asked = request.decoding.max_new_tokens
-        # of a window that is too short for all, a quarter is kept for the answer
-        least = min(asked, self.limit // 4) if request.shorten and self.limit else asked
         with self._reading:
-            prompt, cuts = self._answerer.fit(request.query, request.context, Decoding(least), request.history)
+            least = Decoding(self._least(request))
+            prompt, cuts = self._answerer.fit(request.query, request.context, least, request.history)
             special = not self.tokenizer.chat_template
             ids = self._answerer.tokenizer(prompt, add_special_tokens=special)["input_ids"]
         return {"input_ids": torch.tensor([ids])}, unseen(request.query) + cuts, self._room(request, len(ids))
+
+    def _for_interleaved(self, request: Request) -> Encoded:
+        assert isinstance(self._answerer, InterleavedAnswerer)
+        with self._reading:
+            least = Decoding(self._least(request))
+            inputs, cuts = self._answerer.fit(request.query, request.context, least, request.history)
+        return inputs, cuts, self._room(request, inputs["input_ids"].shape[1])
+
+    def _least(self, request: Request) -> int:
+        """Return how long an answer is to be at least: of a window too short for all, a quarter is kept for it."""
+        asked = request.decoding.max_new_tokens
+        return min(asked, self.limit // 4) if request.shorten and self.limit else asked
 
     def _room(self, request: Request, tokens: int) -> int:
         """How many tokens the answer may have after a prompt of `tokens`."""
@@ -143,7 +170,7 @@ def load(
     """The front of the model in a folder.
 
     Args:
-      use: `perceiver` or `in_prompt`; None for what fits the folder.
+      use: `perceiver`, `interleaved` or `in_prompt`; None for what fits the folder.
       sample_cache: a folder in which a CaMML model keeps what it makes of each sample, as `camml store cache` does.
       options: for `perceiver` those of the processor, such as `prompt_style`.
 
@@ -151,15 +178,14 @@ def load(
       UnknownNameError, ModelFolderError: as `answering.load`.
       OptionError: options that this use does not have.
     """
-    if use is None:
-        use = "perceiver" if str(check_folder(model).get("model_type")).lower() == "camml" else "in_prompt"
+    use = use or fitting(model)
     if sample_cache:
         options["cache"] = Path(sample_cache)
-    if use == "in_prompt" and options:
+    if use != "perceiver" and options:
         raise OptionError(f"a model used {use!r} has no option {next(iter(options))!r}; that is for CaMML models")
     answerer = answering.load(use, model, device=device, dtype=dtype, **options)
-    if not isinstance(answerer, PerceiverAnswerer | InPromptAnswerer):
-        raise OptionError(f"models used {use!r} cannot be served; there are: perceiver, in_prompt")
+    if not isinstance(answerer, PerceiverAnswerer | InPromptAnswerer | InterleavedAnswerer):
+        raise OptionError(f"models used {use!r} cannot be served; there are: perceiver, interleaved, in_prompt")
     return Front(answerer)
 
 

@@ -1,6 +1,7 @@
 """Answers with transformers in this process: requests join and leave the batch between two tokens."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,9 @@ from camml.errors import OptionError
 from camml.serving.engines import Piece, Prepared, Request, _front
 from camml.serving.engines._batch import Batch, Job
 from camml.serving.engines._front import Front
+from camml.serving.engines._single import Single
+
+logger = logging.getLogger("camml.serving")
 
 
 class TransformersEngine:
@@ -19,7 +23,13 @@ class TransformersEngine:
         self.slots = slots
         self.default_shots = front.default_shots
         self._front = front
-        self._batch = Batch(front, slots, static, prefill_tokens)
+        self._batch: Batch | Single
+        if front.plain:
+            self._batch = Batch(front, slots, static, prefill_tokens)
+        else:
+            kind = front.language_model.config.model_type
+            logger.warning("a %r model reads more than embeddings: it answers one request at a time", kind)
+            self._batch = Single(front)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="camml-read")
 
     async def prepare(self, request: Request) -> Prepared:
@@ -73,7 +83,8 @@ def load(
     """The engine with the model in a folder.
 
     Args:
-      use: `perceiver` (CaMML models) or `in_prompt` (any language model); None for what fits.
+      use: `perceiver` (CaMML models), `interleaved` (any vision-language model) or `in_prompt` (any language model);
+        None for what fits.
       slots: answers at a time.
       cache: `dynamic` makes room for keys and values as answers grow; `static` takes all of it at the first answer.
       prefill_tokens: prompts that are read in one step, in tokens; long ones are read alone.

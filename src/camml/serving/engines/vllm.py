@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from camml.answering import fitting
 from camml.errors import CaMMLError, OptionError
 from camml.model.split import split
 from camml.serving.engines import Piece, Prepared, Request, _front
@@ -179,6 +180,12 @@ def load(
       OptionError: vLLM is missing, has no such option, or does not start with these.
     """
     arguments = _engine_arguments(options)
+    use = use or fitting(model)
+    if use == "interleaved":
+        raise OptionError(
+            f"{model} is a vision-language model, which vLLM serves by itself (`vllm serve`, then `--use api`); here "
+            "use --engine transformers, or a CaMML model"
+        )
     front_folder, language_folder = split(model)
     wording: dict[str, Any] = {"prompt_style": prompt_style} if prompt_style else {}
     front = _front.load(front_folder, use, device, dtype, **wording)

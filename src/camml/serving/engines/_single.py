@@ -1,0 +1,125 @@
+"""The thread that runs a model which answers one request at a time, with its own `generate`."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import StoppingCriteria, StoppingCriteriaList
+
+from camml.errors import CaMMLError
+from camml.serving.engines import Piece
+from camml.serving.engines._answer import Answer, AnswerText
+from camml.serving.engines._batch import Job, deliver
+from camml.serving.engines._front import Front
+
+logger = logging.getLogger("camml.serving")
+
+
+class Single(Thread):
+    """Answers requests in the order in which they came.
+
+    For models whose prompts cannot be batched by the continuous batch: their positions have several dimensions, or
+    their layers read more than embeddings.
+    """
+
+    def __init__(self, front: Front) -> None:
+        super().__init__(name="camml-model", daemon=True)
+        self._front = front
+        self._inbox: SimpleQueue[Job | None] = SimpleQueue()
+        self._running = 0
+        self._waiting = 0
+        self._closed = False
+        self._counters = {"prefills_total": 0, "cancelled_total": 0}
+        self.start()
+
+    def submit(self, job: Job) -> None:
+        """Have a request answered."""
+        self._waiting += 1
+        self._inbox.put(job)
+
+    def status(self) -> Mapping[str, float]:
+        """See `Engine`."""
+        kept = {"sample_hits_total": self._front.sample_hits, "sample_misses_total": self._front.sample_misses}
+        return {"running": self._running, "waiting": self._waiting, **self._counters, **kept}
+
+    def close(self) -> None:
+        """End; answers that are not finished get an error."""
+        self._closed = True
+        self._inbox.put(None)
+        self.join()
+
+    def run(self) -> None:
+        """Do the work of the thread."""
+        while (job := self._inbox.get()) is not None:
+            self._waiting -= 1
+            if self._closed:
+                self._send(job, CaMMLError("the server is going down"))
+                continue
+            self._running = 1
+            try:
+                for index in range(job.prepared.request.n):
+                    self._answer(job, index)
+            except Exception as error:  # out of memory, mostly: this answer fails, the next may succeed
+                logger.exception("the model failed")
+                self._send(job, error)
+            self._running = 0
+
+    def _answer(self, job: Job, index: int) -> None:
+        if job.cancelled:
+            self._counters["cancelled_total"] += 1
+            return
+        front, prepared = self._front, job.prepared
+        text = AnswerText(front.tokenizer, prepared.request.stop)
+        answer = Answer(index, prepared.max_new_tokens, front.stop_ids, text)
+        reader = _Reader(self, job, answer)
+        decoding = prepared.request.decoding
+        options: dict[str, Any] = {"max_new_tokens": prepared.max_new_tokens, "do_sample": decoding.temperature > 0}
+        options |= {"temperature": decoding.temperature, "top_p": decoding.top_p} if options["do_sample"] else {}
+        self._counters["prefills_total"] += 1
+        with torch.inference_mode(), torch.random.fork_rng(enabled=decoding.seed is not None):
+            if decoding.seed is not None:
+                torch.manual_seed((decoding.seed + index) % 2**63)
+            front.model.generate(
+                **front.whole(prepared), **options, streamer=reader, stopping_criteria=StoppingCriteriaList([reader])
+            )
+        if job.cancelled:
+            self._counters["cancelled_total"] += 1
+        elif self._closed and not reader.finished:
+            self._send(job, CaMMLError("the server is going down"))
+
+    def _send(self, job: Job, piece: Piece | BaseException) -> None:
+        with suppress(RuntimeError):  # a loop that is closed has nobody left to read
+            job.loop.call_soon_threadsafe(deliver, [(job, piece)])
+
+
+class _Reader(StoppingCriteria):
+    """Takes the tokens as they are generated, and ends the generation when nobody needs more of them."""
+
+    def __init__(self, single: Single, job: Job, answer: Answer) -> None:
+        self._single = single
+        self._job = job
+        self._answer = answer
+        self._prompt_read = False
+        self.finished = False
+
+    def put(self, tokens: Tensor) -> None:
+        """Take the prompt, then one new token after the other."""
+        if not self._prompt_read:
+            self._prompt_read = True
+            return
+        for token in tokens.reshape(-1).tolist():
+            if not self.finished and (piece := self._answer.take(token)) is not None:
+                self.finished = piece.finish_reason is not None
+                self._single._send(self._job, piece)
+
+    def end(self) -> None:
+        """Do nothing: the last token said that it is the last."""
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        done = self.finished or self._job.cancelled or self._single._closed
+        return torch.full((len(input_ids),), done, dtype=torch.bool, device=input_ids.device)
