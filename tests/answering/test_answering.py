@@ -104,7 +104,7 @@ def test_an_image_that_repeats_is_looked_at_once_and_the_answers_are_the_same(
     alone = [answerer._inputs([q], [c], SHORT) for q, c in zip(queries, contexts, strict=True)]
     wanted = [answerer.model(**inputs).logits[0, -1] for inputs in alone]
     seen, tower = [], answerer.model.vlm.tower_features
-    monkeypatch.setattr(answerer.model, "tower_features", lambda pixels: seen.append(len(pixels)) or tower(pixels))
+    monkeypatch.setattr(answerer.model.vlm, "tower_features", lambda pixels: seen.append(len(pixels)) or tower(pixels))
     together = answerer.model(**answerer._inputs(queries, contexts, SHORT)).logits[:, -1]
     torch.testing.assert_close(together, torch.stack(wanted), atol=2e-4, rtol=2e-4)
     distinct = {image, *(one.sample.image for one in context if one.sample.image)}
@@ -147,7 +147,7 @@ def test_a_language_model_is_no_camml_model(llm_folder) -> None:
 
 
 def test_unknown_ways_are_named_with_the_choices(tmp_path) -> None:
-    with pytest.raises(UnknownNameError, match="in_prompt, perceiver"):
+    with pytest.raises(UnknownNameError, match="in_prompt, interleaved, perceiver"):
         answering.load("by_magic", tmp_path)
 
 

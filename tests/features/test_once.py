@@ -22,7 +22,7 @@ def test_are_those_of_the_tower_and_zeros_where_there_is_none(model, tmp_path, m
     processor = tiny.processor(model.config)
     files = [tiny.image(tmp_path, str(n), (60 * n, 10, 250 - 50 * n)) for n in range(3)]
     seen, tower = [], model.vlm.tower_features
-    monkeypatch.setattr(model, "tower_features", lambda pixels: seen.append(len(pixels)) or tower(pixels))
+    monkeypatch.setattr(model.vlm, "tower_features", lambda pixels: seen.append(len(pixels)) or tower(pixels))
     features = EachOnce(model, processor)
     found = features([files[0], None, files[1], files[0], files[2]])
     again = features([files[2], None])

@@ -58,7 +58,7 @@ class Encoded:
         encode = model.encode_samples
 
         def counted(ids: torch.Tensor | None = None, *rest: Any, **named: Any) -> tuple[torch.Tensor, torch.Tensor]:
-            self.count += len(named["sample_input_ids"] if ids is None else ids)
+            self.count += len(named["input_ids"] if ids is None else ids)
             return encode(*([] if ids is None else [ids]), *rest, **named)
 
         monkeypatch.setattr(model, "encode_samples", counted)
@@ -117,8 +117,8 @@ class TestWhatIsAnotherSample:
 
     @pytest.mark.parametrize(
         "part",
-        ["vision_tower", "projector", "context_perceiver.text_in", "context_perceiver.vision_perceiver",
-         "context_perceiver.word_position", "language_model.model.embed_tokens"],
+        ["vlm.vision_tower", "vlm.projector", "context_perceiver.text_in", "context_perceiver.vision_perceiver",
+         "context_perceiver.word_position", "vlm.language_model.model.embed_tokens"],
     )  # fmt: skip
     def test_one_for_another_model(self, part: str, model, samples, tmp_path, monkeypatch) -> None:
         kept(tmp_path, model).fill(samples)
@@ -167,7 +167,7 @@ class TestFilling:
         other = tiny.model()
         with torch.no_grad():
             other.context_perceiver.image_in.weight.mul_(1.1)
-        monkeypatch.setattr(other, "tower_features", None)
+        monkeypatch.setattr(other.vlm, "tower_features", None)
         assert kept(tmp_path, other).fill(samples) == 4
 
 

@@ -34,8 +34,8 @@ class Counted:
 
 
 def cache(folder: Path, model, **changes) -> TowerFeatures:
-    about = fingerprint(model.vlm.vision_tower, model.config, tiny.processor(model.config)) | changes
-    return TowerFeatures(folder / "cache", about, (model.config.patch_tokens, model.config.vision_config.hidden_size))
+    about = fingerprint(model.vlm.vision_tower, model.vlm.config, tiny.processor(model.config)) | changes
+    return TowerFeatures(folder / "cache", about, (model.vlm.config.patch_tokens, model.vlm.config.vision_config.hidden_size))
 
 
 def pictures(folder: Path, count: int = 5) -> list[Path]:
@@ -134,21 +134,21 @@ class TestTheFingerprint:
 
         loaded = CamMLForConditionalGeneration.from_pretrained(camml_folder)
         processor = CamMLProcessor.from_pretrained(camml_folder)
-        mine = fingerprint(model.vlm.vision_tower, model.config, tiny.processor(model.config))
-        assert fingerprint(loaded.vlm.vision_tower, loaded.config, processor) == mine
+        mine = fingerprint(model.vlm.vision_tower, model.vlm.config, tiny.processor(model.config))
+        assert fingerprint(loaded.vlm.vision_tower, loaded.vlm.config, processor) == mine
 
     def test_differs_in_all_that_features_depend_on(self, model) -> None:
         processor = tiny.processor(model.config)
-        found = [fingerprint(model.vlm.vision_tower, model.config, processor)]
+        found = [fingerprint(model.vlm.vision_tower, model.vlm.config, processor)]
         other = tiny.model(seed=1)
-        found.append(fingerprint(other.vlm.vision_tower, other.config, processor))
-        found.append(fingerprint(tiny.model().vlm.vision_tower.bfloat16(), model.config, processor))
+        found.append(fingerprint(other.vlm.vision_tower, other.vlm.config, processor))
+        found.append(fingerprint(tiny.model().vlm.vision_tower.bfloat16(), model.vlm.config, processor))
         for sizes in ({"vision_feature_layer": -1}, {"vision_feature_select": "all"}, {"image_size": 14}):
-            found.append(fingerprint(model.vlm.vision_tower, tiny.config(**sizes), processor))
-        found.append(fingerprint(model.vlm.vision_tower, model.config, tiny.processor(image_aspect_ratio="keep")))
+            found.append(fingerprint(model.vlm.vision_tower, tiny.config(**sizes).vlm_config, processor))
+        found.append(fingerprint(model.vlm.vision_tower, model.vlm.config, tiny.processor(image_aspect_ratio="keep")))
         normal = tiny.processor()
         normal.image_processor.image_mean = [0.5, 0.5, 0.5]
-        found.append(fingerprint(model.vlm.vision_tower, model.config, normal))
+        found.append(fingerprint(model.vlm.vision_tower, model.vlm.config, normal))
         texts = [str(about) for about in found]
         assert len(set(texts)) == len(texts) == 8
 

@@ -1,8 +1,8 @@
 """Queries and their contexts to answers. A file in this folder is a way to use retrieved samples: it defines `load`.
 
 `perceiver` compresses the samples to context tokens (a CaMML model). The others are the baselines it is to beat:
-`interleaved` puts pictures and texts of the samples into the prompt of any vision-language model, `in_prompt` their texts
-into that of any language model, and `api` sends both to a model behind an endpoint.
+`interleaved` puts pictures and texts of the samples into the prompt of any vision-language model, `in_prompt` their
+texts into that of any language model, and `api` sends both to a model behind an endpoint.
 """
 
 from collections.abc import Iterator, Sequence

@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help="a model's folder or name")
     parser.add_argument(
         "--use",
-        help="perceiver (CaMML models), interleaved (vision-language models), in_prompt (language models), api (behind an "
-        "endpoint); default: what fits",
+        help="perceiver (CaMML models), interleaved (vision-language models), in_prompt (language models), api "
+        "(behind an endpoint); default: what fits",
     )
     parser.add_argument("--base-url", metavar="URL", help="of the endpoint, with /v1; default: $OPENAI_BASE_URL")
     parser.add_argument(

@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="DIR", help="a model's folder or name (%(default)s)")
     parser.add_argument(
         "--use",
-        help="perceiver (CaMML models), interleaved (vision-language models) or in_prompt (language models); default: what "
-        "fits",
+        help="perceiver (CaMML models), interleaved (vision-language models) or in_prompt (language models); default: "
+        "what fits",
     )
     parser.add_argument("--prompt-style", metavar="NAME", help="the wording of a CaMML model's prompt")
     parser.add_argument("--max-new-tokens", type=int, default=128, metavar="N", help="the longest answer (%(default)s)")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -234,12 +233,13 @@ class CamMLProcessor(Renderer, ProcessorMixin):
                 )
         pictures = [_listed(entry) for entry in images]
         prompts_ = [self.render(r, bool(c), len(p)) for r, c, p in zip(rows, contexts, pictures, strict=True)]
-        inputs = self.join([self.row(p, i, features_of) for p, i in zip(prompts_, pictures, strict=True)], padding_side)
+        prepared = [self.row(prompt, own) for prompt, own in zip(prompts_, pictures, strict=True)]
+        inputs = self.join(prepared, padding_side, features_of)
         if encode_samples and any(contexts):
             inputs |= self.sample_inputs(contexts, features_of)
         return BatchFeature(inputs)
 
-    def row(self, prompt: str, images: Sequence[ImageSource], features_of: FeaturesOf | None = None) -> dict[str, Any]:
+    def row(self, prompt: str, images: Sequence[ImageSource]) -> dict[str, Any]:
         """Return what the model needs for one prompt, before it is put together with others by `join`.
 
         Raises:
@@ -381,4 +381,4 @@ def _contexts(samples: Any, rows: int) -> list[Sequence[Sample]]:
 def _listed(images: Any) -> list[ImageSource]:
     if images is None:
         return []
-    return [images] if isinstance(images, ImageSource) else list(chain(images))
+    return [images] if isinstance(images, ImageSource) else list(images)

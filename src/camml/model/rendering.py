@@ -88,10 +88,9 @@ class Renderer:
         return text.removeprefix(self.tokenizer.bos_token or "") if first_tokens(self.tokenizer) else text
 
     def _templated(self, messages: Any, begin: bool) -> str:
+        switch = {"enable_thinking": self.thinking} if "enable_thinking" in str(self.chat_template) else {}
         return str(
-            self.processor.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=begin, enable_thinking=self.thinking
-            )
+            self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=begin, **switch)
         )
 
     def _marked(self, prompt: str) -> str:
