@@ -47,7 +47,8 @@ from torch import Tensor
 from transformers import CLIPImageProcessorPil
 
 from camml.features.samples import SampleFeatures
-from camml.model import CamMLProcessor, fill_placeholders
+from camml.model import fill_placeholders
+from camml.model.parts import processor_of_parts
 from camml.types import Sample
 
 WAYS = ("camml", "cached", "interleaved", "texts")
@@ -85,7 +86,7 @@ class Bench:
         images = CLIPImageProcessorPil(
             size={"shortest_edge": shape.image}, crop_size={"height": shape.image, "width": shape.image}
         )
-        self.processor = CamMLProcessor.build(self.model.config, images, tokenizer(), prompt_style=shape.style)
+        self.processor = processor_of_parts(self.model.config, images, tokenizer(), prompt_style=shape.style)
         chance = np.random.default_rng(0)
         self.query = photo(folder / "query.jpg", chance)
         self.samples = [
@@ -99,7 +100,7 @@ class Bench:
         """What the model gets: files opened, texts tokenised."""
         given = self.samples[:shots]
         compressed = way in ("camml", "cached")
-        found = self.processor(
+        found = self.processor.prepare(
             [QUESTION], [self.query], samples=[given if compressed else []], encode_samples=way == "camml"
         )
         inputs = dict(found)
@@ -107,7 +108,7 @@ class Bench:
             return inputs
         start, slots = inputs["input_ids"][:, :1], []
         for sample in given:
-            slots += [self.model.config.image_token_id] * (self.model.config.patch_tokens * (way == "interleaved"))
+            slots += [self.model.config.image_token_id] * (self.model.vlm.config.patch_tokens * (way == "interleaved"))
             slots += self.processor.sample_ids(sample.text)
         inputs["input_ids"] = torch.cat([start, torch.tensor([slots]), inputs["input_ids"][:, 1:]], dim=1)
         if way == "interleaved":
@@ -124,11 +125,11 @@ class Bench:
         if way == "interleaved":
             config, ids = self.model.config, inputs["input_ids"]
             words = self.model.get_input_embeddings()(ids.masked_fill(ids >= config.context_token_id, 0))
-            features = self.model.embed_images(inputs["pixel_values"]).flatten(0, 1)[None]
+            features = self.model.vlm.patches(inputs["pixel_values"]).flatten(0, 1)[None]
             embeds = fill_placeholders(words, ids, config.image_token_id, features)
         else:
             embeds = self.model.embed(**inputs)
-        output = self.model.language_model(inputs_embeds=embeds, use_cache=True, logits_to_keep=1)
+        output = self.model.vlm.language_model(inputs_embeds=embeds, use_cache=True, logits_to_keep=1)
         return output.logits[:, -1].argmax(dim=-1).cpu()
 
 

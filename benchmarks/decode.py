@@ -67,7 +67,7 @@ def main() -> None:
     device = pick_device()
     dtype, size = pick_dtype(args.dtype, device), pick_size(args.size, device)
     model, speed = build(CASES[size], device, dtype), read_speed(device)
-    weights = sum(p.numel() * p.element_size() for p in read_every_step(model.language_model))
+    weights = sum(p.numel() * p.element_size() for p in read_every_step(model.vlm.language_model))
     document = circumstances(device, dtype) | {
         "size": size, "new_tokens": args.new_tokens, "repeats": args.repeats, "read_bytes_per_second": speed,
         "weights_bytes": weights, "floor_seconds": weights / speed, "lines": [], "profile": [],
@@ -99,13 +99,13 @@ def decode(model: Any, shape: Shape, cache: str, rows: int, new_tokens: int, rep
         started = clock(device)
         answer(model, longest, new_tokens + 1, options)
         calls.append(clock(device) - started)
-    answer(model.language_model, bare(model, longest), new_tokens + 1, options)
+    answer(model.vlm.language_model, bare(model, longest), new_tokens + 1, options)
     compiled = graphs()
     ours, plain, cpu = [], [], []
     for length in [shape.row - (7 * number) % 32 for number in range(repeats)]:
         prompt = inputs(model, shape, rows, length)
         mine, mine_cpu = step_seconds(model, prompt, new_tokens, options, device)
-        theirs, their_cpu = step_seconds(model.language_model, bare(model, prompt), new_tokens, options, device)
+        theirs, their_cpu = step_seconds(model.vlm.language_model, bare(model, prompt), new_tokens, options, device)
         ours.append(mine)
         plain.append(theirs)
         cpu.append(mine_cpu / their_cpu)

@@ -50,6 +50,7 @@ from camml.evaluation.files import read_lines
 from camml.evaluation.run import Options, run
 from camml.features.samples import FOLDER
 from camml.model import CamMLProcessor
+from camml.model.parts import processor_of_parts
 from camml.retriever import Retriever
 from camml.types import Query, Sample
 
@@ -85,7 +86,7 @@ def world(folder: Path, shape: Shape, model: Any, questions: int, batch: int, si
     images = CLIPImageProcessorPil(
         size={"shortest_edge": shape.image}, crop_size={"height": shape.image, "width": shape.image}
     )
-    processor = CamMLProcessor.build(model.config, images, tokenizer(), prompt_style=shape.style)
+    processor = processor_of_parts(model.config, images, tokenizer(), prompt_style=shape.style)
     for part in (model, processor):
         part.save_pretrained(folder / "model")
     encoder = random_encoder(folder / "encoder", DINOV2_SMALL, side=side)
@@ -209,7 +210,7 @@ def main() -> None:
         made = world(Path(work), CASES[size], model, args.questions, args.batch, side)
         times, facts = measure(made, args.repeats, Path(work) / "runs")
         shown = profile(profiled(made), device)
-    layers = sum(parameter.numel() for parameter in model.language_model.model.layers.parameters())
+    layers = sum(parameter.numel() for parameter in model.vlm.language_model.model.layers.parameters())
     document = circumstances(device, dtype) | {
         "size": size, "questions": args.questions, "batch": args.batch, "repeats": args.repeats, "facts": facts,
         "matmul_per_second": ceiling, "floor_seconds": 2 * layers * facts["prompt_tokens"] / ceiling,

@@ -54,7 +54,7 @@ def main() -> None:
     before: Any = answering.load("in_prompt", weights.folder(args.base), device="cpu", dtype="float32")
     after: Any = answering.load("perceiver", args.model, device="cpu", dtype="float32")
     first, second = (answers(one, prompts, args.max_new_tokens) for one in (before, after))
-    share = agreement(before.model, after.model.language_model, before.tokenizer, prompts, first)
+    share = agreement(before.model, after.model.vlm.language_model, before.tokenizer, prompts, first)
     for prompt, one, other in zip(prompts, first, second, strict=True):
         print(f"**{prompt}**\n\n- before: {one}\n- after: {other}\n")
     lengths = [sum(len(text.split()) for text in texts) / len(texts) for texts in (first, second)]

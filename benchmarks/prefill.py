@@ -37,7 +37,7 @@ from _shapes import CASES, Shape, build, inputs, pick_size
 from decode import answer, generation
 from torch import Tensor
 
-from camml.model.embedding import FEATURE_INPUTS
+from camml.model.modeling import SAMPLE
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def ways(model: Any, shape: Shape, rows: int) -> dict[str, Callable[[], Any]]:
     """What is timed."""
     prompt = inputs(model, shape, rows, shape.row)
     options = generation("dynamic", prompt["input_ids"].device)
-    features = {name: prompt[name] for name in ("input_ids", *FEATURE_INPUTS) if name in prompt}
+    names = ("input_ids", "pixel_values", "image_features", "context_embeds")
+    features = {name: value for name, value in prompt.items() if name in names or name.startswith(SAMPLE)}
     samples = {name: value.flatten(0, 1) for name, value in features.items() if name.startswith("sample_")}
     seen, read = (part.unflatten(0, (rows, -1)) for part in model.encode_samples(**samples))
     masks = [torch.ones(part.shape[:3], dtype=torch.bool, device=part.device) for part in (seen, read)]
@@ -99,7 +100,7 @@ def ways(model: Any, shape: Shape, rows: int) -> dict[str, Callable[[], Any]]:
     return {
         "whole": lambda: answer(model, prompt, 1, options),
         "cached": lambda: answer(model, {**kept, "context_embeds": context()}, 1, options),
-        "bare": lambda: model.language_model.generate(inputs_embeds=embeds, max_new_tokens=1, **options),
+        "bare": lambda: model.vlm.language_model.generate(inputs_embeds=embeds, max_new_tokens=1, **options),
         "front": lambda: model.embed(**features),
         "front_cached": lambda: model.embed(**query, context_embeds=context()),
     }

@@ -197,7 +197,8 @@ def build_model(folder: Path) -> str:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import CLIPImageProcessorPil, CLIPVisionConfig, LlamaConfig, PreTrainedTokenizerFast
 
-    from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor
+    from camml.model import CamMLForConditionalGeneration
+    from camml.model.parts import config_of_parts, processor_of_parts
 
     special = ["<pad>", "<s>", "</s>"]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -213,8 +214,8 @@ def build_model(folder: Path) -> str:
     vision = CLIPVisionConfig(
         hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=7
     )
-    config = CamMLConfig(
-        vision_config=vision, text_config=text, perceiver_hidden_size=24, perceiver_queries=4, perceiver_heads=2,
+    config = config_of_parts(
+        vision, text, perceiver_hidden_size=24, perceiver_queries=4, perceiver_heads=2,
         perceiver_intermediate_size=32,
     )  # fmt: skip
     torch.manual_seed(0)
@@ -223,11 +224,11 @@ def build_model(folder: Path) -> str:
         # louder than usual, and more attentive, so that every letter of the question shows in the answer
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
-                attentive = name.startswith("language_model.") and ("q_proj" in name or "k_proj" in name)
+                attentive = "language_model." in name and ("q_proj" in name or "k_proj" in name)
                 parameter.mul_(48.0 if attentive else 8.0)
     model.save_pretrained(folder / "model")
     images = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
-    CamMLProcessor.build(config, images, tokenizer).save_pretrained(folder / "model")
+    processor_of_parts(config, images, tokenizer).save_pretrained(folder / "model")
     return str(folder / "model")
 
 

@@ -16,13 +16,8 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from camml.model import (
-    CamMLConfig,
-    CamMLForConditionalGeneration,
-    CamMLProcessor,
-    LlavaPartsConfig,
-    LlavaPartsProcessor,
-)
+from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor
+from camml.model.parts import config_of_parts, processor_of_parts
 from camml.types import Sample
 
 CHAT_TEMPLATE = (
@@ -73,9 +68,7 @@ def config(vision: str = "clip", text: str = "llama", tied: bool = False, **size
     small = {
         "perceiver_hidden_size": 24, "perceiver_queries": 3, "perceiver_heads": 2, "perceiver_intermediate_size": 32,
     } | sizes  # fmt: skip
-    seeing = {name: small.pop(name) for name in list(small) if name in LlavaPartsConfig.__dataclass_fields__}
-    parts = LlavaPartsConfig(vision_config=vision_config(vision), text_config=text_config(text, tied), **seeing)
-    return CamMLConfig(vlm_config=parts, **small)
+    return config_of_parts(vision_config(vision), text_config(text, tied), **small)
 
 
 def model(settings: CamMLConfig | None = None, seed: int = 0) -> CamMLForConditionalGeneration:
@@ -95,8 +88,7 @@ def processor(
     """The processor of `model(settings)`."""
     settings = settings or config()
     images = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
-    inner = LlavaPartsProcessor.build(settings.vlm_config, images, tokenizer(), image_aspect_ratio=image_aspect_ratio)
-    return CamMLProcessor.build(settings, inner, **{"prompt_style": "chat", **options})
+    return processor_of_parts(settings, images, tokenizer(), image_aspect_ratio, **{"prompt_style": "chat", **options})
 
 
 def image(folder: Path, name: str, colour: tuple[int, int, int], size: tuple[int, int] = (40, 30)) -> Path:

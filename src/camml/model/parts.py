@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import MODEL_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml.errors import ModelFolderError, OptionError
 from camml.model.config import CamMLConfig
@@ -106,13 +107,36 @@ def describe(
             f"{vision_tower} holds a {vision_config.model_type!r} model, no vision tower; give a CLIP, SigLIP or DINOv2"
         )
     image_processor, sizes["image_size"] = read_image_processor(vision_tower, vision_config, sizes.get("image_size"))
-    seeing = {name: sizes.pop(name) for name in list(sizes) if name in LlavaPartsConfig.__dataclass_fields__}
-    parts = LlavaPartsConfig(vision_config=vision_config, text_config=text_config, **seeing)
-    config = CamMLConfig(vlm_config=parts, **sizes)
+    config = config_of_parts(vision_config, text_config, **sizes)
     tokenizer = AutoTokenizer.from_pretrained(language_model)
     style = prompt_style or ("chat" if tokenizer.chat_template else "official")
-    inner = LlavaPartsProcessor.build(parts, image_processor, tokenizer, image_aspect_ratio=image_aspect_ratio)
-    return config, CamMLProcessor.build(config, inner, prompt_style=style)
+    return config, processor_of_parts(config, image_processor, tokenizer, image_aspect_ratio, prompt_style=style)
+
+
+def config_of_parts(vision_config: Any, text_config: Any, **sizes: Any) -> CamMLConfig:
+    """Return the configuration of a model out of a vision tower and a language model.
+
+    Args:
+      sizes: other fields of `LlavaPartsConfig` and `CamMLConfig`.
+    """
+    seeing = {name: sizes.pop(name) for name in list(sizes) if name in LlavaPartsConfig.__dataclass_fields__}
+    return CamMLConfig(
+        vlm_config=LlavaPartsConfig(vision_config=vision_config, text_config=text_config, **seeing), **sizes
+    )
+
+
+def processor_of_parts(
+    config: CamMLConfig,
+    image_processor: BaseImageProcessor,
+    tokenizer: PreTrainedTokenizerBase,
+    image_aspect_ratio: str = "pad",
+    **options: Any,
+) -> CamMLProcessor:
+    """Return the processor that fits a model of `config_of_parts`; `options` are those of `CamMLProcessor`."""
+    inner = LlavaPartsProcessor.build(
+        config.vlm_config, image_processor, tokenizer, image_aspect_ratio=image_aspect_ratio
+    )
+    return CamMLProcessor.build(config, inner, **options)
 
 
 def load_tower(folder: Path, config: Any, dtype: Any) -> PreTrainedModel:

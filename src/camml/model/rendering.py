@@ -89,9 +89,7 @@ class Renderer:
 
     def _templated(self, messages: Any, begin: bool) -> str:
         switch = {"enable_thinking": self.thinking} if "enable_thinking" in str(self.chat_template) else {}
-        return str(
-            self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=begin, **switch)
-        )
+        return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=begin, **switch))
 
     def _marked(self, prompt: str) -> str:
         """Return a prompt that no chat template wrote with the model's own mark for each image."""
