@@ -1,5 +1,6 @@
 """The configuration of a CaMML model: a vision-language model, and the sizes of the perceivers that are added to it."""
 
+from copy import deepcopy
 from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
@@ -49,7 +50,8 @@ class CamMLConfig(PretrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
-        self.vlm_config = built(self.vlm_config, "llava_parts")
+        # a copy, as settings of the new configuration are handed down, which a model that is in use must not feel
+        self.vlm_config = deepcopy(built(self.vlm_config, "llava_parts"))
         if self.context_token_id is None:
             self.context_token_id = int(self.get_text_config().vocab_size)
         # transformers ties word embeddings only where the outermost configuration says so

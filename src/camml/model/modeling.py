@@ -66,6 +66,8 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: CamMLConfig, vlm: PreTrainedModel | None = None) -> None:
         super().__init__(config)
+        if vlm is not None:
+            config.vlm_config = vlm.config  # what changes there, changes here
         self.vlm = AutoModelForImageTextToText.from_config(config.vlm_config) if vlm is None else vlm
         self.context_perceiver = ContextPerceiver(config)
         self._watching: list[Any] = []
