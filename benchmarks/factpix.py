@@ -4,9 +4,10 @@
     python benchmarks/factpix.py --model models/mini --limit 300     # 300 questions a split, from all classes alike
     python benchmarks/factpix.py --limit 100                         # the baselines alone
 
-Baselines: the same language model with the texts in its prompt (`in_prompt`; wording and number of samples are chosen
-on the validation classes), once more after fine-tuning (`--tuned DIR`), the nearest sample's fact (`copy`), the fact
-that most of the nearest samples give (`majority`). A run that was stopped goes on where it was; finished runs are read,
+Baselines: the same language model with the texts in its prompt (`in_prompt`; of a vision-language model with the
+pictures too, `interleaved`; wording and number of samples are chosen on the validation classes), once more after
+fine-tuning (`--tuned DIR`), the nearest sample's fact (`copy`), the fact that most of the nearest samples give
+(`majority`). A run that was stopped goes on where it was; finished runs are read,
 not repeated. With `--only` several processes share the work; a last one without it puts the results together. Writes
 `benchmarks/results/factpix_LABEL.json`; `python benchmarks/plots.py` draws it.
 """
@@ -25,6 +26,7 @@ from typing import Any
 from _factpix_results import MAIN, SHOTS, Done, System, comparisons, goals, row, table
 
 from camml import encoders, formats, prompts
+from camml.answering import fitting
 from camml.datastore import Datastore, open_store
 from camml.evaluation.contexts import Variant, variants
 from camml.evaluation.files import read_json, write_json
@@ -59,7 +61,7 @@ def main() -> None:
         if args.only and system.name != args.only:
             continue
         shots = (MAIN,)
-        if system.use == "in_prompt":
+        if system.use in ("in_prompt", "interleaved"):
             system, chosen, tried = choose(system, options, args.choose)
             best[system.name] = {"prompt_style": system.prompt_style, "shots": chosen, "tried": tried}
             shots = tuple(sorted({MAIN, chosen}))
@@ -86,7 +88,11 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a CaMML model's folder; without it the baselines run alone")
-    parser.add_argument("--baseline", default="smollm2-135m-instruct", help="the same language model (%(default)s)")
+    parser.add_argument(
+        "--baseline",
+        default="smollm2-135m-instruct",
+        help="the same language model, or any vision-language model (%(default)s)",
+    )
     parser.add_argument("--tuned", help="the folder of that language model after fine-tuning on the same data")
     parser.add_argument("--label", help="of the results (default: the name of the model)")
     parser.add_argument("--data", type=Path, default=Path("data/factpix"), help="(%(default)s)")
@@ -152,9 +158,10 @@ def add_late(store: Path, samples: Path, late: Path) -> None:
 def systems(args: argparse.Namespace) -> list[System]:
     """What is measured."""
     found = [System("camml", str(args.model), "perceiver")] if args.model else []
-    found.append(System("in_prompt", args.baseline, "in_prompt"))
+    use = fitting(args.baseline)
+    found.append(System(use, args.baseline, use))
     if args.tuned:
-        found.append(System("in_prompt_tuned", args.tuned, "in_prompt"))
+        found.append(System(f"{use}_tuned", args.tuned, use))
     return [*found, System("no_model", "")]
 
 

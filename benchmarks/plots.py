@@ -21,12 +21,21 @@ from camml.evaluation.files import write_bytes
 NAMES = {
     "camml": "CaMML",
     "in_prompt": "texts in the prompt",
+    "interleaved": "pictures and texts in the prompt",
+    "interleaved_tuned": "pictures and texts in the prompt, fine-tuned",
     "in_prompt_tuned": "texts in the prompt, fine-tuned",
     "no_model": "no model",
 }
 KINDS = {"retrieved": "", "oracle": ", right sample first", "random": ", random samples", "majority": "majority vote",
          "copy": "nearest sample copied"}  # fmt: skip
-COLOURS = {"camml": "#0072b2", "in_prompt": "#d55e00", "in_prompt_tuned": "#cc79a7", "no_model": "#666666"}
+COLOURS = {
+    "camml": "#0072b2",
+    "in_prompt": "#d55e00",
+    "in_prompt_tuned": "#cc79a7",
+    "interleaved": "#d55e00",
+    "interleaved_tuned": "#cc79a7",
+    "no_model": "#666666",
+}
 STYLES = {"retrieved": "-", "oracle": "--", "random": ":", "majority": "-.", "copy": "-."}
 MARKS = {"retrieved": "o", "oracle": "^", "random": "x", "majority": "s", "copy": "D"}
 Row = Mapping[str, Any]

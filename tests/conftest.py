@@ -68,6 +68,28 @@ def camml_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def vlm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny vision-language model with its processor: one whose positions have three dimensions."""
+    from tests import families
+
+    folder = tmp_path_factory.mktemp("models") / "vlm"
+    families.save("qwen2_5_vl", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def camml_vlm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with perceivers added: a CaMML model."""
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("models") / "camml_vlm"
+    model, processor = tiny.added("qwen2_5_vl")
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def llm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny language model with its tokenizer."""
     import torch

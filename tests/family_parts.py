@@ -209,7 +209,9 @@ def aya_vision(tokenizer: Any, rows: int, template: str) -> tuple[Any, Any]:
     """Return config and processor: SigLIP, Cohere 2: tiles by shape."""
     config = hf.AyaVisionConfig(
         vision_config=hf.SiglipVisionConfig(**_tower(vision_use_head=False)),
-        text_config=hf.Cohere2Config(**_text(rows, tie_word_embeddings=True, sliding_window=16)),
+        text_config=hf.Cohere2Config(**_text(
+            rows, tie_word_embeddings=True, sliding_window=16, layer_types=["sliding_attention", "full_attention"]
+        )),
         downsample_factor=2, image_token_index=_id(tokenizer, "<|IMG_PATCH|>"),
     )  # fmt: skip
     images = hf.GotOcr2ImageProcessorPil(size=SQUARE, crop_to_patches=True, min_patches=1, max_patches=4)

@@ -91,6 +91,24 @@ def processor(
     return processor_of_parts(settings, images, tokenizer(), image_aspect_ratio, **{"prompt_style": "chat", **options})
 
 
+def added(family: str, seed: int = 0) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
+    """A tiny model of a family of vision-language models with perceivers added, and its processor."""
+    from tests import families
+
+    vlm, inner = families.build(family, seed=seed)
+    settings = CamMLConfig(
+        vlm_config=vlm.config, context_token_id=len(inner.tokenizer), perceiver_hidden_size=24, perceiver_queries=3,
+        perceiver_heads=2, perceiver_intermediate_size=32,
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    built = CamMLForConditionalGeneration(settings, vlm)
+    with torch.no_grad():
+        for parameter in built.context_perceiver.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(8.0)
+    return built.eval(), CamMLProcessor.build(settings, inner, prompt_style="chat")
+
+
 def image(folder: Path, name: str, colour: tuple[int, int, int], size: tuple[int, int] = (40, 30)) -> Path:
     """A picture of one colour with a darker corner, as a file."""
     picture = Image.new("RGB", size, colour)

@@ -1,4 +1,4 @@
-"""Both ways of using samples, on tiny models."""
+"""All ways of using samples that run here, on tiny models."""
 
 import math
 from pathlib import Path
@@ -16,8 +16,13 @@ from tests import tiny
 
 
 @pytest.fixture
-def folders(camml_folder: Path, llm_folder: Path) -> dict[str, Path]:
-    return {"perceiver": camml_folder, "in_prompt": llm_folder}
+def folders(camml_folder: Path, llm_folder: Path, vlm_folder: Path, camml_vlm_folder: Path) -> dict[str, Path]:
+    return {
+        "perceiver": camml_folder,
+        "in_prompt": llm_folder,
+        "interleaved": vlm_folder,
+        "added": camml_vlm_folder,
+    }
 
 
 @pytest.fixture
@@ -28,10 +33,15 @@ def context(tmp_path: Path) -> Context:
 SHORT = Decoding(max_new_tokens=6)
 
 
-@pytest.mark.parametrize("use", ["perceiver", "in_prompt"])
-class TestBothWays:
+def load(use: str, folder: Path, **options: object) -> answering.Answerer:
+    """A model used in a way; `added` is a vision-language model with perceivers."""
+    return answering.load({"added": "perceiver"}.get(use, use), folder, **options)
+
+
+@pytest.mark.parametrize("use", ["perceiver", "in_prompt", "interleaved", "added"])
+class TestEveryWay:
     def test_a_batch_answers_as_each_alone(self, folders, context, use) -> None:
-        answerer = answering.load(use, folders[use])
+        answerer = load(use, folders[use])
         queries = [Query("what"), Query("which colour is the picture", context[0].sample.image), Query("is it red")]
         contexts = [context, context[:1], ()]
         together = answerer.answer(queries, contexts, SHORT)
@@ -40,12 +50,12 @@ class TestBothWays:
         assert [p.prompt_tokens for p in together] == [p.prompt_tokens for p in alone]
 
     def test_the_stream_is_the_answer(self, folders, context, use) -> None:
-        answerer = answering.load(use, folders[use])
+        answerer = load(use, folders[use])
         [whole] = answerer.answer([Query("what")], [context], SHORT)
         assert "".join(answerer.stream(Query("what"), context, SHORT)).strip() == whole.text
 
     def test_a_reader_that_leaves_ends_the_generation(self, folders, context, use) -> None:
-        answerer = answering.load(use, folders[use])
+        answerer = load(use, folders[use])
         stream = answerer.stream(Query("what"), (), Decoding(max_new_tokens=300))
         next(stream, None)
         stream.close()
@@ -53,42 +63,42 @@ class TestBothWays:
         assert again.new_tokens <= 6
 
     def test_the_context_is_read(self, folders, context, use) -> None:
-        answerer = answering.load(use, folders[use])
+        answerer = load(use, folders[use])
         texts = {answerer.answer([Query("what")], [c], SHORT)[0].text for c in ((), context[:1], context)}
         assert len(texts) > 1
 
     def test_the_prediction_says_what_it_was_made_from(self, folders, context, use) -> None:
-        [found] = answering.load(use, folders[use]).answer([Query("what is it")], [context], SHORT)
+        [found] = load(use, folders[use]).answer([Query("what is it")], [context], SHORT)
         assert found.context == context
         assert "what is it" in found.prompt
         assert found.prompt_tokens > 0
         assert 0 < found.new_tokens <= 6
 
     def test_sampling_repeats_under_a_seed(self, folders, context, use) -> None:
-        answerer = answering.load(use, folders[use])
+        answerer = load(use, folders[use])
         warm = [Decoding(6, temperature=2.0, seed=seed) for seed in (1, 1, 2, 3, 4)]
         texts = [answerer.answer([Query("what")], [context], decoding)[0].text for decoding in warm]
         assert texts[0] == texts[1]
         assert len(set(texts)) > 1
 
     def test_no_query_is_no_answer(self, folders, use) -> None:
-        assert answering.load(use, folders[use]).answer([], []) == []
+        assert load(use, folders[use]).answer([], []) == []
 
     def test_a_question_too_long_is_an_error_and_not_cut(self, folders, use) -> None:
-        with pytest.raises(OptionError, match="512"):
-            answering.load(use, folders[use]).answer([Query("what " * 600)], [()], SHORT)
+        with pytest.raises(OptionError, match="the (512|1024) this model reads"):
+            load(use, folders[use]).answer([Query("what " * 600)], [()], SHORT)
 
     def test_a_folder_that_is_no_model_is_named(self, tmp_path, use) -> None:
         with pytest.raises(ModelFolderError, match=r"config\.json"):
-            answering.load(use, tmp_path)
+            load(use, tmp_path)
         with pytest.raises(ModelFolderError, match="nowhere"):
-            answering.load(use, tmp_path / "nowhere")
+            load(use, tmp_path / "nowhere")
 
     def test_unknown_device_and_dtype_are_errors(self, folders, use) -> None:
         with pytest.raises(OptionError, match="quantum"):
-            answering.load(use, folders[use], device="quantum")
+            load(use, folders[use], device="quantum")
         with pytest.raises(OptionError, match="float32, bfloat16, float16"):
-            answering.load(use, folders[use], dtype="int3")
+            load(use, folders[use], dtype="int3")
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -230,3 +230,69 @@ def test_sampling_keeps_to_top_p() -> None:
     logits = torch.tensor([5.0, 4.9, -2.0, -3.0])
     sampler = Sampler(Decoding(1, 1.0, 0.9, 0), 0, torch.device("cpu"), torch.empty(0, dtype=torch.long), 1.0)
     assert {sampler.choose(logits, []) for _ in range(100)} == {0, 1}
+
+
+class TestModelsThatAnswerOneRequestAtATime:
+    """Prompts that are more than embeddings: pictures with positions of their own."""
+
+    @pytest.fixture(params=["interleaved", "perceiver"])
+    def folder(self, request: pytest.FixtureRequest, vlm_folder: Path, camml_vlm_folder: Path) -> Path:
+        return vlm_folder if request.param == "interleaved" else camml_vlm_folder
+
+    def test_every_answer_is_that_of_the_request_alone(self, folder, requests, caplog) -> None:
+        alone = answering.load(answering.fitting(folder), folder)
+        engine = engines.load("transformers", folder)
+        assert "one request at a time" in caplog.text
+        for request, ([text], [last]) in zip(requests, answers(engine, requests), strict=True):
+            [expected] = alone.answer([request.query], [request.context], request.decoding)
+            assert text == expected.text
+            assert expected.new_tokens <= last.new_tokens <= request.decoding.max_new_tokens
+        assert (engine.status()["running"], engine.status()["waiting"]) == (0, 0)
+        asyncio.run(engine.close())
+        assert not engine.healthy()
+
+    def test_a_seed_gives_the_same_again_and_several_answers_differ(self, folder, requests) -> None:
+        engine = engines.load("transformers", folder)
+        request = Request(requests[1].query, requests[1].context, Decoding(8, 2.0, seed=5), n=3)
+        [(first, _), (second, _)] = answers(engine, [request, request])
+        assert first == second
+        assert len(set(first)) > 1
+        asyncio.run(engine.close())
+
+    def test_a_reader_that_leaves_ends_the_generation_and_the_next_is_served(self, folder, requests) -> None:
+        engine = engines.load("transformers", folder)
+
+        async def leave() -> str:
+            prepared = await engine.prepare(Request(Query("what"), (), Decoding(400, 2.0, seed=1)))
+            stream = engine.generate(prepared)
+            await anext(stream)
+            await stream.aclose()
+            return (await answer(engine, requests[0]))[0][0]
+
+        assert isinstance(asyncio.run(leave()), str)
+        assert engine.status()["cancelled_total"] == 1
+        asyncio.run(engine.close())
+
+    def test_stop_words_end_an_answer(self, folder) -> None:
+        engine = engines.load("transformers", folder)
+        [([whole], _)] = answers(engine, [Request(Query("what"), (), Decoding(30, 2.0, seed=3))])
+        word = whole[len(whole) // 2 :][:2]
+        stopped = Request(Query("what"), (), Decoding(30, 2.0, seed=3), stop=(word,))
+        [([text], [last])] = answers(engine, [stopped])
+        assert text == whole[: whole.index(word)].strip()
+        assert last.finish_reason == "stop"
+        asyncio.run(engine.close())
+
+    def test_what_is_unfinished_at_the_end_gets_an_error(self, folder) -> None:
+        engine = engines.load("transformers", folder)
+
+        async def close_while_answering() -> None:
+            prepared = await engine.prepare(Request(Query("what"), (), Decoding(900, 2.0, seed=1)))
+            stream = engine.generate(prepared)
+            await anext(stream)
+            await engine.close()
+            async for _ in stream:
+                pass
+
+        with pytest.raises(CaMMLError, match="going down"):
+            asyncio.run(close_while_answering())
