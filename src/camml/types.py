@@ -10,11 +10,13 @@ Letters of all tensor shapes in this project:
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from camml.passages import join
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,25 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Neighbor:
-    """A retrieved sample and its score: the cosine in [-1, 1], or the fused rank score in mode `fused`."""
+    """A retrieved sample and its score: the cosine in [-1, 1], or the fused rank score in mode `fused`.
+
+    Attributes:
+      spans: the passages of the sample's text that are read, by their characters; none where all of it is.
+    """
 
     sample: Sample
     score: float
+    spans: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The text that is read."""
+        return join(self.sample.text, self.spans) if self.spans else self.sample.text
+
+    @property
+    def read(self) -> Sample:
+        """The sample with the text that is read."""
+        return replace(self.sample, text=self.text) if self.spans else self.sample
 
 
 Context = tuple[Neighbor, ...]

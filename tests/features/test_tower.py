@@ -35,7 +35,9 @@ class Counted:
 
 def cache(folder: Path, model, **changes) -> TowerFeatures:
     about = fingerprint(model.vlm.vision_tower, model.vlm.config, tiny.processor(model.config)) | changes
-    return TowerFeatures(folder / "cache", about, (model.vlm.config.patch_tokens, model.vlm.config.vision_config.hidden_size))
+    return TowerFeatures(
+        folder / "cache", about, (model.vlm.config.patch_tokens, model.vlm.config.vision_config.hidden_size)
+    )
 
 
 def pictures(folder: Path, count: int = 5) -> list[Path]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from camml import plugins
 from camml.errors import OptionError
+from camml.features.passages import Budget, PassageChooser
 from camml.types import Context, Prediction, Query
 
 DEFAULT_SHOTS = {"perceiver": 3, "interleaved": 3, "in_prompt": 1}
@@ -64,6 +65,14 @@ class Answerer(Protocol):
         """What a person should know before trusting the answer: a text cut short, an image that is not seen."""
         ...
 
+    def budget(self, tokens: int | None = None) -> Budget | None:
+        """Return how much text of the samples the model has room for; None where it reads whatever fits its prompt.
+
+        Args:
+          tokens: allow so many, instead of what the model itself has room for.
+        """
+        ...
+
     def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
         """The answer to one query, in pieces as they come."""
         ...
@@ -78,6 +87,41 @@ def fitting(model: str | Path) -> str:
     from camml.model.loading import kind_of
 
     return {"camml": "perceiver", "vision-language": "interleaved", "language": "in_prompt"}[kind_of(model)]
+
+
+def budget_of(answerer: Answerer, passages: str) -> Budget | None:
+    """Return how much text of the samples a model is to read, by a setting of people; None for all of it.
+
+    Args:
+      passages: `auto` for what the model has room for, `off` for all of it, or a number of tokens.
+
+    Raises:
+      OptionError: it is something else.
+    """
+    if passages == "off":
+        return None
+    if passages != "auto" and not (passages.isdecimal() and int(passages)):
+        raise OptionError(f"passages is {passages!r}; it can be: auto, off, or a number of tokens")
+    return answerer.budget() if passages == "auto" else answerer.budget(int(passages))
+
+
+def with_passages(
+    answerer: Answerer,
+    chooser: PassageChooser | None,
+    queries: Sequence[Query],
+    contexts: Sequence[Context],
+    passages: str = "auto",
+) -> Sequence[Context]:
+    """Return the contexts as a model reads them: of texts that it has no room for, the passages that questions ask for.
+
+    Args:
+      chooser: None reads texts from their beginning.
+
+    Raises:
+      OptionError: `passages` cannot be; see `budget_of`.
+    """
+    budget = budget_of(answerer, passages)
+    return contexts if budget is None or chooser is None else chooser.choose(queries, contexts, budget)
 
 
 def load(use: str, model: str | Path, **options: Any) -> Answerer:

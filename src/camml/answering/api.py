@@ -12,6 +12,7 @@ from PIL import Image
 from camml import prompts
 from camml.answering import Decoding
 from camml.chat_api import ChatApi
+from camml.features.passages import Budget
 from camml.images import open_image
 from camml.types import Context, Prediction, Query
 
@@ -47,7 +48,7 @@ class ApiAnswerer:
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""
-        texts = [neighbor.sample.text for neighbor in context]
+        texts = [neighbor.text for neighbor in context]
         marks = ["<image>" for _ in self._pictures(query, context)]
         return "\n".join([*marks, prompts.paste(query.text, texts, self.prompt_style)])
 
@@ -55,6 +56,10 @@ class ApiAnswerer:
         """See `Answerer`."""
         blind = not self.see and (query.image is not None or any(one.sample.image for one in context))
         return ("the model was sent no pictures",) if blind else ()
+
+    def budget(self, tokens: int | None = None) -> Budget | None:
+        """See `Answerer`; tokens are counted as four characters, since nobody here knows the endpoint's tokenizer."""
+        return None if tokens is None else Budget(tokens, lambda text: -(-len(text) // 4))
 
     def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
         """See `Answerer`; the answer comes in one piece."""
@@ -75,7 +80,7 @@ class ApiAnswerer:
         parts: list[dict[str, Any]] = []
         for name, picture in self._pictures(query, context):
             parts += [{"type": "text", "text": name}, {"type": "image_url", "image_url": {"url": data_url(picture)}}]
-        texts = [neighbor.sample.text for neighbor in context]
+        texts = [neighbor.text for neighbor in context]
         return [*parts, {"type": "text", "text": prompts.paste(query.text, texts, self.prompt_style)}]
 
     def _pictures(self, query: Query, context: Context) -> list[tuple[str, Path | Image.Image]]:

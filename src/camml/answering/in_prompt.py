@@ -11,6 +11,7 @@ from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
 from camml.errors import ModelFolderError
+from camml.features.passages import Budget
 from camml.model.loading import kind_of, load_model
 from camml.prompts import Turn
 from camml.types import Context, Prediction, Query
@@ -63,7 +64,7 @@ class InPromptAnswerer:
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""
-        return self.render(query.text, [neighbor.sample.text for neighbor in context])
+        return self.render(query.text, [neighbor.text for neighbor in context])
 
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
         """See `Answerer`."""
@@ -74,6 +75,10 @@ class InPromptAnswerer:
         decoding = decoding or Decoding()
         prompt, _ = self.fit(query, context, decoding)
         return stream_text(self.model, self.tokenizer, self._inputs([prompt]), decoding)
+
+    def budget(self, tokens: int | None = None) -> Budget | None:
+        """See `Answerer`."""
+        return None if tokens is None else Budget(tokens, lambda text: len(self.tokenizer.encode(text)))
 
     def fit(
         self, query: Query, context: Context, decoding: Decoding, history: Sequence[Turn] = ()
@@ -87,7 +92,7 @@ class InPromptAnswerer:
           OptionError: the question alone is too long.
         """
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        texts = [neighbor.sample.text for neighbor in context]
+        texts = [neighbor.text for neighbor in context]
         notes: dict[str, str] = {}
         while True:
             prompt = self.render(query.text, texts, history)

@@ -12,6 +12,7 @@ from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
 from camml.errors import ModelFolderError
+from camml.features.passages import Budget
 from camml.images import ImageSource
 from camml.model.batching import join, prepare_row
 from camml.model.loading import kind_of, load_model
@@ -73,7 +74,7 @@ class InterleavedAnswerer:
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""
-        content, _ = self._content(query, [neighbor.sample for neighbor in context])
+        content, _ = self._content(query, [neighbor.read for neighbor in context])
         return content.replace(prompts.IMAGE, "<image>")
 
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
@@ -87,6 +88,10 @@ class InterleavedAnswerer:
         inputs = {name: tensor.to(self.model.device) for name, tensor in row.items()}
         return stream_text(self.model, self.tokenizer, inputs, decoding)
 
+    def budget(self, tokens: int | None = None) -> Budget | None:
+        """See `Answerer`."""
+        return None if tokens is None else Budget(tokens, lambda text: len(self.tokenizer.encode(text)))
+
     def fit(self, query: Query, context: Context, decoding: Decoding, history: Sequence[Turn] = ()) -> Row:
         """Return the inputs of one question, and what was left out so that they fit: the farthest sample first.
 
@@ -97,7 +102,7 @@ class InterleavedAnswerer:
           OptionError: the question alone is too long.
           ImageError: a picture cannot be used.
         """
-        samples = [neighbor.sample for neighbor in context]
+        samples = [neighbor.read for neighbor in context]
         notes: dict[str, str] = {}
         while True:
             row = self._row(query, samples, history)

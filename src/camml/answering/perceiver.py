@@ -13,6 +13,7 @@ from camml.answering import Decoding, fitting
 from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
 from camml.errors import ModelFolderError, OptionError
 from camml.features.once import EachOnce, name_of
+from camml.features.passages import Budget
 from camml.features.samples import MAX_BYTES, SampleFeatures
 from camml.images import ImageSource
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
@@ -78,8 +79,14 @@ class PerceiverAnswerer:
         inputs = self._inputs([query], [context], decoding)
         return stream_text(self.model, self.processor.tokenizer, inputs, decoding)
 
+    def budget(self, tokens: int | None = None) -> Budget | None:
+        """See `Answerer`; perceivers whose places run on from sample to sample read no more words than context tokens."""
+        config = self.model.config
+        limit = tokens or (config.context_tokens if config.perceiver_run_on else None)
+        return None if limit is None else Budget(limit, self.processor.sample_length)
+
     def _inputs(self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding) -> BatchFeature:
-        samples = [[neighbor.sample for neighbor in context] for context in contexts]
+        samples = [[neighbor.read for neighbor in context] for context in contexts]
         images = [query.image for query in queries]
         inputs = self.processor.prepare(
             [query.text for query in queries],
@@ -114,7 +121,7 @@ class PerceiverAnswerer:
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
         """See `Answerer`."""
         limit = self.processor.sample_max_length
-        lengths = {neighbor.sample.id: self.processor.sample_length(neighbor.sample) for neighbor in context}
+        lengths = {neighbor.sample.id: self.processor.sample_length(neighbor.text) for neighbor in context}
         return tuple(f"sample {id}: text cut from {n} to {limit} tokens" for id, n in lengths.items() if n > limit)
 
 

@@ -343,9 +343,11 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         kept = [*first_tokens(self.tokenizer), *tokens][: self.sample_max_length]
         return kept or [self.tokenizer.pad_token_id]
 
-    def sample_length(self, sample: Sample) -> int:
+    def sample_length(self, text: str) -> int:
         """Return how many tokens the text of a sample has before anything is cut off."""
-        return len(self.tokenizer.encode(sample.text, add_special_tokens=False)) + len(first_tokens(self.tokenizer))
+        return len(self.tokenizer.encode(prompts.clean(text), add_special_tokens=False)) + len(
+            first_tokens(self.tokenizer)
+        )
 
     # ---- answers ------------------------------------------------------------------------------------------------
 

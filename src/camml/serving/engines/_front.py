@@ -79,7 +79,7 @@ class Front:
         """Return the inputs of the whole model for one prompt."""
         inputs = {name: tensor.to(self.device) for name, tensor in prepared.inputs.items()}
         if self.use == "perceiver" and (context := prepared.request.context):
-            inputs |= self._kept([neighbor.sample for neighbor in context])
+            inputs |= self._kept([neighbor.read for neighbor in context])
         return inputs
 
     @torch.inference_mode()
@@ -88,7 +88,7 @@ class Front:
         inputs = {name: tensor.to(self.device) for name, tensor in prepared.inputs.items()}
         if isinstance(self._answerer, PerceiverAnswerer):
             if context := prepared.request.context:
-                inputs |= self._kept([neighbor.sample for neighbor in context])
+                inputs |= self._kept([neighbor.read for neighbor in context])
             embeds: Tensor = self._answerer.model.embed(**inputs)[0]
         else:
             embeds = self.language_model.get_input_embeddings()(inputs["input_ids"])[0]
@@ -121,7 +121,7 @@ class Front:
             inputs = self._answerer.processor.prepare(
                 [turns],
                 images=[query.image],
-                samples=[[neighbor.sample for neighbor in context]],
+                samples=[[neighbor.read for neighbor in context]],
                 encode_samples=self._answerer.kept is None,
             )
             notes = self._answerer.notes(query, context)

@@ -1,0 +1,144 @@
+"""The passages of long samples that a question asks for, within what a model has room for."""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from camml import passages
+from camml.encoders import Encoder, Vectors
+from camml.errors import DiskError
+from camml.features.arrays import ArrayCache
+from camml.passages import Passage, Span
+from camml.types import Context, Neighbor, Query
+
+MAX_BYTES = 2**30
+VERSION = 1
+"""Of how texts are split; another one makes all vectors that are kept invalid."""
+
+PER_RANK = 0.05
+"""By how much the passages of a sample lose against those of the next nearer one, beside cosines in [-1, 1]."""
+
+PER_WORD = 0.3
+"""What a passage gains that holds all words of the question, beside cosines: names and codes mean little to encoders."""
+
+_logger = logging.getLogger("camml")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a model has room for.
+
+    Attributes:
+      tokens: of the texts of all samples of a question together.
+      length: how many tokens a text has.
+    """
+
+    tokens: int
+    length: Callable[[str], int]
+
+
+class PassageChooser:
+    """Marks in each sample of a context the passages that are to be read.
+
+    Where the texts of a context fit, all of them are read. Where they do not, the passages that are nearest to the
+    question are, those of near samples before those of far ones, in reading order. Each sample keeps at least one while
+    there is room.
+
+    Args:
+      encoder: what compares questions and passages; its text vectors.
+      folder: where vectors of passages are kept, `STORE/cache` for a datastore; None keeps none.
+    """
+
+    def __init__(self, encoder: Encoder, folder: Path | None = None) -> None:
+        self.encoder = encoder
+        self._embed: Callable[[Sequence[str]], Vectors] = getattr(encoder, "embed_passages", encoder.embed_texts)
+        self._cache: ArrayCache | None = None
+        if folder is not None:
+            about = [encoder.name, encoder.revision, VERSION]
+            name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+            self._cache = ArrayCache(folder / "passages" / name, folder / "passages", MAX_BYTES)
+
+    def choose(self, queries: Sequence[Query], contexts: Sequence[Context], budget: Budget) -> list[Context]:
+        """Return the contexts with `spans` set in the neighbors whose texts are read in part.
+
+        A sample of which nothing fits is left out.
+        """
+        chosen = list(contexts)
+        long = [
+            number
+            for number, context in enumerate(contexts)
+            if sum(budget.length(neighbor.sample.text) for neighbor in context) > budget.tokens
+        ]
+        if not long:
+            return chosen
+        asked = self._embed([queries[number].text for number in long])
+        for number, vector in zip(long, asked, strict=True):
+            chosen[number] = self._shortened(queries[number].text, vector, contexts[number], budget)
+        return chosen
+
+    def _shortened(self, question: str, asked: Vectors, context: Context, budget: Budget) -> Context:
+        texts = [neighbor.sample.text for neighbor in context]
+        split = [passages.split(text) for text in texts]
+        words = _words(question)
+        offers: list[tuple[float, int, int]] = []
+        for rank, (text, parts) in enumerate(zip(texts, split, strict=True)):
+            for place, (part, vector) in enumerate(zip(parts, self._vectors(text, parts), strict=True)):
+                shared = len(words & _words(_read(text, part))) / max(1, len(words))
+                offers.append((float(vector @ asked) + PER_WORD * shared - PER_RANK * rank, rank, place))
+        taken: list[list[Span]] = [[] for _ in context]
+        room = budget.tokens
+        for _, rank, place in sorted(offers, key=lambda offer: (-offer[0], offer[1:])):
+            part = split[rank][place]
+            more = sorted({*taken[rank], part.span, *([part.heading] if part.heading else [])})
+            before = budget.length(passages.join(texts[rank], taken[rank])) if taken[rank] else 0
+            cost = budget.length(passages.join(texts[rank], more)) - before
+            if cost <= room:
+                taken[rank], room = more, room - cost
+        if not any(taken) and offers:  # a single passage that is longer than all the room: its beginning is read
+            _, rank, place = max(offers)
+            taken[rank] = [split[rank][place].span]
+        return tuple(_marked(neighbor, spans) for neighbor, spans in zip(context, taken, strict=True) if spans)
+
+    def _vectors(self, text: str, parts: Sequence[Passage]) -> Vectors:
+        """Return float32[N, D]: the vectors of the N passages of a text."""
+        if not parts:
+            return np.zeros((0, 1), np.float32)
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        kept = None if self._cache is None else self._cache.get(key)
+        if kept is not None and len(kept) == len(parts):
+            return kept.astype(np.float32)
+        vectors = self._embed([_read(text, part) for part in parts]).astype(np.float16)
+        if self._cache is not None:
+            try:
+                self._cache.folder.mkdir(parents=True, exist_ok=True)
+                self._cache.put(key, vectors)
+            except (DiskError, OSError) as error:  # an answer needs no cache
+                _logger.warning("%s: vectors of passages are not kept", error)
+        return vectors.astype(np.float32)
+
+
+def _read(text: str, part: Passage) -> str:
+    """Return a passage as it is compared with a question: under its heading."""
+    return passages.join(text, [part.span, *([part.heading] if part.heading else [])])
+
+
+def _marked(neighbor: Neighbor, spans: list[Span]) -> Neighbor:
+    whole = passages.join(neighbor.sample.text, spans) == neighbor.sample.text.strip()
+    return replace(neighbor, spans=() if whole else tuple(spans))
+
+
+def _words(text: str) -> frozenset[str]:
+    """Return the words of a text that say something, in lower case."""
+    return frozenset(word for word in re.findall(r"\w+", text.lower()) if word not in STOP and len(word) > 1)
+
+
+STOP = frozenset(
+    ["the", "is", "are", "was", "were", "of", "in", "on", "at", "to", "for", "and", "or", "an", "what", "which", "who", "how", "where", "when", "why", "does", "do", "did", "has", "have", "had", "it", "its", "this", "that", "these", "those", "be", "by", "with", "from", "as", "there", "you", "me", "please", "tell", "give", "name", "many", "much", "can", "could"]
+)
+"""Words of questions that every text has."""

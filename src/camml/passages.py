@@ -1,0 +1,125 @@
+"""Long texts in passages that can be read by themselves: sentences, items of lists, lines of sheets, rows of tables."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+Span = tuple[int, int]
+"""The characters of a text from the first number up to, and without, the second."""
+
+LONGEST = 400
+"""Characters: a longer passage is cut where it pauses, as a model that has room for few could take none of it."""
+
+WRAPPED = 40
+"""Characters of a line that may have been broken in the middle of a sentence; shorter ones are items of a list."""
+
+SENTENCE_END = re.compile(r"""(?<=[.!?…])["'”’)\]]*\s+(?=["'“‘(\[]?[^\s\W_a-z]|["'“‘(\[]?\d)|(?<=[。！？])""")
+ABBREVIATION = re.compile(r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|vs|ca|approx|Fig|e\.g|i\.e|etc|Inc|Ltd|Co)\.\W*$")
+PAUSE = re.compile(r"(?<=[;,:])\s+|(?<=[、，；：])|\s+(?=[–—])")
+TABLE_ROW = re.compile(r"^\s*\|.*\|\s*$|^[^\t\n]*\t[^\n]*$")
+TABLE_RULE = re.compile(r"^[\s|:+=-]*-{2,}[\s|:+=-]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A part of a text.
+
+    Attributes:
+      span: where it is.
+      heading: where that is without which it cannot be understood: the first row of its table.
+    """
+
+    span: Span
+    heading: Span | None = None
+
+
+def split(text: str) -> list[Passage]:
+    """Return the passages of a text in reading order; together they hold all of it but white space.
+
+    Example:
+      >>> text = "It weighs 12 kg. It was made in Bern."
+      >>> [text[slice(*passage.span)] for passage in split(text)]
+      ['It weighs 12 kg.', 'It was made in Bern.']
+    """
+    passages: list[Passage] = []
+    heading: Span | None = None
+    for start, end in _lines(text):
+        line = text[start:end]
+        if TABLE_ROW.match(line):
+            if heading is None:
+                heading = _trimmed(text, start, end)
+            elif not TABLE_RULE.match(line):
+                passages.append(Passage(_trimmed(text, start, end), heading))
+            continue
+        _close_table(passages, heading)
+        heading = None
+        passages += [Passage(span) for span in _sentences(text, start, end)]
+    _close_table(passages, heading)
+    return [passage for passage in passages if passage.span[0] < passage.span[1]]
+
+
+def _close_table(passages: list[Passage], heading: Span | None) -> None:
+    """Add the first row of a table that has no other one: it is a line like any."""
+    if heading is not None and (not passages or passages[-1].heading != heading):
+        passages.append(Passage(heading))
+
+
+def join(text: str, spans: Sequence[Span]) -> str:
+    """Return the passages of a text at `spans` as one text, in reading order, on lines of their own where they were."""
+    parts: list[str] = []
+    before: int | None = None
+    for start, end in sorted(set(spans)):
+        if before is not None:
+            parts.append("\n" if "\n" in text[before:start] else " ")
+        parts.append(text[start:end])
+        before = end
+    return "".join(parts)
+
+
+def _lines(text: str) -> Iterator[Span]:
+    """Yield the lines of a text that hold something; prose that was broken into lines comes as one."""
+    pending: Span | None = None
+    for match in re.finditer(r"[^\n]*\S[^\n]*", text):
+        start, end = match.span()
+        goes_on = pending and end - start and text[start : start + 1].islower() and pending[1] == start - 1
+        if pending and goes_on and pending[1] - pending[0] >= WRAPPED and text[pending[1] - 1].isalnum():
+            pending = pending[0], end
+            continue
+        if pending:
+            yield pending
+        pending = start, end
+    if pending:
+        yield pending
+
+
+def _sentences(text: str, start: int, end: int) -> list[Span]:
+    """Return the sentences of a line, those that are too long cut where they pause."""
+    spans: list[Span] = []
+    begin = start
+    for match in SENTENCE_END.finditer(text, start, end):
+        if ABBREVIATION.search(text, begin, match.start()) and text[match.start() - 1] not in "!?。！？":
+            continue
+        spans += _short(text, begin, match.start() if not match[0].strip() else match.end())
+        begin = match.end()
+    return spans + _short(text, begin, end)
+
+
+def _short(text: str, start: int, end: int) -> list[Span]:
+    """Return a sentence as one span, or as several none of which is longer than LONGEST characters."""
+    start, end = _trimmed(text, start, end)
+    if end - start <= LONGEST:
+        return [(start, end)]
+    spans: list[Span] = []
+    while end - start > LONGEST:
+        pauses = [match.end() for match in PAUSE.finditer(text, start, start + LONGEST) if match.end() > start]
+        spaces = [match.end() for match in re.finditer(r"\s+", text[start : start + LONGEST])]
+        cut = pauses[-1] if pauses else start + spaces[-1] if spaces else start + LONGEST
+        spans.append(_trimmed(text, start, cut))
+        start = cut
+    return [*spans, _trimmed(text, start, end)]
+
+
+def _trimmed(text: str, start: int, end: int) -> Span:
+    """Return a span without the white space at its ends."""
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())

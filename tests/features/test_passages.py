@@ -1,0 +1,139 @@
+"""Which passages of long samples are read: those that the question asks for, as many as there is room for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from camml import answering, encoders
+from camml.answering import budget_of, with_passages
+from camml.answering.perceiver import PerceiverAnswerer
+from camml.errors import OptionError
+from camml.features.passages import Budget, PassageChooser
+from camml.types import Context, Neighbor, Query, Sample
+from tests import tiny
+
+LONG = (
+    "The harbour crane was painted last spring. Visitors often ask about its cat. It weighs 4711 tons in all. "
+    "The driver's name is Agathe Muster. It stands beside the old mill."
+)
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def context(*texts: str) -> Context:
+    return tuple(Neighbor(Sample(str(number), text), 1.0 - number / 10) for number, text in enumerate(texts))
+
+
+@pytest.fixture
+def chooser() -> PassageChooser:
+    return PassageChooser(encoders.load("hashed"))
+
+
+def choose(chooser: PassageChooser, question: str, given: Context, tokens: int) -> Context:
+    [chosen] = chooser.choose([Query(question)], [given], Budget(tokens, words))
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [("How many tons does it weigh, what weighs it?", "4711"), ("What is the name of the driver?", "Agathe"),
+     ("Where does the crane stand, beside which mill?", "old mill")],
+)  # fmt: skip
+def test_the_passage_that_is_asked_for_is_read(chooser, question, wanted) -> None:
+    [neighbor] = choose(chooser, question, context(LONG), 8)
+    assert wanted in neighbor.text
+    assert words(neighbor.text) <= 8
+    assert neighbor.sample.text == LONG
+    assert neighbor.read.text == neighbor.text
+
+
+def test_what_fits_is_read_whole(chooser) -> None:
+    given = context(LONG, "short")
+    assert choose(chooser, "anything", given, words(LONG) + 1) == given
+
+
+@pytest.mark.parametrize("tokens", [3, 8, 15, 30, 45])
+def test_no_more_is_read_than_there_is_room_for_in_reading_order(chooser, tokens) -> None:
+    chosen = choose(chooser, "What is the name of the driver?", context(LONG, LONG.replace("crane", "tower")), tokens)
+    assert chosen
+    if tokens >= 8:
+        assert sum(words(neighbor.text) for neighbor in chosen) <= tokens
+    for neighbor in chosen:
+        assert list(neighbor.spans) == sorted(neighbor.spans)
+
+
+def test_of_equal_passages_that_of_the_nearer_sample_is_read(chooser) -> None:
+    chosen = choose(chooser, "What is the driver's name?", context(LONG, LONG), 6)
+    assert [neighbor.sample.id for neighbor in chosen] == ["0"]
+
+
+def test_a_row_of_a_table_comes_with_its_heading(chooser) -> None:
+    table = "| part | price |\n|---|---|\n" + "".join(f"| bolt{n} | {n} EUR |\n" for n in range(30))
+    [neighbor] = choose(chooser, "What is the price of bolt17?", context(table), 20)
+    assert "part | price" in neighbor.text
+    assert "bolt17" in neighbor.text
+
+
+def test_vectors_are_kept_and_found_again(tmp_path: Path) -> None:
+    encoder = encoders.load("hashed")
+    first = choose(PassageChooser(encoder, tmp_path), "What is the driver's name?", context(LONG), 8)
+    seen: list[int] = []
+    embed = encoder.embed_texts
+    encoder.embed_texts = lambda texts: seen.append(len(texts)) or embed(texts)  # type: ignore[method-assign]
+    assert choose(PassageChooser(encoder, tmp_path), "What is the driver's name?", context(LONG), 8) == first
+    assert seen == [1], "the question alone"
+
+
+def test_a_disk_that_takes_nothing_is_no_reason_not_to_answer(tmp_path: Path, caplog) -> None:
+    (tmp_path / "passages").write_text("in the way")
+    chosen = choose(PassageChooser(encoders.load("hashed"), tmp_path), "driver", context(LONG), 8)
+    assert chosen
+    assert "not kept" in caplog.text
+
+
+def test_without_words_in_the_question_there_is_a_choice_all_the_same(chooser) -> None:
+    assert choose(chooser, "", context(LONG, LONG), 10)
+
+
+def test_nothing_of_an_empty_text_is_read(chooser) -> None:
+    chosen = choose(chooser, "driver", context("", LONG), 8)
+    assert [neighbor.sample.id for neighbor in chosen] == ["1"]
+
+
+class TestBudgets:
+    def test_perceivers_whose_places_run_on_read_as_many_words_as_there_are_context_tokens(self) -> None:
+        run_on = tiny.config(perceiver_run_on=True, perceiver_hidden_size=256)
+        answerer = PerceiverAnswerer(tiny.model(run_on), tiny.processor(run_on))
+        budget = budget_of(answerer, "auto")
+        assert budget is not None
+        assert budget.tokens == run_on.context_tokens == 6
+        assert budget.length("red") == len(answerer.processor.sample_ids("red"))
+        assert budget_of(answerer, "off") is None
+        assert budget_of(answerer, "40").tokens == 40  # type: ignore[union-attr]
+
+    def test_others_read_what_fits_their_prompt(self, llm_folder: Path) -> None:
+        plain = PerceiverAnswerer(tiny.model(), tiny.processor())
+        assert budget_of(plain, "auto") is None
+        assert budget_of(answering.load("in_prompt", llm_folder), "auto") is None
+
+    @pytest.mark.parametrize("wrong", ["on", "0", "-3", "1.5", ""])
+    def test_a_wrong_setting_is_named_with_the_choices(self, wrong: str) -> None:
+        with pytest.raises(OptionError, match="auto, off, or a number"):
+            budget_of(PerceiverAnswerer(tiny.model(), tiny.processor()), wrong)
+
+    def test_the_model_reads_the_passages_alone(self, llm_folder: Path, chooser) -> None:
+        answerer = answering.load("in_prompt", llm_folder)
+        query = Query("What is the name of the driver?")
+        [chosen] = with_passages(answerer, chooser, [query], [context(LONG)], "60")
+        assert "Agathe" in answerer.prompt(query, chosen)
+        assert "harbour" not in answerer.prompt(query, chosen)
+        assert with_passages(answerer, None, [query], [context(LONG)], "60") == [context(LONG)]
+
+
+def test_a_sample_whose_whole_text_is_chosen_has_no_spans(chooser) -> None:
+    chosen = choose(chooser, "the driver Agathe", context("The driver is Agathe.", LONG), 10)
+    assert chosen[0].spans == ()
+    assert np.isclose(chosen[0].score, 1.0)

@@ -1,0 +1,88 @@
+"""Texts in passages: everything is in one of them, in order, and each can be read by itself."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camml import passages
+from camml.passages import LONGEST, join, split
+
+WRITING = st.text(st.sampled_from("abAB .!?\n|\t-:;,。！\"'1205é語") | st.characters(codec="utf-8"), max_size=300)
+
+
+def texts(text: str) -> list[str]:
+    return [text[slice(*passage.span)] for passage in split(text)]
+
+
+@given(WRITING)
+def test_every_character_that_is_no_space_is_in_one_passage_or_in_a_heading(text: str) -> None:
+    parts = split(text)
+    spans = sorted({passage.span for passage in parts} | {p.heading for p in parts if p.heading})
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
+    assert [passage.span for passage in parts] == sorted(passage.span for passage in parts)
+    left = set(range(len(text))) - {place for start, end in spans for place in range(start, end)}
+    lost = "".join(text[place] for place in sorted(left))
+    assert not lost.strip() or set(lost) <= set("|-:+= \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85"), repr(lost)
+
+
+@given(WRITING)
+def test_all_passages_joined_are_the_text(text: str) -> None:
+    parts = split(text)
+    if any(passage.heading for passage in parts):  # the ruler of a table is left out
+        return
+    assert "".join(join(text, [passage.span for passage in parts]).split()) == "".join(text.split())
+
+
+@given(st.text("ab ,", min_size=LONGEST, max_size=4 * LONGEST))
+def test_no_passage_is_longer_than_it_may_be(text: str) -> None:
+    assert all(len(part) <= LONGEST for part in texts(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("It weighs 12 kg. It was made in Bern.", ["It weighs 12 kg.", "It was made in Bern."]),
+        ("Built by Dr. A. Smith in St. Gallen. It runs at 3.5 bar.", ["Built by Dr. A. Smith in St. Gallen.", "It runs at 3.5 bar."]),
+        ("No. 12 is spare! Really? Yes.", ["No. 12 is spare!", "Really?", "Yes."]),
+        ('He said "go." Then he left.', ['He said "go."', "Then he left."]),
+        ("Name: X\nWeight: 12 kg\n\nColour: red", ["Name: X", "Weight: 12 kg", "Colour: red"]),
+        ("- first\n- second: 4 kg", ["- first", "- second: 4 kg"]),
+        ("日本製です。重さは12kg。", ["日本製です。", "重さは12kg。"]),
+        ("a line of prose that somebody's editor broke into\nlines goes on. End.",
+         ["a line of prose that somebody's editor broke into\nlines goes on.", "End."]),
+        ("", []),
+        (" \n\t ", []),
+    ],
+)  # fmt: skip
+def test_of_what_people_write(text: str, wanted: list[str]) -> None:
+    assert texts(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "rows", ["| part | price |\n|---|---|\n| bolt | 3 |\n| nut | 4 |", "part\tprice\nbolt\t3\nnut\t4"]
+)
+def test_the_rows_of_a_table_know_their_heading(rows: str) -> None:
+    parts = split("Prices.\n" + rows + "\nAll of them.")
+    text = "Prices.\n" + rows + "\nAll of them."
+    read = [join(text, [part.span, *([part.heading] if part.heading else [])]) for part in parts]
+    first, bolt, nut, last = read
+    assert (first, last) == ("Prices.", "All of them.")
+    assert bolt.splitlines()[0].split()[-1] in ("price", "|")
+    assert "bolt" in bolt
+    assert "nut" not in bolt
+    assert "price" in bolt
+    assert "price" in nut
+
+
+def test_a_table_of_one_row_is_a_line() -> None:
+    assert texts("| only | one row |") == ["| only | one row |"]
+
+
+def test_what_was_on_lines_of_its_own_stays_so() -> None:
+    text = "One. Two.\nThree."
+    spans = [passage.span for passage in split(text)]
+    assert join(text, [spans[2], spans[0]]) == "One.\nThree."
+    assert join(text, spans[:2]) == "One. Two."
+    assert passages.join(text, []) == ""
