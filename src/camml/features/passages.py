@@ -25,7 +25,7 @@ PER_RANK = 0.05
 """By how much the passages of a sample lose against those of the next nearer one, beside cosines in [-1, 1]."""
 
 PER_WORD = 0.3
-"""What a passage gains that holds all words of the question, beside cosines: names and codes mean little to encoders."""
+"""What a passage gains that holds all words of the question; names and codes mean little to encoders."""
 
 _logger = logging.getLogger("camml")
 
@@ -139,6 +139,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 STOP = frozenset(
-    ["the", "is", "are", "was", "were", "of", "in", "on", "at", "to", "for", "and", "or", "an", "what", "which", "who", "how", "where", "when", "why", "does", "do", "did", "has", "have", "had", "it", "its", "this", "that", "these", "those", "be", "by", "with", "from", "as", "there", "you", "me", "please", "tell", "give", "name", "many", "much", "can", "could"]
+    """the is are was were of in on at to for and or an what which who how where when why does do did has have had it
+    its this that these those be by with from as there you me please tell give name many much can could""".split()  # noqa: SIM905
 )
 """Words of questions that every text has."""
