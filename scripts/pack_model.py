@@ -18,27 +18,18 @@ from torch import Tensor
 from transformers import set_seed
 
 from camml.errors import CaMMLError, ModelFolderError, OptionError
-from camml.model import packed
+from camml.model import CamMLConfig, lora, packed
 from camml.training import building
 from camml.training.arguments import ModelArguments
 
-SIZES = {
-    "image_size": "image_size",
-    "image_pooling": "image_pooling",
-    "mm_vision_select_layer": "vision_feature_layer",
-    "mm_vision_select_feature": "vision_feature_select",
-    "mm_projector_type": "projector_type",
-    "perceiver_hidden_size": "perceiver_hidden_size",
-    "perceiver_querys": "perceiver_queries",
-    "perceiver_layers": "perceiver_layers",
-    "perceiver_heads": "perceiver_heads",
-    "perceiver_intermediate_size": "perceiver_intermediate_size",
-    "perceiver_dropout": "perceiver_dropout",
-    "perceiver_positions": "perceiver_positions",
-    "perceiver_run_on": "perceiver_run_on",
-    "sample_max_length": "sample_max_length",
-}
-"""Flags of training, and the fields of the model's configuration they set."""
+PARTS = (
+    "image_size", "image_pooling", "vision_feature_layer", "vision_feature_select", "projector_type",
+)  # fmt: skip
+PERCEIVERS = (
+    "perceiver_hidden_size", "perceiver_queries", "perceiver_layers", "perceiver_heads", "perceiver_intermediate_size",
+    "perceiver_dropout", "perceiver_positions", "perceiver_run_on", "sample_max_length",
+)  # fmt: skip
+"""Fields of the model's configuration that are packed, those of a model of parts and those of CaMML."""
 
 
 def pack(run: Path, out: Path, keep: float = 1.0) -> None:
@@ -50,39 +41,47 @@ def pack(run: Path, out: Path, keep: float = 1.0) -> None:
     if not 0 <= keep <= 1:
         raise OptionError(f"--keep is {keep:g}; give a part of the way, 0 to 1")
     record = next((file for file in (run / "run.json", run.parent / "run.json") if file.is_file()), None)
-    if record is None or not (run / "adapter_config.json").is_file():
-        raise ModelFolderError(f"{run} is not the folder of a LoRA run (run.json and adapter_config.json)")
+    if record is None or not lora.is_run(run):
+        raise ModelFolderError(f"{run} is not the folder of a LoRA run (run.json, {lora.ADAPTER} and {lora.BASE})")
     told = json.loads(record.read_text("utf-8"))
+    about = json.loads((run / lora.BASE).read_text("utf-8"))
+    base, config = about["base"], CamMLConfig(**about["config"])
+    if "language_model" not in base:
+        raise OptionError(
+            f"{run} started from {next(iter(base.values()))}; only a run that started from a language model and a "
+            f"vision tower is packed: `camml merge {run} OUT` makes a model folder of it"
+        )
     flags = ModelArguments(**told["model"])  # a run that knew fewer flags than there are now had their defaults
-    adapter = json.loads((run / "adapter_config.json").read_text("utf-8"))
-    matrices = load_file(run / "adapter_model.safetensors")
-    between = load_file(run / "between.safetensors")
+    adapter = json.loads((run / lora.ADAPTER).read_text("utf-8"))
+    between = load_file(run / lora.BETWEEN)
     if keep < 1:
         dtype = torch.bfloat16 if told["settings"].get("bf16") else torch.float32
         start = _start(flags, told["seed"], dtype)
-        between = {name: torch.lerp(start[name], tensor.float(), keep) for name, tensor in between.items()}
+        between = {name: torch.lerp(start[name].float(), tensor.float(), keep) for name, tensor in between.items()}
     packed.pack(
         out,
-        language_model=flags.model_name_or_path,
-        vision_tower=str(flags.vision_tower),
-        sizes={ours: getattr(flags, theirs) for theirs, ours in SIZES.items()},
-        between=between,
-        lora={_name(name): tensor for name, tensor in matrices.items()},
+        language_model=base["language_model"],
+        vision_tower=base["vision_tower"],
+        sizes={name: getattr(config.vlm_config, name) for name in PARTS}
+        | {name: getattr(config, name) for name in PERCEIVERS},
+        between={_name(name): tensor for name, tensor in between.items()},
+        lora={_name(name): tensor for name, tensor in load_file(run / "adapter_model.safetensors").items()},
         scale=adapter["lora_alpha"] / adapter["r"],
         prompt_style=flags.prompt_style,
     )
 
 
 def _start(flags: ModelArguments, seed: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """What was between the parts before training: built again from the same flags and seed."""
+    """Return the weights before training: built again from the same flags and seed."""
     set_seed(seed)
-    model, _ = building.build(flags, dtype=dtype)
-    return {name: tensor.float() for name, tensor in model.state_dict().items() if name.startswith(building.BETWEEN)}
+    return building.build(flags, dtype=dtype)[0].state_dict()
 
 
-def _name(peft: str) -> str:
-    """The name of a matrix in the bare model."""
-    return peft.removeprefix("base_model.model.").removesuffix(".weight")
+def _name(name: str) -> str:
+    """Return the name of a tensor in a packed folder, which leaves out what wraps the model."""
+    return (
+        name.removeprefix("base_model.model.").removeprefix("vlm.").removesuffix(".weight" if "lora_" in name else "")
+    )
 
 
 def main() -> int:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from camml.model import packed as packed_folder
+from camml.model.loading import load_model
 from camml.training import building, recipes
 from camml.training.train import train
 from tests.training import runs
@@ -47,8 +49,9 @@ def test_projector_and_perceivers_lie_between_their_start_and_their_end(run, tmp
     assert len(moved) > 50
     for keep in (0.0, 0.25, 1.0):
         found = packed(output, tmp_path / str(keep), str(keep))
-        assert found.keys() == end.keys()
-        for name, tensor in found.items():
+        assert {packed_folder.in_model(name) for name in found} == end.keys()
+        for short, tensor in found.items():
+            name = packed_folder.in_model(short)
             wanted = start[name] + keep * (end[name] - start[name])
             torch.testing.assert_close(tensor.float(), wanted, rtol=1e-2, atol=1e-5)
 
@@ -59,6 +62,9 @@ def test_a_run_of_before_a_flag_was_there_is_packed(run, tmp_path: Path) -> None
     record = json.loads((old / "run.json").read_text())
     del record["model"]["perceiver_run_on"]
     (old / "run.json").write_text(json.dumps(record))
+    about = json.loads((old / "camml_base.json").read_text())
+    del about["config"]["perceiver_run_on"]
+    (old / "camml_base.json").write_text(json.dumps(about))
     packed(old, tmp_path / "out", "1")
     assert json.loads((tmp_path / "out" / "packed.json").read_text())["sizes"]["perceiver_run_on"] is False
 
@@ -66,3 +72,17 @@ def test_a_run_of_before_a_flag_was_there_is_packed(run, tmp_path: Path) -> None
 def test_a_part_that_is_none_is_refused(run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert packed(run[0], tmp_path / "out", "1.5") == {}
     assert "--keep is 1.5" in capsys.readouterr().err
+
+
+def test_a_packed_run_gives_the_logits_of_the_run(run, tmp_path: Path) -> None:
+    """The matrices and what is between go the same way; 16 bits are what it costs."""
+    packed(run[0], tmp_path / "out", "1")
+    model, processor = load_model(tmp_path / "out")
+    whole, _ = load_model(run[0])
+    with torch.no_grad():
+        logits = [m(**processor.prepare(["which colour"])).logits for m in (model, whole)]
+    torch.testing.assert_close(*logits, rtol=0.05, atol=0.02)
+    assert not torch.equal(model.state_dict()[MATRIX], run[1][MATRIX])
+
+
+MATRIX = "vlm.language_model.model.layers.1.mlp.up_proj.weight"

@@ -10,7 +10,8 @@ from transformers import LlamaConfig
 
 from camml import neighbors
 from camml.data import origins
-from camml.model import CamMLConfig, CamMLForConditionalGeneration
+from camml.model import CamMLForConditionalGeneration
+from camml.model.parts import config_of_parts
 from camml.types import Neighbor, Query, Sample
 from tests import tiny
 
@@ -49,8 +50,8 @@ def model(folder: Path, seed: int = 0) -> Path:
         vocab_size=320, max_position_embeddings=512, eos_token_id=5, bos_token_id=1, pad_token_id=0,
         initializer_range=0.1,
     )  # fmt: skip
-    config = CamMLConfig(
-        vision_config=tiny.vision_config(), text_config=text, perceiver_hidden_size=64, perceiver_queries=2,
+    config = config_of_parts(
+        tiny.vision_config(), text, perceiver_hidden_size=64, perceiver_queries=2,
         perceiver_heads=4, perceiver_intermediate_size=128, perceiver_dropout=0.0, initializer_range=0.1,
     )  # fmt: skip
     torch.manual_seed(seed)

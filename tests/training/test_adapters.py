@@ -10,8 +10,8 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from camml.cli import main
-from camml.errors import ModelFolderError, OptionError
-from camml.model import CamMLForConditionalGeneration, CamMLProcessor
+from camml.errors import ModelFolderError, OptionError, UnknownNameError
+from camml.model import CamMLForConditionalGeneration, CamMLProcessor, lora
 from camml.training import adapters, building, recipes
 from camml.training.arguments import ModelArguments
 from camml.training.train import train
@@ -33,19 +33,19 @@ def test_the_merged_model_gives_the_same_logits(tune: str, bench: Path, tmp_path
     arguments = runs.flags(bench, output_dir=tmp_path / "out", **more, gradient_checkpointing=True)
     output = train(recipes.parse(arguments))
     assert main(["merge", str(output), str(tmp_path / "merged"), "--json"]) == 0
-    apart = adapters.load(output)
+    apart = lora.apart(output)
     matrices = [p for name, p in apart.named_parameters() if "lora_B" in name]
     assert len(matrices) == 14
     assert all(matrix.abs().max() > 0 for matrix in matrices)
     torch.manual_seed(42)  # that of the run
     start = building.build(adapters_base(arguments))[0].state_dict()
-    after = {name: apart.base_model.model.state_dict()[name] for name in building.between(start)}
+    after = {name: apart.base_model.model.state_dict()[name] for name in lora.added(start)}
     assert len(after) > 50
     unchanged = {name for name, value in after.items() if torch.equal(value, start[name])}
     assert not {name for name in unchanged if name.endswith("weight") and "cross" not in name}
     merged = CamMLForConditionalGeneration.from_pretrained(tmp_path / "merged")
     processor = CamMLProcessor.from_pretrained(tmp_path / "merged")
-    inputs = processor(["which colour", "what"], [bench / "picture-0.png", None])
+    inputs = processor.prepare(["which colour", "what"], [bench / "picture-0.png", None])
     with torch.no_grad():
         torch.testing.assert_close(merged(**inputs).logits, apart(**inputs).logits, rtol=1e-5, atol=1e-5)
     assert not list(output.glob("model*.safetensors"))
@@ -84,7 +84,9 @@ def test_what_cannot_be_merged_is_named(tmp_path: Path) -> None:
         adapters.merge(tmp_path, tmp_path / "out")
     with pytest.raises(OptionError, match="bfloat16"):
         adapters.merge(tmp_path, tmp_path / "out", "int3")
-    (tmp_path / "adapter_config.json").write_text("{}")
-    (tmp_path / "run.json").write_text(json.dumps({"model": {"model_name_or_path": str(tmp_path / "gone")}}))
-    with pytest.raises(ValueError, match="gone"):
+    (tmp_path / lora.ADAPTER).write_text("{}")
+    about = {"base": {"vlm": str(tmp_path / "gone")}, "config": {}}
+    (tmp_path / lora.BASE).write_text(json.dumps(about))
+    with pytest.raises(UnknownNameError, match="gone"):
         adapters.merge(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -7,8 +7,9 @@ import torch
 
 from camml.cli import main
 from camml.errors import SampleError
-from camml.training import building, dry_run, memory, recipes
+from camml.training import building, dry_run, memory, recipes, tuning
 from camml.training.train import prepare
+from tests import tiny
 from tests.training import runs
 
 
@@ -38,7 +39,7 @@ def test_the_estimate_is_what_a_run_allocates(bench: Path, tmp_path: Path, tune:
     flags = runs.flags(bench, output_dir=tmp_path / "out", tune=tune, max_steps=1, lora_r=4)
     settings = recipes.parse(flags)
     sketched, _ = building.sketch(settings.model)
-    counts = building.count_parameters(building.freeze(sketched, settings.model))
+    counts = tuning.count_parameters(tuning.freeze(sketched, settings.model))
     guess = memory.estimate(settings, sketched.config, counts, tokens=100, processes=1)
     trainer = prepare(settings)
     gradients: list[int] = []
@@ -61,14 +62,8 @@ def test_the_estimate_is_what_a_run_allocates(bench: Path, tmp_path: Path, tune:
 def test_sharding_divides_what_it_shards() -> None:
     base = ["--model_name_or_path", "m", "--data_path", "d", "--icl_num", "0", "--dry_run", "True", "--bf16", "True"]
 
-    class Text:
-        hidden_size, num_hidden_layers, vocab_size = 8, 2, 10
-
-    class Config:
-        text_config = Text()
-
     def at(*more: str, processes: int = 4) -> memory.Estimate:
-        return memory.estimate(recipes.parse([*base, *more]), Config(), {"all": (100, 100)}, 7, processes)  # type: ignore[arg-type]
+        return memory.estimate(recipes.parse([*base, *more]), tiny.config(), {"all": (100, 100)}, 7, processes)
 
     one, two, three = at("--deepspeed", "zero2", processes=1), at("--deepspeed", "zero2"), at("--deepspeed", "zero3")
     # Source: ZeRO (2020), section 3.1: 2, 2 and 12 bytes a parameter with Adam in mixed precision
@@ -78,11 +73,42 @@ def test_sharding_divides_what_it_shards() -> None:
     assert at("--gradient_checkpointing", "True").activations < at().activations
 
 
+@pytest.mark.parametrize("queries", [8, 64])
+def test_activations_of_the_perceivers_are_estimated_roughly(queries: int) -> None:
+    base = ["--model_name_or_path", "m", "--data_path", "d", "--neighbors", "n", "--output_dir", "o"]
+    sizes = {"perceiver_queries": queries, "perceiver_hidden_size": 64, "perceiver_intermediate_size": 256}
+    settings = tiny.config(**sizes, perceiver_dropout=0.0)  # with dropout a CPU keeps the attention matrices
+    rows, shots = 2, 3
+    model = tiny.model(settings).train()
+    model.requires_grad_(False)
+    model.context_perceiver.requires_grad_(True)
+    ids = torch.randint(10, 300, (rows, shots, memory.SAMPLE_TOKENS))
+    images = {"pixel_values": torch.randn(rows * shots, 3, 28, 28), "image_counts": torch.full((rows, shots), 16)}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        context = model.embed_context(ids, torch.ones_like(ids), **images)
+    measured = sum(size for place, size in kept.items() if place not in weights)
+    assert context.requires_grad
+
+    def guess(*more: str) -> float:
+        run = recipes.parse([*base, "--per_device_train_batch_size", str(rows), *more])
+        return memory.estimate(run, settings, {"all": (100, 100)}, 7, 1).activations
+
+    without, estimated = guess("--icl_num", "0"), guess("--icl_num", str(shots))
+    assert measured / 1.5 < estimated - without < measured * 1.5
+    checked = "--gradient_checkpointing", "True"
+    assert guess("--icl_num", "3", *checked) - guess("--icl_num", "0", *checked) < (estimated - without) / 1.5
+
+
 def test_quantised_weights_are_counted_as_what_they_stand_for(bench: Path) -> None:
     pytest.importorskip("bitsandbytes")
     settings = recipes.parse(runs.flags(bench, tune="qlora"))
     model, _ = building.build(settings.model, dtype=torch.float32)
     plain, _ = building.sketch(settings.model)
-    assert (
-        building.count_parameters(model)["language_model"][0] == building.count_parameters(plain)["language_model"][0]
-    )
+    assert tuning.count_parameters(model)["language_model"][0] == tuning.count_parameters(plain)["language_model"][0]

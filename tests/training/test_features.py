@@ -58,7 +58,8 @@ def test_the_side_of_images_reaches_model_processor_and_cache(bench: Path, tmp_p
     assert len(losses) == 2
     model = CamMLForConditionalGeneration.from_pretrained(tmp_path / "out")
     processor = CamMLProcessor.from_pretrained(tmp_path / "out")
-    assert (model.config.image_size, model.config.patch_tokens, processor.patch_tokens) == (14, 4, 4)
+    parts = model.config.vlm_config
+    assert (parts.image_size, parts.patch_tokens, processor.processor.image_tokens) == (14, 4, 4)
     assert processor.pixels([bench / "picture-0.png"]).shape == (1, 3, 14, 14)
     [about] = tmp_path.glob("cache/tower/*/about.json")
     assert json.loads(about.read_text())["image_size"] == 14

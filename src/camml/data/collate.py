@@ -32,7 +32,7 @@ class Collator:
         self.skipped = skipped
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """The inputs of the model for B rows, as `CamMLProcessor` gives them, and `labels` int64[B, T].
+        """Return the inputs of the model for B rows, as `CamMLProcessor` gives them, and `labels` int64[B, T].
 
         Raises:
           SampleError: no row has anything to learn.
@@ -47,18 +47,18 @@ class Collator:
             return self._stacked(usable)
 
     def _usable(self, example: Example) -> bool:
-        """Whether the images of an example can be used; if not, the reason is handed on."""
+        """Return whether the images of an example can be used; if not, the reason is handed on."""
         assert self.skipped is not None
         try:
-            for image in (example.image, *(sample.image for sample in example.samples)):
-                self.processor.image_inputs([image], self.features_of)
+            self._stacked([example])
         except ImageError as error:
             self.skipped(SampleError(f"sample {example.id!r}: {error}"))
             return False
         return True
 
     def _stacked(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        batch = self.processor.pad([example.input_ids for example in examples], "right")
+        rows = [example.row or {"input_ids": example.input_ids, "image": example.image} for example in examples]
+        batch = self.processor.join(rows, "right", self.features_of)
         labels = torch.full_like(batch["input_ids"], IGNORED)
         for row, example in enumerate(examples):
             labels[row, : len(example.labels)] = torch.tensor(example.labels)
@@ -66,7 +66,6 @@ class Collator:
             names = ", ".join(repr(example.id) for example in examples)
             raise SampleError(f"a batch trains on nothing (samples {names})")
         batch["labels"] = labels
-        batch |= self.processor.image_inputs([example.image for example in examples], self.features_of)
         if any(example.samples for example in examples):
             batch |= self.processor.sample_inputs([example.samples for example in examples], self.features_of)
         return batch

@@ -3,21 +3,34 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from torch.utils.data import Dataset
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
+from camml import prompts
 from camml.data.llava_json import Conversation
-from camml.errors import InputError, OptionError, SampleError
+from camml.errors import ImageError, InputError, OptionError, SampleError
 from camml.model import CamMLProcessor
+from camml.model.batching import cut
+from camml.model.llava_processor import Span, offsets
 from camml.model.modeling import IGNORED
-from camml.prompts import Turn
+from camml.model.rendering import THOUGHT
 from camml.types import Context, Sample
 
 Key = tuple[int, int]
 """An epoch and a row: all that the content of an example depends on, besides the seed."""
 
 ContextOf = Callable[[str], Context]
+
+Tokens = list[tuple[int, Span]]
+"""The ids of a prompt, each with the characters it stands for."""
+
+
+ADDED_AT_THE_END = 2
+"""So many tokens a processor may add to every prompt (PaliGemma's a line break)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,7 @@ class Example:
       labels: the same where a token is learned, else `IGNORED`.
       image: of the first question.
       samples: the context, nearest first.
+      row: what `CamMLProcessor.row` gave, where the number of an image's tokens depends on the image.
     """
 
     id: str
@@ -36,91 +50,129 @@ class Example:
     labels: list[int]
     image: Path | None
     samples: tuple[Sample, ...]
+    row: dict[str, Any] | None = None
 
 
 def build(conversation: Conversation, samples: Sequence[Sample], processor: CamMLProcessor, max_length: int) -> Example:
-    """The row of a conversation.
+    """Return the row of a conversation.
 
-    An answer is found by what the model sees when it is asked: the tokens of the prompt up to that answer must be just
-    the first tokens of the row. What is learned is the answer and the token that ends it.
+    What is learned is each token that stands for a character of an answer, and what follows it up to the special token
+    that ends it. The whole prompt is tokenised once.
 
     Args:
       max_length: tokens of a row at most; the end of a longer conversation is cut off, never a placeholder.
 
     Raises:
-      SampleError: the tokens of prompt and answer cannot be told apart, or nothing is left to learn.
+      SampleError: the tokens of an answer cannot be told apart, nothing is left to learn, or the image cannot be used.
     """
-    context, image = bool(samples), conversation.image is not None
+    context, images = bool(samples), [] if conversation.image is None else [conversation.image]
+    try:
+        prompt, spans = processor.render_answers(conversation.turns, context, len(images))
+    except SampleError as error:
+        raise SampleError(f"sample {conversation.id!r}: {error}") from None
+    row = None
+    if processor.parts:
+        tokens: Tokens = processor.processor.tokens(
+            prompt, {prompts.CONTEXT: [processor.context_token_id] * processor.context_tokens}
+        )
+        input_ids = [token for token, _ in tokens]
+        labels = _learned(tokens, spans, prompt, processor)
+    else:
+        try:
+            row = processor.row(prompt, images)
+        except ImageError as error:
+            raise SampleError(f"sample {conversation.id!r}: {error}") from error
+        input_ids = row["input_ids"][0].tolist()
+        tokens = offsets(processor.tokenizer, prompt)
+        labels = _at_the_end(_learned(tokens, spans, prompt, processor), tokens, input_ids, conversation.id)
+    kept = _kept(conversation, input_ids, labels, processor, max_length)
+    if row is not None and kept < len(input_ids):
+        row = cut(row, kept)
+    return Example(conversation.id, input_ids[:kept], labels[:kept], conversation.image, tuple(samples), row)
 
-    def tokens(turns: Sequence[Turn]) -> list[int]:
-        return processor.tokenize(processor.render(turns, context, image))
 
-    input_ids = tokens(conversation.turns)
-    labels = [IGNORED] * len(input_ids)
-    for number, turn in enumerate(conversation.turns):
-        before = conversation.turns[:number]
-        asked = tokens([*before, Turn(turn.question)])
-        whole = number == len(conversation.turns) - 1
-        answered = input_ids if whole else tokens([*before, turn])
-        start, end = len(asked), len(answered)
-        if input_ids[:start] != asked or input_ids[:end] != answered:
-            raise SampleError(_mismatch(conversation, number, processor))
-        end = start + _until_end(answered[start:], processor)
-        labels[start:end] = input_ids[start:end]
-    input_ids, labels = _cut(conversation, input_ids, labels, processor, max_length)
-    return Example(conversation.id, input_ids, labels, conversation.image, tuple(samples))
-
-
-def _until_end(answer: Sequence[int], processor: CamMLProcessor) -> int:
-    """How many tokens of an answer are learned: up to the last special one, behind which a template may put a newline.
+def _learned(tokens: Tokens, spans: Sequence[Span], prompt: str, processor: CamMLProcessor) -> list[int]:
+    """Return the labels of the tokens of a prompt whose answers are the characters `spans`.
 
     Raises:
-      OptionError: no special token ends the answer, so the model would never learn to stop.
+      OptionError: no special token ends an answer, so the model would never learn to stop.
     """
     special = special_ids(processor)
-    for length in range(len(answer), 0, -1):
-        if answer[length - 1] in special:
-            return length
-    text = processor.decode(answer, skip_special_tokens=False)
-    raise OptionError(
-        f"with prompt style {processor.prompt_style!r} no special token of this tokenizer ends an answer "
-        f"({text[-60:]!r}); choose another --prompt_style"
+    labels, place = [IGNORED] * len(tokens), 0
+    for start, end in spans:
+        while place < len(tokens) and not _overlaps(tokens[place][1], start, end):
+            place += 1
+        while place < len(tokens) and (_overlaps(tokens[place][1], start, end) or tokens[place][1][0] < end):
+            labels[place] = tokens[place][0]
+            place += 1
+        while place < len(tokens) and tokens[place][0] not in special and _blank(prompt, tokens[place][1]):
+            labels[place] = tokens[place][0]
+            place += 1
+        if place == len(tokens) or tokens[place][0] not in special:
+            raise OptionError(
+                f"with prompt style {processor.prompt_style!r} no special token of this tokenizer ends an answer "
+                f"({prompt[max(start, end - 40) : end + 20]!r}); choose another --prompt_style"
+            )
+        labels[place] = tokens[place][0]
+    return labels
+
+
+def _overlaps(token: Span, start: int, end: int) -> bool:
+    return token[0] < end and token[1] > start
+
+
+def _blank(prompt: str, token: Span) -> bool:
+    """Return whether a token stands for nothing but white space: a template may write some before what ends a turn."""
+    return not prompt[token[0] : token[1]].strip()
+
+
+def _at_the_end(labels: Sequence[int], tokens: Tokens, input_ids: Sequence[int], name: str) -> list[int]:
+    """Return the labels of `input_ids`, in which more tokens than in `tokens` stand for the images.
+
+    Images come before the first answer, so that all that is learned lies in the end that both have in common.
+
+    Raises:
+      SampleError: they do not end alike.
+    """
+    first = next((place for place, label in enumerate(labels) if label != IGNORED), len(labels))
+    for added in range(ADDED_AT_THE_END + 1):
+        length = len(input_ids) - added
+        common = 0
+        while common < min(len(tokens), length) and tokens[-1 - common][0] == input_ids[length - 1 - common]:
+            common += 1
+        if len(labels) - common <= first:
+            tail = list(labels[len(labels) - common :])
+            return [IGNORED] * (length - common) + tail + [IGNORED] * added
+    raise SampleError(
+        f"sample {name!r}: the tokens of its answers are others beside an image than alone; it cannot be told what to "
+        "learn"
     )
 
 
-def _cut(
+def _kept(
     conversation: Conversation,
-    input_ids: list[int],
-    labels: list[int],
+    input_ids: Sequence[int],
+    labels: Sequence[int],
     processor: CamMLProcessor,
     max_length: int,
-) -> tuple[list[int], list[int]]:
-    """The first `max_length` tokens.
+) -> int:
+    """Return how many tokens of a row are kept.
 
     Raises:
       SampleError: a placeholder would go, or nothing is left to learn.
     """
     slots = (processor.context_token_id, processor.image_token_id)
-    lost, kept = input_ids[max_length:], labels[:max_length]
-    if any(token in slots for token in lost) or all(label == IGNORED for label in kept):
+    lost = input_ids[max_length:]
+    if any(token in slots for token in lost) or all(label == IGNORED for label in labels[:max_length]):
         raise SampleError(
             f"sample {conversation.id!r}: its prompt takes all of the {max_length} tokens of --model_max_length and "
             "leaves nothing to learn; raise it, or leave the sample out"
         )
-    return input_ids[:max_length], kept
-
-
-def _mismatch(conversation: Conversation, number: int, processor: CamMLProcessor) -> str:
-    turn = conversation.turns[number]
-    return (
-        f"sample {conversation.id!r}: the tokens before answer {number + 1} ({(turn.answer or '')[:40]!r}) are "
-        f"others in the whole conversation than when the model is asked (prompt style {processor.prompt_style!r}); "
-        "it cannot be told what to learn"
-    )
+    return min(len(input_ids), max_length)
 
 
 def trained(example: Example) -> list[list[int]]:
-    """The stretches of tokens that are learned."""
+    """Return the stretches of tokens that are learned."""
     stretches: list[list[int]] = []
     before = IGNORED
     for label in example.labels:
@@ -133,7 +185,9 @@ def trained(example: Example) -> list[list[int]]:
 
 
 def check_masks(example: Example, conversation: Conversation, processor: CamMLProcessor) -> None:
-    """That what an example trains, read as text, is the answers of its conversation; the last one may be cut short.
+    """Raise unless what an example trains, read as text, is the answers of its conversation.
+
+    The last one may be cut short. What a model is to think before an answer may stand before it.
 
     Raises:
       SampleError: it is something else; the message shows both.
@@ -142,24 +196,34 @@ def check_masks(example: Example, conversation: Conversation, processor: CamMLPr
     if not stretches:
         raise SampleError(f"sample {example.id!r}: no token is trained")
     special = special_ids(processor)
-    cut = example.labels[-1] not in special
+    unfinished = example.labels[-1] not in special
     answers = [turn.answer or "" for turn in conversation.turns]
     for number, stretch in enumerate(stretches):
         text = str(processor.tokenizer.decode([token for token in stretch if token not in special]))
         answer = answers[number] if number < len(answers) else ""
-        got, wanted = "".join(text.split()), "".join(answer.split())  # tokenizers differ in the spaces they restore
-        if got != wanted and not (cut and number == len(stretches) - 1 and got and wanted.startswith(got)):
+        got, wanted = _bare(text), _bare(answer)
+        short = unfinished and number == len(stretches) - 1 and (wanted.startswith(got) or THOUGHT[0] in text)
+        if got != wanted and not (got and short):
             shown = processor.decode(stretch, skip_special_tokens=False)
             raise SampleError(
                 f"sample {example.id!r}: the mask is wrong: the trained tokens say {shown!r}, the answer is {answer!r}"
             )
 
 
-def special_ids(processor: CamMLProcessor) -> set[int]:
-    """The ids of all tokens that stand for no text."""
-    tokenizer = processor.tokenizer
+def _bare(text: str) -> str:
+    """Return a text without reasoning before it, and without spaces, which tokenizers restore in different ways."""
+    return "".join(text.rpartition(THOUGHT[1])[2].split())
+
+
+def special_ids(processor: CamMLProcessor) -> frozenset[int]:
+    """Return the ids of all tokens that stand for no text."""
+    return _special_ids(processor.tokenizer, len(processor.tokenizer))
+
+
+@lru_cache(maxsize=8)  # of tokenizers; some have thousands of such tokens, and every row asks
+def _special_ids(tokenizer: PreTrainedTokenizerBase, _: int) -> frozenset[int]:
     added = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return added | set(tokenizer.all_special_ids)
+    return frozenset(added | set(tokenizer.all_special_ids))
 
 
 class TrainingRows(Dataset[Example]):
@@ -213,7 +277,7 @@ class TrainingRows(Dataset[Example]):
         raise SampleError("no sample can be trained on; each was named when it was skipped")
 
     def build(self, epoch: int, row: int) -> Example:
-        """The example of a row in an epoch, counted from 0.
+        """Return the example of a row in an epoch, counted from 0.
 
         Raises:
           SampleError: as `build`.

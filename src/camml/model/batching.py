@@ -43,10 +43,21 @@ def join(rows: Sequence[Inputs], pad_token: int, side: str) -> dict[str, Tensor]
         length = row["input_ids"].shape[1]
         missing = (longest - length, 0) if side == "left" else (0, longest - length)
         for name, tensor in row.items():
-            if tensor.dim() == 2 and tensor.shape == (1, length) and not name.startswith("pixel"):
+            if _of_tokens(name, tensor, length):
                 tensor = F.pad(tensor, missing, value=pad_token if name == "input_ids" else 0)
             batch.setdefault(name, []).append(tensor)
     return {name: stack(parts) for name, parts in batch.items()}
+
+
+def cut(row: Inputs, length: int) -> dict[str, Tensor]:
+    """Return the inputs of a row with its first `length` tokens alone; what is about images stays as it is."""
+    whole = row["input_ids"].shape[1]
+    return {name: tensor[:, :length] if _of_tokens(name, tensor, whole) else tensor for name, tensor in row.items()}
+
+
+def _of_tokens(name: str, tensor: Tensor, length: int) -> bool:
+    """Return whether an input has a number for each of the `length` tokens of its row."""
+    return tensor.dim() == 2 and tensor.shape == (1, length) and not name.startswith("pixel")
 
 
 def stack(parts: Sequence[Tensor]) -> Tensor:

@@ -117,11 +117,13 @@ def config_of_parts(vision_config: Any, text_config: Any, **sizes: Any) -> CamML
     """Return the configuration of a model out of a vision tower and a language model.
 
     Args:
-      sizes: other fields of `LlavaPartsConfig` and `CamMLConfig`.
+      sizes: other fields of `LlavaPartsConfig` and `CamMLConfig`; one that both have is set in both.
     """
-    seeing = {name: sizes.pop(name) for name in list(sizes) if name in LlavaPartsConfig.__dataclass_fields__}
+    fields = LlavaPartsConfig.__dataclass_fields__, CamMLConfig.__dataclass_fields__
+    seeing = {name: value for name, value in sizes.items() if name in fields[0]}
+    own = {name: value for name, value in sizes.items() if name not in fields[0] or name in fields[1]}
     return CamMLConfig(
-        vlm_config=LlavaPartsConfig(vision_config=vision_config, text_config=text_config, **seeing), **sizes
+        vlm_config=LlavaPartsConfig(vision_config=vision_config, text_config=text_config, **seeing), **own
     )
 
 

@@ -8,7 +8,7 @@ from transformers import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml import prompts
-from camml.errors import OptionError
+from camml.errors import OptionError, SampleError
 from camml.model.llava_processor import LlavaPartsProcessor, first_tokens
 from camml.prompts import Turn
 
@@ -16,6 +16,10 @@ Span = tuple[int, int]
 
 ANSWER = "\ue010{}\ue011"
 """What stands for an answer while its place in a prompt is looked for; no text of a person holds such characters."""
+
+
+THOUGHT = ("<think>", "</think>")
+"""What begins and ends the reasoning before an answer, in the chat templates of models that think."""
 
 
 class Renderer:
@@ -43,35 +47,50 @@ class Renderer:
         return prompts.render(self.prompt_style, turns, context=context, image=images, chat_template=template)
 
     def render_answers(self, turns: Sequence[Turn], context: bool, images: bool | int) -> tuple[str, list[Span]]:
-        """Return the prompt of a whole conversation, and the characters of each answer in it.
+        """Return the prompt of a whole conversation, and the characters of each answer, with its reasoning, in it.
 
         A template may write a turn otherwise when another one follows, and what it writes around an answer may depend
         on where the answer stands, so the places are those of marks that stood for the answers.
 
         Raises:
-          OptionError: what the template writes depends on what the answers say.
+          SampleError: what the template writes depends on what the answers say.
         """
         whole = self.render(turns, context, images)
         marks = [ANSWER.format(number) for number in range(len(turns))]
         marked = self.render(
-            [Turn(turn.question, mark) for turn, mark in zip(turns, marks, strict=True)], context, images
+            [Turn(turn.question, _reasoning(turn) + mark) for turn, mark in zip(turns, marks, strict=True)],
+            context,
+            images,
         )
         spans: list[Span] = []
-        text = ""
+        done, place = 0, 0  # of `marked` and of `whole`
         for turn, mark in zip(turns, marks, strict=True):
-            before, found, marked = marked.partition(mark)
-            answer = next((form for form in _forms(turn.answer or "") if whole.startswith(text + before + form)), None)
-            if not found or answer is None:
+            end = marked.find(mark, done)
+            before, start = marked[done:end], place + end - done
+            forms = _forms(turn.answer or "")
+            answer = next((form for form in forms if whole.startswith(form, start)), None)
+            if end < 0 or answer is None or not whole.startswith(before, place):
                 break
-            text += before
-            spans.append((len(text), len(text) + len(answer)))
-            text += answer
-        if len(spans) < len(turns) or text + marked != whole:
-            raise OptionError(
+            spans.append((self._thought(whole, place, start), start + len(answer)))
+            done, place = end + len(mark), start + len(answer)
+        if len(spans) < len(turns) or marked[done:] != whole[place:]:
+            raise SampleError(
                 f"the chat template changes what answer {len(spans) + 1} says, or writes other text around it than "
                 "around another answer; it cannot be told what to learn"
             )
         return whole, spans
+
+    def _thought(self, whole: str, before: int, start: int) -> int:
+        """Return where an answer that starts at `start` begins together with what the model is to think before it.
+
+        An empty thought is the model's to write only where it is asked to think; elsewhere the template writes it.
+        """
+        begin = whole.rfind(THOUGHT[0], before, start)
+        thought = whole[begin:start].strip() if begin >= 0 else ""
+        if not thought.endswith(THOUGHT[1]):
+            return start
+        said = thought.removeprefix(THOUGHT[0]).removesuffix(THOUGHT[1]).strip()
+        return begin if said or self.thinking else start
 
     def _chat_template(self, messages: list[dict[str, str]]) -> str:
         begin = messages[-1]["role"] == "user"
@@ -98,9 +117,13 @@ class Renderer:
         return prompt if mark is None else prompt.replace(prompts.IMAGE, str(mark))
 
 
+def _reasoning(turn: Turn) -> str:
+    """Return what comes before an answer that begins with reasoning, which templates write apart or leave out."""
+    thought, end, _ = (turn.answer or "").rpartition(THOUGHT[1])
+    return thought + end
+
+
 def _forms(answer: str) -> list[str]:
-    """Return how a template may write an answer."""
-    answer = prompts.clean(answer)
-    return list(
-        dict.fromkeys([answer, answer.strip(), answer.lstrip(), answer.rstrip(), answer.split("</think>")[-1].strip()])
-    )
+    """Return how a template may write an answer, without the reasoning before it."""
+    answer = prompts.clean(answer).rpartition(THOUGHT[1])[2]
+    return list(dict.fromkeys([answer, answer.strip(), answer.lstrip(), answer.rstrip()]))

@@ -1,25 +1,18 @@
-"""A LoRA run to an ordinary model folder."""
+"""LoRA runs while they train, and their way to an ordinary model folder."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch import nn
 
-from camml.errors import ModelFolderError, OptionError
-from camml.model import CamMLProcessor
-from camml.model.folder import new_folder, read_file
-from camml.training import building
-from camml.training.arguments import ModelArguments, RunArguments
-from camml.training.reports import RUN
-
-BETWEEN = "between.safetensors"
-"""Projector and perceivers of a LoRA run; they are trained whole."""
+from camml import weights
+from camml.errors import OptionError
+from camml.model import CamMLProcessor, lora
+from camml.model.folder import new_folder, read_config
+from camml.training.arguments import RunArguments
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -38,37 +31,26 @@ def merge(adapter: Path, target: Path, dtype: str = "auto") -> None:
     """
     if dtype not in DTYPES:
         raise OptionError(f"no dtype {dtype!r}; there are: {', '.join(DTYPES)}")
-    model = load(adapter).merge_and_unload()
-    number = model.config.text_config.dtype or torch.float32 if dtype == "auto" else getattr(torch, dtype)
-    processor = CamMLProcessor.from_pretrained(adapter)
     with new_folder(target) as unfinished:
+        model = lora.apart(adapter).merge_and_unload()
+        number = getattr(torch, _dtype_before(adapter) if dtype == "auto" else dtype)
         model.to(number).save_pretrained(unfinished)
-        processor.save_pretrained(unfinished)
+        CamMLProcessor.from_pretrained(adapter).save_pretrained(unfinished)
 
 
-def load(adapter: Path) -> PreTrainedModel:
-    """The model of a LoRA run in float32, its matrices still apart.
-
-    Raises:
-      ModelFolderError: as `merge`.
-    """
-    from peft import PeftModel
-
-    record = next((file for file in (adapter / RUN, adapter.parent / RUN) if file.is_file()), None)
-    if not (adapter / "adapter_config.json").is_file() or record is None:
-        raise ModelFolderError(f"{adapter} is not the folder of a LoRA run (adapter_config.json and {RUN})")
-    values = json.loads(record.read_bytes())["model"]
-    known = {field.name for field in fields(ModelArguments)}
-    arguments = ModelArguments(**{name: value for name, value in values.items() if name in known})
-    arguments.tune, arguments.bits = "lora", 16
-    model, _ = building.build(arguments, dtype=torch.float32)
-    found: PreTrainedModel = PeftModel.from_pretrained(model, adapter)
-    load_between(found, adapter)
-    return found.eval()
+def _dtype_before(adapter: Path) -> str:
+    """Return the dtype in which the language model is kept that a run started from."""
+    base = json.loads((adapter / lora.BASE).read_text("utf-8"))["base"]
+    config = read_config(weights.folder(next(iter(base.values()))))
+    for part in (config.get("text_config") or {}, config):
+        name = str(part.get("dtype") or part.get("torch_dtype"))
+        if name in DTYPES[1:]:
+            return name
+    return "float32"
 
 
 def is_adapter(model: nn.Module) -> bool:
-    """Whether `model` is wrapped by PEFT; without importing it."""
+    """Return whether `model` is wrapped by PEFT; without importing it."""
     return any(kind.__name__ == "PeftModel" for kind in type(model).__mro__)
 
 
@@ -87,22 +69,3 @@ def without_casts(model: nn.Module, run: RunArguments) -> Iterator[None]:
 
     with disable_input_dtype_casting(model):
         yield
-
-
-def save_between(tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Write projector and perceivers, out of all tensors of a model, beside an adapter."""
-    names = building.between(tensors)
-    save_file({ours: tensors[theirs].detach().cpu().contiguous() for ours, theirs in names.items()}, folder / BETWEEN)
-
-
-def load_between(model: nn.Module, folder: Path) -> None:
-    """Put projector and perceivers, as `save_between` wrote them, into a wrapped model.
-
-    Raises:
-      ModelFolderError: they are not all there.
-    """
-    saved = dict(read_file(folder / BETWEEN))
-    names = building.between(name for name, _ in model.named_parameters())
-    if saved.keys() != names.keys():
-        raise ModelFolderError(f"{folder / BETWEEN} does not fit the model the run started from")
-    model.load_state_dict({names[ours]: tensor for ours, tensor in saved.items()}, strict=False)

@@ -34,8 +34,10 @@ def _flag(default: Any, text: str, **more: Any) -> Any:
 class ModelArguments:
     """What is trained, and what it starts from."""
 
-    model_name_or_path: str = _flag("", "folder of a language model (Vicuna, ...), or of a CaMML model to go on with")
-    vision_tower: str | None = _flag(None, "folder of the vision tower; always frozen")
+    model_name_or_path: str = _flag(
+        "", "folder of a vision-language or a language model, or of a CaMML model to go on with"
+    )
+    vision_tower: str | None = _flag(None, "folder of the vision tower for a language model; always frozen")
     pretrain_mm_mlp_adapter: str | None = _flag(None, "mm_projector.bin to start the projector from")
     perceiver_init: str = _flag("random", f"how new perceivers start: {', '.join(STARTS)} (words of near samples)")
     perceiver_copied: list[int] | None = _flag(None, "words copied of the nearest sample, the next, ...")  # noqa: RUF009
@@ -45,6 +47,7 @@ class ModelArguments:
         None, "attention of the language model: sdpa, eager, flash_attention_2, ..."
     )
     prompt_style: str | None = _flag(None, "wording of the prompt, a name in camml.prompts; overrides --version")
+    thinking: bool = _flag(False, "let a model whose chat template has such a switch think before it answers")
     mm_vision_select_layer: int = _flag(-2, "hidden state of the tower that is used")
     mm_vision_select_feature: str = _flag("patch", "patch: without the CLS token; all: with it")
     mm_projector_type: str = _flag("linear", "linear or mlpNx_gelu; an mm_projector.bin says it itself")
@@ -105,7 +108,9 @@ class ModelArguments:
         self.image_aspect_ratio = {"square": "keep"}.get(self.image_aspect_ratio, self.image_aspect_ratio)
         _choice("image_aspect_ratio", self.image_aspect_ratio, ("pad", "keep"))
         if not self.model_name_or_path:
-            raise OptionError("--model_name_or_path is missing: the folder of a language model or a CaMML model")
+            raise OptionError(
+                "--model_name_or_path is missing: the folder of a vision-language, a language or a CaMML model"
+            )
 
 
 @dataclass

@@ -1,33 +1,38 @@
-"""The model of a run: loaded or assembled, with the right parts frozen."""
+"""The model a run starts from: a CaMML model, a vision-language model, or a language model with a vision tower."""
 
-import re
-from collections import Counter
-from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml import weights
-from camml.errors import OptionError
-from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, official
+from camml.errors import ModelFolderError, OptionError
+from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, LlavaPartsConfig, official, parts
+from camml.model.config import image_token_id
+from camml.model.copying import start_copying
 from camml.model.folder import check_folder, is_packed, load_part, read_tensors
-from camml.model.parts import assemble, projector_type, read_image_processor, read_projector
+from camml.model.loading import kind_of
+from camml.model.lora import is_run
 from camml.training.arguments import ModelArguments, RunArguments
 
-LORA_PATTERN = r"language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj|fc1|fc2|dense)"
-"""The linear layers of the language model, by the names that Llama, Qwen, Mistral, SmolLM and Phi give them."""
+Start = Literal["camml", "vlm", "language_model"]
 
-BETWEEN = ("projector", "context_perceiver")
-"""What CaMML adds between the two pretrained parts."""
+SEEING = (
+    "pretrain_mm_mlp_adapter", "mm_vision_select_layer", "mm_vision_select_feature", "mm_projector_type", "image_size",
+    "image_pooling", "image_aspect_ratio",
+)  # fmt: skip
+"""Flags about a tower and a projector, which a vision-language model has of its own."""
 
 
 def build(
     arguments: ModelArguments, *, dtype: torch.dtype = torch.float32
 ) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
-    """The model a run starts from, and its processor.
+    """Return the model a run starts from, and its processor.
 
     Args:
       dtype: of the language model and the tower; what is trained is float32 wherever half precision is frozen.
@@ -36,103 +41,190 @@ def build(
       ModelFolderError: a folder does not hold what it should.
       OptionError: the flags do not say what to build.
     """
-    folder = weights.folder(arguments.model_name_or_path)
-    kind = str(check_folder(folder).get("model_type"))
-    if kind.lower() == "camml":
-        _check_whole(folder)
+    folder, start = weights.folder(arguments.model_name_or_path), start_of(arguments)
+    if start == "camml":
         if arguments.tune == "qlora":
-            raise OptionError("--tune qlora starts from a language model and a --vision_tower, not from a CaMML model")
-        options = {"prompt_style": arguments.prompt_style} if arguments.prompt_style else {}
+            raise OptionError(
+                "--tune qlora starts from a vision-language model, or a language model and a --vision_tower, not from "
+                "a CaMML model"
+            )
         model = CamMLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
-        return model, CamMLProcessor.from_pretrained(folder, **options)
-    if not arguments.vision_tower:
-        raise OptionError(f"--vision_tower is missing: {folder} holds a {kind!r} language model, which sees nothing")
-    model, processor = assemble(
+        return model, CamMLProcessor.from_pretrained(folder, **_spoken(arguments))
+    copied = (arguments.perceiver_copied or ()) if arguments.perceiver_init == "copy" else None
+    if start == "vlm":
+        return _build_on_vlm(arguments, folder, dtype, copied)
+    model, processor = parts.assemble(
         folder,
-        weights.folder(arguments.vision_tower),
+        weights.folder(str(arguments.vision_tower)),
         projector=_optional(arguments.pretrain_mm_mlp_adapter),
         perceivers=_optional(arguments.pretrain_perceivers),
-        copied=(arguments.perceiver_copied or ()) if arguments.perceiver_init == "copy" else None,
+        copied=copied,
         prompt_style=arguments.prompt_style,
+        image_aspect_ratio=arguments.image_aspect_ratio,
         dtype=dtype,
-        language_options=_language_options(arguments, dtype),
+        language_options=_loading_options(arguments, dtype),
         **sizes(arguments),
     )
-    processor.image_aspect_ratio = arguments.image_aspect_ratio
+    processor.thinking = arguments.thinking
     return model, processor
 
 
-def load_tower(arguments: ModelArguments, run: RunArguments, config: CamMLConfig) -> PreTrainedModel:
-    """The vision tower of `build` in one piece, though DeepSpeed takes models apart as they are loaded."""
-    from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
-
-    unset_hf_deepspeed_config()
-    try:
-        folder = weights.folder(arguments.model_name_or_path)
-        dtype = base_dtype(arguments, run)
-        if str(check_folder(folder).get("model_type")).lower() != "camml":
-            whole = AutoModel.from_pretrained(weights.folder(str(arguments.vision_tower)), dtype=dtype)
-            return getattr(whole, "vision_model", whole)
-        found = (
-            official.split_tensors(folder)[1]
-            if official.is_official(folder)
-            else {
-                name.removeprefix("vision_tower."): tensor
-                for name, tensor in read_tensors(folder)
-                if name.startswith("vision_tower.")
-            }
-        )
-        tower = AutoModel.from_config(config.vision_config)
-        load_part(tower, ("",), found, folder)
-        return tower.to(dtype)
-    finally:
-        set_hf_deepspeed_config(run.hf_deepspeed_config)
-
-
 def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
-    """The model of `build` without any weights, at no cost of memory, and its processor.
+    """Return the model of `build` without any weights, at no cost of memory, and its processor.
 
     Raises:
       ModelFolderError, OptionError: as `build`.
     """
-    folder = weights.folder(arguments.model_name_or_path)
-    kind = str(check_folder(folder).get("model_type"))
-    if kind.lower() == "camml":
-        _check_whole(folder)
-        options = {"prompt_style": arguments.prompt_style} if arguments.prompt_style else {}
-        processor = CamMLProcessor.from_pretrained(folder, **options)
-        whole = official.config_of(folder) if official.is_official(folder) else CamMLConfig.from_pretrained(folder)
+    folder, start = weights.folder(arguments.model_name_or_path), start_of(arguments)
+    if start == "camml":
+        config = official.config_of(folder) if official.is_official(folder) else CamMLConfig.from_pretrained(folder)
+        processor = CamMLProcessor.from_pretrained(folder, **_spoken(arguments))
+    elif start == "vlm":
+        config, processor = _describe_on_vlm(arguments, folder)
     else:
-        if not arguments.vision_tower:
-            raise OptionError(
-                f"--vision_tower is missing: {folder} holds a {kind!r} language model, which sees nothing"
-            )
-        tower = weights.folder(arguments.vision_tower)
-        check_folder(tower)
         chosen = sizes(arguments)
         if arguments.pretrain_mm_mlp_adapter:
-            chosen["projector_type"] = projector_type(read_projector(Path(arguments.pretrain_mm_mlp_adapter)))
-        configs = {
-            "vision_config": AutoConfig.from_pretrained(tower),
-            "text_config": AutoConfig.from_pretrained(folder),
-        }
-        images, chosen["image_size"] = read_image_processor(tower, configs["vision_config"], chosen["image_size"])
-        whole = CamMLConfig(**configs, **chosen)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        style = arguments.prompt_style or ("chat" if tokenizer.chat_template else "official")
-        processor = CamMLProcessor.build(whole, images, tokenizer, prompt_style=style)
-        processor.image_aspect_ratio = arguments.image_aspect_ratio
+            projector = parts.read_projector(Path(arguments.pretrain_mm_mlp_adapter))
+            chosen["projector_type"] = parts.projector_type(projector)
+        config, processor = parts.describe(
+            folder,
+            weights.folder(str(arguments.vision_tower)),
+            prompt_style=arguments.prompt_style,
+            image_aspect_ratio=arguments.image_aspect_ratio,
+            **chosen,
+        )
+        processor.thinking = arguments.thinking
     with torch.device("meta"):
-        return CamMLForConditionalGeneration(whole), processor
+        return CamMLForConditionalGeneration(config), processor
 
 
-def _check_whole(folder: Path) -> None:
-    if is_packed(folder):
-        raise OptionError(f"{folder} is packed; make a model folder of it with `camml merge {folder} OUT`")
+def start_of(arguments: ModelArguments) -> Start:
+    """Return what a run starts from, as far as its folders and flags say.
+
+    Raises:
+      ModelFolderError: there is no such model.
+      OptionError: the flags do not fit it.
+    """
+    folder = weights.folder(arguments.model_name_or_path)
+    if is_packed(folder) or is_run(folder):
+        what = "is packed" if is_packed(folder) else "is a LoRA run"
+        raise OptionError(f"{folder} {what}; make a model folder of it with `camml merge {folder} OUT`")
+    kind, type_ = kind_of(folder), str(check_folder(folder).get("model_type"))
+    if kind == "camml":
+        return "camml"
+    if kind == "language" and type_ not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise OptionError(
+            f"{folder} holds a {type_!r} model, which gives no text; --model_name_or_path is a language model, a "
+            "vision-language model or a CaMML model"
+        )
+    if kind == "language" and not arguments.vision_tower:
+        raise OptionError(f"--vision_tower is missing: {folder} holds a {type_!r} language model, which sees nothing")
+    if kind == "language":
+        _check_tower(weights.folder(str(arguments.vision_tower)))
+        return "language_model"
+    own = {field.name: field.default for field in fields(ModelArguments)}
+    given = [name for name in ("vision_tower", *SEEING) if getattr(arguments, name) != own[name]]
+    if given:
+        raise OptionError(f"{folder} holds a {type_!r} model, which sees already: leave --{given[0]} out")
+    if arguments.tune == "projector":
+        raise OptionError(
+            f"--tune projector trains what lies between a language model and a --vision_tower; {folder} holds a "
+            f"{type_!r} model, of which that is part: --tune perceiver trains what CaMML adds to it"
+        )
+    return "vlm"
+
+
+def _check_tower(folder: Path) -> None:
+    """Raise an OptionError if a folder that is to be a vision tower holds a vision-language model."""
+    type_ = str(check_folder(folder).get("model_type"))
+    if kind_of(folder) != "language":
+        raise OptionError(
+            f"--vision_tower {folder} holds a {type_!r} model, which has a tower and a language model: give that "
+            "folder as --model_name_or_path and leave --vision_tower out, or give a CLIP, SigLIP or DINOv2"
+        )
+
+
+def base_of(arguments: ModelArguments) -> dict[str, str]:
+    """Return where the weights are that a run starts from, so that they are found from any folder."""
+    start = start_of(arguments)
+    names: dict[str, str] = {start: arguments.model_name_or_path}
+    if start == "language_model":
+        names["vision_tower"] = str(arguments.vision_tower)
+    return {part: str(Path(name).resolve()) if Path(name).exists() else name for part, name in names.items()}
+
+
+def _build_on_vlm(
+    arguments: ModelArguments, folder: Path, dtype: torch.dtype, copied: Any
+) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
+    config, processor = _describe_on_vlm(arguments, folder)
+    options = _loading_options(arguments, dtype)
+    if "quantization_config" in options:
+        options["quantization_config"].llm_int8_skip_modules = _outside_language(config)
+    vlm = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, **options)
+    model = CamMLForConditionalGeneration(config, vlm)
+    if copied is not None:
+        start_copying(model, copied)
+    if arguments.pretrain_perceivers:
+        bert = Path(arguments.pretrain_perceivers)
+        load_part(model, ("context_perceiver.",), parts.bert_blocks(model, bert), bert, partial=True)
+    model.context_perceiver.to(dtype)
+    return model, processor
+
+
+def _describe_on_vlm(arguments: ModelArguments, folder: Path) -> tuple[CamMLConfig, CamMLProcessor]:
+    """Return the configuration and the processor of a vision-language model with perceivers.
+
+    Raises:
+      ModelFolderError: its files are not those of such a model.
+      OptionError: it cannot be added to.
+    """
+    try:
+        vlm_config, inner = AutoConfig.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
+    except (OSError, KeyError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelFolderError(f"{folder} cannot be read as a vision-language model: {reason}") from None
+    image_token_id(vlm_config)  # says so if there is none
+    if not hasattr(inner, "tokenizer"):
+        raise ModelFolderError(f"{folder} has no processor with an image processor and a tokenizer; fetch it again")
+    own = {name: value for name, value in sizes(arguments).items() if name not in LlavaPartsConfig.__dataclass_fields__}
+    config = CamMLConfig(vlm_config=vlm_config, context_token_id=len(inner.tokenizer), **own)
+    style = arguments.prompt_style or "chat"
+    return config, CamMLProcessor.build(config, inner, prompt_style=style, thinking=arguments.thinking)
+
+
+def _outside_language(config: CamMLConfig) -> list[str]:
+    """Return the names in the vision-language model of all linear layers that are not its language model's layers."""
+    with torch.device("meta"):
+        model = CamMLForConditionalGeneration(config)
+    inside = {id(part) for part in model.language_part.modules()} - {id(model.get_output_embeddings())}
+    return [name for name, part in model.vlm.named_modules() if isinstance(part, nn.Linear) and id(part) not in inside]
+
+
+def load_tower(arguments: ModelArguments, run: RunArguments, config: LlavaPartsConfig) -> PreTrainedModel:
+    """Return the vision tower of `build` in one piece, though DeepSpeed takes models apart as they are loaded."""
+    from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()
+    try:
+        folder, dtype = weights.folder(arguments.model_name_or_path), base_dtype(arguments, run)
+        if start_of(arguments) != "camml":
+            return parts.load_tower(weights.folder(str(arguments.vision_tower)), config.vision_config, dtype)
+        prefix = "vlm.vision_tower."
+        tensors = (
+            official.split_tensors(folder)[1]
+            if official.is_official(folder)
+            else {n.removeprefix(prefix): tensor for n, tensor in read_tensors(folder) if n.startswith(prefix)}
+        )
+        tower = AutoModel.from_config(config.vision_config)
+        load_part(tower, ("",), tensors, folder)
+        loaded: PreTrainedModel = tower.to(dtype)
+        return loaded
+    finally:
+        set_hf_deepspeed_config(run.hf_deepspeed_config)
 
 
 def sizes(arguments: ModelArguments) -> dict[str, Any]:
-    """The fields of `CamMLConfig` that the flags set."""
+    """Return the fields of `LlavaPartsConfig` and `CamMLConfig` that the flags set."""
     return {
         "image_size": arguments.image_size,
         "image_pooling": arguments.image_pooling,
@@ -152,7 +244,7 @@ def sizes(arguments: ModelArguments) -> dict[str, Any]:
 
 
 def base_dtype(arguments: ModelArguments, run: RunArguments) -> torch.dtype:
-    """In what precision the pretrained parts are loaded.
+    """Return in what precision the pretrained parts are loaded.
 
     What is trained needs float32, unless DeepSpeed keeps its own float32 copy. What is frozen takes the precision that
     the run computes in; FSDP wants one precision throughout.
@@ -164,83 +256,25 @@ def base_dtype(arguments: ModelArguments, run: RunArguments) -> torch.dtype:
     return torch.float32 if trains_language or run.fsdp else half
 
 
-def freeze(model: CamMLForConditionalGeneration, arguments: ModelArguments) -> nn.Module:
-    """The model with what `--tune` names trainable and all else frozen; with LoRA, wrapped by PEFT."""
-    model.requires_grad_(False)
-    # what a tower's library names besides may not be in this tower, and FSDP asks for all that is named
-    present = {type(module).__name__ for module in model.modules()}
-    model._no_split_modules = sorted(present & set(model._no_split_modules or ()))  # type: ignore[misc]
-    if arguments.tune in ("lora", "qlora"):
-        return add_lora(model, arguments)
-    if arguments.tune == "full":
-        model.language_model.requires_grad_(True)
-    model.projector.requires_grad_(True)
-    if arguments.tune != "projector":
-        model.context_perceiver.requires_grad_(True)
-    return model
-
-
-def in_float32(model: nn.Module) -> None:
-    """Cast what is trained to float32: half precision would swallow small steps."""
-    for parameter in model.parameters():
-        if parameter.requires_grad and parameter.dtype in (torch.float16, torch.bfloat16):
-            parameter.data = parameter.data.float()
-
-
-def add_lora(model: CamMLForConditionalGeneration, arguments: ModelArguments) -> nn.Module:
-    """The model with LoRA matrices in its language model; projector and perceivers are trained whole.
-
-    Raises:
-      OptionError: PEFT is not installed.
-    """
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise OptionError(f"--tune {arguments.tune} needs the package peft: pip install 'camml[train]'") from error
-    config = LoraConfig(
-        r=arguments.lora_r,
-        lora_alpha=arguments.lora_alpha,
-        lora_dropout=arguments.lora_dropout,
-        bias=arguments.lora_bias,
-        target_modules=LORA_PATTERN,
-    )
-    wrapped = get_peft_model(model, config)
-    for part in (model.projector, model.context_perceiver):
-        part.requires_grad_(True)
-    return wrapped
-
-
-def between(names: Iterable[str]) -> dict[str, str]:
-    """Of the names of tensors those of projector and perceivers, each by the name it has in the bare model."""
-    found = {name: re.search(rf"(?:^|\.)((?:{'|'.join(BETWEEN)})\..*)", name) for name in names}
-    return {match[1]: name for name, match in found.items() if match}
-
-
-def count_parameters(model: nn.Module) -> dict[str, tuple[int, int]]:
-    """How many parameters each part has, and how many of them are trained."""
-    every, trained = Counter[str](), Counter[str]()
-    for name, parameter in model.named_parameters():
-        part = next((p for p in ("lora", *BETWEEN, "vision_tower", "language_model") if p in name), "other")
-        # a quantised weight packs several numbers into one, a sharded one shows none: ask for the true shape
-        count = int(getattr(parameter, "ds_numel", 0) or parameter.numel())
-        shape = getattr(getattr(parameter, "quant_state", None), "shape", None)
-        count = int(torch.Size(shape).numel()) if shape is not None else count
-        every[part] += count
-        trained[part] += count if parameter.requires_grad else 0
-    return {part: (every[part], trained[part]) for part in sorted(every)}
+def _spoken(arguments: ModelArguments) -> dict[str, Any]:
+    """Return what the processor of a finished model is to have otherwise than it was saved with."""
+    chosen: dict[str, Any] = {"prompt_style": arguments.prompt_style} if arguments.prompt_style else {}
+    return chosen | ({"thinking": True} if arguments.thinking else {})
 
 
 def _optional(path: str | None) -> Path | None:
     return Path(path) if path else None
 
 
-def _language_options(arguments: ModelArguments, dtype: torch.dtype) -> dict[str, Any]:
-    """What a language model is loaded with besides: its attention, its quantisation.
+def _loading_options(arguments: ModelArguments, dtype: torch.dtype) -> dict[str, Any]:
+    """Return what a pretrained model is loaded with besides: its attention, its quantisation.
 
     Raises:
       OptionError: bitsandbytes is not installed.
     """
-    chosen = {"attn_implementation": arguments.attn_implementation} if arguments.attn_implementation else {}
+    chosen: dict[str, Any] = (
+        {"attn_implementation": arguments.attn_implementation} if arguments.attn_implementation else {}
+    )
     if arguments.tune != "qlora":
         return chosen
     try:

@@ -6,7 +6,7 @@ from camml.data.examples import Example, TrainingRows
 from camml.errors import InputError
 from camml.model import CamMLProcessor
 from camml.model.modeling import IGNORED
-from camml.training import building, memory, rows
+from camml.training import building, memory, rows, tuning
 from camml.training.arguments import Settings
 
 SHOWN = 3
@@ -25,12 +25,12 @@ def report(settings: Settings) -> str:
     skipped: list[InputError] = []
     model, processor = building.sketch(settings.model)
     found = rows.read(settings.data, processor, max_length=run.model_max_length, seed=run.seed, report=skipped.append)
-    trained = building.freeze(model, settings.model)
+    trained = tuning.freeze(model, settings.model)
     lines = [f"{len(found)} samples, {sum(row.image is not None for row in found.conversations)} with an image"]
     lines += [f"skipped: {error}" for error in skipped]
     chosen = spread_out(len(found), SHOWN)
     lines += [f"\nsample {example.id}\n{show(example, processor)}" for example in map(found.__getitem__, chosen)]
-    counts = building.count_parameters(trained)
+    counts = tuning.count_parameters(trained)
     lines.append(f"\n{'part':20}{'parameters':>16}{'trained':>16}")
     lines += [f"{part:20}{every:16,}{those:16,}" for part, (every, those) in counts.items()]
     tokens = longest(found)

@@ -14,8 +14,7 @@ from transformers import PreTrainedModel
 from camml.data.examples import TrainingRows
 from camml.errors import ImageError, InputError, OptionError, SampleError
 from camml.features.tower import TowerFeatures, fingerprint
-from camml.model import CamMLConfig, CamMLForConditionalGeneration
-from camml.model.tower import patch_features
+from camml.model import CamMLForConditionalGeneration, LlavaPartsForConditionalGeneration
 from camml.training import building
 from camml.training.arguments import RunArguments, Settings
 
@@ -37,9 +36,14 @@ def prepare(
     data, run = settings.data, settings.run
     if data.feature_cache is None:
         return None
-    images = images_of(rows)
-    with _tower(settings, model) as tower:
-        config: CamMLConfig = model.config
+    seeing = model.vlm
+    if not isinstance(seeing, LlavaPartsForConditionalGeneration):
+        raise OptionError(
+            f"--feature_cache keeps the features of a --vision_tower, which a {seeing.config.model_type!r} model has "
+            "not; leave it out"
+        )
+    images, config = images_of(rows), seeing.config
+    with _tower(settings, seeing) as tower:
         about = fingerprint(tower, config, rows.processor)
         shape = config.patch_tokens, config.vision_config.hidden_size
         features = TowerFeatures(Path(data.feature_cache), about, shape, round(data.cache_gb * 1e9))
@@ -50,7 +54,7 @@ def prepare(
                 wrong = features.compute(
                     images[share::shares],
                     rows.processor,
-                    lambda pixels: patch_features(tower, config, pixels.to(run.device)),
+                    lambda pixels: seeing.tower_features(pixels.to(run.device)),
                     batch_size=BATCH,
                     workers=run.dataloader_num_workers,
                     progress=progress,
@@ -76,11 +80,6 @@ def images_of(rows: TrainingRows) -> list[Path]:
         context = rows.context_of(conversation.id)[: rows.shots] if rows.shots else ()
         found |= dict.fromkeys(neighbor.sample.image for neighbor in context if neighbor.sample.image)
     return list(found)
-
-
-def bytes_of(config: CamMLConfig, images: int) -> int:
-    """What the features of so many images take on the disk."""
-    return images * config.patch_tokens * config.vision_config.hidden_size * 2
 
 
 def _check_room(features: TowerFeatures, images: list[Path], most: float) -> None:
@@ -116,17 +115,20 @@ def _rounds(run: RunArguments) -> list[tuple[int, int]]:
 
 
 @contextmanager
-def _tower(settings: Settings, model: CamMLForConditionalGeneration) -> Iterator[PreTrainedModel]:
-    """The tower in one piece on the device of the run."""
+def _tower(settings: Settings, seeing: LlavaPartsForConditionalGeneration) -> Iterator[PreTrainedModel]:
+    """Let the model have its tower in one piece on the device of the run."""
     run = settings.run
-    whole = model.vision_tower
-    if any(hasattr(parameter, "ds_id") for parameter in whole.parameters()):  # ZeRO-3 has taken it apart
-        whole = building.load_tower(settings.model, run, model.config)
+    own = seeing.vision_tower
+    whole = own
+    if any(hasattr(parameter, "ds_id") for parameter in own.parameters()):  # ZeRO-3 has taken it apart
+        whole = building.load_tower(settings.model, run, seeing.config)
     home = whole.device
-    training = whole.training
+    training = own.training
     try:
-        yield whole.to(run.device).eval()
+        seeing.vision_tower = whole.to(run.device).eval()
+        yield whole
     finally:
+        seeing.vision_tower = own
         whole.to(home).train(training)
 
 

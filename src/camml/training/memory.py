@@ -8,6 +8,9 @@ from camml.training.sharding import stage
 
 GB = 2**30
 
+SAMPLE_TOKENS, IMAGE_TOKENS = 256, 576
+"""How many tokens a sample's text and, where a model does not say, its image are taken to have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -37,7 +40,7 @@ class Estimate:
 def estimate(
     settings: Settings, config: CamMLConfig, counts: dict[str, tuple[int, int]], tokens: int, processes: int
 ) -> Estimate:
-    """What a run needs.
+    """Return what a run needs.
 
     Args:
       counts: parameters of each part, and how many of them are trained.
@@ -69,14 +72,32 @@ def estimate(
 
 
 def _activations(settings: Settings, config: CamMLConfig, tokens: int, half: int) -> float:
-    """Rough: what layers keep for the backward pass, and the logits with their gradients in float32.
+    """Return roughly what layers keep for the backward pass, and the logits with their gradients in float32.
 
     Source: Korthikanti et al. (2022), table 2: a layer keeps 34 numbers of one byte a token and width at 16 bits
-    without the attention matrix; with checkpointing its input alone, and all that for one layer at a time.
+    without the attention matrix; with checkpointing its input alone, and all that for one layer at a time. A layer of
+    the perceivers has a second attention in every other layer, which keeps 32 bytes more.
     """
-    rows, text = settings.run.per_device_train_batch_size, config.text_config
-    a_layer = rows * tokens * text.hidden_size * 34 * half / 2
-    layers: int = text.num_hidden_layers
-    inputs = rows * tokens * text.hidden_size * half * layers
-    kept = inputs + a_layer if settings.run.gradient_checkpointing else a_layer * layers
-    return float(kept + rows * tokens * text.vocab_size * (half + 8))
+    run, text = settings.run, config.get_text_config()
+    rows = run.per_device_train_batch_size
+    read, looked_at = _perceived(settings, config)
+    kept = float(rows * tokens * text.vocab_size * (half + 8))
+    for count, width, layers, each in (
+        (rows * tokens, text.hidden_size, text.num_hidden_layers, 34),
+        (read, config.perceiver_hidden_size, config.perceiver_layers, 34 + 16),
+    ):
+        a_layer, inputs = count * width * each * half / 2, count * width * half * layers
+        kept += inputs + a_layer if run.gradient_checkpointing else a_layer * layers
+    return kept + looked_at * config.perceiver_hidden_size * 4.0 * half
+
+
+def _perceived(settings: Settings, config: CamMLConfig) -> tuple[int, int]:
+    """Return how many tokens pass through the perceivers in one step, and how many the context's queries look at.
+
+    Images and texts of samples each pass through a perceiver; of what the queries look at two copies, keys and values
+    are kept.
+    """
+    rows, samples = settings.run.per_device_train_batch_size, settings.data.icl_num
+    seen = int(getattr(config.vlm_config, "patch_tokens", IMAGE_TOKENS))
+    looked_at = rows * samples * (seen + min(config.sample_max_length, SAMPLE_TOKENS))
+    return looked_at + rows * 2 * config.perceiver_queries * bool(samples), looked_at

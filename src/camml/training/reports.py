@@ -16,7 +16,7 @@ from transformers.trainer_callback import TrainerState
 from camml.data import origins
 from camml.durable import write_file
 from camml.errors import OptionError
-from camml.training import building, recipes
+from camml.training import recipes, tuning
 from camml.training.arguments import Settings
 
 RUN, PLOT, CARD = "run.json", "loss.png", "README.md"
@@ -133,7 +133,7 @@ def plot(losses: list[tuple[int, float]], path: Path) -> None:
 def card(record: Record, model: nn.Module) -> str:
     """The model card."""
     arguments, result = record.model, record.result
-    counts = building.count_parameters(model)
+    counts = tuning.count_parameters(model)
     parts = "\n".join(f"| {part} | {every:,} | {trained:,} |" for part, (every, trained) in counts.items())
     flags = "\n".join(f"{name}: {value}" for name, value in record.settings.items() if value not in (None, [], ""))
     adapter = record.tune in ("lora", "qlora")

@@ -9,7 +9,7 @@ from transformers.utils import logging as transformers_logging
 
 from camml.data.collate import Collator
 from camml.errors import InputError
-from camml.training import adapters, building, checkpoints, features, remote, reports, rows
+from camml.training import adapters, building, checkpoints, features, remote, reports, rows, tuning
 from camml.training.arguments import Settings
 from camml.training.progress import Progress
 from camml.training.skipping import Skipped
@@ -84,13 +84,14 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
         skipped=later,
     )
     found = features.prepare(settings, model, dataset, report)
-    trained = building.freeze(model, settings.model)
+    trained = tuning.freeze(model, settings.model)
     if not run.deepspeed:
-        building.in_float32(trained)
+        tuning.in_float32(trained)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     trainer = CamMLTrainer(
         group=data.group_by_modality_length,
+        base=building.base_of(settings.model),
         model=trained,
         args=run,
         train_dataset=dataset,

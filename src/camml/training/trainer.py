@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 from camml.data.examples import Key, TrainingRows
 from camml.data.sampler import GroupedSampler
 from camml.errors import InputError
-from camml.training import adapters, checkpoints
+from camml.model import lora
+from camml.training import adapters, checkpoints, tuning
 from camml.training.arguments import RunArguments
 from camml.training.skipping import in_one_line
 
@@ -27,12 +29,14 @@ class CamMLTrainer(Trainer):
 
     Args:
       group: let a step have rows of one modality and like length.
+      base: where the weights are that the run started from; see `building.base_of`.
       arguments: those of `Trainer`.
     """
 
-    def __init__(self, *, group: bool, **arguments: Any) -> None:
+    def __init__(self, *, group: bool, base: Mapping[str, str], **arguments: Any) -> None:
         super().__init__(**arguments)
         self.group = group
+        self.base = base
         self.sampler: GroupedSampler | None = None
         self.meter = Meter()
         self.add_callback(_Epochs(self))
@@ -111,17 +115,18 @@ class CamMLTrainer(Trainer):
         return str(self._staging) if self._staging else str(super()._get_output_dir(trial))
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """As in transformers; beside an adapter, projector and perceivers, which PEFT leaves out."""
+        """As in transformers; beside an adapter what CaMML adds, which PEFT leaves out, and where it began."""
         super()._save(output_dir, state_dict)
         if adapters.is_adapter(self.model) and self.args.should_save:
             tensors = state_dict or self.model.state_dict()
-            adapters.save_between(tensors, Path(output_dir or self.args.output_dir))
+            config = tuning.bare(self.model).config
+            lora.save(Path(output_dir or self.args.output_dir), self.base, config, tensors)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled  # their own files hold all that is trained
         if adapters.is_adapter(self.model) and not sharded:
-            adapters.load_between(model or self.model, Path(resume_from_checkpoint))
+            lora.load_added(model or self.model, Path(resume_from_checkpoint))
 
     def save_final(self) -> None:
         """Write the finished model to the folder of the run, as an ordinary model folder (with LoRA: the adapter)."""
