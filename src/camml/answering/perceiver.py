@@ -80,7 +80,7 @@ class PerceiverAnswerer:
         return stream_text(self.model, self.processor.tokenizer, inputs, decoding)
 
     def budget(self, tokens: int | None = None) -> Budget | None:
-        """See `Answerer`; perceivers whose places run on from sample to sample read no more words than context tokens."""
+        """See `Answerer`; perceivers whose places run on read no more words than there are context tokens."""
         config = self.model.config
         limit = tokens or (config.context_tokens if config.perceiver_run_on else None)
         return None if limit is None else Budget(limit, self.processor.sample_length)

@@ -1,0 +1,60 @@
+"""How a model wants its samples found: what a folder says of encoder, mode, samples and passages."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from camml.errors import ModelFolderError
+from camml.model.folder import PACKED
+
+FILE = "retrieval.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalSettings:
+    """What a datastore for a model is built with, and how it is searched.
+
+    Attributes:
+      encoder, encoder_options: what embeds samples and questions.
+      mode: one of `camml.retriever.MODES`.
+      shots: samples that suit the model; None where nothing is known.
+      passages: see `camml.answering.budget_of`.
+    """
+
+    encoder: str = "mini"
+    encoder_options: Mapping[str, Any] = field(default_factory=dict)
+    mode: str = "auto"
+    shots: int | None = None
+    passages: str = "auto"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is written into a folder."""
+        return asdict(self)
+
+
+def settings_of(folder: Path) -> RetrievalSettings:
+    """Return what the model in a folder wants; the usual where it says nothing.
+
+    Files of the encoder that are named without a path, such as `heads`, lie in the same folder.
+
+    Raises:
+      ModelFolderError: the file does not hold what it should.
+    """
+    file = folder / PACKED
+    if not file.is_file():
+        file = folder / FILE
+    if not file.is_file():
+        return RetrievalSettings()
+    try:
+        about = json.loads(file.read_text("utf-8"))
+        values = about.get("retrieval", {}) if file.name == PACKED else about
+        settings = RetrievalSettings(**values)
+        options = {
+            name: str(folder.resolve() / value) if isinstance(value, str) and (folder / value).is_file() else value
+            for name, value in dict(settings.encoder_options).items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ModelFolderError(f"{file} cannot be used ({error}); take the folder again") from error
+    return RetrievalSettings(settings.encoder, options, settings.mode, settings.shots, settings.passages)

@@ -1,0 +1,120 @@
+"""One door: a model, the datastore that fits it, and answers with their evidence."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from camml import assistant
+from camml.answering import Decoding
+from camml.datastore import Datastore
+from camml.encoders import load as load_encoder
+from camml.errors import EncoderMismatchError, ModelFolderError, OptionError, UnknownNameError
+from camml.model.retrieval_settings import RetrievalSettings, settings_of
+from camml.types import Query, Sample
+from tests import tiny
+
+SHORT = Decoding(max_new_tokens=5)
+
+
+@pytest.fixture
+def folder(camml_folder: Path, tmp_path: Path) -> Path:
+    """A model that wants small vectors."""
+    model = tmp_path / "model"
+    shutil.copytree(camml_folder, model)
+    wanted = {"encoder": "hashed", "encoder_options": {"joint": True}, "shots": 2}
+    (model / "retrieval.json").write_text(json.dumps(wanted))
+    return model
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    return tiny.samples(tmp_path)
+
+
+def test_index_ask_and_see_the_evidence(folder, samples, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = assistant.load("model")
+    store = model.index(samples, "store")
+    answer = store.ask("a red square", image=samples[0].image, decoding=SHORT)
+    assert answer.text
+    assert len(answer.evidence) == 2 == model.shots
+    assert answer.evidence[0].sample.id == "red"
+    assert answer.new_tokens <= 5
+    assert len(store) == len(samples)
+    again = assistant.load(folder).open(tmp_path / "store")
+    assert again.ask("a red square", image=str(samples[0].image), decoding=SHORT) == answer
+
+
+def test_what_is_added_is_found_by_the_next_question(folder, samples, tmp_path) -> None:
+    store = assistant.load(folder).index(samples[:1], tmp_path / "store")
+    store.add([Sample("new", "the pump needs seal 4711")])
+    assert store.search("which seal does the pump need, 4711?", k=1)[0].sample.id == "new"
+
+
+def test_samples_can_be_given_by_hand_in_their_order(folder, samples) -> None:
+    model = assistant.load(folder)
+    one = model.ask("what", samples=samples[:2], decoding=SHORT)
+    assert [neighbor.sample.id for neighbor in one.evidence] == ["red", "green"]
+    assert model.ask("what", Image.new("RGB", (9, 9)), decoding=SHORT).evidence == ()
+
+
+def test_many_questions_are_answered_as_each_alone(folder, samples, tmp_path) -> None:
+    store = assistant.load(folder).index(samples, tmp_path / "store")
+    queries = [Query("what is red"), Query("France", samples[1].image), Query("blue")]
+    together = store.ask_all(queries, decoding=SHORT, shots=3)
+    alone = [store.ask(query.text, query.image, decoding=SHORT, shots=3) for query in queries]
+    assert [answer.text for answer in together] == [answer.text for answer in alone]
+    assert [answer.evidence for answer in together] == [answer.evidence for answer in alone]
+
+
+def test_a_datastore_of_another_encoder_is_refused_with_the_remedy(folder, samples, tmp_path) -> None:
+    Datastore.build(tmp_path / "plain", samples, load_encoder("hashed"))
+    with pytest.raises(EncoderMismatchError, match=r"joint=True.*camml store build SOURCE --out DIR --model"):
+        assistant.load(folder).open(tmp_path / "plain")
+
+
+def test_long_texts_are_read_by_the_passages_that_are_asked_for(folder, tmp_path) -> None:
+    text = "The crane is old. " * 30 + "Its driver is Agathe. " + "The mill is near. " * 30
+    store = assistant.load(folder).index([Sample("a", text)], tmp_path / "store")
+    answer = store.ask("Who is its driver, Agathe?", passages="40", decoding=SHORT)
+    assert "Agathe" in answer.evidence[0].text
+    assert len(answer.evidence[0].text) < len(text) / 4
+    assert store.ask("Who is its driver?", passages="off", decoding=SHORT).evidence[0].text == text
+    with pytest.raises(OptionError, match="auto, off"):
+        store.ask("Who?", passages="some")
+
+
+def test_no_shots_and_no_model_are_errors(folder, samples, tmp_path) -> None:
+    store = assistant.load(folder).index(samples, tmp_path / "store")
+    with pytest.raises(OptionError, match="shots is 0"):
+        store.ask("what", shots=0)
+    with pytest.raises(UnknownNameError, match="nowhere"):
+        assistant.load("nowhere")
+
+
+class TestSettings:
+    def test_a_folder_that_says_nothing_wants_the_usual(self, camml_folder: Path) -> None:
+        assert settings_of(camml_folder) == RetrievalSettings()
+
+    def test_files_are_sought_in_the_folder_wherever_it_is_reached_from(self, tmp_path, monkeypatch) -> None:
+        (tmp_path / "m").mkdir()
+        (tmp_path / "m" / "maps.bin").touch()
+        wanted = {"encoder": "mini", "encoder_options": {"heads": "maps.bin", "side": 224}}
+        (tmp_path / "m" / "packed.json").write_text(json.dumps({"retrieval": wanted}))
+        monkeypatch.chdir(tmp_path)
+        options = settings_of(Path("m")).encoder_options
+        assert options == {"heads": str(tmp_path.resolve() / "m" / "maps.bin"), "side": 224}
+
+    @pytest.mark.parametrize("wrong", ["{", "[]", '{"encoder": "mini", "colour": 1}'])
+    def test_damage_is_named(self, tmp_path, wrong) -> None:
+        (tmp_path / "retrieval.json").write_text(wrong)
+        with pytest.raises(ModelFolderError, match=r"retrieval\.json cannot be used"):
+            settings_of(tmp_path)
+
+    def test_the_shipped_model_names_its_maps(self) -> None:
+        settings = settings_of(Path(__file__).parents[1] / "models" / "camml-mini")
+        assert Path(str(settings.encoder_options["heads"])).is_file()
+        assert (settings.encoder, settings.shots, settings.passages) == ("mini", 3, "auto")
