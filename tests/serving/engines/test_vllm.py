@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         perceiver_queries=8,
         image_size=98,
     )
-    for part, loudness in ((model.context_perceiver, 4), (model.vlm.projector, 2)):  # so that all inputs show in answers
+    for part, loudness in ((model.context_perceiver, 4), (model.vlm.projector, 4)):  # so that all inputs show
         for parameter in part.parameters():
             if parameter.dim() > 1:
                 parameter.data.mul_(loudness)
