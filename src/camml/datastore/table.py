@@ -5,11 +5,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from camml.datastore.places import Places
 from camml.datastore.rows import Rows
 from camml.errors import InputError, OptionError, SampleError
 from camml.stores import Keys, keys_of
@@ -21,13 +21,13 @@ class Table:
 
     Args:
       parts: files of samples; the keys ascend from part to part.
-      root: the folder that image paths are relative to.
+      places: where images are.
       removed: int64[N], ascending: keys that count no longer.
     """
 
-    def __init__(self, parts: Sequence[Rows], root: Path, removed: Keys | None = None) -> None:
+    def __init__(self, parts: Sequence[Rows], places: Places, removed: Keys | None = None) -> None:
         self.parts = [part for part in parts if len(part)]
-        self.root = root
+        self.places = places
         self.removed = keys_of(()) if removed is None else removed
         self._firsts = [int(part.keys[0]) for part in self.parts]
         self._chosen: dict[str, Keys] = {}
@@ -67,7 +67,7 @@ class Table:
 
     def sample(self, key: int) -> Sample:
         """The sample of a key."""
-        return self._part(key).sample(key, self.root)
+        return self._part(key).sample(key, self.places)
 
     def _part(self, key: int) -> Rows:
         return self.parts[bisect_right(self._firsts, key) - 1]
