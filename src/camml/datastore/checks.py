@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from camml.datastore import manifest as manifests
-from camml.datastore.files import REMEDY, check_file, digest
+from camml.datastore.checked import Checked
+from camml.datastore.files import REMEDY, check_size, compare, digest
 from camml.datastore.pictures import COPY
 from camml.datastore.snapshot import Snapshot, load
 from camml.errors import StoreCorruptedError
@@ -22,13 +23,17 @@ def verify(folder: Path) -> list[str]:
       StoreNotFoundError, StoreCorruptedError: there is no datastore, or its manifest is not as it was written.
     """
     problems = []
-    for record in manifests.read(folder).files:
+    checked, records = Checked(folder), manifests.read(folder).files
+    for record in records:
         try:
-            check_file(folder, record, every_byte=True)
+            path, modified = check_size(folder, record)
+            compare(path, record)
+            checked.saw(record, modified)
         except StoreCorruptedError as error:
             problems.append(str(error))
         except FileNotFoundError:
             problems.append(f"{folder / record.name} is missing; {REMEDY}")
+    checked.keep(records)
     if problems:
         return problems
     now = load(folder)

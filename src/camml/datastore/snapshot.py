@@ -9,7 +9,8 @@ import numpy as np
 
 from camml import plugins
 from camml.datastore import manifest as manifests
-from camml.datastore.files import FileRecord, check_file
+from camml.datastore.checked import Checked
+from camml.datastore.files import FileRecord
 from camml.datastore.locations import served
 from camml.datastore.manifest import MODALITIES, Manifest
 from camml.datastore.places import Places
@@ -78,10 +79,11 @@ def load_generation(
     """
     earlier = before.opened if before else {}
     opened: dict[FileRecord, Any] = {}
+    checked = Checked(folder)
 
     def open_file(record: FileRecord, how: Callable[[Path], Any]) -> Any:
         if record not in earlier:
-            opened[record] = how(check_file(folder, record))
+            opened[record] = how(checked.path(record))
         return opened.setdefault(record, earlier.get(record))
 
     places = Places.of(folder, manifest, images)
@@ -96,6 +98,7 @@ def load_generation(
             indexes[modality] = served_view(table, served(folder, manifest, modality), modality)
         else:
             indexes[modality] = _file_view(manifest, modality, removed, open_file)
+    checked.keep(manifest.files)
     return Snapshot(manifest, table, indexes, opened, folder)
 
 

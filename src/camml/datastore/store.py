@@ -105,7 +105,13 @@ class Datastore:
 
     @classmethod
     def open(cls, path: str | Path, encoder: Encoder | None = None, *, images: str | Path | None = None) -> Self:
-        """The datastore in the folder `path`, every byte of it checked.
+        """Return the datastore in the folder `path`.
+
+        Its manifest is compared with its checksum, and each data file with the length recorded. A file whose time of
+        modification is neither the one its writer recorded nor one at which its checksum was compared before, such as
+        a copied or restored one, is read and compared, once: that is noted in the folder (in the user's cache where
+        it is read-only). So no open but the first after a copy reads whole files, and a change that keeps length and
+        time of a file is found by `verify` and `camml store check` alone. Pictures are not looked at.
 
         Args:
           encoder: what will embed queries and new samples, if already known.
