@@ -11,6 +11,7 @@ import pytest
 
 from camml.datastore import Datastore, read_manifest, verify
 from camml.datastore.files import only_writer
+from camml.datastore.table import FILTERS
 from camml.errors import (
     DiskError,
     EmptyStoreError,
@@ -87,6 +88,13 @@ def test_metadata_filter(store: Datastore) -> None:
     assert found(store, "red", "text", where=lambda one: one.image is None) == ["t"]
     with pytest.raises(OptionError, match=r"'sort'.*kind, number, tags"):
         found(store, "red", "text", where={"sort": "pure"})
+
+
+def test_ever_new_filters_take_no_memory(store: Datastore) -> None:
+    for number in range(200):
+        found(store, "red", "text", where={"number": number})
+    assert found(store, "red", "text", where={"number": 1}) == ["r"]
+    assert len(store._snapshot.table._chosen) <= FILTERS
 
 
 def test_bad_searches(store: Datastore) -> None:

@@ -15,6 +15,9 @@ from camml.errors import InputError, OptionError, SampleError
 from camml.stores import Keys, keys_of
 from camml.types import Sample, Where
 
+FILTERS = 64
+"""Filters whose keys are remembered."""
+
 
 class Table:
     """The samples of some files less the removed ones, by key and by id.
@@ -89,9 +92,13 @@ class Table:
             keys: Keys = self.keys[np.fromiter(map(where, self), dtype=bool, count=len(self))]
             return keys
         name = json.dumps(dict(where), sort_keys=True, default=str)
-        if name not in self._chosen:
-            self._chosen[name] = self._matching(where)
-        return self._chosen[name]
+        keys_there = self._chosen.get(name)
+        if keys_there is None:
+            keys_there = self._matching(where)
+            if len(self._chosen) >= FILTERS:  # a server is asked for ever new ones
+                self._chosen = {}
+            self._chosen[name] = keys_there
+        return keys_there
 
     def _matching(self, where: Mapping[str, Any]) -> Keys:
         keys = np.concatenate([keys_of(()), *(part.keys for part in self.parts)])
