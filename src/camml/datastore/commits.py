@@ -53,14 +53,14 @@ def writing(folder: Path, *, new: bool = False) -> Iterator[None]:
         with disk_errors(folder):
             for path in manifests.unreferenced(folder, manifest):
                 path.unlink()
-        if manifest and manifest.copies:
-            _tidy_up(folder, manifest)
+        if manifest:
+            tidy_up(folder, manifest)
         yield
 
 
-def _tidy_up(folder: Path, manifest: Manifest) -> None:
-    """Do what an earlier writer could not, because it was ended or somebody read what it changed."""
-    if not earlier_are_read(folder, manifest.generation) and (folder / pictures.NOTE).exists():
+def tidy_up(folder: Path, manifest: Manifest) -> None:
+    """Delete the pictures that an earlier writer could not, because it was ended or somebody read what it changed."""
+    if manifest.copies and not earlier_are_read(folder, manifest.generation) and (folder / pictures.NOTE).exists():
         with suppress(StoreError):  # the change that follows says what is wrong
             tidy(folder, load(folder))
 
@@ -95,7 +95,7 @@ def commit_added(folder: Path, before: Snapshot, added: Iterable[Embedded]) -> i
         del part, rows, vectors  # before the next part is made
     if segments or not manifest.generation:
         following = manifest.following(next_key=next_key, segments=manifest.segments + tuple(segments), counts=counts)
-        _commit(folder, places.written(following), before)
+        _commit(folder, following, before)
     if manifest.copies and not noted:
         pictures.settle(folder)
     return next_key - manifest.next_key

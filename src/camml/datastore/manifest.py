@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +19,7 @@ NAME = "manifest.json"
 FORMAT = "camml-datastore"
 VERSION = 3
 MODALITIES = ("image", "text")
+MOST_HOMES = 16
 DATA_FILE = re.compile(r"\d{6,}-(samples|image|text|removed|image-fast|text-fast)(-\d+)?\.[a-z]+")
 """How data files are called: the generation that wrote them, what they hold, and which of several they are."""
 
@@ -104,7 +106,7 @@ class Manifest:
       generation: counts the changes.
       next_key: larger than all keys that were ever given.
       images: the folder that image paths are relative to, absolute or seen from the datastore.
-      homes: where the datastore was, without links, when image paths were written down, newest first.
+      homes: where the datastore was, without links, when it was changed, newest first; only where it copies no images.
       copies: images are copied into the datastore.
       removed: keys of samples that are still in the segments and no longer in the datastore; and
       removed_files: files of more such keys.
@@ -143,6 +145,10 @@ class Manifest:
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Commit: from here on, who opens `folder` sees `manifest`."""
+    if not manifest.copies:
+        here = os.path.realpath(folder)
+        homes = (here, *(home for home in manifest.homes if home != here))
+        manifest = replace(manifest, homes=homes[:MOST_HOMES])
     content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
     content["checksum"] = _checksum(content)
     data = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")  # odd file names

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -44,7 +44,7 @@ class Places:
     Attributes:
       root: what stored paths are relative to.
       folder: the datastore's own folder, without links; none for one that has none.
-      earlier: where the datastore was when samples were added, newest first, if it was elsewhere; and
+      earlier: where the datastore was when it was changed, newest first, if it was elsewhere; and
       images: its folder of pictures, as seen from the datastore.
     """
 
@@ -61,13 +61,6 @@ class Places:
             return cls(moved, folder)
         earlier = [Path(home) for home in manifest.homes if Path(home) != folder]
         return cls(_joined(folder, manifest.images), folder, tuple(earlier), manifest.images)
-
-    def written(self, manifest: Manifest) -> Manifest:
-        """Return `manifest` with a note that paths were written down here; who copies pictures needs none."""
-        if self.folder is None or manifest.copies:
-            return manifest
-        here = str(self.folder)
-        return replace(manifest, homes=(here, *(home for home in manifest.homes if home != here)))
 
     def stored(self, images: Iterable[Path | None]) -> list[str | None]:
         """Return the paths as they are written down: relative where they are below the root or in the datastore."""

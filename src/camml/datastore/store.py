@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from camml.datastore import manifest as manifests
-from camml.datastore.commits import commit_added, commit_removed, tidy, writing
+from camml.datastore.commits import commit_added, commit_removed, tidy, tidy_up, writing
 from camml.datastore.embedding import Embed, Progress, embed
 from camml.datastore.locations import WORK, collection_name, stored_location
 from camml.datastore.manifest import EncoderRecord, Manifest
@@ -101,6 +101,7 @@ class Datastore:
             )
             empty = Snapshot(manifest, Table([], Places.of(folder, manifest)), {})
             commit_added(folder, empty, embed(kept, encoder, folder / WORK, batch_size, on_bad, progress))
+            tidy_up(folder, manifests.read(folder))  # of an earlier attempt with other samples
         return cls.open(path, encoder)
 
     @classmethod
