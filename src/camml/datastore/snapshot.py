@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from camml import plugins
 from camml.datastore import manifest as manifests
 from camml.datastore.checked import Checked
 from camml.datastore.files import FileRecord
@@ -19,7 +18,7 @@ from camml.datastore.rows import Rows
 from camml.datastore.table import Table
 from camml.datastore.view import View
 from camml.errors import StoreCorruptedError, StoreError
-from camml.stores import FileStore, Keys, ServedStore, keys_of
+from camml.stores import FileStore, Keys, ServedStore, keys_of, kind
 from camml.stores._fast import Fast
 
 
@@ -106,10 +105,9 @@ def _file_view(
     manifest: Manifest, modality: str, removed: Keys, open_file: Callable[[FileRecord, Callable[[Path], Any]], Any]
 ) -> View:
     def mapped(path: Path) -> FileStore:
-        store: FileStore = kind.open(path, mapped=True)
+        store: FileStore = kind(manifest.store).open(path, mapped=True)
         return store
 
-    kind = plugins.find("stores", manifest.store).Store
     records = [record for segment in manifest.segments if (record := getattr(segment, modality))]
     parts: list[FileStore] = [open_file(record, mapped) for record in records]
     view = file_view(manifest.encoder.dim(modality), manifest.counts[modality], parts, removed)
