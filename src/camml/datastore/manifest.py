@@ -165,6 +165,7 @@ def read(folder: Path) -> Manifest:
     Raises:
       StoreNotFoundError: there is none.
       StoreCorruptedError: it is not as it was written.
+      StoreError: it cannot be read.
     """
     path = folder / NAME
     try:
@@ -172,6 +173,9 @@ def read(folder: Path) -> Manifest:
     except (FileNotFoundError, NotADirectoryError) as error:
         message = f"no datastore at {folder} (it has no {NAME}); build one with `camml store build`"
         raise StoreNotFoundError(message) from error
+    except (OSError, ValueError) as error:  # no permission, links in a circle, a name that cannot be one
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(f"cannot read {path}: {why}; give a folder that you may read") from error
     try:
         content = json.loads(raw)
         checksum = content.pop("checksum")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from camml.datastore.manifest import Manifest
+from camml.errors import StoreError
 
 INSIDE = "./"
 """How the stored path of a picture begins that is in the datastore's own folder."""
@@ -35,6 +36,22 @@ def below(path: Path, folder: Path, real: Callable[[Path], str] = os.path.realpa
         if here.is_relative_to(home):
             return str(here.relative_to(home) / path.relative_to(parent))
     return None
+
+
+def store_folder(path: str | Path) -> Path:
+    """Return `path` from the root on, as that of a datastore.
+
+    Raises:
+      StoreError: its name is not Unicode, which the readers of data files need.
+    """
+    path = absolute(path)
+    try:
+        os.path.realpath(path).encode()
+    except (UnicodeEncodeError, ValueError) as error:
+        raise StoreError(
+            f"{str(path)!r} cannot be the folder of a datastore: its name is not Unicode or has a zero"
+        ) from error
+    return path
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ def load(folder: Path, images: Path | None = None, before: Snapshot | None = Non
 
     Raises:
       StoreNotFoundError, StoreCorruptedError: there is none, or it is not as it was written.
+      StoreError: a file cannot be read.
     """
     manifest = manifests.read(folder)
     while True:
@@ -64,6 +65,9 @@ def load(folder: Path, images: Path | None = None, before: Snapshot | None = Non
             if newest == manifest:
                 if isinstance(error, FileNotFoundError):
                     raise StoreCorruptedError(f"{error.filename} is missing from the datastore {folder}") from error
+                if isinstance(error, OSError):
+                    where = error.filename or folder
+                    raise StoreError(f"cannot read {where}: {error.strerror or error}; may you read it?") from error
                 raise
             manifest = newest  # two writers came by while we opened, and the second removed what we were opening
 

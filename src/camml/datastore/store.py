@@ -11,7 +11,7 @@ from camml.datastore.embedding import Embed, Progress, embed
 from camml.datastore.locations import WORK, collection_name, stored_location
 from camml.datastore.manifest import EncoderRecord, Manifest
 from camml.datastore.pictures import COPIES
-from camml.datastore.places import Places, absolute, below
+from camml.datastore.places import Places, absolute, below, store_folder
 from camml.datastore.snapshot import Snapshot, load
 from camml.datastore.spool import Spool
 from camml.datastore.table import OnBad, Table, refuse
@@ -84,7 +84,7 @@ class Datastore:
           SampleError, ImageError: a sample cannot be used.
           DiskError: the disk is full or not writable.
         """
-        path = absolute(path)
+        path = store_folder(path)
         folder = Path(os.path.realpath(path))
         check_batch_size(batch_size)
         kind, location = home(store)
@@ -123,7 +123,7 @@ class Datastore:
           StoreCorruptedError: a file, which is named, is not as it was written.
           EncoderMismatchError: it was built with another encoder.
         """
-        folder = absolute(path)
+        folder = store_folder(path)
         moved = absolute(images) if images else None
         if encoder:
             manifests.read(folder).encoder.check(encoder, folder)

@@ -160,7 +160,11 @@ def _problem(sample: Sample) -> str | None:
     if not sample.text.strip():
         return "has no text; give it one, or leave it out"
     try:
-        "".join((sample.text, json.dumps(dict(sample.meta), ensure_ascii=False), str(sample.image or ""))).encode()
+        str(sample.image or "").encode()
+    except UnicodeEncodeError:
+        return f"has an image whose path is not Unicode: {str(sample.image)!r}; rename the file or its folder"
+    try:
+        "".join((sample.text, json.dumps(dict(sample.meta), ensure_ascii=False))).encode()
     except UnicodeEncodeError:
         return "holds a character that is not Unicode (half of a surrogate pair); correct its text"
     except (TypeError, ValueError) as error:
@@ -169,7 +173,8 @@ def _problem(sample: Sample) -> str | None:
 
 
 def _matches(value: Any, want: Any) -> bool:
-    """Equal, or equal as text (a command line has only text), or one of a list's values."""
+    """Return whether a value is the wanted one, or so as text (a command line has only text), or one of a list's."""
     if isinstance(value, list) and not isinstance(want, list):
         return any(_matches(one, want) for one in value)
-    return bool(value == want) or (isinstance(want, str) and value is not None and str(value) == want)
+    as_text = isinstance(want, str) and value is not None and want in (str(value), json.dumps(value))  # True, true
+    return bool(value == want) or as_text
