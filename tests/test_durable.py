@@ -1,7 +1,9 @@
 """A file is whole or absent."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -34,3 +36,18 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match="nowhere"):
         durable.write_file(tmp_path / "nowhere" / "file", b"")
+
+
+def test_two_threads_write_the_same_file(tmp_path: Path) -> None:
+    path, start = tmp_path / "file", Barrier(2)
+    contents = [bytes([number]) * 300_000 for number in range(2)]
+
+    def write(content: bytes) -> None:
+        start.wait(10)
+        for _ in range(20):
+            durable.write_file(path, content)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, contents))
+    assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]

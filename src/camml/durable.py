@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import get_ident
 
 from camml.errors import DiskError
 
@@ -28,13 +29,13 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A place to write a file that becomes `path` when it is whole, in one step.
 
     Args:
-      path: what it becomes; of several processes that write it, the last one wins.
+      path: what it becomes; of several processes or threads that write it, the last one wins.
       durable: its content shall outlive a power cut; its name does so only after `sync_folder`.
 
     Raises:
       DiskError: the disk is full or not writable; nothing is left behind.
     """
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}-{get_ident():x}{UNFINISHED}")
     with disk_errors(path):
         try:
             yield unfinished

@@ -29,6 +29,7 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
+@pytest.mark.absolute_paths
 def test_the_maps_make_the_encoder_joint(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "heads.safetensors"
     command = ["align", str(store), str(out), "--group", "about.color", "--dim", "8", "--steps", "20", "--json"]

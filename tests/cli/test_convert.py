@@ -23,6 +23,7 @@ def base_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.absolute_paths
 def test_scienceqa_is_written_to_the_folder_and_said(base_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", "scienceqa", "--base-dir", str(base_dir), "--split", "train"]) == 0
     path = base_dir / "llava_train_QCM-LEPA.json"
@@ -30,6 +31,7 @@ def test_scienceqa_is_written_to_the_folder_and_said(base_dir: Path, capsys: pyt
     assert json.loads(path.read_text())[0]["conversations"][1]["value"] == "SOLUTION: Fire is.\n###\nANSWER: B."
 
 
+@pytest.mark.absolute_paths
 def test_the_result_as_json(base_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = base_dir / "out.json"
     flags = ["--base-dir", str(base_dir), "--split", "train", "--prompt-format", "CQM-A", "--out", str(out), "--json"]
@@ -73,6 +75,7 @@ def test_a_checkpoint_is_converted(golden: Path, tmp_path: Path) -> None:
     assert (tmp_path / "model" / "config.json").is_file()
 
 
+@pytest.mark.absolute_paths
 def test_a_checkpoint_that_is_none_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert main(["convert", "checkpoint", str(tmp_path / "empty"), str(tmp_path / "model")]) == 2

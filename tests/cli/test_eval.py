@@ -21,6 +21,7 @@ def _answers(benchmarks: tuple[Path, dict[str, Records]], folder: Path, name: st
     return str(lines(folder / f"{name}.jsonl", benchmarks[1][name][:number]))
 
 
+@pytest.mark.absolute_paths
 def test_list_shows_what_is_there(benchmarks, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["eval", "list", "--data", str(benchmarks[0])]) == 0
     rows = capsys.readouterr().out.splitlines()

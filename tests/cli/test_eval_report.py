@@ -9,6 +9,7 @@ from camml.cli import main
 from tests.evaluation.report.conftest import record, write_run
 
 
+@pytest.mark.absolute_paths
 def test_it_writes_a_report_and_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "runs/a", [record(0, image="gone.png")])
     (write_run(tmp_path / "runs/b", [record(0)]) / "log.jsonl").unlink()

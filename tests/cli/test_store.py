@@ -130,6 +130,7 @@ def test_skipping_bad_samples(source: Path, tmp_path: Path, run: Run) -> None:
         (("search", "--store", "{store}", "--text", "x", "--encoder", "nothing"), "no 'nothing' in camml/encoders"),
         (("search", "--store", "/none", "--text", "x"), "no datastore at /none"),
         (("search", "--store", "/none.index:/none.json", "--text", "x", "--encoder", "hashed"), "no index file"),
+        (("info", "--store", "/none\nat all"), r"no datastore at /none\nat all"),
         (("info", "--store", "/none"), "no datastore at /none"),
         (("remove", "red", "green", "--store", "{store}"), "1 of the ids are not in"),
         (("add", "{source}", "--store", "{store}"), "'red'"),

@@ -36,6 +36,7 @@ def store(tmp_path: Path, run: Run) -> Path:
     return tmp_path / "store"
 
 
+@pytest.mark.absolute_paths
 def test_index_check_and_info(store: Path, run: Run) -> None:
     code, output, errors = run("index", "--store", store, "--kind", "sq8", "--recall", 0.9, "--json")
     assert code == 0

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from camml.datastore import Datastore, embedding, spool
+from camml.datastore.places import Places
 from camml.datastore.spool import Spool
 from camml.datastore.table import Table
 from camml.errors import SampleError
 from camml.types import Sample
 from tests.colors import Colors, picture, sample
 
-EMPTY = Table([], Path())
+EMPTY = Table([], Places(Path()))
 
 
 @pytest.fixture(autouse=True)

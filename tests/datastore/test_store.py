@@ -11,6 +11,7 @@ import pytest
 
 from camml.datastore import Datastore, read_manifest, verify
 from camml.datastore.files import only_writer
+from camml.datastore.table import FILTERS
 from camml.errors import (
     DiskError,
     EmptyStoreError,
@@ -87,6 +88,13 @@ def test_metadata_filter(store: Datastore) -> None:
     assert found(store, "red", "text", where=lambda one: one.image is None) == ["t"]
     with pytest.raises(OptionError, match=r"'sort'.*kind, number, tags"):
         found(store, "red", "text", where={"sort": "pure"})
+
+
+def test_ever_new_filters_take_no_memory(store: Datastore) -> None:
+    for number in range(200):
+        found(store, "red", "text", where={"number": number})
+    assert found(store, "red", "text", where={"number": 1}) == ["r"]
+    assert len(store._snapshot.table._chosen) <= FILTERS
 
 
 def test_bad_searches(store: Datastore) -> None:
@@ -394,3 +402,38 @@ def test_vectors_that_are_no_unit_vectors(tmp_path: Path, samples: list[Sample])
 
     with pytest.raises(StoreError, match="'colors' did not give 3 image vectors"):
         Datastore.build(tmp_path / "store", samples, Overflowing())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("want", ["true", "True", True])
+def test_filters_as_a_command_line_writes_them(tmp_path: Path, encoder: Colors, want: object) -> None:
+    samples = [sample("a", "red", None, {"new": True, "n": 1}), sample("b", "red", None, {"new": False})]
+    store = Datastore.build(tmp_path / "store", samples, encoder)
+    assert found(store, "red", "text", where={"new": want}) == ["a"]
+
+
+def test_folders_that_cannot_be_read_are_named(tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(StoreError, match=r"cannot read .*circle"):
+        Datastore.open(tmp_path / "circle")
+    for name in ("zero \0", "caf\udce9"):
+        for make in (lambda path: Datastore.build(path, samples, encoder), Datastore.open):
+            with pytest.raises(StoreError, match="Unicode"):
+                make(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["circle", "pictures"]
+
+
+def test_a_file_that_cannot_be_read_is_named(store: Datastore) -> None:
+    [file] = (store.path or Path()).glob("*.parquet")
+    content = file.read_bytes()
+    file.unlink()
+    file.symlink_to(file.name)
+    with pytest.raises(StoreError, match=rf"cannot read .*{file.name}"):
+        Datastore.open(store.path or "")
+    file.unlink()
+    file.write_bytes(content)
+    assert len(Datastore.open(store.path or "")) == 4
+
+
+def test_a_picture_whose_name_is_not_unicode_is_named(tmp_path: Path, encoder: Colors) -> None:
+    with pytest.raises(SampleError, match=r"path is not Unicode: .*udce9.*rename"):
+        Datastore.build(tmp_path / "store", [sample("a", "red", tmp_path / "caf\udce9.png")], encoder)

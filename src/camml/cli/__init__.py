@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except CaMMLError as error:
-        print(f"camml: error: {error}", file=sys.stderr)
+        print("camml: error:", str(error).replace("\n", "\\n"), file=sys.stderr)  # a name of a file may hold one
     except BrokenPipeError:  # the reader of a pipe went away (`camml store search ... | head`): not our error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

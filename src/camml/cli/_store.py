@@ -118,12 +118,13 @@ def report_change(
     """Say what was changed."""
     seconds = round(time.perf_counter() - started, 3)
     counts = dict(datastore.manifest.counts)
+    name = str(getattr(args, "out", None) or args.store)  # as it was given
     if args.json:
-        facts = {"store": str(datastore.path), **change, **counts, "skipped": skipped.errors, "seconds": seconds}
+        facts = {"store": name, **change, **counts, "skipped": skipped.errors, "seconds": seconds}
         print_json(facts)
         return 0
     [(verb, count)] = change.items()
     also = f", {len(skipped.errors)} skipped" if skipped.errors else ""
     holds = f"{counts['samples']} samples, {counts['image']} with an image"
-    print(f"{verb} {count}{also} in {seconds:.1f} s; {datastore.path} now holds {holds}")
+    print(f"{verb} {count}{also} in {seconds:.1f} s; {name} now holds {holds}")
     return 0

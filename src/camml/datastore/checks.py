@@ -1,35 +1,57 @@
 """Every byte of a datastore read again, and what its database holds compared with what it must hold."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from camml.datastore import manifest as manifests
-from camml.datastore.files import REMEDY, check_file
+from camml.datastore.checked import Checked
+from camml.datastore.files import REMEDY, check_size, compare, digest
+from camml.datastore.pictures import COPY
 from camml.datastore.snapshot import Snapshot, load
 from camml.errors import StoreCorruptedError
 from camml.stores import lives_elsewhere
 
 
 def verify(folder: Path) -> list[str]:
-    """What is wrong in a datastore: files that are corrupted or missing, lost vectors, samples whose picture is gone.
+    """Return what is wrong in a datastore: files that are corrupted or missing, lost vectors, pictures that are gone.
+
+    Every byte of the data files and of copied pictures is read; of pictures elsewhere only whether they are there.
 
     Raises:
       StoreNotFoundError, StoreCorruptedError: there is no datastore, or its manifest is not as it was written.
     """
     problems = []
-    for record in manifests.read(folder).files:
+    checked, records = Checked(folder), manifests.read(folder).files
+    for record in records:
         try:
-            check_file(folder, record, every_byte=True)
+            path, modified = check_size(folder, record)
+            compare(path, record)
+            checked.saw(record, modified)
         except StoreCorruptedError as error:
             problems.append(str(error))
         except FileNotFoundError:
             problems.append(f"{folder / record.name} is missing; {REMEDY}")
+    checked.keep(records)
     if problems:
         return problems
     now = load(folder)
-    gone = [sample for sample in now.table if sample.image and not sample.image.is_file()]
-    return [*_lost(now), *(f"the picture of sample {sample.id!r} is gone: {sample.image}" for sample in gone)]
+    return [*_lost(now), *_pictures(now)]
+
+
+def _pictures(now: Snapshot) -> Iterator[str]:
+    intact = set[Path]()
+    for sample in now.table:
+        image = sample.image
+        if image is None or image in intact:
+            continue
+        if not image.is_file():
+            yield f"the picture of sample {sample.id!r} is gone: {image}"
+        elif now.manifest.copies and COPY.fullmatch(image.name) and image.name[:64] != digest(image):
+            yield f"the picture of sample {sample.id!r} is corrupted: {image}; {REMEDY}"
+        else:
+            intact.add(image)
 
 
 def _lost(now: Snapshot) -> list[str]:

@@ -14,16 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from camml.datastore import manifest as manifests
+from camml.datastore import pictures
 from camml.datastore.embedding import PART, Embedded
-from camml.datastore.files import FileRecord, digest, only_writer, write_file
+from camml.datastore.files import FileRecord, only_writer, write_file
 from camml.datastore.locations import WORK, served
 from camml.datastore.manifest import MODALITIES, Manifest, Segment
+from camml.datastore.places import Places
+from camml.datastore.readers import earlier_are_read
 from camml.datastore.rows import Rows
-from camml.datastore.snapshot import COPIES, Snapshot, load_generation
-from camml.durable import disk_errors, sync_folder
+from camml.datastore.snapshot import Snapshot, load, load_generation
+from camml.durable import disk_errors
 from camml.errors import DiskError, StoreError, StoreNotFoundError
 from camml.stores import Keys, Vectors, create, keys_of
-from camml.types import Sample
 
 MOST_SEGMENTS = 16
 FULL = PART
@@ -51,16 +53,37 @@ def writing(folder: Path, *, new: bool = False) -> Iterator[None]:
         with disk_errors(folder):
             for path in manifests.unreferenced(folder, manifest):
                 path.unlink()
+        if manifest:
+            tidy_up(folder, manifest)
         yield
+
+
+def tidy_up(folder: Path, manifest: Manifest) -> None:
+    """Delete the pictures that an earlier writer could not, because it was ended or somebody read what it changed."""
+    if manifest.copies and not earlier_are_read(folder, manifest.generation) and (folder / pictures.NOTE).exists():
+        with suppress(StoreError):  # the change that follows says what is wrong
+            tidy(folder, load(folder))
+
+
+def tidy(folder: Path, now: Snapshot, some: Iterable[str] | None = None) -> None:
+    """Delete copies of pictures that no sample has any more, if nobody reads a generation that had them.
+
+    Args:
+      some: the names in question; none for all.
+    """
+    if pictures.sweep(folder, now.manifest, now.table, some):
+        pictures.settle(folder)
 
 
 def commit_added(folder: Path, before: Snapshot, added: Iterable[Embedded]) -> int:
     """Write the generation that holds all parts of `added` too, each as a segment; how many samples these are."""
     manifest, segments = before.manifest, list[Segment]()
     next_key, counts = manifest.next_key, dict(manifest.counts)
+    places = Places.of(folder, manifest)
+    noted = manifest.copies and pictures.note(folder)
     for part in added:
-        samples = _copied(folder / COPIES, part.samples) if manifest.copies else part.samples
-        rows = Rows.of(samples, next_key, before.table.root)
+        samples = pictures.copied(folder / pictures.COPIES, part.samples) if manifest.copies else part.samples
+        rows = Rows.of(samples, next_key, places)
         vectors = {"text": (rows.keys, part.text), "image": (rows.with_image(), part.image)}
         if manifest.location:
             _serve(folder, manifest, vectors, next_key)
@@ -73,12 +96,16 @@ def commit_added(folder: Path, before: Snapshot, added: Iterable[Embedded]) -> i
     if segments or not manifest.generation:
         following = manifest.following(next_key=next_key, segments=manifest.segments + tuple(segments), counts=counts)
         _commit(folder, following, before)
+    if manifest.copies and not noted:
+        pictures.settle(folder)
     return next_key - manifest.next_key
 
 
-def commit_removed(folder: Path, before: Snapshot, keys: Keys) -> None:
-    """Write the generation without the samples of `keys`."""
+def commit_removed(folder: Path, before: Snapshot, keys: Keys) -> set[str] | None:
+    """Write the generation without the samples of `keys`; return the pictures to `tidy` when nobody needs them."""
     manifest, table = before.manifest, before.table
+    noted = manifest.copies and pictures.note(folder)
+    unused = pictures.of(table, keys) if manifest.copies else set[str]()
     gone = {"samples": len(keys), "text": len(keys), "image": sum(map(table.has_image, keys.tolist()))}
     counts = {name: manifest.counts[name] - count for name, count in gone.items()}
     following = manifest.following(removed=(*manifest.removed, *map(int, keys)), counts=counts)
@@ -88,6 +115,7 @@ def commit_removed(folder: Path, before: Snapshot, keys: Keys) -> None:
     if manifest.location:
         with suppress(StoreError):  # they count no longer; when their rows are rewritten, this is done for certain
             _withdraw(folder, manifest, keys)
+    return None if noted else unused
 
 
 def _spilled(folder: Path, manifest: Manifest, before: Snapshot) -> Manifest:
@@ -117,7 +145,7 @@ def _commit(folder: Path, manifest: Manifest, before: Snapshot) -> None:
 def _due(now: Snapshot) -> list[tuple[int, int]]:
     """The runs [from, to) of segments to be rewritten as one."""
     segments, removed = now.manifest.segments, now.table.removed
-    firsts = [int(now.opened[segment.samples.name].keys[0]) for segment in segments]
+    firsts = [int(now.opened[segment.samples].keys[0]) for segment in segments]
     dead = np.diff(np.searchsorted(removed, [*firsts, np.iinfo(np.int64).max]))
     counts = [segment.count for segment in segments]
     full = 1 + max((number for number, count in enumerate(counts) if 2 * count >= FULL), default=-1)
@@ -151,7 +179,7 @@ def _rewrite(folder: Path, now: Snapshot, runs: Sequence[tuple[int, int]]) -> No
     manifest = now.manifest.following()
     segments, forgotten = list(now.manifest.segments), keys_of(())
     for start, end in reversed(runs):
-        parts: list[Rows] = [now.opened[segment.samples.name] for segment in segments[start:end]]
+        parts: list[Rows] = [now.opened[segment.samples] for segment in segments[start:end]]
         keys = np.concatenate([part.keys for part in parts])
         forgotten = np.concatenate([forgotten, keys[np.isin(keys, now.table.removed)]])
         rows = Rows.joined(parts, now.table.removed)
@@ -167,11 +195,6 @@ def _rewrite(folder: Path, now: Snapshot, runs: Sequence[tuple[int, int]]) -> No
     left = np.setdiff1d(now.table.removed, forgotten)
     manifest = replace(manifest, segments=tuple(segments), removed=tuple(left.tolist()), removed_files=())
     manifests.write(folder, _spilled(folder, manifest, now) if len(left) > INLINE else manifest)
-    if manifest.copies and len(forgotten):
-        used = {sample.image for sample in now.table}
-        for path in (folder / COPIES).glob("*"):
-            if path not in used:
-                path.unlink()
 
 
 def written(
@@ -210,20 +233,3 @@ def _withdraw(folder: Path, manifest: Manifest, keys: Keys) -> None:
     for modality in MODALITIES:
         if manifest.counts[modality]:
             served(folder, manifest, modality).remove(keys)
-
-
-def _copied(folder: Path, samples: Sequence[Sample]) -> list[Sample]:
-    """The samples with their images copied to `folder`, under a name that is their content's checksum."""
-    with disk_errors(folder):
-        folder.mkdir(exist_ok=True)
-    copied = [replace(sample, image=sample.image and _copy(sample.image, folder)) for sample in samples]
-    sync_folder(folder)
-    return copied
-
-
-def _copy(image: Path, folder: Path) -> Path:
-    suffix = image.suffix.lower() if image.suffix[1:].isalnum() else ""
-    path = folder / f"{digest(image)}{suffix}"
-    if not path.exists():
-        write_file(folder, path.name, lambda unfinished: shutil.copyfile(image, unfinished))
-    return path

@@ -41,26 +41,28 @@ def write_file(folder: Path, name: str, write: Write, *, durable: bool = True) -
         return FileRecord(name, facts.st_size, digest(unfinished), facts.st_mtime_ns)
 
 
-def check_file(folder: Path, record: FileRecord, *, every_byte: bool = False) -> Path:
-    """The path of a file that is as it was written.
-
-    A file of the length and the time of modification that its writer recorded is believed, so that opening a large
-    datastore reads none of it; any other (a copy, a restored or a touched one) is read and its checksum compared.
-
-    Args:
-      every_byte: believe nothing.
+def check_size(folder: Path, record: FileRecord) -> tuple[Path, int]:
+    """Return the path of a file that has the length recorded, and when it was last modified, in nanoseconds.
 
     Raises:
       FileNotFoundError: it is gone; a writer may have replaced it.
-      StoreCorruptedError: its length or its checksum is another.
+      StoreCorruptedError: its length is another.
     """
     path = folder / record.name
     facts = path.stat()
     if facts.st_size != record.bytes:
         raise StoreCorruptedError(f"{path} is corrupted: {facts.st_size} bytes, {record.bytes} were written; {REMEDY}")
-    if (every_byte or facts.st_mtime_ns != record.modified) and digest(path) != record.sha256:
+    return path, facts.st_mtime_ns
+
+
+def compare(path: Path, record: FileRecord) -> None:
+    """Raise if a file has another checksum than the one recorded; all of it is read.
+
+    Raises:
+      StoreCorruptedError: it has.
+    """
+    if digest(path) != record.sha256:
         raise StoreCorruptedError(f"{path} is corrupted: its checksum is not the one written; {REMEDY}")
-    return path
 
 
 REMEDY = "restore it from a copy, or build the datastore again"

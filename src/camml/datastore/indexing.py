@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from camml.datastore import manifest as manifests
+from camml.datastore.checked import Checked
 from camml.datastore.commits import writing
 from camml.datastore.exams import Exam, K, dropped, latency
-from camml.datastore.files import FileRecord, check_file, write_file
+from camml.datastore.files import FileRecord, write_file
 from camml.datastore.manifest import FastIndex
 from camml.datastore.snapshot import Snapshot, load
 from camml.datastore.view import View
@@ -178,7 +179,7 @@ def _built(name: str, view: View, keys: Keys) -> Fast:
 def _extended(now: Snapshot, modality: str, view: View, keys: Keys, before: FastIndex) -> Fast:
     """The present index and what was added since, with the quantiser that it has."""
     assert now.folder is not None
-    path = check_file(now.folder, before.file)
+    path = Checked(now.folder).path(before.file)
     fast = Fast.open(path, view.exact(), before.settings, mapped=False)
     fast.fill(_chunks(keys[keys >= before.below]))
     return fast

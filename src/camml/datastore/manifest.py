@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -9,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from camml.datastore.files import REMEDY, FileRecord, write_file
+from camml.datastore.readers import name_of
 from camml.durable import UNFINISHED, sync_folder
 from camml.encoders import Encoder
 from camml.errors import EncoderMismatchError, StoreCorruptedError, StoreError, StoreNotFoundError
 
 NAME = "manifest.json"
 FORMAT = "camml-datastore"
-VERSION = 2
+VERSION = 3
 MODALITIES = ("image", "text")
+MOST_HOMES = 16
 DATA_FILE = re.compile(r"\d{6,}-(samples|image|text|removed|image-fast|text-fast)(-\d+)?\.[a-z]+")
 """How data files are called: the generation that wrote them, what they hold, and which of several they are."""
 
@@ -103,6 +106,7 @@ class Manifest:
       generation: counts the changes.
       next_key: larger than all keys that were ever given.
       images: the folder that image paths are relative to, absolute or seen from the datastore.
+      homes: where the datastore was, without links, when it was changed, newest first; only where it copies no images.
       copies: images are copied into the datastore.
       removed: keys of samples that are still in the segments and no longer in the datastore; and
       removed_files: files of more such keys.
@@ -125,6 +129,7 @@ class Manifest:
     location: str = ""
     collection: str = ""
     fast: Mapping[str, FastIndex] = field(default_factory=dict)
+    homes: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=lambda: {"samples": 0, "image": 0, "text": 0})
 
     def following(self, **changes: Any) -> "Manifest":
@@ -140,11 +145,17 @@ class Manifest:
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Commit: from here on, who opens `folder` sees `manifest`."""
+    if not manifest.copies:
+        here = os.path.realpath(folder)
+        homes = (here, *(home for home in manifest.homes if home != here))
+        manifest = replace(manifest, homes=homes[:MOST_HOMES])
     content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
     content["checksum"] = _checksum(content)
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    data = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")  # odd file names
+    if manifest.copies:
+        write_file(folder, name_of(manifest.generation), Path.touch)
     sync_folder(folder)  # what the manifest names must be there before it is
-    write_file(folder, NAME, lambda path: path.write_text(text, encoding="utf-8"))
+    write_file(folder, NAME, lambda path: path.write_bytes(data))
     sync_folder(folder)
 
 
@@ -154,6 +165,7 @@ def read(folder: Path) -> Manifest:
     Raises:
       StoreNotFoundError: there is none.
       StoreCorruptedError: it is not as it was written.
+      StoreError: it cannot be read.
     """
     path = folder / NAME
     try:
@@ -161,6 +173,9 @@ def read(folder: Path) -> Manifest:
     except (FileNotFoundError, NotADirectoryError) as error:
         message = f"no datastore at {folder} (it has no {NAME}); build one with `camml store build`"
         raise StoreNotFoundError(message) from error
+    except (OSError, ValueError) as error:  # no permission, links in a circle, a name that cannot be one
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(f"cannot read {path}: {why}; give a folder that you may read") from error
     try:
         content = json.loads(raw)
         checksum = content.pop("checksum")
@@ -196,6 +211,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
     content["encoder"] = EncoderRecord(**content["encoder"])
     content["segments"] = tuple(map(segment, content["segments"]))
     content["removed"] = tuple(content["removed"])
+    content["homes"] = tuple(content.get("homes", ()))
     content["removed_files"] = tuple(FileRecord(**entry) for entry in content.get("removed_files", ()))
     content["fast"] = {name: fast(entry) for name, entry in content.get("fast", {}).items()}
     return Manifest(**content)
@@ -203,4 +219,4 @@ def _parse(content: dict[str, Any]) -> Manifest:
 
 def _checksum(content: Mapping[str, Any]) -> str:
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

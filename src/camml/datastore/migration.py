@@ -96,7 +96,7 @@ def _refiled(
 ) -> Segment:
     """One segment with its vectors in new files; those that an earlier attempt finished are taken."""
     segment = now.manifest.segments[number]
-    rows: Rows = now.opened[segment.samples.name]
+    rows: Rows = now.opened[segment.samples]
     files: dict[str, FileRecord | None] = dict.fromkeys(MODALITIES)
     for modality, view in now.indexes.items():
         keys = rows.with_image() if modality == "image" else rows.keys

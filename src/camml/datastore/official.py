@@ -1,6 +1,5 @@
 """Opening a datastore by name: a folder, or a FAISS file and its JSON as they were published."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from camml import encoders, formats
 from camml.datastore import manifest as manifests
 from camml.datastore.manifest import EncoderRecord, Manifest
+from camml.datastore.places import Places, absolute
 from camml.datastore.rows import Rows
 from camml.datastore.snapshot import Snapshot, file_view
 from camml.datastore.store import Datastore
@@ -36,7 +36,7 @@ def open_official(
     if not index.is_file():
         raise StoreNotFoundError(f"no index file at {index}")
     samples = list(formats.read(data_json, images=images, mend_ids=True))  # published ids may repeat
-    root = Path(os.path.abspath(images or data_json.parent))
+    places = Places(absolute(images or data_json.parent))
     with_image = [sample for sample in samples if sample.image]
     rows = Store.open(index)
     if len(rows) != len(with_image):
@@ -48,9 +48,9 @@ def open_official(
     dim = rows.dim
     record = EncoderRecord.of(encoder) if encoder else EncoderRecord(OFFICIAL_ENCODER, "official", dim, dim, True)
     counts = {"samples": len(samples), "image": len(rows), "text": 0}
-    manifest = Manifest(record, images=str(root), counts=counts, next_key=len(samples))
+    manifest = Manifest(record, images=str(places.root), counts=counts, next_key=len(samples))
     indexes = {"image": file_view(dim, len(rows), [rows], keys_of(()))} if len(rows) else {}
-    table = Table([Rows.of(with_image + others, 0, root)], root)
+    table = Table([Rows.of(with_image + others, 0, places)], places)
     return Datastore(None, Snapshot(manifest, table, indexes), encoder)
 
 

@@ -1,7 +1,6 @@
 """The samples of one file, by key and by id; a column is read when it is first needed."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from camml.datastore.places import Places
 from camml.stores import Keys
 from camml.types import Sample
 
@@ -42,13 +42,13 @@ class Rows:
         self._reading = Lock()  # a Parquet file has one place that it reads from
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], first_key: int, root: Path) -> "Rows":
-        """`samples` under keys from `first_key` on; images below `root` are stored relative to it."""
+    def of(cls, samples: Sequence[Sample], first_key: int, places: Places) -> "Rows":
+        """Return `samples` under keys from `first_key` on, with the paths of their images as `places` writes them."""
         columns = {
             "key": np.arange(first_key, first_key + len(samples), dtype=np.int64),
             "id": [sample.id for sample in samples],
             "text": [sample.text for sample in samples],
-            "image": [sample.image and _relative(sample.image, root) for sample in samples],
+            "image": places.stored(sample.image for sample in samples),
             "meta": [json.dumps(dict(sample.meta), ensure_ascii=False) if sample.meta else None for sample in samples],
         }
         return cls(pa.table(columns, schema=SCHEMA))
@@ -91,11 +91,11 @@ class Rows:
                 self._columns[name] = pa.concat_arrays(read.chunks) if read.num_chunks else pa.array([], read.type)
         return self._columns[name]
 
-    def sample(self, key: int, root: Path) -> Sample:
-        """The sample of a key that is there."""
+    def sample(self, key: int, places: Places) -> Sample:
+        """Return the sample of a key that is there."""
         row = int(np.searchsorted(self.keys, key))
         sample_id, text, image, meta = (self.column(name)[row].as_py() for name in ("id", "text", "image", "meta"))
-        path = root / image if image is not None else None
+        path = places.find(image) if image is not None else None
         return Sample(sample_id, text, path, json.loads(meta) if meta else {})
 
     def find(self, ids: Sequence[str]) -> Mapping[str, int]:
@@ -134,8 +134,3 @@ class Rows:
                 high = middle
         found = low < len(order) and ids[int(order[low])].as_py() == sample_id
         return [int(order[low])] if found else []
-
-
-def _relative(image: Path, root: Path) -> str:
-    absolute = Path(os.path.abspath(image))
-    return str(absolute.relative_to(root) if absolute.is_relative_to(root) else absolute)

@@ -1,6 +1,5 @@
 """A datastore as one generation left it: opened, not read. What other processes do later does not change it."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from camml import plugins
 from camml.datastore import manifest as manifests
-from camml.datastore.files import FileRecord, check_file
+from camml.datastore.checked import Checked
+from camml.datastore.files import FileRecord
 from camml.datastore.locations import served
 from camml.datastore.manifest import MODALITIES, Manifest
+from camml.datastore.places import Places
+from camml.datastore.readers import Reading, hold
 from camml.datastore.rows import Rows
 from camml.datastore.table import Table
 from camml.datastore.view import View
 from camml.errors import StoreCorruptedError, StoreError
-from camml.stores import FileStore, Keys, ServedStore, keys_of
+from camml.stores import FileStore, Keys, ServedStore, keys_of, kind
 from camml.stores._fast import Fast
-
-COPIES = "images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +28,21 @@ class Snapshot:
 
     Attributes:
       indexes: the vectors of a modality; none where no sample has a vector of it.
-      opened: the files by name, so that the next generation opens only those that are new.
+      opened: the files, so that the next generation opens only those that are new.
       folder: where it is; none for one that was not opened from its own folder.
+      reading: what keeps the pictures there that it needs.
     """
 
     manifest: Manifest
     table: Table
     indexes: Mapping[str, View]
-    opened: Mapping[str, Any] = field(default_factory=dict)
+    opened: Mapping[FileRecord, Any] = field(default_factory=dict)
     folder: Path | None = None
+    reading: Reading | None = None
 
 
 def load(folder: Path, images: Path | None = None, before: Snapshot | None = None) -> Snapshot:
-    """The newest generation in `folder`.
+    """Return the newest generation in `folder`.
 
     Args:
       images: where the pictures are, if they were moved.
@@ -49,16 +50,24 @@ def load(folder: Path, images: Path | None = None, before: Snapshot | None = Non
 
     Raises:
       StoreNotFoundError, StoreCorruptedError: there is none, or it is not as it was written.
+      StoreError: a file cannot be read.
     """
     manifest = manifests.read(folder)
     while True:
+        reading = hold(folder, manifest.generation) if manifest.copies else None
+        if manifest.copies and (newest := manifests.read(folder)) != manifest:
+            manifest = newest  # a writer may have missed the lock
+            continue
         try:
-            return load_generation(folder, manifest, images, before)
+            return replace(load_generation(folder, manifest, images, before), reading=reading)
         except (OSError, StoreError) as error:
             newest = manifests.read(folder)
             if newest == manifest:
                 if isinstance(error, FileNotFoundError):
                     raise StoreCorruptedError(f"{error.filename} is missing from the datastore {folder}") from error
+                if isinstance(error, OSError):
+                    where = error.filename or folder
+                    raise StoreError(f"cannot read {where}: {error.strerror or error}; may you read it?") from error
                 raise
             manifest = newest  # two writers came by while we opened, and the second removed what we were opening
 
@@ -66,23 +75,24 @@ def load(folder: Path, images: Path | None = None, before: Snapshot | None = Non
 def load_generation(
     folder: Path, manifest: Manifest, images: Path | None = None, before: Snapshot | None = None
 ) -> Snapshot:
-    """What `manifest` refers to; arguments and errors as in `load`, but for files that are gone.
+    """Return what `manifest` refers to; arguments and errors as in `load`, but for files that are gone.
 
     Raises:
       FileNotFoundError: a file is gone; a writer may have replaced it.
     """
     earlier = before.opened if before else {}
-    opened: dict[str, Any] = {}
+    opened: dict[FileRecord, Any] = {}
+    checked = Checked(folder)
 
     def open_file(record: FileRecord, how: Callable[[Path], Any]) -> Any:
-        if record.name not in earlier:
-            opened[record.name] = how(check_file(folder, record))
-        return opened.setdefault(record.name, earlier.get(record.name))
+        if record not in earlier:
+            opened[record] = how(checked.path(record))
+        return opened.setdefault(record, earlier.get(record))
 
-    root = images or Path(os.path.abspath(folder / manifest.images))
+    places = Places.of(folder, manifest, images)
     spilled = [open_file(record, np.load) for record in manifest.removed_files]
     removed = np.sort(np.concatenate([keys_of(manifest.removed), *spilled]))
-    table = Table([open_file(segment.samples, Rows.open) for segment in manifest.segments], root, removed)
+    table = Table([open_file(segment.samples, Rows.open) for segment in manifest.segments], places, removed)
     indexes = {}
     for modality in MODALITIES:
         if manifest.counts[modality] == 0:
@@ -91,6 +101,7 @@ def load_generation(
             indexes[modality] = served_view(table, served(folder, manifest, modality), modality)
         else:
             indexes[modality] = _file_view(manifest, modality, removed, open_file)
+    checked.keep(manifest.files)
     return Snapshot(manifest, table, indexes, opened, folder)
 
 
@@ -98,10 +109,9 @@ def _file_view(
     manifest: Manifest, modality: str, removed: Keys, open_file: Callable[[FileRecord, Callable[[Path], Any]], Any]
 ) -> View:
     def mapped(path: Path) -> FileStore:
-        store: FileStore = kind.open(path, mapped=True)
+        store: FileStore = kind(manifest.store).open(path, mapped=True)
         return store
 
-    kind = plugins.find("stores", manifest.store).Store
     records = [record for segment in manifest.segments if (record := getattr(segment, modality))]
     parts: list[FileStore] = [open_file(record, mapped) for record in records]
     view = file_view(manifest.encoder.dim(modality), manifest.counts[modality], parts, removed)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from camml.datastore import manifest as manifests
-from camml.datastore.commits import commit_added, commit_removed, writing
+from camml.datastore.commits import commit_added, commit_removed, tidy, tidy_up, writing
 from camml.datastore.embedding import Embed, Progress, embed
 from camml.datastore.locations import WORK, collection_name, stored_location
 from camml.datastore.manifest import EncoderRecord, Manifest
-from camml.datastore.snapshot import COPIES, Snapshot, load
+from camml.datastore.pictures import COPIES
+from camml.datastore.places import Places, absolute, below, store_folder
+from camml.datastore.snapshot import Snapshot, load
 from camml.datastore.spool import Spool
 from camml.datastore.table import OnBad, Table, refuse
 from camml.encoders import Encoder, Vectors
@@ -38,7 +40,7 @@ class Datastore:
     """
 
     def __init__(self, path: Path | None, snapshot: Snapshot, encoder: Encoder | None = None) -> None:
-        self.path = path
+        self.path = path and absolute(path)  # the working directory may change
         self.encoder = encoder
         self._snapshot = snapshot
         self._images: Path | None = None
@@ -67,7 +69,8 @@ class Datastore:
         Args:
           encoder_options: what `encoder` was loaded with, so that `open_store` can load it again.
           images: the folder that stored image paths are relative to (default: the one that `path` is in), so that
-            the datastore can be moved together with its pictures. Images elsewhere are stored by absolute path.
+            the datastore can be moved together with its pictures. Images elsewhere are stored by absolute path. A
+            datastore that was moved finds the pictures that moved with it, and those that stayed where they were.
           copy_images: keep a copy of each image inside the datastore.
           store: the kind of vector store, a file of `camml/stores`; for a served one with its address, such as
             `milvus://localhost:19530`.
@@ -81,28 +84,35 @@ class Datastore:
           SampleError, ImageError: a sample cannot be used.
           DiskError: the disk is full or not writable.
         """
-        folder = Path(path)
+        path = store_folder(path)
+        folder = Path(os.path.realpath(path))
         check_batch_size(batch_size)
         kind, location = home(store)
-        kept = Spool(samples, Table([], Path()), folder / WORK, on_bad)
+        kept = Spool(samples, Table([], Places(folder)), folder / WORK, on_bad)
         with writing(folder, new=True):
             if (folder / manifests.NAME).exists():
                 raise StoreError(f"there is a datastore at {folder} already; add to it, or choose another folder")
-            root = Path(os.path.abspath(folder / COPIES if copy_images else images or folder.parent))
             record = EncoderRecord.of(encoder, encoder_options)
             location = stored_location(folder, location)
             collection = collection_name(folder) if location else ""
-            images_in = _seen_from(folder, root)
+            images_in = COPIES if copy_images else _seen_from(folder, absolute(images or folder.parent))
             manifest = Manifest(
                 record, images_in, copies=copy_images, store=kind, location=location, collection=collection
             )
-            empty = Snapshot(manifest, Table([], root), {})
+            empty = Snapshot(manifest, Table([], Places.of(folder, manifest)), {})
             commit_added(folder, empty, embed(kept, encoder, folder / WORK, batch_size, on_bad, progress))
-        return cls.open(folder, encoder)
+            tidy_up(folder, manifests.read(folder))  # of an earlier attempt with other samples
+        return cls.open(path, encoder)
 
     @classmethod
     def open(cls, path: str | Path, encoder: Encoder | None = None, *, images: str | Path | None = None) -> Self:
-        """The datastore in the folder `path`, every byte of it checked.
+        """Return the datastore in the folder `path`.
+
+        Its manifest is compared with its checksum, and each data file with the length recorded. A file whose time of
+        modification is neither the one its writer recorded nor one at which its checksum was compared before, such as
+        a copied or restored one, is read and compared, once: that is noted in the folder (in the user's cache where
+        it is read-only). So no open but the first after a copy reads whole files, and a change that keeps length and
+        time of a file is found by `verify` and `camml store check` alone. Pictures are not looked at.
 
         Args:
           encoder: what will embed queries and new samples, if already known.
@@ -113,8 +123,8 @@ class Datastore:
           StoreCorruptedError: a file, which is named, is not as it was written.
           EncoderMismatchError: it was built with another encoder.
         """
-        folder = Path(path)
-        moved = Path(os.path.abspath(images)) if images else None
+        folder = store_folder(path)
+        moved = absolute(images) if images else None
         if encoder:
             manifests.read(folder).encoder.check(encoder, folder)
         datastore = cls(folder, load(folder, moved), encoder)
@@ -122,8 +132,18 @@ class Datastore:
         return datastore
 
     def reload(self) -> None:
-        """See what other processes have changed."""
-        if self.path and manifests.read(self.path) != self.manifest:
+        """See what other processes have changed.
+
+        Raises:
+          EncoderMismatchError: the datastore was built anew with another encoder.
+        """
+        if self.path and (newest := manifests.read(self.path)) != self.manifest:
+            made, before = newest.encoder, self.manifest.encoder
+            if (made.name, made.revision) != (before.name, before.revision):
+                raise EncoderMismatchError(
+                    f"{self.path} was built anew with encoder {made.name!r} (revision {made.revision}) since it was "
+                    "opened; open it again"
+                )
             self._snapshot = load(self.path, self._images, self._snapshot)
 
     @property
@@ -234,8 +254,10 @@ class Datastore:
                 listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
                 raise SampleError(f"{len(unknown)} of the ids are not in {folder}: {listed}; nothing was removed")
             if wanted:
-                commit_removed(folder, self._snapshot, keys_of(sorted(keys.values())))
-        self.reload()
+                unused = commit_removed(folder, self._snapshot, keys_of(sorted(keys.values())))
+                self.reload()
+                if self.manifest.copies:
+                    tidy(folder, self._snapshot, unused)
         return len(wanted)
 
     @property
@@ -247,7 +269,7 @@ class Datastore:
             raise StoreError(
                 "an official index with its JSON can only be read; build a datastore from the JSON instead"
             )
-        return self.path
+        return Path(os.path.realpath(self.path))
 
 
 def check_batch_size(batch_size: int) -> None:
@@ -261,7 +283,6 @@ def check_batch_size(batch_size: int) -> None:
 
 
 def _seen_from(folder: Path, root: Path) -> str:
-    """How the manifest names the folder of images: relative when the two are likely to move together."""
-    here = Path(os.path.abspath(folder))
-    together = root == here.parent or here.parent in root.parents
-    return os.path.relpath(root, here) if together else str(root)
+    """Return how the manifest names the folder of images: relative when the two are likely to move together."""
+    name = below(root, folder.parent)
+    return str(root) if name is None else os.path.relpath(folder.parent / name, folder)

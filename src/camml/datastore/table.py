@@ -5,15 +5,18 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from camml.datastore.places import Places
 from camml.datastore.rows import Rows
 from camml.errors import InputError, OptionError, SampleError
 from camml.stores import Keys, keys_of
 from camml.types import Sample, Where
+
+FILTERS = 64
+"""Filters whose keys are remembered."""
 
 
 class Table:
@@ -21,13 +24,13 @@ class Table:
 
     Args:
       parts: files of samples; the keys ascend from part to part.
-      root: the folder that image paths are relative to.
+      places: where images are.
       removed: int64[N], ascending: keys that count no longer.
     """
 
-    def __init__(self, parts: Sequence[Rows], root: Path, removed: Keys | None = None) -> None:
+    def __init__(self, parts: Sequence[Rows], places: Places, removed: Keys | None = None) -> None:
         self.parts = [part for part in parts if len(part)]
-        self.root = root
+        self.places = places
         self.removed = keys_of(()) if removed is None else removed
         self._firsts = [int(part.keys[0]) for part in self.parts]
         self._chosen: dict[str, Keys] = {}
@@ -67,7 +70,7 @@ class Table:
 
     def sample(self, key: int) -> Sample:
         """The sample of a key."""
-        return self._part(key).sample(key, self.root)
+        return self._part(key).sample(key, self.places)
 
     def _part(self, key: int) -> Rows:
         return self.parts[bisect_right(self._firsts, key) - 1]
@@ -89,9 +92,13 @@ class Table:
             keys: Keys = self.keys[np.fromiter(map(where, self), dtype=bool, count=len(self))]
             return keys
         name = json.dumps(dict(where), sort_keys=True, default=str)
-        if name not in self._chosen:
-            self._chosen[name] = self._matching(where)
-        return self._chosen[name]
+        keys_there = self._chosen.get(name)
+        if keys_there is None:
+            keys_there = self._matching(where)
+            if len(self._chosen) >= FILTERS:  # a server is asked for ever new ones
+                self._chosen = {}
+            self._chosen[name] = keys_there
+        return keys_there
 
     def _matching(self, where: Mapping[str, Any]) -> Keys:
         keys = np.concatenate([keys_of(()), *(part.keys for part in self.parts)])
@@ -153,7 +160,11 @@ def _problem(sample: Sample) -> str | None:
     if not sample.text.strip():
         return "has no text; give it one, or leave it out"
     try:
-        "".join((sample.text, json.dumps(dict(sample.meta), ensure_ascii=False), str(sample.image or ""))).encode()
+        str(sample.image or "").encode()
+    except UnicodeEncodeError:
+        return f"has an image whose path is not Unicode: {str(sample.image)!r}; rename the file or its folder"
+    try:
+        "".join((sample.text, json.dumps(dict(sample.meta), ensure_ascii=False))).encode()
     except UnicodeEncodeError:
         return "holds a character that is not Unicode (half of a surrogate pair); correct its text"
     except (TypeError, ValueError) as error:
@@ -162,7 +173,8 @@ def _problem(sample: Sample) -> str | None:
 
 
 def _matches(value: Any, want: Any) -> bool:
-    """Equal, or equal as text (a command line has only text), or one of a list's values."""
+    """Return whether a value is the wanted one, or so as text (a command line has only text), or one of a list's."""
     if isinstance(value, list) and not isinstance(want, list):
         return any(_matches(one, want) for one in value)
-    return bool(value == want) or (isinstance(want, str) and value is not None and str(value) == want)
+    as_text = isinstance(want, str) and value is not None and want in (str(value), json.dumps(value))  # True, true
+    return bool(value == want) or as_text

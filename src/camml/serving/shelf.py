@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -170,7 +171,7 @@ class Shelf:
 
     def _uploads(self) -> Path:
         assert self.datastore.path is not None
-        return (self.datastore.path / UPLOADS).absolute()
+        return Path(os.path.realpath(self.datastore.path), UPLOADS)  # as the paths of samples are
 
     def _keep(self, picture: bytes, name: str, folder: Path | None) -> Path:
         """The picture as a file of its own, named after sample and content."""

@@ -1,24 +1,29 @@
 """What a vector store is. A file in this folder is one: it defines a class `Store` with the methods below.
 
 Stores in files (`FileStore`) keep their vectors in the folder of the datastore; a served store (`ServedStore`) keeps
-them in a database at a location of its own.
+them in a database at a location of its own, and its file has a function `location` too, which makes of the text behind
+`KIND://` what is written down. A search is exact but for rounding: scores may be those that an engine computes.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, Self, TypeGuard
+from typing import Any, Protocol, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camml import plugins
-from camml.errors import UnknownNameError
+from camml.errors import StoreError, UnknownNameError
 
 Vectors = NDArray[np.float32]
 Keys = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
 ALIASES = {"faiss": "faiss_index"}
+METHODS = ("__len__", "add", "remove", "search", "holds", "vectors")
+IN_FILES = (*METHODS, "first", "save", "open")
+SERVED = (*METHODS, "connect", "keys", "drop")
+"""What a class `Store` must have, as the protocols below say."""
 
 
 class VectorStore(Protocol):
@@ -93,21 +98,44 @@ class ServedStore(VectorStore, Protocol):
         ...
 
 
+def kind(name: str) -> Any:
+    """Return the class `Store` of the file called `name`.
+
+    Raises:
+      UnknownNameError: there is no such file.
+      StoreError: its class lacks a method, which is named, so that no later command breaks for it.
+    """
+    module = plugins.find("stores", name)
+    store = getattr(module, "Store", None)
+    if store is None:
+        raise StoreError(f"{module.__file__} has no class Store; see camml/stores/__init__.py for what it must have")
+    wanted = SERVED if hasattr(store, "connect") else IN_FILES
+    missing = [method for method in wanted if not callable(getattr(store, method, None))]
+    if wanted is SERVED and not hasattr(module, "location"):
+        missing.append("location (a function beside the class)")
+    if missing:
+        raise StoreError(
+            f"the vector store {name!r} lacks {', '.join(missing)}; a store needs {', '.join(wanted)}: see "
+            "camml/stores/__init__.py for what each must do"
+        )
+    return store
+
+
 def create(name: str, dim: int) -> FileStore:
     """An empty store of the kind `name` (one in files) for vectors of width `dim`."""
-    store: FileStore = plugins.find("stores", name).Store(dim)
+    store: FileStore = kind(name)(dim)
     return store
 
 
 def connect(name: str, location: str, collection: str, dim: int) -> ServedStore:
     """The store of the kind `name` (a served one) that `location` holds under the name `collection`."""
-    store: ServedStore = plugins.find("stores", name).Store.connect(location, collection, dim)
+    store: ServedStore = kind(name).connect(location, collection, dim)
     return store
 
 
 def is_served(name: str) -> bool:
     """Whether stores of the kind `name` live in a database."""
-    return hasattr(plugins.find("stores", name).Store, "connect")
+    return hasattr(kind(name), "connect")
 
 
 def lives_elsewhere(store: VectorStore) -> TypeGuard[ServedStore]:
@@ -121,8 +149,8 @@ def home(text: str) -> tuple[str, str]:
     Raises:
       UnknownNameError: no such kind, or one that needs a location and has none, or the other way round.
     """
-    kind, colon, location = text.partition("://")
-    name = ALIASES.get(kind, kind)
+    start, colon, location = text.partition("://")
+    name = ALIASES.get(start, start)
     served = is_served(name)
     if served != bool(colon):
         form = f"write {name}://HOST:PORT or {name}://FILE.db" if served else f"write {kind!r} alone"

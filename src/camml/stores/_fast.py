@@ -146,16 +146,21 @@ class Fast:
 
     def candidates(self, queries: Vectors, depth: int) -> Keys:
         """int64[N, depth]: the keys that the index puts first, -1 for none."""
+        with comparing(len(queries)):
+            rows = np.ascontiguousarray(queries, dtype=np.float32)
+            keys: Keys = self.index.search(rows, depth, params=self._parameters(depth))[1]
+        return keys
+
+    def _parameters(self, depth: int) -> Any:
+        """Return the settings for one search; the index is shared by threads and views, and is not touched."""
         faiss = faiss_package()
         inner = faiss.downcast_index(self.index.index)
         lists = _lists(inner)
         if lists is not None:
-            lists.nprobe = min(self.settings.get("nprobe", 1), lists.nlist)
-        elif isinstance(inner, faiss.IndexHNSW):
-            inner.hnsw.efSearch = max(self.settings.get("ef", 16), depth)
-        with comparing(len(queries)):
-            keys: Keys = self.index.search(np.ascontiguousarray(queries, dtype=np.float32), depth)[1]
-        return keys
+            return faiss.SearchParametersIVF(nprobe=min(self.settings.get("nprobe", 1), lists.nlist))
+        if isinstance(inner, faiss.IndexHNSW):
+            return faiss.SearchParametersHNSW(efSearch=max(self.settings.get("ef", 16), depth))
+        return None
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
         """The k best of the candidates, with exact scores; among `allowed` keys, the k best of all of them."""

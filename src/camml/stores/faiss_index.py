@@ -36,7 +36,11 @@ def faiss_package() -> Any:
 
 @contextmanager
 def comparing(queries: int) -> Iterator[None]:
-    """Let FAISS compare so many queries the fast way; the setting is the process's, so it is put back."""
+    """Let FAISS compare so many queries the fast way; the setting is the process's, so it is put back.
+
+    FAISS takes it with no search. Other threads may compare their queries the fast way meanwhile: the scores that FAISS
+    gives are rounded otherwise then, and those that we return are not, since they are computed anew.
+    """
     faiss = faiss_package()
     if queries < MANY * faiss.omp_get_max_threads():
         yield
