@@ -195,5 +195,7 @@ def _print(outcomes: Sequence["Outcome"], written: Sequence[Path]) -> None:
     print(text(outcomes))
     for outcome in outcomes:
         print(f"{outcome.folder}" + (f"   submission: {outcome.submission.name}" if outcome.submission else ""))
+        for note in outcome.score.notes if outcome.score else ():
+            print(f"  {note}")
     for path in written:
         print(path)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import OptionError, SampleError
-from camml.evaluation.files import read_json, read_lines, write_json, write_lines
+from camml.evaluation.files import read_json, read_lines, visible, write_json, write_lines
 from camml.evaluation.task import Item
 
 PATIENCE = 3600.0  # seconds without a new portion until the other processes are taken for dead
@@ -88,7 +88,7 @@ class RunFolder:
 
     def seconds(self) -> list[dict[str, float]]:
         """What the portions took, as far as it was written down."""
-        return [read_json(path) for path in sorted((self.path / "seconds").glob("*.json"))]
+        return [read_json(path) for path in visible((self.path / "seconds").glob("*.json"))]
 
     def measures(self) -> dict[str, Any] | None:
         """The measures of a run that was complete, or None."""

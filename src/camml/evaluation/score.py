@@ -1,6 +1,6 @@
 """A task, its data and an answer file -> a score with its interval; and two scores compared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class Score:
       answered, questions: how many items were scored, of how many.
       scale: the headline is `scale` times the mean of `per_item`, for most tasks.
       of_clusters: the headline is `scale` times the mean over clusters of their means.
+      notes: what a reader of the numbers must know.
     """
 
     task: str
@@ -39,6 +40,7 @@ class Score:
     questions: int = 0
     scale: float = 100.0
     of_clusters: bool = False
+    notes: Sequence[str] = ()
 
     def document(self, *, items: bool = True) -> dict[str, Any]:
         """What is written as JSON; breakdowns are nested."""
@@ -126,7 +128,7 @@ def measured_score(
     known = resamples > 0 and task.headline in measured.values
     interval = _interval(measured, resamples) if known else None
     return Score(name, task.headline, measured.values, interval, measured.per_item, clusters, len(items), questions,
-                 measured.scale, measured.of_clusters)  # fmt: skip
+                 measured.scale, measured.of_clusters, tuple(measured.notes))  # fmt: skip
 
 
 def _interval(measured: Measured, resamples: int) -> Interval:

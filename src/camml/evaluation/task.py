@@ -50,6 +50,7 @@ class Measured:
       clusters: the cluster of each entry of `per_item`, in its order; empty where each is its own.
       scale: the headline is `scale` times the mean of `per_item` (100 for a percentage).
       of_clusters: the headline is `scale` times the mean over clusters of the means within them.
+      notes: what a reader of the numbers must know, such as how a file was read.
     """
 
     values: Mapping[str, float]
@@ -58,6 +59,7 @@ class Measured:
     clusters: Sequence[str] = ()
     scale: float = 100.0
     of_clusters: bool = False
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
