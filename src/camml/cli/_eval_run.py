@@ -189,13 +189,23 @@ def _as_json(outcome: "Outcome") -> dict[str, Any]:
     }
 
 
+def _notes(outcome: "Outcome") -> Sequence[str]:
+    """Return what a reader of the score must know; without a score, of the answers."""
+    from camml.evaluation.score import unanswered_note
+
+    if outcome.score:
+        return outcome.score.notes
+    lacking = outcome.measures.get("unanswered")
+    return [unanswered_note(lacking, outcome.answers)] if lacking else []
+
+
 def _print(outcomes: Sequence["Outcome"], written: Sequence[Path]) -> None:
     from camml.evaluation.sweep import text
 
     print(text(outcomes))
     for outcome in outcomes:
         print(f"{outcome.folder}" + (f"   submission: {outcome.submission.name}" if outcome.submission else ""))
-        for note in outcome.score.notes if outcome.score else ():
+        for note in _notes(outcome):
             print(f"  {note}")
     for path in written:
         print(path)

@@ -20,7 +20,7 @@ from camml.evaluation.folder import Record, RunFolder, portions
 from camml.evaluation.identity import identity
 from camml.evaluation.measures import measures
 from camml.evaluation.models import Model
-from camml.evaluation.predict import Predictor
+from camml.evaluation.predict import Predictor, has_answer
 from camml.evaluation.score import Score, measured_score
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Item, Settings, Task
@@ -198,8 +198,12 @@ def _evidence(variants: Sequence[Variant], options: Options, fingerprints: Finge
 def _predict(
     predictor: Predictor, folder: RunFolder, items: list[Item], options: Options, share: Share, progress: Progress
 ) -> list[Record]:
-    """The records of all items, none in a process that does not lead."""
-    if (done := folder.log(items)) is not None:
+    """Return the records of all items, none in a process that does not lead.
+
+    Of a complete run those questions are asked again that got no answer.
+    """
+    done = folder.log(items)
+    if done is not None and all(map(has_answer, done)):
         progress(str(folder.path), len(items), len(items))
         return done
     parts = portions(items, options.batch_size)
@@ -210,7 +214,7 @@ def _predict(
         answered += more
         progress(str(folder.path), answered, len(items))
 
-    predictor.fill(folder, parts, share, report)
+    predictor.fill(folder, parts, share, report, done or ())
     return folder.collect(parts) if share.leads else []
 
 
@@ -220,9 +224,10 @@ def _conclude(
     """Write the answers, what they took, and the score where there can be one."""
     task, variant = predictor.task, predictor.variant
     texts = {record["id"]: record["answer"] for record in records}
+    unanswered = {record["id"]: record["unanswered"] for record in records if not has_answer(record)}
     score, note = None, "not scored, as asked"
     if not options.predict_only:
-        score, note = _score(name, task, items, texts, options)
+        score, note = _score(name, task, items, texts, unanswered, options)
     own = {} if score is None else score.per_item
     scored = [record | {"score": own.get(item.id, own.get(item.cluster))}
               for item, record in zip(items, records, strict=True)]  # fmt: skip
@@ -230,9 +235,11 @@ def _conclude(
         write_json(folder.path / "score.json", score.document())
     model = Path(options.model).name if variant.needs_model else variant.name
     device = predictor.model.identity["device"] if predictor.model else None
-    measured = folder.measures() or measures(items, records, folder.seconds(), device)
+    seconds = folder.seconds()
+    measured = (None if seconds else folder.measures()) or measures(items, records, seconds, device)
     write_json(folder.path / "measures.json", measured)
-    folder.complete(scored, [answer_record(task, item, texts[item.id], model) for item in items])
+    answers = [answer_record(task, item, texts[item.id], model, unanswered.get(item.id, "")) for item in items]
+    folder.complete(scored, answers)
     submission = folder.path / f"submission{task.submission_suffix}" if task.submit else None
     if task.submit and submission:
         task.submit(items, texts, submission, task.place(options.data))
@@ -240,7 +247,7 @@ def _conclude(
 
 
 def _score(
-    name: str, task: Task, items: list[Item], texts: dict[str, str], options: Options
+    name: str, task: Task, items: list[Item], texts: dict[str, str], unanswered: Mapping[str, str], options: Options
 ) -> tuple[Score | None, str]:
     """The score, or why there is none."""
     if any(item.truth is None for item in items):
@@ -249,4 +256,5 @@ def _score(
         return None, f"needs a judge: `camml eval judge {name}`, or hand in the submission ({task.submission})"
     default = Settings()
     fitting = {key: getattr(options.settings, key) for key in task.uses}
-    return measured_score(name, task, items, texts, replace(default, **fitting), len(items), options.resamples), ""
+    settings = replace(default, **fitting, unanswered=unanswered)
+    return measured_score(name, task, items, texts, settings, len(items), options.resamples), ""

@@ -96,7 +96,8 @@ BOX_KEYS = ("bbox", "box", "gt_bbox", "gt_box", "gt_boxes", "boxes", "answer")
 def box_truth(path: Path) -> dict[str, dict[str, Any]]:
     """Return object id to `{"box": four numbers, "form"?, "width"?, "height"?}`, from a list, lines or an object by id.
 
-    The numbers are as they stand; the form is one of FORMS, where the key of the box says it; see `camml.evaluation.box_forms` for the others.
+    The numbers are as they stand; the form is one of FORMS, where the key of the box says it, else see `form_of` in
+    `camml.evaluation.box_forms`.
 
     Raises:
       SampleError: not such a file, or an entry without four numbers.
