@@ -186,17 +186,8 @@ def _as_json(outcome: "Outcome") -> dict[str, Any]:
         "note": outcome.note or None,
         "submission": str(outcome.submission) if outcome.submission else None,
         "measures": dict(outcome.measures),
+        "notes": list(outcome.notes),
     }
-
-
-def _notes(outcome: "Outcome") -> Sequence[str]:
-    """Return what a reader of the score must know; without a score, of the answers."""
-    from camml.evaluation.score import unanswered_note
-
-    if outcome.score:
-        return outcome.score.notes
-    lacking = outcome.measures.get("unanswered")
-    return [unanswered_note(lacking, outcome.answers)] if lacking else []
 
 
 def _print(outcomes: Sequence["Outcome"], written: Sequence[Path]) -> None:
@@ -205,7 +196,7 @@ def _print(outcomes: Sequence["Outcome"], written: Sequence[Path]) -> None:
     print(text(outcomes))
     for outcome in outcomes:
         print(f"{outcome.folder}" + (f"   submission: {outcome.submission.name}" if outcome.submission else ""))
-        for note in _notes(outcome):
+        for note in outcome.notes:
             print(f"  {note}")
     for path in written:
         print(path)

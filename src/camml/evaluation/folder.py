@@ -58,7 +58,7 @@ class RunFolder:
         self.path = path
 
     def claim(self, identity: Mapping[str, Any]) -> None:
-        """Take the folder for the run of this identity, begun or not.
+        """Take the folder for the run of this identity, begun or not; by which code it was begun does not matter.
 
         Raises:
           OptionError: it holds another run; the message says what differs.
@@ -68,7 +68,10 @@ class RunFolder:
         if not file.is_file():
             write_json(file, mine)
             return
-        differing = differences(read_json(file), mine)
+        there = read_json(file)
+        if isinstance(there, dict):  # each answer has its code, and the score says where they differ
+            there["code"] = mine.get("code")
+        differing = differences(there, mine)
         if differing:
             raise OptionError(
                 f"{self.path} holds another run ({'; '.join(differing[:4])}); give another --out, or remove that folder"

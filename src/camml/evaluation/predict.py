@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from camml import __version__
 from camml.answering import Decoding
 from camml.errors import OptionError
 from camml.evaluation.cache import Cache
+from camml.evaluation.code import deciding, short
 from camml.evaluation.contexts import Variant, altered, answer_without_model
 from camml.evaluation.evidence import Evidence
 from camml.evaluation.fingerprints import Fingerprints, digest
@@ -156,6 +156,7 @@ class Predictor:
             **answer,
             "truth": item.truth,
             "score": None,
+            "code": short(),
         }
 
     def _noted(self, item: Item, neighbor: Neighbor) -> dict[str, Any]:
@@ -168,7 +169,7 @@ class Predictor:
     def _key(self, model: Model, item: Item, prompt: str, context: Context) -> str:
         """All that an answer depends on."""
         facts = {
-            "camml": __version__,
+            **deciding(),
             "model": {name: value for name, value in model.identity.items() if name != "name"},
             "decoding": asdict(self.decoding),
             "prompt": prompt,

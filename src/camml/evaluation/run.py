@@ -11,6 +11,7 @@ from camml.errors import ImageError, OptionError, SampleError
 from camml.evaluation import task as tasks
 from camml.evaluation.answers import answer_record
 from camml.evaluation.cache import Cache, Memory
+from camml.evaluation.code import mixture
 from camml.evaluation.contexts import Variant
 from camml.evaluation.draw import drawn
 from camml.evaluation.evidence import Evidence
@@ -21,7 +22,7 @@ from camml.evaluation.identity import identity
 from camml.evaluation.measures import measures
 from camml.evaluation.models import Model
 from camml.evaluation.predict import Predictor, has_answer
-from camml.evaluation.score import Score, measured_score
+from camml.evaluation.score import Score, measured_score, unanswered_note
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Item, Settings, Task
 
@@ -91,6 +92,7 @@ class Outcome:
       score: None where there is none, for the reason in `note`.
       submission: the official submission, where the task has one.
       measures: tokens, seconds and hits, see `camml.evaluation.measures`.
+      notes: what a reader of the answers must know.
     """
 
     task: str
@@ -101,6 +103,7 @@ class Outcome:
     note: str = ""
     submission: Path | None = None
     measures: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 def run(
@@ -225,25 +228,36 @@ def _conclude(
     task, variant = predictor.task, predictor.variant
     texts = {record["id"]: record["answer"] for record in records}
     unanswered = {record["id"]: record["unanswered"] for record in records if not has_answer(record)}
+    device = predictor.model.identity["device"] if predictor.model else None
+    seconds = folder.seconds()
+    measured = (None if seconds else folder.measures()) or measures(items, records, seconds, device)
     score, note = None, "not scored, as asked"
     if not options.predict_only:
         score, note = _score(name, task, items, texts, unanswered, options)
+    notes = _notes(score, records, measured, predictor.model is not None)
+    score = replace(score, notes=notes) if score else None
     own = {} if score is None else score.per_item
     scored = [record | {"score": own.get(item.id, own.get(item.cluster))}
               for item, record in zip(items, records, strict=True)]  # fmt: skip
     if score:
         write_json(folder.path / "score.json", score.document())
     model = Path(options.model).name if variant.needs_model else variant.name
-    device = predictor.model.identity["device"] if predictor.model else None
-    seconds = folder.seconds()
-    measured = (None if seconds else folder.measures()) or measures(items, records, seconds, device)
     write_json(folder.path / "measures.json", measured)
     answers = [answer_record(task, item, texts[item.id], model, unanswered.get(item.id, "")) for item in items]
     folder.complete(scored, answers)
     submission = folder.path / f"submission{task.submission_suffix}" if task.submit else None
     if task.submit and submission:
         task.submit(items, texts, submission, task.place(options.data))
-    return Outcome(name, variant, folder.path, len(records), score, note, submission, measured)
+    return Outcome(name, variant, folder.path, len(records), score, note, submission, measured, notes)
+
+
+def _notes(
+    score: Score | None, records: Sequence[Record], measured: Mapping[str, Any], asked: bool
+) -> tuple[str, ...]:  # fmt: skip
+    """Return what a reader of the answers must know: those of the score, and what was kept from before."""
+    lacking = measured.get("unanswered")
+    own = score.notes if score else [unanswered_note(lacking, len(records))] if lacking else []
+    return (*own, *mixture(records, measured["seconds"]["questions_answered"] if asked else None))
 
 
 def _score(
