@@ -144,6 +144,22 @@ def test_bars_are_hidden_for_a_while_only() -> None:
     assert notes.is_progress_bar_enabled() == before
 
 
+def test_bars_stay_hidden_until_the_last_thread_is_done_and_come_back_then() -> None:
+    before = notes.is_progress_bar_enabled()
+    notes.enable_progress_bar()
+    try:
+        first, second = weights.without_bars(), weights.without_bars()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert not notes.is_progress_bar_enabled()
+        second.__exit__(None, None, None)
+        assert notes.is_progress_bar_enabled()
+    finally:
+        if not before:
+            notes.disable_progress_bar()
+
+
 class TestCheck:
     def test_a_whole_model_passes(self, tiny: Path) -> None:
         weights.check(tiny)

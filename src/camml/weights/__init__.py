@@ -12,6 +12,7 @@ and, where what the hub holds needs a finish, `complete(folder: Path) -> None`, 
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,16 @@ ORIGIN = "origin.json"
 """The file in a fetched folder that says where it came from."""
 
 logger = logging.getLogger(__name__)
+
+
+class _Bars:
+    """How many threads want no progress bars now, and whether they were drawn before."""
+
+    def __init__(self) -> None:
+        self.lock, self.users, self.drawn = threading.Lock(), 0, True
+
+
+_BARS = _Bars()
 
 
 def names() -> list[str]:
@@ -135,13 +146,21 @@ def check(folder: Path) -> None:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Within it transformers draws no progress bars: a model that is on the disk loads in a moment."""
+    """Draw none of transformers' progress bars meanwhile: a model that is on the disk loads in a moment.
+
+    They are switched for the whole process; of several threads the first turns them off, the last as they were.
+    """
     from transformers.utils import logging as notes
 
-    drawn = notes.is_progress_bar_enabled()
-    notes.disable_progress_bar()
+    with _BARS.lock:
+        if not _BARS.users:
+            _BARS.drawn = bool(notes.is_progress_bar_enabled())
+            notes.disable_progress_bar()
+        _BARS.users += 1
     try:
         yield
     finally:
-        if drawn:
-            notes.enable_progress_bar()
+        with _BARS.lock:
+            _BARS.users -= 1
+            if not _BARS.users and _BARS.drawn:
+                notes.enable_progress_bar()
