@@ -15,7 +15,7 @@ from camml.evaluation.evidence import Evidence
 from camml.evaluation.fingerprints import Fingerprints, digest
 from camml.evaluation.folder import Portion, Record, RunFolder
 from camml.evaluation.measures import Stopwatch
-from camml.evaluation.models import Model, answer_all
+from camml.evaluation.models import BASE_SOURCES, Model, answer_all
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Item, Task
 from camml.images import open_image
@@ -170,7 +170,7 @@ class Predictor:
         """All that an answer depends on."""
         facts = {
             **deciding(),
-            "model": {name: value for name, value in model.identity.items() if name != "name"},
+            "model": {name: value for name, value in model.identity.items() if name not in ("name", BASE_SOURCES)},
             "decoding": asdict(self.decoding),
             "prompt": prompt,
             "picture": self.fingerprints.picture(item.image),
