@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from camml.cli._output import print_json
@@ -50,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
         print_json({"grades": str(out), "answers": len(grades), "runs": args.runs, "judge": args.judge})
     else:
         print(f"{len(grades)} answers graded in {out}")
-        print(f"score them with: camml eval score mmvet --answers {answers} --grades {out} --data {args.data}")
+        places = [quote(str(place)) for place in (answers, out, args.data)]
+        print("score them with: camml eval score mmvet --answers {} --grades {} --data {}".format(*places))
     return 0
 
 

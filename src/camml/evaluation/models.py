@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from camml.answering import Answerer, Decoding, load
-from camml.errors import OptionError
+from camml.errors import OptionError, UnknownNameError
 from camml.evaluation.fingerprints import Fingerprints, digest
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Task
@@ -88,7 +88,10 @@ class Model:
         from camml.answering._generation import pick_device, pick_dtype
         from camml.model.folder import check_folder
 
-        folder = weights.folder(name)
+        try:
+            folder = weights.folder(name)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{error}; a model behind an endpoint is asked with --use api") from None
         kind = str(check_folder(folder).get("model_type")).lower()
         self.use, self._place = use or ("perceiver" if kind == "camml" else "in_prompt"), str(folder)
         place = pick_device(share.device(device))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from camml.answering import Decoding
@@ -78,10 +79,10 @@ class Options:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("retrieved", "batch_size", "limit"):
+        for name, flag in (("retrieved", "--retrieve"), ("batch_size", "--batch-size"), ("limit", "--limit")):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise OptionError(f"{name} is {value}; give 1 or more")
+                raise OptionError(f"{flag} is {value}; give 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,7 @@ def _conclude(
     measured = (None if seconds else folder.measures()) or measures(items, records, seconds, device)
     score, note = None, "not scored, as asked"
     if not options.predict_only:
-        score, note = _score(name, task, items, texts, unanswered, options)
+        score, note = _score(name, task, items, texts, unanswered, folder.path, options)
     notes = _notes(score, records, measured, predictor.model is not None)
     score = replace(score, notes=notes) if score else None
     own = {} if score is None else score.per_item
@@ -261,13 +262,17 @@ def _notes(
 
 
 def _score(
-    name: str, task: Task, items: list[Item], texts: dict[str, str], unanswered: Mapping[str, str], options: Options
-) -> tuple[Score | None, str]:
-    """The score, or why there is none."""
+    name: str, task: Task, items: list[Item], texts: dict[str, str], unanswered: Mapping[str, str], folder: Path,
+    options: Options,
+) -> tuple[Score | None, str]:  # fmt: skip
+    """Return the score, or why there is none."""
     if any(item.truth is None for item in items):
         return None, f"the true answers are not public: hand in the submission ({task.submission})"
     if "grades" in task.uses and options.settings.grades is None:
-        return None, f"needs a judge: `camml eval judge {name}`, or hand in the submission ({task.submission})"
+        return None, (
+            f"needs a judge: `camml eval judge {quote(str(folder))} --judge MODEL --data {quote(str(options.data))}`, "
+            f"then run again with --grades; or hand in the submission ({task.submission})"
+        )
     default = Settings()
     fitting = {key: getattr(options.settings, key) for key in task.uses}
     settings = replace(default, **fitting, unanswered=unanswered)
