@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-Reply = Callable[[dict[str, Any], int], str | int]
-"""The request and its number, from 1, to the text of the answer or an HTTP status."""
+Reply = Callable[[dict[str, Any], int], str | int | dict[str, Any] | tuple[int, dict[str, Any]]]
+"""The request and its number, from 1, to the text of the answer, an HTTP status, a choice, or a status and its body."""
 
 
 @contextmanager
@@ -21,12 +21,14 @@ def chat_server(reply: Reply, usage: dict[str, int] | None = None) -> Iterator[t
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             requests.append({**request, "path": self.path, "authorization": self.headers.get("Authorization")})
             said = reply(request, len(requests))
-            body = {"choices": [{"message": {"role": "assistant", "content": said}}]} | (
-                {"usage": usage} if usage else {}
-            )
             if isinstance(said, int):
-                body = {"error": {"message": f"status {said}"}}
-            self.send_response(said if isinstance(said, int) else 200)
+                said = said, {"error": {"message": f"status {said}"}}
+            if isinstance(said, str):
+                said = {"message": {"role": "assistant", "content": said}}
+            if isinstance(said, dict):
+                said = 200, {"choices": [said]} | ({"usage": usage} if usage else {})
+            status, body = said
+            self.send_response(status)
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from camml import images
 from camml.errors import CaMMLError, ImageError
-from camml.images import MAX_PIXELS, check_image, mean_color, open_image, pad_to_square, read_url
+from camml.images import MAX_PIXELS, check_image, each_image, mean_color, open_image, pad_to_square, read_url
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 ORIENTATION = 0x0112
@@ -180,6 +180,41 @@ def test_a_bomb_is_refused_from_its_header(width: int, height: int) -> None:
         warnings.simplefilter("error")
         with pytest.raises(ImageError, match="more than 64 million pixels; shrink it"):
             open_image(png_header(width, height))
+
+
+def test_reading_in_threads_leaves_the_warnings_of_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`catch_warnings` in each of several threads mixes up the filters of all, and swallows what others warn of."""
+    data, old = encoded(photo()), warnings.showwarning
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)  # Pillow warns of each of these images
+    told: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        open_image(data)
+        before, hook = list(warnings.filters), lambda message, *_, **__: told.append(str(message))
+        monkeypatch.setattr(warnings, "showwarning", hook)
+        with ThreadPoolExecutor(8) as pool:
+            reading = [pool.submit(open_image, data) for _ in range(200)]
+            for number in range(200):
+                warnings.warn(f"{number}", UserWarning, stacklevel=1)
+                warnings.warn_explicit("ours", UserWarning, "file", number, module="PIL.Image")
+            assert {future.result().size for future in reading} == {photo().size}
+        assert warnings.filters == before
+        assert len(told) == 400
+        with pytest.warns(Image.DecompressionBombWarning):
+            Image.open(io.BytesIO(data))
+    monkeypatch.undo()
+    assert warnings.showwarning is old
+
+
+@pytest.mark.parametrize("action", ["error", "default"])
+def test_pillow_warns_of_nothing_whatever_the_filters(monkeypatch: pytest.MonkeyPatch, action: str) -> None:
+    data = encoded(photo())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", photo().width * photo().height - 1)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter(action)
+        assert open_image(data).size == photo().size
+        assert len(each_image(open_image, [data] * 6)) == 6
+    assert told == []
 
 
 def test_a_gif_whose_frame_is_a_bomb_is_refused() -> None:

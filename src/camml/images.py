@@ -7,7 +7,6 @@ import os
 import time
 import urllib.error
 import urllib.request
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -15,6 +14,7 @@ from typing import BinaryIO, TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from camml.errors import ImageError
+from camml.pillow import quiet_pillow
 
 MAX_PIXELS = 64_000_000
 """The largest image that is decoded; a 50-megapixel photo passes, a decompression bomb does not."""
@@ -59,9 +59,7 @@ def open_image(source: ImageSource, *, max_side: int | None = None, max_pixels: 
     Raises:
       ImageError: it is missing, no image, damaged, or has more than `max_pixels` pixels.
     """
-    with warnings.catch_warnings():
-        # Pillow warns about large and odd images; each is either fine here or an ImageError of ours.
-        warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+    with quiet_pillow():
         if isinstance(source, Image.Image):
             return _decode(source, "the image in memory", max_side, max_pixels)
         name, stream = _stream(source)

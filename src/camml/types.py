@@ -80,3 +80,5 @@ class Prediction:
     new_tokens: int = 0
     notes: tuple[str, ...] = ()
     """What a person should know: a truncated sample, a context without images, ..."""
+    unanswered: str = ""
+    """Why there is no answer (an endpoint gave no usable text); empty where there is one. Such a text is empty."""

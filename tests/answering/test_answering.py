@@ -1,6 +1,7 @@
 """All ways of using samples that run here, on tiny models."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,34 @@ class TestEveryWay:
         texts = [answerer.answer([Query("what")], [context], decoding)[0].text for decoding in warm]
         assert texts[0] == texts[1]
         assert len(set(texts)) > 1
+
+    def test_sampling_draws_from_random_numbers_of_its_own(self, folders, context, use) -> None:
+        """One request of many neither sets nor uses the random numbers that all threads share."""
+        answerer, warm = answering.load(use, folders[use]), Decoding(6, temperature=2.0, seed=1)
+        torch.manual_seed(5)
+        before = torch.random.get_rng_state()
+        [alone] = answerer.answer([Query("what")], [context], warm)
+        assert torch.equal(torch.random.get_rng_state(), before)
+        torch.manual_seed(6)
+        assert answerer.answer([Query("what")], [context], warm)[0].text == alone.text
+        assert "".join(answerer.stream(Query("what"), context, warm)).strip() == alone.text
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(answerer.answer, [Query("what")], [context], warm) for _ in range(8)]
+            assert {future.result()[0].text for future in asked} == {alone.text}
+
+    def test_a_sampled_answer_does_not_depend_on_those_beside_it(self, folders, context, use) -> None:
+        answerer, warm = answering.load(use, folders[use]), Decoding(6, temperature=2.0, seed=1)
+        [alone] = answerer.answer([Query("what")], [context], warm)
+        both = answerer.answer([Query("which one is it now"), Query("what")], [(), context], warm)
+        assert both[1].text == alone.text
+
+    def test_sampling_takes_the_likeliest_where_top_p_leaves_nothing_else(self, folders, context, use) -> None:
+        answerer = answering.load(use, folders[use])
+        [likeliest] = answerer.answer([Query("what")], [context], Decoding(6))
+        [narrow] = answerer.answer([Query("what")], [context], Decoding(6, temperature=1.0, top_p=1e-6))
+        assert narrow.text == likeliest.text
+        texts = {answerer.answer([Query("what")], [context], Decoding(6, 2.0))[0].text for _ in range(5)}
+        assert len(texts) > 1  # without a seed another one each time
 
     def test_no_query_is_no_answer(self, folders, use) -> None:
         assert load(use, folders[use]).answer([], []) == []

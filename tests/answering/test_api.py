@@ -84,3 +84,14 @@ def test_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
         load("api", "m", base_url="http://127.0.0.1:9/v1", prompt_style="x")
     with chat_server(lambda request, number: 404) as (url, _), pytest.raises(FetchError, match="refuses model 'm'"):
         load("api", "m", base_url=url).answer([Query("?")], [()])
+
+
+def test_a_reply_without_an_answer_is_none() -> None:
+    silent = {"message": {"content": None, "reasoning_content": "It is red"}, "finish_reason": "length"}
+    with chat_server(lambda *_: silent) as (url, _):
+        answerer = load("api", "m", base_url=url)
+        [found] = answerer.answer([Query("Which colour?")], [()])
+        assert (found.text, found.unanswered) == ("", "empty reply, finish_reason length")
+        assert found.notes == ("no answer: empty reply, finish_reason length",)
+        with pytest.raises(FetchError, match="gave no answer: empty reply, finish_reason length"):
+            list(answerer.stream(Query("Which colour?"), ()))

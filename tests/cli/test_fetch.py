@@ -50,6 +50,20 @@ def test_the_list_tells_what_is_here(capsys: pytest.CaptureFixture[str]) -> None
     assert "not fetched" in lines[0]
 
 
+def test_the_list_tells_source_and_precision(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of what is here those that it has, of the rest those that each way would give."""
+    hold("smollm2-135m-instruct")
+    main(["fetch", "--list"])
+    lines = {line[2:].split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["smollm2-135m-instruct"].endswith("from the wheel it==1 (4-bit, GGUF Q4_1)")
+    assert lines["clip-vit-base-patch16"].endswith("not fetched: hub float32, without the hub 8-bit, ONNX")
+    main(["fetch", "--list", "--json"])
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["smollm2-135m-instruct"]["precision"] == "4-bit, GGUF Q4_1"
+    assert rows["smollm2-135m-instruct"]["precisions"] == {"hub": "bfloat16", "wheel": "4-bit, GGUF Q4_1"}
+    assert rows["minilm"]["source"] is None
+
+
 def test_an_unknown_name_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "nonsense"]) == 2
     said = capsys.readouterr()

@@ -70,6 +70,98 @@ def test_a_reply_without_grade_is_asked_for_again_hotter(benchmarks, answers, tm
     assert grades["v1_1"]["score"] == [0.7]
 
 
+SILENT = {"message": {"content": "", "reasoning_content": "0.3"}, "finish_reason": "length"}
+UNUSABLE = {
+    "silent": SILENT,
+    "thought": {"message": {"content": "<think>It is 0.5"}, "finish_reason": "length"},
+    "withheld": {"message": {"content": None}, "finish_reason": "content_filter"},
+    "half a grade": {"message": {"content": "0."}, "finish_reason": "length"},
+    "half a grade, too": {"message": {"content": "0"}, "finish_reason": "length"},
+    "cut off": {"message": {"content": "Let me see"}, "finish_reason": "length"},
+}
+
+
+@pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE)
+def test_a_reply_without_usable_text_is_no_grade(benchmarks, answers, tmp_path, reply) -> None:
+    cache, out = Cache(tmp_path / "cache"), tmp_path / "grades.json"
+    mended = False
+
+    def sometimes(request: dict, _: int):
+        return graded(request, 0) if mended or "answer 1" not in request["messages"][0]["content"] else reply
+
+    with chat_server(sometimes) as (url, requests):
+        with pytest.raises(FetchError, match=f"no grade for 1 of 3 answers.*{reply['finish_reason']}: 1"):
+            grade(benchmarks[0], answers, out, ChatApi("judge", url), cache)
+        assert json.loads(out.read_text()).keys() == {"v1_0", "v1_2"}
+        before, mended = len(requests), True
+        grades = grade(benchmarks[0], answers, out, ChatApi("judge", url), cache)
+        assert len(requests) == before + 1
+    assert [its["score"] for its in grades.values()] == [[0.0], [0.5], [1.0]]
+
+
+def test_a_silent_judge_is_asked_again_once_it_speaks(benchmarks, answers, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("CAMML_HOME", str(tmp_path / "home"))
+    speaks = False
+    with chat_server(lambda request, _: graded(request, 0) if speaks else SILENT) as (url, requests):
+        command = ["eval", "judge", str(answers), "--judge", "j", "--base-url", url, "--data", str(benchmarks[0])]
+        assert main(command) == 2
+        assert len(requests) == 3  # one that ran out of room is not asked again at once
+        error = capsys.readouterr().err
+        assert "no grade for 3 of 3 answers" in error
+        assert "--max-tokens" in error
+        speaks = True
+        assert main([*command, "--max-tokens", "500"]) == 0
+    assert [request["max_tokens"] for request in requests] == [3] * 3 + [500] * 3
+
+
+def test_a_zero_remembered_of_a_silent_judge_is_forgotten(benchmarks, answers, tmp_path) -> None:
+    """Versions before remembered them."""
+    cache = Cache(tmp_path / "cache")
+    with chat_server(graded) as (url, requests):
+        grade(benchmarks[0], answers, tmp_path / "g.json", ChatApi("judge", url), cache)
+        for file in (tmp_path / "cache").rglob("*.json"):
+            file.write_text('{"content": "", "score": 0.0}')
+        grades = grade(benchmarks[0], answers, tmp_path / "g.json", ChatApi("judge", url), cache)
+    assert len(requests) == 6
+    assert [its["score"] for its in grades.values()] == [[0.0], [0.5], [1.0]]
+
+
+def test_a_judge_that_thinks_and_a_cut_grade_that_is_whole(benchmarks, answers, tmp_path) -> None:
+    replies = {
+        "answer 0": {"message": {"content": "<think>0.1?</think>\n0.4"}, "finish_reason": "stop"},
+        "answer 1": {"message": {"content": "0.5 be"}, "finish_reason": "length"},
+        "answer 2": "1.0",
+    }
+
+    def said(request: dict, _: int):
+        return next(its for key, its in replies.items() if key in request["messages"][0]["content"])
+
+    with chat_server(said) as (url, _):
+        grades = grade(benchmarks[0], answers, tmp_path / "g.json", ChatApi("judge", url), Cache(None))
+    assert [its["score"] for its in grades.values()] == [[0.4], [0.5], [1.0]]
+
+
+def test_an_unanswered_question_is_wrong_without_a_judge(benchmarks, tmp_path) -> None:
+    records = [answer(0, "answer 2"), answer(1, "") | {"unanswered": "empty reply"}, answer(2, "answer 2")]
+    file, out = lines(tmp_path / "answers.jsonl", records), tmp_path / "g.json"
+    with chat_server(graded) as (url, requests):
+        grade(benchmarks[0], file, out, ChatApi("judge", url), Cache(None), runs=2)
+    assert len(requests) == 4
+    found = score("mmvet", benchmarks[0], file, settings=Settings(grades=out), resamples=0)
+    assert found.values["total"] == pytest.approx(200 / 3)
+    assert found.unanswered == {"empty reply": 1}
+
+
+def test_zeros_for_want_of_a_grade_are_said(benchmarks, answers, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("CAMML_HOME", str(tmp_path / "home"))
+    with chat_server(lambda *_: "well") as (url, requests):
+        command = ["eval", "judge", str(answers), "--judge", "j", "--base-url", url, "--data", str(benchmarks[0])]
+        assert main(command) == 0
+        assert "3 answers count 0, as officially: in 5 tries the judge said no grade" in capsys.readouterr().err
+        main(command)
+    assert len(requests) == 30  # not remembered
+
+
 def test_no_runs_are_an_error(benchmarks, answers, tmp_path) -> None:
     with pytest.raises(OptionError, match="runs is 0"):
         grade(benchmarks[0], answers, tmp_path / "grades.json", ChatApi("judge"), Cache(None), runs=0)

@@ -256,18 +256,42 @@ def test_the_nearest_answer_is_copied_without_a_model(options) -> None:
     assert [record["answer"] for record in log(outcome.folder)] == ["yes", "no", "red bus"]
 
 
-def test_scienceqa_has_its_own_wording_where_the_model_has_the_official_one(options, camml_folder, tmp_path) -> None:
+SCIENTIFIC, PLAIN = "previous scientific question answering examples", "previous question answering examples"
+
+
+@pytest.fixture
+def official_folder(camml_folder, tmp_path) -> Path:
+    """The tiny model, asked in the official style."""
     official = tmp_path / "official"
     shutil.copytree(camml_folder, official)
     tiny.processor(tiny.config(), prompt_style="official").save_pretrained(official)
+    return official
+
+
+def test_scienceqa_has_its_own_wording_where_the_model_has_the_official_one(
+    options, camml_folder, official_folder, tmp_path
+) -> None:
     for model, style, wording in (
-        (official, None, "previous scientific question answering examples"),
-        (official, "official", "previous question answering examples"),
+        (official_folder, None, SCIENTIFIC),
+        (official_folder, "official", PLAIN),
         (camml_folder, None, "Examples that may help"),
     ):
         made = options(model=str(model), prompt_style=style, out=tmp_path / wording, limit=2)
         [outcome] = run(["scienceqa_ft"], ONE_SHOT, made)
         assert all(wording in record["prompt"] for record in log(outcome.folder))
+
+
+def test_no_task_but_the_fine_tuned_scienceqa_speaks_of_science(options, official_folder) -> None:
+    """Models tuned on all kinds of instructions were never asked so; ScienceQA's image subset is asked as all are."""
+    styles = {name: dict(tasks.find(name).prompt_styles) for name in tasks.names()}
+    assert {name: style for name, style in styles.items() if style} == {
+        "scienceqa_ft": {"official": "official_scienceqa"}
+    }
+    [outcome] = run(["scienceqa"], ONE_SHOT, options(model=str(official_folder), limit=4))
+    for record in log(outcome.folder):
+        assert PLAIN in record["prompt"]
+        assert "scientific" not in record["prompt"]
+        assert "\nAnswer with the option's letter from the given choices directly." in record["prompt"]
 
 
 def test_an_answer_without_room_is_shorter_and_says_so(options) -> None:

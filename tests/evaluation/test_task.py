@@ -1,5 +1,6 @@
 """Every task, as data and on disk."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -121,3 +122,21 @@ def test_broken_data_is_an_error_that_names_it(
     with pytest.raises(SampleError) as caught:
         task.read(task.place(tmp_path))
     assert str(tmp_path) in str(caught.value) or "question" in str(caught.value)
+
+
+def test_the_table_of_prompts_is_true(benchmarks: Benchmarks) -> None:
+    """docs/evaluation.md has a row for every task: its style, its longest answer and what stands behind a question."""
+    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text("utf-8")
+    table = text.split("| task | prompt wording |")[1].split("\n\n")[0].splitlines()[2:]
+    rows = [line.split("|")[1:-1] for line in table]
+    told = {name.strip(" `"): [cell.strip() for cell in row[1:]] for row in rows for name in row[0].split(",")}
+    assert told.keys() == set(tasks.names())
+    for name, (wording, style, longest, _) in told.items():
+        task = tasks.find(name)
+        assert style == f"`{task.prompt_styles.get('official', 'official')}`", name
+        assert longest == str(task.max_new_tokens), name
+        behind = re.search(r"`\\n(.*?)`", wording)
+        for item in task.read(task.place(benchmarks[0])):
+            assert behind is None or item.text.endswith(f"\n{behind[1]}"), name
+            asked = item.record.get("text")
+            assert asked is None or item.text == asked, name

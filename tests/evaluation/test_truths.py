@@ -16,6 +16,7 @@ from camml.evaluation.truths import (
     box_truth,
     caption_truth,
     choice_truth,
+    mme_truth,
     pope_truth,
     science_truth,
     vqa_truth,
@@ -79,6 +80,18 @@ def test_science_letters_without_problems() -> None:
     assert (found["letter"], found["choices"]) == ("B", 2)
     with pytest.raises(SampleError, match=r"question 1: no letter in its answer 'y'; put problems.json"):
         science_truth({"id": "1", "conversations": [{"value": "Which?"}, {"value": "y"}]}, None)
+
+
+def test_hidden_files_beside_the_texts_of_mme_are_no_texts(tmp_path: Path) -> None:
+    """macOS writes a `._NAME` beside every file on other disks; a release that was unpacked there has them."""
+    for place in (tmp_path / "color", tmp_path / "artwork" / "questions_answers_YN", tmp_path / "._odd"):
+        place.mkdir(parents=True)
+        (place / "0001.txt").write_text("Is it red? Please answer yes or no.\tYes\n")
+        (place / "._0001.txt").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        \xb0")
+        (place / ".DS_Store").write_bytes(b"\x00\x00\x00\x01Bud1")
+    truth = mme_truth(tmp_path)
+    assert truth.keys() >= {(subtask, "0001", "Is it red?") for subtask in ("color", "artwork")}
+    assert {stem for _, stem, _ in truth} == {"0001"}
 
 
 def test_questions_lose_their_instructions() -> None:

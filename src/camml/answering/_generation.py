@@ -6,7 +6,15 @@ from threading import Event, Thread
 from typing import Any
 
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TemperatureLogitsWarper,
+    TextIteratorStreamer,
+    TopPLogitsWarper,
+)
 
 from camml.answering import Decoding
 from camml.errors import OptionError
@@ -45,13 +53,45 @@ def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
 
 
 def generation_options(decoding: Decoding) -> dict[str, Any]:
-    """The arguments of transformers' `generate` for `decoding`."""
-    if decoding.seed is not None:
-        torch.manual_seed(decoding.seed)
-    options: dict[str, Any] = {"max_new_tokens": decoding.max_new_tokens, "do_sample": decoding.temperature > 0}
-    if decoding.temperature > 0:
-        return options | {"temperature": decoding.temperature, "top_p": decoding.top_p}
-    return options | {"temperature": None, "top_p": None, "top_k": None}
+    """Return the arguments of transformers' `generate` for `decoding`.
+
+    `generate` draws from the random numbers of the whole process, so tokens are drawn here and it takes the likeliest.
+    """
+    options: dict[str, Any] = {"max_new_tokens": decoding.max_new_tokens, "do_sample": False}
+    options |= {"temperature": None, "top_p": None, "top_k": None}
+    return options | ({"logits_processor": LogitsProcessorList([_Draw(decoding)])} if decoding.temperature > 0 else {})
+
+
+class _Draw(LogitsProcessor):
+    """Draws the next token of each row, by random numbers that are the request's own, and leaves it the only choice.
+
+    Each row draws as if it were alone, so that an answer does not depend on those beside it.
+    """
+
+    def __init__(self, decoding: Decoding) -> None:
+        self._seed = decoding.seed
+        self._steps: list[Any] = [TemperatureLogitsWarper(decoding.temperature)]
+        if decoding.top_p < 1:
+            self._steps.append(TopPLogitsWarper(decoding.top_p))
+        self._generators: list[torch.Generator] = []
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        for step in self._steps:
+            scores = step(input_ids, scores)
+        if not self._generators:
+            self._generators = [self._generator(scores.device) for _ in range(len(scores))]
+        shares = scores.float().softmax(-1)
+        drawn = [torch.multinomial(row, 1, generator=own) for row, own in zip(shares, self._generators, strict=True)]
+        only = torch.full_like(scores, -torch.inf)
+        return only.scatter(1, torch.stack(drawn), 0.0)
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        generator = torch.Generator(device)
+        if self._seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(self._seed)
+        return generator
 
 
 def check_fits(tokens: int, decoding: Decoding, limit: int | None) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from camml import prompts
 from camml.answering import Decoding
 from camml.chat_api import ChatApi
+from camml.errors import FetchError
 from camml.features.passages import Budget
 from camml.images import open_image
 from camml.types import Context, Prediction, Query
@@ -62,17 +63,25 @@ class ApiAnswerer:
         return None if tokens is None else Budget(tokens, lambda text: -(-len(text) // 4))
 
     def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
-        """See `Answerer`; the answer comes in one piece."""
-        yield self._ask(query, context, decoding or Decoding()).text
+        """See `Answerer`; the answer comes in one piece, or a FetchError where there is none."""
+        prediction = self._ask(query, context, decoding or Decoding())
+        if prediction.unanswered:
+            raise FetchError(f"{self.api.model} at {self.api.base_url} gave no answer: {prediction.unanswered}")
+        yield prediction.text
 
     def _ask(self, query: Query, context: Context, decoding: Decoding) -> Prediction:
         options: dict[str, Any] = {"max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature}
         if decoding.temperature > 0:
             options |= {"top_p": decoding.top_p} | ({} if decoding.seed is None else {"seed": decoding.seed})
         reply = self.api.reply([{"role": "user", "content": self._content(query, context)}], **options)
+        notes, lacking = list(self.notes(query, context, decoding)), reply.lacking
+        if reply.left_out:
+            notes.append(f"the endpoint refuses {', '.join(reply.left_out)}: its own hold")
+        if lacking:
+            notes.append(f"no answer: {lacking}" + (f" ({reply.text[:80]!r})" if reply.text else ""))
         return Prediction(
-            reply.text.strip(), context, self.prompt(query, context), reply.prompt_tokens, reply.new_tokens,
-            self.notes(query, context, decoding),
+            "" if lacking else reply.text, context, self.prompt(query, context), reply.prompt_tokens, reply.new_tokens,
+            tuple(notes), lacking,
         )  # fmt: skip
 
     def _content(self, query: Query, context: Context) -> list[dict[str, Any]]:

@@ -2,9 +2,14 @@
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
+from typing import Any
 
 from camml.cli._output import print_json
+
+Grades = Mapping[str, Mapping[str, Sequence[Any]]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--base-url", metavar="URL", help="of the endpoint, with /v1; default: $OPENAI_BASE_URL, or OpenAI's"
     )
     parser.add_argument("--runs", type=int, default=1, metavar="N", help="grade each answer so often (%(default)s)")
+    parser.add_argument(
+        "--max-tokens", type=int, default=3, metavar="N", help="the longest reply; a judge that thinks needs more (3)"
+    )
     parser.add_argument("--missing", choices=("error", "wrong", "skip"), default="error", help="as of `score`")
     parser.add_argument(
         "--data", type=Path, default=Path("data/eval"), metavar="DIR", help="benchmark data (%(default)s)"
@@ -36,13 +44,27 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or answers.with_name("grades.json")
     api = ChatApi.of_environment(args.judge, args.base_url)
     cache = Cache(cache_dir() / "grades")
-    grades = grade(args.data, answers, out, api, cache, runs=args.runs, missing=args.missing, progress=_show)
+    grades = grade(args.data, answers, out, api, cache, runs=args.runs, missing=args.missing,
+                   max_tokens=args.max_tokens, progress=_show)  # fmt: skip
+    _say(grades, api.left_out)
     if args.json:
         print_json({"grades": str(out), "answers": len(grades), "runs": args.runs, "judge": args.judge})
     else:
         print(f"{len(grades)} answers graded in {out}")
-        print(f"score them with: camml eval score mmvet --answers {answers} --grades {out} --data {args.data}")
+        places = [quote(str(place)) for place in (answers, out, args.data)]
+        print("score them with: camml eval score mmvet --answers {} --grades {} --data {}".format(*places))
     return 0
+
+
+def _say(grades: "Grades", left_out: Sequence[str]) -> None:
+    """Say on standard error what a reader of the grades must know."""
+    from camml.evaluation.metrics.mmvet import read_grade
+
+    worded = sum(any(read_grade(str(text)) is None for text in its["content"]) for its in grades.values())
+    if worded:
+        print(f"camml: {worded} answers count 0, as officially: in 5 tries the judge said no grade", file=sys.stderr)
+    if left_out:
+        print(f"camml: the judge refuses {', '.join(left_out)}: its own hold", file=sys.stderr)
 
 
 def _show(done: int, total: int) -> None:

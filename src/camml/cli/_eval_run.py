@@ -187,6 +187,7 @@ def _as_json(outcome: "Outcome") -> dict[str, Any]:
         "note": outcome.note or None,
         "submission": str(outcome.submission) if outcome.submission else None,
         "measures": dict(outcome.measures),
+        "notes": list(outcome.notes),
     }
 
 
@@ -196,5 +197,7 @@ def _print(outcomes: Sequence["Outcome"], written: Sequence[Path]) -> None:
     print(text(outcomes))
     for outcome in outcomes:
         print(f"{outcome.folder}" + (f"   submission: {outcome.submission.name}" if outcome.submission else ""))
+        for note in outcome.notes:
+            print(f"  {note}")
     for path in written:
         print(path)

@@ -168,6 +168,8 @@ def _print_score(result: "Score") -> None:
         if name == result.headline and result.interval:
             interval = f"   95 % interval {result.interval.low:.4f} to {result.interval.high:.4f}"
         print(f"  {name:{width}}  {value:10.4f}{interval}")
+    for note in result.notes:
+        print(f"  {note}")
 
 
 def _compare(args: argparse.Namespace) -> int:

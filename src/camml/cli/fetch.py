@@ -31,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"fetching {name} ...", file=sys.stderr)
         folder = weights.folder(name)
-        rows.append({"name": name, "folder": str(folder), "seconds": round(time.perf_counter() - start, 1)})
+        seconds = round(time.perf_counter() - start, 1)
+        source, precision = weights.described(folder)
+        rows.append({"name": name, "folder": str(folder), "seconds": seconds, "source": source, "precision": precision})
     report(rows, args.json)
     return 0
 
@@ -42,6 +44,7 @@ def describe(name: str) -> dict[str, Any]:
 
     module, place = weights.source(name), weights.place(name)
     origin = place / weights.ORIGIN
+    source, precision = weights.described(place) if origin.exists() else (None, None)
     return {
         "name": name,
         "hub": module.HUB,
@@ -50,7 +53,22 @@ def describe(name: str) -> dict[str, Any]:
         "default": name in weights.DEFAULTS,
         "folder": str(place) if place.is_dir() else None,
         "origin": json.loads(origin.read_text()) if origin.exists() else None,
+        "source": source,
+        "precision": precision,
+        "precisions": dict(module.PRECISION),
     }
+
+
+def _kind(row: dict[str, Any]) -> str:
+    """Return where weights came from, with their precision where it is known."""
+    return (
+        f"{row['source'] or 'a folder'} ({row['precision']})" if row["precision"] else str(row["source"] or "a folder")
+    )
+
+
+def _ways(precisions: dict[str, str]) -> str:
+    """Return the precision that each way would give."""
+    return f"hub {precisions['hub']}, without the hub {precisions['wheel']}"
 
 
 def report(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -60,7 +78,9 @@ def report(rows: list[dict[str, Any]], as_json: bool) -> None:
         return
     for row in rows:
         if "seconds" in row:
-            print(f"{row['name']}: {row['folder']} ({row['seconds']} s)")
+            print(f"{row['name']}: {row['folder']} ({row['seconds']} s), from {_kind(row)}")
         else:
-            star, here = "*" if row["default"] else " ", row["folder"] or "not fetched"
+            star, here = "*" if row["default"] else " ", "not fetched: " + _ways(row["precisions"])
+            if row["folder"]:
+                here = f"{row['folder']} from {_kind(row)}"
             print(f"{star} {row['name']:22} {row['megabytes']:4} MB  {row['license']:10}  {row['hub']:42} {here}")

@@ -57,7 +57,8 @@ def build(conversation: Conversation, samples: Sequence[Sample], processor: CamM
     """Return the row of a conversation.
 
     What is learned is each token that stands for a character of an answer, and what follows it up to the special token
-    that ends it. The whole prompt is tokenised once.
+    that ends it. The whole prompt is tokenised once. Where the template ends an answer by the next question alone, the
+    last one gets the token that ends texts.
 
     Args:
       max_length: tokens of a row at most; the end of a longer conversation is cut off, never a placeholder.
@@ -70,6 +71,8 @@ def build(conversation: Conversation, samples: Sequence[Sample], processor: CamM
         prompt, spans = processor.render_answers(conversation.turns, context, len(images))
     except SampleError as error:
         raise SampleError(f"sample {conversation.id!r}: {error}") from None
+    if not prompt[spans[-1][1] :].strip() and processor.tokenizer.eos_token:  # the template ends no last answer
+        prompt = prompt[: spans[-1][1]] + processor.tokenizer.eos_token
     row = None
     if processor.parts:
         tokens: Tokens = processor.processor.tokens(

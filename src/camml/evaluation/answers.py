@@ -19,12 +19,24 @@ MISSING = ("error", "wrong", "skip")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer: whose, to which prompt (empty where the file does not say), and where in the file it stands."""
+    """One answer: whose, to which prompt (empty where the file does not say), and where in the file it stands.
+
+    Where the file says that there was no answer, `unanswered` is the reason, and the text is empty.
+    """
 
     question_id: str
     text: str
     prompt: str
     place: int
+    unanswered: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The answer text of each item, by item id in the order of the items; and why some have none (their text is "")."""
+
+    texts: dict[str, str]
+    unanswered: dict[str, str]
 
 
 def read_answers(path: Path) -> list[Answer]:
@@ -45,20 +57,22 @@ def read_answers(path: Path) -> list[Answer]:
     return [_answer(record, path, place) for place, record in records]
 
 
-def answer_record(task: Task, item: Item, text: str, model: str) -> dict[str, Any]:
-    """An answer as the official scripts write it for this task, so that theirs can score it.
+def answer_record(task: Task, item: Item, text: str, model: str, unanswered: str = "") -> dict[str, Any]:
+    """Return an answer as the official scripts write it for this task, so that theirs can score it.
 
-    It depends on nothing but its arguments, so a run that is repeated writes the same file.
+    Where there is none, a further key `unanswered` says why; they pass over it. It depends on nothing but its
+    arguments, so a run that is repeated writes the same file.
     """
     id_key, text_key = task.answer_keys
+    lacking = {"unanswered": unanswered} if unanswered else {}
     if text_key != "text":
-        return {id_key: item.question_id, text_key: text}
+        return {id_key: item.question_id, text_key: text} | lacking
     prompt = item.text
     if item.image and "conversations" in item.record:  # ScienceQA's script tells by this which questions have a picture
         prompt = "<image>\n" + prompt
     digest = hashlib.sha256("\0".join((model, item.id, text)).encode()).hexdigest()
     record = {id_key: item.question_id, "prompt": prompt, "text": text}
-    return record | {"answer_id": digest[:22], "model_id": model, "metadata": {}}
+    return record | {"answer_id": digest[:22], "model_id": model, "metadata": {}} | lacking
 
 
 def _from_object(value: Any, path: Path) -> list[Answer]:
@@ -81,19 +95,26 @@ def _answer(record: Mapping[str, Any], path: Path, place: int) -> Answer:
         raise SampleError(
             f"{path}, entry {place} (question {question_id}) has no answer text under {', '.join(TEXT_KEYS)}"
         )
-    return Answer(str(question_id), text, str(record.get("prompt") or ""), place)
+    unanswered = str(record.get("unanswered") or "")
+    return Answer(str(question_id), "" if unanswered else text, str(record.get("prompt") or ""), place, unanswered)
 
 
 def match_answers(
     items: Sequence[Item], answers: Sequence[Answer], path: Path, missing: str = "error"
 ) -> dict[str, str]:
-    """The answer text of each item, by item id, in the order of the items.
+    """Return the answer text of each item, by item id, in the order of the items; see `match`."""
+    return match(items, answers, path, missing).texts
+
+
+def match(items: Sequence[Item], answers: Sequence[Answer], path: Path, missing: str = "error") -> Matched:
+    """Return the answer of each item.
 
     Where a benchmark gives one id to several questions, the prompt in the answer tells them apart; without prompts the
     order does.
 
     Args:
-      missing: what an item without an answer is: an "error", "wrong" (an empty answer), or "skip" (left out).
+      missing: what an item without an answer is: an "error", "wrong", or "skip" (left out). One of which the file says
+        that it got none is wrong, or left out.
     Raises:
       SampleError: answers that are missing, belong to no question, or come twice; the message names them.
     """
@@ -102,15 +123,15 @@ def match_answers(
     groups: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         groups[str(item.question_id)].append(item)
-    given: dict[str, list[Answer]] = defaultdict(list)
+    by_question: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
-        given[answer.question_id].append(answer)
-    extra = [f"{key} (entry {found[0].place})" for key, found in given.items() if key not in groups]
+        by_question[answer.question_id].append(answer)
+    extra = [f"{key} (entry {its[0].place})" for key, its in by_question.items() if key not in groups]
     if extra:
         raise SampleError(f"{path} answers {len(extra)} questions that the task does not have: {listed(extra)}")
-    matched: dict[str, str] = {}
+    matched: dict[str, Answer] = {}
     for key, group in groups.items():
-        matched |= _match_group(group, given.get(key, []), path)
+        matched |= _match_group(group, by_question.get(key, []), path)
     lacking = [item.id for item in items if item.id not in matched]
     if lacking and missing == "error":
         raise SampleError(
@@ -118,19 +139,23 @@ def match_answers(
             "`--missing skip` scores what is there, `--missing wrong` counts them as wrong"
         )
     if missing == "wrong":
-        matched |= dict.fromkeys(lacking, "")
-    return {item.id: matched[item.id] for item in items if item.id in matched}
+        matched |= dict.fromkeys(lacking, Answer("", "", "", 0, "not in the answer file"))
+    given = [(item.id, matched[item.id]) for item in items if item.id in matched]
+    if missing == "skip":
+        given = [(key, answer) for key, answer in given if not answer.unanswered]
+    unanswered = {key: answer.unanswered for key, answer in given if answer.unanswered}
+    return Matched({key: answer.text for key, answer in given}, unanswered)
 
 
-def _match_group(group: list[Item], answers: list[Answer], path: Path) -> dict[str, str]:
+def _match_group(group: list[Item], answers: list[Answer], path: Path) -> dict[str, Answer]:
     """Answers of the items that share one question id."""
     if len(group) == 1 or not all(answer.prompt for answer in answers):
         _refuse_repeats(answers, len(group), path)
-        return {item.id: answer.text for item, answer in zip(group, answers, strict=False)}
+        return {item.id: answer for item, answer in zip(group, answers, strict=False)}
     waiting: dict[str, list[Item]] = defaultdict(list)
     for item in group:
         waiting[core_question(item.text)].append(item)
-    matched: dict[str, str] = {}
+    matched: dict[str, Answer] = {}
     for answer in answers:
         asked = waiting.get(core_question(answer.prompt))
         if asked is None:
@@ -139,7 +164,7 @@ def _match_group(group: list[Item], answers: list[Answer], path: Path) -> dict[s
             )
         if not asked:
             raise SampleError(f"{path}, entry {answer.place}: question {answer.question_id} is answered twice")
-        matched[asked.pop(0).id] = answer.text
+        matched[asked.pop(0).id] = answer
     return matched
 
 

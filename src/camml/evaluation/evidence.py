@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from camml import __version__
 from camml.data.origins import store_state
 from camml.errors import EmptyStoreError, OptionError, SampleError
 from camml.evaluation.cache import Cache
+from camml.evaluation.code import deciding
 from camml.evaluation.contexts import Variant
 from camml.evaluation.fingerprints import Fingerprints, digest
 from camml.evaluation.task import Item, Knowledge
@@ -94,7 +94,7 @@ class Evidence:
         image = query.image
         pixels = image.tobytes() if isinstance(image, Image.Image) else None
         facts = {
-            "camml": __version__,
+            **deciding(),
             "store": self.hash,
             "mode": self.retriever.mode,
             "duplicate_above": self.retriever.duplicate_above,

@@ -92,6 +92,11 @@ def read_table(path: Path) -> list[dict[str, str]]:
     return rows
 
 
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths in order, without hidden files: macOS puts a `._NAME` beside each NAME on other disks."""
+    return sorted(path for path in paths if not path.name.startswith("."))
+
+
 def field(record: Any, key: str, path: Path, number: int) -> Any:
     """`record[key]`.
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import OptionError, SampleError
-from camml.evaluation.files import read_json, read_lines, write_json, write_lines
+from camml.evaluation.files import read_json, read_lines, visible, write_json, write_lines
 from camml.evaluation.task import Item
 
 PATIENCE = 3600.0  # seconds without a new portion until the other processes are taken for dead
@@ -58,7 +58,7 @@ class RunFolder:
         self.path = path
 
     def claim(self, identity: Mapping[str, Any]) -> None:
-        """Take the folder for the run of this identity, begun or not.
+        """Take the folder for the run of this identity, begun or not; by which code it was begun does not matter.
 
         Raises:
           OptionError: it holds another run; the message says what differs.
@@ -68,7 +68,10 @@ class RunFolder:
         if not file.is_file():
             write_json(file, mine)
             return
-        differing = differences(read_json(file), mine)
+        there = read_json(file)
+        if isinstance(there, dict):  # each answer has its code, and the score says where they differ
+            there["code"] = mine.get("code")
+        differing = differences(there, mine)
         if differing:
             raise OptionError(
                 f"{self.path} holds another run ({'; '.join(differing[:4])}); give another --out, or remove that folder"
@@ -88,7 +91,7 @@ class RunFolder:
 
     def seconds(self) -> list[dict[str, float]]:
         """What the portions took, as far as it was written down."""
-        return [read_json(path) for path in sorted((self.path / "seconds").glob("*.json"))]
+        return [read_json(path) for path in visible((self.path / "seconds").glob("*.json"))]
 
     def measures(self) -> dict[str, Any] | None:
         """The measures of a run that was complete, or None."""

@@ -1,19 +1,14 @@
 """What the answers of a run depend on."""
 
-import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from camml import __version__
+from camml.evaluation.code import fingerprint, versions
 from camml.evaluation.fingerprints import digest
 from camml.evaluation.predict import Predictor
 from camml.evaluation.task import Item
-
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pillow", "faiss-cpu")
 
 
 def identity(
@@ -49,14 +44,6 @@ def identity(
         "decoding": asdict(predictor.decoding),
         **settings,
         "store": store,
-        "versions": versions(),
+        "versions": dict(versions()),
+        "code": fingerprint(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of Python, this package and those it computes with, as far as they are there."""
-    found = {"python": platform.python_version(), "camml": __version__}
-    for package in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found

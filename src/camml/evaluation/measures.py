@@ -1,5 +1,6 @@
 """What a run cost and how well its samples were found: tokens, seconds, hits."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ def measures(
 
     `tokens` are means over the questions of what the language model read and wrote; `seconds` are means over the
     questions that were worked on, a batch at a time; `retrieval` says for which share of the clusters a right sample
-    was among the first k that were found.
+    was among the first k that were found; `unanswered` counts questions without an answer by reason.
     """
     sums = {name: sum(watch[name] for watch in watches) for name in Stopwatch.__slots__}
     return {
@@ -50,6 +51,7 @@ def measures(
             "device": device,
         },
         "retrieval": hits(items, records),
+        "unanswered": dict(Counter(record["unanswered"] for record in records if record.get("unanswered"))),
     }
 
 

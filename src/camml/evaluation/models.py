@@ -1,11 +1,13 @@
 """The model of a run: identified at once, loaded when it is first asked."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from camml.answering import Answerer, Decoding, fitting, load
-from camml.errors import OptionError
+from camml.errors import OptionError, UnknownNameError
 from camml.evaluation.fingerprints import Fingerprints, digest
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Task
@@ -13,6 +15,8 @@ from camml.features.samples import folder_of
 from camml.prompts import paste
 from camml.types import Context, Prediction, Query
 
+BASE_SOURCES = "base_sources"
+"""In words where the weights below a packed model came from; what they are, their hashes say."""
 SHORTEST = 16
 """Tokens: a model that has no room for so long an answer cannot be asked the question."""
 
@@ -83,13 +87,17 @@ class Model:
         from camml import weights
         from camml.answering._generation import pick_device, pick_dtype
 
-        folder = weights.folder(name)
+        try:
+            folder = weights.folder(name)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{error}; a model behind an endpoint is asked with --use api") from None
         self.use, self._place = use or fitting(folder), str(folder)
         place = pick_device(share.device(device))
         self._options = {"device": str(place), "dtype": dtype}
         return {
             "name": folder.name,
             "hash": fingerprints.folder(folder),
+            **_bases(folder),
             "device": place.type,
             "dtype": str(pick_dtype(dtype, place)).removeprefix("torch."),
         }
@@ -114,6 +122,21 @@ class Model:
             style = task.prompt_styles.get(self._loaded.processor.prompt_style)
             return self._loaded.in_style(style) if style else self._loaded
         return self._loaded
+
+
+def _bases(folder: Path) -> dict[str, Any]:
+    """Return the hashes and sources of the weights that a packed model builds on; nothing for a whole model."""
+    from camml import weights
+    from camml.model.folder import PACKED
+
+    try:
+        about = json.loads((folder / PACKED).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}  # another kind of folder, or one that loading refuses
+    named = {part: str(about[part]) for part in ("language_model", "vision_tower") if part in about}
+    bases = {part: weights.base(name) for part, name in named.items()}
+    sources = {part: ", ".join(filter(None, (base.source, base.precision))) for part, base in bases.items()}
+    return {"bases": {part: base.sha256 for part, base in bases.items()}, BASE_SOURCES: sources} if bases else {}
 
 
 def answer_all(

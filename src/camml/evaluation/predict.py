@@ -2,20 +2,20 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from camml import __version__
 from camml.answering import Decoding
 from camml.errors import OptionError
 from camml.evaluation.cache import Cache
+from camml.evaluation.code import deciding, short
 from camml.evaluation.contexts import Variant, altered, answer_without_model
 from camml.evaluation.evidence import Evidence
 from camml.evaluation.fingerprints import Fingerprints, digest
 from camml.evaluation.folder import Portion, Record, RunFolder
 from camml.evaluation.measures import Stopwatch
-from camml.evaluation.models import Model, answer_all
+from camml.evaluation.models import BASE_SOURCES, Model, answer_all
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Item, Task
 from camml.images import open_image
@@ -46,19 +46,30 @@ class Predictor:
     seed: int = 0
     keep_duplicates: bool = False
 
-    def fill(self, folder: RunFolder, portions: Sequence[Portion], share: Share, report: Report) -> None:
-        """Answer those portions of this process's share that the folder lacks."""
+    def fill(
+        self, folder: RunFolder, portions: Sequence[Portion], share: Share, report: Report, kept: Sequence[Record] = ()
+    ) -> None:
+        """Answer those portions of this process's share that the folder lacks, or that hold questions without answer.
+
+        Args:
+          kept: records of a complete run, whose answers are not asked for again.
+        """
+        whole = {record["id"]: record for record in kept}
         for portion in share.of(portions):
-            if folder.part(portion) is None:
+            before = folder.part(portion)
+            if before is None or not all(map(has_answer, before)):
+                known = whole | {record["id"]: record for record in before or ()}
+                known = {name: record for name, record in known.items() if has_answer(record)}
                 watch = Stopwatch()
-                records = self.answer(portion, watch)
+                records = self.answer(portion, watch, known)
                 folder.keep_seconds(portion, asdict(watch))
                 folder.keep(portion, records)
             report(len(portion.items))
 
-    def answer(self, portion: Portion, watch: Stopwatch) -> list[Record]:
-        """The records of a portion."""
-        items, started = portion.items, time.perf_counter()
+    def answer(self, portion: Portion, watch: Stopwatch, known: Mapping[str, Record] | None = None) -> list[Record]:
+        """Return the records of a portion; those that are `known` by their id are not made again."""
+        known = known or {}
+        items, started = [item for item in portion.items if item.id not in known], time.perf_counter()
         before = self.evidence.searched if self.evidence else 0
         found = self._find(items)
         if self.evidence and self.evidence.searched > before:
@@ -66,17 +77,17 @@ class Predictor:
             watch.retrieving += time.perf_counter() - started
         contexts = [self._given(item, context) for item, context in zip(items, found, strict=True)]
         answers: dict[int, dict[str, Any]] = {}
-        for rows in self._batches(portion, contexts):
+        for rows in self._batches(items, contexts, len(portion.batches[0])):
             batch = [items[row] for row in rows], [contexts[row] for row in rows]
             answers |= zip(rows, self._answers(*batch, watch), strict=True)
-        return [self._record(item, found[row], contexts[row], answers[row]) for row, item in enumerate(items)]
+        made = {item.id: self._record(item, found[row], contexts[row], answers[row]) for row, item in enumerate(items)}
+        return [known.get(item.id) or made[item.id] for item in portion.items]
 
-    def _batches(self, portion: Portion, contexts: Sequence[Context]) -> list[list[int]]:
-        """The rows of a portion in its number of batches, those with prompts of like length together.
+    def _batches(self, items: Sequence[Item], contexts: Sequence[Context], size: int) -> list[list[int]]:
+        """Return the rows of a portion in batches, those with prompts of like length together.
 
         What is computed together depends on the portion alone, and little of it is padding.
         """
-        items, size = portion.items, len(portion.batches[0])
         rows = list(range(len(items)))
         if self.model is not None:
             answerer = self.model.answerer(self.task)
@@ -99,7 +110,7 @@ class Predictor:
         return Query(item.text, image, None if self.keep_duplicates else item.id)
 
     def _answers(self, items: Sequence[Item], contexts: Sequence[Context], watch: Stopwatch) -> list[dict[str, Any]]:
-        """The answers to a batch, given anew unless all of it was answered before."""
+        """Return the answers to a batch, given anew unless all of it was answered before; an endpoint's one by one."""
         if self.model is not None:
             return self._generated(self.model, items, contexts, watch)
         pairs = zip(items, contexts, strict=True)
@@ -113,21 +124,24 @@ class Predictor:
         queries = [self._query(item) for item in items]
         rows = zip(items, queries, contexts, strict=True)
         keys = [self._key(model, item, answerer.prompt(query, context), context) for item, query, context in rows]
-        known = [self.cache.get(key) for key in keys]
-        answers = [answer for answer in known if answer is not None]
-        if len(answers) == len(items):
-            return answers
-        started = time.perf_counter()
-        try:
-            predictions = answer_all(answerer, queries, contexts, self.decoding)
-        except OptionError as error:
-            raise OptionError(f"{self.task.title}, questions {items[0].id} to {items[-1].id}: {error}") from None
-        watch.answered += len(items)
-        watch.answering += time.perf_counter() - started
-        answers = [_as_fields(prediction) for prediction in predictions]
-        for key, answer in zip(keys, answers, strict=True):
-            self.cache.put(key, answer)
-        return answers
+        known = {row: answer for row, key in enumerate(keys) if (answer := self.cache.get(key)) is not None}
+        # what is computed here depends on the batch in its last digits, so that a batch is answered as a whole
+        alone = model.use == "api" or len(known) == len(items)
+        asked = [row for row in range(len(items)) if row not in known or not alone]
+        if asked:
+            started = time.perf_counter()
+            try:
+                some = [queries[row] for row in asked], [contexts[row] for row in asked]
+                predictions = answer_all(answerer, *some, self.decoding)
+            except OptionError as error:
+                raise OptionError(f"{self.task.title}, questions {items[0].id} to {items[-1].id}: {error}") from None
+            watch.answered += len(asked)
+            watch.answering += time.perf_counter() - started
+            known |= {row: _as_fields(prediction) for row, prediction in zip(asked, predictions, strict=True)}
+            for row in asked:
+                if has_answer(known[row]):
+                    self.cache.put(keys[row], known[row])
+        return [known[row] for row in range(len(items))]
 
     def _record(self, item: Item, found: Context, context: Context, answer: dict[str, Any]) -> Record:
         """A line of the log; the score comes when all are there."""
@@ -142,6 +156,7 @@ class Predictor:
             **answer,
             "truth": item.truth,
             "score": None,
+            "code": short(),
         }
 
     def _noted(self, item: Item, neighbor: Neighbor) -> dict[str, Any]:
@@ -154,8 +169,8 @@ class Predictor:
     def _key(self, model: Model, item: Item, prompt: str, context: Context) -> str:
         """All that an answer depends on."""
         facts = {
-            "camml": __version__,
-            "model": {name: value for name, value in model.identity.items() if name != "name"},
+            **deciding(),
+            "model": {name: value for name, value in model.identity.items() if name not in ("name", BASE_SOURCES)},
             "decoding": asdict(self.decoding),
             "prompt": prompt,
             "picture": self.fingerprints.picture(item.image),
@@ -165,11 +180,17 @@ class Predictor:
         return digest(facts)
 
 
+def has_answer(record: Mapping[str, Any]) -> bool:
+    """Return whether a record holds an answer; an endpoint may have given none, see `Prediction.unanswered`."""
+    return not record.get("unanswered")
+
+
 def _as_fields(prediction: Prediction) -> dict[str, Any]:
-    return {
+    fields: dict[str, Any] = {
         "prompt": prediction.prompt,
         "prompt_tokens": prediction.prompt_tokens,
         "new_tokens": prediction.new_tokens,
         "answer": prediction.text,
         "notes": list(prediction.notes),
     }
+    return fields | ({"unanswered": prediction.unanswered} if prediction.unanswered else {})

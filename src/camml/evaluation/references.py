@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
+from camml.evaluation.box_forms import corners, form_of
 from camml.evaluation.questions import read_questions, with_truth
 from camml.evaluation.task import DataFile, Item
 from camml.evaluation.truths import box_truth, caption_truth
@@ -24,13 +26,24 @@ def read_captioned(questions: DataFile, references: DataFile, images: str, folde
 
 
 def read_boxed(questions: DataFile, references: DataFile, folder: Path) -> list[Item]:
-    """The objects to find, with their boxes; sizes come from the references, or else from the picture's header."""
+    """Return the objects to find, with left, top, right and bottom of their boxes, and the form these were read in.
+
+    Sizes come from the references, or else from the picture's header.
+
+    Raises:
+      SampleError: no such files, or boxes that can be read in two ways.
+    """
     path = references.require(folder)
     items = with_truth(read_questions(questions.require(folder), folder, key="obj_id"), box_truth(path), path)
-    return [replace(item, truth=_size(item) | item.truth) for item in items]
+    truths = [_size(item) | item.truth for item in items]
+    untold = [truth for truth in truths if "form" not in truth]
+    form = form_of(untold, path) if untold else ""
+    told = [truth.get("form", form) for truth in truths]
+    read = [truth | {"box": corners(truth, its), "form": its} for truth, its in zip(truths, told, strict=True)]
+    return [replace(item, truth=truth) for item, truth in zip(items, read, strict=True)]
 
 
-def _size(item: Item) -> dict[str, int]:
+def _size(item: Item) -> dict[str, Any]:
     """Width and height of the picture, where it is there and the references do not say."""
     if "width" in item.truth or not isinstance(item.image, Path) or not item.image.is_file():
         return {}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from camml.answering import Decoding
@@ -11,6 +12,7 @@ from camml.errors import ImageError, OptionError, SampleError
 from camml.evaluation import task as tasks
 from camml.evaluation.answers import answer_record
 from camml.evaluation.cache import Cache, Memory
+from camml.evaluation.code import mixture
 from camml.evaluation.contexts import Variant
 from camml.evaluation.draw import drawn
 from camml.evaluation.evidence import Evidence
@@ -20,8 +22,8 @@ from camml.evaluation.folder import Record, RunFolder, portions
 from camml.evaluation.identity import identity
 from camml.evaluation.measures import measures
 from camml.evaluation.models import Model
-from camml.evaluation.predict import Predictor
-from camml.evaluation.score import Score, measured_score
+from camml.evaluation.predict import Predictor, has_answer
+from camml.evaluation.score import Score, measured_score, unanswered_note
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Item, Settings, Task
 
@@ -77,10 +79,10 @@ class Options:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("retrieved", "batch_size", "limit"):
+        for name, flag in (("retrieved", "--retrieve"), ("batch_size", "--batch-size"), ("limit", "--limit")):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise OptionError(f"{name} is {value}; give 1 or more")
+                raise OptionError(f"{flag} is {value}; give 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Outcome:
       score: None where there is none, for the reason in `note`.
       submission: the official submission, where the task has one.
       measures: tokens, seconds and hits, see `camml.evaluation.measures`.
+      notes: what a reader of the answers must know.
     """
 
     task: str
@@ -101,6 +104,7 @@ class Outcome:
     note: str = ""
     submission: Path | None = None
     measures: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 def run(
@@ -198,8 +202,12 @@ def _evidence(variants: Sequence[Variant], options: Options, fingerprints: Finge
 def _predict(
     predictor: Predictor, folder: RunFolder, items: list[Item], options: Options, share: Share, progress: Progress
 ) -> list[Record]:
-    """The records of all items, none in a process that does not lead."""
-    if (done := folder.log(items)) is not None:
+    """Return the records of all items, none in a process that does not lead.
+
+    Of a complete run those questions are asked again that got no answer.
+    """
+    done = folder.log(items)
+    if done is not None and all(map(has_answer, done)):
         progress(str(folder.path), len(items), len(items))
         return done
     parts = portions(items, options.batch_size)
@@ -210,7 +218,7 @@ def _predict(
         answered += more
         progress(str(folder.path), answered, len(items))
 
-    predictor.fill(folder, parts, share, report)
+    predictor.fill(folder, parts, share, report, done or ())
     return folder.collect(parts) if share.leads else []
 
 
@@ -220,33 +228,52 @@ def _conclude(
     """Write the answers, what they took, and the score where there can be one."""
     task, variant = predictor.task, predictor.variant
     texts = {record["id"]: record["answer"] for record in records}
+    unanswered = {record["id"]: record["unanswered"] for record in records if not has_answer(record)}
+    device = predictor.model.identity["device"] if predictor.model else None
+    seconds = folder.seconds()
+    measured = (None if seconds else folder.measures()) or measures(items, records, seconds, device)
     score, note = None, "not scored, as asked"
     if not options.predict_only:
-        score, note = _score(name, task, items, texts, options)
+        score, note = _score(name, task, items, texts, unanswered, folder.path, options)
+    notes = _notes(score, records, measured, predictor.model is not None)
+    score = replace(score, notes=notes) if score else None
     own = {} if score is None else score.per_item
     scored = [record | {"score": own.get(item.id, own.get(item.cluster))}
               for item, record in zip(items, records, strict=True)]  # fmt: skip
     if score:
         write_json(folder.path / "score.json", score.document())
     model = Path(options.model).name if variant.needs_model else variant.name
-    device = predictor.model.identity["device"] if predictor.model else None
-    measured = folder.measures() or measures(items, records, folder.seconds(), device)
     write_json(folder.path / "measures.json", measured)
-    folder.complete(scored, [answer_record(task, item, texts[item.id], model) for item in items])
+    answers = [answer_record(task, item, texts[item.id], model, unanswered.get(item.id, "")) for item in items]
+    folder.complete(scored, answers)
     submission = folder.path / f"submission{task.submission_suffix}" if task.submit else None
     if task.submit and submission:
         task.submit(items, texts, submission, task.place(options.data))
-    return Outcome(name, variant, folder.path, len(records), score, note, submission, measured)
+    return Outcome(name, variant, folder.path, len(records), score, note, submission, measured, notes)
+
+
+def _notes(
+    score: Score | None, records: Sequence[Record], measured: Mapping[str, Any], asked: bool
+) -> tuple[str, ...]:  # fmt: skip
+    """Return what a reader of the answers must know: those of the score, and what was kept from before."""
+    lacking = measured.get("unanswered")
+    own = score.notes if score else [unanswered_note(lacking, len(records))] if lacking else []
+    return (*own, *mixture(records, measured["seconds"]["questions_answered"] if asked else None))
 
 
 def _score(
-    name: str, task: Task, items: list[Item], texts: dict[str, str], options: Options
-) -> tuple[Score | None, str]:
-    """The score, or why there is none."""
+    name: str, task: Task, items: list[Item], texts: dict[str, str], unanswered: Mapping[str, str], folder: Path,
+    options: Options,
+) -> tuple[Score | None, str]:  # fmt: skip
+    """Return the score, or why there is none."""
     if any(item.truth is None for item in items):
         return None, f"the true answers are not public: hand in the submission ({task.submission})"
     if "grades" in task.uses and options.settings.grades is None:
-        return None, f"needs a judge: `camml eval judge {name}`, or hand in the submission ({task.submission})"
+        return None, (
+            f"needs a judge: `camml eval judge {quote(str(folder))} --judge MODEL --data {quote(str(options.data))}`, "
+            f"then run again with --grades; or hand in the submission ({task.submission})"
+        )
     default = Settings()
     fitting = {key: getattr(options.settings, key) for key in task.uses}
-    return measured_score(name, task, items, texts, replace(default, **fitting), len(items), options.resamples), ""
+    settings = replace(default, **fitting, unanswered=unanswered)
+    return measured_score(name, task, items, texts, settings, len(items), options.resamples), ""

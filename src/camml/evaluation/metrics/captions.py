@@ -1,13 +1,13 @@
 """Captions: BLEU, METEOR, ROUGE-L and CIDEr by the package of the COCO evaluation, after its PTB tokenizer."""
 
-import contextlib
-import io
+import json
 import os
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 from camml.errors import OptionError
 from camml.evaluation.task import Item, Measured, Settings
@@ -47,75 +47,31 @@ def java_folder() -> str | None:
     return str(JAVA.parent) if JAVA.exists() else None
 
 
-@contextlib.contextmanager
-def java_on_path() -> Iterator[None]:
-    """PATH with a Java runtime in it, for the time of the block: the scorers call plain `java`."""
-    require_java()
-    before = os.environ.get("PATH", "")
-    os.environ["PATH"] = os.pathsep.join(filter(None, (before, java_folder())))
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = before
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The chatter of the Java programs kept off standard error; where they fail, the end of it is in the message."""
-    with tempfile.TemporaryFile() as chatter:
-        terminal = os.dup(2)
-        os.dup2(chatter.fileno(), 2)
-        try:
-            yield
-        except (OSError, ValueError, KeyError) as error:  # what a Java program that died looks like from here
-            chatter.seek(0)
-            said = chatter.read().decode(errors="replace").strip().split("\n")[-1]
-            raise OptionError(f"the caption scorers failed: {said or error}") from error
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
-
-
 def caption_scores(
     captions: Mapping[str, str], references: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """(corpus scores by name, CIDEr of each caption), in the units of the package: CIDEr 1.17 is 117 in papers.
+    """Return corpus scores by name and the CIDEr of each caption, in the units of the package: 1.17 is 117 in papers.
+
+    The scorers are a program of their own, for they change PATH and the standard streams, which threads share.
 
     Args:
       captions: one for each id.    references: at least one for each of those ids.
-    Source: pycocoevalcap 1.2, as COCOEvalCap runs it (without SPICE).
+    Raises:
+      OptionError: the scorers or Java are missing, or they failed.
     """
-    from pycocoevalcap.bleu.bleu import Bleu
-    from pycocoevalcap.cider.cider import Cider
-    from pycocoevalcap.rouge.rouge import Rouge
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-    ids = list(captions)
-    with java_on_path(), _quiet(), contextlib.redirect_stdout(io.StringIO()):
-        tokenizer = PTBTokenizer()
-        truth = tokenizer.tokenize({key: [{"caption": text} for text in references[key]] for key in ids})
-        said = tokenizer.tokenize({key: [{"caption": captions[key]}] for key in ids})
-        bleu, _ = Bleu(4).compute_score(truth, said)
-        meteor = _meteor(truth, said)
-        rouge, _ = Rouge().compute_score(truth, said)
-        cider, each = Cider().compute_score(truth, said)
-    values = {f"Bleu_{order}": float(score) for order, score in enumerate(bleu, start=1)}
-    values |= {"METEOR": meteor, "ROUGE_L": float(rouge), "CIDEr": float(cider)}
-    return values, {key: float(score) for key, score in zip(truth, each, strict=True)}
-
-
-def _meteor(truth: Mapping[str, list[str]], said: Mapping[str, list[str]]) -> float:
-    """METEOR; where the scorer fails it keeps its lock, and would wait for it forever on its way out."""
-    from pycocoevalcap.meteor.meteor import Meteor
-
-    scorer = Meteor()
-    try:
-        return float(scorer.compute_score(truth, said)[0])
-    finally:
-        if scorer.lock.locked():
-            scorer.lock.release()
-            with contextlib.suppress(OSError):  # the pipe to a program that died; closed here, it is left alone later
-                scorer.meteor_p.stdin.close()
+    require_java()
+    asked = {"captions": captions, "references": {key: references[key] for key in captions}}
+    path = os.pathsep.join(filter(None, (os.environ.get("PATH", ""), java_folder())))
+    command = [sys.executable, "-P", str(Path(__file__).with_name("_caption_scorers.py"))]
+    done = subprocess.run(
+        command, input=json.dumps(asked).encode(), capture_output=True, check=False, env=os.environ | {"PATH": path}
+    )
+    if done.returncode:
+        chatter, _, reason = done.stderr.decode(errors="replace").partition("\0")
+        words = [line.strip() for line in (chatter if reason else chatter or "no reason given").splitlines()]
+        raise OptionError(f"the caption scorers failed: {next(filter(None, reversed(words)), reason.strip())}")
+    found = json.loads(done.stdout)
+    return found["values"], found["cider"]
 
 
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:

@@ -91,7 +91,7 @@ def aokvqa_accuracy(items: Sequence[Item], answers: Mapping[str, str], settings:
     per_item = {item.id: float(aokvqa_choice(answers[item.id], item.truth["choices"]) == item.truth["correct"])
                 for item in items}  # fmt: skip
     direct = [
-        min(1.0, item.truth["direct"].count(answers[item.id]) / 3)
+        0.0 if item.id in settings.unanswered else min(1.0, item.truth["direct"].count(answers[item.id]) / 3)
         for item in items
         if item.truth["direct"] and not item.truth["difficult"]
     ]

@@ -94,7 +94,8 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
     Items' truth is `{"kind": "open" | "choice" | "yesno", "answer", "accept"?, "choices"?, "topic", "field",
     "wording"?}`; the answer to a choice is its letter. Their cluster is the class.
     """
-    per_item = {item.id: right(answers[item.id], item.truth) for item in items}
+    unanswered = settings.unanswered
+    per_item = {item.id: 0.0 if item.id in unanswered else right(answers[item.id], item.truth) for item in items}
     groups: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for item in items:
         truth, answer, hit = item.truth, answers[item.id], (per_item[item.id], item.cluster)

@@ -104,6 +104,8 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
             "MM-Vet is graded by a judge: give its grades, or write the submission for the official grader"
         )
     grades = read_grades(settings.grades)
+    runs = min((len(its) for its in grades.values()), default=1)
+    grades |= {grade_id(item): [0.0] * runs for item in items if item.id in settings.unanswered}
     lacking = [grade_id(item) for item in items if grade_id(item) not in grades]
     if lacking:
         raise SampleError(f"{settings.grades} has no grades for {len(lacking)} questions: {listed(lacking)}")

@@ -19,14 +19,19 @@ def says_yes(answer: str) -> bool:
     return _NO.isdisjoint(words)
 
 
-def rates(said: NDArray[np.bool_], true: NDArray[np.bool_], weights: Weights) -> dict[str, float]:
-    """Accuracy, precision, recall, F1 and share of yes, each in [0, 1]; "yes" is the positive class.
+def rates(
+    said: NDArray[np.bool_], true: NDArray[np.bool_], weights: Weights, answered: NDArray[np.bool_] | bool = True
+) -> dict[str, float]:
+    """Return accuracy, precision, recall, F1 and share of yes, each in [0, 1]; "yes" is the positive class.
+
+    Who did not answer said neither yes nor no, and is right in neither case.
 
     A ratio with nothing below the line is 0; the official script fails there.
     """
+    said = said & answered
     hits, both = (weights * (said & true)).sum(), weights.sum()
     yes, positive = (weights * said).sum(), (weights * true).sum()
-    right = (weights * (said == true)).sum()
+    right = (weights * (answered & (said == true))).sum()
     return {
         "accuracy": _ratio(right, both),
         "precision": _ratio(hits, yes),
@@ -47,12 +52,13 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
     """
     said = np.array([says_yes(answers[item.id]) for item in items], dtype=bool)
     true = np.array([item.truth["present"] for item in items], dtype=bool)
+    answered = np.array([item.id not in settings.unanswered for item in items], dtype=bool)
     split = np.array([item.truth["split"] for item in items], dtype=object)
     splits = sorted(set(split))
     masks = [np.asarray(split == name) for name in splits]
 
     def table(weights: Weights) -> list[dict[str, float]]:
-        return [rates(said[mask], true[mask], weights[mask]) for mask in masks]
+        return [rates(said[mask], true[mask], weights[mask], answered[mask]) for mask in masks]
 
     def mean_f1(weights: Weights) -> float:
         return float(np.mean([row["f1"] for row in table(weights)]))
@@ -61,5 +67,5 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
     kinds = rows[0] if rows else {}
     values = {f"{kind}/{name}": row[kind] for kind in kinds for name, row in zip(splits, rows, strict=True)}
     values |= {f"{kind}/mean": float(np.mean([row[kind] for row in rows])) for kind in kinds}
-    right = {item.id: float(hit) for item, hit in zip(items, said == true, strict=True)}
+    right = {item.id: float(hit) for item, hit in zip(items, answered & (said == true), strict=True)}
     return Measured(values, right, mean_f1, [item.cluster for item in items], scale=1.0)

@@ -42,8 +42,9 @@ def accuracy_with(read: Reader, *, of_images: bool = False) -> Callable[..., Mea
 
     The interval is that of all questions, or `of_images`, of those with one.
 
-    An answer without a letter among the choices is wrong. With `settings.random_guess` it is a guess instead, as in the
-    evaluation of the fine-tuned models; the draws are those of the official script after `random.seed`.
+    An answer without a letter among the choices is wrong. With `settings.random_guess` it is a guess instead, unless
+    there was no answer at all, as in the evaluation of the fine-tuned models; the draws are those of the official
+    script after `random.seed`.
 
     Items' truth is `{"letter": str, "choices": number, "image": bool, "groups": [name, ...]}`.
     """
@@ -56,7 +57,7 @@ def accuracy_with(read: Reader, *, of_images: bool = False) -> Callable[..., Mea
             letter = read(answers[item.id])
             if letter is None or letter not in choices:
                 failed += 1
-                letter = _guess(guesses, choices) if guesses else None
+                letter = _guess(guesses, choices) if guesses and item.id not in settings.unanswered else None
             per_item[item.id] = float(letter == item.truth["letter"])
             for name in _groups(item):
                 groups[name].append(per_item[item.id])

@@ -118,7 +118,10 @@ def accuracy_by(score: Callable[[str, Sequence[str]], float]) -> Callable[..., M
     """A metric: the percentage by `score`; items' truth is `{"answers": [...], "group"?: {breakdown: name}}`."""
 
     def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
-        per_item = {item.id: score(answers[item.id], item.truth["answers"]) for item in items}
+        per_item = {
+            item.id: 0.0 if item.id in settings.unanswered else score(answers[item.id], item.truth["answers"])
+            for item in items
+        }
         values = {"accuracy": 100 * mean(list(per_item.values()))}
         groups: dict[str, list[float]] = {}
         for item in items:

@@ -105,7 +105,9 @@ def notes(runs: Sequence[Run]) -> list[str]:
         found.append('"first N": only so many questions were asked; such a score does not compare with published ones.')
     if any(run.score and _without_width(run.score.get("interval")) for run in runs):
         found.append("An interval without width: all answers scored the same. It says little about further questions.")
-    return found
+    return found + [
+        f"{run.system}, {run.task}: {note}." for run in runs for note in (run.score or {}).get("notes") or []
+    ]
 
 
 def _without_width(interval: Mapping[str, float] | None) -> bool:

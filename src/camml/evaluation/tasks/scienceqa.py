@@ -35,7 +35,6 @@ TASK = Task(
     metric=accuracy_with(short_answer, of_images=True),
     headline="image_accuracy",
     max_new_tokens=1024,
-    prompt_styles={"official": "official_scienceqa"},
     uses=("random_guess",),
     published=published(67.9, 72.3, 66.8, 71.6),
 )

@@ -1,0 +1,147 @@
+"""An OpenAI-compatible endpoint for chat: one question, one answer, tried again where trying again may help."""
+
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from camml.chat_api.reply import Reply, read
+from camml.chat_api.terms import ABOUT_SOMETHING_ELSE, ABOUT_THE_REQUEST, Learned, Terms
+from camml.errors import FetchError, OptionError
+
+__all__ = ["ChatApi", "Reply"]
+
+PUBLIC = "https://api.openai.com/v1"
+PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
+"""HTTP statuses after which the same request may succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatApi:
+    """A model behind an endpoint.
+
+    Attributes:
+      model: its name there.
+      base_url: of the endpoint, up to and with `/v1`.
+      key: sent as the bearer token; none is sent where it is empty.
+      tries: how often a request is sent at most.
+      timeout: seconds that one answer may take.
+      sleep: waits so many seconds; another one in tests.
+    """
+
+    model: str
+    base_url: str = PUBLIC
+    key: str = ""
+    tries: int = 6
+    timeout: float = 120.0
+    sleep: Callable[[float], None] = time.sleep
+    _learned: Learned = field(default_factory=Learned, repr=False, compare=False)
+
+    @classmethod
+    def of_environment(cls, model: str, base_url: str | None = None) -> "ChatApi":
+        """The endpoint at `base_url` or $OPENAI_BASE_URL, with the key in $OPENAI_API_KEY.
+
+        Raises:
+          OptionError: not an address, or the public endpoint without a key.
+        """
+        url = (base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC).rstrip("/")
+        if not url.startswith(("http://", "https://")):
+            raise OptionError(f"the base URL {url!r} should begin with http:// or https://")
+        key = os.environ.get("OPENAI_API_KEY", "")
+        if url == PUBLIC and not key:
+            raise OptionError(f"{PUBLIC} needs a key in OPENAI_API_KEY; or give another base URL")
+        return cls(model, url, key)
+
+    def complete(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> str:
+        """Return the text of the answer, see `reply`."""
+        return self.reply(messages, **options).text
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The settings that the endpoint refuses, as far as it was asked."""
+        return tuple(sorted(self._learned.terms.left_out))
+
+    def reply(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> Reply:
+        """Return the answer; `options` go into the request (`temperature`, `max_tokens`, ...).
+
+        A setting that the endpoint refuses is sent under its newer name, or left out, from then on.
+
+        Raises:
+          FetchError: the endpoint refuses, or gave no answer in all tries.
+        """
+        for attempt in range(1, self.tries + 1):
+            try:
+                with self._learned.first_alone():
+                    return self._agreed(messages, options)
+            except _Refused as refusal:
+                reason, wait = str(refusal), refusal.wait
+                if refusal.code not in PASSING:
+                    raise FetchError(f"{self.base_url} refuses model {self.model!r}: {reason}") from None
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                reason, wait = str(error) or type(error).__name__, None
+            if attempt < self.tries:
+                self.sleep(min(60.0, 2.0 ** (attempt - 1)) if wait is None else min(wait, 120.0))
+        raise FetchError(f"{self.base_url} gave no answer in {self.tries} tries: {reason}")
+
+    def _agreed(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Reply:
+        """Return the reply under the terms that the endpoint takes; where they are not known, they are found out."""
+        terms, first = self._learned.terms, None
+        guesses: list[Terms] | None = None if self._learned.worked else terms.guesses(options)
+        while True:
+            try:
+                document = self._send({"model": self.model, "messages": list(messages), **terms.applied(options)})
+                reply = read(document)
+            except _Refused as refusal:
+                named = terms.refused(options, refusal.text) if refusal.code not in ABOUT_SOMETHING_ELSE else set()
+                if named:
+                    terms = terms.without(named)
+                elif guesses and refusal.code in ABOUT_THE_REQUEST:
+                    first, terms = first or refusal, guesses.pop(0)
+                else:
+                    raise (first or refusal) from None
+                continue
+            self._learned.keep(terms)
+            return replace(reply, left_out=tuple(sorted(terms.left_out & options.keys())))
+
+    def _send(self, content: Mapping[str, Any]) -> Any:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
+        request = urllib.request.Request(f"{self.base_url}/chat/completions", json.dumps(content).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout) as answer:
+                document = json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            raise _Refused(error.code, _said(error), _seconds(error.headers.get("Retry-After"))) from None
+        fault = document.get("error") if isinstance(document, dict) and "choices" not in document else None
+        if isinstance(fault, dict):  # some gateways send a refusal as if all were well
+            code = fault.get("code")
+            raise _Refused(code if isinstance(code, int) else 500, json.dumps(document), None)
+        return document
+
+
+class _Refused(Exception):
+    """An HTTP status that is no success, what the endpoint says with it, and how long it asks to wait."""
+
+    def __init__(self, code: int, text: str, wait: float | None) -> None:
+        super().__init__(f"HTTP {code} {text[:200]}")
+        self.code, self.text, self.wait = code, text, wait
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    """Return what the endpoint says was wrong, in a line."""
+    try:
+        return " ".join(error.read(20_000).decode(errors="replace").split())
+    except (OSError, http.client.HTTPException):
+        return ""
+
+
+def _seconds(text: str | None) -> float | None:
+    """A Retry-After header that holds seconds."""
+    try:
+        return max(0.0, float(text)) if text else None
+    except ValueError:
+        return None

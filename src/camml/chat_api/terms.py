@@ -1,0 +1,96 @@
+"""The settings that an endpoint takes, learned from its refusals: newer models want other names, or none at all."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+NEWER = {"max_tokens": "max_completion_tokens"}
+"""Settings that have a newer name."""
+OPTIONAL = ("temperature", "top_p", "seed")
+"""Settings without which an endpoint answers too, by its own."""
+ABOUT_THE_REQUEST = frozenset({400, 422})
+"""HTTP statuses that mean: this request is not as it should be."""
+ABOUT_SOMETHING_ELSE = frozenset({401, 402, 403, 404, 408, 409, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is sent otherwise than asked for.
+
+    Attributes:
+      renamed: settings that go under their newer name.
+      left_out: settings that are not sent.
+    """
+
+    renamed: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()
+
+    def applied(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings as they are sent."""
+        return {
+            NEWER[name] if name in self.renamed else name: value
+            for name, value in options.items()
+            if name not in self.left_out
+        }
+
+    def without(self, names: set[str]) -> "Terms":
+        """Return these terms with the settings `names` under their newer name, or left out where they have none."""
+        return Terms(self.renamed | (names & NEWER.keys()), self.left_out | (names & set(OPTIONAL)))
+
+    def refused(self, options: Mapping[str, Any], text: str) -> set[str]:
+        """Return the settings sent so far that a refusal names and that can be sent otherwise."""
+        sent = [name for name in (*NEWER, *OPTIONAL) if name in self.applied(options)]
+        if (named := _parameter(text)) in sent:
+            return {named}
+        return {name for name in sent if re.search(rf"(?<!\w){name}(?!\w)", text)}
+
+    def guesses(self, options: Mapping[str, Any]) -> list["Terms"]:
+        """Return the terms worth trying after a refusal that names no setting."""
+        sent = self.applied(options)
+        newer, optional = {name for name in NEWER if name in sent}, {name for name in OPTIONAL if name in sent}
+        tries = [self.without(names) for names in (newer, optional, newer | optional) if names]
+        return list(dict.fromkeys(tries))
+
+
+def _parameter(text: str) -> str:
+    """Return the setting that an error document names as the one at fault; empty where it names none."""
+    try:
+        error = json.loads(text)["error"]
+        return str(error["param"] or "")
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+class Learned:
+    """The terms of one endpoint, for all threads that ask it.
+
+    Attributes:
+      terms: as they are known.
+      worked: whether a request was answered, so that further refusals are about something else.
+    """
+
+    def __init__(self) -> None:
+        self.terms = Terms()
+        self.worked = False
+        self._tried = False
+        self._first = threading.Lock()
+
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let others wait until the first request came through, so that each refusal is met once."""
+        if self._tried:
+            yield
+            return
+        with self._first:
+            try:
+                yield
+            finally:
+                self._tried = True
+
+    def keep(self, terms: Terms) -> None:
+        """Remember terms under which a request was answered."""
+        self.terms, self.worked = terms, True

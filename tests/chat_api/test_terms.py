@@ -1,0 +1,99 @@
+"""Endpoints that refuse settings: learned from the first refusal, whatever its words, and remembered."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from camml.chat_api import ChatApi
+from camml.errors import FetchError
+from tests.chat_server import chat_server
+
+ASKED = [{"role": "user", "content": "why?"}]
+USUAL = {"max_tokens": 3, "temperature": 0.0}
+
+
+def endpoint(says: Callable[[str], Any], refuses: tuple[str, ...] = ("max_tokens", "temperature"), status: int = 400):
+    """An endpoint that refuses settings, one at a time, in words of its own."""
+
+    def reply(request: dict[str, Any], _: int) -> Any:
+        wrong = next((name for name in refuses if name in request), None)
+        return (status, says(wrong)) if wrong else "fine"
+
+    return reply
+
+
+def official(name: str) -> dict[str, Any]:
+    """A refusal as OpenAI words it."""
+    advice = "Use 'max_completion_tokens' instead." if name == "max_tokens" else "Only the default (1) is supported."
+    return {"error": {"message": f"Unsupported parameter: '{name}'. {advice}", "param": name, "code": "unsupported"}}
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        official,
+        lambda name: {"error": {"message": "Unsupported parameter(s)", "param": name}},
+        lambda name: {"detail": [{"loc": ["body", name], "msg": "Extra inputs are not permitted"}]},
+        lambda name: {"error": f"`{name}` is deprecated for this model"},
+        lambda name: {"error": {"message": "The request is not valid for this model."}},
+        lambda name: {"message": "Ungueltige Anfrage"},
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refused_setting_is_learned_once_whatever_the_wording(says, status) -> None:
+    with chat_server(endpoint(says, status=status)) as (url, requests):
+        api = ChatApi("thinker", url)
+        assert api.reply(ASKED, **USUAL).text == "fine"
+        refused = len(requests) - 1
+        assert 1 <= refused <= 3
+        assert api.reply(ASKED, **USUAL).left_out == ("temperature",)
+        assert api.left_out == ("temperature",)
+    assert len(requests) == refused + 2
+    for sent in requests[-2:]:
+        assert sent["max_completion_tokens"] == 3
+        assert not {"max_tokens", "temperature"} & sent.keys()
+
+
+def test_what_is_taken_is_sent_as_it_is() -> None:
+    with chat_server(endpoint(official, ("max_tokens",))) as (url, requests):
+        ChatApi("newer", url).reply(ASKED, **USUAL)
+    assert requests[-1]["temperature"] == 0
+    with chat_server(endpoint(official, ("temperature", "top_p"))) as (url, requests):
+        reply = ChatApi("warm", url).reply(ASKED, max_tokens=3, temperature=0.7, top_p=0.9, seed=1)
+    assert reply.left_out == ("temperature", "top_p")
+    assert (requests[-1]["max_tokens"], requests[-1]["seed"]) == (3, 1)
+
+
+def test_threads_that_begin_together_learn_it_once() -> None:
+    with chat_server(endpoint(official)) as (url, requests):
+        api = ChatApi("thinker", url)
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(lambda _: api.reply(ASKED, **USUAL).text, range(16))) == ["fine"] * 16
+    assert len(requests) == 2 + 16
+
+
+def test_a_refusal_sent_as_a_success_is_understood() -> None:
+    with chat_server(endpoint(official, status=200)) as (url, requests):
+        assert ChatApi("thinker", url).complete(ASKED, **USUAL) == "fine"
+    assert len(requests) == 3
+
+
+def test_a_refusal_about_something_else_is_told_as_it_came() -> None:
+    with (
+        chat_server(lambda *_: (400, {"error": {"message": "the prompt is too long"}})) as (url, requests),
+        pytest.raises(FetchError, match=r"refuses model 'm': HTTP 400 .*the prompt is too long"),
+    ):
+        ChatApi("m", url).complete(ASKED, **USUAL)
+    assert len(requests) == 4
+
+
+def test_after_an_answer_nothing_is_guessed() -> None:
+    with chat_server(lambda _, number: "fine" if number == 1 else 400) as (url, requests):
+        api = ChatApi("m", url)
+        assert api.complete(ASKED, **USUAL) == "fine"
+        with pytest.raises(FetchError, match="HTTP 400"):
+            api.complete(ASKED, **USUAL)
+    assert len(requests) == 2
+    assert api.left_out == ()
