@@ -18,6 +18,7 @@ from camml import packages, weights
 from camml.encoders import Vectors, _towers
 from camml.encoders._clip_bpe import ClipTokenizer
 from camml.errors import ModelFolderError
+from camml.images import middle_of_strip
 
 if TYPE_CHECKING:
     import torch
@@ -164,7 +165,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _prepare(image: Image.Image) -> Vectors:
     """float32[3, SIDE, SIDE]: the short side brought to SIDE, the middle square cut out. Source: the official code."""
-    image = image.convert("RGB")
+    image = middle_of_strip(image.convert("RGB"))
     short = min(image.size)
     width, height = (SIDE if side == short else int(SIDE * side / short) for side in image.size)
     image = image.resize((width, height), Image.Resampling.BICUBIC)

@@ -14,7 +14,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml import prompts
 from camml.errors import InputError, OptionError
-from camml.images import ImageSource, each_image, mean_color, open_image, pad_to_square
+from camml.images import ImageSource, cuts_middle, each_image, mean_color, middle_of_strip, open_image, pad_to_square
 from camml.model import official
 from camml.model.config import CamMLConfig
 from camml.model.folder import read_config
@@ -255,8 +255,8 @@ class CamMLProcessor(ProcessorMixin):
         assert source is not None
         image = open_image(source)
         if self.image_aspect_ratio == "pad":
-            image = pad_to_square(image, mean_color(self.image_processor.image_mean))
-        return image
+            return pad_to_square(image, mean_color(self.image_processor.image_mean))
+        return middle_of_strip(image) if cuts_middle(self.image_processor) else image
 
     def _chat_template(self, messages: list[dict[str, str]]) -> str:
         begin = messages[-1]["role"] == "user"
