@@ -9,6 +9,7 @@ Letters of all tensor shapes in this project:
     V  size of the vocabulary             H, W  height and width of an image in pixels
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,12 @@ class Sample:
     image: Path | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
 
+
+UNFIT_FOR_IDS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\]")
+"""What an id must not hold: slashes, line breaks and other control characters, halves of characters.
+
+Everything else may be in one: spaces of every width, and the signs that join letters, which many languages need.
+"""
 
 Where = Mapping[str, Any] | Callable[[Sample], bool]
 """Which samples may be retrieved: values that their `meta` must hold, or a function that decides."""

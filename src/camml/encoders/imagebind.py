@@ -122,7 +122,7 @@ def imagebind_parity(folder: Path) -> dict[str, float]:
 
     from camml.encoders._imagebind import Towers
 
-    paths = sorted(folder.glob("*.pth"))
+    paths = sorted(path for path in folder.glob("*.pth") if not path.name.startswith("."))
     if len(paths) != 1 or not (folder / "expected.json").exists():
         raise ModelFolderError(f"{folder} does not hold one .pth file with its expected.json and expected.safetensors")
     told = json.loads((folder / "expected.json").read_text())
