@@ -13,7 +13,7 @@ FLOORS = [
     ["boxes", "chat_api", "durable", "errors", "images", "packages", "plugins", "prompts", "remote", "types"],
     ["weights"],
     ["encoders", "formats", "stores"],
-    ["datastore", "neighbors", "retriever"],
+    ["datastore", "evidence", "neighbors", "retriever"],
     ["model"],
     ["features"],
     ["answering", "data", "factpix"],

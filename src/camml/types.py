@@ -9,6 +9,7 @@ Letters of all tensor shapes in this project:
     V  size of the vocabulary             H, W  height and width of an image in pixels
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -70,3 +71,12 @@ class Prediction:
     new_tokens: int = 0
     notes: tuple[str, ...] = ()
     """What a person should know: a truncated sample, a context without images, ..."""
+
+
+def finite(value: Any) -> Any:
+    """Return a value of JSON without numbers that JSON does not have, which no browser reads."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -179,6 +179,13 @@ def test_whatever_an_id_must_not_hold_is_mended(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_numbers_that_json_does_not_have_become_null(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "a", "text": "b", "n": 1e999, "m": [-1e999, {"k": NaN}], "x": 2.5}\n')
+    [sample] = formats.read(path)
+    assert sample.meta == {"n": None, "m": [None, {"k": None}], "x": 2.5}
+
+
 def test_bad_samples_are_skipped_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     path.write_bytes(as_lines([CAT, {"id": "x"}]) + b"\xff\n{\n" + as_lines([CAT, DOG]))

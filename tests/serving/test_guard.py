@@ -100,6 +100,14 @@ class TestWebPages:
                 f"{address}/v1/models", headers=wanted | {"Origin": "https://evil.example"}
             ).headers  # fmt: skip
 
+    @pytest.mark.parametrize("allowed", ["https://our.example/", "HTTPS://Our.Example:443", "*"])
+    def test_an_origin_may_be_written_as_people_do(self, allowed: str, make_service: MakeService, serve: Serve) -> None:
+        origin = {"Origin": "https://our.example"}
+        with serve(make_service(cors_origins=(allowed,))) as address:
+            answer = httpx.post(f"{address}/v1/chat/completions", json=ASK, headers=origin, timeout=60)
+            assert answer.status_code == 200
+            assert answer.headers["access-control-allow-origin"] in ("https://our.example", "*")
+
     def test_a_server_of_this_machine_answers_to_its_own_names_alone(
         self, make_service: MakeService, serve: Serve
     ) -> None:

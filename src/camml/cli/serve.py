@@ -59,7 +59,11 @@ def _add_access(parser: argparse.ArgumentParser) -> None:
     )
     access.add_argument("--no-keys", action="store_true", help="let everybody in who can reach --host")
     access.add_argument(
-        "--cors-origin", action="append", default=[], metavar="URL", help="web pages from there may use it; repeatable"
+        "--cors-origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="web pages from there may use it, '*' for all; repeatable",
     )
     access.add_argument("--public-url", default="", metavar="URL", help="how clients reach it, if through a proxy")
     access.add_argument("--allow-urls", action="store_true", help="fetch pictures from public http(s) addresses")
@@ -148,7 +152,10 @@ def _keys(file: Path | None) -> tuple[str, ...]:
     """The API keys in a file, or else in the environment; never on the command line, where all users see them."""
     if file is None:
         return tuple(key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip())
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8, one key a line") from None
     keys = tuple(line for line in lines if line and not line.startswith("#"))
     if not keys:
         raise OptionError(f"{file} holds no API keys; write one a line")

@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from camml.errors import CaMMLError
 from camml.serving import chat, models, stores
 from camml.serving.access import Access
+from camml.serving.bodies import first_mistake
 from camml.serving.guard import Guard
 from camml.serving.links import Links
 from camml.serving.logs import logger
@@ -98,9 +99,7 @@ def _add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"][1:])) or str(first["loc"][0])
-        return ApiError(400, f"{place}: {first['msg']}", "invalid_value", place).response()
+        return first_mistake(error.errors(), error.body).response()
 
     @app.exception_handler(CaMMLError)
     async def failed(request: Request, error: CaMMLError) -> Response:

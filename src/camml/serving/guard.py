@@ -103,6 +103,7 @@ class Guard:
     def _own(self, origin: str, host: str) -> bool:
         allowed, public = self._settings.cors_origins, urlsplit(self._settings.public_url)
         ours = {host, public.netloc} - {""}
+        origin = origin.lower()
         return "*" in allowed or origin in allowed or origin.partition("://")[2] in ours
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:

@@ -1,6 +1,8 @@
 """What goes wrong, as HTTP clients of the OpenAI API expect to read it."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,6 +55,14 @@ class ApiError(HTTPException):
         return Response(body, self.status_code, self.headers, "application/json")
 
 
+_PATH = re.compile(r"(?<![\w./:])(/[\w.-]+)/[^'\":;,()]*")
+
+
+def without_paths(text: str) -> str:
+    """Return a message without paths of this machine's disk, which are nobody's business outside."""
+    return _PATH.sub(lambda match: "a file of the server" if os.path.isdir(match[1]) else match[0], text)
+
+
 def overloaded(message: str) -> ApiError:
     """The refusal of a request that may be tried again soon."""
     return ApiError(503, message, "overloaded", headers={"Retry-After": str(RETRY_AFTER)})
@@ -64,11 +74,13 @@ def of_exception(error: BaseException) -> ApiError:
         case ApiError():
             return error
         case StoreNotFoundError():
-            return ApiError(404, str(error), "store_not_found", "store")
+            return ApiError(404, "the datastore is not there any more", "store_not_found", "store")
+        case EmptyStoreError():
+            return ApiError(400, "the datastore holds no samples", "invalid_value", "store")
         case ImageError():
-            return ApiError(400, str(error), "invalid_image")
-        case InputError() | EmptyStoreError():
-            return ApiError(400, str(error), "invalid_value")
+            return ApiError(400, without_paths(str(error)), "invalid_image")
+        case InputError():
+            return ApiError(400, without_paths(str(error)), "invalid_value")
         case StoreLockedError():
             return overloaded("the datastore is being written by another process; try again")
         case DiskError():

@@ -10,6 +10,8 @@ from camml.errors import OptionError
 
 STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SHORTEST_KEY = 8
+ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^\s/?#@:\[\]*]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?")
+USUAL_PORTS = (("http", "80"), ("https", "443"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,8 @@ class Settings:
       read_only: samples can be neither added nor removed.
       api_keys: a request needs one of these; without any, everybody who reaches the server may use it.
       allow_urls: pictures may be given as http(s) addresses, which the server then fetches.
-      cors_origins: web pages of these origins may use the server.
+      cors_origins: web pages of these origins may use the server: `https://HOST`, `chrome-extension://ID`, `null` for
+        pages from a disk, `*` for all.
       allowed_hosts: names the server answers to; none for all. Protects a server on this machine from web pages that
         give their own name this machine's address.
       public_url: how clients reach the server, where that differs from what they ask for (behind a proxy).
@@ -73,11 +76,29 @@ class Settings:
                 )
         if any(len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() for key in self.api_keys):
             raise OptionError(f"an API key needs at least {SHORTEST_KEY} printable ASCII characters")
-        for url in (*self.cors_origins, *filter(None, [self.public_url])):
-            if not re.match(r"https?://[^/]", url):
-                raise OptionError(f"{url!r} should begin with http:// or https://")
+        if self.public_url and not re.match(r"https?://[^/]", self.public_url):
+            raise OptionError(f"{self.public_url!r} should begin with http:// or https://")
+        object.__setattr__(self, "cors_origins", tuple(map(origin_of, self.cors_origins)))
 
     @property
     def served_name(self) -> str:
         """What clients call the model."""
         return self.model_name or Path(self.model).name or self.model
+
+
+def origin_of(text: str) -> str:
+    """Return an origin as browsers write it: small letters, no slash at its end, no port that is the usual one.
+
+    Raises:
+      OptionError: it is none.
+    """
+    if text in ("*", "null"):
+        return text
+    match = ORIGIN.fullmatch(text.lower())
+    if match is None:
+        raise OptionError(
+            f"{text!r} is not the origin of a web page; give SCHEME://HOST or SCHEME://HOST:PORT without a path, such "
+            "as https://chat.example.org; 'null' for pages from a disk; '*' for all"
+        )
+    scheme, host, port = match.groups()
+    return f"{scheme}://{host}" + (f":{port}" if port and (scheme, port) not in USUAL_PORTS else "")
