@@ -1,5 +1,6 @@
 """The options of `camml serve`, without a server."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,35 @@ def test_keys_in_another_encoding_are_refused_in_words(encoding: str, tmp_path: 
     (tmp_path / "keys").write_bytes("abcdefghijkl\r\n".encode(encoding))
     with pytest.raises(OptionError, match=r"UTF-8|printable"):
         settings("--api-keys", str(tmp_path / "keys"))
+
+
+def test_keys_may_have_the_names_of_their_owners(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("first-secret  # anna\nsecond#secret\n")
+    given = settings("--api-keys", str(tmp_path / "keys"))
+    assert given.api_keys == ("first-secret", "second#secret")
+    assert given.key_names == {"first-secret": "anna", "second#secret": ""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "inside", "outside"),
+    [
+        ([], "localhost", "evil.example"),
+        (["--no-keys"], "localhost", "evil.example"),
+        (["--public-url", "https://Camml.example/x"], "camml.example", "evil.example"),
+        (["--host", "0.0.0.0", "--no-keys"], socket.gethostname().lower(), "evil.example"),
+        (["--host", "0.0.0.0", "--no-keys", "--allowed-host", "Nas.Local"], "nas.local", "evil.example"),
+    ],
+)
+def test_without_keys_the_names_that_it_answers_to_are_always_known(
+    arguments: list[str], inside: str, outside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CAMML_API_KEYS", raising=False)
+    allowed = settings(*arguments).allowed_hosts
+    assert inside in allowed
+    assert outside not in allowed
+
+
+def test_with_keys_any_name_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMML_API_KEYS", "first-secret")
+    assert settings("--host", "0.0.0.0").allowed_hosts == ()
+    assert settings("--allowed-host", "a.example").allowed_hosts == ("a.example",)

@@ -1,5 +1,6 @@
 """What goes wrong, as HTTP clients of the OpenAI API expect to read it."""
 
+import errno
 import json
 import os
 import re
@@ -17,6 +18,11 @@ from camml.errors import (
     StoreLockedError,
     StoreNotFoundError,
 )
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What the operating system says of a disk that takes no more."""
+
+DISK = "the server's disk is full or cannot be written"
 
 RETRY_AFTER = 2
 """Seconds after which trying again is worth it."""
@@ -84,7 +90,9 @@ def of_exception(error: BaseException) -> ApiError:
         case StoreLockedError():
             return overloaded("the datastore is being written by another process; try again")
         case DiskError():
-            return ApiError(507, "the server's disk is full or cannot be written", "disk")
+            return ApiError(507, DISK, "disk")
+        case OSError() if error.errno in FULL:
+            return ApiError(507, DISK, "disk")
         case CaMMLError():
             return ApiError(500, "the server could not do this; its log says why", "server_error")
         case _:

@@ -25,18 +25,21 @@ class Settings:
       stores: datastores by the names clients use; the first is used where a request names none.
       read_only: samples can be neither added nor removed.
       api_keys: a request needs one of these; without any, everybody who reaches the server may use it.
+      key_names: what the owners of keys are called in the log.
+      state: a folder that outlives the server, for the secret of the addresses of thumbnails.
       allow_urls: pictures may be given as http(s) addresses, which the server then fetches.
       cors_origins: web pages of these origins may use the server: `https://HOST`, `chrome-extension://ID`, `null` for
         pages from a disk, `*` for all.
-      allowed_hosts: names the server answers to; none for all. Protects a server on this machine from web pages that
-        give their own name this machine's address.
+      allowed_hosts: names the server answers to, besides addresses in figures; none for all. Protects a server without
+        keys from web pages that give their own name this machine's address.
       public_url: how clients reach the server, where that differs from what they ask for (behind a proxy).
       max_new_tokens: the longest answer, where a request does not say.
       max_body: bytes of a request.
       max_pixels: of a picture, before it is decoded.
       max_side: pixels of the longer side that a larger picture is shrunk to.
       max_waiting: answers that may wait for a slot; further ones are refused.
-      rate_limit: requests a minute of each key (without keys: each address); 0 for no limit.
+      rate_limit: requests a minute of each key (without keys: each address), and ten times as many that only read;
+        0 for no limit.
       log_content: write questions and answers to the log.
       examples: a file of samples whose texts are questions, which the page offers with their pictures.
     """
@@ -48,6 +51,8 @@ class Settings:
     stores: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    key_names: Mapping[str, str] = field(default_factory=dict, repr=False)
+    state: Path | None = None
     allow_urls: bool = False
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
@@ -78,6 +83,7 @@ class Settings:
             raise OptionError(f"an API key needs at least {SHORTEST_KEY} printable ASCII characters")
         if self.public_url and not re.match(r"https?://[^/]", self.public_url):
             raise OptionError(f"{self.public_url!r} should begin with http:// or https://")
+        object.__setattr__(self, "allowed_hosts", tuple(name.lower() for name in self.allowed_hosts))
         object.__setattr__(self, "cors_origins", tuple(map(origin_of, self.cors_origins)))
 
     @property
