@@ -93,7 +93,7 @@ def test_a_bomb_of_mistakes_is_refused_at_once(address: str, name: str) -> None:
     with httpx.Client(base_url=address, timeout=60) as http:
         begun = time.perf_counter()
         answer = http.post(path, content=content, headers={"Content-Type": "application/json"})
-        assert time.perf_counter() - begun < 1.5
+        assert time.perf_counter() - begun < 3
     assert answer.status_code == 400
     assert len(answer.content) < 2000
 

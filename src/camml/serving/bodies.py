@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from camml.serving.problems import ApiError
 
-MOST_SIGNS = 2_000_000
+MOST_SIGNS = 500_000
 """Commas and colons of a body, more than any text that fits into one has; each may become a value of its own."""
 MOST_VALUES = 100_000
 MOST_KEYS = 256
