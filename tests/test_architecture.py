@@ -13,7 +13,7 @@ FLOORS = [
     "boxes chat_api durable errors images packages passages pillow plugins prompts remote types".split(),
     ["weights"],
     ["encoders", "formats", "stores"],
-    ["datastore", "neighbors", "retriever"],
+    ["datastore", "evidence", "neighbors", "retriever"],
     ["model"],
     ["features"],
     ["answering", "data", "factpix"],

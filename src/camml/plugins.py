@@ -12,7 +12,9 @@ def names(folder: str) -> list[str]:
     """The names of all choices in `camml/<folder>`, sorted, found without importing any."""
     spec = find_spec(f"camml.{folder}")
     places = (spec.submodule_search_locations or []) if spec else []
-    return sorted(file.stem for place in places for file in Path(place).glob("*.py") if not file.stem.startswith("_"))
+    return sorted(
+        file.stem for place in places for file in Path(place).glob("*.py") if not file.stem.startswith(("_", "."))
+    )
 
 
 def find(folder: str, name: str) -> ModuleType:

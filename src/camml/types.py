@@ -9,6 +9,8 @@ Letters of all tensor shapes in this project:
     V  size of the vocabulary             H, W  height and width of an image in pixels
 """
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +30,12 @@ class Sample:
     image: Path | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
 
+
+UNFIT_FOR_IDS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\]")
+"""What an id must not hold: slashes, line breaks and other control characters, halves of characters.
+
+Everything else may be in one: spaces of every width, and the signs that join letters, which many languages need.
+"""
 
 Where = Mapping[str, Any] | Callable[[Sample], bool]
 """Which samples may be retrieved: values that their `meta` must hold, or a function that decides."""
@@ -82,3 +90,12 @@ class Prediction:
     """What a person should know: a truncated sample, a context without images, ..."""
     unanswered: str = ""
     """Why there is no answer (an endpoint gave no usable text); empty where there is one. Such a text is empty."""
+
+
+def finite(value: Any) -> Any:
+    """Return a value of JSON without numbers that JSON does not have, which no browser reads."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

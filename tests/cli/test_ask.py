@@ -51,6 +51,16 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return line
 
 
+def test_a_stored_picture_that_is_gone_costs_no_answer(capsys, store, model, tmp_path) -> None:
+    (tmp_path / "red.png").unlink()
+    found = ask(capsys, "red", "--store", store, "--model", model, "--mode", "text-text", "--shots", 3)
+    [red] = [sample for sample in found["context"] if sample["id"] == "red"]
+    assert (red["text"], red["image"]) == ("a red square", None)
+    assert "'red' is not there any more" in found["notes"][0]
+    assert main(["ask", "red", "--store", str(store), "--model", model, "--mode", "text-text", "--stream", *SHORT]) == 0
+    assert "note: the picture of the sample 'red'" in capsys.readouterr().out
+
+
 def test_the_answer_comes_with_its_evidence(capsys, store, model, tmp_path) -> None:
     image = tiny.image(tmp_path, "query", (200, 0, 10))
     found = ask(capsys, "what", "--image", image, "--store", store, "--model", model, "--shots", 2)

@@ -173,12 +173,28 @@ def test_two_views_of_one_store(store: Datastore, encoder: Colors) -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["at 3.14.15\u202fPM", "v\u00a013", "می\u200cخواهم", "東京\u3000駅", "👩\u200d🔬", "\U0001fae9", "\ue000", " a"],
+)
+def test_ids_of_every_script_are_kept_and_found(name: str, tmp_path: Path, encoder: Colors) -> None:
+    store = Datastore.build(tmp_path / "store", [sample(name, "red"), sample("other", "blue")], encoder)
+    assert name in store
+    assert Datastore.open(tmp_path / "store", encoder)[name].text == "red"
+    assert "half \ud800" not in store
+    store.remove([name])
+    assert [one.id for one in store] == ["other"]
+
+
+@pytest.mark.parametrize(
     ("bad", "message"),
     [
         (sample("r", "again"), "id 'r'.*twice, the first time as sample 1"),
         (sample("a/b", "text"), "id 'a/b'.*slash"),
         (sample("", "text"), "id ''.*empty"),
         (sample("a\nb", "text"), "unprintable"),
+        (sample("a\u2028b", "text"), "unprintable"),
+        (sample("a\ud800b", "text"), "unprintable"),
+        (sample(" \u3000", "text"), "empty"),
         (sample("e", " \n"), "id 'e'.*no text"),
         (sample("s", "half \ud800"), "id 's'.*not Unicode"),
         (sample("m", "text", None, {"x": object()}), "id 'm'.*not JSON"),

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from transformers import AutoModel, AutoTokenizer
 
 from camml import encoders
@@ -45,6 +46,14 @@ def test_images_are_what_the_model_gives(kind: str, tmp_path: Path) -> None:
     pixels = encoder._image_processor(images=[image], return_tensors="pt")["pixel_values"]
     expected = features(AutoModel.from_pretrained(tmp_path / kind).get_image_features(pixel_values=pixels))
     np.testing.assert_allclose(encoder.embed_images([image])[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip", "imagebind"])
+def test_a_strip_takes_little_memory(kind: str, tmp_path: Path) -> None:
+    """Two rows of a million pixels: with the short side brought to the tower's, that were gigabytes."""
+    strip = Image.new("RGB", (1_000_000, 2), "red")
+    vectors = build(kind, tmp_path).embed_images([strip, Image.new("RGB", (32, 2), "red")])
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
 
 
 def test_the_model_may_give_tensors_or_objects() -> None:

@@ -52,6 +52,16 @@ def two_tars(folder: Path) -> list[Path]:
     ]
 
 
+APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        \x00\x02\x00\xb0"
+
+
+def beside(path: Path) -> Path:
+    """What macOS writes beside a file on other disks."""
+    hidden = path.with_name(f"._{path.name}")
+    hidden.write_bytes(APPLE_DOUBLE)
+    return hidden
+
+
 def talk(answer: str) -> list[dict[str, str]]:
     """A conversation about a picture."""
     return [{"from": "human", "value": "<image>\nwhich colour?"}, {"from": "gpt", "value": answer}]

@@ -1,11 +1,13 @@
 """CSV and TSV."""
 
+import csv
 from pathlib import Path
 
 import pytest
 
 from camml import formats
 from camml.errors import SampleError
+from camml.formats import csv_table
 from camml.types import Sample
 
 
@@ -41,13 +43,34 @@ def test_tabs(tmp_path: Path) -> None:
         (b'id,text\n1,"a"b\n', "line 2: not a row of a table"),
         (b"id,text\n1,\n", r"line 2 \(id '1'\): has no text"),
         (b"id,text\n1,\xe9\n", r"line 2: byte 10 \(0xe9\) is not UTF-8"),
-        (b"id,text\n1," + b"x" * 200_000, "field larger than field limit"),
         ("id,text\n1,a".encode("utf-16"), "looks like UTF-16"),
     ],
 )
 def test_a_bad_table_is_named_with_its_line(content: bytes, expected: str, tmp_path: Path) -> None:
     with pytest.raises(SampleError, match=expected):
         list(formats.read(write(tmp_path, content)))
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_cell_may_be_long(quote: str, tmp_path: Path) -> None:
+    text = "word " * 600_000 + "end"
+    path = write(tmp_path, f"id,text\n1,{quote}{text}{quote}\n2,b\n".encode())
+    assert [sample.text for sample in formats.read(path)] == [text, "b"]
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_a_file_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_table, "LONGEST_CELL", 10_000)
+    before = csv.field_size_limit(5000)
+    try:
+        path = write(tmp_path, b'id,text\n1,"' + b"x\n" * 10_000)
+        with pytest.raises(
+            SampleError, match=r"line 2: not a row of a table .field larger than field limit .10000.*quotes"
+        ):
+            list(formats.read(path))
+    finally:
+        csv.field_size_limit(before)
 
 
 def test_a_bad_row_is_skipped(tmp_path: Path) -> None:

@@ -157,6 +157,35 @@ def test_ids_are_mended_when_asked_for(tmp_path: Path) -> None:
     assert mended == ["a_b", "a_b#2", "a", "a#2", "a#2#2", "a#3"]
 
 
+IDS = [
+    "Screenshot 2026-05-01 at 3.14.15\u202fPM", "v\u00a013.05", "می\u200cخواهم", "क्\u200dष", "東京\u3000駅",
+    "👩\u200d🔬", "\u200fשלום", "e\u0301", "soft\u00adhyphen", "\U0001fae9", "\ue000",
+]  # fmt: skip
+"""What people's file names and languages need."""
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_ids_of_every_script_stay_as_they_are(id: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "jsonl", [CAT | {"id": id}])
+    for mend in (False, True):
+        assert [sample.id for sample in formats.read(path, mend_ids=mend)] == [id]
+
+
+def test_whatever_an_id_must_not_hold_is_mended(tmp_path: Path) -> None:
+    ids = ["win\\train\\1", "a\nb", "a\x85b", "a\u2028b", "a\0b", "a\ud800b"]
+    path = write(tmp_path, "jsonl", [CAT | {"id": id} for id in ids])
+    assert [sample.id for sample in formats.read(path, mend_ids=True)] == [
+        "win_train_1", "a_b", "a_b#2", "a_b#3", "a_b#4", "a_b#5"
+    ]  # fmt: skip
+
+
+def test_numbers_that_json_does_not_have_become_null(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "a", "text": "b", "n": 1e999, "m": [-1e999, {"k": NaN}], "x": 2.5}\n')
+    [sample] = formats.read(path)
+    assert sample.meta == {"n": None, "m": [None, {"k": None}], "x": 2.5}
+
+
 def test_bad_samples_are_skipped_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     path.write_bytes(as_lines([CAT, {"id": "x"}]) + b"\xff\n{\n" + as_lines([CAT, DOG]))
@@ -181,9 +210,11 @@ def test_by_default_skipped_samples_are_logged(tmp_path: Path, caplog: pytest.Lo
         ({"id": 1.5, "text": "a"}, "its id is a number"),
         ({"id": [], "text": "a"}, "its id is a list"),
         ({"id": " ", "text": "a"}, "its id is empty"),
-        ({"id": "a\nb", "text": "a"}, "has a control character"),
-        ({"id": "a\0b", "text": "a"}, "its id has a NUL character"),
-        ({"id": "\ud800", "text": "a"}, "its id has half a character"),
+        ({"id": "a\nb", "text": "a"}, "the id 'a\\nb' has a control character"),
+        ({"id": "a\u2028b", "text": "a"}, "has a control character"),
+        ({"id": "a\0b", "text": "a"}, "has a NUL character"),
+        ({"id": "\ud800", "text": "a"}, "has half a character"),
+        ({"id": "a\\b", "text": "a"}, "has a slash"),
         ({"id": "a"}, "(id 'a'): has no text; its keys are 'id'"),
         ({"id": "a", "text": ""}, "(id 'a'): has no text; write one"),
         ({"id": "a", "text": " <image>\n"}, "(id 'a'): has no text; write one"),

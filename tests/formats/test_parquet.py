@@ -10,7 +10,7 @@ from camml import formats
 from camml.errors import SampleError
 from camml.images import open_image
 from tests.colors import picture
-from tests.formats.shards import png, table
+from tests.formats.shards import APPLE_DOUBLE, beside, png, table
 
 
 def rows() -> list[dict[str, Any]]:
@@ -55,6 +55,32 @@ def test_a_folder_is_read_in_order_and_ids_are_checked_across_files(tmp_path: Pa
     table(tmp_path / "parts" / "3.parquet", rows()[:1])
     with pytest.raises(SampleError, match=r"row 1 of 3\.parquet: the id '0' is that of row 1 of 0\.parquet already"):
         list(formats.read(tmp_path / "parts"))
+
+
+@pytest.mark.parametrize("pattern", ["", "*.parquet", "*", "part-{0..1}.parquet"])
+def test_hidden_files_are_no_data(tmp_path: Path, pattern: str) -> None:
+    for number in range(2):
+        beside(table(tmp_path / f"part-{number}.parquet", [{"id": str(number), "text": "a"}]))
+    assert [sample.id for sample in formats.read(f"{tmp_path}/{pattern}", format="parquet")] == ["0", "1"]
+
+
+@pytest.mark.parametrize("pattern", ["", "/*.parquet"])
+def test_hidden_objects_are_no_data(tmp_path: Path, pattern: str) -> None:
+    system = fsspec.filesystem("memory")
+    data = table(tmp_path / "a.parquet", [{"id": "0", "text": "a"}]).read_bytes()
+    system.pipe({"/hidden/a.parquet": data, "/hidden/._a.parquet": APPLE_DOUBLE})
+    try:
+        found = formats.read(f"memory://hidden{pattern}", format="parquet", images=tmp_path)
+        assert [sample.id for sample in found] == ["0"]
+    finally:
+        system.rm("/hidden", recursive=True)
+
+
+def test_a_folder_of_hidden_files_holds_no_table(tmp_path: Path) -> None:
+    table(tmp_path / ".part.parquet", [{"id": "a", "text": "a"}])
+    with pytest.raises(SampleError, match="format cannot be told"):
+        list(formats.read(tmp_path))
+    assert [sample.id for sample in formats.read(f"{tmp_path}/.*.parquet")] == ["a"]
 
 
 def test_damage_is_an_error(tmp_path: Path) -> None:

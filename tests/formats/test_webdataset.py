@@ -11,7 +11,7 @@ from camml import formats
 from camml.errors import SampleError
 from camml.images import open_image
 from tests.formats import shards
-from tests.formats.shards import png, tar, two_tars
+from tests.formats.shards import beside, png, tar, two_tars
 
 IDS = ["red", "blue", "red2", "word"]
 
@@ -37,6 +37,14 @@ def test_patterns(tmp_path: Path, pattern: str) -> None:
     assert [sample.id for sample in samples] == IDS
     with pytest.raises(SampleError, match=r"no such file|no \.tar"):
         list(formats.read(str(tmp_path / pattern.replace("part", "other"))))
+
+
+@pytest.mark.parametrize("pattern", ["", "*.tar", "part-*"])
+def test_hidden_files_are_no_data(tmp_path: Path, pattern: str) -> None:
+    for path in two_tars(tmp_path):
+        beside(path)
+    found = formats.read(f"{tmp_path}/{pattern}", format="webdataset", images=tmp_path / "images")
+    assert [sample.id for sample in found] == ["red", "blue", "red2", "word"]
 
 
 def test_folders_dots_and_what_is_no_sample(tmp_path: Path) -> None:

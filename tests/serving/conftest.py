@@ -21,6 +21,7 @@ from camml import encoders
 from camml.datastore import Datastore
 from camml.serving import application, engines
 from camml.serving.engines import Engine
+from camml.serving.server import config as configure
 from camml.serving.service import Service
 from camml.serving.settings import Settings
 from camml.serving.shelf import Shelf
@@ -88,7 +89,8 @@ def serve() -> Serve:
 
     @contextmanager
     def running(service: Service) -> Iterator[str]:
-        config = uvicorn.Config(application.create(service), port=0, log_config=None, timeout_graceful_shutdown=60)
+        config = configure(application.create(service), drain_seconds=60)
+        config.port = 0
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()

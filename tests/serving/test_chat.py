@@ -93,6 +93,18 @@ def test_several_answers_with_a_seed_differ_from_each_other_and_never_from_thems
     assert first.usage.completion_tokens <= 4 * 12
 
 
+def test_no_share_of_probability_is_the_likeliest_token(client: OpenAI) -> None:
+    whole = ask(client, said(QUESTION)).choices[0].message.content
+    for share in (0, 1e-9):
+        assert ask(client, said(QUESTION), top_p=share, temperature=1.5).choices[0].message.content == whole
+
+
+def test_nothing_to_stop_at_is_nothing(client: OpenAI) -> None:
+    whole = ask(client, said(QUESTION)).choices[0].message.content
+    for stop in ("", [], ["", ""]):
+        assert ask(client, said(QUESTION), stop=stop).choices[0].message.content == whole
+
+
 def test_an_answer_ends_before_a_stop_word(client: OpenAI) -> None:
     text = ask(client, said(QUESTION)).choices[0].message.content
     word = text[3:5]
@@ -168,11 +180,49 @@ class TestConversation:
             ask(client, messages)
 
 
+class TestKeptMessages:
+    """Conversations as clients keep them."""
+
+    def test_the_official_clients_own_dump_goes_on(self, client: OpenAI) -> None:
+        talk = said("what is this")
+        answer = ask(client, talk).choices[0].message
+        plain = ask(client, [*talk, {"role": "assistant", "content": answer.content}, *said(QUESTION)])
+        for kept in (answer.model_dump(), answer.model_dump(exclude_none=True), answer):
+            found = ask(client, [*talk, kept, *said(QUESTION)])
+            assert found.choices[0].message.content == plain.choices[0].message.content
+
+    @pytest.mark.parametrize(
+        "extra",
+        [
+            {"id": "m1"}, {"annotations": []}, {"annotations": [{"type": "url_citation"}]}, {"tool_calls": None},
+            {"tool_calls": []}, {"audio": None}, {"function_call": None}, {"name": "anna"}, {"timestamp": 1.5},
+            {"reasoning_content": "hm"}, {"context": [{"id": "red"}]}, {"refusal": None}, {"metadata": {"a": [1]}},
+        ],
+    )  # fmt: skip
+    def test_what_clients_add_is_not_looked_at(self, client: OpenAI, extra: dict[str, Any]) -> None:
+        talk = [said("what is this")[0] | extra, {"role": "assistant", "content": "red"} | extra, *said(QUESTION)]
+        assert ask(client, talk).choices[0].message.content
+
+    @pytest.mark.parametrize("field", ["tool_calls", "function_call", "audio"])
+    def test_what_says_something_that_is_not_there_is_refused(self, client: OpenAI, field: str) -> None:
+        talk = [*said("a"), {"role": "assistant", "content": "b", field: [{"id": "x"}]}, *said(QUESTION)]
+        with pytest.raises(BadRequestError) as caught:
+            ask(client, talk)
+        assert caught.value.param == f"messages.1.{field}"
+
+    def test_parts_with_hints_are_read(self, client: OpenAI, store_folder: Path) -> None:
+        [message] = shown(QUESTION, store_folder.parent / "red.png")
+        plain = ask(client, [message]).choices[0].message.content
+        message["content"][0]["cache_control"] = {"type": "ephemeral"}
+        message["content"][1]["image_url"]["detail"] = "original"
+        assert ask(client, [message]).choices[0].message.content == plain
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("field", "value"),
         [
-            ("temperature", 3), ("top_p", 0), ("n", 17), ("n", 0), ("max_tokens", 0), ("max_tokens", 100_000),
+            ("temperature", 3), ("top_p", -0.1), ("n", 17), ("n", 0), ("max_tokens", 0), ("max_tokens", 100_000),
             ("stop", ["a"] * 5), ("tools", [{"type": "function", "function": {"name": "f"}}]), ("logprobs", True),
             ("response_format", {"type": "json_object"}), ("frequency_penalty", 1),
         ],

@@ -4,6 +4,8 @@ import json
 import logging
 import socket
 import time
+from contextlib import ExitStack, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camml.errors import OptionError
-from camml.serving.access import Access
+from camml.serving import access
+from camml.serving.access import Access, place_of, stored_secret
 from camml.serving.gate import Gate, RateLimit
 from camml.serving.logs import JsonFormatter
 from camml.serving.problems import ApiError
@@ -24,23 +27,43 @@ KEYS = ("first-secret", "second-secret")
 ASK = {"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "red"}]}
 
 
+CLOSED = [
+    ("POST", "/v1/chat/completions"), ("GET", "/v1/models"), ("HEAD", "/v1/models"), ("GET", "/metrics"),
+    ("DELETE", "/v1/stores/colours/samples?id=red"), ("GET", "/v1/stores"), ("GET", "//v1/stores"),
+    ("GET", "/v1/stores/colours/a/thumbnail"), ("GET", "/v1/models/thumbnail"), ("GET", "/v1/models/a/thumbnail"),
+    ("GET", "/v1/stores/thumbnail"), ("GET", "/v1/stores/a%2Fthumbnail?id=a"),
+    ("GET", "/v1/stores/a/samples/thumbnail"), ("GET", "/v1/page/setup/thumbnail"), ("GET", "/thumbnail"),
+    ("GET", "/v1/stores/colours/thumbnail/"),
+    ("GET", "/v1/stores//thumbnail"), ("POST", "/v1/stores/colours/thumbnail"),
+    ("GET", "/v1/stores/colours/thumbnail?id=red"), ("GET", "/v1/stores/thumbnail/thumbnail?id=red"),
+    ("GET", "/v1/stores/colours%0A/thumbnail"), ("POST", "/page/x"),
+]  # fmt: skip
+"""What needs a key, or a signature, whether it is there or not."""
+
+
+def dial(address: str) -> socket.socket:
+    """A bare connection to a server."""
+    return socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])))
+
+
 def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
 class TestKeys:
-    def test_only_those_who_have_one_get_in(self, make_service: MakeService, serve: Serve) -> None:
+    def test_only_those_who_have_one_get_in(
+        self, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(access, "WRONG_KEYS", 10_000)
         with serve(make_service(api_keys=KEYS)) as address, httpx.Client(base_url=address, timeout=60) as http:
             for key in KEYS:
                 assert http.post("/v1/chat/completions", json=ASK, headers=bearer(key)).status_code == 200
             for headers in ({}, bearer("first-secre"), bearer("first-secret2"), {"Authorization": KEYS[0]},
                             {"Authorization": f"Basic {KEYS[0]}"}):  # fmt: skip
-                for method, path in (("POST", "/v1/chat/completions"), ("GET", "/v1/models"), ("GET", "/metrics"),
-                                     ("DELETE", "/v1/stores/colours/samples?id=red"), ("GET", "/v1/stores"),
-                                     ("GET", "//v1/stores"), ("GET", "/v1/stores/colours/a/thumbnail")):  # fmt: skip
+                for method, path in CLOSED:
                     answer = http.request(method, path, headers=headers)
-                    assert answer.status_code in (401, 404), (method, path, headers)
-                    assert answer.json()["error"]["code"] in ("invalid_api_key", "invalid_request")
+                    assert answer.status_code == 401, (method, path, headers)
+                    assert method == "HEAD" or answer.json()["error"]["code"] == "invalid_api_key"
                 assert http.get("/health").json() == {"status": "ok"}
                 assert http.get("/ready").status_code == 200
 
@@ -55,16 +78,58 @@ class TestKeys:
             plain = "/v1/stores/colours/thumbnail?id=red"
             assert http.get(plain).status_code == 401
             assert http.get(plain, headers=bearer(KEYS[0])).status_code == 200
+            assert http.get(url, headers=bearer("wrong-secret")).status_code == 401
+            assert http.head(url).headers["content-type"] == "image/jpeg"
+            assert http.get(url).headers["cross-origin-resource-policy"] == "same-origin"
 
     def test_an_address_of_a_thumbnail_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        access = Access(KEYS)
+        secret = bytes(range(32))
+        access = Access(KEYS, secret)
         expires = int(httpx.QueryParams(access.thumbnail_query("s", "a"))["expires"])
         token = httpx.QueryParams(access.thumbnail_query("s", "a"))["token"]
         assert access.may_see("s", "a", expires, token)
-        assert Access(tuple(reversed(KEYS))).may_see("s", "a", expires, token), "it outlives a restart"
-        assert not Access(KEYS[:1]).may_see("s", "a", expires, token), "and ends with the keys"
+        assert Access(tuple(reversed(KEYS)), secret).may_see("s", "a", expires, token), "it outlives a restart"
+        assert not Access(KEYS[:1], secret).may_see("s", "a", expires, token), "and ends with the keys"
+        assert not Access(KEYS).may_see("s", "a", expires, token), "who has the keys of another server cannot make one"
         monkeypatch.setattr(time, "time", lambda: expires + 1.0)
         assert not access.may_see("s", "a", expires, token)
+
+    def test_the_secret_is_kept_for_the_owner_alone(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        secret = stored_secret(tmp_path / "new" / "state")
+        assert secret is not None
+        assert len(secret) == 32
+        assert stored_secret(tmp_path / "new" / "state") == secret
+        assert stored_secret(tmp_path / "other") != secret
+        [file] = (tmp_path / "new" / "state").iterdir()
+        assert file.stat().st_mode & 0o077 == 0
+        assert stored_secret(None) is None
+        (tmp_path / "file").write_text("")
+        assert stored_secret(tmp_path / "file" / "state") is None
+        assert "their addresses end with this process" in caplog.text
+
+    def test_wrong_keys_are_throttled_and_right_ones_are_not_locked_out(
+        self, make_service: MakeService, serve: Serve
+    ) -> None:
+        with serve(make_service(api_keys=KEYS)) as address, httpx.Client(base_url=address) as http:
+            assert http.get("/v1/models", headers=bearer(KEYS[0])).status_code == 200
+            tries = [http.get("/v1/models", headers=bearer(f"wrong-key-{n}")).status_code for n in range(25)]
+            assert tries[:20] == [401] * 20
+            assert tries[-1] == 429
+            thumbnail = http.get("/v1/stores/colours/thumbnail?id=red", headers=bearer("wrong-key"))
+            assert thumbnail.status_code == 429
+            assert http.get("/v1/models", headers=bearer(KEYS[1])).status_code == 429, "a guess that is right, too"
+            assert http.get("/v1/models", headers=bearer(KEYS[0])).status_code == 200, "who was in stays in"
+            assert http.get("/v1/models").json()["error"]["code"] == "invalid_api_key"
+
+    @pytest.mark.parametrize(
+        ("client", "place"),
+        [
+            ("203.0.113.7", "203.0.113.7"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("::1", "::/64"),
+            ("::ffff:203.0.113.7", "203.0.113.7"), ("fe80::1%eth0", "fe80::/64"), ("", ""), ("unix", "unix"),
+        ],
+    )  # fmt: skip
+    def test_clients_are_told_apart_by_what_one_customer_has(self, client: str, place: str) -> None:
+        assert place_of(client) == place
 
     @given(st.text(), st.text())
     def test_no_two_thumbnails_share_a_permission(self, store: str, sample: str) -> None:
@@ -100,13 +165,31 @@ class TestWebPages:
                 f"{address}/v1/models", headers=wanted | {"Origin": "https://evil.example"}
             ).headers  # fmt: skip
 
+    @pytest.mark.parametrize("allowed", ["https://our.example/", "HTTPS://Our.Example:443", "*"])
+    def test_an_origin_may_be_written_as_people_do(self, allowed: str, make_service: MakeService, serve: Serve) -> None:
+        origin = {"Origin": "https://our.example"}
+        with serve(make_service(cors_origins=(allowed,))) as address:
+            answer = httpx.post(f"{address}/v1/chat/completions", json=ASK, headers=origin, timeout=60)
+            assert answer.status_code == 200
+            assert answer.headers["access-control-allow-origin"] in ("https://our.example", "*")
+
     def test_a_server_of_this_machine_answers_to_its_own_names_alone(
         self, make_service: MakeService, serve: Serve
     ) -> None:
         with serve(make_service(allowed_hosts=("localhost", "127.0.0.1"))) as address:
             assert httpx.get(f"{address}/v1/models").status_code == 200
             assert httpx.get(f"{address}/v1/models", headers={"Host": "LOCALHOST:80"}).status_code == 200
-            for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost@evil"):
+            for host in ("[::1]:80", "192.0.2.1:8000"):  # no page has figures for a name
+                assert httpx.get(f"{address}/v1/models", headers={"Host": host}).status_code == 200
+            for host in (
+                "",
+                "evil.example",
+                "evil.example:8000",
+                "192.0.2.1.evil.example",
+                "0x7f000001",
+                "127.0.0.1.evil.example",
+                "localhost@evil",
+            ):
                 assert httpx.get(f"{address}/v1/models", headers={"Host": host}).status_code in (400, 421)
 
 
@@ -131,10 +214,10 @@ class TestLimits:
     def test_a_client_that_falls_silent(
         self, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("camml.serving.guard.BODY_SECONDS", 0.2)
+        monkeypatch.setattr("camml.serving.arrival.SILENT_SECONDS", 0.2)
         with (
             serve(make_service()) as address,
-            socket.create_connection(("127.0.0.1", int(address[-5:].strip(":")))) as s,
+            dial(address) as s,
         ):
             s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
             s.settimeout(30)
@@ -146,7 +229,31 @@ class TestLimits:
             assert [answer.status_code for answer in answers] == [200, 200, 429]
             assert answers[2].json()["error"]["type"] == "rate_limit_error"
             assert 1 <= int(answers[2].headers["retry-after"]) <= 30
-            assert http.get("/v1/stores").status_code == 200, "looking is free"
+            assert [http.get("/v1/stores").status_code for _ in range(21)] == [200] * 20 + [429], "looking costs less"
+            assert http.get("/").status_code == 200, "the page is free"
+
+    def test_a_bucket_is_a_keys_however_it_is_written(self, make_service: MakeService, serve: Serve) -> None:
+        with serve(make_service(rate_limit=2, api_keys=KEYS)) as address, httpx.Client(base_url=address) as http:
+            written = [f"Bearer {KEYS[0]}", f"bearer {KEYS[0]}", f"BEARER  {KEYS[0]}", f"Bearer    {KEYS[0]}"]
+            answers = [
+                http.post(
+                    "/v1/stores/colours/search", json={"query": "red"}, headers={"Authorization": header}
+                ).status_code
+                for header in written
+            ]
+            assert answers == [200, 200, 429, 429]
+            other = http.post("/v1/stores/colours/search", json={"query": "red"}, headers=bearer(KEYS[1]))
+            assert other.status_code == 200
+
+    def test_a_client_cannot_give_itself_another_address(self, make_service: MakeService, serve: Serve) -> None:
+        with serve(make_service(rate_limit=2)) as address, httpx.Client(base_url=address) as http:
+            answers = [
+                http.post(
+                    "/v1/stores/colours/search", json={"query": "red"}, headers={"X-Forwarded-For": f"203.0.113.{n}"}
+                ).status_code
+                for n in range(4)
+            ]
+            assert answers == [200, 200, 429, 429]
 
     def test_a_bucket_fills_again(self) -> None:
         now = [0.0]
@@ -168,6 +275,51 @@ class TestLimits:
         with pytest.raises(KeyError), gate.enter(2):
             raise KeyError
         assert gate.inside == 0
+
+    def test_a_request_that_drips_ends_too(
+        self, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("camml.serving.arrival.WHOLE_SECONDS", 0.5)
+        with serve(make_service()) as address, dial(address) as s:
+            s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+            s.settimeout(0.05)
+            begun, said = time.monotonic(), b""
+            while not said and time.monotonic() - begun < 20:
+                s.sendall(b" ")
+                with suppress(TimeoutError):
+                    said = s.recv(1000)
+            assert b"408" in said
+            assert time.monotonic() - begun < 10
+
+    def test_requests_that_are_still_arriving_keep_nobody_out(
+        self, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("camml.serving.guard.MOST_REQUESTS", 3)
+        with serve(make_service()) as address, ExitStack() as open_:
+            for _ in range(10):
+                s = open_.enter_context(dial(address))
+                s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{")
+            assert httpx.get(f"{address}/v1/models").status_code == 200
+            assert httpx.post(f"{address}/v1/chat/completions", json=ASK, timeout=60).status_code == 200
+
+    def test_what_all_bodies_hold_has_an_end(
+        self, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("camml.serving.arrival.AT_ONCE", 2)
+        with serve(make_service(max_body=100_000)) as address:
+            with ExitStack() as open_:
+                for _ in range(2):
+                    s = open_.enter_context(dial(address))
+                    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
+                    s.sendall(head + b" " * 99_000)
+                time.sleep(0.5)
+                body = json.dumps(ASK | {"user": "x" * 50_000})
+                refused = httpx.post(
+                    f"{address}/v1/chat/completions", content=body, headers={"Content-Type": "application/json"}
+                )
+                assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+            time.sleep(0.5)
+            assert httpx.post(f"{address}/v1/chat/completions", json=ASK, timeout=60).status_code == 200
 
 
 class TestErrors:
@@ -244,6 +396,24 @@ class TestNotes:
             assert (answered["status"], answered["new_tokens"], answered["store"]) == (200, 4, "colours")
             assert answered["first_token_ms"] <= answered["ms"]
             assert any(secret in line for line in lines) == content
+
+    def test_a_refusal_says_in_the_log_why_whom_and_from_where(
+        self, make_service: MakeService, serve: Serve, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        service = make_service(api_keys=KEYS, key_names={KEYS[0]: "anna"})
+        with serve(service) as address, caplog.at_level(logging.INFO, "camml"):
+            httpx.get(f"{address}/v1/models")
+            httpx.get(f"{address}/v1/models/none", headers=bearer(KEYS[0]))
+            httpx.post(f"{address}/v1/chat/completions", json={}, headers=bearer(KEYS[1]))
+            httpx.post(f"{address}/v1/chat/completions", json={}, headers={"Origin": "http://evil.example"})
+        lines = [JsonFormatter().format(record) for record in caplog.records if record.message == "request"]
+        entries = [json.loads(line) for line in lines]
+        assert [entry["reason"] for entry in entries] == [
+            "invalid_api_key", "model_not_found", "invalid_value", "wrong_origin"
+        ]  # fmt: skip
+        assert [entry.get("key") for entry in entries] == [None, "anna", sha256(KEYS[1].encode()).hexdigest()[:8], None]
+        assert {entry["client"] for entry in entries} == {"127.0.0.1"}
+        assert not any(key in line for key in KEYS for line in lines)
 
     def test_an_exception_is_logged_without_its_message(self) -> None:
         try:

@@ -13,6 +13,7 @@ from PIL import Image
 from camml import encoders
 from camml.datastore import Datastore, open_store
 from camml.serving.shelf import UPLOADS
+from camml.types import Sample
 from tests.serving.conftest import MakeService, Serve
 
 
@@ -236,3 +237,31 @@ class TestEmbeddings:
             answer = httpx.post(f"{address}/v1/embeddings", json={"model": "hashed", **wrong})
             assert answer.status_code == 400, json.dumps(wrong)
         assert httpx.post(f"{address}/v1/embeddings", json={"model": "x", "input": "a"}).status_code == 404
+
+
+def test_numbers_that_json_does_not_have_are_null(store_folder: Path, make_service: MakeService, serve: Serve) -> None:
+    datastore, _ = open_store(str(store_folder))
+    datastore.add([Sample("odd", "odd", None, {"big": 1e999, "none": [float("nan"), {"a": -1e999}], "one": 1.5})])
+    with serve(make_service()) as address, httpx.Client(base_url=address, timeout=60) as http:
+        [sample] = http.get("/v1/stores/colours/samples?id=odd").json()["data"]
+        assert sample["meta"] == {"big": None, "none": [None, {"a": None}], "one": 1.5}
+        question = {"model": "tiny", "messages": [{"role": "user", "content": "odd"}], "max_tokens": 2, "shots": 4}
+        for stream in (False, True):
+            answer = http.post("/v1/chat/completions", json=question | {"stream": stream, "mode": "text-text"})
+            assert answer.status_code == 200
+            assert "Infinity" not in answer.text
+            assert "NaN" not in answer.text
+
+
+def test_ends_of_lines_in_texts_do_not_end_an_event(
+    store_folder: Path, make_service: MakeService, serve: Serve
+) -> None:
+    datastore, _ = open_store(str(store_folder))
+    datastore.add([Sample("lines", "one\u2028two\u2029three\x85four", None, {"a": "\u2028"})])
+    question = {"model": "tiny", "messages": [{"role": "user", "content": "one two"}], "max_tokens": 2, "shots": 5}
+    with serve(make_service()) as address:
+        text = httpx.post(
+            f"{address}/v1/chat/completions", json=question | {"stream": True, "mode": "text-text"}, timeout=60
+        ).text
+    events = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line and "[DONE]" not in line]
+    assert any(sample["text"] == "one\u2028two\u2029three\x85four" for sample in events[0]["context"])

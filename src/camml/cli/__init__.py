@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from camml import __version__, plugins
+from camml.cli._output import never_fail_to_write
 from camml.errors import CaMMLError, DiskError
 
 EXIT_BAD_INPUT = 2
@@ -37,6 +38,7 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 a check failed, 2 bad input, 130 interrupted."""
     logging.basicConfig(format="camml: %(message)s", level=logging.WARNING)
+    never_fail_to_write()
     args = build_parser().parse_args(argv)
     try:
         code: int = args.run(args)

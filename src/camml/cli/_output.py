@@ -1,5 +1,6 @@
 """How verbs read small options and print what they found."""
 
+import io
 import json
 import math
 import sys
@@ -14,7 +15,20 @@ if TYPE_CHECKING:
 
 def print_json(document: object) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(document, ensure_ascii=False, indent=1, default=str))
+    print(as_json(document, indent=1))
+
+
+def as_json(document: object, indent: int | None = None) -> str:
+    """Return a document as JSON, whose characters are written as escapes where standard output has not all of them."""
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    return json.dumps(document, ensure_ascii=not unicode, indent=indent, default=str)
+
+
+def never_fail_to_write() -> None:
+    """Let characters that the terminal or file does not have be written as escapes rather than end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def sample_as_json(sample: "Sample") -> dict[str, Any]:

@@ -26,7 +26,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         help="LLaVA JSON, datastore JSON, JSONL, CSV, a saved dataset; Parquet or WebDataset files, also s3://...",
     )
     parser.add_argument("--format", metavar="NAME", help="the format of SOURCE (default: found by looking)")
-    parser.add_argument("--mend-ids", action="store_true", help="replace slashes in ids and number ids that repeat")
+    parser.add_argument("--mend-ids", action="store_true", help="replace slashes in ids, number ids that repeat")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where image paths start (default: SOURCE's folder)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples embedded at a time")
     parser.add_argument(

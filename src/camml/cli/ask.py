@@ -1,13 +1,13 @@
 """`camml ask`: an answer from retrieved samples, with the evidence."""
 
 import argparse
-import json
 import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.cli._output import (
+    as_json,
     json_value,
     key_values,
     neighbor_as_json,
@@ -66,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Retrieve, answer, print."""
     from camml.answering import DEFAULT_SHOTS
+    from camml.evidence import usable
     from camml.types import Query
 
     if not args.question.strip():
@@ -80,18 +81,20 @@ def run(args: argparse.Namespace) -> int:
     answerer, use = _answerer(args)
     if args.store and args.shots is None:
         context = context[: DEFAULT_SHOTS.get(use)]
+    context, unusable = usable(context, lambda reason: None)
     loaded = time.perf_counter()
     seconds = {"retrieve": retrieved - started, "load": loaded - retrieved}
     if args.stream:
-        return _stream(args, answerer, query, context, decoding, seconds)
+        return _stream(args, answerer, query, context, decoding, seconds, unusable)
     [prediction] = answerer.answer([query], [context], decoding)
     seconds["answer"] = time.perf_counter() - loaded
+    notes = unusable + prediction.notes
     if args.json:
-        facts = {name: getattr(prediction, name) for name in ("prompt", "prompt_tokens", "new_tokens", "notes")}
-        print_json(_document(args, prediction.text, context, seconds) | facts)
+        facts = {name: getattr(prediction, name) for name in ("prompt", "prompt_tokens", "new_tokens")}
+        print_json(_document(args, prediction.text, context, seconds) | facts | {"notes": notes})
     else:
         print(prediction.text)
-        _print_evidence(context, seconds, prediction.notes)
+        _print_evidence(context, seconds, notes)
     return 0
 
 
@@ -170,18 +173,17 @@ def _stream(
     context: "Context",
     decoding: "Decoding",
     seconds: dict[str, float],
+    unusable: tuple[str, ...],
 ) -> int:
     """The answer piece by piece, then the evidence."""
-    started, pieces, notes = time.perf_counter(), [], answerer.notes(query, context, decoding)
+    started, pieces, notes = time.perf_counter(), [], unusable + answerer.notes(query, context, decoding)
     for piece in answerer.stream(query, context, decoding):
         pieces.append(piece)
-        print(
-            json.dumps({"piece": piece}, ensure_ascii=False) if args.json else piece, end="\n" * args.json, flush=True
-        )
+        print(as_json({"piece": piece}) if args.json else piece, end="\n" * args.json, flush=True)
     seconds["answer"] = time.perf_counter() - started
     if args.json:
         whole = _document(args, "".join(pieces).strip(), context, seconds) | {"notes": notes}
-        print(json.dumps(whole, ensure_ascii=False, default=str))
+        print(as_json(whole))
     else:
         print()
         _print_evidence(context, seconds, notes)

@@ -2,13 +2,16 @@
 
 import argparse
 import os
+import re
 import signal
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from camml.cli._output import json_value, key_values, quiet_unless_watched
 from camml.errors import InputError, OptionError
+from camml.packages import cache_dir
 
 if TYPE_CHECKING:
     from camml.serving.service import Service
@@ -55,12 +58,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_access(parser: argparse.ArgumentParser) -> None:
     access = parser.add_argument_group("who may use it")
     access.add_argument(
-        "--api-keys", type=Path, metavar="FILE", help=f"keys, one a line, of which requests need one (or ${KEYS})"
+        "--api-keys", type=Path, metavar="FILE", help=f"keys, one a line, 'KEY  # NAME' for the log (or ${KEYS})"
     )
     access.add_argument("--no-keys", action="store_true", help="let everybody in who can reach --host")
     access.add_argument(
-        "--cors-origin", action="append", default=[], metavar="URL", help="web pages from there may use it; repeatable"
+        "--cors-origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="web pages from there may use it, '*' for all; repeatable",
     )
+    access.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME",
+        help="a name it is asked by, where it is open to all (--no-keys); repeatable",
+    )  # fmt: skip
+    access.add_argument(
+        "--trust-proxy", default="", metavar="ADDRESSES",
+        help="proxies whose X-Forwarded-For is believed, separated by commas (default: none)",
+    )  # fmt: skip
     access.add_argument("--public-url", default="", metavar="URL", help="how clients reach it, if through a proxy")
     access.add_argument("--allow-urls", action="store_true", help="fetch pictures from public http(s) addresses")
 
@@ -87,15 +102,14 @@ def run(args: argparse.Namespace) -> int:
         import uvicorn
 
         from camml.serving import application, logs
+        from camml.serving import server as serving
         from camml.serving.service import Service
     except ModuleNotFoundError as error:
         raise InputError(f"`camml serve` needs the package {error.name}: pip install 'camml[serve]'") from None
     quiet_unless_watched()
     service = Service.load(settings)
     logs.configure(settings.log_content)
-    config = uvicorn.Config(
-        application.create(service), log_config=None, access_log=False, timeout_graceful_shutdown=args.drain_seconds
-    )
+    config = serving.config(application.create(service), drain_seconds=args.drain_seconds, trust_proxy=args.trust_proxy)
     server = uvicorn.Server(config)
     # uvicorn drains on this signal and raises it once more at the end; before it begins the signal ends it, too
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
@@ -113,7 +127,8 @@ def read_settings(args: argparse.Namespace) -> "Settings":
     """
     from camml.serving.settings import Settings
 
-    keys = _keys(args.api_keys)
+    named = _keys(args.api_keys)
+    keys = tuple(named)
     local = args.host in ("localhost", "127.0.0.1", "::1")
     if not keys and not local and not args.no_keys:
         raise OptionError(
@@ -131,8 +146,9 @@ def read_settings(args: argparse.Namespace) -> "Settings":
         api_keys=keys,
         allow_urls=args.allow_urls,
         cors_origins=tuple(args.cors_origin),
-        # behind a proxy it is asked for by the proxy's name
-        allowed_hosts=LOCAL if local and not keys and not args.public_url else (),
+        key_names=named,
+        state=cache_dir() / "serve",
+        allowed_hosts=_hosts(args, bool(keys), local),
         public_url=args.public_url,
         max_new_tokens=args.max_new_tokens,
         max_body=args.max_body_mb * 2**20,
@@ -144,15 +160,31 @@ def read_settings(args: argparse.Namespace) -> "Settings":
     )
 
 
-def _keys(file: Path | None) -> tuple[str, ...]:
-    """The API keys in a file, or else in the environment; never on the command line, where all users see them."""
+def _hosts(args: argparse.Namespace, keys: bool, local: bool) -> tuple[str, ...]:
+    """The names that the server answers to; all where a key is needed, since a web page has none."""
+    given = tuple(args.allowed_host)
+    if keys:
+        return given
+    own = () if local else tuple({socket.gethostname(), socket.getfqdn()})
+    public = urlsplit(args.public_url).hostname
+    return (*LOCAL, *own, *given, *([public] if public else []))
+
+
+def _keys(file: Path | None) -> dict[str, str]:
+    """The API keys in a file with the names of their owners, or else in the environment.
+
+    They are never given on the command line, where all users of the machine see them.
+    """
     if file is None:
-        return tuple(key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip())
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    keys = tuple(line for line in lines if line and not line.startswith("#"))
-    if not keys:
+        return {key.strip(): "" for key in os.environ.get(KEYS, "").split(",") if key.strip()}
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8, one key a line") from None
+    parts = [re.split(r"\s+#\s*", line, maxsplit=1) for line in lines if line and not line.startswith("#")]
+    if not parts:
         raise OptionError(f"{file} holds no API keys; write one a line")
-    return keys
+    return {key: "".join(name) for key, *name in parts}
 
 
 def _stores(texts: list[str]) -> dict[str, str]:

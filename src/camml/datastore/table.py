@@ -1,6 +1,7 @@
 """The living samples of a datastore, over all its files."""
 
 import json
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -13,7 +14,9 @@ from camml.datastore.places import Places
 from camml.datastore.rows import Rows
 from camml.errors import InputError, OptionError, SampleError
 from camml.stores import Keys, keys_of
-from camml.types import Sample, Where
+from camml.types import UNFIT_FOR_IDS, Sample, Where
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 FILTERS = 64
 """Filters whose keys are remembered."""
@@ -49,7 +52,7 @@ class Table:
     def find(self, ids: Sequence[str]) -> dict[str, int]:
         """The keys of those of `ids` that are there."""
         found: dict[str, int] = {}
-        sought = [one for one in ids if one.isprintable()]  # others cannot be there, nor be looked up
+        sought = [one for one in ids if not _HALF.search(one)]  # others cannot be there, nor be looked up
         for part in self.parts:
             its = part.find(sought)
             alive = self._alive(keys_of(list(its.values())))
@@ -155,7 +158,7 @@ class Usable:
 
 def _problem(sample: Sample) -> str | None:
     """Why a sample cannot be stored, if so."""
-    if not sample.id or not sample.id.isprintable() or set(sample.id) & set("/\\"):
+    if not sample.id.strip() or UNFIT_FOR_IDS.search(sample.id):
         return "has an id that is empty or holds a slash or an unprintable character; rename it"
     if not sample.text.strip():
         return "has no text; give it one, or leave it out"

@@ -9,6 +9,7 @@ from PIL import Image
 from camml import weights
 from camml.encoders import Vectors, _towers
 from camml.errors import ModelFolderError
+from camml.images import cuts_middle, middle_of_strip
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,7 @@ class DualEncoder:
         self._model = model.eval().to(device, dtype)
         self._tokenizer, self._image_processor = tokenizer, image_processor
         self._device, self._dtype = device, dtype
+        self._cuts_middle = cuts_middle(image_processor)
         self.text_dim = self.image_dim = self._measure()
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
@@ -67,7 +69,10 @@ class DualEncoder:
         return _features(self._model.get_text_features(**inputs))
 
     def _embed_images(self, images: list[Image.Image]) -> "torch.Tensor":
-        batch = self._image_processor(images=[image.convert("RGB") for image in images], return_tensors="pt")
+        shown = [image.convert("RGB") for image in images]
+        if self._cuts_middle:
+            shown = [middle_of_strip(image) for image in shown]
+        batch = self._image_processor(images=shown, return_tensors="pt")
         inputs = {
             name: tensor.to(self._device, self._dtype) if tensor.is_floating_point() else tensor.to(self._device)
             for name, tensor in batch.items()

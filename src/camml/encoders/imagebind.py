@@ -18,6 +18,7 @@ from camml import packages, weights
 from camml.encoders import Vectors, _towers
 from camml.encoders._clip_bpe import ClipTokenizer
 from camml.errors import ModelFolderError
+from camml.images import middle_of_strip
 
 if TYPE_CHECKING:
     import torch
@@ -121,7 +122,7 @@ def imagebind_parity(folder: Path) -> dict[str, float]:
 
     from camml.encoders._imagebind import Towers
 
-    paths = sorted(folder.glob("*.pth"))
+    paths = sorted(path for path in folder.glob("*.pth") if not path.name.startswith("."))
     if len(paths) != 1 or not (folder / "expected.json").exists():
         raise ModelFolderError(f"{folder} does not hold one .pth file with its expected.json and expected.safetensors")
     told = json.loads((folder / "expected.json").read_text())
@@ -164,7 +165,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _prepare(image: Image.Image) -> Vectors:
     """float32[3, SIDE, SIDE]: the short side brought to SIDE, the middle square cut out. Source: the official code."""
-    image = image.convert("RGB")
+    image = middle_of_strip(image.convert("RGB"))
     short = min(image.size)
     width, height = (SIDE if side == short else int(SIDE * side / short) for side in image.size)
     image = image.resize((width, height), Image.Resampling.BICUBIC)

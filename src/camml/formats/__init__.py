@@ -11,7 +11,7 @@ from camml.errors import OptionError, SampleError
 from camml.formats._entries import Found
 from camml.formats._shards import Source, is_pattern
 from camml.remote import is_address
-from camml.types import Sample
+from camml.types import UNFIT_FOR_IDS, Sample
 
 Report = Callable[[SampleError], None]
 
@@ -55,7 +55,8 @@ def read(
         a dataset on object storage into the cache.
       on_bad: "stop" at a sample that cannot be used, or "skip" it.
       report: called with the reason for each sample skipped; by default it goes to the log.
-      mend_ids: turn slashes in ids into "_", and let the second sample of the id "a" be "a#2", instead of an error.
+      mend_ids: turn slashes and what else ids must not hold into "_", and let the second sample of the id "a" be "a#2",
+        instead of an error.
     Raises:
       OptionError: no such `on_bad`.
       UnknownNameError: no such `format`.
@@ -129,7 +130,7 @@ def _with_unique_ids(found: Iterator[Found], path: Source, mend: bool) -> Iterat
         if isinstance(sample, SampleError):
             yield sample
             continue
-        wanted = sample.id.replace("/", "_") if mend else sample.id
+        wanted = UNFIT_FOR_IDS.sub("_", sample.id) if mend else sample.id
         id, count = wanted, 1
         while mend and id in places:
             count += 1
@@ -139,14 +140,22 @@ def _with_unique_ids(found: Iterator[Found], path: Source, mend: bool) -> Iterat
                 f"{path}: {place}: the id {id!r} is that of {places[id]} already; "
                 "make the ids unique, or have them mended (mend_ids) or skipped (on_bad)"
             )
-        elif "/" in id:
+        elif unfit := UNFIT_FOR_IDS.search(id):
             yield SampleError(
-                f"{path}: {place}: the id {id!r} has a slash; replace it, with '_' for instance, "
+                f"{path}: {place}: the id {id!r} has {_in_words(unfit[0])}; replace it, with '_' for instance, "
                 "or have ids mended (mend_ids)"
             )
         else:
             places[id] = place
             yield sample if id == sample.id else replace(sample, id=id)
+
+
+def _in_words(sign: str) -> str:
+    if sign in "/\\":
+        return "a slash"
+    if sign == "\0":
+        return "a NUL character"
+    return "half a character" if "\ud800" <= sign <= "\udfff" else "a control character"
 
 
 def _usable(samples: Iterator[Sample | SampleError], report: Report | None) -> Iterator[Sample]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import SampleError
-from camml.types import Sample
+from camml.types import Sample, finite
 
 Found = tuple[str, Sample | SampleError]
 """The place of a sample in its file, and the sample or what is wrong with it."""
@@ -37,7 +37,7 @@ def find(entry: object, place: str, path: Path | str, images: Path, text_of: Tex
         if not isinstance(entry, Mapping):
             raise BadEntry(f"is {kind(entry)}, not an object with the keys id, image and text")
         id = _id(entry)
-        meta = {key: value for key, value in entry.items() if key not in _OWN_KEYS}
+        meta = finite({key: value for key, value in entry.items() if key not in _OWN_KEYS})
         text = text_of(entry).strip()
         if not text:
             raise BadEntry("has no text; write one, or leave the sample out")
@@ -103,9 +103,6 @@ def _id(entry: Mapping[str, Any]) -> str:
     id = str(id)
     if not id.strip():
         raise BadEntry("its id is empty; give each sample its own")
-    _check_characters("id", id)
-    if any(sign < " " or sign == "\x7f" for sign in id):
-        raise BadEntry(f"its id {id!r} has a control character; use letters, digits and signs")
     return id
 
 

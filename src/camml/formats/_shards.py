@@ -21,12 +21,17 @@ def is_pattern(text: str) -> bool:
     return bool(_RANGE.search(text)) or any(sign in text for sign in "*?[")
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file is no data, such as the `._NAME` that macOS writes beside every NAME on disks of others."""
+    return name.replace("\\", "/").rpartition("/")[2].startswith(".")
+
+
 def matches(source: Source, suffixes: Sequence[str]) -> bool:
     """Whether all files of a source end with one of `suffixes`, as far as can be told without asking a server."""
     if isinstance(source, str):
         return source.lower().endswith(tuple(suffixes))
     if source.is_dir():
-        return any(path.name.lower().endswith(tuple(suffixes)) for path in source.iterdir())
+        return any(_is_one(path.name, tuple(suffixes)) for path in source.iterdir())
     return source.is_file() and source.name.lower().endswith(tuple(suffixes))
 
 
@@ -99,12 +104,19 @@ def _files(name: str, suffixes: tuple[str, ...]) -> list[str]:
         return _files_there(name, suffixes)
     path = Path(name)
     if path.is_dir():
-        return sorted(str(one) for one in path.iterdir() if one.name.lower().endswith(suffixes))
+        return sorted(str(one) for one in path.iterdir() if _is_one(one.name, suffixes))
     if path.is_file():
         return [name]
     if not is_pattern(name):
         raise SampleError(f"{name}: no such file or folder; check the path")
-    return sorted(str(one) for one in path.parent.glob(path.name) if one.is_file())
+    named = is_hidden(path.name)  # a pattern that begins with a dot asks for hidden files
+    return sorted(
+        str(one) for one in path.parent.glob(path.name) if one.is_file() and (named or not is_hidden(one.name))
+    )
+
+
+def _is_one(name: str, suffixes: tuple[str, ...]) -> bool:
+    return name.lower().endswith(suffixes) and not is_hidden(name)
 
 
 def _files_there(name: str, suffixes: tuple[str, ...]) -> list[str]:
@@ -112,9 +124,9 @@ def _files_there(name: str, suffixes: tuple[str, ...]) -> list[str]:
     with storage_errors(name, SampleError):
         system, path = file_system(name)
         if is_pattern(name):
-            found = system.glob(path)
+            found = [one for one in system.glob(path) if is_hidden(name) or not is_hidden(one)]
         elif name.lower().endswith(suffixes):
             found = [path]
         else:
-            found = [one for one in system.ls(path, detail=False) if one.lower().endswith(suffixes)]
+            found = [one for one in system.ls(path, detail=False) if _is_one(one, suffixes)]
     return [f"{scheme}://{one.lstrip('/')}" for one in sorted(found)]

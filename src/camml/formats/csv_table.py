@@ -7,6 +7,9 @@ from pathlib import Path
 from camml.errors import SampleError
 from camml.formats import _entries, _text
 
+LONGEST_CELL = 2**26
+"""Characters; a quote that is never closed makes a cell of the rest of the file."""
+
 _NEEDED = ("id", "text")
 
 
@@ -19,6 +22,8 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
     """Each row as a sample; its place is the line on which it begins."""
     folder = _entries.folder_of_images(path, images)
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    # Python has one limit for all readers, 131,072 characters; it is only ever raised, so that threads do not disturb
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_CELL))
     reader = csv.reader(_lines(path), delimiter=delimiter, strict=True)
     begin = 1
     try:

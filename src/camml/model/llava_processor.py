@@ -13,7 +13,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml import prompts
 from camml.errors import InputError, OptionError
-from camml.images import ImageSource, each_image, mean_color, open_image, pad_to_square
+from camml.images import ImageSource, cuts_middle, each_image, mean_color, middle_of_strip, open_image, pad_to_square
 from camml.model.llava_parts import LlavaPartsConfig
 from camml.prompts import split
 
@@ -162,8 +162,8 @@ class LlavaPartsProcessor(ProcessorMixin):
         assert source is not None
         image = open_image(source)
         if self.image_aspect_ratio == "pad":
-            image = pad_to_square(image, mean_color(self.image_processor.image_mean))
-        return image
+            return pad_to_square(image, mean_color(self.image_processor.image_mean))
+        return middle_of_strip(image) if cuts_middle(self.image_processor) else image
 
 
 def pad(rows: Sequence[Sequence[int]], side: str, token: int) -> dict[str, Tensor]:

@@ -13,7 +13,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from camml.errors import CaMMLError
 from camml.serving import chat, models, stores
-from camml.serving.access import Access
+from camml.serving.access import Access, stored_secret
+from camml.serving.bodies import first_mistake
 from camml.serving.guard import Guard
 from camml.serving.links import Links
 from camml.serving.logs import logger
@@ -27,7 +28,9 @@ CLIENT_GONE = 499
 
 def create(service: Service) -> FastAPI:
     """The application around a service, which it closes at the end."""
-    access = Access(service.settings.api_keys)
+    settings = service.settings
+    secret = stored_secret(settings.state) if settings.api_keys else None
+    access = Access(settings.api_keys, secret, settings.key_names)
     links = Links(service, access)
 
     @asynccontextmanager
@@ -90,29 +93,33 @@ def _add_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         cause = error.__cause__
-        if isinstance(cause, ApiError):  # met while FastAPI read the body
-            error = cause
+        if isinstance(cause, ApiError | OSError):  # met while FastAPI read the body
+            error = of_exception(cause)
         if not isinstance(error, ApiError):
             error = ApiError(error.status_code, str(error.detail), "invalid_request", headers=error.headers)
-        return error.response()
+        return _answer(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"][1:])) or str(first["loc"][0])
-        return ApiError(400, f"{place}: {first['msg']}", "invalid_value", place).response()
+        return _answer(request, first_mistake(error.errors(), error.body))
 
     @app.exception_handler(CaMMLError)
     async def failed(request: Request, error: CaMMLError) -> Response:
         found = of_exception(error)
         if found.status_code >= 500:
             logger.error("a request failed", exc_info=error, extra={"fields": {"id": request.scope["camml"]["id"]}})
-        return found.response()
+        return _answer(request, found)
 
     @app.exception_handler(ClientGone)
     async def gone(request: Request, error: ClientGone) -> Response:
         request.scope["camml"]["gone"] = True
         return Response(status_code=CLIENT_GONE)
+
+
+def _answer(request: Request, error: ApiError) -> Response:
+    """The answer to a request that is refused, noted for the log."""
+    request.scope["camml"]["reason"] = error.code
+    return error.response()
 
 
 def _version() -> str:

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from camml.answering import Decoding
 from camml.errors import SampleError
 from camml.serving import conversation
+from camml.serving.bodies import CheckedRoute
 from camml.serving.engines import Piece
 from camml.serving.links import Links
 from camml.serving.problems import ApiError, of_exception
@@ -25,7 +26,10 @@ from camml.serving.wire import ChatBody, ErrorOut, GivenSample
 from camml.types import Context, Neighbor, Query, Sample
 
 COLDEST = 1e-3
-"""A temperature below this is greedy decoding, without numbers too large to compute with."""
+"""A temperature or share of probability below this is greedy decoding, without numbers too large to compute with."""
+
+ENDS_OF_LINES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
+"""What JSON may hold as it is, and clients that read events line by line take for the end of one."""
 
 
 @dataclass(slots=True)
@@ -98,7 +102,9 @@ class Reply:
 
 def router(service: Service, links: Links) -> APIRouter:
     """The route."""
-    router = APIRouter(tags=["chat"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}})
+    router = APIRouter(
+        route_class=CheckedRoute, tags=["chat"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}}
+    )
 
     @router.post("/v1/chat/completions", response_class=JSONResponse)
     async def chat(body: ChatBody, request: Request) -> Response:
@@ -183,7 +189,8 @@ def _choice(index: int, delta: dict[str, str], reason: str | None = None) -> dic
 
 
 def _event(document: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(document, ensure_ascii=False).encode("utf-8", "replace") + b"\n\n"
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False).translate(ENDS_OF_LINES)
+    return b"data: " + text.encode("utf-8", "replace") + b"\n\n"
 
 
 def _question(reply: Reply, folder: Path) -> Question:
@@ -192,11 +199,12 @@ def _question(reply: Reply, folder: Path) -> Question:
     said = conversation.read(body.messages)
     picture = None if said.picture is None else service.pictures.open(said.picture)
     asked = body.max_completion_tokens or body.max_tokens
-    temperature = body.temperature or 0.0
+    temperature, top_p = body.temperature or 0.0, 1.0 if body.top_p is None else body.top_p
+    greedy = temperature < COLDEST or top_p < COLDEST
     decoding = Decoding(
         asked or service.settings.max_new_tokens,
-        temperature if temperature >= COLDEST else 0.0,
-        body.top_p or 1.0,
+        0.0 if greedy else temperature,
+        1.0 if greedy else top_p,
         body.seed,
     )
     return Question(

@@ -40,9 +40,11 @@ class RateLimit:
 
     Args:
       per_minute: permits, of which all may be used at once; 0 for no limit.
+      what: they are for, in words.
     """
 
-    def __init__(self, per_minute: int, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_minute: int, what: str = "requests", now: Callable[[], float] = time.monotonic) -> None:
+        self._what = what
         self._rate = per_minute / 60
         self._most = per_minute
         self._now = now
@@ -54,20 +56,27 @@ class RateLimit:
         Raises:
           ApiError: it has none left; the error says when it has.
         """
+        self._look(client, use=True)
+
+    def check(self, client: str) -> None:
+        """Raise an ApiError where `client` has no permit left, and use none."""
+        self._look(client, use=False)
+
+    def _look(self, client: str, use: bool) -> None:
         if not self._most:
             return
         now = self._now()
         left, since = self._buckets.pop(client, (float(self._most), now))
         left = min(self._most, left + (now - since) * self._rate)
         allowed = left >= 1
-        self._buckets[client] = (left - allowed, now)
+        self._buckets[client] = (left - (allowed and use), now)
         if len(self._buckets) > MOST_CLIENTS:  # the client that was quiet for longest has a full bucket again anyway
             self._buckets.popitem(last=False)
         if not allowed:
             wait = str(math.ceil((1 - left) / self._rate))
             raise ApiError(
                 429,
-                f"more than {self._most} requests a minute; try again in {wait} s",
+                f"more than {self._most} {self._what} a minute; try again in {wait} s",
                 "rate_limit_exceeded",
                 headers={"Retry-After": wait},
             )

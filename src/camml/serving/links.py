@@ -1,6 +1,7 @@
 """Samples as answers show them, with addresses of their pictures that work."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request
@@ -8,7 +9,7 @@ from fastapi import Request
 from camml.serving.access import Access
 from camml.serving.service import Service, score
 from camml.serving.wire import FoundSample, SampleOut
-from camml.types import Neighbor, Sample
+from camml.types import Neighbor, Sample, finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,15 @@ class Links:
     def sample(self, sample: Sample, store: str | None) -> SampleOut:
         """A sample; `store` is where it may be."""
         shelf = self.service.shelves.get(store or "")
-        home = store if shelf and sample.id in shelf.datastore and shelf.datastore[sample.id] == sample else None
+        stored = shelf.datastore[sample.id] if shelf and sample.id in shelf.datastore else None
+        # a picture that cannot be used was left out
+        home = store if stored and replace(stored, image=sample.image) == sample else None
         link = None
         if home and sample.image:
             query = self.access.thumbnail_query(home, sample.id)
             link = f"{self.base}/v1/stores/{quote(home)}/thumbnail?{query}"
-        return SampleOut(id=sample.id, text=sample.text, meta=dict(sample.meta), thumbnail_url=link, store=home)
+        meta: dict[str, Any] = finite(sample.meta)
+        return SampleOut(id=sample.id, text=sample.text, meta=meta, thumbnail_url=link, store=home)
 
     def found(self, neighbor: Neighbor, store: str | None) -> FoundSample:
         """A sample with its score."""

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from camml.encoders import Encoder, Vectors
+from camml.serving.bodies import CheckedRoute
 from camml.serving.problems import ApiError
 from camml.serving.service import Service
 from camml.serving.wire import EmbeddingBody, ErrorOut, ImageInput
@@ -14,7 +15,9 @@ from camml.serving.wire import EmbeddingBody, ErrorOut, ImageInput
 
 def router(service: Service) -> APIRouter:
     """The routes."""
-    router = APIRouter(tags=["models"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}})
+    router = APIRouter(
+        route_class=CheckedRoute, tags=["models"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}}
+    )
     created = int(service.started)
 
     def model(name: str) -> dict[str, Any]:

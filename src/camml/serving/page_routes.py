@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from camml.boxes import in_pixels, read_box
 from camml.errors import FetchError, OptionError
+from camml.serving.bodies import CheckedRoute
 from camml.serving.drawing import LONGEST_PROMPT, DrawingApi
 from camml.serving.examples import read_examples
 from camml.serving.gate import Gate
@@ -63,7 +64,7 @@ class Prompt(BaseModel):
 
 def router(service: Service) -> APIRouter:
     """The page at `/`, its files under `/page/`, and under `/v1/page/` what needs a key where the server wants one."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(route_class=CheckedRoute, include_in_schema=False)
     _add_files(router)
     drawings = Gate(MOST_DRAWINGS, "drawings")
     examples = read_examples(service.settings.examples) if service.settings.examples else []

@@ -2,13 +2,12 @@
 
 import base64
 import binascii
-import io
 import re
 
 from PIL import Image
 
 from camml.errors import ImageError
-from camml.images import FORMATS, open_image
+from camml.images import format_of, open_image
 from camml.serving.fetching import Fetcher
 from camml.serving.settings import Settings
 
@@ -66,5 +65,4 @@ def decode_data_url(url: str) -> bytes:
 
 def suffix(data: bytes) -> str:
     """The usual ending of the name of such an image file."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        return f".{(image.format or 'img').lower()}"
+    return f".{format_of(data).lower()}"

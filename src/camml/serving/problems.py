@@ -1,6 +1,9 @@
 """What goes wrong, as HTTP clients of the OpenAI API expect to read it."""
 
+import errno
 import json
+import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +18,11 @@ from camml.errors import (
     StoreLockedError,
     StoreNotFoundError,
 )
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What the operating system says of a disk that takes no more."""
+
+DISK = "the server's disk is full or cannot be written"
 
 RETRY_AFTER = 2
 """Seconds after which trying again is worth it."""
@@ -53,6 +61,14 @@ class ApiError(HTTPException):
         return Response(body, self.status_code, self.headers, "application/json")
 
 
+_PATH = re.compile(r"(?<![\w./:])(/[\w.-]+)/[^'\":;,()]*")
+
+
+def without_paths(text: str) -> str:
+    """Return a message without paths of this machine's disk, which are nobody's business outside."""
+    return _PATH.sub(lambda match: "a file of the server" if os.path.isdir(match[1]) else match[0], text)
+
+
 def overloaded(message: str) -> ApiError:
     """The refusal of a request that may be tried again soon."""
     return ApiError(503, message, "overloaded", headers={"Retry-After": str(RETRY_AFTER)})
@@ -64,15 +80,19 @@ def of_exception(error: BaseException) -> ApiError:
         case ApiError():
             return error
         case StoreNotFoundError():
-            return ApiError(404, str(error), "store_not_found", "store")
+            return ApiError(404, "the datastore is not there any more", "store_not_found", "store")
+        case EmptyStoreError():
+            return ApiError(400, "the datastore holds no samples", "invalid_value", "store")
         case ImageError():
-            return ApiError(400, str(error), "invalid_image")
-        case InputError() | EmptyStoreError():
-            return ApiError(400, str(error), "invalid_value")
+            return ApiError(400, without_paths(str(error)), "invalid_image")
+        case InputError():
+            return ApiError(400, without_paths(str(error)), "invalid_value")
         case StoreLockedError():
             return overloaded("the datastore is being written by another process; try again")
         case DiskError():
-            return ApiError(507, "the server's disk is full or cannot be written", "disk")
+            return ApiError(507, DISK, "disk")
+        case OSError() if error.errno in FULL:
+            return ApiError(507, DISK, "disk")
         case CaMMLError():
             return ApiError(500, "the server could not do this; its log says why", "server_error")
         case _:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from camml import weights
+from camml import evidence, weights
 from camml.answering import Decoding, fitting
+from camml.errors import ImageError
 from camml.features.samples import folder_of
 from camml.prompts import Turn
 from camml.serving import engines
@@ -149,14 +150,26 @@ class Service:
         asked = time.perf_counter()
         context, store, notes = await self._context(question)
         retrieved = time.perf_counter() - asked
-        prepared = await self.engine.prepare(_request(question, context))
-        yield Evidence(context, store, prepared, question.notes + notes + prepared.notes, retrieved)
+        prepared, context, unusable = await self._prepare(question, context)
+        yield Evidence(context, store, prepared, question.notes + notes + unusable + prepared.notes, retrieved)
         pieces = self.engine.generate(prepared)
         try:
             async for piece in pieces:
                 yield piece
         finally:
             await pieces.aclose()  # type: ignore[attr-defined]
+
+    async def _prepare(self, question: Question, context: Context) -> tuple[Prepared, Context, tuple[str, ...]]:
+        """The question as the engine will read it, with the samples as they can be used, and what to say of them."""
+        context, notes = await self.thread(evidence.usable, context, logger.warning)
+        try:
+            return await self.engine.prepare(_request(question, context)), context, notes
+        except ImageError as error:  # the question's own picture is in memory, and was opened before
+            if not any(neighbor.sample.image for neighbor in context):
+                raise
+            logger.warning("a stored picture broke while a question was read: %s", error)
+        context, notes = evidence.without_pictures(context)
+        return await self.engine.prepare(_request(question, context)), context, notes
 
     async def _context(self, question: Question) -> tuple[Context, str | None, tuple[str, ...]]:
         """The samples to answer from, where they were found, and what to say about that."""

@@ -10,6 +10,8 @@ from camml.errors import OptionError
 
 STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SHORTEST_KEY = 8
+ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^\s/?#@:\[\]*]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?")
+USUAL_PORTS = (("http", "80"), ("https", "443"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,17 +25,21 @@ class Settings:
       stores: datastores by the names clients use; the first is used where a request names none.
       read_only: samples can be neither added nor removed.
       api_keys: a request needs one of these; without any, everybody who reaches the server may use it.
+      key_names: what the owners of keys are called in the log.
+      state: a folder that outlives the server, for the secret of the addresses of thumbnails.
       allow_urls: pictures may be given as http(s) addresses, which the server then fetches.
-      cors_origins: web pages of these origins may use the server.
-      allowed_hosts: names the server answers to; none for all. Protects a server on this machine from web pages that
-        give their own name this machine's address.
+      cors_origins: web pages of these origins may use the server: `https://HOST`, `chrome-extension://ID`, `null` for
+        pages from a disk, `*` for all.
+      allowed_hosts: names the server answers to, besides addresses in figures; none for all. Protects a server without
+        keys from web pages that give their own name this machine's address.
       public_url: how clients reach the server, where that differs from what they ask for (behind a proxy).
       max_new_tokens: the longest answer, where a request does not say.
       max_body: bytes of a request.
       max_pixels: of a picture, before it is decoded.
       max_side: pixels of the longer side that a larger picture is shrunk to.
       max_waiting: answers that may wait for a slot; further ones are refused.
-      rate_limit: requests a minute of each key (without keys: each address); 0 for no limit.
+      rate_limit: requests a minute of each key (without keys: each address), and ten times as many that only read;
+        0 for no limit.
       log_content: write questions and answers to the log.
       examples: a file of samples whose texts are questions, which the page offers with their pictures.
     """
@@ -45,6 +51,8 @@ class Settings:
     stores: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    key_names: Mapping[str, str] = field(default_factory=dict, repr=False)
+    state: Path | None = None
     allow_urls: bool = False
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
@@ -73,11 +81,30 @@ class Settings:
                 )
         if any(len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() for key in self.api_keys):
             raise OptionError(f"an API key needs at least {SHORTEST_KEY} printable ASCII characters")
-        for url in (*self.cors_origins, *filter(None, [self.public_url])):
-            if not re.match(r"https?://[^/]", url):
-                raise OptionError(f"{url!r} should begin with http:// or https://")
+        if self.public_url and not re.match(r"https?://[^/]", self.public_url):
+            raise OptionError(f"{self.public_url!r} should begin with http:// or https://")
+        object.__setattr__(self, "allowed_hosts", tuple(name.lower() for name in self.allowed_hosts))
+        object.__setattr__(self, "cors_origins", tuple(map(origin_of, self.cors_origins)))
 
     @property
     def served_name(self) -> str:
         """What clients call the model."""
         return self.model_name or Path(self.model).name or self.model
+
+
+def origin_of(text: str) -> str:
+    """Return an origin as browsers write it: small letters, no slash at its end, no port that is the usual one.
+
+    Raises:
+      OptionError: it is none.
+    """
+    if text in ("*", "null"):
+        return text
+    match = ORIGIN.fullmatch(text.lower())
+    if match is None:
+        raise OptionError(
+            f"{text!r} is not the origin of a web page; give SCHEME://HOST or SCHEME://HOST:PORT without a path, such "
+            "as https://chat.example.org; 'null' for pages from a disk; '*' for all"
+        )
+    scheme, host, port = match.groups()
+    return f"{scheme}://{host}" + (f":{port}" if port and (scheme, port) not in USUAL_PORTS else "")

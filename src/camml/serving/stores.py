@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from pydantic import ValidationError
 
+from camml.serving.bodies import CheckedRoute
 from camml.serving.links import Links
 from camml.serving.problems import ApiError
 from camml.serving.service import Service
@@ -29,6 +30,7 @@ Ids = Annotated[list[str], Query(alias="id", max_length=1000)]
 def router(service: Service, links: Links) -> APIRouter:
     """The routes."""
     router = APIRouter(
+        route_class=CheckedRoute,
         prefix="/v1/stores",
         tags=["datastores"],
         responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}},

@@ -6,9 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Text = Annotated[str, Field(max_length=1_000_000)]
 Id = Annotated[str, Field(min_length=1, max_length=512)]
-Word = Annotated[str, Field(min_length=1, max_length=200)]
+Word = Annotated[str, Field(max_length=200)]
 Scalar = str | bool | int | float | None
-Filter = Annotated[dict[str, Scalar], Field(max_length=32, description="only samples with these values in their meta")]
+Key = Annotated[str, Field(max_length=200)]
+Wanted = Annotated[str, Field(max_length=2000)] | bool | int | float | None
+Filter = Annotated[dict[Key, Wanted], Field(max_length=32, description="only samples with these values in their meta")]
 Mode = Annotated[str, Field(max_length=40, description="auto, text-image, image-image, text-text or fused")]
 
 IGNORED = frozenset(
@@ -27,6 +29,11 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "reasoning_effort": ("none",),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "top_k": (0, -1),
+    "min_p": (0,),
+    "repetition_penalty": (1,),
 }
 """Fields of OpenAI's that this server does not have, and the values that ask for nothing."""
 
@@ -37,21 +44,26 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class ImageUrl(Body):
+class Kept(BaseModel):
+    """Part of a conversation as a client keeps it, with fields of its own, which are not looked at."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class ImageUrl(Kept):
     """A picture."""
 
     url: str = Field(description="data:image/...;base64,... or, where allowed, an http(s) address")
-    detail: Literal["auto", "low", "high"] | None = None
 
 
-class TextPart(Body):
+class TextPart(Kept):
     """A piece of a message in words."""
 
     type: Literal["text"]
     text: Text
 
 
-class ImagePart(Body):
+class ImagePart(Kept):
     """A picture in a message."""
 
     type: Literal["image_url"]
@@ -61,13 +73,21 @@ class ImagePart(Body):
 Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 
-class Message(Body):
-    """One message of a conversation."""
+MEANT = ("tool_calls", "function_call", "audio")
+"""Fields of a message that say something which this server does not have, unless they are empty."""
+
+
+class Message(BaseModel):
+    """One message of a conversation; what clients keep beside it is not looked at."""
+
+    model_config = ConfigDict(extra="allow")
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[Part], Field(max_length=64)] | None = None
-    name: str | None = None
-    refusal: str | None = None
+    content: Text | Annotated[list[Part], Field(max_length=64, fail_fast=True)] | None = None
+
+    def unsupported(self) -> str | None:
+        """A field that says something which this server does not have."""
+        return next((name for name in MEANT if (self.model_extra or {}).get(name)), None)
 
     def text(self) -> str:
         """All words of the message."""
@@ -102,28 +122,32 @@ class ChatBody(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     model: str = Field(max_length=200)
-    messages: list[Message] = Field(min_length=1, max_length=256)
+    messages: list[Message] = Field(min_length=1, max_length=256, fail_fast=True)
     max_tokens: int | None = Field(None, ge=1, le=2**20)
     max_completion_tokens: int | None = Field(None, ge=1, le=2**20)
     temperature: float | None = Field(None, ge=0, le=2, description="0, the default, takes the likeliest token")
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1, description="0 takes the likeliest token")
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     n: int | None = Field(None, ge=1, le=128)
-    stop: Word | Annotated[list[Word], Field(max_length=4)] | None = None
+    stop: Word | Annotated[list[Word], Field(max_length=4, fail_fast=True)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     store: str | bool | None = Field(None, description="a datastore; true and false, which OpenAI knows, mean nothing")
     shots: int | None = Field(None, ge=0, le=64, description="samples to use; 0 answers without any")
     mode: Mode = "auto"
     filter: Filter | None = None
-    samples: Annotated[list[GivenSample], Field(max_length=32)] | None = None
+    samples: Annotated[list[GivenSample], Field(max_length=32, fail_fast=True)] | None = None
 
     def stops(self) -> tuple[str, ...]:
         """The words to stop at."""
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        words = [self.stop] if isinstance(self.stop, str) else self.stop or ()
+        return tuple(word for word in words if word)
 
     def unsupported(self) -> str | None:
         """A field that asks for what this server does not have."""
+        for number, message in enumerate(self.messages):
+            if (name := message.unsupported()) is not None:
+                return f"messages.{number}.{name}"
         for name, value in (self.model_extra or {}).items():
             if value is not None and name not in IGNORED and value not in NEUTRAL.get(name, ()):
                 return name
@@ -142,11 +166,24 @@ class EmbeddingBody(Body):
 
     model: str = Field(max_length=200)
     input: (
-        Text | Annotated[list[Annotated[Text | ImageInput, Field()]], Field(min_length=1, max_length=256)] | ImageInput
+        Text
+        | Annotated[list[Annotated[Text | ImageInput, Field()]], Field(min_length=1, max_length=256, fail_fast=True)]
+        | ImageInput
     )
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, ge=1)
     user: str | None = None
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _no_tokens(cls, value: Any) -> Any:
+        first = value[0] if isinstance(value, list) and value else None
+        first = first[0] if isinstance(first, list) and first else first
+        if isinstance(first, int) and not isinstance(first, bool):
+            raise ValueError(
+                "these are tokens of another model; send texts (LangChain does with check_embedding_ctx_length=False)"
+            )
+        return value
 
 
 class SearchBody(Body):

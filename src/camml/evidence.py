@@ -1,0 +1,66 @@
+"""Found samples as a model can look at them: a picture that is gone or damaged costs the picture, not the answer."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from camml.errors import ImageError
+from camml.images import check_image
+from camml.types import Context, Neighbor
+
+REMEMBERED = 4096
+"""Pictures whose state is known until they change."""
+
+_logger = logging.getLogger("camml")
+
+
+def usable(context: Context, report: Callable[[str], None] = _logger.warning) -> tuple[Context, tuple[str, ...]]:
+    """Return the samples without pictures that cannot be used, and notes that say which these are.
+
+    A sample keeps its text. The notes hold no path, so that they can be shown to anybody.
+
+    Args:
+      context: the samples in their order.
+      report: called with each reason, which names the file.
+    """
+    kept: list[Neighbor] = []
+    notes: list[str] = []
+    for neighbor in context:
+        sample = neighbor.sample
+        problem = None if sample.image is None else _problem_of(sample.image)
+        if problem is not None:
+            gone, reason = problem
+            state = "is not there any more" if gone else "cannot be used"
+            notes.append(f"the picture of the sample {sample.id!r} {state}; its text was read alone")
+            report(f"sample {sample.id!r}: {reason}")
+            neighbor = replace(neighbor, sample=replace(sample, image=None))
+        kept.append(neighbor)
+    return tuple(kept), tuple(notes)
+
+
+def without_pictures(context: Context) -> tuple[Context, tuple[str, ...]]:
+    """Return the samples without any picture, and a note that says so: for when one broke after it was looked at."""
+    kept = tuple(replace(neighbor, sample=replace(neighbor.sample, image=None)) for neighbor in context)
+    return kept, ("the pictures of the samples cannot be used; their texts were read alone",)
+
+
+def _problem_of(path: Path) -> tuple[bool, str] | None:
+    """Return what is wrong with a picture, if anything: whether it is gone, and why it cannot be used."""
+    try:
+        state = path.stat()
+    except (OSError, ValueError) as error:
+        return True, f"{path}: {getattr(error, 'strerror', None) or error}"
+    reason = _damage(path, state.st_mtime_ns, state.st_size, state.st_ino)
+    return None if reason is None else (False, reason)
+
+
+@lru_cache(REMEMBERED)
+def _damage(path: Path, changed: int, size: int, inode: int) -> str | None:
+    """Return why a file is no picture that can be used, if so; the other arguments tell its versions apart."""
+    try:
+        check_image(path)
+    except ImageError as error:
+        return str(error)
+    return None

@@ -1,0 +1,45 @@
+"""What is printed where the terminal does not have all characters."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from camml.cli import _output
+
+TEXT = "日本製 🙂"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8", "utf-16", "latin-1"])
+def test_json_is_json_in_every_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    _output.never_fail_to_write()
+    _output.print_json({"text": TEXT})
+    print(TEXT)
+    stream.flush()
+    stream.seek(0)
+    document, _, rest = stream.read().rpartition("}")
+    assert json.loads(document + "}") == {"text": TEXT}
+    assert (TEXT in rest) == encoding.startswith("utf")
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_search_does_not_end_in_a_traceback(flags: list[str], tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text(json.dumps([{"id": "1", "text": TEXT}]))
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+
+    def camml(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "camml", "store", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300)
+
+    assert camml("build", "s.json", "--out", "st", "--encoder", "hashed").returncode == 0
+    done = camml("search", "--store", "st", "--text", "x", *flags)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert b"\\u65e5" in done.stdout
+    if flags:
+        assert TEXT in str(json.loads(done.stdout))

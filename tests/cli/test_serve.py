@@ -1,0 +1,82 @@
+"""The options of `camml serve`, without a server."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from camml.cli import build_parser
+from camml.cli.serve import read_settings
+from camml.errors import OptionError
+from camml.serving.settings import Settings
+
+
+def settings(*arguments: str) -> Settings:
+    return read_settings(build_parser().parse_args(["serve", *arguments]))
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("*", "*"), ("null", "null"), ("http://a.example/", "http://a.example"), ("HTTPS://A.Example", "https://a.example"),
+        ("https://a.example:443", "https://a.example"), ("http://a.example:8080/", "http://a.example:8080"),
+        ("http://[::1]:3000", "http://[::1]:3000"), ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop"),
+        ("moz-extension://1-2-3", "moz-extension://1-2-3"), ("app://obsidian.md", "app://obsidian.md"),
+        ("tauri://localhost", "tauri://localhost"),
+    ],
+)  # fmt: skip
+def test_origins_are_those_that_browsers_send(given: str, origin: str) -> None:
+    assert settings("--cors-origin", given).cors_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "given", ["a.example", "http://", "http://a.example/path", "http://a b", "//a", "", "http://a@b", "http://*"]
+)
+def test_what_is_no_origin_is_refused(given: str) -> None:
+    with pytest.raises(OptionError, match="is not the origin of a web page"):
+        settings("--cors-origin", given)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "ascii"])
+def test_keys_are_read(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_bytes("first-secret\r\n# a note\r\n\r\nsecond-secret\r\n".encode(encoding))
+    assert settings("--api-keys", str(tmp_path / "keys")).api_keys == ("first-secret", "second-secret")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-be"])
+def test_keys_in_another_encoding_are_refused_in_words(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_bytes("abcdefghijkl\r\n".encode(encoding))
+    with pytest.raises(OptionError, match=r"UTF-8|printable"):
+        settings("--api-keys", str(tmp_path / "keys"))
+
+
+def test_keys_may_have_the_names_of_their_owners(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("first-secret  # anna\nsecond#secret\n")
+    given = settings("--api-keys", str(tmp_path / "keys"))
+    assert given.api_keys == ("first-secret", "second#secret")
+    assert given.key_names == {"first-secret": "anna", "second#secret": ""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "inside", "outside"),
+    [
+        ([], "localhost", "evil.example"),
+        (["--no-keys"], "localhost", "evil.example"),
+        (["--public-url", "https://Camml.example/x"], "camml.example", "evil.example"),
+        (["--host", "0.0.0.0", "--no-keys"], socket.gethostname().lower(), "evil.example"),
+        (["--host", "0.0.0.0", "--no-keys", "--allowed-host", "Nas.Local"], "nas.local", "evil.example"),
+    ],
+)
+def test_without_keys_the_names_that_it_answers_to_are_always_known(
+    arguments: list[str], inside: str, outside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CAMML_API_KEYS", raising=False)
+    allowed = settings(*arguments).allowed_hosts
+    assert inside in allowed
+    assert outside not in allowed
+
+
+def test_with_keys_any_name_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMML_API_KEYS", "first-secret")
+    assert settings("--host", "0.0.0.0").allowed_hosts == ()
+    assert settings("--allowed-host", "a.example").allowed_hosts == ("a.example",)

@@ -1,0 +1,117 @@
+"""Bodies that do not fit: the mistake that was made is the one that is named, and none of them takes the server."""
+
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from camml.serving.bodies import MOST_KEYS, MOST_SIGNS, MOST_VALUES, read_json
+from camml.serving.problems import ApiError
+
+PICTURE = "data:image/png;base64,AAAA"
+
+
+def chat(content: Any, **more: Any) -> tuple[str, dict[str, Any]]:
+    return "/v1/chat/completions", {"model": "tiny", "messages": [{"role": "user", "content": content}], **more}
+
+
+def search(**body: Any) -> tuple[str, dict[str, Any]]:
+    return "/v1/stores/colours/search", body
+
+
+def embed(value: Any) -> tuple[str, dict[str, Any]]:
+    return "/v1/embeddings", {"model": "hashed", "input": value}
+
+
+CASES = {
+    "a picture as text": (chat([{"type": "image_url", "image_url": PICTURE}]), "messages.0.content.0.image_url",
+                          "an object"),
+    "an unknown part": (chat([{"type": "input_audio", "input_audio": {}}]), "messages.0.content.0",
+                        "'input_audio'.*'text', 'image_url'"),
+    "a part without a type": (chat([{"text": "hi"}]), "messages.0.content.0", "type"),
+    "the second part": (chat([{"type": "text", "text": "a"}, {"type": "text", "text": 5}]),
+                        "messages.0.content.1.text", "a string"),
+    "a part that is text": (chat(["hi"]), "messages.0.content.0", "an object"),
+    "a part without its text": (chat([{"type": "text"}]), "messages.0.content.0.text", "required"),
+    "too many parts": (chat([{"type": "text", "text": "a"}] * 65), "messages.0.content", "at most 64 items.* 65"),
+    "a number for content": (chat(5), "messages.0.content", "a string or a list"),
+    "an object for content": (chat({"type": "text", "text": "a"}), "messages.0.content", "a string or a list"),
+    "too long": (chat("x" * 1_000_001), "messages.0.content", "at most 1000000 characters"),
+    "an unknown role": (("/v1/chat/completions", {"model": "tiny", "messages": [{"role": "tool", "content": "a"}]}),
+                        "messages.0.role", "'system', 'developer', 'user' or 'assistant'"),
+    "no messages": (("/v1/chat/completions", {"model": "tiny"}), "messages", "required"),
+    "five stop words": (chat("hi", stop=list("abcde")), "stop", "at most 4 items.* 5"),
+    "a number among stop words": (chat("hi", stop=["a", 5]), "stop.1", "a string"),
+    "a stop number": (chat("hi", stop=5), "stop", "a string or a list"),
+    "a list in a filter": (chat("hi", filter={"kind": ["a"]}), "filter.kind", "a string or true or false or a number"),
+    "too many filters": (chat("hi", filter={str(n): n for n in range(40)}), "filter", "at most 32 items"),
+    "a long filter": (chat("hi", filter={"a": "x" * 3000}), "filter.a", "at most 2000 characters"),
+    "shots in words": (chat("hi", shots="three"), "shots", "a number"),
+    "too many shots": (chat("hi", shots=100), "shots", "less than or equal to 64"),
+    "an unknown field of a sample": (chat("hi", samples=[{"txt": "a"}]), "samples.0.txt", "not permitted"),
+    "an unknown field of a search": (search(querry="red"), "querry", "not permitted"),
+    "300 texts": (embed(["x"] * 300), "input", "at most 256 items.* 300"),
+    "tokens": (embed([[1, 2, 3]]), "input", "check_embedding_ctx_length=False"),
+    "tokens of one text": (embed([1, 2, 3]), "input", "check_embedding_ctx_length=False"),
+    "nothing to embed": (embed([]), "input", "at least 1 item"),
+    "null among texts": (embed(["a", None]), "input.1", "a string or an object"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_mistake_that_was_made_is_named(address: str, name: str) -> None:
+    (path, body), place, said = CASES[name]
+    answer = httpx.post(address + path, json=body, timeout=60)
+    error = answer.json()["error"]
+    assert answer.status_code == 400
+    assert error["param"] == place
+    assert error["message"].startswith(f"{place}: ")
+    with pytest.raises(ValueError, match=said):
+        raise ValueError(error["message"])
+
+
+BOMBS = {
+    "filter values": chat("hi", filter={str(n): [n] for n in range(300_000)}),
+    "unknown fields": search(**{str(n): n for n in range(300_000)}),
+    "wrong messages": ("/v1/chat/completions", {"model": "tiny", "messages": [5] * 300_000}),
+    "wrong parts": chat([{"type": "text", "text": 5}] * 30_000),
+    "wrong samples": chat("hi", samples=[{"text": 5}] * 30_000),
+    "wrong inputs": embed([None] * 300_000),
+    "wrong stop words": chat("hi", stop=[1] * 300_000),
+    "lists in lists": chat([[[]] * 1000] * 1000),
+    "wide parts of a message": ("/v1/chat/completions", {"model": "tiny", "messages": [
+        {"role": "user", "content": "a", **{str(n): n for n in range(200)}}] * 1000}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_of_mistakes_is_refused_at_once(address: str, name: str) -> None:
+    path, body = BOMBS[name]
+    content = json.dumps(body).encode()
+    with httpx.Client(base_url=address, timeout=60) as http:
+        begun = time.perf_counter()
+        answer = http.post(path, content=content, headers={"Content-Type": "application/json"})
+        assert time.perf_counter() - begun < 3
+    assert answer.status_code == 400
+    assert len(answer.content) < 2000
+
+
+def test_what_is_measured() -> None:
+    assert read_json(b'{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
+    for data, said in (
+        (b"[" + b"1," * (MOST_SIGNS + 1) + b"1]", "more parts"),
+        (json.dumps([0] * (MOST_VALUES + 1)).encode(), "more values"),
+        (json.dumps([{str(n): 0 for n in range(MOST_KEYS + 1)}]).encode(), "has 257 keys"),
+        (b'{"a": NaN}', "no NaN"),
+        (b"[-Infinity]", "no -Infinity"),
+        (b"{", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b"1" * 5000, "is not JSON"),
+    ):
+        with pytest.raises(ApiError) as caught:
+            read_json(data)
+        assert said in caught.value.message
+        assert caught.value.status_code == 400

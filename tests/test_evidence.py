@@ -1,0 +1,69 @@
+"""Samples whose pictures cannot be used."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from camml import evidence
+from camml.types import Neighbor, Sample
+
+
+def found(*images: Path | None) -> tuple[Neighbor, ...]:
+    return tuple(Neighbor(Sample(f"s{n}", f"text {n}", image, {"n": n}), 0.5) for n, image in enumerate(images))
+
+
+def picture(path: Path, color: str = "red") -> Path:
+    Image.new("RGB", (30, 20), color).save(path)
+    return path
+
+
+def test_pictures_that_can_be_used_are_left_alone(tmp_path: Path) -> None:
+    context = found(picture(tmp_path / "a.png"), None, picture(tmp_path / "b.jpg"))
+    assert evidence.usable(context) == (context, ())
+
+
+def test_others_are_left_out_with_a_note_that_names_no_file(tmp_path: Path) -> None:
+    good = picture(tmp_path / "good.png")
+    (tmp_path / "cut.png").write_bytes(picture(tmp_path / "whole.png").read_bytes()[:60])
+    (tmp_path / "words.png").write_text("no picture")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    names = ["gone.png", "cut.png", "words.png", "folder.png", "loop.png", "x" * 300]
+    context = found(good, *(tmp_path / name for name in names))
+    said: list[str] = []
+    kept, notes = evidence.usable(context, said.append)
+    assert kept[0] is context[0]
+    for before, after in zip(context[1:], kept[1:], strict=True):
+        assert after.sample.image is None
+        assert (after.sample.text, after.sample.meta, after.score) == (before.sample.text, before.sample.meta, 0.5)
+    assert len(notes) == len(said) == len(names)
+    assert "'s1' is not there any more" in notes[0]
+    assert "'s2' cannot be used" in notes[1]
+    assert not any(str(tmp_path) in note for note in notes)
+    assert all(str(tmp_path) in reason for reason in said)
+
+
+@pytest.mark.parametrize("size", [(800, 20_000), (60_000, 3)])
+def test_a_long_picture_can_be_used(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("RGB", size, "red").save(tmp_path / "long.png")
+    context = found(tmp_path / "long.png")
+    assert evidence.usable(context) == (context, ())
+
+
+def test_a_picture_is_looked_at_again_when_it_changes(tmp_path: Path) -> None:
+    context = found(picture(tmp_path / "a.png"))
+    assert evidence.usable(context)[1] == ()
+    (tmp_path / "a.png").write_text("no picture")
+    assert "cannot be used" in evidence.usable(context)[1][0]
+    os.unlink(tmp_path / "a.png")
+    assert "any more" in evidence.usable(context)[1][0]
+    picture(tmp_path / "a.png")
+    assert evidence.usable(context)[1] == ()
+
+
+def test_all_pictures_can_be_left_out(tmp_path: Path) -> None:
+    kept, notes = evidence.without_pictures(found(picture(tmp_path / "a.png"), None))
+    assert [neighbor.sample.image for neighbor in kept] == [None, None]
+    assert len(notes) == 1
