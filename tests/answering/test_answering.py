@@ -84,7 +84,7 @@ class TestEveryWay:
 
     def test_sampling_draws_from_random_numbers_of_its_own(self, folders, context, use) -> None:
         """One request of many neither sets nor uses the random numbers that all threads share."""
-        answerer, warm = answering.load(use, folders[use]), Decoding(6, temperature=2.0, seed=1)
+        answerer, warm = load(use, folders[use]), Decoding(6, temperature=2.0, seed=1)
         torch.manual_seed(5)
         before = torch.random.get_rng_state()
         [alone] = answerer.answer([Query("what")], [context], warm)
@@ -97,13 +97,13 @@ class TestEveryWay:
             assert {future.result()[0].text for future in asked} == {alone.text}
 
     def test_a_sampled_answer_does_not_depend_on_those_beside_it(self, folders, context, use) -> None:
-        answerer, warm = answering.load(use, folders[use]), Decoding(6, temperature=2.0, seed=1)
+        answerer, warm = load(use, folders[use]), Decoding(6, temperature=2.0, seed=1)
         [alone] = answerer.answer([Query("what")], [context], warm)
         both = answerer.answer([Query("which one is it now"), Query("what")], [(), context], warm)
         assert both[1].text == alone.text
 
     def test_sampling_takes_the_likeliest_where_top_p_leaves_nothing_else(self, folders, context, use) -> None:
-        answerer = answering.load(use, folders[use])
+        answerer = load(use, folders[use])
         [likeliest] = answerer.answer([Query("what")], [context], Decoding(6))
         [narrow] = answerer.answer([Query("what")], [context], Decoding(6, temperature=1.0, top_p=1e-6))
         assert narrow.text == likeliest.text

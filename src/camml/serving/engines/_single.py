@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteria, StoppingCriteriaList
 
+from camml.answering._generation import generation_options
 from camml.errors import CaMMLError
 from camml.serving.engines import Piece
 from camml.serving.engines._answer import Answer, AnswerText
@@ -78,12 +80,10 @@ class Single(Thread):
         answer = Answer(index, prepared.max_new_tokens, front.stop_ids, text)
         reader = _Reader(self, job, answer)
         decoding = prepared.request.decoding
-        options: dict[str, Any] = {"max_new_tokens": prepared.max_new_tokens, "do_sample": decoding.temperature > 0}
-        options |= {"temperature": decoding.temperature, "top_p": decoding.top_p} if options["do_sample"] else {}
+        seed = None if decoding.seed is None else (decoding.seed + index) % 2**63
+        options = generation_options(replace(decoding, max_new_tokens=prepared.max_new_tokens, seed=seed))
         self._counters["prefills_total"] += 1
-        with torch.inference_mode(), torch.random.fork_rng(enabled=decoding.seed is not None):
-            if decoding.seed is not None:
-                torch.manual_seed((decoding.seed + index) % 2**63)
+        with torch.inference_mode():
             front.model.generate(
                 **front.whole(prepared), **options, streamer=reader, stopping_criteria=StoppingCriteriaList([reader])
             )
