@@ -28,7 +28,7 @@ SEEING = (
 )  # fmt: skip
 """Flags about a tower and a projector, which a vision-language model has of its own."""
 
-BOTH_WAYS = ("paligemma", "paligemma2")
+BOTH_WAYS = ("paligemma",)
 """Models in which a token of a row also sees those behind it, unless a row says where its one answer begins."""
 
 
@@ -189,8 +189,8 @@ def _describe_on_vlm(arguments: ModelArguments, folder: Path) -> tuple[CamMLConf
     image_token_id(vlm_config)  # says so if there is none
     if vlm_config.model_type in BOTH_WAYS:
         raise OptionError(
-            f"a {vlm_config.model_type!r} model reads its prompt in both directions, answers to be learned included, so "
-            "that it cannot be trained on conversations; take another one"
+            f"a {vlm_config.model_type!r} model reads a row in both directions, and would see the answers it is to "
+            "learn: it cannot be trained on conversations; take another one"
         )
     if not hasattr(inner, "tokenizer"):
         raise ModelFolderError(f"{folder} has no processor with an image processor and a tokenizer; fetch it again")
