@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from camml.types import Neighbor, Sample
 
 
+PASSAGES_HELP = (
+    "of texts that the model has no room for, read the passages that the question asks for: auto (default), off, or at "
+    "most N tokens of all texts together"
+)
+
+
 def print_json(document: object) -> None:
     """One JSON document on standard output."""
     print(as_json(document, indent=1))
@@ -38,16 +44,18 @@ def sample_as_json(sample: "Sample") -> dict[str, Any]:
 
 
 def neighbor_as_json(neighbor: "Neighbor") -> dict[str, Any]:
-    """A retrieved sample with its score; null where a person chose it."""
+    """Return a retrieved sample with its score, null where a person chose it, and the passages that were read."""
     score = None if math.isnan(neighbor.score) else round(neighbor.score, 6)
-    return sample_as_json(neighbor.sample) | {"score": score}
+    read = {"passages": [neighbor.sample.text[slice(*span)] for span in neighbor.spans]} if neighbor.spans else {}
+    return sample_as_json(neighbor.sample) | {"score": score} | read
 
 
 def neighbor_as_text(neighbor: "Neighbor") -> str:
-    """A retrieved sample in two lines: score, id and image; then its text, shortened."""
+    """Return a retrieved sample in two lines: score, id and image; then its text, or what was read of it, shortened."""
     sample = neighbor.sample
     score = "  given" if math.isnan(neighbor.score) else f"{neighbor.score:7.4f}"
-    return f"{score}  {sample.id}  {sample.image or '(no image)'}\n         {shorten(sample.text)}"
+    text = f"read: {shorten(neighbor.text)}" if neighbor.spans else shorten(sample.text)
+    return f"{score}  {sample.id}  {sample.image or '(no image)'}\n         {text}"
 
 
 def shorten(text: str, most: int = 160) -> str:

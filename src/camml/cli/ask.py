@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.cli._output import (
+    PASSAGES_HELP,
     as_json,
     json_value,
     key_values,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from camml.answering import Answerer, Decoding
+    from camml.encoders import Encoder
     from camml.types import Context, Query
 
 SUMMARY = "Answer a question from a datastore or from samples you name, and show the evidence."
@@ -52,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="perceiver (CaMML models), interleaved (vision-language models) or in_prompt (language models); default: "
         "what fits",
     )
+    parser.add_argument("--passages", default="auto", metavar="auto|off|N", help=PASSAGES_HELP)
     parser.add_argument("--prompt-style", metavar="NAME", help="the wording of a CaMML model's prompt")
     parser.add_argument("--max-new-tokens", type=int, default=128, metavar="N", help="the longest answer (%(default)s)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
@@ -76,12 +79,18 @@ def run(args: argparse.Namespace) -> int:
     decoding = _decoding(args)
     query = Query(args.question, _image(args.image))
     started = time.perf_counter()
-    context = _given(args) if args.context else _retrieved(args, query) if args.store else ()
+    encoder: Encoder | None = None
+    context: Context = ()
+    if args.context:
+        context = _given(args)
+    elif args.store:
+        context, encoder = _retrieved(args, query)
     retrieved = time.perf_counter()
     answerer, use = _answerer(args)
     if args.store and args.shots is None:
         context = context[: DEFAULT_SHOTS.get(use)]
     context, unusable = usable(context, lambda reason: None)
+    context = _read(args, answerer, encoder, query, context)
     loaded = time.perf_counter()
     seconds = {"retrieve": retrieved - started, "load": loaded - retrieved}
     if args.stream:
@@ -122,8 +131,8 @@ def _given(args: argparse.Namespace) -> "Context":
     return tuple(Neighbor(sample, math.nan) for sample in samples[: args.shots])
 
 
-def _retrieved(args: argparse.Namespace, query: "Query") -> "Context":
-    """The samples of `--store` that are nearest."""
+def _retrieved(args: argparse.Namespace, query: "Query") -> "tuple[Context, Encoder]":
+    """Return the samples of `--store` that are nearest, and the encoder that found them."""
     from camml.answering import DEFAULT_SHOTS
     from camml.datastore import open_store
     from camml.errors import EmptyStoreError
@@ -137,7 +146,23 @@ def _retrieved(args: argparse.Namespace, query: "Query") -> "Context":
     where = key_values(args.where, "--where") or None
     shots = args.shots or min(max(DEFAULT_SHOTS.values()), len(datastore))
     [context] = Retriever(datastore, encoder, args.mode).retrieve([query], shots, where)
-    return context
+    return context, encoder
+
+
+def _read(
+    args: argparse.Namespace, answerer: "Answerer", encoder: "Encoder | None", query: "Query", context: "Context"
+) -> "Context":
+    """Return the samples with the passages that the model has room for."""
+    from camml import encoders
+    from camml.answering import budget_of, with_passages
+    from camml.features.passages import PassageChooser
+
+    budget = budget_of(answerer, args.passages)
+    if budget is None or not budget.exceeded(context):
+        return context
+    chooser = PassageChooser.beside(args.store, encoder or encoders.load("mini"))
+    [chosen] = with_passages(answerer, chooser, [query], [context], args.passages)
+    return chosen
 
 
 def _check_shots(shots: int | None, there: int, where: str) -> None:

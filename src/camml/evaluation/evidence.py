@@ -15,6 +15,7 @@ from camml.evaluation.code import deciding
 from camml.evaluation.contexts import Variant
 from camml.evaluation.fingerprints import Fingerprints, digest
 from camml.evaluation.task import Item, Knowledge
+from camml.features.passages import PassageChooser
 from camml.types import Context, Neighbor, Query
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Evidence:
             raise EmptyStoreError(f"{store} holds no samples; add some with `camml store add`")
         self.datastore = datastore
         self.retriever = retriever
+        self.chooser = PassageChooser.beside(store, retriever.encoder)
         self.depth = depth
         self.seed = seed
         self.hash, self.generation = store_state(store)

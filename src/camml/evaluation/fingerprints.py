@@ -59,6 +59,6 @@ class Fingerprints:
         return None if image is None else self.file(image)
 
     def context(self, context: Context) -> list[Mapping[str, Any]]:
-        """What each sample holds, in order."""
-        samples = (neighbor.sample for neighbor in context)
+        """Return what each sample holds, in order; of a text that is read in part, that part."""
+        samples = (neighbor.read for neighbor in context)
         return [{"id": one.id, "text": one.text, "image": self.picture(one.image)} for one in samples]

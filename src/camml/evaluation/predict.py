@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from camml.answering import Decoding
+from camml.answering import Decoding, with_passages
 from camml.errors import OptionError
 from camml.evaluation.cache import Cache
 from camml.evaluation.code import deciding, short
@@ -34,6 +34,7 @@ class Predictor:
       evidence: None where there are no samples.
       seed: of the order of shuffled samples.
       keep_duplicates: samples that are the question itself, or nearly, may be retrieved as others are.
+      passages: how much of long texts is read, see `camml.answering.budget_of`.
     """
 
     task: Task
@@ -45,6 +46,7 @@ class Predictor:
     fingerprints: Fingerprints
     seed: int = 0
     keep_duplicates: bool = False
+    passages: str = "auto"
 
     def fill(
         self, folder: RunFolder, portions: Sequence[Portion], share: Share, report: Report, kept: Sequence[Record] = ()
@@ -75,7 +77,7 @@ class Predictor:
         if self.evidence and self.evidence.searched > before:
             watch.retrieved += self.evidence.searched - before
             watch.retrieving += time.perf_counter() - started
-        contexts = [self._given(item, context) for item, context in zip(items, found, strict=True)]
+        contexts = self._read(items, [self._given(*pair) for pair in zip(items, found, strict=True)])
         answers: dict[int, dict[str, Any]] = {}
         for rows in self._batches(items, contexts, len(portion.batches[0])):
             batch = [items[row] for row in rows], [contexts[row] for row in rows]
@@ -99,6 +101,13 @@ class Predictor:
         if self.variant.context == "oracle" and self.evidence and self.task.knowledge:
             found = self.evidence.led_by_right(self.task.knowledge, item, found)
         return altered(self.variant, found, f"{self.seed} {item.id}")
+
+    def _read(self, items: Sequence[Item], contexts: Sequence[Context]) -> Sequence[Context]:
+        """Return the samples with the passages that the model has room for."""
+        if self.model is None or self.evidence is None:
+            return contexts
+        queries = [Query(item.text) for item in items]
+        return with_passages(self.model.answerer(self.task), self.evidence.chooser, queries, contexts, self.passages)
 
     def _find(self, items: Sequence[Item]) -> list[Context]:
         if self.evidence is None:

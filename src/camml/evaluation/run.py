@@ -66,6 +66,7 @@ class Options:
     mode: str | None = None
     retrieved: int = 4
     keep_duplicates: bool = False
+    passages: str = "auto"
     batch_size: int = 8
     limit: int | None = None
     spread: bool = False
@@ -135,10 +136,11 @@ def run(
             predictor = Predictor(
                 task, variant, _decoding(task, options), model if variant.needs_model else None,
                 evidence if variant.needs_store else None, Cache(options.cache), fingerprints, options.seed,
-                options.keep_duplicates or task.apart,
+                options.keep_duplicates or task.apart, options.passages,
             )  # fmt: skip
             folder = RunFolder(options.out / name / variant.name)
-            settings = {"limit": options.limit, "batch_size": options.batch_size, "seed": options.seed}
+            settings: dict[str, Any] = {"limit": options.limit, "batch_size": options.batch_size, "seed": options.seed}
+            settings["passages"] = options.passages
             settings |= {"spread": True} if options.spread else {}
             folder.claim(identity(name, items[name], predictor, options.store, settings))
             records = _predict(predictor, folder, items[name], options, share, progress)

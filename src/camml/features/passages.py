@@ -14,6 +14,7 @@ from camml import passages
 from camml.encoders import Encoder, Vectors
 from camml.errors import DiskError
 from camml.features.arrays import ArrayCache
+from camml.features.samples import folder_of
 from camml.passages import Passage, Span
 from camml.types import Context, Neighbor, Query
 
@@ -42,6 +43,10 @@ class Budget:
     tokens: int
     length: Callable[[str], int]
 
+    def exceeded(self, context: Context) -> bool:
+        """Return whether the texts of a context have more tokens."""
+        return sum(self.length(neighbor.sample.text) for neighbor in context) > self.tokens
+
 
 class PassageChooser:
     """Marks in each sample of a context the passages that are to be read.
@@ -64,17 +69,18 @@ class PassageChooser:
             name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
             self._cache = ArrayCache(folder / "passages" / name, folder / "passages", MAX_BYTES)
 
+    @classmethod
+    def beside(cls, store: str | None, encoder: Encoder) -> "PassageChooser":
+        """Return one that keeps vectors in the cache of the datastore called `store`, where it has one."""
+        return cls(encoder, folder_of(store))
+
     def choose(self, queries: Sequence[Query], contexts: Sequence[Context], budget: Budget) -> list[Context]:
         """Return the contexts with `spans` set in the neighbors whose texts are read in part.
 
         A sample of which nothing fits is left out.
         """
         chosen = list(contexts)
-        long = [
-            number
-            for number, context in enumerate(contexts)
-            if sum(budget.length(neighbor.sample.text) for neighbor in context) > budget.tokens
-        ]
+        long = [number for number, context in enumerate(contexts) if budget.exceeded(context)]
         if not long:
             return chosen
         asked = self._embed([queries[number].text for number in long])

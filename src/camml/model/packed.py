@@ -2,7 +2,7 @@
 
 A packed folder holds `packed.json`, `between.safetensors` (projector and perceivers by their names in the model) and
 `lora.safetensors` (`NAME.lora_A`, `NAME.lora_B` for a weight `NAME.weight`). The language model and the vision tower
-come from where `camml fetch` brings them.
+come from where `camml fetch` brings them; their hashes are written down, and others refused.
 """
 
 import json
@@ -21,6 +21,7 @@ from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.parts import assemble
 from camml.model.processor import CamMLProcessor
 
+PARTS = ("language_model", "vision_tower")
 BETWEEN, LORA = "between.safetensors", "lora.safetensors"
 
 
@@ -34,6 +35,7 @@ def pack(
     lora: Mapping[str, Tensor],
     scale: float,
     prompt_style: str | None = None,
+    retrieval: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a packed folder.
 
@@ -44,13 +46,18 @@ def pack(
       lora: matrices `NAME.lora_A` float[r, in] and `NAME.lora_B` float[out, r].
       scale: what their product counts, alpha / r.
       prompt_style: a name in `camml.prompts.STYLES`; None for the tokenizer's own.
+      retrieval: fields of `RetrievalSettings`: how samples for this model are found.
 
     Raises:
+      FetchError: the bases could not be obtained; what they are is written down, and another one refused later.
       ModelFolderError: `target` is there already.
     """
+    bases = language_model, vision_tower
     about = {
         "language_model": language_model,
         "vision_tower": vision_tower,
+        "base_sha256": {part: weights.base(name).sha256 for part, name in zip(PARTS, bases, strict=True)},
+        "retrieval": dict(retrieval or {}),
         "sizes": dict(sizes),
         "lora_scale": scale,
         "prompt_style": prompt_style,
@@ -66,10 +73,10 @@ def pack(
 def load(
     folder: Path, dtype: torch.dtype = torch.float32, **options: Any
 ) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
-    """Return the whole model, and its processor; the sums are made in float32.
+    """Return the whole model, and its processor; each sum is made in float32, of the bases as `dtype` holds them.
 
     Args:
-      dtype: of the weights.
+      dtype: of the weights, of which there is never a second copy.
       options: what the processor has otherwise than usual, such as its `prompt_style`.
 
     Raises:
@@ -78,12 +85,16 @@ def load(
     """
     try:
         about = json.loads((folder / PACKED).read_text("utf-8"))
-        parts = weights.folder(about["language_model"]), weights.folder(about["vision_tower"])
+        names, pins = [str(about[part]) for part in PARTS], dict(about.get("base_sha256", {}))
         sizes, scale = dict(about["sizes"]), float(about["lora_scale"])
         style = about.get("prompt_style")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"{folder / PACKED} cannot be used ({error!r}); take the folder again") from error
-    model, processor = assemble(*parts, dtype=torch.float32, prompt_style=style, **sizes)
+    bases = [
+        weights.pinned(name, pins[part]) if part in pins else weights.folder(name)
+        for part, name in zip(PARTS, names, strict=True)
+    ]
+    model, processor = assemble(*bases, dtype=dtype, prompt_style=style, **sizes)
     between = {in_model(name): tensor.float() for name, tensor in read_file(folder / BETWEEN)}
     wanted = {name for name in model.state_dict() if name.startswith(("vlm.projector.", "context_perceiver."))}
     if between.keys() != wanted:
@@ -95,10 +106,10 @@ def load(
         down, up, weight = matrices.get(f"{name}.lora_A"), matrices.get(f"{name}.lora_B"), own.get(f"{name}.weight")
         if down is None or up is None or weight is None or weight.shape != (up.shape[0], down.shape[1]):
             raise ModelFolderError(f"{folder / LORA} does not fit {about['language_model']}: {name}")
-        weight += scale * (up @ down)
+        weight.copy_(weight.float() + scale * (up @ down))
     for name, value in options.items():
         setattr(processor, name, value)
-    return model.to(dtype).eval(), processor
+    return model.eval(), processor
 
 
 def in_model(name: str) -> str:

@@ -62,6 +62,7 @@ class Renderer:
             context,
             images,
         )
+        asked = self.render([*turns[:-1], Turn(turns[-1].question)], context, images)
         spans: list[Span] = []
         done, place = 0, 0  # of `marked` and of `whole`
         for turn, mark in zip(turns, marks, strict=True):
@@ -78,6 +79,9 @@ class Renderer:
                 f"the chat template changes what answer {len(spans) + 1} says, or writes other text around it than "
                 "around another answer; it cannot be told what to learn"
             )
+        gap = whole[len(asked) : spans[-1][0]] if whole.startswith(asked) else ""
+        if gap and not gap.strip():  # blanks that are the model's to write, as the question ends before them
+            spans = [(start - len(gap) * whole.endswith(gap, 0, start), end) for start, end in spans]
         return whole, spans
 
     def _thought(self, whole: str, before: int, start: int) -> int:
