@@ -130,8 +130,8 @@ def _options(args: argparse.Namespace) -> "Options":
         raise OptionError(f"--resamples {args.resamples} should be 0 or more")
     encoder = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
     same = ("data", "model", "use", "base_url", "prompt_style", "device", "dtype", "store", "store_images", "encoder",
-            "mode", "keep_duplicates", "passages", "batch_size", "limit", "spread", "max_new_tokens", "temperature", "top_p",
-            "seed", "predict_only", "resamples")  # fmt: skip
+            "mode", "keep_duplicates", "passages", "batch_size", "limit", "spread", "max_new_tokens", "temperature",
+            "top_p", "seed", "predict_only", "resamples")  # fmt: skip
     return Options(
         **{name: getattr(args, name) for name in same},
         out=_out(args),

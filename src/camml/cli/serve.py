@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from camml.cli._output import json_value, key_values, quiet_unless_watched
+from camml.cli._output import PASSAGES_HELP, json_value, key_values, quiet_unless_watched
 from camml.errors import InputError, OptionError
 from camml.packages import cache_dir
 
@@ -91,6 +91,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         ("--drain-seconds", 30, "for answers under way when the server is stopped"),
     ):
         limits.add_argument(flag, type=int, default=default, metavar="N", help=f"{text} (%(default)s)")
+    parser.add_argument("--passages", default="auto", metavar="auto|off|N", help=PASSAGES_HELP)
     parser.add_argument("--log-content", action="store_true", help="write questions and answers to the log")
 
 
@@ -151,6 +152,7 @@ def read_settings(args: argparse.Namespace) -> "Settings":
         allowed_hosts=_hosts(args, bool(keys), local),
         public_url=args.public_url,
         max_new_tokens=args.max_new_tokens,
+        passages=args.passages,
         max_body=args.max_body_mb * 2**20,
         max_pixels=args.max_megapixels * 1_000_000,
         max_waiting=args.max_waiting,

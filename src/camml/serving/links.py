@@ -42,5 +42,7 @@ class Links:
         return SampleOut(id=sample.id, text=sample.text, meta=meta, thumbnail_url=link, store=home)
 
     def found(self, neighbor: Neighbor, store: str | None) -> FoundSample:
-        """A sample with its score."""
-        return FoundSample(**self.sample(neighbor.sample, store).model_dump(), score=score(neighbor.score))
+        """Return a sample with its score and the passages that were read."""
+        read = [neighbor.sample.text[slice(*span)] for span in neighbor.spans] or None
+        sample = self.sample(neighbor.sample, store).model_dump()
+        return FoundSample(**sample, score=score(neighbor.score), passages=read)

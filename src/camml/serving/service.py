@@ -182,7 +182,10 @@ class Service:
         shots = question.shots or self.engine.default_shots
         with self.metrics.retrieval.time():
             context = await self.thread(shelf.search, question.query, shots, question.mode, question.where)
-        found = len(context)
+            found = len(context)
+            budget = self.engine.budget(self.settings.passages)
+            if budget is not None:
+                context = await self.thread(shelf.read, question.query.text, context, budget)
         few = (f"only {found} of {shots} samples were found in {name!r}",) if found < (question.shots or 1) else ()
         return context, name, few
 

@@ -23,6 +23,7 @@ class Settings:
       model_name: what clients call it; the last part of `model` if not given.
       engine, engine_options: a file in `camml/serving/engines`, and what it is loaded with.
       stores: datastores by the names clients use; the first is used where a request names none.
+      passages: how much of long texts is read, see `camml.answering.budget_of`.
       read_only: samples can be neither added nor removed.
       api_keys: a request needs one of these; without any, everybody who reaches the server may use it.
       key_names: what the owners of keys are called in the log.
@@ -49,6 +50,7 @@ class Settings:
     engine: str = "transformers"
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     stores: Mapping[str, str] = field(default_factory=dict)
+    passages: str = "auto"
     read_only: bool = False
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     key_names: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -70,6 +72,8 @@ class Settings:
         for name in ("max_new_tokens", "max_body", "max_pixels", "max_side"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if self.passages not in ("auto", "off") and not (self.passages.isdecimal() and int(self.passages)):
+            raise OptionError(f"passages is {self.passages!r}; it can be: auto, off, or a number of tokens")
         for name in ("max_waiting", "rate_limit"):
             if getattr(self, name) < 0:
                 raise OptionError(f"{name} is {getattr(self, name)}; give 0 or more")

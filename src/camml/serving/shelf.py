@@ -16,6 +16,7 @@ from camml.datastore import Datastore, open_store
 from camml.durable import disk_errors, sync_folder, write_file
 from camml.encoders import Encoder
 from camml.errors import ImageError, SampleError
+from camml.features.passages import Budget, PassageChooser
 from camml.images import open_image
 from camml.retriever import Retriever
 from camml.serving.pictures import suffix
@@ -44,6 +45,7 @@ class Shelf:
         self.can_write = not read_only and datastore.path is not None
         self._writing = Lock()
         self._looked = time.monotonic()
+        self._chooser = PassageChooser.beside(None if datastore.path is None else str(datastore.path), encoder)
         self._thumbnail = lru_cache(THUMBNAILS)(_thumbnail)
 
     @classmethod
@@ -76,6 +78,11 @@ class Shelf:
             return ()
         [context] = retriever.retrieve([query], min(k, len(self.datastore)), where or None)
         return context
+
+    def read(self, question: str, context: Context, budget: Budget) -> Context:
+        """Return the samples with the passages that the question asks for, as many as there is room for."""
+        [chosen] = self._chooser.choose([Query(question)], [context], budget)
+        return chosen
 
     def modes(self) -> list[str]:
         """The modes of retrieval that work."""

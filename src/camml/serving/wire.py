@@ -210,6 +210,7 @@ class FoundSample(SampleOut):
     """A sample that was found, and how near it is."""
 
     score: float | None = Field(description="cosine, or fused rank score; None where the sample was given")
+    passages: list[str] | None = Field(None, description="what was read of the text, where that is not all of it")
 
 
 class SamplesOut(BaseModel):

@@ -40,6 +40,9 @@ class Parrot:
     slots = 4
     default_shots = 1
 
+    def budget(self, passages: str) -> None:
+        """It reads all of the samples."""
+
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.closed = threading.Event()

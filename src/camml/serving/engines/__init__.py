@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from camml import plugins
 from camml.answering import Decoding
 from camml.errors import OptionError
+from camml.features.passages import Budget
 from camml.prompts import Turn
 from camml.types import Context, Query
 
@@ -103,6 +104,10 @@ class Engine(Protocol):
 
     def generate(self, prepared: Prepared) -> AsyncIterator[Piece]:
         """The answers as they come. Closing the iterator, or cancelling who waits for it, ends the generation."""
+        ...
+
+    def budget(self, passages: str) -> Budget | None:
+        """Return how much text of the samples the model is to read; see `camml.answering.budget_of`."""
         ...
 
     def status(self) -> Mapping[str, float]:

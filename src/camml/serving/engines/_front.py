@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -11,12 +12,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from camml import answering
-from camml.answering import DEFAULT_SHOTS, Decoding, fitting
+from camml.answering import DEFAULT_SHOTS, Decoding, budget_of, fitting
 from camml.answering._generation import check_fits
 from camml.answering.in_prompt import InPromptAnswerer, unseen
 from camml.answering.interleaved import InterleavedAnswerer
 from camml.answering.perceiver import PerceiverAnswerer
 from camml.errors import OptionError
+from camml.features.passages import Budget
 from camml.prompts import Turn
 from camml.serving.engines import Prepared, Request
 from camml.types import Sample
@@ -68,6 +70,20 @@ class Front:
     def device(self) -> torch.device:
         """Where the language model is."""
         return torch.device(self.language_model.device)
+
+    def budget(self, passages: str) -> Budget | None:
+        """See `Engine`."""
+        budget = budget_of(self._answerer, passages)
+        return None if budget is None else replace(budget, length=self._length(budget))
+
+    def _length(self, budget: Budget) -> Callable[[str], int]:
+        """Return how texts are counted, one thread at a time."""
+
+        def length(text: str) -> int:
+            with self._reading:
+                return budget.length(text)
+
+        return length
 
     def prepare(self, request: Request) -> Prepared:
         """See `Engine`; opens pictures and writes the prompt, without the model."""

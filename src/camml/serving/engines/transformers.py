@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import OptionError
+from camml.features.passages import Budget
 from camml.serving.engines import Piece, Prepared, Request, _front
 from camml.serving.engines._batch import Batch, Job
 from camml.serving.engines._front import Front
@@ -54,6 +55,10 @@ class TransformersEngine:
                 yield piece
         finally:
             job.cancelled = True
+
+    def budget(self, passages: str) -> Budget | None:
+        """See `Engine`."""
+        return self._front.budget(passages)
 
     def status(self) -> Mapping[str, float]:
         """See `Engine`."""

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from camml.answering import fitting
 from camml.errors import CaMMLError, OptionError
+from camml.features.passages import Budget
 from camml.model.split import split
 from camml.serving.engines import Piece, Prepared, Request, _front
 from camml.serving.engines._answer import Answer, AnswerText
@@ -120,6 +121,10 @@ class VllmEngine:
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
         )
+
+    def budget(self, passages: str) -> Budget | None:
+        """See `Engine`."""
+        return self._front.budget(passages)
 
     def status(self) -> Mapping[str, float]:
         """See `Engine`."""
