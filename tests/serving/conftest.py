@@ -1,7 +1,6 @@
 """A server with a tiny model and a small datastore."""
 
 import asyncio
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -31,17 +30,20 @@ from tests import tiny
 @pytest.fixture(scope="session")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A datastore of four samples, by an encoder that sees colours and words in one space; not to be changed."""
-    folder = tmp_path_factory.mktemp("stores")
+    return _build(tmp_path_factory.mktemp("stores"))
+
+
+def _build(folder: Path) -> Path:
     encoder = encoders.load("hashed", joint=True)
     Datastore.build(folder / "colours", tiny.samples(folder), encoder, encoder_options={"joint": True})
     return folder / "colours"
 
 
 @pytest.fixture
-def store_folder(shared_store: Path, tmp_path: Path) -> Path:
-    """A copy of it for one test."""
-    shutil.copytree(shared_store.parent, tmp_path / "stores")
-    return tmp_path / "stores" / "colours"
+def store_folder(tmp_path: Path) -> Path:
+    """One like it for one test; no copy, which would find the pictures of the first where its own are gone."""
+    (tmp_path / "stores").mkdir()
+    return _build(tmp_path / "stores")
 
 
 @pytest.fixture(scope="session")
