@@ -1,18 +1,28 @@
 """The data of a run: read, checked against its neighbors, and what is bad about it found before training."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from torch import distributed
+from torch.utils.data import DataLoader, Dataset
 
 from camml.data import llava_json, origins
 from camml.data.examples import TrainingRows, check_masks
 from camml.data.llava_json import Conversation
-from camml.errors import InputError, SampleError, StoreError
+from camml.errors import CaMMLError, InputError, SampleError, StoreError
 from camml.model import CamMLProcessor
 from camml.neighbors import NeighborTable
 from camml.training.arguments import DataArguments
 from camml.types import Context
 
 Report = Callable[[InputError], None]
+
+Problems = dict[int, CaMMLError]
+"""What is wrong with rows, by their numbers."""
+
+MANY, AT_A_TIME, MOST_WORKERS = 2_000, 64, 16
+"""From how many rows on other processes help to tokenise them, so many at a time, and how many do at most."""
 
 
 def read(
@@ -24,7 +34,7 @@ def read(
     report: Report,
     skipped: Report | None = None,
 ) -> TrainingRows:
-    """The rows of a run.
+    """Return the rows of a run.
 
     Args:
       max_length: tokens of a row at most.
@@ -60,7 +70,7 @@ def read(
 
 
 def check_first(rows: TrainingRows, count: int = 8) -> None:
-    """That the masks of the first few rows train just their answers.
+    """Raise unless the masks of the first few rows train just their answers.
 
     Raises:
       SampleError: one does not; the message shows the text.
@@ -76,7 +86,7 @@ def check_first(rows: TrainingRows, count: int = 8) -> None:
 
 
 def _context_of(arguments: DataArguments, conversations: list[Conversation]) -> Callable[[str], Context]:
-    """Where contexts come from: the table of neighbors, which must be of this data."""
+    """Return where contexts come from: the table of neighbors, which must be of this data."""
     if not arguments.icl_num or not arguments.neighbors:
         return lambda _: ()
     table = NeighborTable.open(
@@ -100,7 +110,7 @@ def _context_of(arguments: DataArguments, conversations: list[Conversation]) -> 
 
 
 def _check_images(table: NeighborTable, conversations: list[Conversation], shots: int) -> None:
-    """That the images of all samples that may be used are there."""
+    """Raise a SampleError unless the images of all samples that may be used are there."""
     seen: set[str] = set()
     for conversation in conversations:
         for neighbor in table.context(conversation.id, shots):
@@ -111,20 +121,71 @@ def _check_images(table: NeighborTable, conversations: list[Conversation], shots
 
 
 def _trainable(rows: TrainingRows, on_bad: str, report: Report) -> list[Conversation]:
-    """The conversations that can be tokenised within the length and masked."""
-    kept: list[Conversation] = []
-    problems: list[SampleError] = []
-    for row, conversation in enumerate(rows.conversations):
-        try:
-            rows.build(0, row)
-            kept.append(conversation)
-        except SampleError as error:
-            problems.append(error)
-            if on_bad == "skip":
-                report(error)
-    if problems and on_bad == "stop":
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise SampleError(f"{problems[0]}{more}; or use --on_bad_sample skip")
+    """Return the conversations that can be tokenised within the length and masked."""
+    wrong: dict[int, SampleError] = {}
+    for row, error in _of_all_processes(_problems(rows)).items():
+        if not isinstance(error, SampleError):  # about the settings, so about every row
+            raise error
+        wrong[row] = error
+    first = next(iter(wrong.values()), None)
+    if first and on_bad == "stop":
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise SampleError(f"{first}{more}; or use --on_bad_sample skip")
+    for error in wrong.values():
+        report(error)
+    kept = [conversation for row, conversation in enumerate(rows.conversations) if row not in wrong]
     if not kept:
-        raise SampleError(f"no sample can be trained on; {problems[0]}")
+        raise SampleError(f"no sample can be trained on; {first}")
     return kept
+
+
+def _problems(rows: TrainingRows) -> Problems:
+    """Return what is wrong with the rows of this process's share; the processes of a run share them.
+
+    What is wrong is returned, not raised, so that no process waits for one that has stopped.
+    """
+    share, shares = (distributed.get_rank(), distributed.get_world_size()) if _joined() else (0, 1)
+    own = range(share, len(rows), shares)
+    checks = DataLoader(_Checks(rows, own), AT_A_TIME, num_workers=_workers(len(own)), collate_fn=list)
+    return {row: error for batch in checks for row, error in batch if error is not None}
+
+
+def _workers(rows: int) -> int:
+    """Return how many processes help to tokenise so many rows: as many as there are cores for this one."""
+    if rows < MANY or not hasattr(os, "sched_getaffinity"):
+        return 0
+    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(cores, MOST_WORKERS) if cores > 1 else 0
+
+
+def _of_all_processes(problems: Problems) -> Problems:
+    """Return what is wrong with the rows of all processes, in the order of rows."""
+    every = [problems]
+    if _joined():
+        every = [{}] * distributed.get_world_size()
+        distributed.all_gather_object(every, problems)
+    together = {row: error for part in every for row, error in part.items()}
+    return {row: together[row] for row in sorted(together)}
+
+
+def _joined() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
+class _Checks(Dataset[tuple[int, CaMMLError | None]]):
+    """Rows as what is wrong with them."""
+
+    def __init__(self, rows: TrainingRows, own: Sequence[int]) -> None:
+        self.rows = rows
+        self.own = own
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    def __getitem__(self, place: int) -> tuple[int, CaMMLError | None]:
+        row = self.own[place]
+        try:
+            self.rows.build(0, row)
+        except CaMMLError as error:
+            return row, error
+        return row, None

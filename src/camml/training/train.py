@@ -75,6 +75,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
     later = Skipped(settings.output)
     # the configuration of DeepSpeed is in force from here on: models are then loaded in pieces
     model, processor = building.build(settings.model, dtype=building.base_dtype(settings.model, run))
+    _ = run.device  # joins the other processes, which share the work
     dataset = rows.read(
         data,
         processor,
