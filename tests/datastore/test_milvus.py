@@ -209,3 +209,20 @@ def test_places_that_do_not_answer(tmp_path: Path, samples: list[Sample], encode
     (tmp_path / "file.db").write_text("not a database")
     with pytest.raises(StoreError, match="Milvus"):
         Datastore.build(tmp_path / "store", samples, encoder, store=f"milvus://{tmp_path}/file.db")
+
+
+def test_a_file_of_vectors_is_one_however_it_is_reached(
+    tmp_path: Path, encoder: Colors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lets in one client: two spellings of its place must not make two; and it moves with its datastore."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path / "link")
+    place = f"milvus://{tmp_path}/link/store/vectors.db"
+    store = Datastore.build(tmp_path / "real" / "store", [sample("r", "red")], encoder, store=place)
+    assert store.manifest.location == "vectors.db"
+    for path in (tmp_path / "link" / "store", Path("store"), Path("../real/store")):
+        opened = Datastore.open(path, encoder)
+        assert opened.vectors(["r"], "text").keys() == {"r"}
+    with pytest.raises(StoreError, match="already"):
+        migration.migrate(tmp_path / "link" / "store", f"milvus://{tmp_path}/real/store/vectors.db")

@@ -182,3 +182,12 @@ def test_a_store_that_was_built_anew_is_read_anew(folder: Path, tmp_path: Path) 
     with pytest.raises(EncoderMismatchError, match=r"built anew .*open it again"):
         view.reload()
     assert [one.id for one in view] == ["z"]
+
+
+@pytest.mark.parametrize("copy_images", [True, False])
+def test_a_pipe_is_no_picture(tmp_path: Path, copy_images: bool) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match=r"'p'.*pipe\.png"):
+        Datastore.build(
+            tmp_path / "store", [sample("p", "red", tmp_path / "pipe.png")], Colors(), copy_images=copy_images
+        )

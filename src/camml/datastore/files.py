@@ -1,5 +1,6 @@
 """Files that are whole or absent, checked before use, and one writer at a time."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -24,7 +25,13 @@ class FileRecord:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal.
+
+    Raises:
+      OSError: it cannot be read, or is no ordinary file: a pipe or a device may have no end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

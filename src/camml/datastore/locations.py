@@ -7,6 +7,7 @@ from pathlib import Path
 from camml import stores
 from camml.datastore.files import write_file
 from camml.datastore.manifest import Manifest
+from camml.datastore.places import below
 from camml.durable import disk_errors, sync_folder
 from camml.stores import ServedStore
 
@@ -21,14 +22,14 @@ def served(folder: Path, manifest: Manifest, modality: str) -> ServedStore:
 
 
 def place(folder: Path, location: str) -> str:
-    """A location as a vector store takes it: a path in the datastore becomes an absolute one."""
-    return location if "://" in location else os.path.join(os.path.abspath(folder), location)
+    """Return a location as a vector store takes it: a path in the datastore becomes an absolute one."""
+    return location if "://" in location else os.path.join(os.path.realpath(folder), location)
 
 
 def stored_location(folder: Path, location: str) -> str:
-    """How the manifest names a location: a file in the datastore relative to it, so that they move together."""
-    inside = "://" not in location and Path(location).is_relative_to(folder.absolute())
-    return str(Path(location).relative_to(folder.absolute())) if inside else location
+    """Return how the manifest names a location: a file in the datastore relative to it, so that they move together."""
+    name = None if "://" in location else below(Path(location), folder)
+    return location if name is None else name
 
 
 def collection_name(folder: Path) -> str:

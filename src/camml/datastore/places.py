@@ -84,13 +84,16 @@ class Places:
         real = cache(os.path.realpath)
         inside = self.folder is not None and not self.root.is_relative_to(self.folder)
 
-        def of(image: Path) -> str:
-            if inside and self.folder and (name := below(image, self.folder, real)) is not None:
-                return INSIDE + name
-            name = below(image, self.root, real)
-            return str(absolute(image)) if name is None else name
+        @cache
+        def start(folder: Path) -> str:
+            """Return what the stored paths of the pictures in `folder` begin with."""
+            some = folder / "x"
+            if inside and self.folder and (name := below(some, self.folder, real)) is not None:
+                return INSIDE + name[:-1]
+            name = below(some, self.root, real)
+            return (str(absolute(some)) if name is None else name)[:-1]
 
-        return [None if image is None else of(image) for image in images]
+        return [None if image is None else start(image.parent) + image.name for image in images]
 
     def find(self, stored: str) -> Path:
         """Return where the picture is that was written down as `stored`.

@@ -153,7 +153,7 @@ def home(text: str) -> tuple[str, str]:
     name = ALIASES.get(start, start)
     served = is_served(name)
     if served != bool(colon):
-        form = f"write {name}://HOST:PORT or {name}://FILE.db" if served else f"write {kind!r} alone"
+        form = f"write {name}://HOST:PORT or {name}://FILE.db" if served else f"write {start!r} alone"
         raise UnknownNameError(f"{text!r} names no vector store: {form}")
     return name, plugins.find("stores", name).location(location) if served else ""
 

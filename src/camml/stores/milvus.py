@@ -67,7 +67,9 @@ class Store:
         chosen = dict(part.split("=", 1) for part in options.split("&") if "=" in part)
         if unknown := sorted(set(chosen) - {"index"}):
             raise OptionError(f"the Milvus address {location!r} has the unknown option {unknown[0]!r}; there is: index")
-        store = cls(_client(address), name, dim, in_file=address.endswith(".db"))
+        if in_file := address.endswith(".db"):
+            address = os.path.realpath(address)  # however it is spelled, it is one file, which lets in one client
+        store = cls(_client(address), name, dim, in_file)
         with _failures(address):
             if store._client.has_collection(name):
                 store._client.load_collection(name)  # Milvus Lite has it on the disk alone in a new process
