@@ -19,7 +19,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from camml.model import CamMLConfig, CamMLForConditionalGeneration
+from camml.model import CamMLForConditionalGeneration
+from camml.model.parts import config_of_parts
 
 WORDS = 400
 CHAT = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
@@ -77,9 +78,9 @@ def pick_size(name: str | None, device: torch.device, cpu: str = "small") -> str
 
 def build(shape: Shape, device: torch.device, dtype: torch.dtype, positions: bool = True) -> Any:
     """The model with random weights, for inference."""
-    config = CamMLConfig(
-        vision_config=CLIPVisionConfig(**shape.vision, image_size=shape.image),
-        text_config=LlamaConfig(**{"max_position_embeddings": 4096, **shape.text}),
+    config = config_of_parts(
+        CLIPVisionConfig(**shape.vision, image_size=shape.image),
+        LlamaConfig(**{"max_position_embeddings": 4096, **shape.text}),
         projector_type=shape.projector,
         perceiver_hidden_size=shape.width,
         perceiver_intermediate_size=4 * shape.width,
@@ -99,18 +100,19 @@ def build(shape: Shape, device: torch.device, dtype: torch.dtype, positions: boo
 def inputs(model: Any, shape: Shape, rows: int, tokens: int) -> dict[str, Tensor]:
     """Prompts of `tokens` tokens, each with an image and `shots` samples with images."""
     config, generator = model.config, torch.Generator().manual_seed(rows)
-    slots = [config.context_token_id] * config.context_tokens + [config.image_token_id] * config.patch_tokens
-    words = torch.randint(10, config.text_config.vocab_size, (rows, tokens - len(slots)), generator=generator)
+    vocabulary, patches = config.get_text_config().vocab_size, config.vlm_config.patch_tokens
+    slots = [config.context_token_id] * config.context_tokens + [config.image_token_id] * config.vlm_config.image_tokens
+    words = torch.randint(10, vocabulary, (rows, tokens - len(slots)), generator=generator)
     ids = torch.cat([torch.tensor(slots).expand(rows, -1), words], dim=1)
-    samples = torch.randint(10, config.text_config.vocab_size, (rows, shape.shots, shape.words), generator=generator)
+    samples = torch.randint(10, vocabulary, (rows, shape.shots, shape.words), generator=generator)
     found = {
         "input_ids": ids,
         "attention_mask": torch.ones_like(ids),
         "pixel_values": torch.randn(rows, 3, shape.image, shape.image, generator=generator),
         "sample_input_ids": samples,
         "sample_attention_mask": torch.ones_like(samples),
-        "sample_pixel_values": torch.randn(rows, shape.shots, 3, shape.image, shape.image, generator=generator),
-        "sample_image_mask": torch.ones(rows, shape.shots, dtype=torch.bool),
+        "sample_pixel_values": torch.randn(rows * shape.shots, 3, shape.image, shape.image, generator=generator),
+        "sample_image_counts": torch.full((rows, shape.shots), patches),
     }
     return {name: tensor.to(next(model.parameters()).device) for name, tensor in found.items()}
 

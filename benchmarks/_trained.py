@@ -15,9 +15,10 @@ from transformers import CLIPImageProcessorPil, CLIPVisionConfig, LlamaConfig
 from camml.data.collate import Collator
 from camml.data.examples import TrainingRows
 from camml.data.llava_json import Conversation
-from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor
+from camml.model import CamMLForConditionalGeneration
+from camml.model.parts import config_of_parts, processor_of_parts
 from camml.prompts import Turn
-from camml.training import building
+from camml.training import tuning
 from camml.training.arguments import ModelArguments
 from camml.types import Neighbor, Sample
 
@@ -29,9 +30,9 @@ def build(tune: str, shape: Shape, device: torch.device) -> Any:
     """The model with random weights on the device: bfloat16 where frozen; float32 where trained."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    config = CamMLConfig(
-        vision_config=CLIPVisionConfig(**shape.vision, image_size=shape.image),
-        text_config=LlamaConfig(**shape.text),
+    config = config_of_parts(
+        CLIPVisionConfig(**shape.vision, image_size=shape.image),
+        LlamaConfig(**shape.text),
         projector_type=shape.projector,
         perceiver_hidden_size=shape.width,
         perceiver_intermediate_size=4 * shape.width,
@@ -47,10 +48,10 @@ def build(tune: str, shape: Shape, device: torch.device) -> Any:
     finally:
         torch.set_default_dtype(before)
     if tune == "qlora":
-        quantise(model.language_model, device)
-    wrapped = building.freeze(model, ModelArguments(model_name_or_path="-", tune=tune))
+        quantise(model.vlm.language_model, device)
+    wrapped = tuning.freeze(model, ModelArguments(model_name_or_path="-", tune=tune))
     if tune != "full":
-        building.in_float32(wrapped)
+        tuning.in_float32(wrapped)
     wrapped.gradient_checkpointing_enable()
     return wrapped.to(device).train()
 
@@ -72,11 +73,11 @@ def quantise(model: torch.nn.Module, device: torch.device) -> None:
 
 def loader(model: Any, shape: Shape, rows: int, workers: int, folder: Path) -> Batches:
     """Batches without end on the device: rows with a photo, samples with photos, and words up to the row's length."""
-    config = (model.get_base_model() if hasattr(model, "get_base_model") else model).config
+    config = tuning.bare(model).config
     images = CLIPImageProcessorPil(
         size={"shortest_edge": shape.image}, crop_size={"height": shape.image, "width": shape.image}
     )
-    processor = CamMLProcessor.build(config, images, tokenizer(), prompt_style="official")
+    processor = processor_of_parts(config, images, tokenizer(), prompt_style="official")
     chance = np.random.default_rng(0)
     photos = [photo(folder / f"{number}.jpg", chance) for number in range(PHOTOS)]
     samples = [Sample(str(number), text(shape.words - 1, chance), file) for number, file in enumerate(photos)]

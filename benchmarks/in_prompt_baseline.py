@@ -41,14 +41,15 @@ def rows(data: Path, neighbors: Path, out: Path, wording: str) -> None:
 
 def model(run: Path, out: Path) -> None:
     """Write the language model of a finished run as a folder of its own."""
-    from camml.model import CamMLForConditionalGeneration, CamMLProcessor
+    from camml.model.loading import load_model
 
     with tempfile.TemporaryDirectory() as folder:
         merged = Path(folder) / "merged"
         if code := camml(["merge", str(run), str(merged)]):
             raise SystemExit(code)
-        CamMLForConditionalGeneration.from_pretrained(merged).language_model.save_pretrained(out)
-        CamMLProcessor.from_pretrained(merged).tokenizer.save_pretrained(out)
+        whole, processor = load_model(merged)
+        whole.vlm.language_model.save_pretrained(out)
+        processor.tokenizer.save_pretrained(out)
     print(out)
 
 

@@ -87,9 +87,11 @@ def ways(model: Any, shape: Shape, rows: int) -> dict[str, Callable[[], Any]]:
     options = generation("dynamic", prompt["input_ids"].device)
     names = ("input_ids", "pixel_values", "image_features", "context_embeds")
     features = {name: value for name, value in prompt.items() if name in names or name.startswith(SAMPLE)}
-    samples = {name: value.flatten(0, 1) for name, value in features.items() if name.startswith("sample_")}
-    seen, read = (part.unflatten(0, (rows, -1)) for part in model.encode_samples(**samples))
-    masks = [torch.ones(part.shape[:3], dtype=torch.bool, device=part.device) for part in (seen, read)]
+    samples = {name.removeprefix(SAMPLE): value for name, value in features.items() if name.startswith(SAMPLE)}
+    texts = {name: samples.pop(name).flatten(0, 1) for name in ("input_ids", "attention_mask", "image_counts")}
+    encoded = model.encode_samples(**texts, **samples)
+    seen, seen_mask, read = (part.unflatten(0, (rows, -1)) for part in encoded)
+    masks = [seen_mask, texts["attention_mask"].bool().unflatten(0, (rows, -1))]
     query = {name: features[name] for name in ("input_ids", "pixel_values")}
 
     def context() -> Tensor:

@@ -38,7 +38,7 @@ from _shapes import SHAPES, TINY, Shape
 from _trained import Batches, build, loader
 from torch import Tensor
 
-from camml.training import building
+from camml.training import tuning
 
 TUNES = ("full", "perceiver", "lora", "qlora")
 
@@ -142,7 +142,7 @@ class Bench:
 
     def _bare(self, model: Any, optimizer: torch.optim.Optimizer) -> Callable[[dict[str, Tensor]], None] | None:
         """A step of the language model alone, where any of it is trained."""
-        language = (model.get_base_model() if hasattr(model, "get_base_model") else model).language_model
+        language = tuning.bare(model).vlm.language_model
         if not any(parameter.requires_grad for parameter in language.parameters()):
             return None
 
@@ -169,11 +169,11 @@ def operations(model: Any, tokens: float, rows: int) -> tuple[float, float]:
     Source: Kaplan et al. (2020), section 2.1: 2 a parameter forward, 2 for the gradient of what comes in, 2 for that of
     a weight, where it is trained. Attention, of which half is masked: 2 T² D a layer forward, twice that backward.
     """
-    every, trained = building.count_parameters(model)["language_model"]
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    every, trained = tuning.count_parameters(model)["language_model"]
+    base = tuning.bare(model)
     words = base.get_input_embeddings().weight
     every, trained = every - words.numel(), trained - words.numel() * words.requires_grad
-    text_config = base.config.text_config
+    text_config = base.config.get_text_config()
     length = tokens / rows
     attention = rows * 2.0 * length**2 * text_config.hidden_size * text_config.num_hidden_layers
     forward = 2.0 * tokens * every + attention
