@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
+from transformers import Dinov2Config, LlamaConfig
 
 from camml.errors import OptionError
-from camml.model import CamMLConfig
+from camml.model import CamMLConfig, LlavaPartsConfig
 from camml.model.copying import copy_words, start_copying
 from camml.model.modeling import CamMLForConditionalGeneration
+from camml.model.parts import config_of_parts
 from camml.model.perceiver import ContextPerceiver
 
 WORDS, WIDTH, QUERIES = 400, 48, 8
@@ -21,7 +23,6 @@ def model() -> CamMLForConditionalGeneration:
     """Random parts, 16 patches an image, perceivers of 256 numbers with room for words of 48 and their places."""
     torch.manual_seed(0)
     text = {
-        "model_type": "llama",
         "vocab_size": WORDS,
         "hidden_size": WIDTH,
         "intermediate_size": 64,
@@ -30,9 +31,9 @@ def model() -> CamMLForConditionalGeneration:
         "num_key_value_heads": 4,
     }
     vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = CamMLConfig(
-        vision_config={"model_type": "dinov2", **vision, "patch_size": 4, "image_size": 16},
-        text_config=text,
+    config = config_of_parts(
+        Dinov2Config(**vision, patch_size=4, image_size=16),
+        LlamaConfig(**text),
         perceiver_hidden_size=256,
         perceiver_heads=4,
         perceiver_intermediate_size=64,
@@ -45,12 +46,18 @@ def model() -> CamMLForConditionalGeneration:
     return made.eval()
 
 
+def images_of(has_image: Tensor) -> dict[str, Tensor]:
+    """Pictures of noise for the samples of bool[B, N] that have one."""
+    count = int(has_image.sum())
+    return {"image_counts": 16 * has_image.long()} | ({"pixel_values": torch.randn(count, 3, 16, 16)} if count else {})
+
+
 def context(model: CamMLForConditionalGeneration, texts: Tensor, *, images: bool = True) -> Tensor:
     """The word that each context token of one row of samples int64[N, L] is nearest to."""
     ids, count = texts[None], len(texts)
-    pixels = torch.randn(1, count, 3, 16, 16) if images else None
+    given = images_of(torch.full((1, count), True)) if images else {}
     with torch.no_grad():
-        tokens = model.embed_context(ids, torch.ones_like(ids), pixels, torch.full((1, count), images))[0]
+        tokens = model.embed_context(ids, torch.ones_like(ids), **given)[0]
     words = model.get_input_embeddings().weight
     return cosine_similarity(tokens[:, None], words[None], dim=2).argmax(dim=1)
 
@@ -91,7 +98,7 @@ def mixed(model: CamMLForConditionalGeneration, texts: list[list[int]], images: 
     for number, text in enumerate(texts):
         ids[0, number, : len(text)], mask[0, number, : len(text)] = torch.tensor(text), 1
     with torch.no_grad():
-        tokens = model.embed_context(ids, mask, torch.randn(1, len(texts), 3, 16, 16), torch.tensor([images]))[0]
+        tokens = model.embed_context(ids, mask, **images_of(torch.tensor([images])))[0]
     words = model.get_input_embeddings().weight
     return cosine_similarity(tokens[:, None], words[None], dim=2).argmax(dim=1).tolist()
 
@@ -163,7 +170,11 @@ def test_everything_between_the_parts_can_learn(model: CamMLForConditionalGenera
     """A path that starts silent gets a gradient once what follows it has moved."""
     optimizer = torch.optim.SGD([*model.vlm.projector.parameters(), *model.context_perceiver.parameters()], lr=0.1)
     config = model.config
-    row = [config.context_token_id] * config.context_tokens + [config.image_token_id] * config.image_tokens + [5, 6, 7]
+    row = (
+        [config.context_token_id] * config.context_tokens
+        + [config.image_token_id] * config.vlm_config.image_tokens
+        + [5, 6, 7]
+    )
     ids, texts = torch.tensor([row]), torch.randint(WORDS, (1, 2, 20))
     for _ in range(4):
         optimizer.zero_grad()
@@ -174,8 +185,8 @@ def test_everything_between_the_parts_can_learn(model: CamMLForConditionalGenera
             pixel_values=torch.randn(1, 3, 16, 16),
             sample_input_ids=texts,
             sample_attention_mask=torch.ones_like(texts),
-            sample_pixel_values=torch.randn(1, 2, 3, 16, 16),
-            sample_image_mask=torch.ones(1, 2, dtype=torch.bool),
+            sample_pixel_values=torch.randn(2, 3, 16, 16),
+            sample_image_counts=torch.full((1, 2), 16),
         ).loss
         loss.backward()
         optimizer.step()
@@ -184,11 +195,11 @@ def test_everything_between_the_parts_can_learn(model: CamMLForConditionalGenera
 
 
 def test_perceivers_without_room_or_places_are_refused() -> None:
-    text = {"model_type": "llama", "hidden_size": 48, "num_attention_heads": 4, "vocab_size": 10}
-    narrow = CamMLConfig(perceiver_hidden_size=48, perceiver_heads=1, text_config=text)
+    parts = LlavaPartsConfig(text_config={"hidden_size": 48, "num_attention_heads": 4, "vocab_size": 10})
+    narrow = CamMLConfig(vlm_config=parts, perceiver_hidden_size=48, perceiver_heads=1)
     with pytest.raises(OptionError, match="perceiver_hidden_size is 48"):
         copy_words(ContextPerceiver(narrow), torch.randn(10, 48), (256,))
-    blind = CamMLConfig(perceiver_hidden_size=128, perceiver_heads=2, perceiver_positions=False, text_config=text)
+    blind = CamMLConfig(vlm_config=parts, perceiver_hidden_size=128, perceiver_heads=2, perceiver_positions=False)
     with pytest.raises(OptionError, match="perceiver_positions"):
         copy_words(ContextPerceiver(blind), torch.randn(10, 48), (256,))
 
@@ -202,4 +213,4 @@ def test_more_queries_than_patches_are_refused(model: CamMLForConditionalGenerat
 @pytest.mark.parametrize("side", [0, 3])
 def test_pooling_that_does_not_divide_the_patches_is_refused(model: CamMLForConditionalGeneration, side: int) -> None:
     with pytest.raises(OptionError, match=f"image_pooling {side} does not divide"):
-        CamMLConfig(**{**model.config.to_dict(), "image_pooling": side})
+        LlavaPartsConfig(**{**model.config.vlm_config.to_dict(), "image_pooling": side})

@@ -20,7 +20,7 @@ def features_of(model: CamMLForConditionalGeneration, processor: CamMLProcessor,
     """What a cache of the features does, without one."""
 
     def find(images: list[Path | None]) -> Tensor:
-        sizes = model.config.patch_tokens, model.config.vision_config.hidden_size
+        sizes = model.config.vlm_config.patch_tokens, model.config.vlm_config.vision_config.hidden_size
         found = torch.zeros(len(images), *sizes, dtype=dtype)
         for row, image in enumerate(images):
             if image is not None:
@@ -109,8 +109,8 @@ class TestInTraining:
             model(**batch).loss.backward()
             seen.append(set(used))
             assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
-        assert not any(name.startswith("vision_tower") for name in seen[0])
-        assert {"projector", "context_perceiver.vision_perceiver"} <= seen[0]
+        assert not any(name.startswith("vlm.vision_tower") for name in seen[0])
+        assert {"vlm.projector", "context_perceiver.vision_perceiver"} <= seen[0]
         assert all(names == seen[0] for names in seen)
 
     def test_gradients_are_those_of_pixels(self, tmp_path: Path) -> None:

@@ -24,13 +24,13 @@ def write_official(folder: Path, *, with_tower: bool = True) -> CamMLForConditio
     tensors = {}
     for name, tensor in model.state_dict().items():
         part, _, kind = name.rpartition(".")
-        if name.startswith("language_model."):
-            tensors[name.removeprefix("language_model.")] = tensor
-        elif name.startswith("vision_tower."):
-            inner = name.removeprefix("vision_tower.").removeprefix("vision_model.")
+        if name.startswith("vlm.language_model."):
+            tensors[name.removeprefix("vlm.language_model.")] = tensor
+        elif name.startswith("vlm.vision_tower."):
+            inner = name.removeprefix("vlm.vision_tower.").removeprefix("vision_model.")
             tensors[f"{official.TOWER_PREFIX}vision_model.{inner}"] = tensor
-        elif name.startswith("projector."):
-            tensors[f"model.mm_projector.{name.removeprefix('projector.')}"] = tensor
+        elif name.startswith("vlm.projector."):
+            tensors[f"model.mm_projector.{name.removeprefix('vlm.projector.')}"] = tensor
         else:
             tensors[names.get(name) or f"{names[part]}.{kind}"] = tensor
     tensors["vision_perceiver.cls.predictions.bias"] = torch.zeros(3)
@@ -38,7 +38,7 @@ def write_official(folder: Path, *, with_tower: bool = True) -> CamMLForConditio
     if not with_tower:
         tensors = {name: tensor for name, tensor in tensors.items() if official.TOWER_PREFIX not in name}
     torch.save(tensors, folder / "pytorch_model.bin")
-    text = settings.text_config.to_dict()
+    text = settings.get_text_config().to_dict()
     (folder / "config.json").write_text(
         json.dumps(
             {key: text[key] for key in text if key not in ("model_type", "dtype", "architectures")}
@@ -115,7 +115,7 @@ class TestOfficialFolders:
     def test_a_tower_folder_left_out_is_read_off_the_checkpoint(self, tmp_path) -> None:
         write_official(tmp_path / "official")
         shutil.rmtree(tmp_path / "official" / "tower")
-        vision = CamMLForConditionalGeneration.from_pretrained(tmp_path / "official").config.vision_config
+        vision = CamMLForConditionalGeneration.from_pretrained(tmp_path / "official").config.vlm_config.vision_config
         made = tiny.vision_config()
         for name in ("hidden_size", "image_size", "patch_size", "num_hidden_layers", "intermediate_size"):
             assert getattr(vision, name) == getattr(made, name)
@@ -134,7 +134,7 @@ class TestOfficialFolders:
         assert [file.name for file in tmp_path.iterdir()] == ["official"]
 
     @pytest.mark.parametrize("lost", ["query_tokens_text", "lm_head.weight", "context_proj_vision.bias",
-                                      "model.vlm.vision_tower.vlm.vision_tower.vision_model.post_layernorm.bias"])  # fmt: skip
+                                      "model.vision_tower.vision_tower.vision_model.post_layernorm.bias"])  # fmt: skip
     def test_a_missing_tensor_is_named(self, tmp_path, lost) -> None:
         write_official(tmp_path)
         tensors = torch.load(tmp_path / "pytorch_model.bin")
@@ -190,7 +190,7 @@ class TestAssemble:
         made = CamMLForConditionalGeneration(tiny.config(projector_type=kind)).vlm.projector
         torch.save({f"model.mm_projector.{n}": t for n, t in made.state_dict().items()}, tmp_path / "mm_projector.bin")
         model, _ = assemble(*folders, projector=tmp_path / "mm_projector.bin", **self.SIZES)
-        assert model.config.projector_type == kind
+        assert model.config.vlm_config.projector_type == kind
         assert all(torch.equal(model.vlm.projector.state_dict()[n], t) for n, t in made.state_dict().items())
 
     def test_perceivers_start_from_bert(self, folders, tmp_path) -> None:

@@ -19,6 +19,7 @@ from camml.types import Query
 from tests.model.test_parts import SIZES, parts
 
 NAME = "language_model.model.layers.0.mlp.down_proj"
+BETWEEN = ("vlm.projector.", "context_perceiver.")
 
 
 @pytest.fixture
@@ -28,11 +29,11 @@ def folder(tmp_path: Path) -> Path:
     torch.manual_seed(7)
     model, _ = assemble(language, tower, **SIZES)
     between = {
-        name: tensor.bfloat16().float() + 0.5
+        name.removeprefix("vlm."): tensor.bfloat16().float() + 0.5  # packed files leave out that it is of the `vlm`
         for name, tensor in model.state_dict().items()
-        if name.startswith(("projector.", "context_perceiver."))
+        if name.startswith(BETWEEN)
     }
-    rows, columns = dict(model.named_parameters())[f"{NAME}.weight"].shape
+    rows, columns = dict(model.named_parameters())[f"vlm.{NAME}.weight"].shape
     lora = {f"{NAME}.lora_A": torch.ones(2, columns), f"{NAME}.lora_B": torch.full((rows, 2), 0.25)}
     packed.pack(
         tmp_path / "packed",
@@ -52,9 +53,9 @@ def test_what_was_trained_comes_back_and_the_rest_is_as_it_was(folder: Path) -> 
     base, _ = assemble(folder.parent / "language", folder.parent / "tower", **SIZES)
     for name, tensor in base.state_dict().items():
         expected = tensor
-        if name.startswith(("projector.", "context_perceiver.")):
+        if name.startswith(BETWEEN):
             expected = (tensor.bfloat16().float() + 0.5).bfloat16().float()
-        elif name == f"{NAME}.weight":
+        elif name == f"vlm.{NAME}.weight":
             expected = tensor + 2.0 * 2 * 0.25
         torch.testing.assert_close(model.state_dict()[name], expected, msg=name)
 
@@ -64,7 +65,7 @@ def test_unpacked_it_is_an_ordinary_folder_with_the_same_logits(folder: Path, tm
     packed.unpack(folder, tmp_path / "whole")
     inputs = processor.prepare(["what"], [Image.new("RGB", (40, 30), "red")])
     whole = CamMLForConditionalGeneration.from_pretrained(tmp_path / "whole")
-    again = CamMLProcessor.from_pretrained(tmp_path / "whole")(["what"], [Image.new("RGB", (40, 30), "red")])
+    again = CamMLProcessor.from_pretrained(tmp_path / "whole").prepare(["what"], [Image.new("RGB", (40, 30), "red")])
     with torch.no_grad():
         torch.testing.assert_close(whole(**again).logits, model(**inputs).logits)
 

@@ -39,7 +39,7 @@ def test_images_have_the_side_asked_for_or_that_of_the_image_processor(
 ) -> None:
     model, processor = assemble(*parts(tmp_path, kind), image_size=side, **SIZES)
     patches = ((side or 28) // 7) ** 2
-    assert (model.config.image_size, model.config.patch_tokens) == (side or 28, patches)
+    assert (model.config.vlm_config.image_size, model.config.vlm_config.patch_tokens) == (side or 28, patches)
     picture = Image.new("RGB", (40, 30), "red")
     with torch.no_grad():
         before = model.eval()(**processor.prepare(["what"], [picture])).logits
@@ -49,7 +49,7 @@ def test_images_have_the_side_asked_for_or_that_of_the_image_processor(
     loaded = CamMLForConditionalGeneration.from_pretrained(tmp_path / "saved")
     again = CamMLProcessor.from_pretrained(tmp_path / "saved")
     with torch.no_grad():
-        assert torch.equal(loaded(**again(["what"], [picture])).logits, before)
+        assert torch.equal(loaded(**again.prepare(["what"], [picture])).logits, before)
 
 
 @pytest.mark.parametrize("side", [0, 5, 30, -7])

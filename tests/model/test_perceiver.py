@@ -62,32 +62,35 @@ def test_padding_of_any_shape_changes_nothing(lengths, extra, random) -> None:
     longest = max(lengths)
     texts, images = torch.randn(len(lengths), longest, 24), torch.randn(len(lengths), 4, 24)
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
-    has_image = torch.tensor([random.random() < 0.7 for _ in lengths])
+    patches = torch.tensor([random.randint(0, 4) for _ in lengths])  # images of several sizes, and some that have none
+    seen = torch.arange(4) < patches[:, None]
+    more, more_seen = torch.randn(len(lengths), 4 + extra, 24), torch.zeros(len(lengths), 4 + extra, dtype=torch.bool)
+    more[:, :4][seen], more_seen[:, :4] = images[seen], seen
     wide = torch.cat([texts, torch.randn(len(lengths), extra, 24)], dim=1)
     wide_mask = torch.cat([mask, torch.zeros(len(lengths), extra, dtype=torch.bool)], dim=1)
     with torch.no_grad():
-        tokens = compressed(perceiver, images, has_image, texts, mask)
-        again = compressed(perceiver, torch.where(has_image[:, None, None], images, 9.0), has_image, wide, wide_mask)
+        tokens = compressed(perceiver, images, seen, texts, mask)
+        again = compressed(perceiver, more, more_seen, wide, wide_mask)
     torch.testing.assert_close(tokens, again, atol=2e-4, rtol=1e-4)
 
 
-def compressed(perceiver, images, has_image, texts, mask) -> torch.Tensor:
+def compressed(perceiver, images, image_mask, texts, mask) -> torch.Tensor:
     """The context tokens of one row with all these samples."""
-    seen, read = perceiver.encode_samples(images, has_image, texts, mask)
-    return perceiver.compress(seen[None], has_image[None, :, None].expand(-1, -1, 4), read[None], mask[None])
+    seen, read = perceiver.encode_samples(images, image_mask, texts, mask)
+    return perceiver.compress(seen[None], image_mask[None], read[None], mask[None])
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 40])
 def test_any_number_of_samples_becomes_the_same_number_of_tokens(perceiver, number) -> None:
     mask = torch.ones(number, 3, dtype=torch.bool)
-    tokens = compressed(perceiver, torch.randn(number, 4, 24), mask[:, 0], torch.randn(number, 3, 24), mask)
+    tokens = compressed(perceiver, torch.randn(number, 3, 24), mask, torch.randn(number, 3, 24), mask)
     assert tokens.shape == (1, 6, 24)
     assert tokens.isfinite().all()
 
 
 def test_what_a_sample_is_does_not_depend_on_its_companions(perceiver) -> None:
     texts, images = torch.randn(3, 5, 24), torch.randn(3, 4, 24)
-    mask, present = torch.ones(3, 5, dtype=torch.bool), torch.ones(3, dtype=torch.bool)
+    mask, present = torch.ones(3, 5, dtype=torch.bool), torch.ones(3, 4, dtype=torch.bool)
     together = perceiver.encode_samples(images, present, texts, mask)
     alone = perceiver.encode_samples(images[1:2], present[1:2], texts[1:2], mask[1:2])
     for whole, part in zip(together, alone, strict=True):

@@ -37,17 +37,17 @@ def test_images_prepared_together_are_those_prepared_alone(tmp_path, monkeypatch
     for count in (1, 4):
         monkeypatch.setattr(images, "processors", lambda count=count: count)
         assert torch.equal(processor.pixels(files), alone)
-    batch = processor.image_processor([processor._open(file) for file in files], return_tensors="pt")
+    batch = processor.image_processor([processor.processor._open(file) for file in files], return_tensors="pt")
     assert torch.equal(batch["pixel_values"], alone)
 
 
 def test_shapes_are_those_of_the_docstring(samples, picture) -> None:
     inputs = tiny.processor().prepare(["a", "b"], [picture, None], [samples, samples[:2]])
     assert inputs["pixel_values"].shape == (2, 3, 28, 28)
-    assert inputs["sample_pixel_values"].shape == (2, 4, 3, 28, 28)
+    assert inputs["sample_pixel_values"].shape == (5, 3, 28, 28)  # only the images there are, row by row
     assert inputs["sample_input_ids"].shape == inputs["sample_attention_mask"].shape
     assert inputs["sample_input_ids"].shape[:2] == (2, 4)
-    assert inputs["sample_image_mask"].tolist() == [[True, True, False, True], [True, True, False, False]]
+    assert inputs["sample_image_counts"].tolist() == [[16, 16, 0, 16], [16, 16, 0, 0]]
     assert inputs["sample_attention_mask"].any(dim=2).tolist() == [[True] * 4, [True, True, False, False]]
 
 
@@ -76,11 +76,11 @@ def test_a_long_sample_is_cut_and_a_question_never(samples) -> None:
     inputs = processor.prepare(["what " * 300], samples=[[long]])
     assert inputs["sample_input_ids"].shape[2] == 5
     assert inputs["input_ids"].shape[1] > 300
-    assert processor.sample_length(long) > 100
+    assert processor.sample_length(long.text) > 100
 
 
 def test_turns_of_a_conversation_are_rendered_with_their_answers(picture) -> None:
-    text = tiny.processor().render([Turn("first", "one"), Turn("second")], context=False, image=True)
+    text = tiny.processor().render([Turn("first", "one"), Turn("second")], context=False, images=True)
     assert text == "<|user|>The image: \ue001\nfirst<|end|><|assistant|>one<|end|><|user|>second<|end|><|assistant|>"
 
 

@@ -30,7 +30,9 @@ def test_front_and_language_model_are_the_whole(tmp_path, text, tied) -> None:
     language, found = AutoModelForCausalLM.from_pretrained(language_folder, output_loading_info=True)
     assert not any(found.values())
     samples = tiny.samples(tmp_path)
-    inputs = CamMLProcessor.from_pretrained(front_folder)(["what"], images=[samples[0].image], samples=[samples])
+    inputs = CamMLProcessor.from_pretrained(front_folder).prepare(
+        ["what"], images=[samples[0].image], samples=[samples]
+    )
     mask = inputs.pop("attention_mask")
     embeds = front.embed(**inputs)
     torch.testing.assert_close(embeds, whole.embed(**inputs), rtol=0, atol=0)
