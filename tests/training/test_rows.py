@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from camml.data.examples import TrainingRows
+from camml.data.llava_json import Conversation
 from camml.errors import OptionError, SampleError
+from camml.prompts import Turn
 from camml.training import recipes, rows
 from camml.training.train import prepare
+from camml.types import Neighbor, Sample
 from tests import tiny
 from tests.training import runs
 
@@ -50,3 +55,42 @@ class TestOnSeveralProcesses:
 def test_few_rows_are_not_worth_a_process() -> None:
     assert rows._workers(100) == 0
     assert 0 <= rows._workers(10**6) <= rows.MOST_WORKERS
+
+
+class TestAlike:
+    """What ZeRO-3 and FSDP ask of the rows for a vision-language model."""
+
+    def check(self, images: list[bool], samples: list[list[bool]], random_shots: bool = False, **run: object) -> None:
+        model, processor = tiny.added("llava")
+        talks = [
+            Conversation(str(n), (Turn("q", "a"),), Path("x") if image else None) for n, image in enumerate(images)
+        ]
+        contexts = {
+            str(n): tuple(
+                Neighbor(Sample(str(m), "t", Path("x") if image else None), 1.0) for m, image in enumerate(row)
+            )
+            for n, row in enumerate(samples)
+        }
+        found = TrainingRows(talks, contexts.__getitem__, processor, shots=3, random_shots=random_shots)
+        about = {"deepspeed": {"zero_optimization": {"stage": 3}}, "fsdp": None, "world_size": 2} | run
+        rows.check_alike(found, model, SimpleNamespace(**about))  # type: ignore[arg-type]
+
+    def test_alike(self) -> None:
+        self.check([True] * 2, [[True, False], [True]], random_shots=True)
+        self.check([False] * 2, [[False], [False, False]])
+        self.check([True, False], [[], []], world_size=1)
+        self.check([True, False], [[], []], deepspeed=None)
+
+    @pytest.mark.parametrize(
+        ("images", "samples", "random_shots", "count"),
+        [
+            ([True, True, False], [[True]] * 3, False, 1),
+            ([True] * 3, [[True], [False], [True]], False, 1),
+            ([True] * 3, [[True], [True], []], False, 1),
+            ([True] * 2, [[False, True]] * 2, True, 2),
+        ],
+    )
+    def test_not_alike(self, images: list, samples: list, random_shots: bool, count: int) -> None:
+        for more in ({}, {"deepspeed": None, "fsdp": "full_shard"}):
+            with pytest.raises(OptionError, match=rf"must be alike.*; {count} of {len(images)} are not"):
+                self.check(images, samples, random_shots, **more)

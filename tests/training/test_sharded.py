@@ -1,5 +1,6 @@
 """Several processes: the same losses as one, and folders that one process can use."""
 
+import json
 import os
 import shutil
 import socket
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig
 
 from camml.model import CamMLForConditionalGeneration
+from camml.model.loading import load_model
 from tests import tiny
 from tests.training import runs
 
@@ -95,3 +98,75 @@ def test_two_machines_of_one_process_each_learn_what_one_process_does(
     assert runs.losses(output) == pytest.approx(runs.losses(alone), rel=1e-4)  # features are kept in 16 bits
     assert len(list(tmp_path.glob("cache/tower/*/*.f16"))) == 2
     assert CamMLForConditionalGeneration.from_pretrained(output).config.model_type == "camml"
+
+
+class TestZero3FromParts:
+    """What people have: a language model, and a folder of CLIP with its text half."""
+
+    @pytest.fixture(autouse=True)
+    def installed(self) -> None:
+        if find_spec("deepspeed") is None:
+            pytest.skip("deepspeed is not installed")
+
+    def flags(self, tmp_path: Path, sharding: str, **more: object) -> list[str]:
+        """The flags of a run on a whole CLIP, whose `logit_scale` has no dimension."""
+        arguments = runs.flags(
+            tmp_path,
+            output_dir=tmp_path / "out",
+            deepspeed=sharding,
+            max_steps=2,
+            per_device_train_batch_size=1,
+            **more,
+        )
+        text = CLIPTextConfig(
+            hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=64
+        )
+        both = CLIPConfig(text_config=text.to_dict(), vision_config=tiny.vision_config().to_dict(), projection_dim=8)
+        torch.manual_seed(0)
+        (tmp_path / "tower" / "model.safetensors").unlink(missing_ok=True)
+        CLIPModel(both).save_pretrained(tmp_path / "tower")
+        return arguments
+
+    @pytest.mark.parametrize("cache", [False, True])
+    def test_a_whole_clip_is_a_tower(self, cache: bool, tmp_path: Path) -> None:
+        arguments = self.flags(tmp_path, "zero3", feature_cache=tmp_path / "cache" if cache else None)
+        runs.run(arguments, processes=2)
+        clip = CLIPModel.from_pretrained(tmp_path / "tower").vision_model.state_dict()
+        tower = CamMLForConditionalGeneration.from_pretrained(tmp_path / "out").vlm.vision_tower.state_dict()
+        assert len(clip) == len(tower) > 20
+        for name, value in tower.items():
+            assert torch.equal(clip[name.removeprefix("vision_model.")], value), name
+
+    def test_perceivers_do_not_start_as_copies(self, tmp_path: Path) -> None:
+        wide = {"perceiver_hidden_size": 256, "perceiver_heads": 4, "perceiver_positions": True}
+        arguments = self.flags(tmp_path, "zero3", **wide, perceiver_init="copy")
+        with pytest.raises(AssertionError, match="--perceiver_init copy reads the word embeddings, which ZeRO-3"):
+            runs.run(arguments, processes=2)
+
+    @pytest.mark.parametrize("tune", ["full", "lora"])
+    def test_a_vision_language_model_learns_what_it_does_on_one_process(self, tune: str, tmp_path: Path) -> None:
+        """All rows have images: processes wait for each other at the tower, which sees no blank ones."""
+        for part in tiny.added("llava"):  # a whole model, so that both runs have the same first weights
+            part.save_pretrained(tmp_path / "llava")
+        fixed = {"model_name_or_path": tmp_path / "llava", "vision_tower": None, "tune": tune, "lora_r": 4}
+        fixed |= {"max_steps": 3, "save_strategy": "steps", "save_steps": 3, "group_by_modality_length": False}
+        fixed |= {
+            "lora_dropout": 0.0,
+            "data_path": tmp_path / "images.json",
+            "neighbors": tmp_path / "of" / "neighbors",
+        }
+        alone = runs.flags(tmp_path, output_dir=tmp_path / "alone", **fixed, per_device_train_batch_size=2)
+        entries = json.loads((tmp_path / "train.json").read_text())
+        (tmp_path / "images.json").write_text(json.dumps([entry for entry in entries if "image" in entry]))
+        runs.table(tmp_path / "of", tmp_path / "images.json")
+        sharded = {**fixed, "per_device_train_batch_size": 1, "deepspeed": "zero3"}
+        two = runs.flags(tmp_path, output_dir=tmp_path / "two", **sharded)
+        runs.run(alone)
+        runs.run(two, processes=2)
+        assert runs.losses(tmp_path / "two") == pytest.approx(runs.losses(tmp_path / "alone"), rel=1e-4)
+        models = [load_model(tmp_path / name)[0].state_dict() for name in ("alone", "two")]
+        for name, value in models[0].items():
+            torch.testing.assert_close(models[1][name], value, rtol=1e-3, atol=1e-4)
+        sharded |= {"data_path": tmp_path / "train.json", "neighbors": tmp_path / "neighbors"}
+        with pytest.raises(AssertionError, match=r"with ZeRO-3 or FSDP all rows for a 'llava' model must be alike"):
+            runs.run(runs.flags(tmp_path, output_dir=tmp_path / "mixed", **sharded), processes=2)

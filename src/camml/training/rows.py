@@ -1,6 +1,7 @@
 """The data of a run: read, checked against its neighbors, and what is bad about it found before training."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from torch.utils.data import DataLoader, Dataset
 from camml.data import llava_json, origins
 from camml.data.examples import TrainingRows, check_masks
 from camml.data.llava_json import Conversation
-from camml.errors import CaMMLError, InputError, SampleError, StoreError
-from camml.model import CamMLProcessor
+from camml.errors import CaMMLError, InputError, OptionError, SampleError, StoreError
+from camml.model import CamMLForConditionalGeneration, CamMLProcessor, LlavaPartsForConditionalGeneration
 from camml.neighbors import NeighborTable
-from camml.training.arguments import DataArguments
+from camml.training.arguments import DataArguments, RunArguments
+from camml.training.sharding import stage
 from camml.types import Context
 
 Report = Callable[[InputError], None]
@@ -83,6 +85,38 @@ def check_first(rows: TrainingRows, count: int = 8) -> None:
                 raise
             continue  # it is left out, and named, when its turn comes
         check_masks(example, rows.conversations[row], rows.processor)
+
+
+def check_alike(rows: TrainingRows, model: CamMLForConditionalGeneration, run: RunArguments) -> None:
+    """Raise unless all processes of a sharded vision-language model use the same of its modules in every step.
+
+    Where each process has a part of each weight (ZeRO-3, FSDP), they wait for each other at every module. A model of
+    parts looks at a blank image where there is none; other models cannot be made to.
+
+    Raises:
+      OptionError: some rows have images, or samples with images, and others none.
+    """
+    apart = stage(run.deepspeed) == 3 or bool(run.fsdp)
+    if isinstance(model.vlm, LlavaPartsForConditionalGeneration) or not apart or run.world_size == 1:
+        return
+    kinds = Counter(_looked_at(rows, conversation) for conversation in rows.conversations)
+    [(usual, count), *_] = kinds.most_common()
+    if len(kinds) > 1 or usual is None or (usual[1] and rows.image_dropout):
+        others = kinds.total() - count * (usual is not None and not rows.image_dropout)
+        raise OptionError(
+            f"with ZeRO-3 or FSDP all rows for a {model.config.vlm_config.model_type!r} model must be alike: all with "
+            f"an image or none, all with samples that have images or none; {others} of {kinds.total()} are not. "
+            "Leave these out, or use --deepspeed zero2, with --tune lora where memory is short"
+        )
+
+
+def _looked_at(rows: TrainingRows, conversation: Conversation) -> tuple[bool, bool, bool] | None:
+    """Return whether a row has an image, its samples have, and there are samples; None where draws change that."""
+    context = rows.context_of(conversation.id)[: rows.shots] if rows.shots else ()
+    images = [neighbor.sample.image is not None for neighbor in context]
+    if rows.random_shots and any(images) and not images[0]:
+        return None
+    return conversation.image is not None, any(images), bool(images)
 
 
 def _context_of(arguments: DataArguments, conversations: list[Conversation]) -> Callable[[str], Context]:

@@ -84,6 +84,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
         report=report,
         skipped=later,
     )
+    rows.check_alike(dataset, model, run)
     found = features.prepare(settings, model, dataset, report)
     trained = tuning.freeze(model, settings.model)
     if not run.deepspeed:
