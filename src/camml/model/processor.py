@@ -349,6 +349,10 @@ class CamMLProcessor(Renderer, ProcessorMixin):
             first_tokens(self.tokenizer)
         )
 
+    def apply_chat_template(self, conversation: Any, chat_template: str | None = None, **kwargs: Any) -> Any:
+        """Return what the vision-language model's processor makes of messages; see transformers."""
+        return self.processor.apply_chat_template(conversation, chat_template or self.chat_template, **kwargs)
+
     # ---- answers ------------------------------------------------------------------------------------------------
 
     def batch_decode(self, sequences: Any, **kwargs: Any) -> list[str]:
