@@ -1,8 +1,12 @@
 """The datastore endpoints: what is added is found at once, and stays."""
 
+import base64
 import io
 import json
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +269,52 @@ def test_ends_of_lines_in_texts_do_not_end_an_event(
         ).text
     events = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line and "[DONE]" not in line]
     assert any(sample["text"] == "one\u2028two\u2029three\x85four" for sample in events[0]["context"])
+
+
+def test_pictures_that_take_long_delay_nothing_else(
+    make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_service()
+    ended = threading.Event()
+    monkeypatch.setattr(service.pictures, "decode", lambda data: ended.wait(20) and Image.new("RGB", (8, 8), "red"))
+    url = "data:image/png;base64," + base64.b64encode(png("red")).decode()
+    with serve(service) as address, httpx.Client(base_url=address, timeout=60) as http, ThreadPoolExecutor(8) as pool:
+        slow = [pool.submit(http.post, "/v1/stores/colours/search", json={"image_url": url}) for _ in range(6)]
+        time.sleep(0.5)
+        begun = time.monotonic()
+        assert http.get("/v1/stores/colours/samples").status_code == 200
+        assert search(http, query="red")
+        assert time.monotonic() - begun < 5
+        ended.set()
+        assert [answer.result().status_code for answer in slow] == [200] * 6
+
+
+def test_vectors_of_many_pictures_pass_the_gate_of_answers_and_end_with_their_client(
+    make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_service(max_waiting=0)
+    monkeypatch.setattr(service.answers, "capacity", 1)
+    encoder, made = service.shelves["colours"].encoder, []
+    embed_images = encoder.embed_images
+
+    def slow(pictures: Any) -> Any:
+        time.sleep(0.3)
+        made.append(len(pictures))
+        return embed_images(pictures)
+
+    monkeypatch.setattr(encoder, "embed_images", slow)
+    url = "data:image/png;base64," + base64.b64encode(png("red")).decode()
+    body = {"model": "colours", "input": [{"image_url": {"url": url}}] * 80}
+    with serve(service) as address, httpx.Client(base_url=address, timeout=60) as http:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}/v1/embeddings", json=body, timeout=0.7)
+        time.sleep(0.7)
+        assert max(made) <= 8
+        assert 1 <= len(made) <= 5, "ten would have been all"
+        few = body | {"input": body["input"][:9]}
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(http.post, "/v1/embeddings", json=few)
+            time.sleep(0.3)
+            assert httpx.post(f"{address}/v1/embeddings", json=few, timeout=60).status_code == 503
+            data = first.result().json()["data"]
+        assert [item["index"] for item in data] == list(range(9))
