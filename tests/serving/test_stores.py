@@ -1,12 +1,14 @@
 """The datastore endpoints: what is added is found at once, and stays."""
 
 import base64
+import errno
 import io
 import json
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from PIL import Image
 
 from camml import encoders
 from camml.datastore import Datastore, open_store
+from camml.datastore.files import only_writer
 from camml.serving.shelf import UPLOADS
 from camml.types import Sample
 from tests.serving.conftest import MakeService, Serve
@@ -318,3 +321,58 @@ def test_vectors_of_many_pictures_pass_the_gate_of_answers_and_end_with_their_cl
             assert httpx.post(f"{address}/v1/embeddings", json=few, timeout=60).status_code == 503
             data = first.result().json()["data"]
         assert [item["index"] for item in data] == list(range(9))
+
+
+def test_a_change_waits_for_another_writer(http: httpx.Client, store_folder: Path) -> None:
+    with ExitStack() as writing:
+        writing.enter_context(only_writer(store_folder))
+        threading.Timer(0.5, writing.pop_all().close).start()
+        assert add(http, text="late").status_code == 201
+
+
+def test_a_writer_that_does_not_end_is_said(
+    http: httpx.Client, store_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camml.serving.service.WRITER_SECONDS", 0.3)
+    with only_writer(store_folder):
+        answer = add(http, text="late")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+        assert http.get("/v1/stores/colours/samples").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/v1/models", "/v1/stores/colours/samples", "/openapi.json", "/none"])
+def test_head_is_get_without_the_body(http: httpx.Client, path: str) -> None:
+    get, head = http.get(path), http.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_a_full_disk_is_the_servers_trouble(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def fails(*arguments: Any, **options: Any) -> Any:
+        raise full
+
+    with monkeypatch.context() as patch:
+        patch.setattr("starlette.requests.Request._get_form", fails)
+        assert add(http, png("red"), text="a").status_code == 507
+    with monkeypatch.context() as patch:
+        patch.setattr("camml.serving.scratch.folder", fails)
+        question = {"model": "tiny", "messages": [{"role": "user", "content": "a"}]}
+        answer = http.post("/v1/chat/completions", json=question)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (507, "disk")
+    assert add(http, png("red"), text="a").status_code == 201
+
+
+def test_clients_that_go_are_counted(http: httpx.Client) -> None:
+    question = {"model": "tiny", "messages": [{"role": "user", "content": "red"}], "max_tokens": 400, "n": 8}
+    address = f"{http.base_url}/v1/chat/completions"
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(address, json=question, timeout=0.3)
+    with httpx.stream("POST", address, json=question | {"stream": True}, timeout=60) as answer:
+        next(answer.iter_lines())
+    for _ in range(100):
+        if "camml_gone_total 2.0" in http.get("/metrics").text:
+            return
+        time.sleep(0.1)
+    pytest.fail("two clients went, and the figures do not say so")

@@ -2,7 +2,6 @@
 
 import json
 import math
-import tempfile
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -15,7 +14,7 @@ from fastapi.responses import JSONResponse
 
 from camml.answering import Decoding
 from camml.errors import SampleError
-from camml.serving import conversation
+from camml.serving import conversation, scratch
 from camml.serving.bodies import CheckedRoute
 from camml.serving.conversation import Conversation
 from camml.serving.engines import Piece
@@ -49,7 +48,7 @@ class Reply:
 
     async def events(self) -> AsyncGenerator[Evidence | Piece, None]:
         """The evidence, then the pieces, counted; there is room for the answer until this is closed."""
-        with self.service.answers.enter(self.body.n or 1), tempfile.TemporaryDirectory(prefix="camml-ask-") as folder:
+        with self.service.answers.enter(self.body.n or 1), scratch.folder() as folder:
             said = conversation.read(self.body.messages)
             given = [sample.image_url for sample in self.body.samples or [] if sample.image_url is not None]
             shown = given if said.picture is None else [said.picture, *given]

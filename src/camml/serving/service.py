@@ -14,7 +14,7 @@ from PIL import Image
 
 from camml import evidence, weights
 from camml.answering import Decoding
-from camml.errors import ImageError
+from camml.errors import ImageError, StoreLockedError
 from camml.features.samples import folder_of
 from camml.model.folder import check_folder
 from camml.prompts import Turn
@@ -32,6 +32,9 @@ Result = TypeVar("Result")
 
 MOST_STORE_REQUESTS = 64
 """Searches, embeddings and changes of datastores that may be at work or wait."""
+
+WRITER_SECONDS = 10.0
+"""How long a change waits for another process that writes to the datastore."""
 
 MOST_LOOKS = 64
 """Thumbnails that are being made or wait."""
@@ -89,6 +92,7 @@ class Service:
     Attributes:
       shelves: the datastores by name.
       answers, store_work, looks: how much may be going on at a time.
+      dead: the model has stopped, and the process should be started again.
     """
 
     settings: Settings
@@ -99,6 +103,7 @@ class Service:
     answers: Gate
     store_work: Gate
     started: float = field(default_factory=time.time)
+    dead: bool = False
     looks: Gate = field(default_factory=lambda: Gate(MOST_LOOKS, "pictures"))
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "camml-store"))
     # each kind of work that a client can make slow has threads of its own, so that it delays nothing else
@@ -151,6 +156,21 @@ class Service:
     async def thread(self, work: Callable[..., Result], *args: Any) -> Result:
         """The result of blocking work, done beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    async def change(self, work: Callable[..., Result], *args: Any) -> Result:
+        """The same for work that writes to a datastore, which waits a little for other processes that do.
+
+        Raises:
+          StoreLockedError: another process has written all the time.
+        """
+        end = time.monotonic() + WRITER_SECONDS
+        while True:
+            try:
+                return await self.thread(work, *args)
+            except StoreLockedError:
+                if time.monotonic() > end:
+                    raise
+            await asyncio.sleep(0.2)  # in no thread, so that reading goes on
 
     async def look(self, work: Callable[..., Result], *args: Any) -> Result:
         """The same for work that decodes pictures."""

@@ -125,7 +125,7 @@ def _writing(router: APIRouter, service: Service, links: Links) -> None:
         with service.store_work.enter():
             if data is not None:
                 await service.look(service.pictures.decode, data)
-            return await service.thread(work)
+            return await service.change(work)
 
     @router.delete("/{store}/samples")
     async def remove(store: str, ids: Ids) -> Removed:
@@ -133,7 +133,7 @@ def _writing(router: APIRouter, service: Service, links: Links) -> None:
         if not ids:
             raise ApiError(400, "give the ids to remove, as ?id=A&id=B", "invalid_value", "id")
         with service.store_work.enter():
-            return Removed(removed=await service.thread(service.shelf(store).remove, ids))
+            return Removed(removed=await service.change(service.shelf(store).remove, ids))
 
 
 def _store(shelf: Shelf) -> StoreOut:
