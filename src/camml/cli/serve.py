@@ -8,7 +8,6 @@ import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from camml.cli._output import json_value, key_values, quiet_unless_watched
 from camml.errors import InputError, OptionError
@@ -167,12 +166,13 @@ def read_settings(args: argparse.Namespace) -> "Settings":
 
 def _hosts(args: argparse.Namespace, keys: bool, local: bool) -> tuple[str, ...]:
     """The names that the server answers to; all where a key is needed, since a web page has none."""
+    from camml.serving.settings import host_of
+
     given = tuple(args.allowed_host)
     if keys:
         return given
     own = () if local else tuple({socket.gethostname(), socket.getfqdn()})
-    public = urlsplit(args.public_url).hostname
-    return (*LOCAL, *own, *given, *([public] if public else []))
+    return (*LOCAL, *own, *given, *filter(None, [host_of(args.public_url)]))
 
 
 def _keys(file: Path | None) -> dict[str, str]:
