@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.cli._output import json_value, key_values, print_json
-from camml.errors import CaMMLError, InputError
+from camml.errors import CaMMLError, InputError, StoreLockedError
+
+WRITER_SECONDS = 30.0
+"""How long a change waits for another process that writes to the datastore."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +113,26 @@ def progress_bar(args: argparse.Namespace, doing: str, unit: str) -> "Iterator[C
             bar.update(done - bar.n)
 
         yield show
+
+
+def when_free(change: Callable[[], int]) -> int:
+    """Return what `change` does to a datastore, after waiting for a while for another process that writes to it.
+
+    Raises:
+      StoreLockedError: it still writes after WRITER_SECONDS.
+    """
+    end = time.monotonic() + WRITER_SECONDS
+    told = False
+    while True:
+        try:
+            return change()
+        except StoreLockedError as error:
+            if time.monotonic() > end:
+                raise
+            if not told:
+                print(f"camml: {error}; waiting for up to {WRITER_SECONDS:g} s", file=sys.stderr)
+                told = True
+        time.sleep(0.1)
 
 
 def report_change(

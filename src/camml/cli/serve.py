@@ -5,9 +5,9 @@ import os
 import re
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from camml.cli._output import PASSAGES_HELP, json_value, key_values, quiet_unless_watched
 from camml.errors import InputError, OptionError
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         import uvicorn
 
-        from camml.serving import application, logs
+        from camml.serving import application, logs, scratch
         from camml.serving import server as serving
         from camml.serving.service import Service
     except ModuleNotFoundError as error:
@@ -110,14 +110,18 @@ def run(args: argparse.Namespace) -> int:
     quiet_unless_watched()
     service = Service.load(settings)
     logs.configure(settings.log_content)
-    config = serving.config(application.create(service), drain_seconds=args.drain_seconds, trust_proxy=args.trust_proxy)
+    scratch.sweep()
+    app = application.create(service, lambda: setattr(server, "should_exit", True))
+    config = serving.config(app, drain_seconds=args.drain_seconds, trust_proxy=args.trust_proxy)
     server = uvicorn.Server(config)
     # uvicorn drains on this signal and raises it once more at the end; before it begins the signal ends it, too
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     listener.listen(BACKLOG)  # whoever reads the address may call at once
     print(_greeting(service, listener), flush=True)
     server.run(sockets=[listener])
-    return 0
+    if service.dead:  # for what restarts servers on failure
+        print("camml: the model has stopped; the log says why", file=sys.stderr)
+    return int(service.dead)
 
 
 def read_settings(args: argparse.Namespace) -> "Settings":
@@ -164,12 +168,13 @@ def read_settings(args: argparse.Namespace) -> "Settings":
 
 def _hosts(args: argparse.Namespace, keys: bool, local: bool) -> tuple[str, ...]:
     """The names that the server answers to; all where a key is needed, since a web page has none."""
+    from camml.serving.settings import host_of
+
     given = tuple(args.allowed_host)
     if keys:
         return given
     own = () if local else tuple({socket.gethostname(), socket.getfqdn()})
-    public = urlsplit(args.public_url).hostname
-    return (*LOCAL, *own, *given, *([public] if public else []))
+    return (*LOCAL, *own, *given, *filter(None, [host_of(args.public_url)]))
 
 
 def _keys(file: Path | None) -> dict[str, str]:

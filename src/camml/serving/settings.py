@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from camml.errors import OptionError
 
@@ -85,8 +86,8 @@ class Settings:
                 )
         if any(len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() for key in self.api_keys):
             raise OptionError(f"an API key needs at least {SHORTEST_KEY} printable ASCII characters")
-        if self.public_url and not re.match(r"https?://[^/]", self.public_url):
-            raise OptionError(f"{self.public_url!r} should begin with http:// or https://")
+        if self.public_url and not host_of(self.public_url):
+            raise OptionError(f"{self.public_url!r} is no address; it should begin with http:// or https:// and a host")
         object.__setattr__(self, "allowed_hosts", tuple(name.lower() for name in self.allowed_hosts))
         object.__setattr__(self, "cors_origins", tuple(map(origin_of, self.cors_origins)))
 
@@ -94,6 +95,15 @@ class Settings:
     def served_name(self) -> str:
         """What clients call the model."""
         return self.model_name or Path(self.model).name or self.model
+
+
+def host_of(url: str) -> str:
+    """Return the host in an http(s) address, "" where there is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.hostname or "" if parts.scheme in ("http", "https") else ""
 
 
 def origin_of(text: str) -> str:
