@@ -8,7 +8,7 @@ from transformers.models.auto.processing_auto import AutoProcessor
 from camml.model.config import CamMLConfig
 from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
 from camml.model.llava_processor import LlavaPartsProcessor
-from camml.model.loading import load_model
+from camml.model.loading import check_fits, load_model
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.official import OFFICIAL_MODEL_TYPE, OfficialConfig
 from camml.model.perceiver import ContextPerceiver
@@ -33,6 +33,7 @@ __all__ = [
     "LlavaPartsConfig",
     "LlavaPartsForConditionalGeneration",
     "LlavaPartsProcessor",
+    "check_fits",
     "fill_placeholders",
     "load_model",
 ]

@@ -13,7 +13,7 @@ from transformers.image_utils import load_image
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml import prompts
-from camml.errors import InputError, OptionError
+from camml.errors import ImageError, InputError, OptionError
 from camml.images import ImageSource, cuts_middle, each_image, mean_color, middle_of_strip, open_image, pad_to_square
 from camml.model.llava_parts import LlavaPartsConfig
 from camml.prompts import split
@@ -250,7 +250,10 @@ def _images_of(conversation: Any) -> list[ImageSource]:
     given = [[part[key] for key in keys if part.get(key) is not None] for part in content if part["type"] == "image"]
     if not all(given):
         raise InputError(f"a part of type image holds no image; it goes under one of: {', '.join(keys)}")
-    return [load_image(sources[0]) for sources in given]
+    try:
+        return [load_image(sources[0]) for sources in given]
+    except (OSError, ValueError) as error:
+        raise ImageError(f"an image of a message cannot be used: {error}") from None
 
 
 def _as_text(conversation: Any) -> Any:

@@ -8,6 +8,7 @@ from transformers import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml import prompts
+from camml.control import control_tokens, defuse
 from camml.errors import OptionError, SampleError
 from camml.model.llava_processor import LlavaPartsProcessor, first_tokens
 from camml.prompts import Turn
@@ -29,6 +30,7 @@ class Renderer:
     prompt_style: str
     thinking: bool
     chat_template: Any
+    _control: tuple[str, ...] | None = None
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -40,9 +42,16 @@ class Renderer:
         """The model is a language model with a tower of its own, which takes one image of one size."""
         return isinstance(self.processor, LlavaPartsProcessor)
 
+    def harmless(self, text: str) -> str:
+        """Return a text of a person without what controls the model: places of images, ends of turns."""
+        if self._control is None:
+            self._control = control_tokens(self.tokenizer)
+        return defuse(prompts.clean(text), self._control)
+
     def render(self, conversation: str | Sequence[Turn], context: bool, images: bool | int) -> str:
         """Return the prompt of one row in this processor's style, with `prompts.CONTEXT` and `prompts.IMAGE` in it."""
         turns = [Turn(conversation)] if isinstance(conversation, str) else conversation
+        turns = [Turn(self.harmless(t.question), t.answer and self.harmless(t.answer)) for t in turns]
         template = self._chat_template if self.chat_template else None
         return prompts.render(self.prompt_style, turns, context=context, image=images, chat_template=template)
 
