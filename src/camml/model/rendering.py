@@ -77,7 +77,7 @@ class Renderer:
         for turn, mark in zip(turns, marks, strict=True):
             end = marked.find(mark, done)
             before, start = marked[done:end], place + end - done
-            forms = _forms(turn.answer or "")
+            forms = _forms(self.harmless(turn.answer or ""))
             answer = next((form for form in forms if whole.startswith(form, start)), None)
             if end < 0 or answer is None or not whole.startswith(before, place):
                 break
