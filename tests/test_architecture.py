@@ -10,7 +10,19 @@ import camml
 
 SOURCE = Path(camml.__file__).parent
 FLOORS = [
-    ["boxes", "chat_api", "durable", "errors", "images", "packages", "plugins", "prompts", "remote", "types"],
+    [
+        "boxes",
+        "chat_api",
+        "durable",
+        "errors",
+        "images",
+        "layouts",
+        "packages",
+        "plugins",
+        "prompts",
+        "remote",
+        "types",
+    ],
     ["weights"],
     ["encoders", "formats", "stores"],
     ["datastore", "neighbors", "retriever"],

@@ -21,6 +21,7 @@ class Settings:
       model_name: what clients call it; the last part of `model` if not given.
       engine, engine_options: a file in `camml/serving/engines`, and what it is loaded with.
       stores: datastores by the names clients use; the first is used where a request names none.
+      store_images: by those names, where pictures are that are not where their datastore says.
       read_only: samples can be neither added nor removed.
       api_keys: a request needs one of these; without any, everybody who reaches the server may use it.
       allow_urls: pictures may be given as http(s) addresses, which the server then fetches.
@@ -43,6 +44,7 @@ class Settings:
     engine: str = "transformers"
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     stores: Mapping[str, str] = field(default_factory=dict)
+    store_images: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     allow_urls: bool = False
