@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or with `--dry_run` only check and estimate."""
+    """Train, or with `--check` and `--dry_run` only check and estimate."""
     try:
         from camml.training import recipes
     except ImportError as error:
@@ -23,6 +23,11 @@ def run(args: argparse.Namespace) -> int:
         print(recipes.describe())
         return 0
     settings = recipes.parse(args.arguments)
+    if settings.run.check:
+        from camml.training import preflight
+
+        print(preflight.report(settings))
+        return 0
     if settings.run.dry_run:
         from camml.training import dry_run
 

@@ -11,6 +11,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from camml.errors import OptionError
+from camml.training import machine
 from camml.training.arguments import DataArguments, ModelArguments, RunArguments, Settings
 
 PARTS = (ModelArguments, DataArguments, RunArguments)
@@ -39,9 +40,11 @@ def parse(arguments: Sequence[str]) -> Settings:
     if rest and not rest[0].startswith("-"):
         given = from_yaml(Path(rest.pop(0)))
     parser = _Parser(PARTS, allow_abbrev=False, prog="camml train", add_help=False)
-    _, unknown = parser.parse_known_args([*given, *rest])
+    read, unknown = parser.parse_known_args([*given, *rest])
     if unknown:
         raise OptionError(_unknown(unknown[0]))
+    if not read.dry_run:  # before anything else: no other check is worth a wait if this one fails
+        machine.check_precision(read.fp16, read.use_cpu)
     model, data, run = parser.parse_args_into_dataclasses([*given, *rest])
     return Settings(model, data, run)
 
