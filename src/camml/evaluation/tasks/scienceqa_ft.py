@@ -6,7 +6,9 @@ from camml.evaluation.metrics.scienceqa import accuracy_with, reasoned_answer
 from camml.evaluation.task import DataFile, Task, published
 from camml.evaluation.tasks.scienceqa import IMAGES, PROBLEMS, read
 
-QUESTIONS = DataFile("llava_test_QCM-LEPA.json", "`camml convert scienceqa --prompt-format QCM-LEPA --split test`")
+QUESTIONS = DataFile(
+    "llava_test_QCM-LEPA.json", "`camml convert scienceqa --base-dir SCIENCEQA --prompt-format QCM-LEPA --split test`"
+)
 
 TASK = Task(
     title="ScienceQA fine-tuned",
