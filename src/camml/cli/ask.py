@@ -142,12 +142,19 @@ def _check_shots(shots: int | None, there: int, where: str) -> None:
 
 def _answerer(args: argparse.Namespace) -> "tuple[Answerer, str]":
     """The model, and the way it uses samples."""
-    from camml import answering, weights
+    from camml import answering, plugins, weights
     from camml.model.folder import check_folder
 
     quiet_unless_watched()
-    folder = weights.folder(args.model)
     use = args.use
+    if use == "api":
+        raise OptionError(
+            "`camml ask` answers with a model on this machine; one behind an endpoint is asked with "
+            "`camml eval run TASK --use api --model NAME --base-url URL`, or in Python with camml.answering.api"
+        )
+    if use is not None:
+        plugins.find("answering", use)  # before a folder is looked for that such a model may not have
+    folder = weights.folder(args.model)
     if use is None:
         kind = str(check_folder(folder).get("model_type"))
         use = "perceiver" if kind.lower() == "camml" else "in_prompt"

@@ -81,7 +81,7 @@ def _open(pair: _Pair, index: Path, encoder: Encoder | None) -> Datastore:
     if encoder and encoder.image_dim != dim:
         raise EncoderMismatchError(
             f"the vectors in {index} have {dim} numbers, those of the encoder {encoder.name!r} {encoder.image_dim}; "
-            "name the encoder that made them with --encoder"
+            "name the encoder that made them with --encoder (`camml serve` opens those of imagebind only)"
         )
     record = EncoderRecord.of(encoder) if encoder else EncoderRecord(OFFICIAL_ENCODER, "official", dim, dim, True)
     counts = {"samples": len(samples), "image": len(pair.rows), "text": 0}

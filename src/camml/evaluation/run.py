@@ -246,7 +246,10 @@ def _score(
     if any(item.truth is None for item in items):
         return None, f"the true answers are not public: hand in the submission ({task.submission})"
     if "grades" in task.uses and options.settings.grades is None:
-        return None, f"needs a judge: `camml eval judge {name}`, or hand in the submission ({task.submission})"
+        return (
+            None,
+            f"needs a judge: `camml eval judge ANSWERS --judge MODEL`, or hand in the submission ({task.submission})",
+        )
     default = Settings()
     fitting = {key: getattr(options.settings, key) for key in task.uses}
     return measured_score(name, task, items, texts, replace(default, **fitting), len(items), options.resamples), ""
