@@ -1,6 +1,7 @@
 """`camml train`: from a recipe and flags to a model folder; the flags of the published training commands work."""
 
 import argparse
+import logging
 
 SUMMARY = "Train a CaMML model: camml train [CONFIG.yaml] [--flag value ...]."
 
@@ -13,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or with `--check` and `--dry_run` only check and estimate."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it misses a package that only 4-bit models ask for
     try:
         from camml.training import recipes
     except ImportError as error:
