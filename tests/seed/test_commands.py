@@ -138,6 +138,16 @@ class TestTyped:
             assert "runs/eval/camml_7b" in said
 
 
+def test_the_table_in_the_docs_has_every_command(commands: list[str]) -> None:
+    page = (ROOT / "docs" / "paper.md").read_text()
+    for command in commands:
+        for line in command.replace("\\\n", " ").splitlines():
+            word = next((w for w in line.split() if w.endswith((".py", ".sh"))), None)
+            name = word or " ".join(line.partition("#")[0].split()[:2])
+            if not line.startswith("#") and not line.startswith(("conda activate", "pip install --upgrade")):
+                assert name in page, line
+
+
 @pytest.mark.parametrize("name", ["train_camml_sqa.py", "train_camml.py"])
 def test_the_checks_pass_in_these_layouts(
     name: str, commands: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
