@@ -62,7 +62,8 @@ def train(kind: str, arguments: Sequence[str]) -> int:
     """
     own = KINDS[kind]
     flags = [*own.flags, *arguments]
-    if not {"--help", "-h"} & set(arguments) and "--neighbors" not in arguments:
+    given = {argument.partition("=")[0] for argument in arguments}
+    if not given & {"--help", "-h", "--neighbors"}:
         flags = ["--neighbors", str(own.neighbors), *flags]
         try:
             code = find_neighbors(own, flags)

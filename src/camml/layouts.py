@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import TypeVar
 
 SPLITS = ("train", "val", "test")
 """The folders of ScienceQA's pictures: `images/train/ID/image.png`, where files say `ID/image.png`."""
@@ -13,6 +14,8 @@ OTHER_SUFFIXES = (".gif", ".png")
 
 LOOKED_AT = 64
 """Pictures of a file that are looked for when it is opened, from its first entry to its last."""
+
+Item = TypeVar("Item")
 
 ANCESTORS = 5
 """Folders above the one given in which names may start."""
@@ -37,7 +40,7 @@ def find_picture(root: str | Path, name: str) -> Path | None:
     return None
 
 
-def spread(items: Sequence[str], most: int = LOOKED_AT) -> list[str]:
+def spread(items: Sequence[Item], most: int = LOOKED_AT) -> list[Item]:
     """Return at most `most` items, from the first to the last."""
     if len(items) <= most:
         return list(items)

@@ -114,6 +114,13 @@ def test_what_is_missing_is_one_line(parts: Path, capsys: pytest.CaptureFixture[
         assert error.count("\n") == 1
 
 
+def test_a_finished_model_has_its_own_parts(bench: Path, camml_folder: Path) -> None:
+    said = check(bench, model_name_or_path=camml_folder, vision_tower=None)
+    assert "model: " in said
+    assert "projector: " not in said
+    assert "projector: " not in check(bench, model_name_or_path=camml_folder, pretrain_mm_mlp_adapter="gone.bin")
+
+
 class TestBert:
     """`--perceiver_init bert`, as in the recipes."""
 

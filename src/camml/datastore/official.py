@@ -112,15 +112,14 @@ def _read_samples(data_json: Path, images: str | Path | None) -> tuple[list[Samp
     some = islice(formats.read(data_json, images=root, mend_ids=True), layouts.LOOKED_AT)
     root = layouts.choose(data_json, _names(some, root), given).root
     samples = list(formats.read(data_json, images=root, mend_ids=True))
-    names = _names(samples, root)
-    looked = layouts.spread(names)
+    looked = _names(layouts.spread([sample for sample in samples if sample.image]), root)
     layout = Layout(root)
     missing = [name for name in looked if layout.find(name) is None]
     if missing:  # the first entries may be of a kind that is not here, or the folders may have been moved
         other = layouts.choose(data_json, looked, given)
         if other.count(looked) > len(looked) - len(missing):
             layout, missing = other, [name for name in looked if other.find(name) is None]
-            placed = {name: layout.place(name) for name in names}
+            placed = {name: layout.place(name) for name in _names(samples, root)}
             samples = [replace(s, image=placed[_name(s.image, root)]) if s.image else s for s in samples]
     return samples, layout.root, missing, len(looked)
 

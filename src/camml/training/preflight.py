@@ -10,6 +10,7 @@ from transformers import AutoConfig
 
 from camml import weights
 from camml.errors import InputError, ModelFolderError, OptionError
+from camml.model.folder import check_folder
 from camml.model.parts import read_projector
 from camml.neighbors import MANIFEST
 from camml.training import building, dry_run, machine, rows
@@ -81,8 +82,8 @@ def check_folders(model: ModelArguments) -> list[str]:
     """
     folder = weights.folder(model.model_name_or_path)
     lines = [f"model: {check_whole(folder)}"]
-    if not model.vision_tower:
-        return lines
+    if not model.vision_tower or str(check_folder(folder).get("model_type")).lower() == "camml":
+        return lines  # a finished model has its own tower, projector and perceivers
     tower = weights.folder(model.vision_tower)
     lines.append(f"tower: {check_whole(tower)}")
     if model.pretrain_mm_mlp_adapter:
