@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint types unit setup setup-vllm test-vllm clean
+.PHONY: demo test test-slow test-seed lint types unit setup setup-vllm test-vllm clean
 
 demo: $(VENV)/.demo  ## fetch weights and flags, build a datastore, ask questions, write a page
 	$(VENV)/bin/python examples/flags/demo.py
@@ -23,6 +23,10 @@ unit: $(VENV)/.test
 test-slow: $(VENV)/.test  ## several processes, shardings, long runs: what is outside the everyday suite
 	$(PIP) '.[train-deepspeed]'
 	$(VENV)/bin/python -m pytest -m slow
+
+test-seed: $(VENV)/.test  ## the commands of the paper's README as they stand, on tiny weights in the layouts people have
+	$(PIP) --editable '.[train-deepspeed]'
+	$(VENV)/bin/python -m pytest -m 'slow or not slow' tests/seed
 
 setup: $(VENV)/.test  ## a virtual environment with all that development needs
 

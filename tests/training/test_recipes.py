@@ -159,8 +159,10 @@ def test_the_scripts_say_what_the_recipes_say(name: str, tmp_path: Path) -> None
     script = ROOT / "scripts" / f"train_camml_{name}.sh"
     subprocess.run([script, "--seed", "7"], env=environment, check=True, cwd=tmp_path)
     before, launched = words.read_text().split("torchrun\n")
-    assert before.split()[:4] == ["python", "-m", "camml", "neighbors"]
+    checks, neighbors = before.split("python\n")[1:]
     arguments = launched.splitlines()
+    assert checks.splitlines() == [*arguments[arguments.index("-m") :], "--check", "True"]  # first, and of all flags
+    assert neighbors.split()[:3] == ["-m", "camml", "neighbors"]
     start = arguments.index("train") + 1
     assert arguments[:1] == ["--nproc_per_node=2"]
     assert arguments[start - 3 : start] == ["-m", "camml", "train"]
@@ -171,6 +173,7 @@ def test_the_scripts_say_what_the_recipes_say(name: str, tmp_path: Path) -> None
     recipe_says = recipes.parse([str(ROOT / "configs" / f"{config}.yaml"), "--dry_run", "True"])
     assert script_says.run.seed == 7
     assert script_says.model == recipe_says.model
+    assert script_says.model.perceiver_init == "bert"
     assert script_says.data == recipe_says.data
     for field in ("num_train_epochs", "learning_rate", "warmup_steps", "lr_scheduler_type", "deepspeed", "save_steps"):
         assert getattr(script_says.run, field) == getattr(recipe_says.run, field)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.cli._output import PASSAGES_HELP, json_value, key_values, print_json, quiet_unless_watched
+from camml.cli._pictures import add_store_images
 from camml.errors import OptionError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _add_samples(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
     )
-    parser.add_argument("--store-images", metavar="DIR", help="the folder of the datastore's pictures, where it moved")
+    add_store_images(parser)
     parser.add_argument(
         "--context",
         default=None,

@@ -38,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a datastore; repeatable, the first is used where a request names none",
     )  # fmt: skip
     parser.add_argument(
+        "--store-images", action="append", default=[], metavar="[NAME=]DIR",
+        help="where a datastore's pictures are, if not where it says; `none`: use a published pair without them",
+    )  # fmt: skip
+    parser.add_argument(
         "--examples",
         type=Path,
         metavar="FILE",
@@ -140,13 +144,15 @@ def read_settings(args: argparse.Namespace) -> "Settings":
             f"on {args.host} everybody in the network could use this server: give --api-keys FILE (or ${KEYS}), "
             "or say --no-keys"
         )
+    stores = _stores(args.store)
     engine_options = key_values(args.engine_option, "--engine-option")
     return Settings(
         model=args.model,
         model_name=args.model_name,
         engine=args.engine,
         engine_options={key: json_value(text) for key, text in engine_options.items()},
-        stores=_stores(args.store),
+        stores=stores,
+        store_images=_store_images(args.store_images, stores),
         read_only=args.read_only,
         api_keys=keys,
         allow_urls=args.allow_urls,
@@ -205,6 +211,25 @@ def _stores(texts: list[str]) -> dict[str, str]:
             raise OptionError(f"two datastores are called {name!r}; give another name as NAME=DIR")
         stores[name] = place
     return stores
+
+
+def _store_images(texts: list[str], stores: dict[str, str]) -> dict[str, str]:
+    """Folders of pictures by the names of datastores; one without a name belongs to the only datastore.
+
+    Raises:
+      OptionError: there is no such datastore, or it is not said which one is meant.
+    """
+    folders: dict[str, str] = {}
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not equals or Path(text).exists():
+            if len(stores) != 1:
+                raise OptionError(f"--store-images {text!r} is for one --store, and there are {len(stores)}: NAME=DIR")
+            [name], folder = stores, text
+        if name not in stores:
+            raise OptionError(f"--store-images {text!r}: no --store is called {name!r}; there are: {', '.join(stores)}")
+        folders[name] = folder
+    return folders
 
 
 def listen(host: str, port: int) -> socket.socket:

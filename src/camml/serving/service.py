@@ -117,7 +117,10 @@ class Service:
         Raises:
           CaMMLError: something of it cannot be used.
         """
-        shelves = {name: Shelf.open(name, place, settings.read_only) for name, place in settings.stores.items()}
+        shelves = {
+            name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name))
+            for name, place in settings.stores.items()
+        }
         model = weights.folder(settings.model)
         engine = engines.load(settings.engine, model, **_engine_options(settings, model))
         return cls.of(settings, engine, shelves)

@@ -25,6 +25,7 @@ class Settings:
       engine, engine_options: a file in `camml/serving/engines`, and what it is loaded with.
       stores: datastores by the names clients use; the first is used where a request names none.
       passages: how much of long texts is read, see `camml.answering.budget_of`.
+      store_images: by those names, where pictures are that are not where their datastore says.
       read_only: samples can be neither added nor removed.
       api_keys: a request needs one of these; without any, everybody who reaches the server may use it.
       key_names: what the owners of keys are called in the log.
@@ -52,6 +53,7 @@ class Settings:
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     stores: Mapping[str, str] = field(default_factory=dict)
     passages: str = "auto"
+    store_images: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     key_names: Mapping[str, str] = field(default_factory=dict, repr=False)
