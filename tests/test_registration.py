@@ -84,7 +84,8 @@ def test_an_unknown_kind_is_still_unknown(folders: Path) -> None:
     (folders / "odd" / "config.json").write_text('{"model_type": "crystal_ball"}')
     code = (
         "import camml\nfrom transformers import AutoConfig\n"
-        "try:\n    AutoConfig.from_pretrained('odd')\nexcept ValueError as error:\n    print('crystal_ball' in str(error))"
+        "try:\n    AutoConfig.from_pretrained('odd')\n"
+        "except ValueError as error:\n    print('crystal_ball' in str(error))"
     )
     assert said(code, folders) == ["True"]
 

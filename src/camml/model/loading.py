@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.models.auto.processing_auto import AutoProcessor
@@ -90,11 +92,11 @@ def load_model(
         return language.eval(), AutoTokenizer.from_pretrained(folder)
     except ImportError as error:  # such as torchvision, which the processors of some families need
         raise OptionError(f"{folder}: {' '.join(str(error).split())}") from None
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
         if isinstance(error, OptionError | ModelFolderError):
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelFolderError(f"{folder} cannot be loaded as a {kind} model: {reason}") from None
+        raise ModelFolderError(f"{folder} cannot be loaded as a {kind} model: {reason}") from error
 
 
 def checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:

@@ -19,7 +19,15 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml.errors import ModelFolderError
 from camml.model.config import CamMLConfig
-from camml.model.folder import check_complete, check_folder, load_part, new_folder, read_config, read_tensors
+from camml.model.folder import (
+    check_complete,
+    check_folder,
+    load_part,
+    new_folder,
+    read_config,
+    read_tensors,
+    set_precision,
+)
 from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
 from camml.model.llava_processor import LlavaPartsProcessor
 
@@ -242,7 +250,8 @@ def load(
     check_complete(folder, "the language model", language_info)
     model = model_class(config, LlavaPartsForConditionalGeneration(parts, tower, language))
     load_part(model, ("context_perceiver.", "vlm.projector."), owned, folder)
-    return model.to(dtype=language.dtype, device=language.device).eval()
+    set_precision(model, language.dtype)
+    return model.to(device=language.device).eval()
 
 
 def convert(source: Path, target: Path) -> None:
