@@ -19,8 +19,8 @@ FLOORS = [
     ["answering", "data", "factpix"],
     ["assistant"],
     ["distributed", "evaluation", "serving", "training"],
-    ["cli"],
-    ["__init__", "__main__", "_registration"],
+    ["_registration", "cli"],
+    ["__init__", "__main__"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50
