@@ -27,6 +27,15 @@ def test_it_says_how_the_run_was_made_and_what_came_out(run_folder, tmp_path: Pa
     assert [entry["verdict"] for entry in page_data(folder)["entries"]] == ["wrong", "partly", "right"]
 
 
+def test_it_says_which_questions_were_asked(run_folder, tmp_path: Path) -> None:
+    _, folder = written(run_folder("a", [record(0)], limit=1), tmp_path / "first")
+    assert "<td>the first 1</td>" in (folder / "index.html").read_text()
+    _, folder = written(run_folder("a", [record(0)], limit=1, spread=True), tmp_path / "drawn")
+    page = (folder / "index.html").read_text()
+    assert "<td>1 drawn from all pictures or classes alike</td>" in page
+    assert "the first 1" not in page
+
+
 def test_long_runs_keep_their_prompts_in_files_of_their_own(run_folder, tmp_path: Path) -> None:
     number = PROMPTS_A_FILE + 1
     _, folder = written(run_folder("a", [record(n) for n in range(number)]), tmp_path / "out")

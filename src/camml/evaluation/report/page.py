@@ -92,7 +92,8 @@ def _table(rows: Iterator[tuple[str, str]]) -> Markup:
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
     identity = run.identity
     model, store = identity.get("model"), identity.get("store")
-    yield "questions", f"the first {run.questions}" if run.subset else f"all {run.questions}"
+    part = f"{run.questions} drawn from all pictures or classes alike" if run.drawn else f"the first {run.questions}"
+    yield "questions", part if run.subset else f"all {run.questions}"
     yield "context", KINDS.get(identity["context"], identity["context"])
     yield "samples given", str(identity["shots"])
     yield from _lines("model", model)
