@@ -55,6 +55,15 @@ def test_every_flag_of_the_published_commands_keeps_its_meaning(command: str) ->
     assert (run.save_steps, run.save_total_limit, run.logging_steps) == (500, 1, 1)
 
 
+def test_the_page_on_training_has_the_sizes_of_the_recipes() -> None:
+    rows = [line.split("|")[1:-1] for line in (ROOT / "docs" / "training.md").read_text().splitlines()]
+    sizes = {cells[0].strip(): cells[2].strip() for cells in rows if len(cells) == 5 and "`" in cells[0]}
+    named = {name.strip(" `"): size for names, size in sizes.items() for name in names.split(",")}
+    for recipe in ("camml_7b_sqa", "camml_13b_sqa", "camml_7b", "camml_13b", "mini"):
+        model = recipes.parse([str(ROOT / "configs" / f"{recipe}.yaml"), "--dry_run", "True"]).model
+        assert named[recipe] == f"{model.perceiver_querys}, {model.perceiver_hidden_size}"
+
+
 @pytest.mark.parametrize("name", ["camml_7b_sqa", "camml_13b_sqa", "camml_7b", "camml_13b", "mini"])
 def test_the_recipes_of_the_project_are_read(name: str) -> None:
     settings = recipes.parse([str(ROOT / "configs" / f"{name}.yaml"), "--dry_run", "True"])

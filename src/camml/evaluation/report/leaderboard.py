@@ -77,7 +77,7 @@ def asked(run: Run) -> str:
     """How many questions, and whether these are all."""
     if not run.subset:
         return str(run.questions)
-    return f"{run.questions} drawn" if run.identity.get("spread") else f"first {run.questions}"
+    return f"{run.questions} drawn" if run.drawn else f"first {run.questions}"
 
 
 def markdown(title: str, found: Sequence[Ranking], runs: Sequence[Run]) -> str:
