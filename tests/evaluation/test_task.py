@@ -20,7 +20,7 @@ Benchmarks = tuple[Path, dict[str, Records]]
 
 
 OWN = {
-    *("factpix", "factpix_validation", "factpix_style", "factpix_late",),
+    *("factpix", "factpix_validation", "factpix_style", "factpix_late", "factpix_several"),
     *("ownpix_short", "ownpix_long", "ownpix_unanswerable", "ownpix_validation"),
 }
 
