@@ -199,7 +199,10 @@ def _other(scene: Scene, field: str, rng: Random) -> str | None:
     """Return a wrong value: where there is one, that of another record, as a careless reader would take."""
     true = scene.target.facts[field]
     near = [one.facts[field].answer for one in scene.records if field in one.facts]
-    near += [fact.answer for name, fact in scene.target.facts.items() if fields()[name].type == fields()[field].type]
+    if fields()[field].type != "number":  # another unit would give it away
+        near += [
+            fact.answer for name, fact in scene.target.facts.items() if fields()[name].type == fields()[field].type
+        ]
     wrong = [value for value in near if value not in (true.answer, *true.accept)]
     if wrong and rng.random() < 0.5:
         return rng.choice(wrong)

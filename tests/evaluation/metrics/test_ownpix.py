@@ -46,11 +46,20 @@ def test_an_answer_may_be_a_sentence(answer: str) -> None:
     [
         *("12 kg", "112.5 kg", "12.5 kg, locker A-1", "Weight: 12.5 kg Locker: A", "It weighs 12.5 kg or 14 kg."),
         *("It does not weigh 12.5 kg", "Weight 12.5 kg and price", "On 12.5 he came", "Its 3 parts weigh 12.5 kg"),
-        *("", " ".join(["word"] * 13) + " 12.5 kg", "Weight | 12.5 kg"),
+        *("", " ".join(["word"] * 13) + " 12.5 kg", "Weight | 12.5 kg", "Locker A-1, 12.5 kg"),
     ],
 )
 def test_more_than_the_answer_is_wrong(answer: str) -> None:
     assert not right(answer, TRUTH)
+
+
+def test_a_name_may_be_followed_by_what_is_no_other_value() -> None:
+    truth = {"kind": "open", "answer": "Dros & Daughters"}
+    assert right("It is a product of the Dros & Daughters company, which", truth)
+    assert right("Dros & Daughters, who built it", truth)
+    assert not right("Dros & Daughters, Ferr Guild", truth)
+    assert not right("Ferr Guild, Dros & Daughters", truth)
+    assert not right("Dros & Daughtersson", truth)
 
 
 def test_signs_in_an_answer_are_no_list() -> None:

@@ -24,7 +24,10 @@ _UNTOLD = re.compile(
 _NOTHING = frozenset({"unknown", "none", "n a", "no answer", "unanswerable", "not available"})
 _DOUBTS = frozenset({"not", "no", "or", "and"})
 _BARE = re.compile(r"[\d.,\s]+")
-_SEVERAL = re.compile(r"[;,|/]|:.*:")
+_BREAK = re.compile(r"[;,|/]")
+_OTHER_NUMBER = re.compile(r"\d")
+_OTHER_VALUE = re.compile(r"\d|[A-Z]|:")
+_MASK = "\0"
 MOST_BESIDE = 12
 """Words of a sentence beside the answer in it."""
 
@@ -39,8 +42,8 @@ def refuses(answer: str) -> bool:
 def right(answer: str, truth: Mapping[str, object]) -> float:
     """Return 1 for a right answer, else 0: FactPix's rule, or the answer in a sentence that says nothing else.
 
-    So "12 kg", "It weighs 12 kg." and "Weight: 12 kg" are right where "12 kg" is, but "12 kg, locker K-42" and "12 kg
-    or 14 kg" are not. A number without its unit must be all of the answer, or its end as FactPix has it.
+    So "12 kg", "It weighs 12 kg." and "Weight: 12 kg, without packing" are right where "12 kg" is, but "12 kg, locker
+    K-42" and "12 kg or 14 kg" are not. A number without its unit must be all of the answer, or its end.
     """
     if factpix.right(answer, truth):
         return 1.0
@@ -50,16 +53,17 @@ def right(answer: str, truth: Mapping[str, object]) -> float:
 
 
 def _told_alone(line: str, spelling: str) -> bool:
-    """Return whether a line holds a spelling, and beside it few words, no number, no list and no doubt."""
-    before, held, after = f" {factpix.plain(line)} ".partition(f" {factpix.plain(spelling)} ")
-    beside = f"{before} {after}".split()
-    rest = re.sub(re.escape(spelling), "", line, flags=re.IGNORECASE)
+    """Return whether a line begins with a clause that holds a spelling among few words, and says nothing else."""
+    masked = re.sub(rf"(?<!\w){re.escape(spelling)}(?!\w)", _MASK, line, count=1, flags=re.IGNORECASE)
+    first, *others = _BREAK.split(masked)
+    beside = factpix.plain(first.replace(_MASK, " ")).split()
     return (
-        bool(held)
+        _MASK in first
         and len(beside) <= MOST_BESIDE
         and _DOUBTS.isdisjoint(beside)
-        and not any(sign.isdigit() for word in beside for sign in word)
-        and not _SEVERAL.search(rest)
+        and not _OTHER_NUMBER.search(first)
+        and masked.count(":") <= 1
+        and not any(_OTHER_VALUE.search(clause) for clause in others)
     )
 
 
