@@ -199,3 +199,16 @@ def test_progress_on_request(source: Path, tmp_path: Path, run: Run) -> None:
     assert code == 0
     assert json.loads(output)["added"] == 3
     assert "3/3" in errors
+
+
+def test_a_store_is_built_with_what_its_model_wants(source: Path, tmp_path: Path, run: Run) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "retrieval.json").write_text('{"encoder": "hashed", "encoder_options": {"joint": true}}')
+    code, _, said = run("build", source, "--out", tmp_path / "fits", "--model", model)
+    assert code == 0, said
+    manifest = json.loads((tmp_path / "fits" / "manifest.json").read_text())
+    assert (manifest["encoder"]["name"], manifest["encoder"]["options"]) == ("hashed", {"joint": True})
+    code, _, said = run("build", source, "--out", tmp_path / "both", "--model", model, "--encoder", "hashed")
+    assert code == 2
+    assert "--model says which encoder it wants" in said
