@@ -20,6 +20,7 @@ STORES = ["store info", "store search", "ask", "eval run", "neighbors", "serve"]
 """Verbs that open a datastore with an encoder."""
 
 RAISED_BY = {
+    "assistant.py": None,  # of a command, which is tested below
     "cli/_eval_": ["eval run", "eval judge", "eval score", "eval report"],
     "cli/_store": [],
     "cli/_ray.py": ["store build", "store add", "neighbors"],
@@ -36,6 +37,9 @@ RAISED_BY = {
     "features/": ["train"],
     "formats/__init__.py": ["store build", "store add"],
     "model/": ["train"],
+    "model/split.py": ["serve"],
+    "ownpix/": ["bench-data"],
+    "reading/": ["bench-data"],
     "packages.py": None,  # of pip and npm
     "training/reports.py": None,  # of git, and of the commands on a model card, which are tested there
     "training/": ["train"],
