@@ -26,7 +26,7 @@ WESNOTH = Source(
     "1012b964bd412a6770685e3324ae3b61e176caff7846192d1ee63d55cd621e26",
     "The Battle for Wesnoth: portraits and landscapes",
     "Artists of the Battle for Wesnoth",
-    "GPL-2.0-or-later; CC-BY-SA-4.0",
+    "GPL-2.0-or-later",
     "https://www.wesnoth.org",
     debian=True,
 )
