@@ -31,11 +31,11 @@ def identity(folder: Path) -> dict:
 def test_a_packed_model_is_identified_by_the_weights_below_it(llm_folder, tmp_path) -> None:
     """The same name may stand for the hub's numbers today and for a wheel's tomorrow, and the answers differ."""
     tower = tmp_path / "tower"
-    tiny.model().vision_tower.save_pretrained(tower)
+    tiny.model().vlm.vision_tower.save_pretrained(tower)
     told = identity(packed(tmp_path / "packed", llm_folder, tower))
     assert told["bases"] == {"language_model": tensors_hash(llm_folder), "vision_tower": tensors_hash(tower)}
     assert told["base_sources"] == {"language_model": "a folder", "vision_tower": "a folder"}
-    tiny.model(seed=1).vision_tower.save_pretrained(tower)
+    tiny.model(seed=1).vlm.vision_tower.save_pretrained(tower)
     again = identity(tmp_path / "packed")
     assert again["bases"]["vision_tower"] != told["bases"]["vision_tower"]
     assert again["hash"] == told["hash"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -156,3 +157,26 @@ class TestEveryFamily:
             for part in parts.values():
                 part -= 1e-3 * part.grad / length
             assert model(**inputs, labels=labels).loss < before
+
+
+def test_the_docs_name_every_family_and_no_other() -> None:
+    """The table in docs/models.md, with the fixed numbers of tokens that transformers' configurations have."""
+    lines = (ROOT / "docs" / "models.md").read_text("utf-8").partition("| family |")[2].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    tokens = {row[0]: row[2] for row in rows}
+    assert set(families.FAMILIES) <= set(tokens)
+    assert set(tokens) == set(families._FAMILIES), "the others are there with a newer transformers"
+    assert all(row[1] == "a b c d e" for row in rows)
+    assert tokens["llava"] == str(transformers.LlavaConfig().image_seq_length)
+    assert tokens["gemma3"] == str(transformers.Gemma3Config().mm_tokens_per_image)
+    assert tokens["internvl"] == f"{transformers.InternVLConfig().image_seq_length} a tile"
+    for name, kind in {
+        "qwen2_vl": "Qwen2VL",
+        "qwen2_5_vl": "Qwen2_5_VL",
+        "qwen3_vl": "Qwen3VL",
+        "glm4v": "Glm4v",
+    }.items():
+        vision = getattr(transformers, f"{kind}Config")().vision_config
+        side = vision.patch_size * vision.spatial_merge_size
+        assert tokens[name] == f"one for {side} x {side} pixels"
+    assert {row[0] for row in rows if "no prompt without a picture" in row[3]} == NEEDS_A_PICTURE
