@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint types unit docs dist setup setup-vllm test-vllm clean
+.PHONY: demo test test-slow test-seed lint types unit docs dist setup setup-vllm test-vllm clean
 
 demo: $(VENV)/.demo  ## fetch weights and flags, build a datastore, ask questions, write a page
 	$(VENV)/bin/python examples/flags/demo.py
@@ -31,6 +31,10 @@ dist: $(VENV)/.test  ## source distribution and wheel, into dist, checked for th
 	rm -rf dist
 	$(VENV)/bin/python -m build
 	$(VENV)/bin/python -m twine check --strict dist/*
+
+test-seed: $(VENV)/.test  ## the commands of the paper's README as they stand, on tiny weights in the layouts people have
+	$(PIP) --editable '.[train-deepspeed]'
+	$(VENV)/bin/python -m pytest -m 'slow or not slow' tests/seed
 
 setup: $(VENV)/.test  ## a virtual environment with all that development needs
 

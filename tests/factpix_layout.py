@@ -20,7 +20,7 @@ EMOJI = {"dog": {"name": "dog face", "group": "animals"}, "tea": {"name": "teacu
 ALSO = {"pe": {"borders": ["Brazil", "Bolivia"]}}
 TOPICS = {"flags": COUNTRIES, "emoji": EMOJI}
 CAPITALS = ["Lima", "Nairobi", "Tokyo", "Paris"]
-SPLITS = ("validation", "heldout", "style", "late")
+SPLITS = ("validation", "heldout", "style", "late", "several")
 
 
 def write_factpix(folder: Path) -> dict[str, dict[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from tests.factpix_layout import write_factpix
+from tests.ownpix_layout import write_ownpix
 
 SHORT = "Answer the question using a single word or phrase."
 Records = list[dict[str, Any]]
@@ -32,6 +33,7 @@ def write_benchmarks(folder: Path) -> dict[str, Records]:
         "aokvqa": _aokvqa(folder / "aokvqa"),
         **_boxes(folder),
         **_factpix(folder / "factpix"),
+        **_ownpix(folder / "ownpix"),
     }
 
 
@@ -288,6 +290,11 @@ def _aokvqa(folder: Path) -> Records:
 
 def _factpix(folder: Path) -> dict[str, Records]:
     right = write_factpix(folder)
+    return {task: [answer(key, text) for key, text in its.items()] for task, its in right.items()}
+
+
+def _ownpix(folder: Path) -> dict[str, Records]:
+    right = write_ownpix(folder)
     return {task: [answer(key, text) for key, text in its.items()] for task, its in right.items()}
 
 

@@ -10,16 +10,17 @@ import camml
 
 SOURCE = Path(camml.__file__).parent
 FLOORS = [
-    "boxes chat_api durable errors images packages passages pillow plugins prompts remote types".split(),
+    "boxes chat_api control durable errors images layouts packages passages pillow plugins prompts remote types".split(),
     ["weights"],
     ["encoders", "formats", "stores"],
     ["datastore", "evidence", "neighbors", "retriever"],
     ["model"],
     ["features"],
-    ["answering", "data", "factpix"],
+    ["factpix"],
+    ["answering", "data", "ownpix", "reading"],
     ["assistant"],
     ["distributed", "evaluation", "serving", "training"],
-    ["cli"],
+    ["_registration", "cli"],
     ["__init__", "__main__"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -232,6 +232,17 @@ class TestWriting:
         with pytest.raises(FileNotFoundError), packages.writing(tmp_path / "it"):
             (tmp_path / "missing").read_text()
 
+    def test_links_are_kept_and_what_they_point_to_is_not_touched(self, tmp_path: Path) -> None:
+        outside = tmp_path / "outside.txt"
+        outside.write_text("theirs")
+        outside.chmod(0o600)
+        with packages.writing(tmp_path / "filled") as folder:
+            assert folder is not None
+            (folder / "astray").symlink_to("/no/such/file")
+            (folder / "out").symlink_to(outside)
+        assert (tmp_path / "filled" / "astray").is_symlink()
+        assert outside.stat().st_mode & 0o777 == 0o600
+
 
 class TestDebian:
     def test_is_fetched_unpacked_and_kept(self, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

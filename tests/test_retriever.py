@@ -44,7 +44,7 @@ def test_modes(store: Datastore, encoder: Colors, tmp_path: Path) -> None:
         "text-image": ["g", "y", "b"],
         "image-image": ["r", "y", "b"],
         "text-text": ["g", "y", "r"],
-        "auto": ["r", "y", "b"],
+        "auto": ["r", "y", "g"],  # the words are of "g", and the picture is nothing like that of "b"
     }
     assert {mode: ids(Retriever(store, encoder, mode).retrieve([query], 3))[0] for mode in expected} == expected
     assert set(MODES) == {*expected, "fused"}
@@ -235,3 +235,53 @@ def test_queries_that_the_mode_cannot_serve_get_nothing_where_that_is_allowed(
     assert (first, third) == ((), ())
     assert second == retriever.retrieve(queries[1:2], 2)[0]
     assert retriever.retrieve_some([Query("a word")], 2) == [()]
+
+
+class TestAuto:
+    """Words find texts, pictures find pictures, and a clear hit in one is not buried by the other."""
+
+    @pytest.fixture
+    def notes(self, tmp_path: Path, encoder: Colors) -> Datastore:
+        """Thirty pictures of three colors that all say the same, and two notes, one of them without a picture."""
+        from camml import encoders
+
+        names = ("red", "green", "blue")
+        same = [
+            sample(f"{name}{n}", f"a square, number {n}", picture(tmp_path, name)) for n in range(10) for name in names
+        ]
+        pump = sample("pump", "pump nine was scrapped in may", picture(tmp_path, "yellow"))
+        seal = sample("seal", "the crane needs a new seal")
+        return Datastore.build(tmp_path / "notes", [*same, pump, seal], encoders.load("hashed", joint=True))
+
+    def find(self, store: Datastore, query: Query, **options: object) -> list[str]:
+        assert store.encoder is not None
+        [context] = Retriever(store, store.encoder).retrieve([query], 3, **options)
+        return [neighbor.sample.id for neighbor in context]
+
+    def test_a_question_in_words_finds_a_note_with_a_picture(self, notes: Datastore) -> None:
+        assert self.find(notes, Query("what happened to pump nine"))[0] == "pump"
+
+    def test_a_question_in_words_finds_a_note_without_a_picture(self, notes: Datastore) -> None:
+        assert self.find(notes, Query("which seal does the crane need"))[0] == "seal"
+
+    def test_a_question_with_a_picture_finds_what_looks_like_it(self, notes: Datastore, tmp_path: Path) -> None:
+        found = self.find(notes, Query("what number is the square", picture(tmp_path, "blue")))
+        assert all(name.startswith("blue") for name in found)
+
+    def test_a_picture_with_words_finds_what_the_words_are_plainly_about(
+        self, notes: Datastore, tmp_path: Path
+    ) -> None:
+        asked = Query("the crane needs a new seal", picture(tmp_path, "blue"))
+        assert "seal" in self.find(notes, asked)
+
+    def test_words_find_pictures_where_no_text_has_them(self, notes: Datastore) -> None:
+        assert self.find(notes, Query("yellow"))[0] == "pump"
+
+    def test_a_filter_holds_for_all_comparisons(self, notes: Datastore) -> None:
+        assert "pump" not in self.find(notes, Query("pump nine"), where=lambda one: one.id != "pump")
+
+    def test_the_score_is_the_cosine_of_the_comparison_that_found_it(self, notes: Datastore) -> None:
+        assert notes.encoder is not None
+        [auto] = Retriever(notes, notes.encoder).retrieve([Query("pump nine")], 1)
+        [words] = Retriever(notes, notes.encoder, "text-text").retrieve([Query("pump nine")], 1)
+        assert auto == words

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -76,7 +77,8 @@ def html(answers: Sequence["Answered"]) -> str:
         f"<title>Flags: {right} of {len(answers)} right</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         "<h1>Questions about flags, answered from a datastore</h1>\n"
         '<p class="lead">Each picture is drawn in a style that the datastore does not hold. The nearest samples are '
-        "found by the picture alone, and the language model gets them as 80 context tokens, however many they are. "
+        f"found by the picture and the words, and the language model gets them as {context_tokens()} context tokens, "
+        "however many they are. "
         "Its training showed no picture of the countries that are asked about first. "
         'Wrong answers are shown as they came.</p>\n<dl class="sums">\n'
         + "".join(f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>\n" for value, what in sums)
@@ -84,6 +86,12 @@ def html(answers: Sequence["Answered"]) -> str:
         + "".join(card(number, one) for number, one in enumerate(answers, 1))
         + f"</main>\n<footer>{credit()}</footer>\n</body>\n</html>\n"
     )
+
+
+def context_tokens() -> int:
+    """Return how many tokens the demo's model makes of its samples: two for each query of its perceivers."""
+    packed = json.loads((build.ROOT / "models" / "camml-mini" / "packed.json").read_text())
+    return 2 * int(packed["sizes"]["perceiver_queries"])
 
 
 def card(number: int, one: "Answered") -> str:

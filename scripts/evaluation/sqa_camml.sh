@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # bash scripts/evaluation/sqa_camml.sh MODEL [SHOTS]; see run_task.sh
-exec bash "$(dirname "$0")/run_task.sh" sqa scienceqa llava_665k_vision_flatIP.index llava_665k_memory_metadata.json llava/llava_665k "$@"
+exec bash "$(dirname "$0")/run_task.sh" sqa scienceqa 665k "$@"

@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # bash scripts/evaluation/sqa_ft_camml.sh MODEL [SHOTS]; see run_task.sh
-exec bash "$(dirname "$0")/run_task.sh" sqa_ft scienceqa_ft sqa_vision_flatIP.index sqa_train_post_memory_answer.json scienceqa/images "$@"
+exec bash "$(dirname "$0")/run_task.sh" sqa_ft scienceqa_ft sqa "$@"

@@ -1,16 +1,19 @@
 """CaMML, a Context-Aware MultiModal Learner: answers about images, grounded in samples you index once.
 
-The names below are imported when they are first used, so that `import camml` and `camml --help` stay quick.
+The names below are imported when they are first used, so that `import camml` and `camml --help` stay quick. From then
+on transformers' Auto classes and pipelines load folders of CaMML.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from camml import _registration
+
 if TYPE_CHECKING:
     from camml.assistant import Answer, Assistant, Collection, load
     from camml.datastore import Datastore
     from camml.errors import CaMMLError
-    from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor
+    from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, load_model
     from camml.retriever import Retriever
     from camml.types import Context, Neighbor, Prediction, Query, Sample
 
@@ -32,16 +35,19 @@ __all__ = [
     "Retriever",
     "Sample",
     "load",
+    "load_model",
 ]
 
 _HOMES = {
     "camml.assistant": ("Answer", "Assistant", "Collection", "load"),
     "camml.datastore": ("Datastore",),
     "camml.errors": ("CaMMLError",),
-    "camml.model": ("CamMLConfig", "CamMLForConditionalGeneration", "CamMLProcessor"),
+    "camml.model": ("CamMLConfig", "CamMLForConditionalGeneration", "CamMLProcessor", "load_model"),
     "camml.retriever": ("Retriever",),
     "camml.types": ("Context", "Neighbor", "Prediction", "Query", "Sample"),
 }
+
+_registration.register()
 
 
 def __getattr__(name: str) -> Any:

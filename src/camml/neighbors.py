@@ -139,6 +139,10 @@ class NeighborTable:
         found = zip(self._rows[row].as_py()[:most], self._scores[row].as_py(), strict=False)
         return tuple(Neighbor(self._sample(number), score) for number, score in found)
 
+    def images(self) -> list[Path]:
+        """Return where the images of all samples are that are a neighbor of anything."""
+        return [Path(image) for image in self._samples["image"].to_pylist() if image is not None]
+
     def _sample(self, row: int) -> Sample:
         name, text, image = (self._samples[column][row].as_py() for column in ("id", "text", "image"))
         return Sample(name, text, None if image is None else Path(image))

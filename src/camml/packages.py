@@ -175,6 +175,8 @@ def writing(target: Path) -> Iterator[Path | None]:
 def _settle(folder: Path, target: Path) -> None:
     """Bring every byte of `folder` to the disk, then give it its name."""
     for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_symlink():
+            continue  # it may lead nowhere, or to a file outside that is not ours to change
         path.chmod(0o755 if path.is_dir() else 0o644)  # some writers make their files private
         _flush(path)
     _flush(folder)

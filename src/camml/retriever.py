@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from camml.encoders import Encoder, Vectors
+from camml.encoders import Encoder, Vectors, embed_texts_as_images
 from camml.errors import EmptyStoreError, OptionError
 from camml.images import open_image
 from camml.types import Context, Neighbor, Query, Sample, Where
@@ -22,9 +22,19 @@ SEARCHES: Mapping[str, Search] = {
     "text-text": ("text", "text"),
 }
 MODES = ("auto", *SEARCHES, "fused")
-"""`auto` is image-image for a query with an image, else text-image where texts and images share a space, else
-text-text; `fused` joins all that apply by reciprocal rank."""
+"""`auto` compares with everything that can answer: a picture with pictures, words with texts, and words alone with
+pictures too where they can be compared; `fused` joins all comparisons by reciprocal rank."""
 
+HANDICAP = 2.0
+"""By how many standard deviations the second comparison of `auto` must beat the first one.
+
+Scores of different comparisons mean different things, so each is counted in standard deviations above what the query
+scores with samples drawn by chance. Source: `benchmarks/retrieval.py`, with its figures in docs/retrieval.md.
+"""
+SMALLEST_SPREAD = 0.02
+"""Of cosines: so few samples or so alike that chance says nothing about them."""
+
+AS_IMAGE = "text-image"
 RANK_OFFSET = 60
 """Source: Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion outperforms Condorcet", section 2."""
 FUSED_DEPTH = 100
@@ -44,6 +54,8 @@ class Searchable(Protocol):
 
     def count(self, modality: str) -> int: ...
 
+    def background(self, modality: str) -> Vectors: ...
+
     def search(self, vectors: Vectors, modality: str, k: int, *, where: Where | None = None) -> list[Context]: ...
 
     def vectors(self, ids: Sequence[str], modality: str) -> Mapping[str, Vectors]: ...
@@ -54,8 +66,8 @@ class Sought:
     """A query on its way.
 
     Attributes:
-      searches: what is to be compared with what.
-      vectors: its embeddings by modality.
+      searches: what is to be compared with what, the one that says most first.
+      vectors: its embeddings by modality; "text-image" for that of its words among pictures.
       own: for a query that is itself a sample: the vectors by modality that no neighbor may come close to.
     """
 
@@ -142,9 +154,10 @@ class Retriever:
         if self.mode in SEARCHES:
             wanted = [SEARCHES[self.mode]]
         else:
-            applying = [search for search in SEARCHES.values() if has[search[0]] and self._works(search)]
-            by_image_first = sorted(applying, key=lambda search: search[0] != "image")
-            wanted = by_image_first if self.mode == "fused" else by_image_first[:1]
+            order = ("image-image", "text-text", "text-image")
+            wanted = [SEARCHES[name] for name in order if has[SEARCHES[name][0]] and self._works(SEARCHES[name])]
+            if self.mode == "auto":  # words beside a picture speak about what is seen: they are for texts
+                wanted = wanted[:2]
         if not wanted or not has[wanted[0][0]]:
             lacking = wanted[0][0] if wanted else "text or image that the datastore can be searched by"
             raise OptionError(f"mode {self.mode!r} cannot serve the query {query.text[:60]!r}: it has no {lacking}")
@@ -154,17 +167,22 @@ class Retriever:
         """Fill in the vectors, with one call of the encoder per modality."""
         needs = []
         for one in sought:
-            need = {source for source, _ in one.searches}
+            need = {self._vector_of(search) for search in one.searches}
             if one.query.id is not None and self.duplicate_above is not None:
                 self._recall(one)
                 need |= {"image"} if one.query.image is not None else set()
                 need |= {"text"} if "text" not in one.own and one.query.text.strip() else set()
             needs.append(need - one.vectors.keys())
         by_text = [one for one, need in zip(sought, needs, strict=True) if "text" in need]
+        as_images = [one for one, need in zip(sought, needs, strict=True) if AS_IMAGE in need]
         by_image = [one for one, need in zip(sought, needs, strict=True) if "image" in need]
         if by_text:
             for one, vector in zip(by_text, self.encoder.embed_texts([one.query.text for one in by_text]), strict=True):
                 one.vectors["text"] = vector
+        if as_images:
+            mapped = embed_texts_as_images(self.encoder, [one.query.text for one in as_images])
+            for one, vector in zip(as_images, mapped, strict=True):
+                one.vectors[AS_IMAGE] = vector
         if by_image:
             # several questions about one picture take one run of the encoder
             pictures = {_identity(one): one.query.image for one in by_image}
@@ -197,12 +215,31 @@ class Retriever:
             for index in pending:
                 its_lists = [next(lists) for _ in sought[index].searches]
                 context = its_lists[0][0]
-                if self.mode == "fused":
-                    context = self._distinct(fuse([found for found, _ in its_lists]))[:k]
+                if len(its_lists) > 1:
+                    found = [context for context, _ in its_lists]
+                    joined = fuse(found) if self.mode == "fused" else self._merged(sought[index], found)
+                    context = self._distinct(joined)[:k]
                 if len(context) == k or not any(more for _, more in its_lists):
                     contexts[index] = context
             depth *= 2
         return [contexts[index] for index in range(len(sought))]
+
+    def _vector_of(self, search: Search) -> str:
+        """Return which vector of a query a comparison takes."""
+        apart = hasattr(self.encoder, "embed_texts_as_images")  # else one vector of a text finds texts and images
+        return AS_IMAGE if apart and search == SEARCHES["text-image"] else search[0]
+
+    def _merged(self, one: Sought, lists: Sequence[Context]) -> Context:
+        """Return the neighbors of several comparisons, each by the one in which it stands out most from chance."""
+        best: dict[str, tuple[float, Neighbor]] = {}
+        for place, (search, context) in enumerate(zip(one.searches, lists, strict=True)):
+            chance = self.datastore.background(search[1]) @ one.vectors[self._vector_of(search)]
+            mean, spread = (float(chance.mean()), float(chance.std())) if len(chance) else (0.0, 0.0)
+            for neighbor in context:
+                above = (neighbor.score - mean) / max(spread, SMALLEST_SPREAD) - HANDICAP * (place > 0)
+                if neighbor.sample.id not in best or above > best[neighbor.sample.id][0]:
+                    best[neighbor.sample.id] = above, neighbor
+        return tuple(neighbor for _, neighbor in sorted(best.values(), key=lambda entry: -entry[0]))
 
     def _lists(
         self, jobs: Sequence[tuple[Sought, Search]], want: int, where: Where | None
@@ -213,7 +250,7 @@ class Retriever:
         while pending := [index for index in range(len(jobs)) if index not in lists]:
             for target in sorted({jobs[index][1][1] for index in pending}):
                 chosen = [index for index in pending if jobs[index][1][1] == target]
-                vectors = np.stack([jobs[index][0].vectors[jobs[index][1][0]] for index in chosen])
+                vectors = np.stack([jobs[index][0].vectors[self._vector_of(jobs[index][1])] for index in chosen])
                 found = self.datastore.search(vectors, target, depth, where=where)
                 for index, context in zip(chosen, found, strict=True):
                     kept = self._admitted(jobs[index][0], context)

@@ -89,6 +89,13 @@ def test_a_refusal_about_something_else_is_told_as_it_came() -> None:
     assert len(requests) == 4
 
 
+def test_a_question_that_is_filtered_is_withheld_and_stops_no_run() -> None:
+    filtered = {"error": {"message": "The prompt was filtered.", "code": "content_filter", "param": "prompt"}}
+    with chat_server(lambda *_: (400, filtered)) as (url, requests):
+        assert ChatApi("m", url).reply(ASKED, **USUAL).lacking == "withheld reply, finish_reason content_filter"
+    assert len(requests) == 1
+
+
 def test_after_an_answer_nothing_is_guessed() -> None:
     with chat_server(lambda _, number: "fine" if number == 1 else 400) as (url, requests):
         api = ChatApi("m", url)

@@ -172,6 +172,13 @@ def test_an_unknown_mode_is_named_with_the_choices(capsys, store) -> None:
     assert "fused" in refused(capsys, "what", "--store", store, "--mode", "sideways")
 
 
+def test_a_model_behind_an_endpoint_is_asked_elsewhere(capsys) -> None:
+    said = refused(capsys, "what", "--use", "api", "--model", "gpt-4o")
+    assert "--base-url URL" in said
+    assert "no folder" not in said
+    assert "no 'telepathy' in camml/answering" in refused(capsys, "what", "--use", "telepathy", "--model", "gpt-4o")
+
+
 def test_store_and_context_together_are_refused(capsys, store, context) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["ask", "what", "--store", str(store), "--context", str(context)])

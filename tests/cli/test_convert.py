@@ -58,6 +58,23 @@ def test_bad_input_is_one_line_and_code_2(
     assert error.count("\n") == 1
 
 
+def test_several_splits_are_written_at_once(base_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--base-dir", str(base_dir), "--split", "train", "minitest"]
+    assert main(["convert", "scienceqa", *flags, "--json"]) == 0
+    assert [result["samples"] for result in json.loads(capsys.readouterr().out)] == [1, 0]
+    assert (base_dir / "llava_minitest_QCM-LEPA.json").is_file()
+    assert main(["convert", "scienceqa", *flags, "--out", str(base_dir / "one.json")]) == 2
+    assert "--out names one file" in capsys.readouterr().err
+
+
+def test_the_format_in_the_tree_of_the_papers_readme_is_that_of_the_evaluation_file(base_dir: Path) -> None:
+    for name in ("CQA-A", "CQM-A"):
+        flags = ["--base-dir", str(base_dir), "--split", "train", "--prompt-format", name]
+        assert main(["convert", "scienceqa", *flags]) == 0
+    ours, theirs = base_dir / "llava_train_CQM-A.json", base_dir / "llava_train_CQA-A.json"
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
 def test_the_official_script_name_and_flags(base_dir: Path) -> None:
     flags = ["--base-dir", str(base_dir), "--prompt-format", "QCM-LEA", "--split", "train"]
     for names in (flags, ["--base_dir", *flags[1:2], f"--prompt_format={flags[3]}", *flags[4:]]):

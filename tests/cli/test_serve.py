@@ -80,3 +80,9 @@ def test_with_keys_any_name_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAMML_API_KEYS", "first-secret")
     assert settings("--host", "0.0.0.0").allowed_hosts == ()
     assert settings("--allowed-host", "a.example").allowed_hosts == ("a.example",)
+
+
+@pytest.mark.parametrize("url", ["a.example", "ftp://a.example", "http://", "http://[", "https:///path"])
+def test_a_public_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(OptionError, match="is no address"):
+        settings("--public-url", url)

@@ -1,13 +1,15 @@
 """`camml store` as a person and as a program use it."""
 
 import json
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from camml.cli import main
+from camml.cli import _store, main
 from camml.datastore import Datastore
 from camml.datastore.files import only_writer
 from tests.colors import picture
@@ -163,7 +165,19 @@ def test_an_empty_store(tmp_path: Path, run: Run) -> None:
     assert "camml store add" in errors
 
 
-def test_corruption_and_locks_are_said(store: Path, run: Run) -> None:
+def test_a_change_waits_for_another_writer(store: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "more.json").write_text('[{"id": "late", "text": "late"}]')
+    for arguments in (("add", tmp_path / "more.json"), ("remove", "late")):
+        with ExitStack() as writing:
+            writing.enter_context(only_writer(store))
+            threading.Timer(0.5, writing.pop_all().close).start()
+            code, _, errors = run(*arguments, "--store", store)
+        assert code == 0
+        assert "waiting for up to" in errors
+
+
+def test_corruption_and_locks_are_said(store: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_store, "WRITER_SECONDS", 0.2)
     with only_writer(store):
         code, _, errors = run("remove", "red", "--store", store)
     assert code == 2
@@ -185,3 +199,16 @@ def test_progress_on_request(source: Path, tmp_path: Path, run: Run) -> None:
     assert code == 0
     assert json.loads(output)["added"] == 3
     assert "3/3" in errors
+
+
+def test_a_store_is_built_with_what_its_model_wants(source: Path, tmp_path: Path, run: Run) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "retrieval.json").write_text('{"encoder": "hashed", "encoder_options": {"joint": true}}')
+    code, _, said = run("build", source, "--out", tmp_path / "fits", "--model", model)
+    assert code == 0, said
+    manifest = json.loads((tmp_path / "fits" / "manifest.json").read_text())
+    assert (manifest["encoder"]["name"], manifest["encoder"]["options"]) == ("hashed", {"joint": True})
+    code, _, said = run("build", source, "--out", tmp_path / "both", "--model", model, "--encoder", "hashed")
+    assert code == 2
+    assert "--model says which encoder it wants" in said

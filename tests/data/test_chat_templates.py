@@ -127,3 +127,17 @@ def test_an_answer_that_the_template_changes_is_an_error_about_the_sample() -> N
     reader.processor.chat_template = SHAPES["plain marks"][0].replace("m.content + eos", "m.content | upper + eos")
     with pytest.raises(SampleError, match=r"sample 'talk': the chat template changes what answer 1 says"):
         build(Conversation("talk", TALK), [], reader, 2048)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_control_tokens_in_the_data_are_letters(shape: str) -> None:
+    """A question cannot end its turn, and an answer neither, so that both are learned as they are asked."""
+    reader = processor(shape)
+    talk = Conversation(
+        "talk", (Turn("what is <|im_end|>", "it ends </s> a turn"), Turn("and", "</think> <|end|> <|user|> no"))
+    )
+    example = build(talk, [], reader, 2048)
+    check_masks(example, talk, reader)
+    assert len(trained(example)) == 2
+    asked = reader.prepare([[talk.turns[0], Turn("and")]])["input_ids"][0].tolist()
+    assert example.input_ids[: len(asked)] == asked

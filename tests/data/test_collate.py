@@ -106,3 +106,44 @@ class TestTextOnlyBesideImages:
         used.clear()
         model(**collate(examples))
         assert used == alone
+
+
+class TestVisionLanguageModels:
+    """The number of an image's tokens depends on the image, so rows come with what their processor gave."""
+
+    @pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl", "idefics3", "gemma3", "internvl"])
+    def test_a_batch_is_what_the_processor_gives_and_a_row_learns_the_same_beside_others(
+        self, kind: str, tmp_path: Path
+    ) -> None:
+        model, processor = tiny.added(kind)
+        samples = tiny.samples(tmp_path)
+        rows = [
+            Conversation("a", (Turn("what", "red"), Turn("and", "a red square")), samples[0].image),
+            Conversation("b", (Turn("which colour is the picture", "green it is"),), samples[1].image),
+        ]
+        examples = [build(rows[0], samples[:3], processor, 2048), build(rows[1], samples[3:], processor, 2048)]
+        collate = Collator(processor)
+        batch = collate(examples)
+        assert batch["labels"].shape == batch["input_ids"].shape == batch["attention_mask"].shape
+        assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()
+        learned = batch["labels"][batch["labels"] != IGNORED]
+        assert torch.equal(learned, batch["input_ids"][batch["labels"] != IGNORED])
+        asked = processor.prepare(["what"], [samples[0].image], [samples[:3]])
+        start = asked["input_ids"].shape[1]
+        assert torch.equal(batch["input_ids"][:1, :start], asked["input_ids"])
+        assert (batch["labels"][0, :start] == IGNORED).all()
+        assert batch["labels"][0, start] != IGNORED
+        with torch.no_grad():
+            counts = [sum(label != IGNORED for label in example.labels[1:]) for example in examples]
+            alone = [model(**collate([example])).loss * count for example, count in zip(examples, counts, strict=True)]
+            torch.testing.assert_close(model(**batch).loss, sum(alone) / sum(counts), rtol=1e-4, atol=1e-4)
+
+    def test_a_sample_whose_image_cannot_be_used_takes_its_row_with_it(self, tmp_path: Path) -> None:
+        _, processor = tiny.added("qwen2_5_vl")
+        told: list[SampleError] = []
+        good = build(Conversation("good", (Turn("what", "red"),)), tiny.samples(tmp_path)[:1], processor, 999)
+        lost = [Sample("s", "t", tmp_path / "gone.png")]
+        bad = build(Conversation("bad", (Turn("what", "red"),)), lost, processor, 999)
+        batch = Collator(processor, skipped=told.append)([bad, good])
+        assert len(batch["input_ids"]) == 1
+        assert ["'bad'" in str(error) for error in told] == [True]

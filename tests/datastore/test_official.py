@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from camml import encoders
-from camml.datastore import Datastore, official_pair, open_official, open_store
+from camml.datastore import (
+    Datastore,
+    check_pictures,
+    missing_pictures,
+    official_pair,
+    open_official,
+    open_store,
+)
 from camml.errors import EmptyStoreError, EncoderMismatchError, StoreError, StoreNotFoundError
 from camml.types import Sample
 from tests.colors import Colors, picture
@@ -92,3 +99,82 @@ def test_the_encoder_comes_from_the_manifest(
     assert loaded == [("imagebind", {})]
     with pytest.raises(StoreNotFoundError):
         open_store(str(tmp_path / "nowhere"))
+
+
+class TestPictures:
+    """Where they are looked for, and what is said where they are not."""
+
+    NAMES = tuple(f"data/llava/llava_665k/coco/train2017/{n}.jpg" for n in range(6))
+
+    @pytest.fixture
+    def published(self, tmp_path: Path) -> tuple[Path, Path]:
+        """A pair in `data/` that names its pictures from the folder above, as the published one does."""
+        root = tmp_path / "camml"
+        for name in self.NAMES:
+            picture((root / name).parent, "red").rename(root / name)
+        entries = [{"id": str(n), "image": name, "text": ["Is it red?", "yes"]} for n, name in enumerate(self.NAMES)]
+        (root / "data" / "memory.json").write_text(json.dumps(entries))
+        index = faiss.IndexFlatIP(3)
+        index.add(np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]])
+        faiss.write_index(index, str(root / "data" / "flat.index"))
+        return root / "data" / "flat.index", root / "data" / "memory.json"
+
+    def found(self, store: Datastore) -> set[Path]:
+        return {sample.image for sample in store}
+
+    @pytest.mark.parametrize("given", [None, ".", "data", "data/llava/llava_665k"])
+    def test_they_are_found_from_the_folder_above(self, published, given: str | None) -> None:
+        root = published[1].parents[1]
+        store = open_official(*published, images=None if given is None else root / given)
+        assert self.found(store) == {root / name for name in self.NAMES}
+
+    def test_relative_paths_in_the_working_directory_do_as_well(self, published, monkeypatch) -> None:
+        monkeypatch.chdir(published[1].parents[1])
+        store = open_official("data/flat.index", "data/memory.json")
+        assert self.found(store) == {published[1].parents[1] / name for name in self.NAMES}
+
+    def test_a_pair_elsewhere_finds_them_in_the_working_directory(self, published, tmp_path, monkeypatch) -> None:
+        root, other = published[1].parents[1], tmp_path / "downloads" / "deep" / "down"
+        other.mkdir(parents=True)
+        for file in published:
+            file.rename(other / file.name)
+        with pytest.raises(StoreError, match="none of the 6 looked at is there, such as data/llava") as caught:
+            open_official(other / "flat.index", other / "memory.json")
+        assert "--store-images DIR" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        monkeypatch.chdir(root)
+        assert self.found(open_official(other / "flat.index", other / "memory.json")) == {
+            root / name for name in self.NAMES
+        }
+
+    def test_pictures_that_moved_to_another_disk(self, published, tmp_path) -> None:
+        (published[1].parents[1] / "data" / "llava" / "llava_665k").rename(tmp_path / "disk")
+        store = open_official(*published, images=tmp_path / "disk")
+        assert self.found(store) == {tmp_path / "disk" / "coco" / "train2017" / f"{n}.jpg" for n in range(6)}
+
+    def test_a_few_that_are_missing_are_said_and_all_are_looked_for_on_request(self, published, caplog) -> None:
+        (published[1].parents[1] / self.NAMES[4]).unlink()
+        store = open_official(*published)
+        assert "1 of the 6 pictures" in caplog.text
+        assert [sample.id for sample in missing_pictures(store)] == ["4"]
+        name = ":".join(map(str, published))
+        with pytest.raises(StoreError, match=r"1 pictures of .* are not there, such as .*4\.jpg"):
+            check_pictures(name, store)
+        check_pictures(name, store, "none")
+
+    def test_none_are_looked_for_where_only_texts_are_wanted(self, published, caplog) -> None:
+        for name in self.NAMES:
+            (published[1].parents[1] / name).unlink()
+        assert len(open_official(*published, images="none")) == 6
+        assert not caplog.text
+
+    def test_it_is_said_before_the_encoder_is_loaded(self, published, monkeypatch) -> None:
+        for name in self.NAMES:
+            (published[1].parents[1] / name).unlink()
+        monkeypatch.setattr(encoders, "load", lambda *_, **__: pytest.fail("it was loaded"))
+        with pytest.raises(StoreError, match="none of the 6"):
+            open_store(":".join(map(str, published)))
+
+    def test_another_encoder_is_refused_with_the_flag(self, published) -> None:
+        with pytest.raises(EncoderMismatchError, match=r"have 3 numbers.*hashed.*--encoder"):
+            open_official(*published, encoder=encoders.load("hashed"))

@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import BertModel, Dinov2Model
 
 from camml import encoders
+from camml.encoders import embed_texts_as_images
+from camml.encoders.mini import PLAIN_SHARE
 from camml.errors import OptionError
 from tests.encoders.tiny_encoders import TEXTS, build, images, save_mini
 
@@ -62,21 +64,28 @@ def save_heads(path: Path, image: int, text: int, shared: int = 5) -> Path:
     return path
 
 
-def test_heads_map_both_kinds_into_one_space(tmp_path: Path) -> None:
+def scaled(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_heads_add_where_texts_find_images_and_leave_the_rest_as_it_was(tmp_path: Path) -> None:
     options = save_mini(tmp_path)
     plain = encoders.load("mini", **options)
     file = save_heads(tmp_path / "heads.safetensors", plain.image_dim, plain.text_dim)
     joint = encoders.load("mini", **options, heads=str(file))
     heads = load_file(file)
     assert (plain.joint, joint.joint) == (False, True)
-    assert (joint.image_dim, joint.text_dim) == (5, 5)
+    assert (joint.image_dim, joint.text_dim) == (plain.image_dim + 5, plain.text_dim)
     assert joint.revision != plain.revision
-    for kind, before, after in (
-        ("image", plain.embed_images(images()), joint.embed_images(images())),
-        ("text", plain.embed_texts(TEXTS), joint.embed_texts(TEXTS)),
-    ):
-        mapped = before @ heads[kind].numpy().T
-        np.testing.assert_allclose(after, mapped / np.linalg.norm(mapped, axis=1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(joint.embed_texts(TEXTS), plain.embed_texts(TEXTS), atol=1e-6)
+    seen, before = joint.embed_images(images()), plain.embed_images(images())
+    np.testing.assert_allclose(seen[:, : plain.image_dim], PLAIN_SHARE**0.5 * before, atol=1e-5)
+    mapped = scaled(before @ heads["image"].numpy().T)
+    np.testing.assert_allclose(seen[:, plain.image_dim :], (1 - PLAIN_SHARE) ** 0.5 * mapped, atol=1e-5)
+    sought = embed_texts_as_images(joint, TEXTS)
+    texts = scaled(plain.embed_texts(TEXTS) @ heads["text"].numpy().T)
+    np.testing.assert_allclose(sought @ seen.T, (1 - PLAIN_SHARE) ** 0.5 * texts @ mapped.T, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(sought, axis=1), 1, atol=1e-5)
 
 
 def test_heads_of_other_widths_are_refused(tmp_path: Path) -> None:
@@ -106,9 +115,8 @@ def test_heads_know_the_grid_they_were_learned_with(tmp_path: Path) -> None:
     placed = encoders.load("mini", **options, side=56, grid=2)
     file = save_heads(tmp_path / "heads.safetensors", placed.image_dim, placed.text_dim)
     joint = encoders.load("mini", **options, side=56, heads=str(file))
-    mapped = placed.embed_images(images()) @ load_file(file)["image"].numpy().T
-    expected = mapped / np.linalg.norm(mapped, axis=1, keepdims=True)
-    np.testing.assert_allclose(joint.embed_images(images()), expected, atol=1e-5)
+    expected = (1 - PLAIN_SHARE) ** 0.5 * scaled(placed.embed_images(images()) @ load_file(file)["image"].numpy().T)
+    np.testing.assert_allclose(joint.embed_images(images())[:, 2 * 16 :], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("grid", [-1, 5])

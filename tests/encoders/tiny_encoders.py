@@ -109,27 +109,27 @@ def save_imagebind(folder: Path) -> dict[str, object]:
     return {"model": str(folder / "imagebind.pth"), "merges": str(folder / "merges.txt.gz"), "heads": 2}
 
 
-def imagebind_state() -> dict[str, torch.Tensor]:
+def imagebind_state(text_width: int = 8) -> dict[str, torch.Tensor]:
     """A random state dict of both towers, with a tensor of another sense."""
     shapes: dict[str, tuple[int, ...]] = {
         "modality_preprocessors.vision.cls_token": (1, 1, 16),
         "modality_preprocessors.vision.rgbt_stem.proj.1.weight": (16, 3, 2, 56, 56),
         "modality_preprocessors.vision.pos_embedding_helper.pos_embed": (1, 17, 16),
-        "modality_preprocessors.text.pos_embed": (1, 77, 8),
+        "modality_preprocessors.text.pos_embed": (1, 77, text_width),
         "modality_preprocessors.text.mask": (77, 77),
-        "modality_preprocessors.text.token_embedding.weight": (49408, 8),
+        "modality_preprocessors.text.token_embedding.weight": (49408, text_width),
         "modality_preprocessors.audio.cls_token": (1, 1, 4),
         "modality_trunks.vision.pre_transformer_layer.0.weight": (16,),
         "modality_trunks.vision.pre_transformer_layer.0.bias": (16,),
         "modality_heads.vision.0.weight": (16,),
         "modality_heads.vision.0.bias": (16,),
         "modality_heads.vision.2.weight": (10, 16),
-        "modality_heads.text.proj.0.weight": (8,),
-        "modality_heads.text.proj.0.bias": (8,),
-        "modality_heads.text.proj.1.weight": (10, 8),
+        "modality_heads.text.proj.0.weight": (text_width,),
+        "modality_heads.text.proj.0.bias": (text_width,),
+        "modality_heads.text.proj.1.weight": (10, text_width),
         "modality_postprocessors.text.1.log_logit_scale": (),
     }
-    for tower, width in (("vision", 16), ("text", 8)):
+    for tower, width in (("vision", 16), ("text", text_width)):
         for index in range(2):
             block = f"modality_trunks.{tower}.blocks.{index}"
             shapes |= {

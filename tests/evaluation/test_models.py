@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from camml.errors import FetchError
 from camml.evaluation.contexts import Variant
 from camml.evaluation.files import read_json
 from camml.evaluation.fingerprints import Fingerprints
@@ -36,6 +39,18 @@ def test_a_packed_model_is_identified_by_the_weights_below_it(llm_folder, tmp_pa
     again = identity(tmp_path / "packed")
     assert again["bases"]["vision_tower"] != told["bases"]["vision_tower"]
     assert again["hash"] == told["hash"]
+
+
+def test_a_packed_model_that_pins_another_base_is_refused_before_anything_runs(llm_folder, tmp_path) -> None:
+    folder = packed(tmp_path / "packed", llm_folder, llm_folder)
+    about = json.loads((folder / "packed.json").read_text())
+    right = tensors_hash(llm_folder)
+    pins = {"language_model": right, "vision_tower": right}
+    (folder / "packed.json").write_text(json.dumps(about | {"base_sha256": pins}))
+    assert identity(folder)["bases"] == pins
+    (folder / "packed.json").write_text(json.dumps(about | {"base_sha256": pins | {"vision_tower": "f" * 64}}))
+    with pytest.raises(FetchError, match=f"made on weights with the SHA-256 {'f' * 16}, and here are {right[:16]}"):
+        identity(folder)
 
 
 def test_a_whole_model_has_no_bases(options) -> None:

@@ -20,7 +20,10 @@ SPEC = {
 Benchmarks = tuple[Path, dict[str, Records]]
 
 
-OWN = {"factpix", "factpix_validation", "factpix_style", "factpix_late"}
+OWN = {
+    *("factpix", "factpix_validation", "factpix_style", "factpix_late", "factpix_several"),
+    *("ownpix_short", "ownpix_long", "ownpix_unanswerable", "ownpix_validation"),
+}
 
 
 def test_there_are_nineteen_tasks_with_their_published_figures_and_our_own() -> None:

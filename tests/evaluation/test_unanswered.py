@@ -143,8 +143,10 @@ def test_the_command_says_how_many_have_none(benchmarks, tmp_path, monkeypatch, 
         assert main(["eval", "run", "vqav2", *usual, "--base-url", url]) == 0
     assert "no answer to 3 of 3 questions" in capsys.readouterr().out
     assert main(["eval", "report", "runs/eval/n", "--out", "pages", *data]) == 0
-    for page in ("index.html", "leaderboard.md"):
-        assert "no answer to 1 of 12 questions" in Path("pages", page).read_text()
+    pages = [Path("pages/index.html"), Path("pages/leaderboard.md"), *Path("pages/runs").glob("pope*/index.html")]
+    assert len(pages) == 3
+    for page in pages:
+        assert "no answer to 1 of 12 questions" in page.read_text()
 
 
 def test_a_setting_that_is_refused_is_said_with_each_answer(api_options) -> None:

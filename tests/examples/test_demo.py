@@ -1,5 +1,6 @@
 """The demo from knowledge base to page, with an encoder of colours and a reader of sentences."""
 
+import json
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -45,7 +46,7 @@ class Counting(hashed.HashedEncoder):
 
     def embed_images(self, images: Sequence[Image.Image]) -> "hashed.Vectors":
         self.images += len(images)
-        return super().vlm.patches(images)
+        return super().embed_images(images)
 
 
 @pytest.fixture
@@ -121,6 +122,12 @@ def answered(folder: Path, *, right: bool, answer: str = "The capital is Town.")
     return demo.Answered(
         questions.Question("capital", country), picture, context, answer, right, 0.2, 0.7, "None.", False
     )
+
+
+def test_the_page_tells_how_many_context_tokens_the_model_has(tmp_path: Path) -> None:
+    sizes = json.loads((demo.MODEL / "packed.json").read_text())["sizes"]
+    text = page.html([answered(tmp_path, right=True)])
+    assert f"as {2 * sizes['perceiver_queries']} context tokens" in text
 
 
 class Outline(HTMLParser):

@@ -186,6 +186,17 @@ def test_numbers_that_json_does_not_have_become_null(tmp_path: Path) -> None:
     assert sample.meta == {"n": None, "m": [None, {"k": None}], "x": 2.5}
 
 
+def test_ids_of_llava_json_are_mended_without_asking_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    turns = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+    (tmp_path / "mix.json").write_text(json.dumps([{"id": id, "conversations": turns} for id in ("1", "VG/2", "1")]))
+    assert [sample.id for sample in formats.read(tmp_path / "mix.json")] == ["1", "VG_2", "1#2"]
+    assert "2 ids that repeat or hold a slash were changed, such as 'VG/2' to 'VG_2'" in caplog.text
+    with pytest.raises(SampleError, match="has a slash"):
+        list(formats.read(tmp_path / "mix.json", mend_ids=False))
+
+
 def test_bad_samples_are_skipped_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     path.write_bytes(as_lines([CAT, {"id": "x"}]) + b"\xff\n{\n" + as_lines([CAT, DOG]))

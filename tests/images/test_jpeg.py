@@ -2,13 +2,14 @@
 
 import io
 import logging
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from camml.errors import ImageError
-from camml.images import open_image
+from camml.images import _jpeg, open_image
 
 
 def noise(width: int = 61, height: int = 45) -> Image.Image:
@@ -59,3 +60,40 @@ def test_one_that_is_damaged_in_another_way_is_refused_as_before() -> None:
     data[frame + 4] = 7  # bits a value
     with pytest.raises(ImageError, match=r"not an image|cannot be decoded"):
         open_image(bytes(data))
+
+
+def bomb(scans: int, progressive: bool, size: tuple[int, int] = (64, 48)) -> bytes:
+    """A picture whose last scan comes again and again."""
+    data = encoded(Image.new("RGB", size, "red"), progressive=progressive)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * scans + data[-2:]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_endless_scans_are_refused_before_they_are_decoded(progressive: bool) -> None:
+    begun = time.perf_counter()
+    for size in ((64, 48), (5000, 5000)):
+        with pytest.raises(ImageError, match="more than 64 scans"):
+            open_image(bomb(500, progressive, size))
+    assert time.perf_counter() - begun < 2
+
+
+def test_the_scans_of_ordinary_files_are_counted() -> None:
+    assert _jpeg.scans(io.BytesIO(encoded(noise()))) == 1
+    assert 4 < _jpeg.scans(io.BytesIO(encoded(noise(), progressive=True))) < 20
+    stream = io.BytesIO(bomb(30, True))
+    stream.seek(7)
+    assert 30 < _jpeg.scans(stream) < 60
+    assert stream.tell() == 7
+
+
+def test_what_looks_like_a_scan_in_notes_or_behind_the_end_does_not_count() -> None:
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0" + b"\xff\xda\0\x02" * 1000
+    data = encoded(noise(), exif=exif, comment=b"\xff\xda" * 1000) + b"\xff\xda\0\x02" * 1000
+    assert _jpeg.scans(io.BytesIO(data)) == 1
+    assert open_image(data).size == noise().size
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xda", b"\xff\xd8" + b"\xff\xe1\0\0" * 1000])
+def test_counting_ends_whatever_is_counted(data: bytes) -> None:
+    assert _jpeg.scans(io.BytesIO(data)) <= 1

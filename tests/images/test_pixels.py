@@ -11,11 +11,11 @@ from PIL import Image
 
 from camml.images import _png, open_image
 
-CHANNELS = {0: 1, 2: 3, 6: 4}
+CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 
 
 def png16(values: NDArray[np.uint16], kind: int, significant: bytes = b"") -> bytes:
-    """A PNG of 16 bits: grey (kind 0), color (2) or color with transparency (6)."""
+    """A PNG of 16 bits: grey (kind 0), color (2), and these with transparency (4, 6)."""
     height, width = values.shape[:2]
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -31,8 +31,8 @@ def png16(values: NDArray[np.uint16], kind: int, significant: bytes = b"") -> by
 def ramp(top: int, kind: int = 0) -> NDArray[np.uint16]:
     line = np.linspace(0, top, 16).round().astype(np.uint16)
     values = np.repeat(line[None, :, None], CHANNELS[kind], axis=-1)
-    if kind == 6:
-        values[..., 3] = 65535 if top > 16383 else top
+    if kind in (4, 6):
+        values[..., -1] = 65535 if top > 16383 else top
     return values
 
 
@@ -50,8 +50,8 @@ def test_a_ramp_of_any_sensor_goes_from_black_to_white(kind: int, bits: int) -> 
 @pytest.mark.parametrize("kind", CHANNELS)
 def test_a_dark_picture_that_says_its_depth_stays_dark(kind: int) -> None:
     values = ramp(1000, kind)
-    if kind == 6:
-        values[..., 3] = 4095
+    if kind in (4, 6):
+        values[..., -1] = 4095
     shown = np.asarray(open_image(png16(values, kind, bytes([12] * CHANNELS[kind]))), int)
     assert shown.max() == round(1000 / 4095 * 255)
 

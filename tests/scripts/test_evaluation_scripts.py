@@ -11,6 +11,8 @@ from tests.evaluation.conftest import build_store
 from tests.layouts import write_benchmarks
 
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "evaluation"
+ORIGINAL = {"flickr30kcap": "flickr30k", "mmbenchcn": "mmbench_cn", "sqai": "sqa"}
+"""Scripts of the original, and ours that do the same."""
 NAMES = sorted(path.name.removesuffix("_camml.sh") for path in SCRIPTS.glob("*_camml.sh"))
 
 
@@ -29,19 +31,49 @@ def said(script: str, *arguments: str, environment: dict[str, str]) -> str:
 
 
 def test_each_task_has_its_script(fake) -> None:
-    asked = {said(name, "m", environment=fake).split()[5] for name in NAMES}
-    assert len(NAMES) == 19
-    assert asked == {name for name in tasks.names() if tasks.find(name).published}
+    asked = [said(name, "m", environment=fake).split()[5] for name in NAMES]
+    assert len(NAMES) == 19 + len(ORIGINAL)
+    assert set(asked) == {name for name in tasks.names() if tasks.find(name).published}
+
+
+@pytest.mark.parametrize(("theirs", "ours"), ORIGINAL.items())
+def test_the_names_of_the_original_do_the_same(theirs: str, ours: str, fake) -> None:
+    assert said(theirs, "m", "2", environment=fake) == said(ours, "m", "2", environment=fake)
 
 
 def test_the_published_index_and_shots_are_used(fake) -> None:
     store = "D/sqa_vision_flatIP.index:D/sqa_train_post_memory_answer.json"
     assert said("sqa_ft", "m", "1", "--limit", "5", environment=fake) == (
-        f"python -m camml eval run scienceqa_ft --model m --data D/eval --store {store} --shots 1 "
-        "--store-images D/scienceqa/images --limit 5"
+        f"python -m camml eval run scienceqa_ft --model m --data D/eval --store {store} --shots 1 --limit 5"
     )
     store = "D/llava_665k_vision_flatIP.index:D/llava_665k_memory_metadata.json"
-    assert f"--store {store} --shots 3 --store-images D/llava/llava_665k" in said("mme", "m", environment=fake)
+    assert f"--store {store} --shots 3" in said("mme", "m", environment=fake)
+    assert "--store-images P" in said("mme", "m", environment=fake | {"STORE_IMAGES": "P"})
+
+
+def test_the_words_of_the_original_are_taken(fake) -> None:
+    """MODEL SHOTS MEMORY NAME, in this order."""
+    found = said("vqav2", "m", "3", "665k", "mine", "--limit", "1", environment=fake)
+    assert found == said("vqav2", "m", "3", "--out", "runs/eval/mine", "--limit", "1", environment=fake)
+    assert said("vqav2", "m", "3", "665k", environment=fake) == said("vqav2", "m", "3", environment=fake)
+    assert "--store D/sqa_vision" in said("vqav2", "m", "3", "sqa", environment=fake)
+
+
+def test_an_index_of_ones_own_is_found_where_the_retriever_scripts_put_it(fake, tmp_path: Path) -> None:
+    own = tmp_path / "llava" / "llava_665k"
+    (own / "index").mkdir(parents=True)
+    (own / "index" / "llava_665k_vision_flatIP.index").touch()
+    found = said("mme", "m", environment=fake | {"DATA": str(tmp_path)})
+    assert f"{own}/index/llava_665k_vision_flatIP.index:{own}/llava_665k_memory_metadata.json" in found
+
+
+@pytest.mark.parametrize("script", ["sqa_ft", "sqa", "sqai"])
+def test_the_tree_that_one_trained_on_serves_evaluation(script: str, fake, tmp_path: Path) -> None:
+    (tmp_path / "scienceqa").mkdir()
+    assert f"--data {tmp_path} " in said(script, "m", environment=fake | {"DATA": str(tmp_path)})
+    (tmp_path / "eval" / "scienceqa").mkdir(parents=True)
+    expected = tmp_path if script == "sqa_ft" else tmp_path / "eval"
+    assert f"--data {expected} " in said(script, "m", environment=fake | {"DATA": str(tmp_path)})
 
 
 def test_several_gpus_are_shared_and_samples_left_out(fake) -> None:

@@ -72,6 +72,15 @@ def test_the_mistake_that_was_made_is_named(address: str, name: str) -> None:
         raise ValueError(error["message"])
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [embed("red"), search(query="red"), chat("red", max_tokens=1, samples=[{"text": "a", "kind": None}])],
+)
+def test_unknown_fields_that_are_null_ask_for_nothing(address: str, path: str, body: dict[str, Any]) -> None:
+    answer = httpx.post(address + path, json=body | {"input_type": None, "truncate": None}, timeout=60)
+    assert answer.status_code == 200
+
+
 BOMBS = {
     "filter values": chat("hi", filter={str(n): [n] for n in range(300_000)}),
     "unknown fields": search(**{str(n): n for n in range(300_000)}),

@@ -2,9 +2,11 @@
 
 import http.server
 import ipaddress
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -106,6 +108,60 @@ def test_slowness_has_an_end(port: int) -> None:
     fetcher = Fetcher(1000, seconds=0.3, allowed=lambda address: True, lookup=local)
     with pytest.raises(ImageError, match="Timeout"):
         fetcher.fetch(f"http://a.example:{port}/slow")
+
+
+DRIPS = {
+    "nothing": (b"", b""),
+    "the status": (b"HTTP/1.1 200 ", b"O"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X"),
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "the body": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"),
+    "a body without a length": (b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+    "the size of a chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    "small chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "a trailer": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X"),
+}
+
+
+@pytest.fixture(params=DRIPS)
+def dripping(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The port of a server that sends something, and then a little more every now and then."""
+    start, drip = DRIPS[request.param]
+    listener = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def run() -> None:
+        with suppress(OSError), listener.accept()[0] as line:
+            line.sendall(start)
+            while not ended.wait(0.02):
+                line.sendall(drip)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield listener.getsockname()[1]
+    ended.set()
+    listener.close()
+    thread.join(5)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_one_deadline_holds_for_all_that_is_said(scheme: str, dripping: int) -> None:
+    fetcher = Fetcher(1000_000, seconds=0.4, allowed=lambda address: True, lookup=local)
+    begun = time.monotonic()
+    with pytest.raises(ImageError, match="cannot be downloaded"):
+        fetcher.fetch(f"{scheme}://a.example:{dripping}/")
+    assert time.monotonic() - begun < 3
+
+
+def test_a_name_that_takes_long_to_look_up_is_given_up(port: int) -> None:
+    def slow(host: str, port: int) -> list[Address]:
+        time.sleep(5)
+        return local(host, port)
+
+    begun = time.monotonic()
+    with pytest.raises(ImageError, match="Timeout"):
+        Fetcher(1000, seconds=0.3, allowed=lambda address: True, lookup=slow).fetch(f"http://a.example:{port}/picture/")
+    assert time.monotonic() - begun < 3
 
 
 class TestPrivate:

@@ -1,14 +1,16 @@
 """What a server gives its engine."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from camml.features.samples import FOLDER
-from camml.serving import engines
+from camml.serving import application, engines
 from camml.serving.service import Service
 from camml.serving.settings import Settings
+from tests.serving.conftest import MakeService
 
 
 class Enough(Exception):
@@ -46,3 +48,24 @@ def test_the_cache_beside_a_datastore_is_used_where_there_is_one(
     assert options_of(given, **settings, engine_options={"use": "in_prompt"}) == {"use": "in_prompt"}
     assert options_of(given, **settings, engine="vllm") == {}
     assert options_of(given, **settings | {"model": str(llm_folder)}) == {}
+
+
+def test_a_model_that_dies_ends_the_process_so_that_it_is_started_again(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(application, "WATCH_SECONDS", 0.01)
+    service, healthy, ended = make_service(), [True, True, False], []
+    monkeypatch.setattr(service.engine, "healthy", lambda: healthy.pop(0) if len(healthy) > 1 else False, raising=False)
+    app = application.create(service, lambda: ended.append(True))
+
+    async def live() -> None:
+        async with app.router.lifespan_context(app):
+            for _ in range(200):
+                if ended:
+                    return
+                await asyncio.sleep(0.01)
+
+    asyncio.run(live())
+    assert ended == [True]
+    assert service.dead
+    assert "the model has stopped" in caplog.text

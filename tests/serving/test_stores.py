@@ -1,8 +1,14 @@
 """The datastore endpoints: what is added is found at once, and stays."""
 
+import base64
+import errno
 import io
 import json
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +18,7 @@ from PIL import Image
 
 from camml import encoders
 from camml.datastore import Datastore, open_store
+from camml.datastore.files import only_writer
 from camml.serving.shelf import UPLOADS
 from camml.types import Sample
 from tests.serving.conftest import MakeService, Serve
@@ -265,3 +272,107 @@ def test_ends_of_lines_in_texts_do_not_end_an_event(
         ).text
     events = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line and "[DONE]" not in line]
     assert any(sample["text"] == "one\u2028two\u2029three\x85four" for sample in events[0]["context"])
+
+
+def test_pictures_that_take_long_delay_nothing_else(
+    make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_service()
+    ended = threading.Event()
+    monkeypatch.setattr(service.pictures, "decode", lambda data: ended.wait(20) and Image.new("RGB", (8, 8), "red"))
+    url = "data:image/png;base64," + base64.b64encode(png("red")).decode()
+    with serve(service) as address, httpx.Client(base_url=address, timeout=60) as http, ThreadPoolExecutor(8) as pool:
+        slow = [pool.submit(http.post, "/v1/stores/colours/search", json={"image_url": url}) for _ in range(6)]
+        time.sleep(0.5)
+        begun = time.monotonic()
+        assert http.get("/v1/stores/colours/samples").status_code == 200
+        assert search(http, query="red")
+        assert time.monotonic() - begun < 5
+        ended.set()
+        assert [answer.result().status_code for answer in slow] == [200] * 6
+
+
+def test_vectors_of_many_pictures_pass_the_gate_of_answers_and_end_with_their_client(
+    make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = make_service(max_waiting=0)
+    monkeypatch.setattr(service.answers, "capacity", 1)
+    encoder, made = service.shelves["colours"].encoder, []
+    embed_images = encoder.embed_images
+
+    def slow(pictures: Any) -> Any:
+        time.sleep(0.3)
+        made.append(len(pictures))
+        return embed_images(pictures)
+
+    monkeypatch.setattr(encoder, "embed_images", slow)
+    url = "data:image/png;base64," + base64.b64encode(png("red")).decode()
+    body = {"model": "colours", "input": [{"image_url": {"url": url}}] * 80}
+    with serve(service) as address, httpx.Client(base_url=address, timeout=60) as http:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}/v1/embeddings", json=body, timeout=0.7)
+        time.sleep(0.7)
+        assert max(made) <= 8
+        assert 1 <= len(made) <= 5, "ten would have been all"
+        few = body | {"input": body["input"][:9]}
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(http.post, "/v1/embeddings", json=few)
+            time.sleep(0.3)
+            assert httpx.post(f"{address}/v1/embeddings", json=few, timeout=60).status_code == 503
+            data = first.result().json()["data"]
+        assert [item["index"] for item in data] == list(range(9))
+
+
+def test_a_change_waits_for_another_writer(http: httpx.Client, store_folder: Path) -> None:
+    with ExitStack() as writing:
+        writing.enter_context(only_writer(store_folder))
+        threading.Timer(0.5, writing.pop_all().close).start()
+        assert add(http, text="late").status_code == 201
+
+
+def test_a_writer_that_does_not_end_is_said(
+    http: httpx.Client, store_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camml.serving.service.WRITER_SECONDS", 0.3)
+    with only_writer(store_folder):
+        answer = add(http, text="late")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+        assert http.get("/v1/stores/colours/samples").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/v1/models", "/v1/stores/colours/samples", "/openapi.json", "/none"])
+def test_head_is_get_without_the_body(http: httpx.Client, path: str) -> None:
+    get, head = http.get(path), http.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_a_full_disk_is_the_servers_trouble(http: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def fails(*arguments: Any, **options: Any) -> Any:
+        raise full
+
+    with monkeypatch.context() as patch:
+        patch.setattr("starlette.requests.Request._get_form", fails)
+        assert add(http, png("red"), text="a").status_code == 507
+    with monkeypatch.context() as patch:
+        patch.setattr("camml.serving.scratch.folder", fails)
+        question = {"model": "tiny", "messages": [{"role": "user", "content": "a"}]}
+        answer = http.post("/v1/chat/completions", json=question)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (507, "disk")
+    assert add(http, png("red"), text="a").status_code == 201
+
+
+def test_clients_that_go_are_counted(http: httpx.Client) -> None:
+    question = {"model": "tiny", "messages": [{"role": "user", "content": "red"}], "max_tokens": 400, "n": 8}
+    address = f"{http.base_url}/v1/chat/completions"
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(address, json=question, timeout=0.3)
+    with httpx.stream("POST", address, json=question | {"stream": True}, timeout=60) as answer:
+        next(answer.iter_lines())
+    for _ in range(100):
+        if "camml_gone_total 2.0" in http.get("/metrics").text:
+            return
+        time.sleep(0.1)
+    pytest.fail("two clients went, and the figures do not say so")

@@ -55,6 +55,15 @@ def test_every_flag_of_the_published_commands_keeps_its_meaning(command: str) ->
     assert (run.save_steps, run.save_total_limit, run.logging_steps) == (500, 1, 1)
 
 
+def test_the_page_on_training_has_the_sizes_of_the_recipes() -> None:
+    rows = [line.split("|")[1:-1] for line in (ROOT / "docs" / "training.md").read_text().splitlines()]
+    sizes = {cells[0].strip(): cells[2].strip() for cells in rows if len(cells) == 5 and "`" in cells[0]}
+    named = {name.strip(" `"): size for names, size in sizes.items() for name in names.split(",")}
+    for recipe in ("camml_7b_sqa", "camml_13b_sqa", "camml_7b", "camml_13b", "mini"):
+        model = recipes.parse([str(ROOT / "configs" / f"{recipe}.yaml"), "--dry_run", "True"]).model
+        assert named[recipe] == f"{model.perceiver_querys}, {model.perceiver_hidden_size}"
+
+
 @pytest.mark.parametrize("name", ["camml_7b_sqa", "camml_13b_sqa", "camml_7b", "camml_13b", "mini"])
 def test_the_recipes_of_the_project_are_read(name: str) -> None:
     settings = recipes.parse([str(ROOT / "configs" / f"{name}.yaml"), "--dry_run", "True"])
@@ -159,8 +168,10 @@ def test_the_scripts_say_what_the_recipes_say(name: str, tmp_path: Path) -> None
     script = ROOT / "scripts" / f"train_camml_{name}.sh"
     subprocess.run([script, "--seed", "7"], env=environment, check=True, cwd=tmp_path)
     before, launched = words.read_text().split("torchrun\n")
-    assert before.split()[:4] == ["python", "-m", "camml", "neighbors"]
+    checks, neighbors = before.split("python\n")[1:]
     arguments = launched.splitlines()
+    assert checks.splitlines() == [*arguments[arguments.index("-m") :], "--check", "True"]  # first, and of all flags
+    assert neighbors.split()[:3] == ["-m", "camml", "neighbors"]
     start = arguments.index("train") + 1
     assert arguments[:1] == ["--nproc_per_node=2"]
     assert arguments[start - 3 : start] == ["-m", "camml", "train"]
@@ -171,6 +182,7 @@ def test_the_scripts_say_what_the_recipes_say(name: str, tmp_path: Path) -> None
     recipe_says = recipes.parse([str(ROOT / "configs" / f"{config}.yaml"), "--dry_run", "True"])
     assert script_says.run.seed == 7
     assert script_says.model == recipe_says.model
+    assert script_says.model.perceiver_init == "bert"
     assert script_says.data == recipe_says.data
     for field in ("num_train_epochs", "learning_rate", "warmup_steps", "lr_scheduler_type", "deepspeed", "save_steps"):
         assert getattr(script_says.run, field) == getattr(recipe_says.run, field)

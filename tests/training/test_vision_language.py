@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftConfig
+from transformers import BertConfig, BertModel
 
 from camml.cli import main
 from camml.errors import SampleError
@@ -75,7 +76,8 @@ def test_a_step_reaches_the_perceivers_and_every_matrix(kind: str, starts: Path,
     still = {name for name, gradient in trained.items() if gradient is None or not gradient.abs().max() > 0}
     assert not {name for name in still if not name.endswith("key.bias")}  # which softmax takes out again
     matrices = {name.partition(".lora_")[0].removeprefix("base_model.model.") for name in trained if "lora_A" in name}
-    assert matrices == set(tuning.lora_targets(tuning.bare(model))) != set()
+    linear = {name for name in tuning.lora_targets(tuning.bare(model)) if ".lora_" not in name}
+    assert {f"{name}.base_layer" for name in matrices} == linear != set()
 
 
 @pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
@@ -96,6 +98,7 @@ def test_what_is_named_is_trained_and_the_rest_stays(
     assert changed <= own | language | {"vlm.lm_head.weight"} if tune == "full" else changed <= own
     assert bool(changed & language) == (tune == "full")
     card = (output / "README.md").read_text()
+    assert f"Started from: `{starts / kind}`.\n" in card
     assert "| vision_tower | " in card
     assert "| language_model | " in card
 
@@ -186,6 +189,17 @@ def test_what_does_not_fit_is_said_in_a_line(
     assert main(["train", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error.splitlines()[-1]
+
+
+def test_perceivers_start_from_bert(starts: Path, bench: Path, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 24, "num_attention_heads": 2, "intermediate_size": 32, "num_hidden_layers": 2}
+    bert = BertModel(BertConfig(**sizes, vocab_size=40))
+    bert.save_pretrained(tmp_path / "bert")
+    chosen = flags(bench, starts / "llava", tmp_path / "out", pretrain_perceivers=tmp_path / "bert")
+    model, _ = building.build(recipes.parse(chosen).model)
+    for perceiver in ("vision", "language", "context"):
+        ours = model.get_submodule(f"context_perceiver.{perceiver}_perceiver.layers.1.expand").weight
+        assert torch.equal(ours, bert.encoder.layer[1].intermediate.dense.weight)
 
 
 def test_perceivers_start_with_words_of_the_nearest_sample(starts: Path, bench: Path, tmp_path: Path) -> None:

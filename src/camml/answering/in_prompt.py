@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
+from camml.control import control_tokens, defuse
 from camml.errors import ModelFolderError
 from camml.features.passages import Budget
 from camml.model.loading import kind_of, load_model
@@ -32,6 +33,7 @@ class InPromptAnswerer:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.prompt_style = prompt_style
+        self._control = control_tokens(tokenizer)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         tokenizer.padding_side = "left"
@@ -113,8 +115,10 @@ class InPromptAnswerer:
 
     def render(self, question: str, texts: Sequence[str], history: Sequence[Turn] = ()) -> str:
         """The prompt for a question, the texts of its samples, and the earlier turns of the conversation."""
-        questions = [*(turn.question for turn in history), prompts.paste(question, texts, self.prompt_style)]
-        answers = [*(turn.answer for turn in history), None]
+        safe = [defuse(text, self._control) for text in texts]
+        asked = prompts.paste(defuse(question, self._control), safe, self.prompt_style)
+        questions = [*(defuse(turn.question, self._control) for turn in history), asked]
+        answers = [*(turn.answer and defuse(turn.answer, self._control) for turn in history), None]
         if not self.tokenizer.chat_template:
             return prompts.vicuna(questions, answers)
         messages = prompts.messages(questions, answers)

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import check_fits, generation_options, pick_device, pick_dtype, stream_text
+from camml.control import control_tokens, defuse
 from camml.errors import ModelFolderError
 from camml.features.passages import Budget
 from camml.images import ImageSource
@@ -43,6 +44,7 @@ class InterleavedAnswerer:
         self.tokenizer: Any = getattr(processor, "tokenizer", processor)
         self.prompt_style = prompt_style
         self.see_samples = see_samples
+        self._control = control_tokens(self.tokenizer)
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.limit: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -125,16 +127,20 @@ class InterleavedAnswerer:
         """Return the last message, with `prompts.IMAGE` for each picture, and the pictures in reading order."""
         seen = [sample.image if self.see_samples else None for sample in samples]
         mark = prompts.IMAGE + "\n"
-        texts = [mark * (i is not None) + prompts.clean(s.text) for s, i in zip(samples, seen, strict=True)]
-        question = mark * (query.image is not None) + prompts.clean(query.text)
+        texts = [mark * (i is not None) + self._harmless(s.text) for s, i in zip(samples, seen, strict=True)]
+        question = mark * (query.image is not None) + self._harmless(query.text)
         content = prompts.paste(question, texts, self.prompt_style)
         ordered = reversed(seen) if prompts.PASTES[self.prompt_style].nearest_last else seen
         return content, [image for image in (*ordered, query.image) if image is not None]
 
+    def _harmless(self, text: str) -> str:
+        """Return a text of a person without what controls the model."""
+        return defuse(prompts.clean(text), self._control)
+
     def _row(self, query: Query, samples: Sequence[Sample], history: Sequence[Turn]) -> dict[str, Tensor]:
         content, images = self._content(query, samples)
-        questions = [*(prompts.clean(turn.question) for turn in history), content]
-        answers = [*(turn.answer for turn in history), None]
+        questions = [*(self._harmless(turn.question) for turn in history), content]
+        answers = [*(turn.answer and self._harmless(turn.answer) for turn in history), None]
         if getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template:
             messages = [prompts.in_parts(message) for message in prompts.messages(questions, answers)]
             text = str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))

@@ -17,6 +17,8 @@ from camml.errors import FetchError, OptionError
 __all__ = ["ChatApi", "Reply"]
 
 PUBLIC = "https://api.openai.com/v1"
+FILTERS = ("content_filter", "content_policy_violation")
+"""Codes of refusals that are about what was asked, not how."""
 PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
 """HTTP statuses after which the same request may succeed."""
 
@@ -97,6 +99,8 @@ class ChatApi:
                 document = self._send({"model": self.model, "messages": list(messages), **terms.applied(options)})
                 reply = read(document)
             except _Refused as refusal:
+                if refusal.withheld:
+                    return Reply("", finish_reason=refusal.withheld)
                 named = terms.refused(options, refusal.text) if refusal.code not in ABOUT_SOMETHING_ELSE else set()
                 if named:
                     terms = terms.without(named)
@@ -129,6 +133,11 @@ class _Refused(Exception):
     def __init__(self, code: int, text: str, wait: float | None) -> None:
         super().__init__(f"HTTP {code} {text[:200]}")
         self.code, self.text, self.wait = code, text, wait
+
+    @property
+    def withheld(self) -> str:
+        """Return the reason where the endpoint will not answer this question, as others; empty otherwise."""
+        return next((reason for reason in FILTERS if self.code == 400 and f'"{reason}"' in self.text), "")
 
 
 def _said(error: urllib.error.HTTPError) -> str:

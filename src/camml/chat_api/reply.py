@@ -6,7 +6,8 @@ from typing import Any
 
 CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
 """Reasons to finish, in lower case, that mean: there was no room for the rest."""
-WITHHELD = frozenset({"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "refusal", "error"})
+_FILTERS = ("content_filter", "content_policy_violation", "safety", "recitation", "prohibited_content", "blocklist")
+WITHHELD = frozenset({*_FILTERS, "refusal", "error"})
 """Reasons to finish that mean: what text there is, is not the model's answer."""
 
 _TAG = r"think|thinking|thought|reasoning"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.cli._output import PASSAGES_HELP, json_value, key_values, print_json, quiet_unless_watched
+from camml.cli._pictures import add_store_images
 from camml.errors import OptionError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _add_samples(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
     )
-    parser.add_argument("--store-images", metavar="DIR", help="the folder of the datastore's pictures, where it moved")
+    add_store_images(parser)
     parser.add_argument(
         "--context",
         default=None,
@@ -77,8 +78,8 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=int, default=8, metavar="N", help="questions answered together (%(default)s)"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N questions of each task only")
-    parser.add_argument("--spread", action="store_true", help="take the N from all pictures or classes alike instead")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N questions of each task, the first ones")
+    parser.add_argument("--spread", action="store_true", help="draw these N from all pictures or classes alike")
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="the longest answer (default: the task's own)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
     parser.add_argument("--top-p", type=float, default=1.0, help="sample from this much probability (%(default)s)")

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.cli._output import json_value, key_values, print_json
-from camml.errors import CaMMLError, InputError
+from camml.cli._pictures import add_store_images
+from camml.errors import CaMMLError, InputError, StoreLockedError
+
+WRITER_SECONDS = 30.0
+"""How long a change waits for another process that writes to the datastore."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +30,9 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         help="LLaVA JSON, datastore JSON, JSONL, CSV, a saved dataset; Parquet or WebDataset files, also s3://...",
     )
     parser.add_argument("--format", metavar="NAME", help="the format of SOURCE (default: found by looking)")
-    parser.add_argument("--mend-ids", action="store_true", help="replace slashes in ids, number ids that repeat")
+    parser.add_argument(
+        "--mend-ids", action="store_true", help="replace slashes in ids, number repeated ids (LLaVA JSON: always)"
+    )
     parser.add_argument("--images", type=Path, metavar="DIR", help="where image paths start (default: SOURCE's folder)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples embedded at a time")
     parser.add_argument(
@@ -44,6 +50,8 @@ def add_store(parser: argparse.ArgumentParser, *, official: bool = False) -> Non
     """Declare which datastore is meant."""
     also = ", or INDEX_FILE:DATA_JSON as published" if official else ""
     parser.add_argument("--store", required=True, metavar="DIR", help=f"the datastore{also}")
+    if official:
+        add_store_images(parser)
 
 
 def add_encoder_options(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +99,7 @@ def read_samples(args: argparse.Namespace, skipped: Skipped) -> "Iterator[Sample
         images=args.images,
         on_bad=args.on_bad,
         report=skipped.report,
-        mend_ids=args.mend_ids,
+        mend_ids=args.mend_ids or None,  # None: where the format is LLaVA JSON
     )
 
 
@@ -110,6 +118,26 @@ def progress_bar(args: argparse.Namespace, doing: str, unit: str) -> "Iterator[C
             bar.update(done - bar.n)
 
         yield show
+
+
+def when_free(change: Callable[[], int]) -> int:
+    """Return what `change` does to a datastore, after waiting for a while for another process that writes to it.
+
+    Raises:
+      StoreLockedError: it still writes after WRITER_SECONDS.
+    """
+    end = time.monotonic() + WRITER_SECONDS
+    told = False
+    while True:
+        try:
+            return change()
+        except StoreLockedError as error:
+            if time.monotonic() > end:
+                raise
+            if not told:
+                print(f"camml: {error}; waiting for up to {WRITER_SECONDS:g} s", file=sys.stderr)
+                told = True
+        time.sleep(0.1)
 
 
 def report_change(

@@ -4,7 +4,7 @@ import argparse
 import time
 
 from camml.cli._ray import add_ray, embedding_of
-from camml.cli._store import Skipped, add_source, add_store, progress_bar, read_samples, report_change
+from camml.cli._store import Skipped, add_source, add_store, progress_bar, read_samples, report_change, when_free
 
 SUMMARY = "add the samples of a file"
 
@@ -25,11 +25,13 @@ def run(args: argparse.Namespace) -> int:
     datastore, _ = open_store(args.store)
     record = datastore.manifest.encoder
     with progress_bar(args, "embedding", "samples") as progress:
-        count = datastore.add(
-            samples,
-            batch_size=args.batch_size,
-            embed=embedding_of(args, record.name, record.options),
-            on_bad=skipped.on_bad,
-            progress=progress,
+        count = when_free(
+            lambda: datastore.add(
+                samples,
+                batch_size=args.batch_size,
+                embed=embedding_of(args, record.name, record.options),
+                on_bad=skipped.on_bad,
+                progress=progress,
+            )
         )
     return report_change(args, {"added": count}, datastore, skipped, started)

@@ -3,6 +3,7 @@
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 from camml.cli._ray import add_ray, embedding_of
 from camml.cli._store import (
@@ -14,6 +15,7 @@ from camml.cli._store import (
     read_samples,
     report_change,
 )
+from camml.errors import OptionError
 
 SUMMARY = "index the samples of a file in a new datastore"
 
@@ -22,8 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_source(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of the new datastore")
+    parser.add_argument("--encoder", metavar="NAME", help="what makes the vectors (default: mini)")
     parser.add_argument(
-        "--encoder", default="mini", metavar="NAME", help="what makes the vectors (default: %(default)s)"
+        "--model", metavar="DIR", help="the model that is to answer: build with the encoder and the maps that it wants"
     )
     add_encoder_options(parser)
     add_ray(parser)
@@ -42,20 +45,38 @@ def run(args: argparse.Namespace) -> int:
     from camml.datastore import Datastore
 
     started, skipped = time.perf_counter(), Skipped(args.on_bad)
-    options = encoder_options(args)
+    encoder, options = _encoder(args)
     samples = read_samples(args, skipped)
     with progress_bar(args, "embedding", "samples") as progress:
         datastore = Datastore.build(
             args.out,
             samples,
-            encoders.load(args.encoder, **options),
+            encoders.load(encoder, **options),
             encoder_options=options,
             images=args.images,
             copy_images=args.copy_images,
             store=args.store,
             batch_size=args.batch_size,
-            embed=embedding_of(args, args.encoder, options),
+            embed=embedding_of(args, encoder, options),
             on_bad=skipped.on_bad,
             progress=progress,
         )
     return report_change(args, {"added": len(datastore)}, datastore, skipped, started)
+
+
+def _encoder(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Return the name of the encoder and its options: as given, else as the model wants them.
+
+    Raises:
+      OptionError: both are given.
+    """
+    given = encoder_options(args)
+    if not args.model:
+        return args.encoder or "mini", given
+    if args.encoder or given:
+        raise OptionError("--model says which encoder it wants; leave out --encoder and --encoder-option")
+    from camml import weights
+    from camml.model.retrieval_settings import settings_of
+
+    wanted = settings_of(weights.folder(args.model))
+    return wanted.encoder, dict(wanted.encoder_options)

@@ -13,15 +13,20 @@ SUMMARY = "what a datastore holds"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_store(parser, official=True)
-    parser.add_argument("--verify", action="store_true", help="read every byte again; exit code 1 if any is wrong")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read every byte again (published: look for every picture); code 1 if any is wrong",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Describe it."""
-    from camml.datastore import official_pair, open_official, read_manifest, verify
+    from camml.datastore import missing_pictures, official_pair, open_official, read_manifest, verify
 
     pair = official_pair(args.store)
-    manifest = open_official(*pair).manifest if pair else read_manifest(Path(args.store))
+    opened = open_official(*pair, images=args.store_images) if pair else None
+    manifest = opened.manifest if opened else read_manifest(Path(args.store))
     encoder = manifest.encoder
     facts: dict[str, Any] = {
         "store": args.store,
@@ -45,7 +50,9 @@ def run(args: argparse.Namespace) -> int:
         inside = min(1.0, fast.count / max(1, manifest.counts[modality]))
         facts[f"index of {modality}"] = {"kind": fast.kind, "holds": round(inside, 4), **fast.settings, **fast.measured}
     if args.verify:
-        facts["problems"] = [] if pair else verify(Path(args.store))
+        missing = missing_pictures(opened) if opened else []
+        lost = [f"the picture {sample.image} of the sample {sample.id!r} is not there" for sample in missing]
+        facts["problems"] = lost if opened else verify(Path(args.store))
     if args.json:
         print_json(facts)
     else:

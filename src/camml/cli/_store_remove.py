@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from camml.cli._store import Skipped, add_store, report_change
+from camml.cli._store import Skipped, add_store, report_change, when_free
 
 SUMMARY = "remove samples by id"
 
@@ -20,5 +20,5 @@ def run(args: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     datastore = Datastore.open(args.store)
-    count = datastore.remove(args.ids)
+    count = when_free(lambda: datastore.remove(args.ids))
     return report_change(args, {"removed": count}, datastore, Skipped("stop"), started)

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     where = key_values(args.where, "--where")
     image = open_image(args.image) if args.image else None
     options = encoder_options(args)
-    datastore, encoder = open_store(args.store, args.encoder, options or None)
+    datastore, encoder = open_store(args.store, args.encoder, options or None, args.store_images)
     [context] = Retriever(datastore, encoder, args.mode).retrieve([Query(args.text, image)], args.k, where or None)
     if args.json:
         asked = {"text": args.text, "image": args.image, "mode": args.mode, "k": args.k, "where": where}

@@ -16,6 +16,7 @@ from camml.cli._output import (
     print_json,
     quiet_unless_watched,
 )
+from camml.cli._pictures import add_store_images
 from camml.errors import InputError, OptionError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--where", action="append", default=[], metavar="KEY=VALUE", help="only samples with this metadata; repeatable"
     )
+    add_store_images(parser)
     parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
     parser.add_argument(
         "--encoder-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
@@ -124,7 +126,7 @@ def _given(args: argparse.Namespace) -> "Context":
     from camml import formats
     from camml.types import Neighbor
 
-    samples = list(formats.read(args.context))
+    samples = list(formats.read(args.context, mend_ids=True))
     if not samples:
         raise InputError(f"{args.context} holds no samples")
     _check_shots(args.shots, len(samples), str(args.context))
@@ -139,7 +141,7 @@ def _retrieved(args: argparse.Namespace, query: "Query") -> "tuple[Context, Enco
     from camml.retriever import Retriever
 
     options = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
-    datastore, encoder = open_store(args.store, args.encoder, options or None)
+    datastore, encoder = open_store(args.store, args.encoder, options or None, args.store_images)
     if not len(datastore):
         raise EmptyStoreError(f"{args.store} holds no samples; add some with `camml store add`")
     _check_shots(args.shots, len(datastore), args.store)
@@ -172,11 +174,18 @@ def _check_shots(shots: int | None, there: int, where: str) -> None:
 
 def _answerer(args: argparse.Namespace) -> "tuple[Answerer, str]":
     """The model, and the way it uses samples."""
-    from camml import answering, weights
+    from camml import answering, plugins, weights
 
     quiet_unless_watched()
-    folder = weights.folder(args.model)
     use = args.use
+    if use == "api":
+        raise OptionError(
+            "`camml ask` answers with a model on this machine; one behind an endpoint is asked with "
+            "`camml eval run TASK --use api --model NAME --base-url URL`, or in Python with camml.answering.api"
+        )
+    if use is not None:
+        plugins.find("answering", use)  # before a folder is looked for that such a model may not have
+    folder = weights.folder(args.model)
     if use is None:
         use = answering.fitting(folder)
     options: dict[str, Any] = {"device": args.device, "dtype": args.dtype}

@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from camml.errors import OptionError
+
 SUMMARY = "Convert ScienceQA or shards of samples to LLaVA JSON, or an official checkpoint to a model folder."
 
 
@@ -43,7 +45,9 @@ def add_scienceqa_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base-dir", type=Path, required=True, help="folder with ScienceQA's problems.json and pid_splits.json"
     )
-    parser.add_argument("--split", required=True, help="train, val, minival, test or minitest")
+    parser.add_argument(
+        "--split", nargs="+", required=True, metavar="SPLIT", help="train, val, minival, test, minitest; one or several"
+    )
     parser.add_argument(
         "--prompt-format",
         default="QCM-LEPA",
@@ -60,32 +64,37 @@ def add_scienceqa_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and say what was written."""
-    result: dict[str, object] = args.convert(args)
+    written: list[dict[str, object]] = args.convert(args)
     if args.json:
-        print(json.dumps(result))
-    else:
+        print(json.dumps(written if len(written) > 1 else written[0]))
+        return 0
+    for result in written:
         print("wrote " + ", ".join(f"{value}" if key == "path" else f"{value} {key}" for key, value in result.items()))
     return 0
 
 
-def _scienceqa(args: argparse.Namespace) -> dict[str, object]:
+def _scienceqa(args: argparse.Namespace) -> list[dict[str, object]]:
     from camml.data import scienceqa
 
-    path, count = scienceqa.convert(
-        args.base_dir, args.split, args.prompt_format, layout=args.layout, out=getattr(args, "out", None)
-    )
-    return {"path": str(path), "samples": count}
+    out = getattr(args, "out", None)
+    if out and len(args.split) > 1:
+        raise OptionError(f"--out names one file, and --split {len(args.split)} splits; leave it out, or convert one")
+    written = []
+    for split in args.split:
+        path, count = scienceqa.convert(args.base_dir, split, args.prompt_format, layout=args.layout, out=out)
+        written.append({"path": str(path), "samples": count})
+    return written
 
 
-def _shards(args: argparse.Namespace) -> dict[str, object]:
+def _shards(args: argparse.Namespace) -> list[dict[str, object]]:
     from camml.data import shards
 
     path, count = shards.convert(args.source, args.out, args.images, args.format)
-    return {"path": str(path), "samples": count}
+    return [{"path": str(path), "samples": count}]
 
 
-def _checkpoint(args: argparse.Namespace) -> dict[str, object]:
+def _checkpoint(args: argparse.Namespace) -> list[dict[str, object]]:
     from camml.model import official
 
     official.convert(args.source, args.target)
-    return {"path": str(args.target)}
+    return [{"path": str(args.target)}]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.cli._output import json_value, key_values, print_json
+from camml.cli._pictures import add_store_images
 from camml.cli._ray import add_ray, cluster_of
 from camml.errors import InputError
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", metavar="STORE", help="a datastore, or INDEX_FILE:DATA_JSON as published")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where image paths start (default: beside DATA)")
+    add_store_images(parser)
     parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
     parser.add_argument(
         "--allow-none", action="store_true", help="no neighbors for samples without what the mode searches by"
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Compute, or go on where an earlier call was interrupted."""
     from camml import neighbors
     from camml.data import llava_json, origins
-    from camml.datastore import open_store
+    from camml.datastore import check_pictures, open_store
     from camml.retriever import Retriever
 
     started = time.perf_counter()
@@ -55,9 +57,11 @@ def run(args: argparse.Namespace) -> int:
         skipped.append(str(error))
         print(f"camml: skipped: {error}", file=sys.stderr)
 
-    conversations = llava_json.read(args.dataset, args.images, on_bad=args.on_bad, report=report)
+    flags = llava_json.Flags("--images DIR", "--on-bad skip")
+    conversations = llava_json.read(args.dataset, args.images, on_bad=args.on_bad, report=report, flags=flags)
     options = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
-    datastore, encoder = open_store(args.store, args.encoder, options or None)
+    datastore, encoder = open_store(args.store, args.encoder, options or None, args.store_images)
+    check_pictures(args.store, datastore, args.store_images)  # the table holds their paths, and training opens them
     retriever = Retriever(datastore, encoder, args.mode)
     store_hash, generation = origins.store_state(args.store)
     origin = neighbors.Origin(
@@ -100,15 +104,19 @@ def _spread(args: argparse.Namespace, options: Mapping[str, Any]) -> "Spread | N
 
     files = official_pair(args.store) or [Path(args.store)]
     store = ":".join(str(file.absolute()) for file in files)  # actors work in another folder
-    return RayNeighbors(partial(_load, store, args.encoder, options, args.mode, args.allow_none), cluster)
+    images = args.store_images
+    images = str(Path(images).absolute()) if images and Path(images).exists() else images
+    return RayNeighbors(partial(_load, store, args.encoder, options, images, args.mode, args.allow_none), cluster)
 
 
-def _load(store: str, encoder_name: str | None, options: Mapping[str, Any], mode: str, allow_none: bool) -> "Retrieve":
+def _load(
+    store: str, encoder_name: str | None, options: Mapping[str, Any], images: str | None, mode: str, allow_none: bool
+) -> "Retrieve":
     """What retrieves, made in an actor."""
     from camml.datastore import open_store
     from camml.retriever import Retriever
 
-    datastore, encoder = open_store(store, encoder_name, options or None)
+    datastore, encoder = open_store(store, encoder_name, options or None, images)
     retriever = Retriever(datastore, encoder, mode)
     return retriever.retrieve_some if allow_none else retriever.retrieve
 

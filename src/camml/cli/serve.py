@@ -5,9 +5,9 @@ import os
 import re
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from camml.cli._output import PASSAGES_HELP, json_value, key_values, quiet_unless_watched
 from camml.errors import InputError, OptionError
@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store", action="append", default=[], metavar="[NAME=]DIR",
         help="a datastore; repeatable, the first is used where a request names none",
+    )  # fmt: skip
+    parser.add_argument(
+        "--store-images", action="append", default=[], metavar="[NAME=]DIR",
+        help="where a datastore's pictures are, if not where it says; `none`: use a published pair without them",
     )  # fmt: skip
     parser.add_argument(
         "--examples",
@@ -102,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         import uvicorn
 
-        from camml.serving import application, logs
+        from camml.serving import application, logs, scratch
         from camml.serving import server as serving
         from camml.serving.service import Service
     except ModuleNotFoundError as error:
@@ -110,14 +114,18 @@ def run(args: argparse.Namespace) -> int:
     quiet_unless_watched()
     service = Service.load(settings)
     logs.configure(settings.log_content)
-    config = serving.config(application.create(service), drain_seconds=args.drain_seconds, trust_proxy=args.trust_proxy)
+    scratch.sweep()
+    app = application.create(service, lambda: setattr(server, "should_exit", True))
+    config = serving.config(app, drain_seconds=args.drain_seconds, trust_proxy=args.trust_proxy)
     server = uvicorn.Server(config)
     # uvicorn drains on this signal and raises it once more at the end; before it begins the signal ends it, too
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     listener.listen(BACKLOG)  # whoever reads the address may call at once
     print(_greeting(service, listener), flush=True)
     server.run(sockets=[listener])
-    return 0
+    if service.dead:  # for what restarts servers on failure
+        print("camml: the model has stopped; the log says why", file=sys.stderr)
+    return int(service.dead)
 
 
 def read_settings(args: argparse.Namespace) -> "Settings":
@@ -136,13 +144,15 @@ def read_settings(args: argparse.Namespace) -> "Settings":
             f"on {args.host} everybody in the network could use this server: give --api-keys FILE (or ${KEYS}), "
             "or say --no-keys"
         )
+    stores = _stores(args.store)
     engine_options = key_values(args.engine_option, "--engine-option")
     return Settings(
         model=args.model,
         model_name=args.model_name,
         engine=args.engine,
         engine_options={key: json_value(text) for key, text in engine_options.items()},
-        stores=_stores(args.store),
+        stores=stores,
+        store_images=_store_images(args.store_images, stores),
         read_only=args.read_only,
         api_keys=keys,
         allow_urls=args.allow_urls,
@@ -164,12 +174,13 @@ def read_settings(args: argparse.Namespace) -> "Settings":
 
 def _hosts(args: argparse.Namespace, keys: bool, local: bool) -> tuple[str, ...]:
     """The names that the server answers to; all where a key is needed, since a web page has none."""
+    from camml.serving.settings import host_of
+
     given = tuple(args.allowed_host)
     if keys:
         return given
     own = () if local else tuple({socket.gethostname(), socket.getfqdn()})
-    public = urlsplit(args.public_url).hostname
-    return (*LOCAL, *own, *given, *([public] if public else []))
+    return (*LOCAL, *own, *given, *filter(None, [host_of(args.public_url)]))
 
 
 def _keys(file: Path | None) -> dict[str, str]:
@@ -200,6 +211,25 @@ def _stores(texts: list[str]) -> dict[str, str]:
             raise OptionError(f"two datastores are called {name!r}; give another name as NAME=DIR")
         stores[name] = place
     return stores
+
+
+def _store_images(texts: list[str], stores: dict[str, str]) -> dict[str, str]:
+    """Folders of pictures by the names of datastores; one without a name belongs to the only datastore.
+
+    Raises:
+      OptionError: there is no such datastore, or it is not said which one is meant.
+    """
+    folders: dict[str, str] = {}
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not equals or Path(text).exists():
+            if len(stores) != 1:
+                raise OptionError(f"--store-images {text!r} is for one --store, and there are {len(stores)}: NAME=DIR")
+            [name], folder = stores, text
+        if name not in stores:
+            raise OptionError(f"--store-images {text!r}: no --store is called {name!r}; there are: {', '.join(stores)}")
+        folders[name] = folder
+    return folders
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,6 +1,7 @@
 """`camml train`: from a recipe and flags to a model folder; the flags of the published training commands work."""
 
 import argparse
+import logging
 
 SUMMARY = "Train a CaMML model: camml train [CONFIG.yaml] [--flag value ...]."
 
@@ -12,7 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or with `--dry_run` only check and estimate."""
+    """Train, or with `--check` and `--dry_run` only check and estimate."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it misses a package that only 4-bit models ask for
     try:
         from camml.training import recipes
     except ImportError as error:
@@ -23,6 +25,11 @@ def run(args: argparse.Namespace) -> int:
         print(recipes.describe())
         return 0
     settings = recipes.parse(args.arguments)
+    if settings.run.check:
+        from camml.training import preflight
+
+        print(preflight.report(settings))
+        return 0
     if settings.run.dry_run:
         from camml.training import dry_run
 

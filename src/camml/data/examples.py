@@ -204,7 +204,7 @@ def check_masks(example: Example, conversation: Conversation, processor: CamMLPr
     for number, stretch in enumerate(stretches):
         text = str(processor.tokenizer.decode([token for token in stretch if token not in special]))
         answer = answers[number] if number < len(answers) else ""
-        got, wanted = _bare(text), _bare(answer)
+        got, wanted = _bare(text), _bare(processor.harmless_answer(answer))
         short = unfinished and number == len(stretches) - 1 and (wanted.startswith(got) or THOUGHT[0] in text)
         if got != wanted and not (got and short):
             shown = processor.decode(stretch, skip_special_tokens=False)

@@ -1,6 +1,7 @@
 """LLaVA JSON as conversations to train on; what cannot be trained on is found here, before anything else starts."""
 
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -10,11 +11,22 @@ from typing import Any
 
 from camml.errors import InputError, OptionError, SampleError
 from camml.images import check_image
+from camml.layouts import find_picture
 from camml.prompts import Turn
 from camml.types import Query
 
+_logger = logging.getLogger("camml")
+
 IMAGE_MARK = "<image>"
 Report = Callable[[InputError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """How the command is told what messages advise, since its verbs have flags of their own."""
+
+    images: str = "--image_folder DIR"
+    skip: str = "--on_bad_sample skip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,7 @@ def read(
     on_bad: str = "stop",
     report: Report | None = None,
     decode_images: bool = False,
+    flags: Flags | None = None,
 ) -> list[Conversation]:
     """The conversations of a LLaVA JSON file.
 
@@ -50,21 +63,24 @@ def read(
       images: the folder at which image paths start; by default that of `path`.
       on_bad: "stop" at what cannot be trained on, with all of it in the message, or "skip" it.
       report: called with the reason for each that is skipped.
+      flags: for messages; by default those of `camml train`.
       decode_images: read every image to its last pixel, instead of only making sure that the file is there.
 
     Raises:
       SampleError: the file cannot be read, or (with "stop") holds something that cannot be trained on.
     """
     if on_bad not in ("stop", "skip"):
-        raise OptionError(f"on_bad_sample is {on_bad!r}; it can be: stop, skip")
+        raise OptionError(f"{(flags or Flags()).skip.split()[0]} is {on_bad!r}; it can be: stop, skip")
+    flags = flags or Flags()
     root = Path(os.path.abspath(path.parent if images is None else images))
     found: list[Conversation] = []
     problems: list[InputError] = []
     names: Counter[str] = Counter()
+    mended: list[str] = []
     for number, entry in enumerate(_entries(path), 1):
         place = f"{path}: entry {number}"
         try:
-            conversation = _conversation(entry, _unique(entry, names, place), root, place)
+            conversation = _conversation(entry, _unique(entry, names, place, mended), root, place, flags)
             if decode_images and conversation.image:
                 check_image(conversation.image)
             found.append(conversation)
@@ -73,20 +89,22 @@ def read(
             problems.append(problem)
             if on_bad == "skip" and report:
                 report(problem)
+    if mended and os.environ.get("RANK", "0") == "0":
+        _logger.warning("%s: %d ids that repeat or hold a slash were changed, such as %s", path, len(mended), mended[0])
     if problems and on_bad == "stop":
-        raise SampleError(_summary(problems))
+        raise SampleError(_summary(problems, flags))
     if not found:
         raise SampleError(f"{path}: holds no conversation to train on" + (f"; {problems[0]}" if problems else ""))
     return found
 
 
-def _summary(problems: list[InputError]) -> str:
-    """One line for all bad entries, the first few in full."""
+def _summary(problems: list[InputError], flags: Flags) -> str:
+    """Return one line for all bad entries, the first few in full."""
     if len(problems) == 1:
-        return f"{problems[0]}; mend it, or leave it out with --on_bad_sample skip"
+        return f"{problems[0]}; mend it, or leave it out with {flags.skip}"
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
     first = "; ".join(map(str, problems[:3]))
-    return f"{len(problems)} samples cannot be trained on: {first}{more}; mend them, or use --on_bad_sample skip"
+    return f"{len(problems)} samples cannot be trained on: {first}{more}; mend them, or use {flags.skip}"
 
 
 def _entries(path: Path) -> list[Any]:
@@ -101,8 +119,8 @@ def _entries(path: Path) -> list[Any]:
     return entries
 
 
-def _unique(entry: object, names: Counter[str], place: str) -> str:
-    """The id of an entry, mended as the published datastores' are: "/" to "_", and "#2" for the second of a name."""
+def _unique(entry: object, names: Counter[str], place: str, mended: list[str]) -> str:
+    """Return the id of an entry, mended as the published datastores' are: "/" to "_", "#2" for the second of a name."""
     if not isinstance(entry, Mapping):
         raise SampleError(f"{place}: is no object with the keys id and conversations")
     raw = entry.get("id")
@@ -110,10 +128,13 @@ def _unique(entry: object, names: Counter[str], place: str) -> str:
         raise SampleError(f"{place}: has no id; give each sample its own")
     wanted = str(raw).replace("/", "_")
     names[wanted] += 1
-    return wanted if names[wanted] == 1 else f"{wanted}#{names[wanted]}"
+    name = wanted if names[wanted] == 1 else f"{wanted}#{names[wanted]}"
+    if name != str(raw):
+        mended.append(f"{str(raw)!r} to {name!r}")
+    return name
 
 
-def _conversation(entry: Mapping[str, Any], name: str, root: Path, place: str) -> Conversation:
+def _conversation(entry: Mapping[str, Any], name: str, root: Path, place: str, flags: Flags) -> Conversation:
     """The conversation in an entry.
 
     Raises:
@@ -121,7 +142,7 @@ def _conversation(entry: Mapping[str, Any], name: str, root: Path, place: str) -
     """
     where = f"{place} (id {name!r})"
     values = _values(entry.get("conversations"), where)
-    image = _image(entry.get("image"), root, where)
+    image = _image(entry.get("image"), root, where, flags)
     marks = [value.count(IMAGE_MARK) for value in values]
     wanted = [1 if image else 0] + [0] * (len(values) - 1)
     if marks != wanted:
@@ -151,17 +172,15 @@ def _values(turns: object, where: str) -> list[str]:
     return [turn["value"] for turn in turns]
 
 
-def _image(value: object, root: Path, where: str) -> Path | None:
-    """The image of an entry; a missing .jpg is also looked for as .gif or .png, as some published folders hold it."""
+def _image(value: object, root: Path, where: str, flags: Flags) -> Path | None:
+    """Return the image of an entry, wherever below `root` published folders may hold it."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):
         raise SampleError(f"{where}: its image must be the path of one image, or null")
-    path = root / value
-    others = [path.with_suffix(suffix) for suffix in (".gif", ".png")] if path.suffix in (".jpg", ".jpeg") else []
-    for place in (path, *others):
-        if place.is_file():
-            if not place.stat().st_size:
-                raise SampleError(f"{where}: its image {place} is empty (0 bytes)")
-            return place
-    raise SampleError(f"{where}: no image at {path}; check --image_folder")
+    path = find_picture(root, value)
+    if path is None:
+        raise SampleError(f"{where}: no image at {root / value}; say where images start with {flags.images}")
+    if not path.stat().st_size:
+        raise SampleError(f"{where}: its image {path} is empty (0 bytes)")
+    return path

@@ -22,6 +22,8 @@ from camml.errors import OptionError, SampleError
 
 ASKED = ("CQM", "QCM", "QCML", "QCME", "QCMLE", "QCLM", "QCEM", "QCLEM")
 ANSWERED = ("A", "AL", "AE", "ALE", "AEL", "LA", "EA", "LEA", "ELA", "LEPA")
+SAME = {"CQA-A": "CQM-A"}
+"""A name in the data tree of the paper's README, and the prompt format that the file of that name has."""
 LAYOUTS = ("auto", "labelled", "plain")
 IMAGE_MARK = "<image>"
 
@@ -49,7 +51,7 @@ def convert(
       base_dir: holds `problems.json` and `pid_splits.json`.
       split: a key of `pid_splits.json`, such as train, val, minival, test or minitest.
       prompt_format: what is asked and what is answered, see above.
-      layout: "labelled", "plain", or "auto": plain for CQM-A, as published, and labelled for all others.
+      layout: "labelled", "plain", or "auto": plain for CQM-A (also called CQA-A), as published, else labelled.
       out: the file to write; by default `llava_{split}_{prompt_format}.json` in `base_dir`.
     Raises:
       OptionError: no such split, prompt format or layout.
@@ -70,6 +72,7 @@ def convert(
 
 
 def _check_format(prompt_format: str, layout: str) -> tuple[str, str, bool]:
+    prompt_format = SAME.get(prompt_format, prompt_format)
     asked, _, answered = prompt_format.partition("-")
     if asked not in ASKED or answered not in ANSWERED:
         raise OptionError(

@@ -3,14 +3,24 @@
 from camml.datastore.checks import verify
 from camml.datastore.manifest import EncoderRecord, Manifest
 from camml.datastore.manifest import read as read_manifest
-from camml.datastore.official import official_pair, open_official, open_store
+from camml.datastore.official import (
+    check_pictures,
+    missing_pictures,
+    official_pair,
+    official_samples,
+    open_official,
+    open_store,
+)
 from camml.datastore.store import Datastore
 
 __all__ = [
     "Datastore",
     "EncoderRecord",
     "Manifest",
+    "check_pictures",
+    "missing_pictures",
     "official_pair",
+    "official_samples",
     "open_official",
     "open_store",
     "read_manifest",

@@ -91,7 +91,7 @@ def only_writer(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             owner = os.read(handle, 32).decode("ascii", "replace").strip() or "unknown"
-            message = f"process {owner} is writing to {folder}; wait until it is done, or end it"
+            message = f"process {owner} is writing to {folder}; try again when it is done"
             raise StoreLockedError(message) from error
         with suppress(OSError):  # the number is a courtesy: a full disk shall say so where it matters
             os.ftruncate(handle, 0)

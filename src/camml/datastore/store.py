@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from camml.datastore import manifest as manifests
 from camml.datastore.commits import commit_added, commit_removed, tidy, tidy_up, writing
 from camml.datastore.embedding import Embed, Progress, embed
@@ -25,6 +27,9 @@ from camml.errors import (
 )
 from camml.stores import home, keys_of
 from camml.types import Context, Neighbor, Sample, Where
+
+BACKGROUND = 256
+"""Vectors that stand for all of a datastore where scores are compared."""
 
 
 class Datastore:
@@ -200,6 +205,21 @@ class Datastore:
             )
             for its_scores, its_keys in zip(scores, keys, strict=True)
         ]
+
+    def background(self, modality: str) -> Vectors:
+        """Return float32[N, D]: some vectors of `modality`, always the same, to compare scores with those of chance.
+
+        N is at most BACKGROUND, 0 where there is nothing of that modality.
+        """
+        snapshot = self._snapshot
+        index = snapshot.indexes.get(modality)
+        if index is None:
+            return np.zeros((0, self.manifest.encoder.dim(modality)), np.float32)
+        if modality not in snapshot.background:
+            keys = snapshot.table.keys_with(modality)
+            chosen = np.random.default_rng(0).permutation(len(keys))[:BACKGROUND]
+            snapshot.background[modality] = index.vectors(keys[np.sort(chosen)])
+        return snapshot.background[modality]
 
     def vectors(self, ids: Sequence[str], modality: str) -> dict[str, Vectors]:
         """The stored vector float32[D] of each of `ids` that is there and has one of `modality`."""

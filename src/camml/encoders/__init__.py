@@ -1,6 +1,6 @@
 """What an encoder is. A file in this folder is an encoder: it defines `load(**options) -> Encoder`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any, Protocol
 
@@ -22,7 +22,8 @@ class Encoder(Protocol):
       revision: changes whenever the same input could give another vector (weights, preprocessing).
       image_dim: D of image vectors.
       text_dim: D of text vectors.
-      joint: texts and images share one space, so a text can find an image (then `image_dim == text_dim`).
+      joint: a text can find an image: by its own vector where both have one space (`image_dim == text_dim`), else by
+        the one that `embed_texts_as_images` gives for it.
     """
 
     name: str
@@ -38,6 +39,16 @@ class Encoder(Protocol):
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """float32[N, image_dim], each row of length 1; images are RGB."""
         ...
+
+
+def embed_texts_as_images(encoder: Encoder, texts: Sequence[str]) -> Vectors:
+    """Return float32[N, image_dim], each row of length 1: vectors of texts to compare with those of images.
+
+    Args:
+      encoder: a joint one. Where texts find images and texts by different vectors it has a method of this name.
+    """
+    embed: Callable[[Sequence[str]], Vectors] = getattr(encoder, "embed_texts_as_images", encoder.embed_texts)
+    return embed(texts)
 
 
 def load(name: str, **options: Any) -> Encoder:

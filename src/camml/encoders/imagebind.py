@@ -89,7 +89,8 @@ def load(
     """The ImageBind encoder, with a notice of its licence.
 
     Args:
-      model: the official file; None looks for `imagebind_huge.pth` in this folder and among the fetched weights.
+      model: the official file; None looks for `imagebind_huge.pth` in this folder, in `.checkpoints` and `checkpoints`
+        below it, and among the fetched weights.
       merges: the byte-pair merges of CLIP's tokenizer; None fetches them.
       device: "cpu", "cuda", "cuda:1", "mps"; None takes a GPU if there is one.
       dtype: "float32", "bfloat16" or "float16".
@@ -141,8 +142,9 @@ def imagebind_parity(folder: Path) -> dict[str, float]:
 
 
 def _find(model: str | None) -> Path:
-    """The file of the weights."""
-    places = [Path(model).expanduser()] if model else [Path(FILE), packages.cache_dir() / "weights" / FILE]
+    """Return the file of the weights; ImageBind's own code keeps it in `.checkpoints`."""
+    usual = [Path(FILE), Path(".checkpoints", FILE), Path("checkpoints", FILE), packages.cache_dir() / "weights" / FILE]
+    places = [Path(model).expanduser()] if model else usual
     for place in places:
         if place.is_file():
             return place

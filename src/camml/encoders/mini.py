@@ -1,10 +1,10 @@
 """The small default, free to use and quick on a CPU: DINOv2-small for images, MiniLM for texts.
 
 Texts and images live in spaces of their own: an image finds images, a text finds texts. With `heads`, two linear maps
-learned by `camml align`, they share one.
+learned by `camml align`, a text finds images too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 
 SIDE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PLAIN_SHARE = 0.75
+"""What the vector without heads counts beside the mapped one in an image's, so that heads do no harm to pictures unlike
+those that they were learned from. Source: `benchmarks/retrieval.py`, with its figures in docs/retrieval.md.
+"""
 MAX_TOKENS = 256
 """Source: `max_seq_length` of all-MiniLM-L6-v2."""
 
 PREPARATION = {"resize": "squash bicubic", "pool": "cls+mean", "max_tokens": MAX_TOKENS, "version": 1}
+BESIDE = {"plain_share": PLAIN_SHARE, "texts": "plain"}
+"""How vectors are made with heads."""
 
 
 class MiniEncoder:
@@ -50,14 +56,16 @@ class MiniEncoder:
     ) -> None:
         heads = heads or {}
         tensors = [*vision.state_dict().values(), *text.state_dict().values(), *heads.values()]
-        cells = {"grid": grid} if grid else {}
+        cells = ({"grid": grid} if grid else {}) | (BESIDE if heads else {})
         self.revision = _towers.fingerprint(tensors, {"side": side, **cells, **PREPARATION})
         self.side = side
         self.grid = grid
         self.joint = bool(heads)
         self._heads = {kind: head.to(device) for kind, head in heads.items()}
-        self.image_dim = len(heads["image"]) if heads else _parts(grid) * vision.config.hidden_size
-        self.text_dim = len(heads["text"]) if heads else text.config.hidden_size
+        plain = _parts(0 if heads else grid) * vision.config.hidden_size
+        self.image_dim = plain + (len(heads["image"]) if heads else 0)
+        self.text_dim = text.config.hidden_size
+        self._plain_dim = plain
         self.batch_size = _towers.check_batch_size(batch_size)
         self._vision = vision.eval().to(device, dtype)
         self._text = text.eval().to(device, dtype)
@@ -67,20 +75,25 @@ class MiniEncoder:
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """float32[N, (2 + grid²) 384], each row of length 1: the CLS token beside the mean patch, of equal weight.
 
-        With a grid the mean patch of each of its cells too, row by row. With heads float32[N, D], that mapped.
+        With a grid the mean patch of each of its cells too, row by row. With heads float32[N, 768 + D]: the vector
+        without a grid beside that with one mapped.
         """
         return _towers.embed_in_batches(images, self.batch_size, self.image_dim, self._embed_images)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """float32[N, 384], each row of length 1: the mean token; what is beyond 256 tokens is not read.
+        """float32[N, 384], each row of length 1: the mean token; what is beyond 256 tokens is not read."""
+        return self._sorted_texts(texts, self.text_dim, self._embed_texts)
 
-        With heads float32[N, D], that mapped.
-        """
+    def embed_texts_as_images(self, texts: Sequence[str]) -> Vectors:
+        """Return float32[N, 768 + D], each row of length 1: texts mapped to where images are; needs heads."""
+        return self._sorted_texts(texts, self.image_dim, self._embed_mapped)
+
+    def _sorted_texts(self, texts: Sequence[str], dim: int, embed: Callable[[list[str]], Any]) -> Vectors:
         # Texts of like length share a batch, so that little is padded.
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        vectors = np.empty((len(texts), self.text_dim), np.float32)
+        vectors = np.empty((len(texts), dim), np.float32)
         ordered = [texts[index] for index in order]
-        vectors[order] = _towers.embed_in_batches(ordered, self.batch_size, self.text_dim, self._embed_texts)
+        vectors[order] = _towers.embed_in_batches(ordered, self.batch_size, dim, embed)
         return vectors
 
     def _embed_images(self, images: list[Image.Image]) -> "torch.Tensor":
@@ -97,19 +110,24 @@ class MiniEncoder:
             rows = self.side // self._vision.config.patch_size
             cells = adaptive_avg_pool2d(patches.transpose(1, 2).unflatten(2, (rows, rows)), self.grid)
             parts.append(cells.flatten(2).transpose(1, 2))
-        return self._mapped("image", normalize(torch.cat(parts, dim=1), dim=-1).flatten(1))
+        if not self._heads:
+            return normalize(torch.cat(parts, dim=1), dim=-1).flatten(1)
+        mapped = normalize(normalize(torch.cat(parts, dim=1), dim=-1).flatten(1) @ self._heads["image"].T, dim=-1)
+        plain = normalize(normalize(torch.cat(parts[:2], dim=1), dim=-1).flatten(1), dim=-1)
+        return torch.cat([PLAIN_SHARE**0.5 * plain, (1 - PLAIN_SHARE) ** 0.5 * mapped], dim=1)
 
-    def _embed_texts(self, texts: list[str]) -> "torch.Tensor":
+    def _embed_texts(self, texts: list[str]) -> Any:
         batch = self._tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
         batch = batch.to(self._device)
         tokens = self._text(**batch).last_hidden_state.float()
         mask = batch["attention_mask"].unsqueeze(-1).float()
-        return self._mapped("text", (tokens * mask).sum(1) / mask.sum(1))
+        return (tokens * mask).sum(1) / mask.sum(1)
 
-    def _mapped(self, kind: str, vectors: "torch.Tensor") -> "torch.Tensor":
-        from torch.nn.functional import normalize
+    def _embed_mapped(self, texts: list[str]) -> Any:
+        from torch.nn.functional import normalize, pad
 
-        return normalize(vectors, dim=-1) @ self._heads[kind].T if self._heads else vectors
+        mapped = normalize(self._embed_texts(texts), dim=-1) @ self._heads["text"].T
+        return pad(mapped, (self._plain_dim, 0))
 
 
 def load(

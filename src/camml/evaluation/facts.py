@@ -10,22 +10,25 @@ from camml.errors import SampleError
 from camml.evaluation.metrics import factpix
 from camml.evaluation.metrics.factpix import LETTERS, plain
 from camml.evaluation.questions import read_conversations
-from camml.evaluation.task import DataFile, Item, Knowledge, Task
+from camml.evaluation.task import DataFile, Item, Knowledge, Metric, Task
+from camml.factpix.questions import REFUSAL, UNANSWERABLE
 from camml.types import Sample
 
-KINDS = ("open", "choice", "yesno")
+KINDS = ("open", "choice", "yesno", UNANSWERABLE)
 SOURCE = "`camml bench-data build --out data/factpix`"
 
 
-def split(title: str, name: str) -> Task:
-    """The task that asks the questions of one split of FactPix."""
-    questions = DataFile(f"{name}.json", SOURCE)
+def split(
+    title: str, name: str, *, folder: str = "factpix", source: str = SOURCE, metric: Metric = factpix.measure
+) -> Task:
+    """The task that asks the questions of one split of FactPix, or of another benchmark with files of that kind."""
+    questions = DataFile(f"{name}.json", source)
     return Task(
         title=title,
-        folder="factpix",
+        folder=folder,
         files=(questions,),
         read=partial(read_facts, questions),
-        metric=factpix.measure,
+        metric=metric,
         headline="accuracy",
         max_new_tokens=20,  # the longest true answer has 17 of SmolLM2
         knowledge=Knowledge(about, says),
@@ -41,13 +44,13 @@ def read_facts(file: DataFile, folder: Path) -> list[Item]:
     """
     path = file.require(folder)
     items = read_conversations(path, folder)
-    return [_with_truth(item, f"{path}, question {item.id}") for item in items]
+    return [_with_truth(item, f"{path}, question {item.id}", file.source) for item in items]
 
 
-def _with_truth(item: Item, place: str) -> Item:
+def _with_truth(item: Item, place: str, source: str) -> Item:
     meta = item.record.get("meta")
     if not isinstance(meta, Mapping):
-        raise SampleError(f"{place} has no meta; build the data again with {SOURCE}")
+        raise SampleError(f"{place} has no meta; build the data again with {source}")
     lacking = [key for key in ("topic", "class", "field", "kind", "answer") if not isinstance(meta.get(key), str)]
     if lacking:
         raise SampleError(f"{place}: its meta has no text under {', '.join(lacking)}")
@@ -58,7 +61,7 @@ def _with_truth(item: Item, place: str) -> Item:
         raise SampleError(f"{place} is a yes/no question, but its meta does not have the value that it asks about")
     if meta["kind"] == "choice" and (not meta["answer"] or meta["answer"] not in letters):
         raise SampleError(f"{place}: {meta['answer']!r} is none of its {len(letters)} choices")
-    kept = ("topic", "field", "kind", "answer", "accept", "choices", "value", "wording")
+    kept = ("topic", "field", "kind", "answer", "accept", "choices", "value", "wording", "style", "length")
     truth = {key: meta[key] for key in kept if meta.get(key) is not None}
     return replace(item, truth=truth, cluster=f"{meta['topic']}/{meta['class']}")
 
@@ -78,13 +81,14 @@ def about(sample: Sample) -> str | None:
 def says(item: Item, sample: Sample) -> str | None:
     """What a sample's facts answer to a question: the value of the field asked for, its letter, or yes or no.
 
-    A yes/no question is answered with yes if the value that it asks about is one of the field's.
+    A yes/no question is answered with yes if the value that it asks about is one of the field's. Where a sample should
+    not have the field and does not, it says that this is not in the samples.
     """
     field = item.truth["field"]
     values = [str(one) for place in ("facts", "also") for one in _listed(facts(sample).get(place), field)]
     if not values:
-        return None
-    if item.truth["kind"] == "open":
+        return REFUSAL if item.truth["kind"] == UNANSWERABLE else None
+    if item.truth["kind"] in ("open", UNANSWERABLE):
         return values[0]
     plain_values = [plain(one) for one in values]
     if item.truth["kind"] == "choice":

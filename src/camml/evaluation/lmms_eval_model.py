@@ -21,6 +21,7 @@ class CamMLModel(lmms):  # type: ignore[misc]
     Args:
       pretrained: a model's folder or name.
       store, shots, mode: a datastore, how many samples are given, and how they are found; none without a store.
+      store_images: where its pictures are, if not where it says.
       use, prompt_style, device, dtype: as of `camml eval run`.
       batch_size: requests answered together.
     """
@@ -36,6 +37,7 @@ class CamMLModel(lmms):  # type: ignore[misc]
         device: str | None = None,
         dtype: str | None = None,
         batch_size: int | str = 1,
+        store_images: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__()
@@ -49,7 +51,7 @@ class CamMLModel(lmms):  # type: ignore[misc]
             from camml.datastore import open_store
             from camml.retriever import Retriever
 
-            self.retriever = Retriever(*open_store(store), mode)
+            self.retriever = Retriever(*open_store(store, images=store_images), mode)
 
     @property
     def batch_size(self) -> int:

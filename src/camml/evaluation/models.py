@@ -17,6 +17,8 @@ from camml.types import Context, Prediction, Query
 
 BASE_SOURCES = "base_sources"
 """In words where the weights below a packed model came from; what they are, their hashes say."""
+PINS = "base_sha256"
+"""The key of a packed model under which it has the hash of each base, where it pins them."""
 SHORTEST = 16
 """Tokens: a model that has no room for so long an answer cannot be asked the question."""
 
@@ -134,7 +136,10 @@ def _bases(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}  # another kind of folder, or one that loading refuses
     named = {part: str(about[part]) for part in ("language_model", "vision_tower") if part in about}
-    bases = {part: weights.base(name) for part, name in named.items()}
+    pins = about.get(PINS) if isinstance(about.get(PINS), dict) else {}
+    places = {part: weights.pinned(name, str(pins[part])) if part in pins else weights.folder(name)
+              for part, name in named.items()}  # fmt: skip
+    bases = {part: weights.base(str(place)) for part, place in places.items()}
     sources = {part: ", ".join(filter(None, (base.source, base.precision))) for part, base in bases.items()}
     return {"bases": {part: base.sha256 for part, base in bases.items()}, BASE_SOURCES: sources} if bases else {}
 

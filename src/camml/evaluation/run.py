@@ -45,7 +45,7 @@ class Options:
       retrieved: how many samples are retrieved, of which the first are used.
       keep_duplicates: samples that are the question itself, or nearly, may be retrieved as others are.
       max_new_tokens: instead of the task's own.    temperature, top_p, seed: of the decoding; 0 is greedy.
-      limit: take the first so many questions of each task.
+      limit: ask only so many questions of each task, the first ones unless `spread`.
       spread: take these from all clusters (pictures, classes) alike, instead of the first.
       predict_only: leave the scoring for later.
       cache: where answers are remembered; None for nowhere.

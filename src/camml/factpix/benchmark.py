@@ -8,7 +8,7 @@ from typing import Any
 
 from camml import plugins
 from camml.errors import FetchError, OptionError
-from camml.factpix import conversations, drawing, notes, samples, splits, writing
+from camml.factpix import conversations, drawing, notes, samples, several, splits, writing
 from camml.factpix.catalog import SIDE, Drawing, Entry, Topic
 from camml.factpix.questions import CHOICE, OPEN, YESNO, Asker, Subject
 from camml.factpix.samples import Noted, image_path
@@ -29,6 +29,12 @@ NEW_WORDINGS = 0.5
 NOTED = 0.25
 """Share of the training classes that have an invented note; of the held-out ones all have."""
 
+SEVERAL, SEVERAL_TRAIN = "several", "several_train"
+"""Questions that need several samples, about held-out classes and about some of those of training."""
+
+PRINTED = 0.25
+"""Share of the training classes that are asked about so; of the held-out ones all that are stored twice or more."""
+
 
 @dataclass
 class Benchmark:
@@ -37,8 +43,11 @@ class Benchmark:
     pictures: dict[str, dict[str, Drawing]] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     late_samples: list[dict[str, Any]] = field(default_factory=list)
+    several_samples: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {SEVERAL: [], SEVERAL_TRAIN: []})
     questions: dict[str, list[dict[str, Any]]] = field(
-        default_factory=lambda: {name: [] for name in (TRAIN, VALIDATION, HELDOUT, "style", "late")}
+        default_factory=lambda: {
+            name: [] for name in (TRAIN, VALIDATION, HELDOUT, "style", "late", SEVERAL, SEVERAL_TRAIN)
+        }
     )
 
 
@@ -74,7 +83,7 @@ def build(
       FetchError, DiskError: a package could not be obtained, or the folder not be written.
     """
     chosen = _choose(size, topics)
-    _check_folder(out)
+    drawing.check_folder(out)
     made = Benchmark()
     sources: dict[str, Sequence[Source]] = {}
     for name in chosen:
@@ -93,6 +102,7 @@ def build(
     files = {
         "samples.json": made.samples,
         "late_samples.json": made.late_samples,
+        **{f"{name}_samples.json": records for name, records in made.several_samples.items()},
         **stores,
         **{f"{name}.json": records for name, records in made.questions.items()},
         "conversations.json": conversations.join(made.questions[TRAIN], seed),
@@ -133,6 +143,8 @@ def add_topic(made: Benchmark, name: str, topic: Topic, entries: Sequence[Entry]
             target += samples.note_samples(name, one.entry, one.plan, one.noted, seed)
     for split in SPLITS:
         _ask(made, name, [one for one in planned if one.plan.split == split], split, seed)
+    for name_of_file, split in ((SEVERAL, HELDOUT), (SEVERAL_TRAIN, TRAIN)):
+        _ask_several(made, name, [one for one in planned if one.plan.split == split], name_of_file, seed)
 
 
 def _ask(made: Benchmark, name: str, planned: Sequence[Planned], split: str, seed: int) -> None:
@@ -155,6 +167,19 @@ def _ask(made: Benchmark, name: str, planned: Sequence[Planned], split: str, see
             subject = Subject(name, one.entry.key, style, note.facts, {})
             rng = Random(f"{seed}|{name}|{one.entry.key}|{style}|note questions")
             made.questions[late] += note_asker.ask(subject, rng)
+
+
+def _ask_several(made: Benchmark, name: str, planned: Sequence[Planned], file: str, seed: int) -> None:
+    """Add prints of the classes that are stored more than once, and the questions about them."""
+    training = file == SEVERAL_TRAIN
+    asker = several.SeveralAsker(file, 0.0 if training else NEW_WORDINGS)
+    for one in planned:
+        rng = Random(f"{seed}|{name}|{one.entry.key}|prints")
+        if len(one.plan.stored) < 2 or not one.plan.asked or (training and rng.random() >= PRINTED):
+            continue
+        prints = several.invent(notes.TRAIN if training else notes.LATE, one.plan.stored, rng)
+        made.several_samples[file] += several.print_samples(name, one.entry, one.plan.split, prints, seed)
+        made.questions[file] += asker.ask(name, one.entry.key, one.plan.asked[0], prints, rng)
 
 
 def _in_style(record: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
@@ -196,10 +221,3 @@ def _choose(size: str, topics: Sequence[str]) -> list[str]:
         if topic not in known:
             raise OptionError(f"no topic {topic!r}; there are: {', '.join(known)}")
     return sorted(set(topics)) or [name for name in known if not SIZES[size] or name in SIZES[size]]
-
-
-def _check_folder(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise OptionError(f"{out} is a file; give a folder")
-    if out.is_dir() and any(out.iterdir()) and not any(out.glob(f"images/*/{drawing.CHECKSUMS}")):
-        raise OptionError(f"{out} holds something else than this benchmark; give a new or an empty folder")

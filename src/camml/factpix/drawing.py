@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from camml.durable import disk_errors, replacing, write_file
+from camml.errors import OptionError
 from camml.factpix.catalog import Drawing
 
 CHECKSUMS = "SHA256SUMS"
@@ -14,6 +15,18 @@ CHECKSUMS = "SHA256SUMS"
 
 AT_ONCE = 500
 """After so many pictures the list of checksums is written, so a stopped build loses at most these."""
+
+
+def check_folder(out: Path) -> None:
+    """Raise if a benchmark cannot be built in the folder.
+
+    Raises:
+      OptionError: it is a file, or holds something else than an earlier build.
+    """
+    if out.exists() and not out.is_dir():
+        raise OptionError(f"{out} is a file; give a folder")
+    if out.is_dir() and any(out.iterdir()) and not any(out.glob(f"images/*/{CHECKSUMS}")):
+        raise OptionError(f"{out} holds something else than this benchmark; give a new or an empty folder")
 
 
 def draw_all(

@@ -22,14 +22,15 @@ def invent(kind: str, rng: Random) -> Mapping[str, Fact]:
     """The facts of one note, two of the four fields, by field in the order in which a text tells them."""
     letters = LETTERS[kind]
     made = {
-        "keeper": f"{_name(kind, rng)} {_name(kind, rng)}",
+        "keeper": f"{name(kind, rng)} {name(kind, rng)}",
         "number": f"{rng.choice(letters)}{rng.choice(letters)}-{rng.randrange(1000, 10000)}",
-        "nickname": _name(kind, rng),
+        "nickname": name(kind, rng),
         "shelf": f"{rng.randrange(10, 100)}{rng.choice(letters)}",
     }
     chosen = rng.sample(sorted(made), FACTS_OF_A_NOTE)
     return {field: Fact((value,)) for field, value in made.items() if field in chosen}
 
 
-def _name(kind: str, rng: Random) -> str:
+def name(kind: str, rng: Random) -> str:
+    """Return a name of two or three syllables."""
     return "".join(rng.sample(SYLLABLES[kind].split(), rng.choice((2, 2, 3)))).capitalize()

@@ -18,6 +18,10 @@ from camml.factpix.samples import image_path
 from camml.factpix.wording import NEW, SEEN, Words
 
 OPEN, CHOICE, YESNO = "open", "choice", "yesno"
+UNANSWERABLE = "unanswerable"
+REFUSAL = "not in the samples"
+"""The right answer where no sample says what is asked."""
+
 OPTIONS = 4
 ONE_OPTION = "Answer with the right option."
 """How a question with options ends. Its answer is the option's text; for scoring its letter is as good."""

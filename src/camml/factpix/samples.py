@@ -27,7 +27,7 @@ def sample(topic: str, entry: Entry, style: str, split: str, seed: int) -> dict[
     """The sample of one picture, as datastore JSON."""
     rng = Random(f"{seed}|{topic}|{entry.key}|{style}|text")
     text = words_of(topic).tell(entry.facts, rng)
-    return _record(topic, entry.key, style, split, "", text, entry.facts)
+    return record(topic, entry.key, style, split, "", text, entry.facts)
 
 
 def note_samples(topic: str, entry: Entry, plan: Plan, noted: Noted, seed: int) -> list[dict[str, Any]]:
@@ -39,13 +39,14 @@ def note_samples(topic: str, entry: Entry, plan: Plan, noted: Noted, seed: int) 
         if rng.random() < 0.5:
             text = f"{words_of(topic).tell(entry.facts, rng)} {text}"
             facts = {**entry.facts, **facts}
-        found.append(_record(topic, entry.key, style, plan.split, f"#{noted.suffix}", text, facts))
+        found.append(record(topic, entry.key, style, plan.split, f"#{noted.suffix}", text, facts))
     return found
 
 
-def _record(
+def record(
     topic: str, key: str, style: str, split: str, suffix: str, text: str, facts: Mapping[str, Fact]
 ) -> dict[str, Any]:
+    """The sample of a stored picture that tells `facts`, with an ending of its id, as datastore JSON."""
     meta = {
         "topic": topic,
         "class": key,

@@ -41,8 +41,11 @@ def icon_set(name: str, version: str, sha256: str, title: str, author: str, lice
     return Source(f"@iconify-json/{name}", version, sha256, title, author, license, home)
 
 
-def attribution(sources: Iterable[Source]) -> str:
-    """Who made what and under which licence, as Markdown."""
+INVENTED = "Keepers, nicknames, inventory numbers and shelves are invented."
+
+
+def attribution(sources: Iterable[Source], invented: str = INVENTED) -> str:
+    """Who made what and under which licence, as Markdown; `invented` says which facts nobody vouches for."""
     rows = [
         f"| [{one.title}]({one.home}) | {one.author} | {one.license} | `{one.package}` {one.version} |"
         for one in sorted(set(sources), key=lambda one: one.package)
@@ -50,6 +53,6 @@ def attribution(sources: Iterable[Source]) -> str:
     return (
         "# Where this comes from\n\n"
         "Pictures are made from the drawings named here, each under the licence of its source; texts and questions\n"
-        "are sentences made of the facts. Keepers, nicknames, inventory numbers and shelves are invented.\n\n"
+        f"are sentences made of the facts. {invented}\n\n"
         "| source | by | licence | package |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )

@@ -17,6 +17,8 @@ Report = Callable[[SampleError], None]
 
 _logger = logging.getLogger("camml")
 
+MEND, SKIP = "mend_ids=True, on the command line --mend-ids", 'on_bad="skip", --on-bad skip'
+
 
 class Format(Protocol):
     """A way to write samples down; one with `MANY` takes addresses of object storage and patterns, as text, too."""
@@ -41,7 +43,7 @@ def read(
     images: str | Path | None = None,
     on_bad: str = "stop",
     report: Report | None = None,
-    mend_ids: bool = False,
+    mend_ids: bool | None = None,
 ) -> Iterator[Sample]:
     """The samples of a file or folder, with ids that occur once.
 
@@ -56,7 +58,8 @@ def read(
       on_bad: "stop" at a sample that cannot be used, or "skip" it.
       report: called with the reason for each sample skipped; by default it goes to the log.
       mend_ids: turn slashes and what else ids must not hold into "_", and let the second sample of the id "a" be "a#2",
-        instead of an error.
+        instead of an error; by default where the format is LLaVA JSON, whose published files repeat ids. How many were
+        is said in the log.
     Raises:
       OptionError: no such `on_bad`.
       UnknownNameError: no such `format`.
@@ -71,7 +74,7 @@ def read(
     if isinstance(given, str) and not takes_many(name):
         raise SampleError(f"{given}: {name} is read from one file on a disk; copy it, or write Parquet or tar files")
     found = _find(name).read(cast(Path, given), None if images is None else Path(images))
-    unique = _with_unique_ids(found, given, mend_ids)
+    unique = _with_unique_ids(found, given, name == "llava_json" if mend_ids is None else mend_ids, mend_ids is None)
     return _usable(unique, (report or _log) if on_bad == "skip" else None)
 
 
@@ -123,9 +126,12 @@ def _find(name: str) -> Format:
     return cast(Format, plugins.find("formats", name))
 
 
-def _with_unique_ids(found: Iterator[Found], path: Source, mend: bool) -> Iterator[Sample | SampleError]:
-    """The samples, an error in place of one whose id cannot stay."""
+def _with_unique_ids(
+    found: Iterator[Found], path: Source, mend: bool, say: bool = False
+) -> Iterator[Sample | SampleError]:
+    """Yield the samples, an error in place of one whose id cannot stay; where `say`, log what was mended."""
     places: dict[str, str] = {}
+    mended: list[str] = []
     for place, sample in found:
         if isinstance(sample, SampleError):
             yield sample
@@ -138,16 +144,20 @@ def _with_unique_ids(found: Iterator[Found], path: Source, mend: bool) -> Iterat
         if id in places:
             yield SampleError(
                 f"{path}: {place}: the id {id!r} is that of {places[id]} already; "
-                "make the ids unique, or have them mended (mend_ids) or skipped (on_bad)"
+                f"make the ids unique, have them mended ({MEND}), or leave the sample out ({SKIP})"
             )
         elif unfit := UNFIT_FOR_IDS.search(id):
             yield SampleError(
                 f"{path}: {place}: the id {id!r} has {_in_words(unfit[0])}; replace it, with '_' for instance, "
-                "or have ids mended (mend_ids)"
+                f"or have ids mended ({MEND})"
             )
         else:
             places[id] = place
+            if id != sample.id:
+                mended.append(f"{sample.id!r} to {id!r}")
             yield sample if id == sample.id else replace(sample, id=id)
+    if mended and say:
+        _logger.warning("%s: %d ids that repeat or hold a slash were changed, such as %s", path, len(mended), mended[0])
 
 
 def _in_words(sign: str) -> str:

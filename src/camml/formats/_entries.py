@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import SampleError
+from camml.layouts import find_picture
 from camml.types import Sample, finite
 
 Found = tuple[str, Sample | SampleError]
@@ -14,7 +15,6 @@ Found = tuple[str, Sample | SampleError]
 
 IMAGE_MARK = "<image>"
 _OWN_KEYS = ("id", "image", "text", "conversations")
-_OTHER_SUFFIXES = (".gif", ".png")
 
 
 class BadEntry(Exception):
@@ -107,7 +107,7 @@ def _id(entry: Mapping[str, Any]) -> str:
 
 
 def _image(value: object, images: Path) -> Path | None:
-    """The path of an image; a missing .jpg is also looked for as .gif or .png, as some published folders hold it."""
+    """Return the path of an image, wherever below `images` published folders may hold it."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):
@@ -115,11 +115,7 @@ def _image(value: object, images: Path) -> Path | None:
     if "://" in value:
         raise BadEntry(f"its image is the address {value!r}; download it and give the path")
     _check_characters("image", value)
-    path = os.path.join(images, value)
-    stem, suffix = os.path.splitext(path)
-    if suffix.lower() in (".jpg", ".jpeg") and not os.path.exists(path):
-        path = next((stem + other for other in _OTHER_SUFFIXES if os.path.exists(stem + other)), path)
-    return Path(path)
+    return find_picture(images, value) or Path(os.path.join(images, value))
 
 
 def _check_characters(what: str, text: str, *, nul_ok: bool = False) -> None:

@@ -191,6 +191,8 @@ def _read(stream: BinaryIO, name: str, max_side: int | None, max_pixels: int) ->
     stream, said = _without_notes(stream, name)
     with _identify(stream, name) as image:
         _check_size(image, name, max_pixels)
+        if image.format in ("JPEG", "MPO") and _jpeg.scans(stream) > _jpeg.MOST_SCANS:
+            raise ImageError(f"{name}: is a JPEG of more than {_jpeg.MOST_SCANS} scans; save it again")
         if max_side:
             image.draft(None, (2 * max_side, 2 * max_side))
         try:

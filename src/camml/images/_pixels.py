@@ -22,6 +22,7 @@ _RANGES = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
 """Largest values of the sensors there are."""
 _OTHER_BYTE = {";16B": ";16L", ";16L": ";16B"}
 """Pillow reads one byte of each wide value of a color; the other order of bytes gives the other one."""
+_GREY = "LA;16B"
 _SCALED = ("PPM", "JPEG2000")
 """Formats whose values Pillow has brought to 16 bits already."""
 
@@ -82,9 +83,14 @@ def in_full_range(image: Image.Image, wide: bool, bits: int | None, again: Calla
     import numpy as np
 
     with again() as other:
-        other.tile = [tile._replace(args=_swapped(tile.args)) for tile in other.tile]  # type: ignore[attr-defined]
+        tiles: Any = other.tile  # type: ignore[attr-defined]
+        # of grey with transparency Pillow never reads the other bytes: all four of a pixel are taken for colors
+        grey = any(tile.args == _GREY for tile in tiles)
+        other.tile = [tile._replace(args=_swapped(tile.args)) for tile in tiles]  # type: ignore[attr-defined]
         other.load()
-        values = np.asarray(image).astype(np.uint16) * 256 + np.asarray(other)
+        seen = np.asarray(other)
+    lower = seen[..., [1, 1, 1, 3]] if grey else seen
+    values = np.asarray(image).astype(np.uint16) * 256 + lower
     parts = [values[..., :colors], values[..., colors:]]
     scaled = [_scale(part, _range(part, bits)) for part in parts if part.size]
     result = Image.fromarray(np.concatenate(scaled, axis=-1))
@@ -108,6 +114,8 @@ def _swapped(args: Any) -> Any:
     """Return what a decoder is told, with the other order of bytes; unchanged where values have one byte."""
     if isinstance(args, tuple):
         return (_swapped(args[0]), *args[1:]) if args else args
+    if args == _GREY:
+        return "RGBA"
     if not isinstance(args, str) or not args.startswith(("RGB;16", "RGBA;16", "RGBX;16")):
         return args
     native = ";16L" if Image._ENDIAN == "<" else ";16B"

@@ -1,12 +1,16 @@
 """The model: a real transformers model, with its configuration and processor registered with the Auto classes."""
 
 from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers.models.auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml.model.config import CamMLConfig
 from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
 from camml.model.llava_processor import LlavaPartsProcessor
+from camml.model.loading import check_fits, load_model
 from camml.model.modeling import CamMLForConditionalGeneration
+from camml.model.official import OFFICIAL_MODEL_TYPE, OfficialConfig
 from camml.model.perceiver import ContextPerceiver
 from camml.model.placement import fill_placeholders
 from camml.model.processor import CamMLProcessor
@@ -18,6 +22,8 @@ for config, model, processor in (
     AutoConfig.register(config.model_type, config, exist_ok=True)
     AutoModelForImageTextToText.register(config, model, exist_ok=True)
     AutoProcessor.register(config, processor, exist_ok=True)
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[config.model_type] = model.__name__  # so that pipelines take it
+CONFIG_MAPPING.register(OFFICIAL_MODEL_TYPE, OfficialConfig, exist_ok=True)
 
 __all__ = [
     "CamMLConfig",
@@ -27,5 +33,7 @@ __all__ = [
     "LlavaPartsConfig",
     "LlavaPartsForConditionalGeneration",
     "LlavaPartsProcessor",
+    "check_fits",
     "fill_placeholders",
+    "load_model",
 ]

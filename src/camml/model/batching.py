@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from camml.errors import InputError
 from camml.images import ImageSource, each_image, open_image
 
 Inputs = Mapping[str, Tensor]
@@ -17,12 +18,17 @@ def prepare_row(processor: Any, text: str, images: Sequence[ImageSource]) -> dic
 
     Raises:
       ImageError: an image cannot be used.
+      InputError: the processor does not take so many images with a prompt; that of PaliGemma wants one at least.
     """
     opened = each_image(open_image, list(images))
     bos = getattr(processor, "tokenizer", processor).bos_token
     special = not (bos and text.startswith(bos))  # templates of some models write the first token themselves
     nested = [opened] if opened else None
-    inputs = processor(images=nested, text=[text], return_tensors="pt", padding=False, add_special_tokens=special)
+    try:
+        inputs = processor(images=nested, text=[text], return_tensors="pt", padding=False, add_special_tokens=special)
+    except ValueError as error:
+        kind = type(processor).__name__
+        raise InputError(f"{kind} does not take a prompt with {len(images)} images: {error}") from error
     return {name: tensor for name, tensor in inputs.items() if name != "labels"}  # some give those of their own
 
 

@@ -65,6 +65,16 @@ class CamMLConfig(PretrainedConfig):
             raise OptionError("perceiver_run_on needs places that can run on: perceiver_positions")
         super().__post_init__(**kwargs)
 
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a configuration as transformers does; one of an official folder is read as it is."""
+        from camml.model import official  # which itself needs this file
+
+        if official.is_official(pretrained_model_name_or_path):
+            kwargs["name_or_path"] = pretrained_model_name_or_path
+            return official.OfficialConfig.from_dict({}, **kwargs)
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
     def get_text_config(self, *args: Any, **kwargs: Any) -> Any:
         """Return the configuration of the language model inside the vision-language model."""
         return self.vlm_config.get_text_config(*args, **kwargs)

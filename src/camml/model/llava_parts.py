@@ -55,6 +55,10 @@ class LlavaPartsConfig(PretrainedConfig):
         self.image_size = self.image_size or self.vision_config.image_size
         if self.image_token_id is None:  # the first is the context's
             self.image_token_id = int(self.text_config.vocab_size) + 1
+        if self.vision_feature_select not in ("patch", "all"):
+            raise OptionError(f"no vision_feature_select {self.vision_feature_select!r}; there are: patch, all")
+        if self.image_pooling > 1 and self.first_features:
+            raise OptionError(f"image_pooling {self.image_pooling} takes patches alone: vision_feature_select patch")
         if self.image_pooling < 1 or any(side % self.image_pooling for side in self.patch_grid):
             raise OptionError(f"image_pooling {self.image_pooling} does not divide the {self.patch_grid} patches")
         self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
@@ -68,10 +72,17 @@ class LlavaPartsConfig(PretrainedConfig):
         return self.image_size // height, self.image_size // width
 
     @property
+    def first_features(self) -> int:
+        """How many features the tower gives before those of patches that are used: CLS and register tokens."""
+        if self.vision_feature_select == "patch" or "siglip" in self.vision_config.model_type:
+            return 0
+        return 1 + int(getattr(self.vision_config, "num_register_tokens", 0))
+
+    @property
     def patch_tokens(self) -> int:
-        """How many patches one image has."""
+        """How many features of the tower one image has: one a patch, and those before them that are used."""
         rows, columns = self.patch_grid
-        return rows * columns
+        return rows * columns + self.first_features
 
     @property
     def image_tokens(self) -> int:

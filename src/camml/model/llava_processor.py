@@ -9,10 +9,11 @@ from PIL import Image
 from torch import Tensor
 from transformers import BatchFeature, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor
+from transformers.image_utils import load_image
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml import prompts
-from camml.errors import InputError, OptionError
+from camml.errors import ImageError, InputError, OptionError
 from camml.images import ImageSource, cuts_middle, each_image, mean_color, middle_of_strip, open_image, pad_to_square
 from camml.model.llava_parts import LlavaPartsConfig
 from camml.prompts import split
@@ -71,6 +72,8 @@ class LlavaPartsProcessor(ProcessorMixin):
         padding_side: str = "left",
         return_tensors: str = "pt",
         add_special_tokens: bool = True,
+        videos: None = None,
+        audio: None = None,
     ) -> BatchFeature:
         """Return the inputs of the model for B prompts.
 
@@ -78,6 +81,7 @@ class LlavaPartsProcessor(ProcessorMixin):
           images: the images of the prompts in reading order, at most one a prompt.
           text: B prompts, as `apply_chat_template` writes them.
           padding, return_tensors: rows are always padded, and tensors always PyTorch's.
+          videos, audio: None, as callers for any model give them; this one knows neither.
 
         Returns:
           `input_ids`, `attention_mask` int64[B, T]; where there are images `pixel_values` float[B, 3, H, W], zeros in
@@ -89,6 +93,8 @@ class LlavaPartsProcessor(ProcessorMixin):
         """
         if return_tensors not in (None, "pt"):
             raise OptionError(f"return_tensors is {return_tensors!r}; it can be: pt")
+        if videos or audio:
+            raise InputError("this model takes texts and images; give neither videos nor audio")
         rows = [text] if isinstance(text, str) else list(text)
         given = iter(_flat(images))
         places = [row.count(prompts.IMAGE) for row in rows]
@@ -100,9 +106,29 @@ class LlavaPartsProcessor(ProcessorMixin):
         pixels = self.pixels([next(given) if place else None for place in places])
         return BatchFeature(inputs if pixels is None else inputs | {"pixel_values": pixels})
 
-    def apply_chat_template(self, conversation: Any, *args: Any, **kwargs: Any) -> Any:
-        """Render messages as transformers does; templates that know no parts get those of a message as one text."""
-        return super().apply_chat_template(_as_text(conversation), *args, **kwargs)
+    def apply_chat_template(
+        self,
+        conversation: Any,
+        chat_template: str | None = None,
+        tokenize: bool = False,
+        return_dict: bool = False,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Render messages as transformers does; templates that know no parts get those of a message as one text.
+
+        Args:
+          conversation: messages, or a list of such lists.
+          tokenize, return_dict: return the `input_ids`, or all inputs of the model, with the images of the messages.
+        """
+        kwargs.pop("return_tensors", None)  # always PyTorch's
+        rendered = super().apply_chat_template(_as_text(conversation), chat_template, tokenize=False, **kwargs)
+        if not tokenize:
+            return rendered
+        bos = self.tokenizer.bos_token if first_tokens(self.tokenizer) else None  # which some templates write too
+        rows = [row.removeprefix(bos or "") for row in ([rendered] if isinstance(rendered, str) else rendered)]
+        inputs = self(_images_of(conversation), rows, **(processor_kwargs or {}))
+        return inputs if return_dict else inputs["input_ids"]
 
     def tokenize(self, prompt: str, slots: Mapping[str, Sequence[int]] | None = None) -> list[int]:
         """Return the ids of a prompt, placeholders in place; every piece between them is tokenized by itself.
@@ -211,6 +237,23 @@ def _flat(images: Any) -> list[Any]:
     if isinstance(images, list | tuple):
         return [image for part in images for image in _flat(part)]
     return [images]
+
+
+def _images_of(conversation: Any) -> list[ImageSource]:
+    """Return the images that the parts of messages hold, in reading order."""
+    if not isinstance(conversation, Mapping):
+        return [image for message in conversation for image in _images_of(message)]
+    content = conversation.get("content")
+    if not isinstance(content, list | tuple):
+        return []
+    keys = ("image", "url", "path", "base64")
+    given = [[part[key] for key in keys if part.get(key) is not None] for part in content if part["type"] == "image"]
+    if not all(given):
+        raise InputError(f"a part of type image holds no image; it goes under one of: {', '.join(keys)}")
+    try:
+        return [load_image(sources[0]) for sources in given]
+    except (OSError, ValueError) as error:
+        raise ImageError(f"an image of a message cannot be used: {error}") from None
 
 
 def _as_text(conversation: Any) -> Any:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.models.auto.processing_auto import AutoProcessor
@@ -67,7 +69,7 @@ def load_model(
     Example:
       >>> model, processor = load_model("camml-mini")  # doctest: +SKIP
     """
-    folder = _folder(name)
+    folder, number = _folder(name), checked_dtype(dtype)
     kind = kind_of(folder)
     given = {"device_map": device_map, "quantization_config": quantization_config}
     given |= {"attn_implementation": attn_implementation}
@@ -75,26 +77,61 @@ def load_model(
     if kind != "camml" and processor_options:
         raise OptionError(f"{name} is not a CaMML model, so it has no {next(iter(processor_options))}")
     if is_packed(folder) or lora.is_run(folder):
-        return _summed(folder, dtype, options, processor_options)
-    options["dtype"] = dtype or "auto"
+        return _summed(folder, number, options, processor_options)
+    options["dtype"] = number or "auto"
     try:
         if kind == "camml":
             model = CamMLForConditionalGeneration.from_pretrained(folder, **options)
-            return model.eval(), CamMLProcessor.from_pretrained(folder, **processor_options)
+            processor = CamMLProcessor.from_pretrained(folder, **processor_options)
+            check_fits(model, processor)
+            return model.eval(), processor
         if kind == "vision-language":
             seeing = AutoModelForImageTextToText.from_pretrained(folder, **options)
             return seeing.eval(), AutoProcessor.from_pretrained(folder)
         language = AutoModelForCausalLM.from_pretrained(folder, **options)
         return language.eval(), AutoTokenizer.from_pretrained(folder)
-    except (OSError, KeyError, ValueError) as error:
+    except ImportError as error:  # such as torchvision, which the processors of some families need
+        raise OptionError(f"{folder}: {' '.join(str(error).split())}") from None
+    except (OSError, KeyError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
         if isinstance(error, OptionError | ModelFolderError):
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelFolderError(f"{folder} cannot be loaded as a {kind} model: {reason}") from None
+        raise ModelFolderError(f"{folder} cannot be loaded as a {kind} model: {reason}") from error
+
+
+def checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """Return a precision as PyTorch names it; None for the one that weights are kept in.
+
+    Raises:
+      OptionError: there is none of that name.
+    """
+    if isinstance(dtype, torch.dtype) or dtype in (None, "auto"):
+        return dtype if isinstance(dtype, torch.dtype) else None
+    number = getattr(torch, str(dtype).removeprefix("torch."), None)
+    if not isinstance(number, torch.dtype) or not number.is_floating_point:
+        raise OptionError(f"no dtype {dtype!r}; there are: auto, float32, bfloat16, float16")
+    return number
+
+
+def check_fits(model: CamMLForConditionalGeneration, processor: CamMLProcessor) -> None:
+    """Raise an OptionError unless a processor writes the placeholders that a model looks for."""
+    config = model.config
+    pairs = {
+        name: (getattr(processor, name), getattr(config, name))
+        for name in ("context_token_id", "context_tokens", "image_token_id")
+    }
+    if processor.parts:
+        pairs["image_tokens"] = (processor.processor.image_tokens, config.vlm_config.image_tokens)
+    for name, (theirs, ours) in pairs.items():
+        if theirs != ours:
+            raise OptionError(
+                f"the processor is of another model: its {name} is {theirs}, the model's is {ours}; load both from one "
+                "folder, or make it with CamMLProcessor.build(model.config, ...)"
+            )
 
 
 def _summed(
-    folder: Path, dtype: Any, options: Mapping[str, Any], processor_options: Mapping[str, Any]
+    folder: Path, dtype: torch.dtype | None, options: Mapping[str, Any], processor_options: Mapping[str, Any]
 ) -> tuple[PreTrainedModel, CamMLProcessor]:
     """Return a model whose weights are sums of those of a base model and of low-rank matrices.
 
@@ -106,7 +143,7 @@ def _summed(
             f"{folder} keeps only what was trained, and is summed as it is loaded: for {next(iter(options))} make a "
             f"model folder of it first with `camml merge {folder} OUT`"
         )
-    number = torch.float32 if dtype in (None, "auto") else getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    number = dtype or torch.float32
     if is_packed(folder):
         return packed.load(folder, number, **processor_options)
     return lora.load(folder, number, **processor_options)

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 from camml import weights
 from camml.errors import ModelFolderError, OptionError
 from camml.model.config import CamMLConfig
-from camml.model.folder import read_file
+from camml.model.folder import read_file, set_precision
 from camml.model.llava_parts import LlavaPartsForConditionalGeneration
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.parts import load_tower
@@ -90,7 +90,8 @@ def load(
       OptionError: PEFT is not installed.
     """
     model = apart(folder).merge_and_unload()
-    return model.to(dtype).eval(), CamMLProcessor.from_pretrained(folder, **processor_options)
+    set_precision(model, dtype)
+    return model.eval(), CamMLProcessor.from_pretrained(folder, **processor_options)
 
 
 def apart(folder: Path) -> Any:

@@ -19,7 +19,15 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml.errors import ModelFolderError
 from camml.model.config import CamMLConfig
-from camml.model.folder import check_complete, check_folder, load_part, new_folder, read_config, read_tensors
+from camml.model.folder import (
+    check_complete,
+    check_folder,
+    load_part,
+    new_folder,
+    read_config,
+    read_tensors,
+    set_precision,
+)
 from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
 from camml.model.llava_processor import LlavaPartsProcessor
 
@@ -55,6 +63,22 @@ OUTER_PARTS = {
 }
 TOWER_PREFIX = "model.vision_tower.vision_tower."
 DEAD = re.compile(r"\.cls\.|position_ids$|rotary_emb\.inv_freq$")
+
+
+class OfficialConfig(CamMLConfig):
+    """How `AutoConfig` reads the configuration of an official folder: the result is an ordinary `CamMLConfig`."""
+
+    model_type = OFFICIAL_MODEL_TYPE
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Return our configuration of the folder that `name_or_path` names, as `AutoConfig` calls it."""
+        unused = kwargs.pop("return_unused_kwargs", False)
+        folder = kwargs.pop("name_or_path", None) or config_dict.get("_name_or_path", "")
+        if not is_official(folder):
+            raise ModelFolderError(f"{str(folder)!r} is no folder; fetch the official checkpoint, and give its folder")
+        config = config_of(Path(str(folder)))
+        return (config, {key: value for key, value in kwargs.items() if key != "_from_auto"}) if unused else config
 
 
 def is_official(folder: Any) -> bool:
@@ -204,12 +228,14 @@ def load(
       ModelFolderError: a tensor is missing, left over or of another shape than the configuration says.
     """
     folder = Path(folder)
+    kwargs = {key: value for key, value in kwargs.items() if key != "config"}  # as AutoModel read it from this folder
     official = read_config(folder)
     texts, towers, owned = split_tensors(folder)
     config = build_config(official, vision_config(folder, official, towers))
     parts = config.vlm_config
     # each part through its own class, which knows the names that older versions of it used
-    dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None)
+    older, newer = kwargs.pop("torch_dtype", None), kwargs.pop("dtype", None)
+    dtype = newer or older
     dtype = next(iter(texts.values())).dtype if dtype in (None, "auto") else dtype
     options = {"dtype": dtype, "output_loading_info": True}
     # checkpoints of the training code may leave out the frozen tower; then it is the one they name
@@ -224,7 +250,8 @@ def load(
     check_complete(folder, "the language model", language_info)
     model = model_class(config, LlavaPartsForConditionalGeneration(parts, tower, language))
     load_part(model, ("context_perceiver.", "vlm.projector."), owned, folder)
-    return model.to(dtype=language.dtype, device=language.device).eval()
+    set_precision(model, language.dtype)
+    return model.to(device=language.device).eval()
 
 
 def convert(source: Path, target: Path) -> None:

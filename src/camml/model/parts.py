@@ -14,7 +14,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from camml.errors import ModelFolderError, OptionError
 from camml.model.config import CamMLConfig
 from camml.model.copying import start_copying
-from camml.model.folder import check_folder, load_part, read_file, read_tensors
+from camml.model.folder import check_folder, load_part, read_file, read_tensors, set_precision
 from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
 from camml.model.llava_processor import LlavaPartsProcessor
 from camml.model.modeling import CamMLForConditionalGeneration
@@ -79,7 +79,8 @@ def assemble(
         load_part(model, ("vlm.projector.",), weights, projector)
     if perceivers:
         load_part(model, ("context_perceiver.",), bert_blocks(model, perceivers), perceivers, partial=True)
-    return model.to(language.dtype), processor
+    set_precision(model, language.dtype)
+    return model, processor
 
 
 def describe(

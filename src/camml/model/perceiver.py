@@ -1,6 +1,8 @@
 """The hierarchical perceiver: any number of samples in, a fixed number of context tokens out."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -130,6 +132,14 @@ class ContextPerceiver(nn.Module):
                 f"{self.heads} heads"
             )
 
+    def forward(self, step: Callable[..., Any], *inputs: Tensor) -> Any:
+        """Return what one of the two steps gives.
+
+        Both are calls of this module, so that what others put before and after such calls is done for its own
+        parameters too: weights that wait on a disk are fetched, those of sharded training are gathered.
+        """
+        return step(*inputs)
+
     def encode_samples(
         self, image_features: Tensor, image_mask: Tensor, text_embeds: Tensor, text_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -139,6 +149,12 @@ class ContextPerceiver(nn.Module):
           image_features: float[S, Lv, D].  image_mask: bool[S, Lv], False on padding, and where there is no image.
           text_embeds: float[S, Lt, D].  text_mask: bool[S, Lt], False on padding.
         """
+        seen, read = self(self._encode_samples, image_features, image_mask, text_embeds, text_mask)
+        return seen, read
+
+    def _encode_samples(
+        self, image_features: Tensor, image_mask: Tensor, text_embeds: Tensor, text_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
         images, texts = self.image_in(image_features), self.text_in(text_embeds)
         if self.word_position is not None:
             images, texts = (self._placed(states, self.word_position) for states in (images, texts))
@@ -158,6 +174,10 @@ class ContextPerceiver(nn.Module):
         Args:
           seen: float[B, N, Lv, P].  seen_mask: bool[B, N, Lv].  read: float[B, N, Lt, P].  read_mask: bool[B, N, Lt].
         """
+        tokens: Tensor = self(self._compress, seen, seen_mask, read, read_mask)
+        return tokens
+
+    def _compress(self, seen: Tensor, seen_mask: Tensor, read: Tensor, read_mask: Tensor) -> Tensor:
         if self.sample_position is not None:
             ranks = torch.arange(seen.shape[1], device=seen.device)
             places = (self.sample_position * sinusoids(ranks, seen.shape[3]).to(seen.dtype))[:, None, :]

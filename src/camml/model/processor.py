@@ -339,15 +339,19 @@ class CamMLProcessor(Renderer, ProcessorMixin):
 
     def sample_ids(self, text: str) -> list[int]:
         """Return the tokens of a sample's text as the model reads them: at least one, at most `sample_max_length`."""
-        tokens = self.tokenizer.encode(prompts.clean(text), add_special_tokens=False)
+        tokens = self.tokenizer.encode(self.harmless(text), add_special_tokens=False)
         kept = [*first_tokens(self.tokenizer), *tokens][: self.sample_max_length]
         return kept or [self.tokenizer.pad_token_id]
 
     def sample_length(self, text: str) -> int:
         """Return how many tokens the text of a sample has before anything is cut off."""
-        return len(self.tokenizer.encode(prompts.clean(text), add_special_tokens=False)) + len(
+        return len(self.tokenizer.encode(self.harmless(text), add_special_tokens=False)) + len(
             first_tokens(self.tokenizer)
         )
+
+    def apply_chat_template(self, conversation: Any, chat_template: str | None = None, **kwargs: Any) -> Any:
+        """Return what the vision-language model's processor makes of messages; see transformers."""
+        return self.processor.apply_chat_template(conversation, chat_template or self.chat_template, **kwargs)
 
     # ---- answers ------------------------------------------------------------------------------------------------
 

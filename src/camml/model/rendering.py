@@ -8,6 +8,7 @@ from transformers import ProcessorMixin
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml import prompts
+from camml.control import control_tokens, defuse
 from camml.errors import OptionError, SampleError
 from camml.model.llava_processor import LlavaPartsProcessor, first_tokens
 from camml.prompts import Turn
@@ -29,6 +30,7 @@ class Renderer:
     prompt_style: str
     thinking: bool
     chat_template: Any
+    _control: tuple[str, ...] | None = None
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -40,9 +42,24 @@ class Renderer:
         """The model is a language model with a tower of its own, which takes one image of one size."""
         return isinstance(self.processor, LlavaPartsProcessor)
 
+    def harmless(self, text: str) -> str:
+        """Return a text of a person without what controls the model: places of images, ends of turns."""
+        if self._control is None:
+            self._control = control_tokens(self.tokenizer)
+        return defuse(prompts.clean(text), self._control)
+
+    def harmless_answer(self, text: str) -> str:
+        """Return an answer without what controls the model, but for the marks of a thought it begins with."""
+        thought, said = _parted(text)
+        if not thought:
+            return self.harmless(text)
+        inside = thought.strip().removeprefix(THOUGHT[0]).removesuffix(THOUGHT[1])
+        return THOUGHT[0] + self.harmless(inside) + THOUGHT[1] + self.harmless(said)
+
     def render(self, conversation: str | Sequence[Turn], context: bool, images: bool | int) -> str:
         """Return the prompt of one row in this processor's style, with `prompts.CONTEXT` and `prompts.IMAGE` in it."""
         turns = [Turn(conversation)] if isinstance(conversation, str) else conversation
+        turns = [Turn(self.harmless(t.question), t.answer and self.harmless_answer(t.answer)) for t in turns]
         template = self._chat_template if self.chat_template else None
         return prompts.render(self.prompt_style, turns, context=context, image=images, chat_template=template)
 
@@ -58,7 +75,10 @@ class Renderer:
         whole = self.render(turns, context, images)
         marks = [ANSWER.format(number) for number in range(len(turns))]
         marked = self.render(
-            [Turn(turn.question, _reasoning(turn) + mark) for turn, mark in zip(turns, marks, strict=True)],
+            [
+                Turn(turn.question, _parted(turn.answer or "")[0] + mark)
+                for turn, mark in zip(turns, marks, strict=True)
+            ],
             context,
             images,
         )
@@ -68,7 +88,7 @@ class Renderer:
         for turn, mark in zip(turns, marks, strict=True):
             end = marked.find(mark, done)
             before, start = marked[done:end], place + end - done
-            forms = _forms(turn.answer or "")
+            forms = _forms(self.harmless_answer(turn.answer or ""))
             answer = next((form for form in forms if whole.startswith(form, start)), None)
             if end < 0 or answer is None or not whole.startswith(before, place):
                 break
@@ -121,13 +141,13 @@ class Renderer:
         return prompt if mark is None else prompt.replace(prompts.IMAGE, str(mark))
 
 
-def _reasoning(turn: Turn) -> str:
-    """Return what comes before an answer that begins with reasoning, which templates write apart or leave out."""
-    thought, end, _ = (turn.answer or "").rpartition(THOUGHT[1])
-    return thought + end
+def _parted(answer: str) -> tuple[str, str]:
+    """Return the thought an answer begins with, which templates write apart or leave out, and what it then says."""
+    thought, end, said = answer.rpartition(THOUGHT[1])
+    return (thought + end, said) if end and thought.lstrip().startswith(THOUGHT[0]) else ("", answer)
 
 
 def _forms(answer: str) -> list[str]:
-    """Return how a template may write an answer, without the reasoning before it."""
-    answer = prompts.clean(answer).rpartition(THOUGHT[1])[2]
-    return list(dict.fromkeys([answer, answer.strip(), answer.lstrip(), answer.rstrip()]))
+    """Return how a template may write an answer, without the thought before it."""
+    said = _parted(prompts.clean(answer))[1]
+    return list(dict.fromkeys([said, said.strip(), said.lstrip(), said.rstrip()]))

@@ -1,6 +1,7 @@
 """The server as an ASGI application."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -22,12 +23,18 @@ from camml.serving.problems import ApiError, of_exception
 from camml.serving.service import Service
 from camml.serving.streaming import ClientGone
 
+WATCH_SECONDS = 2.0
+"""How often the model is asked whether it is alive."""
 CLIENT_GONE = 499
 """nginx's status for a request whose client did not wait for the answer."""
 
 
-def create(service: Service) -> FastAPI:
-    """The application around a service, which it closes at the end."""
+def create(service: Service, end: Callable[[], None] = lambda: None) -> FastAPI:
+    """The application around a service, which it closes at the end.
+
+    Args:
+      end: called when the model has died, so that whoever runs the process can end it and start it again.
+    """
     settings = service.settings
     secret = stored_secret(settings.state) if settings.api_keys else None
     access = Access(settings.api_keys, secret, settings.key_names)
@@ -35,7 +42,9 @@ def create(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+        watch = asyncio.create_task(_watch(service, end))
         yield
+        watch.cancel()
         await service.close()
 
     # the pages of documentation that FastAPI offers load scripts from elsewhere
@@ -60,6 +69,15 @@ def create(service: Service) -> FastAPI:
             expose_headers=["X-Request-Id", "Retry-After"],
         )
     return app
+
+
+async def _watch(service: Service, end: Callable[[], None]) -> None:
+    """Call `end` once the model has died."""
+    while service.engine.healthy():
+        await asyncio.sleep(WATCH_SECONDS)
+    service.dead = True
+    logger.error("the model has stopped: the server ends, to be started again")
+    end()
 
 
 def _health(service: Service) -> APIRouter:

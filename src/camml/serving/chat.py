@@ -2,9 +2,8 @@
 
 import json
 import math
-import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +14,9 @@ from fastapi.responses import JSONResponse
 
 from camml.answering import Decoding
 from camml.errors import SampleError
-from camml.serving import conversation
+from camml.serving import conversation, scratch
 from camml.serving.bodies import CheckedRoute
+from camml.serving.conversation import Conversation
 from camml.serving.engines import Piece
 from camml.serving.links import Links
 from camml.serving.problems import ApiError, of_exception
@@ -48,8 +48,12 @@ class Reply:
 
     async def events(self) -> AsyncGenerator[Evidence | Piece, None]:
         """The evidence, then the pieces, counted; there is room for the answer until this is closed."""
-        with self.service.answers.enter(self.body.n or 1), tempfile.TemporaryDirectory(prefix="camml-ask-") as folder:
-            question = await self.service.thread(_question, self, Path(folder))
+        with self.service.answers.enter(self.body.n or 1), scratch.folder() as folder:
+            said = conversation.read(self.body.messages)
+            given = [sample.image_url for sample in self.body.samples or [] if sample.image_url is not None]
+            shown = given if said.picture is None else [said.picture, *given]
+            data = await self.service.read(shown)
+            question = await self.service.look(_question, self, said, data, Path(folder))
             async with aclosing(self.service.ask(question)) as events:
                 try:
                     async for event in events:
@@ -193,11 +197,14 @@ def _event(document: dict[str, Any]) -> bytes:
     return b"data: " + text.encode("utf-8", "replace") + b"\n\n"
 
 
-def _question(reply: Reply, folder: Path) -> Question:
-    """What is asked, with its pictures opened; given ones are kept in `folder`. Blocks."""
+def _question(reply: Reply, said: Conversation, data: Mapping[str, bytes], folder: Path) -> Question:
+    """What is asked, with its pictures opened; given ones are kept in `folder`. Blocks.
+
+    Args:
+      data: the pictures' bytes by their addresses.
+    """
     body, service = reply.body, reply.service
-    said = conversation.read(body.messages)
-    picture = None if said.picture is None else service.pictures.open(said.picture)
+    picture = None if said.picture is None else service.pictures.decode(data[said.picture])
     asked = body.max_completion_tokens or body.max_tokens
     temperature, top_p = body.temperature or 0.0, 1.0 if body.top_p is None else body.top_p
     greedy = temperature < COLDEST or top_p < COLDEST
@@ -209,7 +216,7 @@ def _question(reply: Reply, folder: Path) -> Question:
     )
     return Question(
         Query(said.question, picture), decoding, said.history, said.system, _store(reply), body.shots, body.mode,
-        body.filter, None if body.samples is None else _given(reply, body.samples, folder),
+        body.filter, None if body.samples is None else _given(reply, body.samples, data, folder),
         body.stops(), body.n or 1, asked is None, reply.note["id"], said.notes,
     )  # fmt: skip
 
@@ -219,7 +226,7 @@ def _store(reply: Reply) -> str | None:
     return name if isinstance(name, str) else reply.service.default_store
 
 
-def _given(reply: Reply, samples: Sequence[GivenSample], folder: Path) -> Context:
+def _given(reply: Reply, samples: Sequence[GivenSample], data: Mapping[str, bytes], folder: Path) -> Context:
     """The samples that came with the request, and those it names by their ids."""
     found: list[Sample] = []
     for number, sample in enumerate(samples):
@@ -231,7 +238,7 @@ def _given(reply: Reply, samples: Sequence[GivenSample], folder: Path) -> Contex
             found.append(Sample(sample.id or f"given-{number}", sample.text or ""))
             if sample.image_url is not None:
                 file = folder / f"{number}.png"
-                reply.service.pictures.open(sample.image_url).save(file, compress_level=1)
+                reply.service.pictures.decode(data[sample.image_url]).save(file, compress_level=1)
                 found[-1] = replace(found[-1], image=file)
     return tuple(Neighbor(sample, math.nan) for sample in found)
 

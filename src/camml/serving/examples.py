@@ -25,7 +25,7 @@ def read_examples(file: Path) -> list[Example]:
       SampleError: it cannot be read, or holds no questions.
       ImageError: a picture cannot be read.
     """
-    found = [_example(sample) for sample, _ in zip(formats.read(file), range(MOST), strict=False)]
+    found = [_example(sample) for sample, _ in zip(formats.read(file, mend_ids=True), range(MOST), strict=False)]
     if not found:
         raise SampleError(f"{file} holds no examples; write samples whose texts are questions")
     return found

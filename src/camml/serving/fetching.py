@@ -4,14 +4,19 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from camml.errors import ImageError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Result = TypeVar("Result")
 REDIRECTS = (301, 302, 303, 307, 308)
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
@@ -83,47 +88,75 @@ class Fetcher:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
             raise ImageError(f"{_short(url)}: not a plain http or https address")
-        connection = self._connect(parts.scheme, parts.hostname, parts.port, deadline)
-        line: socket.socket = connection.sock  # which the connection forgets where the answer is the last one on it
-        try:
-            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            connection.request("GET", path, headers={"User-Agent": "camml", "Accept": "image/*"})
-            answer = connection.getresponse()
-            if answer.status in REDIRECTS and (place := answer.getheader("Location")):
-                return place
-            if answer.status != 200:
-                raise ImageError(f"{_short(url)}: the server there answers {answer.status}")
-            return self._body(answer, line, url, deadline)
-        finally:
-            connection.close()
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        with _cut_at(deadline, self._dial(parts.hostname, port, deadline)) as line:
+            connection = http.client.HTTPConnection(parts.hostname, port)
+            connection.sock = _secured(line, parts.hostname) if parts.scheme == "https" else line
+            with closing(connection):
+                path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+                connection.request("GET", path, headers={"User-Agent": "camml", "Accept": "image/*"})
+                answer = connection.getresponse()
+                if answer.status in REDIRECTS and (place := answer.getheader("Location")):
+                    return place
+                if answer.status != 200:
+                    raise ImageError(f"{_short(url)}: the server there answers {answer.status}")
+                body = self._body(answer, url)
+            _left(deadline)  # a connection that was cut may look like one that ended
+            return body
 
-    def _connect(self, scheme: str, host: str, port: int | None, deadline: float) -> http.client.HTTPConnection:
-        """A connection to an address of `host` that was checked, under the name `host`."""
-        port = port or (443 if scheme == "https" else 80)
-        addresses = self.lookup(host, port)
+    def _dial(self, host: str, port: int, deadline: float) -> socket.socket:
+        """A connection to an address of `host` that was checked."""
+        addresses = _within(deadline, lambda: self.lookup(host, port))
         if not addresses or not all(map(self.allowed, addresses)):
             raise ImageError(f"{host}: this address is not on the public internet, so it is not fetched")
-        connection = http.client.HTTPConnection(host, port, timeout=_left(deadline))
-        sock = socket.create_connection((str(addresses[0]), port), timeout=_left(deadline))
-        if scheme == "https":
-            try:
-                sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
-            except BaseException:
-                sock.close()
-                raise
-        connection.sock = sock
-        return connection
+        return socket.create_connection((str(addresses[0]), port), timeout=_left(deadline))
 
-    def _body(self, answer: http.client.HTTPResponse, line: socket.socket, url: str, deadline: float) -> bytes:
+    def _body(self, answer: http.client.HTTPResponse, url: str) -> bytes:
         body = bytearray()
-        while True:
-            line.settimeout(_left(deadline))
-            piece = answer.read1(2**16)
-            if not piece:
-                return bytes(body)
+        while piece := answer.read1(2**16):
             body += piece
             if len(body) > self.max_bytes:
                 raise ImageError(f"{_short(url)}: larger than the limit of {self.max_bytes / 2**20:g} MB")
+        return bytes(body)
+
+
+@contextmanager
+def _cut_at(deadline: float, line: socket.socket) -> Iterator[socket.socket]:
+    """Cut a connection at a time, whatever is being said on it: HTTP and TLS only bound the wait for the next bytes."""
+    copy = line.dup()  # which stays good when the line is wrapped for TLS
+
+    def cut() -> None:
+        with suppress(OSError):
+            copy.shutdown(socket.SHUT_RDWR)
+
+    watch = threading.Timer(max(0.0, deadline - time.monotonic()), cut)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield line
+    finally:
+        watch.cancel()
+        copy.close()
+        line.close()
+
+
+def _secured(line: socket.socket, host: str) -> socket.socket:
+    """The line with TLS, under the name of the host."""
+    return ssl.create_default_context().wrap_socket(line, server_hostname=host)
+
+
+def _within(deadline: float, work: Callable[[], Result]) -> Result:
+    """The result of work that knows no deadline of its own; a TimeoutError where it has not come by then."""
+    done: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done.result(_left(deadline))
 
 
 def _left(deadline: float) -> float:

@@ -4,13 +4,17 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from camml.encoders import Encoder, Vectors
 from camml.serving.bodies import CheckedRoute
 from camml.serving.problems import ApiError
 from camml.serving.service import Service
+from camml.serving.streaming import until_gone
 from camml.serving.wire import EmbeddingBody, ErrorOut, ImageInput
+
+ITEMS = 8
+"""Texts or pictures that are embedded at a time."""
 
 
 def router(service: Service) -> APIRouter:
@@ -39,15 +43,17 @@ def router(service: Service) -> APIRouter:
         return model(name)
 
     @router.post("/v1/embeddings")
-    async def embeddings(body: EmbeddingBody) -> dict[str, Any]:
+    async def embeddings(body: EmbeddingBody, request: Request) -> dict[str, Any]:
         """Unit vectors of texts or pictures, from the encoder of a datastore (or the datastore's name)."""
         encoders = _encoders(service) | {name: shelf.encoder for name, shelf in service.shelves.items()}
         if body.model not in encoders:
             known = ", ".join(encoders) or "none, since there is no datastore"
             raise ApiError(404, f"no encoder {body.model!r} here; there are: {known}", "model_not_found", "model")
         items = body.input if isinstance(body.input, list) else [body.input]
-        with service.store_work.enter():
-            vectors = await service.thread(_embed, service, encoders[body.model], items, body.dimensions)
+        # the same gate as answers: both keep the processor busy for as long as the client likes
+        with service.answers.enter():
+            work = _embed(service, encoders[body.model], items, body.dimensions)
+            vectors = await until_gone(request.receive, work)
         as_text = body.encoding_format == "base64"
         data = [
             {
@@ -67,15 +73,21 @@ def _encoders(service: Service) -> dict[str, Encoder]:
     return {shelf.encoder.name: shelf.encoder for shelf in service.shelves.values()}
 
 
-def _embed(
+async def _embed(
     service: Service, encoder: Encoder, items: Sequence[str | ImageInput], dimensions: int | None
 ) -> list[Vectors]:
-    """A vector for each item, in order. Blocks."""
-    texts = [item for item in items if isinstance(item, str)]
-    pictures = [service.pictures.open(item.image_url.url) for item in items if isinstance(item, ImageInput)]
-    width = encoder.image_dim if pictures else encoder.text_dim
+    """A vector for each item, in order; a few items at a time, so that it can be ended, and that others have turns."""
+    width = encoder.image_dim if any(isinstance(item, ImageInput) for item in items) else encoder.text_dim
     if dimensions not in (None, width):
         raise ApiError(400, f"these vectors have {width} dimensions, and no others", "invalid_value", "dimensions")
-    of_texts = iter(encoder.embed_texts(texts) if texts else ())
-    of_pictures = iter(encoder.embed_images(pictures) if pictures else ())
-    return [next(of_texts if isinstance(item, str) else of_pictures) for item in items]
+    vectors: list[Vectors] = []
+    for start in range(0, len(items), ITEMS):
+        some = items[start : start + ITEMS]
+        texts = [item for item in some if isinstance(item, str)]
+        urls = [item.image_url.url for item in some if isinstance(item, ImageInput)]
+        data = await service.read(urls)
+        pictures = [await service.look(service.pictures.decode, data[url]) for url in urls]
+        of_texts = iter(await service.embed(encoder.embed_texts, texts) if texts else ())
+        of_pictures = iter(await service.embed(encoder.embed_images, pictures) if pictures else ())
+        vectors += [next(of_texts if isinstance(item, str) else of_pictures) for item in some]
+    return vectors

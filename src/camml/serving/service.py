@@ -4,15 +4,17 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from PIL import Image
+
 from camml import evidence, weights
 from camml.answering import Decoding, fitting
-from camml.errors import ImageError
+from camml.errors import ImageError, StoreLockedError
 from camml.features.samples import folder_of
 from camml.prompts import Turn
 from camml.serving import engines
@@ -29,6 +31,12 @@ Result = TypeVar("Result")
 
 MOST_STORE_REQUESTS = 64
 """Searches, embeddings and changes of datastores that may be at work or wait."""
+
+WRITER_SECONDS = 10.0
+"""How long a change waits for another process that writes to the datastore."""
+
+MOST_LOOKS = 64
+"""Thumbnails that are being made or wait."""
 
 logger = logging.getLogger("camml.serving")
 
@@ -82,7 +90,8 @@ class Service:
 
     Attributes:
       shelves: the datastores by name.
-      answers, store_work: how much may be going on at a time.
+      answers, store_work, looks: how much may be going on at a time.
+      dead: the model has stopped, and the process should be started again.
     """
 
     settings: Settings
@@ -93,7 +102,13 @@ class Service:
     answers: Gate
     store_work: Gate
     started: float = field(default_factory=time.time)
+    dead: bool = False
+    looks: Gate = field(default_factory=lambda: Gate(MOST_LOOKS, "pictures"))
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "camml-store"))
+    # each kind of work that a client can make slow has threads of its own, so that it delays nothing else
+    _lookers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "camml-picture"))
+    _fetchers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "camml-fetch"))
+    _embedders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "camml-embed"))
 
     @classmethod
     def load(cls, settings: Settings) -> Self:
@@ -102,7 +117,10 @@ class Service:
         Raises:
           CaMMLError: something of it cannot be used.
         """
-        shelves = {name: Shelf.open(name, place, settings.read_only) for name, place in settings.stores.items()}
+        shelves = {
+            name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name))
+            for name, place in settings.stores.items()
+        }
         model = weights.folder(settings.model)
         engine = engines.load(settings.engine, model, **_engine_options(settings, model))
         return cls.of(settings, engine, shelves)
@@ -141,6 +159,48 @@ class Service:
         """The result of blocking work, done beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
+    async def change(self, work: Callable[..., Result], *args: Any) -> Result:
+        """The same for work that writes to a datastore, which waits a little for other processes that do.
+
+        Raises:
+          StoreLockedError: another process has written all the time.
+        """
+        end = time.monotonic() + WRITER_SECONDS
+        while True:
+            try:
+                return await self.thread(work, *args)
+            except StoreLockedError:
+                if time.monotonic() > end:
+                    raise
+            await asyncio.sleep(0.2)  # in no thread, so that reading goes on
+
+    async def look(self, work: Callable[..., Result], *args: Any) -> Result:
+        """The same for work that decodes pictures."""
+        return await asyncio.get_running_loop().run_in_executor(self._lookers, work, *args)
+
+    async def embed(self, work: Callable[..., Result], *args: Any) -> Result:
+        """The same for an encoder that is asked for vectors alone."""
+        return await asyncio.get_running_loop().run_in_executor(self._embedders, work, *args)
+
+    async def read(self, urls: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of pictures by their addresses, those on the web fetched side by side.
+
+        Raises:
+          ImageError: one cannot be had.
+        """
+        loop, wanted = asyncio.get_running_loop(), list(dict.fromkeys(urls))
+        found = [loop.run_in_executor(self._fetchers, self.pictures.read, url) for url in wanted]
+        return dict(zip(wanted, await asyncio.gather(*found), strict=True))
+
+    async def picture(self, url: str) -> Image.Image:
+        """The picture at an address.
+
+        Raises:
+          ImageError: it cannot be had, or is none.
+        """
+        data = await self.read([url])
+        return await self.look(self.pictures.decode, data[url])
+
     async def ask(self, question: Question) -> AsyncGenerator[Evidence | Piece, None]:
         """First the evidence, then the answers piece by piece; closing the generator ends them.
 
@@ -161,7 +221,7 @@ class Service:
 
     async def _prepare(self, question: Question, context: Context) -> tuple[Prepared, Context, tuple[str, ...]]:
         """The question as the engine will read it, with the samples as they can be used, and what to say of them."""
-        context, notes = await self.thread(evidence.usable, context, logger.warning)
+        context, notes = await self.look(evidence.usable, context, logger.warning)
         try:
             return await self.engine.prepare(_request(question, context)), context, notes
         except ImageError as error:  # the question's own picture is in memory, and was opened before
@@ -192,7 +252,8 @@ class Service:
     async def close(self) -> None:
         """Let go of model and threads."""
         await self.engine.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._lookers, self._fetchers, self._embedders):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _request(question: Question, context: Context) -> Request:

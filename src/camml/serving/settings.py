@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from camml.errors import OptionError
 
@@ -24,6 +25,7 @@ class Settings:
       engine, engine_options: a file in `camml/serving/engines`, and what it is loaded with.
       stores: datastores by the names clients use; the first is used where a request names none.
       passages: how much of long texts is read, see `camml.answering.budget_of`.
+      store_images: by those names, where pictures are that are not where their datastore says.
       read_only: samples can be neither added nor removed.
       api_keys: a request needs one of these; without any, everybody who reaches the server may use it.
       key_names: what the owners of keys are called in the log.
@@ -51,6 +53,7 @@ class Settings:
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     stores: Mapping[str, str] = field(default_factory=dict)
     passages: str = "auto"
+    store_images: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     key_names: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -85,8 +88,8 @@ class Settings:
                 )
         if any(len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() for key in self.api_keys):
             raise OptionError(f"an API key needs at least {SHORTEST_KEY} printable ASCII characters")
-        if self.public_url and not re.match(r"https?://[^/]", self.public_url):
-            raise OptionError(f"{self.public_url!r} should begin with http:// or https://")
+        if self.public_url and not host_of(self.public_url):
+            raise OptionError(f"{self.public_url!r} is no address; it should begin with http:// or https:// and a host")
         object.__setattr__(self, "allowed_hosts", tuple(name.lower() for name in self.allowed_hosts))
         object.__setattr__(self, "cors_origins", tuple(map(origin_of, self.cors_origins)))
 
@@ -94,6 +97,15 @@ class Settings:
     def served_name(self) -> str:
         """What clients call the model."""
         return self.model_name or Path(self.model).name or self.model
+
+
+def host_of(url: str) -> str:
+    """Return the host in an http(s) address, "" where there is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.hostname or "" if parts.scheme in ("http", "https") else ""
 
 
 def origin_of(text: str) -> str:

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -19,6 +18,7 @@ from camml.errors import ImageError, SampleError
 from camml.features.passages import Budget, PassageChooser
 from camml.images import open_image
 from camml.retriever import Retriever
+from camml.serving import scratch
 from camml.serving.pictures import suffix
 from camml.serving.problems import ApiError
 from camml.types import Context, Query, Sample
@@ -49,13 +49,13 @@ class Shelf:
         self._thumbnail = lru_cache(THUMBNAILS)(_thumbnail)
 
     @classmethod
-    def open(cls, name: str, place: str, read_only: bool = False) -> "Shelf":
-        """The datastore at `place`, a folder or `INDEX_FILE:DATA_JSON`.
+    def open(cls, name: str, place: str, read_only: bool = False, images: str | None = None) -> "Shelf":
+        """Return the datastore at `place`, a folder or `INDEX_FILE:DATA_JSON`, whose pictures are in `images`.
 
         Raises:
           StoreError: it cannot be opened.
         """
-        return cls(name, *open_store(place), read_only)
+        return cls(name, *open_store(place, images=images), read_only)
 
     def refresh(self) -> None:
         """See what other processes have changed, looking once a second at most."""
@@ -150,7 +150,7 @@ class Shelf:
             self.datastore.reload()
             if name in self.datastore:
                 raise ApiError(409, f"there is a sample {name!r} in {self.name!r} already", "sample_exists", "id")
-            with tempfile.TemporaryDirectory(prefix="camml-upload-") as folder:
+            with scratch.folder() as folder:
                 copied = self.datastore.manifest.copies
                 image = None if picture is None else self._keep(picture, name, Path(folder) if copied else None)
                 try:

@@ -4,6 +4,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from PIL import Image
 from pydantic import ValidationError
 
 from camml.serving.bodies import CheckedRoute
@@ -78,14 +79,13 @@ def _finding(router: APIRouter, service: Service, links: Links) -> None:
         if not body.query.strip() and body.image_url is None:
             raise ApiError(400, "give a query, an image_url, or both", "invalid_value", "query")
 
-        def work() -> FoundOut:
-            picture = None if body.image_url is None else service.pictures.open(body.image_url)
+        def work(picture: Image.Image | None) -> FoundOut:
             with service.metrics.retrieval.time():
                 context = shelf.search(Sought(body.query, picture), body.k, body.mode, body.filter)
             return FoundOut(data=[here.found(neighbor, store) for neighbor in context])
 
         with service.store_work.enter():
-            return await service.thread(work)
+            return await service.thread(work, None if body.image_url is None else await service.picture(body.image_url))
 
     @router.get("/{store}/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
     async def thumbnail(
@@ -100,7 +100,8 @@ def _finding(router: APIRouter, service: Service, links: Links) -> None:
         allowed = links.access.knows(request.headers.get("authorization", ""))
         if not allowed and not links.access.may_see(store, sample_id, expires, token):
             raise ApiError(401, "this address of a picture has expired, or is not from here", "invalid_api_key")
-        picture = await service.thread(service.shelf(store).thumbnail, sample_id, side)
+        with service.looks.enter():
+            picture = await service.look(service.shelf(store).thumbnail, sample_id, side)
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
@@ -119,12 +120,12 @@ def _writing(router: APIRouter, service: Service, links: Links) -> None:
         data = await image.read() if image is not None else None
 
         def work() -> SampleOut:
-            if data is not None:
-                service.pictures.decode(data)
             return here.sample(shelf.add(text, data, sample_id or None, facts), store)
 
         with service.store_work.enter():
-            return await service.thread(work)
+            if data is not None:
+                await service.look(service.pictures.decode, data)
+            return await service.change(work)
 
     @router.delete("/{store}/samples")
     async def remove(store: str, ids: Ids) -> Removed:
@@ -132,7 +133,7 @@ def _writing(router: APIRouter, service: Service, links: Links) -> None:
         if not ids:
             raise ApiError(400, "give the ids to remove, as ?id=A&id=B", "invalid_value", "id")
         with service.store_work.enter():
-            return Removed(removed=await service.thread(service.shelf(store).remove, ids))
+            return Removed(removed=await service.change(service.shelf(store).remove, ids))
 
 
 def _store(shelf: Shelf) -> StoreOut:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Text = Annotated[str, Field(max_length=1_000_000)]
 Id = Annotated[str, Field(min_length=1, max_length=512)]
@@ -39,9 +39,16 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 
 class Body(BaseModel):
-    """A request; fields it does not know are refused."""
+    """A request; fields it does not know are refused, unless they are null."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: inner for key, inner in value.items() if inner is not None or key in cls.model_fields}
 
 
 class Kept(BaseModel):

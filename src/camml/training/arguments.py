@@ -1,15 +1,18 @@
 """All settings of a training run. The published training commands' flags keep their names and meanings."""
 
+import json
+import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import TrainingArguments
 
 from camml import prompts
 from camml.errors import OptionError
 from camml.remote import is_address
+from camml.training import machine
 from camml.training.processes import join_on_cpu
 from camml.training.remote import local_folder
 from camml.training.sharding import deepspeed_config
@@ -19,7 +22,15 @@ VERSIONS = {"v1": "official", "auto": None}
 
 TUNE = ("full", "perceiver", "projector", "lora", "qlora")
 
-STARTS = ("random", "copy")
+STARTS = ("random", "copy", "bert")
+
+BERT = "./checkpoints/bert-base-uncased"
+"""Where `--perceiver_init bert` looks for BERT, the name of the folder being that of the published model."""
+
+NO_FILE = ("", "no", "none", "false")
+"""How `--deepspeed` is taken back that a script or a recipe gives."""
+
+_logger = logging.getLogger("camml")
 
 
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
@@ -39,9 +50,11 @@ class ModelArguments:
     )
     vision_tower: str | None = _flag(None, "folder of the vision tower for a language model; always frozen")
     pretrain_mm_mlp_adapter: str | None = _flag(None, "mm_projector.bin to start the projector from")
-    perceiver_init: str = _flag("random", f"how new perceivers start: {', '.join(STARTS)} (words of near samples)")
+    perceiver_init: str = _flag(
+        "random", f"how new perceivers start: {', '.join(STARTS)} (copy: words of near samples)"
+    )
     perceiver_copied: list[int] | None = _flag(None, "words copied of the nearest sample, the next, ...")  # noqa: RUF009
-    pretrain_perceivers: str | None = _flag(None, "folder of BERT, to start the perceivers from")
+    pretrain_perceivers: str | None = _flag(None, f"folder of BERT to start the perceivers from; of `bert`: {BERT}")
     version: str = _flag("auto", "v1: Vicuna's conversation template; auto: the tokenizer's own, else Vicuna's")
     attn_implementation: str | None = _flag(
         None, "attention of the language model: sdpa, eager, flash_attention_2, ..."
@@ -93,6 +106,8 @@ class ModelArguments:
             self.bits = 4
         _choice("tune", self.tune, TUNE)
         _choice("perceiver_init", self.perceiver_init, STARTS)
+        if self.perceiver_init == "bert":
+            self._find_bert()
         if self.perceiver_init == "copy" and self.pretrain_perceivers:
             raise OptionError("--perceiver_init copy and --pretrain_perceivers are two starts; give one")
         if self.perceiver_copied and self.perceiver_init != "copy":
@@ -112,6 +127,23 @@ class ModelArguments:
                 "--model_name_or_path is missing: the folder of a vision-language, a language or a CaMML model"
             )
 
+    def _find_bert(self) -> None:
+        """Start from BERT where it is there and as wide as the perceivers; else say that the start is random."""
+        folder = Path(self.pretrain_perceivers or BERT)
+        try:
+            width = json.loads((folder / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if self.pretrain_perceivers:
+                why = f"--pretrain_perceivers {folder} is no folder of BERT: its config.json does not tell its width"
+                raise OptionError(why) from error
+            width, why = 0, f"there is no BERT in {folder}, from which the published models start"
+        else:
+            why = f"BERT in {folder} is {width} wide, not {self.perceiver_hidden_size} as the perceivers"
+        fits = width == self.perceiver_hidden_size
+        self.pretrain_perceivers = str(folder) if fits else None
+        if not fits and os.environ.get("RANK", "0") == "0":
+            _logger.warning("perceivers start with random weights: %s", why)
+
 
 @dataclass
 class DataArguments:
@@ -121,8 +153,11 @@ class DataArguments:
     image_folder: str | None = _flag(None, "where its image paths start; default: beside it")
     neighbors: str | None = _flag(None, "folder that `camml neighbors` wrote for it; not needed with --icl_num 0")
     store: str | None = _flag(None, "the datastore the neighbors must come from, to have that checked")
+    store_images: str | None = _flag(None, "where the pictures of the neighbors are now, if they were moved")
     icl_num: int = _flag(3, "samples of a context at most")
     random_shots_training: bool = _flag(False, "draw 1 to --icl_num samples anew in every epoch")
+    random_shots_max: int | None = _flag(None, "with --random_shots_training: fewer than --icl_num lowers that")
+    retrieved_num: int | None = _flag(None, "accepted; `camml neighbors --k` says how many are retrieved")
     sample_image_dropout: float = _flag(0.0, "part of the rows whose samples come without images; not published")
     is_multimodal: bool = _flag(True, "accepted; a sample is multimodal where it has an image")
     lazy_preprocess: bool = _flag(False, "False: tokenise all of the data once before training, to find what is bad")
@@ -140,6 +175,8 @@ class DataArguments:
             raise OptionError(f"--cache_gb is {self.cache_gb:g}; give more than 0")
         if not 0 <= self.sample_image_dropout <= 1:
             raise OptionError(f"--sample_image_dropout is {self.sample_image_dropout:g}; give a probability, 0 to 1")
+        if self.random_shots_training and self.random_shots_max:
+            self.icl_num = min(self.icl_num, self.random_shots_max)
         if self.icl_num < 0:
             raise OptionError(f"--icl_num is {self.icl_num}; give 0 or more")
         if self.icl_num and not self.neighbors:
@@ -161,12 +198,13 @@ class RunArguments(TrainingArguments):
     model_max_length: int = _flag(2048, "tokens of a row at most")
     remote: str | None = field(default=None, init=False)
     """The address of the run on object storage, if that is what `output_dir` was; it then is a folder here."""
+    check: bool = _flag(False, "check machine, folders and data in a minute; neighbors may be missing; no training")
     dry_run: bool = _flag(False, "check the data, show three samples, count parameters, estimate memory; no training")
 
     def __post_init__(self) -> None:
         this: Any = self  # most fields are transformers', whose types are unknown here
         this.output_dir = this.output_dir or ""
-        if not this.output_dir and not self.dry_run:
+        if not this.output_dir and not self.dry_run and not self.check:
             raise OptionError("--output_dir is missing: the folder that the model is written to")
         if is_address(this.output_dir):
             self.remote, this.output_dir = this.output_dir, str(local_folder(this.output_dir))
@@ -178,12 +216,15 @@ class RunArguments(TrainingArguments):
             if not 0 <= self.warmup_ratio < 1:
                 raise OptionError(f"--warmup_ratio is {self.warmup_ratio}; give a part of all steps, 0 to below 1")
             this.warmup_steps = self.warmup_ratio
+        if isinstance(this.deepspeed, str) and this.deepspeed.lower() in NO_FILE:
+            this.deepspeed = None
         if isinstance(this.deepspeed, str) and not this.deepspeed.startswith("{"):
             this.deepspeed = deepspeed_config(this.deepspeed)
         if isinstance(this.fsdp, str):
             this.fsdp = {"true": True, "false": None, "": None}.get(this.fsdp.lower(), this.fsdp)
-        # a dry run only talks about precision and sharding
-        planned = {name: getattr(self, name) for name in ("fp16", "bf16", "deepspeed", "fsdp")} if self.dry_run else {}
+        # a dry run only talks about precision and sharding, a check about sharding
+        names = ("fp16", "bf16", "deepspeed", "fsdp") if self.dry_run else ("deepspeed", "fsdp") if self.check else ()
+        planned = {name: getattr(self, name) for name in names}
         for name in planned:
             setattr(self, name, None if name in ("deepspeed", "fsdp") else False)
         self._fit_machine()
@@ -197,10 +238,9 @@ class RunArguments(TrainingArguments):
     def _fit_machine(self) -> None:
         """Without an accelerator: what cannot work is an error, what need not be asked for is not."""
         this: Any = self
-        if torch.accelerator.is_available() and not this.use_cpu:
+        machine.check_precision(this.fp16, this.use_cpu)
+        if machine.has_accelerator() and not this.use_cpu:
             return
-        if this.fp16:
-            raise OptionError("--fp16 needs a GPU, and there is none; leave it out, or use --bf16 True")
         this.use_cpu = not this.deepspeed
         if this.deepspeed or this.fsdp:
             this.accelerator_config = join_on_cpu("deepspeed" if this.deepspeed else "fsdp")

@@ -4,7 +4,7 @@ import os
 
 from camml.data.examples import Example, TrainingRows
 from camml.errors import InputError
-from camml.model import CamMLProcessor
+from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 from camml.model.modeling import IGNORED
 from camml.training import building, memory, rows, tuning
 from camml.training.arguments import Settings
@@ -25,20 +25,25 @@ def report(settings: Settings) -> str:
     skipped: list[InputError] = []
     model, processor = building.sketch(settings.model)
     found = rows.read(settings.data, processor, max_length=run.model_max_length, seed=run.seed, report=skipped.append)
-    trained = tuning.freeze(model, settings.model)
     lines = [f"{len(found)} samples, {sum(row.image is not None for row in found.conversations)} with an image"]
     lines += [f"skipped: {error}" for error in skipped]
     chosen = spread_out(len(found), SHOWN)
     lines += [f"\nsample {example.id}\n{show(example, processor)}" for example in map(found.__getitem__, chosen)]
-    counts = tuning.count_parameters(trained)
-    lines.append(f"\n{'part':20}{'parameters':>16}{'trained':>16}")
+    return "\n".join([*lines, *memory_lines(settings, model, found)])
+
+
+def memory_lines(settings: Settings, model: CamMLForConditionalGeneration, found: TrainingRows) -> list[str]:
+    """Return the parameters by part as a table, and the memory of each device for several numbers of them."""
+    counts = tuning.count_parameters(tuning.freeze(model, settings.model))
+    lines = [f"\n{'part':20}{'parameters':>16}{'trained':>16}"]
     lines += [f"{part:20}{every:16,}{those:16,}" for part, (every, those) in counts.items()]
     tokens = longest(found)
-    batch = run.per_device_train_batch_size
+    batch = settings.run.per_device_train_batch_size
     lines.append(f"\nmemory, with {batch} rows of {tokens} tokens (activations are a rough estimate):")
-    for processes in sorted({int(os.environ.get("WORLD_SIZE", "1")), 1, 8}):
+    wanted = (os.environ.get(name, "") for name in ("WORLD_SIZE", "GPUS_PER_NODE"))
+    for processes in sorted({1, 8, *(int(text) for text in wanted if text.isdigit() and int(text))}):
         lines.append(str(memory.estimate(settings, model.config, counts, tokens, processes)))
-    return "\n".join(lines)
+    return lines
 
 
 def spread_out(count: int, most: int) -> list[int]:

@@ -1,6 +1,7 @@
 """Recipes: a YAML file of flags, and flags on the command line, to settings."""
 
 import json
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import fields
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from camml.errors import OptionError
+from camml.training import machine
 from camml.training.arguments import DataArguments, ModelArguments, RunArguments, Settings
 
 PARTS = (ModelArguments, DataArguments, RunArguments)
@@ -29,21 +31,39 @@ def names() -> list[str]:
 
 
 def parse(arguments: Sequence[str]) -> Settings:
-    """The settings of a command line: a YAML file, or none, and then flags, which override it.
+    """Return the settings of a command line: a YAML file, or none, and then flags, which override it.
 
     Raises:
       OptionError: an unknown flag (the message has the nearest one), or a value that cannot be.
     """
+    parser, words, _ = _read(arguments)
+    model, data, run = parser.parse_args_into_dataclasses(words)
+    return Settings(model, data, run)
+
+
+def read(arguments: Sequence[str]) -> Namespace:
+    """Return the values of a command line as they stand there; no process is joined, and no folder is looked for.
+
+    Raises:
+      OptionError: as `parse`, as far as can be told.
+    """
+    return _read(arguments)[2]
+
+
+def _read(arguments: Sequence[str]) -> tuple[_Parser, list[str], Namespace]:
+    """Return the parser, the words of the recipe and the command line together, and the values."""
     rest = list(arguments)
     given: list[str] = []
     if rest and not rest[0].startswith("-"):
         given = from_yaml(Path(rest.pop(0)))
     parser = _Parser(PARTS, allow_abbrev=False, prog="camml train", add_help=False)
-    _, unknown = parser.parse_known_args([*given, *rest])
+    words = [*given, *rest]
+    values, unknown = parser.parse_known_args(words)
     if unknown:
         raise OptionError(_unknown(unknown[0]))
-    model, data, run = parser.parse_args_into_dataclasses([*given, *rest])
-    return Settings(model, data, run)
+    if not values.dry_run:  # before anything else: no other check is worth a wait if this one fails
+        machine.check_precision(values.fp16, values.use_cpu)
+    return parser, words, values
 
 
 def from_yaml(path: Path) -> list[str]:

@@ -131,7 +131,7 @@ def plot(losses: list[tuple[int, float]], path: Path) -> None:
 
 
 def card(record: Record, model: nn.Module) -> str:
-    """The model card."""
+    """Return the model card."""
     arguments, result = record.model, record.result
     counts = tuning.count_parameters(model)
     parts = "\n".join(f"| {part} | {every:,} | {trained:,} |" for part, (every, trained) in counts.items())
@@ -139,9 +139,12 @@ def card(record: Record, model: nn.Module) -> str:
     adapter = record.tune in ("lora", "qlora")
     kind = "LoRA adapter, projector and perceivers of a CaMML model" if adapter else "CaMML model"
     use = "camml merge THIS_FOLDER MODEL_FOLDER" if adapter else "camml ask QUESTION --model THIS_FOLDER --store STORE"
+    tower = arguments["vision_tower"]
+    named = "Language model" if tower else "Started from"
+    parts_of = f"{named}: `{arguments['model_name_or_path']}`." + (f" Vision tower: `{tower}`." if tower else "")
     return (
         f"---\nlibrary_name: transformers\ntags: [camml, multimodal, retrieval]\n---\n\n# {kind}\n\n"
-        f"Language model: `{arguments['model_name_or_path']}`. Vision tower: `{arguments['vision_tower']}`.\n"
+        f"{parts_of}\n"
         f"Trained: {record.tune}, {result.get('steps')} steps of {record.step_rows} samples, last loss "
         f"{result.get('last_loss')}.\n\n    {use}\n\n"
         f"| part | parameters | trained |\n|---|---|---|\n{parts}\n\n"

@@ -3,11 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import distributed
 from torch.utils.data import DataLoader, Dataset
 
+from camml import layouts
 from camml.data import llava_json, origins
 from camml.data.examples import TrainingRows, check_masks
 from camml.data.llava_json import Conversation
@@ -35,6 +37,7 @@ def read(
     seed: int,
     report: Report,
     skipped: Report | None = None,
+    loaded: "Loaded | None" = None,
 ) -> TrainingRows:
     """Return the rows of a run.
 
@@ -43,17 +46,13 @@ def read(
       seed: of the random shots.
       report: called with the reason for each sample that is skipped before the run.
       skipped: the same during the run, where rows are tokenised no earlier (--lazy_preprocess).
+      loaded: what `load` gave, where it was called before.
 
     Raises:
       SampleError: there is data that cannot be trained on.
       StoreError: the neighbors are of another dataset or store.
     """
-    path = Path(arguments.data_path)
-    images = Path(arguments.image_folder) if arguments.image_folder else None
-    conversations = llava_json.read(
-        path, images, on_bad=arguments.on_bad_sample, report=report, decode_images=arguments.check_images
-    )
-    context_of = _context_of(arguments, conversations)
+    conversations, context_of = loaded or load(arguments, report)
     rows = TrainingRows(
         conversations,
         context_of,
@@ -69,6 +68,25 @@ def read(
         rows.conversations = _trainable(rows, arguments.on_bad_sample, report)
     check_first(rows)
     return rows
+
+
+Loaded = tuple[list[Conversation], Callable[..., Context]]
+"""The conversations of a run, and where the context of each comes from."""
+
+
+def load(arguments: DataArguments, report: Report) -> Loaded:
+    """Return the data of a run, after looking for all of its pictures; this needs no model.
+
+    Raises:
+      SampleError: there is data that cannot be trained on, or a picture is missing.
+      StoreError: the neighbors are of another dataset or store.
+    """
+    path = Path(arguments.data_path)
+    images = Path(arguments.image_folder) if arguments.image_folder else None
+    conversations = llava_json.read(
+        path, images, on_bad=arguments.on_bad_sample, report=report, decode_images=arguments.check_images
+    )
+    return conversations, _context_of(arguments, conversations)
 
 
 def check_first(rows: TrainingRows, count: int = 8) -> None:
@@ -119,7 +137,7 @@ def _looked_at(rows: TrainingRows, conversation: Conversation) -> tuple[bool, bo
     return conversation.image is not None, any(images), bool(images)
 
 
-def _context_of(arguments: DataArguments, conversations: list[Conversation]) -> Callable[[str], Context]:
+def _context_of(arguments: DataArguments, conversations: list[Conversation]) -> Callable[..., Context]:
     """Return where contexts come from: the table of neighbors, which must be of this data."""
     if not arguments.icl_num or not arguments.neighbors:
         return lambda _: ()
@@ -139,18 +157,50 @@ def _context_of(arguments: DataArguments, conversations: list[Conversation]) -> 
             f"the neighbors in {arguments.neighbors} are at most {table.origin.k} a sample, --icl_num asks for "
             f"{arguments.icl_num}; run `camml neighbors` with a larger --k"
         )
-    _check_images(table, conversations, arguments.icl_num)
-    return table.context
+    context_of = _moved(table, arguments.store_images) if arguments.store_images else table.context
+    _check_images(context_of, conversations, arguments.icl_num)
+    return context_of
 
 
-def _check_images(table: NeighborTable, conversations: list[Conversation], shots: int) -> None:
-    """Raise a SampleError unless the images of all samples that may be used are there."""
+def _moved(table: NeighborTable, images: str) -> Callable[..., Context]:
+    """Return what gives contexts whose pictures are found in another folder than the table says.
+
+    Raises:
+      StoreError: none of those that are looked for is there.
+    """
+    names = [str(image) for image in table.images()]
+    layout = layouts.choose(table.path, names, images)
+    if names and not layout.count(layouts.spread(names)):
+        raise StoreError(
+            f"no picture of the neighbors in {table.path} is in --store_images {images}, such as {names[0]}"
+        )
+
+    def context(sample_id: str, most: int | None = None) -> Context:
+        return tuple(
+            replace(near, sample=replace(near.sample, image=layout.place(str(near.sample.image))))
+            if near.sample.image
+            else near
+            for near in table.context(sample_id, most)
+        )
+
+    return context
+
+
+def _check_images(context_of: Callable[..., Context], conversations: list[Conversation], shots: int) -> None:
+    """Raise if the image of a sample that may be used is not there.
+
+    Raises:
+      SampleError: one is not.
+    """
     seen: set[str] = set()
     for conversation in conversations:
-        for neighbor in table.context(conversation.id, shots):
+        for neighbor in context_of(conversation.id, shots):
             sample = neighbor.sample
             if sample.id not in seen and sample.image and not sample.image.is_file():
-                raise SampleError(f"the image of sample {sample.id!r} of the datastore is gone: {sample.image}")
+                raise SampleError(
+                    f"the image of sample {sample.id!r} of the datastore is gone: {sample.image}; bring it back, or "
+                    "say where the datastore's images are now with --store_images DIR"
+                )
             seen.add(sample.id)
 
 

@@ -73,6 +73,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
 
     run, data = settings.run, settings.data
     later = Skipped(settings.output)
+    loaded = rows.load(data, report)  # before any model, so that what is missing is said at once
     # the configuration of DeepSpeed is in force from here on: models are then loaded in pieces
     model, processor = building.build(settings.model, dtype=building.base_dtype(settings.model, run))
     _ = run.device  # joins the other processes, which share the work
@@ -83,6 +84,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
         seed=run.data_seed if run.data_seed is not None else run.seed,
         report=report,
         skipped=later,
+        loaded=loaded,
     )
     rows.check_alike(dataset, model, run)
     found = features.prepare(settings, model, dataset, report)

@@ -32,7 +32,10 @@ def test_markdown_has_links_intervals_and_says_what_is_not_comparable(tmp_path: 
         r"[a\|b\_\[c\] · retrieved-1](runs/okvqa-a-b-c-retrieved-1/index.html) | 65.0 | 60.0 to 69.0 | first 1 |"
         in text
     )
-    assert '"first N"' in text
+    assert '"first N": only so many' in text
+    write_run(tmp_path / "b", [record(0)], limit=1, spread=True)
+    runs, _ = find_runs([tmp_path])
+    assert '"first N" and "N drawn": only so many' in markdown("Runs", rankings(runs), runs)
     assert "https://arxiv.org/abs/2401.03149" in text
     table = text.split("\n\n")[1].splitlines()
     assert {line.replace(r"\|", "").count("|") for line in table} == {7}
@@ -43,3 +46,13 @@ def test_markdown_has_links_intervals_and_says_what_is_not_comparable(tmp_path: 
 )
 def test_numbers_are_written_as_papers_do(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_drawn_questions_are_not_called_the_first(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", [record(0)], limit=1, spread=True)
+    runs, _ = find_runs([tmp_path])
+    text = markdown("T", rankings(runs), runs)
+    assert "1 drawn" in text
+    assert '"N drawn": only so many' in text
+    assert "first N" not in text
+    assert "first 1" not in text

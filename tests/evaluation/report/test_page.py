@@ -27,6 +27,15 @@ def test_it_says_how_the_run_was_made_and_what_came_out(run_folder, tmp_path: Pa
     assert [entry["verdict"] for entry in page_data(folder)["entries"]] == ["wrong", "partly", "right"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({}, "all 1"), ({"limit": 1}, "the first 1"), ({"limit": 1, "spread": True}, "1 drawn from all alike")],
+)
+def test_it_says_which_questions_were_asked(run_folder, tmp_path: Path, changes, told) -> None:
+    _, folder = written(run_folder("a", [record(0)], **changes), tmp_path / "out")
+    assert f"<td>{told}</td>" in (folder / "index.html").read_text()
+
+
 def test_long_runs_keep_their_prompts_in_files_of_their_own(run_folder, tmp_path: Path) -> None:
     number = PROMPTS_A_FILE + 1
     _, folder = written(run_folder("a", [record(n) for n in range(number)]), tmp_path / "out")

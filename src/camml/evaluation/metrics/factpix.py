@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from camml.evaluation.metrics.choices import aokvqa_choice, percent
 from camml.evaluation.statistics import cluster_means
@@ -76,6 +76,9 @@ def right(answer: str, truth: Mapping[str, object]) -> float:
     return open_match(answer, accepted(truth))
 
 
+Rule = Callable[[str, Mapping[str, object]], float]
+
+
 def accepted(truth: Mapping[str, object]) -> list[str]:
     """The spellings that count as the true answer."""
     return [str(truth["answer"]), *_texts(truth.get("accept") or [])]
@@ -85,17 +88,18 @@ def _texts(value: object) -> list[str]:
     return [str(text) for text in value] if isinstance(value, list | tuple) else []
 
 
-def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
+def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings, *, rule: Rule = right) -> Measured:
     """Percentages, each the mean over classes (countries, regions, emoji, stamps) of the means within them.
 
     By kind of question, topic, field and wording; for open questions also `open/exact` (the answer as it stands),
     `open/f1` (words in common) and `open/holds` (the true answer is somewhere in it).
 
     Items' truth is `{"kind": "open" | "choice" | "yesno", "answer", "accept"?, "choices"?, "topic", "field",
-    "wording"?}`; the answer to a choice is its letter. Their cluster is the class.
+    "wording"?}`; the answer to a choice is its letter. Their cluster is the class. `rule` says what is right, from an
+    answer and the truth.
     """
     unanswered = settings.unanswered
-    per_item = {item.id: 0.0 if item.id in unanswered else right(answers[item.id], item.truth) for item in items}
+    per_item = {item.id: 0.0 if item.id in unanswered else rule(answers[item.id], item.truth) for item in items}
     groups: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for item in items:
         truth, answer, hit = item.truth, answers[item.id], (per_item[item.id], item.cluster)

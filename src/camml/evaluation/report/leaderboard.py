@@ -77,7 +77,7 @@ def asked(run: Run) -> str:
     """How many questions, and whether these are all."""
     if not run.subset:
         return str(run.questions)
-    return f"{run.questions} drawn" if run.identity.get("spread") else f"first {run.questions}"
+    return f"{run.questions} drawn" if run.drawn else f"first {run.questions}"
 
 
 def markdown(title: str, found: Sequence[Ranking], runs: Sequence[Run]) -> str:
@@ -102,7 +102,9 @@ def notes(runs: Sequence[Run]) -> list[str]:
         "They have no intervals.",
     ]
     if any(run.subset for run in runs):
-        found.append('"first N": only so many questions were asked; such a score does not compare with published ones.')
+        words = dict.fromkeys('"N drawn"' if run.identity.get("spread") else '"first N"' for run in runs if run.subset)
+        told = " and ".join(words)
+        found.append(f"{told}: only so many questions were asked; such a score does not compare with published ones.")
     if any(run.score and _without_width(run.score.get("interval")) for run in runs):
         found.append("An interval without width: all answers scored the same. It says little about further questions.")
     return found + [

@@ -62,7 +62,7 @@ def _body(run: Run, remark: str) -> Markup:
             element("h1", headline.title),
             element("p", run.system, class_="system"),
             element("p", *_score(figure, headline.name), class_="headline"),
-            element("p", remark, class_="remark") if remark else None,
+            *(element("p", told, class_="remark") for told in (remark, *_notes(run)) if told),
             element(
                 "div",
                 element("details", element("summary", "How it was run"), _table(_facts(run))),
@@ -73,6 +73,11 @@ def _body(run: Run, remark: str) -> Markup:
         element("main", element("noscript", "This page needs JavaScript. The same is in the run's log.jsonl."),
                 id="records"),
     )  # fmt: skip
+
+
+def _notes(run: Run) -> list[str]:
+    """Return what a reader of the score must know: questions without an answer, answers that were kept from before."""
+    return [str(note) for note in (run.score or {}).get("notes") or ()]
 
 
 def _score(figure: Figure | None, name: str) -> Iterator[Markup]:
@@ -92,7 +97,8 @@ def _table(rows: Iterator[tuple[str, str]]) -> Markup:
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
     identity = run.identity
     model, store = identity.get("model"), identity.get("store")
-    yield "questions", f"the first {run.questions}" if run.subset else f"all {run.questions}"
+    drawn = f"{run.questions} drawn from all alike" if identity.get("spread") else f"the first {run.questions}"
+    yield "questions", drawn if run.subset else f"all {run.questions}"
     yield "context", KINDS.get(identity["context"], identity["context"])
     yield "samples given", str(identity["shots"])
     yield from _lines("model", model)

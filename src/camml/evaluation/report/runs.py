@@ -52,8 +52,13 @@ class Run:
 
     @property
     def subset(self) -> bool:
-        """Whether only the first questions were asked."""
+        """Return whether only some of the questions were asked."""
         return self.identity.get("limit") is not None
+
+    @property
+    def drawn(self) -> bool:
+        """Return whether these were drawn from all pictures or classes alike (`--spread`)."""
+        return self.subset and bool(self.identity.get("spread"))
 
     def records(self) -> Iterator[Record]:
         """The lines of its log.

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from camml import formats
 from camml.data.origins import store_state
-from camml.datastore import Datastore, official_pair
+from camml.datastore import Datastore, official_pair, official_samples
 from camml.errors import CaMMLError
 from camml.evaluation import task as tasks
 from camml.evaluation.report.runs import Run
@@ -59,7 +58,7 @@ class Stores:
     def _samples(self, name: str) -> ById:
         if name not in self._open:
             if pair := official_pair(name):
-                self._open[name] = {sample.id: sample for sample in formats.read(pair[1], mend_ids=True)}
+                self._open[name] = {sample.id: sample for sample in official_samples(pair[1])}
             else:
                 self._open[name] = Datastore.open(name)
         return self._open[name]

@@ -12,14 +12,15 @@ from camml.evaluation.task import DataFile, Item, Task, published
 from camml.evaluation.truths import science_truth
 
 SCIENCEQA = "the folder data/scienceqa of github.com/lupantech/ScienceQA"
-QUESTIONS = DataFile("llava_test_CQM-A.json", LLAVA)
+QUESTIONS = DataFile("llava_test_CQM-A.json", LLAVA, also=("llava_test_CQA-A.json",))
 PROBLEMS = DataFile("problems.json", SCIENCEQA, needed="optional")
-IMAGES = DataFile("images/test", SCIENCEQA, needed="run")
+IMAGES = DataFile("images/test", SCIENCEQA, needed="run", also=("images",))
 
 
 def read(questions: DataFile, suffix: str, folder: Path) -> list[Item]:
     """The items, with the true letters, and the groups of the paper where problems.json is there."""
-    items = read_conversations(questions.require(folder), folder / IMAGES.path, suffix)
+    images = IMAGES.find(folder) or folder / IMAGES.path
+    items = read_conversations(questions.require(folder), images, suffix)
     found = PROBLEMS.find(folder)
     problems = read_json(found) if found else {}
     if not isinstance(problems, dict):

@@ -7,8 +7,7 @@ from camml.evaluation.task import DataFile, Task, published
 from camml.evaluation.tasks.scienceqa import IMAGES, PROBLEMS, read
 
 QUESTIONS = DataFile(
-    "llava_test_QCM-LEPA.json",
-    "`camml convert scienceqa --base-dir DIR --split test --prompt-format QCM-LEPA`, DIR with problems.json",
+    "llava_test_QCM-LEPA.json", "`camml convert scienceqa --base-dir SCIENCEQA --prompt-format QCM-LEPA --split test`"
 )
 
 TASK = Task(

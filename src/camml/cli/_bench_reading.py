@@ -1,0 +1,61 @@
+"""`camml bench-data reading` and `mix`: data to train reading on."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the two actions."""
+    reading = actions.add_parser("reading", help="write invented records and questions about them, to train on")
+    reading.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    reading.add_argument("--rows", type=int, default=10000, metavar="N", help="conversations (default: %(default)s)")
+    reading.add_argument("--seed", type=int, default=0, help="of all that is invented (default: %(default)s)")
+    reading.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="a build of FactPix, whose training pictures the records get"
+    )
+    reading.add_argument("--json", action="store_true", help="print the counts as one JSON document")
+    reading.set_defaults(act=run_reading)
+    mix = actions.add_parser("mix", help="join training sets: one file of conversations, one table of neighbors")
+    mix.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder to write")
+    mix.add_argument(
+        "--part", type=Path, nargs=2, action="append", default=[], metavar=("DATA", "TABLE"),
+        help="conversations and the folder of `camml neighbors`; twice or more",
+    )  # fmt: skip
+    mix.add_argument("--json", action="store_true", help="print the counts as one JSON document")
+    mix.set_defaults(act=run_mix)
+
+
+def run_reading(args: argparse.Namespace) -> int:
+    """Write reading data, and say what there is."""
+    from camml import reading
+    from camml.cli._output import print_json
+
+    counts = reading.build(args.out, rows=args.rows, seed=args.seed, factpix=args.pictures)["counts"]
+    if args.json:
+        print_json({"path": str(args.out), **counts})
+    else:
+        print(describe(counts, args.out))
+    return 0
+
+
+def run_mix(args: argparse.Namespace) -> int:
+    """Join training sets, and say how large each is."""
+    from camml import reading
+    from camml.cli._output import print_json
+
+    sizes = reading.mix(args.out, [(data, table) for data, table in args.part])
+    if args.json:
+        print_json({"path": str(args.out), "rows": sum(sizes.values()), "parts": sizes})
+    else:
+        print(f"{args.out}: {sum(sizes.values())} rows: " + ", ".join(f"{n} of {name}" for name, n in sizes.items()))
+    return 0
+
+
+def describe(counts: dict[str, Any], out: Path) -> str:
+    """Say what was written, for a person."""
+    forms = ", ".join(f"{count} {form}" for form, count in counts["forms"].items())
+    return (
+        f"{out}: {counts['rows']} rows ({counts['rows_with_pictures']} with a picture), {counts['samples']} samples, "
+        f"{counts['questions']} questions: {forms}; {counts['yes']} yes, {counts['no']} no"
+    )

@@ -1,0 +1,9 @@
+"""Reading data to train on: invented records in many forms with questions that only reading answers.
+
+`build` writes it to a folder, `mix` joins it with other training data. The words are in `words/`.
+"""
+
+from camml.reading.generator import build
+from camml.reading.mixing import mix
+
+__all__ = ["build", "mix"]

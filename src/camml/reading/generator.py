@@ -1,0 +1,170 @@
+"""Reading data in a folder: conversations, the samples that answer them, and their neighbors; from a seed alone."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from camml.errors import OptionError
+from camml.factpix import writing
+from camml.neighbors import MANIFEST, NeighborTable, Origin, compute
+from camml.reading import pictures, records
+from camml.reading.pictures import Pair
+from camml.reading.questions import Asked, Questioner, Scene
+from camml.reading.records import Record
+from camml.types import Context, Neighbor, Query, Sample
+
+CONVERSATIONS, SAMPLES, NEIGHBORS = "conversations.json", "samples.json", "neighbors"
+MOST_SAMPLES = 3
+TURNS = (2, 4)
+"""Questions of a conversation, at least (where there are as many to ask) and at most."""
+
+FIRST = 0.75
+"""Share of the rows in which the record that is asked about is the nearest one."""
+
+SAME_KIND = 0.6
+"""Share of the other records that are of the same kind."""
+
+WITHOUT_PICTURES = 0.25
+"""Share of the rows without pictures, where there are any."""
+
+NEAREST, STEP = 0.9, 0.1
+"""Scores of neighbors, as if they had been retrieved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A conversation as JSON, what it asks, and its context."""
+
+    record: dict[str, Any]
+    asked: Sequence[Asked]
+    samples: Sequence[dict[str, Any]]
+
+
+def build(out: Path, *, rows: int, seed: int = 0, factpix: Path | None = None) -> dict[str, Any]:
+    """Write `rows` conversations to the folder `out`; return the manifest.
+
+    Args:
+      out: a new or empty folder, or one of an earlier call, whose files are replaced.
+      factpix: a build of FactPix, whose training pictures the records get; without it all is text.
+    Raises:
+      OptionError: a number out of range, or a folder of something else.
+      SampleError: no build of FactPix.
+      DiskError: the folder cannot be written.
+    """
+    if rows < 1:
+        raise OptionError(f"--rows is {rows}; it must be 1 or more")
+    _check_folder(out)
+    drawn = pictures.pairs(factpix, out) if factpix else []
+    questioner = Questioner()
+    made = [
+        _row(f"reading-{seed}-{number:06}", questioner, drawn, Random(f"{seed}|reading|{number}"))
+        for number in range(rows)
+    ]
+    files = {CONVERSATIONS: [row.record for row in made], SAMPLES: [one for row in made for one in row.samples]}
+    digests = writing.write_json(out, files)
+    _write_neighbors(out, made, digests)
+    manifest = {
+        "name": "reading",
+        "seed": seed,
+        "rows": rows,
+        "counts": counts(made),
+        "files": dict(sorted(digests.items())),
+    }
+    writing.write_manifest(out, manifest)
+    return manifest
+
+
+def counts(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return how much there is of everything."""
+    asked = [one for row in rows for one in row.asked]
+    return {
+        "rows": len(rows),
+        "rows_with_pictures": sum("image" in row.record for row in rows),
+        "samples": sum(len(row.samples) for row in rows),
+        "questions": len(asked),
+        "forms": dict(sorted(Counter(one.form for one in asked).items())),
+        "yes": sum(one.answer == "yes" for one in asked),
+        "no": sum(one.answer == "no" for one in asked),
+        "layouts": dict(sorted(Counter(one["meta"]["layout"] for row in rows for one in row.samples).items())),
+    }
+
+
+def _row(name: str, questioner: Questioner, drawn: Sequence[Pair], rng: Random) -> Row:
+    """Return one conversation about one of up to `MOST_SAMPLES` records."""
+    target = records.invent(rng)
+    others = [
+        records.invent(rng, target.kind if rng.random() < SAME_KIND else None)
+        for _ in range(rng.randint(0, MOST_SAMPLES - 1))
+    ]
+    place = 0 if rng.random() < FIRST else rng.randint(0, len(others))
+    given = [*others[:place], target, *others[place:]]
+    shown = rng.sample(drawn, len(given)) if drawn and rng.random() >= WITHOUT_PICTURES else []
+    alone = sum(one.kind == target.kind for one in given) == 1
+    asked = questioner.ask(Scene(given, target, bool(shown) or (place == 0 and alone)), rng.randint(*TURNS), rng)
+    samples = [_sample(f"{name}-{n}", one, shown[n] if shown else None) for n, one in enumerate(given)]
+    image = {"image": shown[place].asked} if shown else {}
+    turns = [turn for one in asked for turn in (("human", one.text), ("gpt", one.answer))]
+    said = [{"from": who, "value": value} for who, value in turns]
+    if shown:
+        said[0]["value"] = f"<image>\n{said[0]['value']}"
+    meta = {"topic": "reading", "forms": [one.form for one in asked], "fields": [one.field for one in asked]}
+    return Row({"id": name, **image, "conversations": said, "meta": meta}, asked, samples)
+
+
+def _sample(name: str, record: Record, pair: Pair | None) -> dict[str, Any]:
+    meta = {
+        "topic": "reading",
+        "class": name,
+        "layout": record.layout,
+        "facts": {field: fact.answer for field, fact in record.facts.items()},
+    }
+    return {"id": name, **({"image": pair.stored} if pair else {}), "text": record.text, "meta": meta}
+
+
+def _write_neighbors(out: Path, rows: Sequence[Row], digests: dict[str, str]) -> None:
+    """Write the table of neighbors; a finished one of the same files is kept, of others replaced."""
+    contexts = {row.record["id"]: _context(row, out) for row in rows}
+
+    def retrieve(queries: Sequence[Query], k: int) -> list[Context]:
+        return [contexts[query.id or ""][:k] for query in queries]
+
+    origin = Origin(
+        dataset=str(out / CONVERSATIONS),
+        dataset_hash=digests[CONVERSATIONS],
+        store=str(out / SAMPLES),
+        store_hash=digests[SAMPLES],
+        generation=0,
+        encoder="none: the generator knows them",
+        mode="told",
+        k=MOST_SAMPLES,
+    )
+    table = out / NEIGHBORS
+    if (table / MANIFEST).is_file() and NeighborTable.open(table).origin.digest != origin.digest:
+        (table / MANIFEST).unlink()
+    compute(
+        [Query(row.record["conversations"][0]["value"], None, row.record["id"]) for row in rows],
+        retrieve,
+        table,
+        origin,
+    )
+
+
+def _context(row: Row, out: Path) -> Context:
+    folder = out.resolve()
+    return tuple(
+        Neighbor(
+            Sample(one["id"], one["text"], (folder / one["image"]).resolve() if "image" in one else None),
+            NEAREST - STEP * place,
+        )
+        for place, one in enumerate(row.samples)
+    )
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise OptionError(f"{out} is a file; give a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / CONVERSATIONS).is_file():
+        raise OptionError(f"{out} holds something else than reading data; give a new or an empty folder")

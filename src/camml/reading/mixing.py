@@ -1,0 +1,96 @@
+"""Several sets of training data as one: their conversations in one file, their neighbors in one table."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from camml.errors import DiskError, OptionError, SampleError
+from camml.factpix import writing
+from camml.neighbors import NeighborTable, Origin, compute
+from camml.types import Context, Query
+
+CONVERSATIONS, NEIGHBORS = "conversations.json", "neighbors"
+
+
+def mix(out: Path, parts: Sequence[tuple[Path, Path]]) -> dict[str, int]:
+    """Write the joined data to the folder `out`; return the rows of each part.
+
+    Args:
+      out: a new or empty folder.
+      parts: conversations (LLaVA JSON, with image paths from its folder) and the table of their neighbors.
+    Raises:
+      OptionError: fewer than two parts, or a folder of something else.
+      SampleError: not LLaVA JSON, or an id that two rows have.
+      StoreError: a table of other conversations.
+    """
+    if len(parts) < 2:
+        raise OptionError(f"there must be two parts or more to mix, not {len(parts)}; give --part DATA TABLE for each")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OptionError(f"{out} is not empty; give a new or an empty folder")
+    rows: list[dict[str, Any]] = []
+    contexts: dict[str, Context] = {}
+    origins: list[Origin] = []
+    sizes: dict[str, int] = {}
+    for data, table in parts:
+        entries, raw = _read(data)
+        known = NeighborTable.open(table, dataset_hash=hashlib.sha256(raw).hexdigest())
+        origins.append(known.origin)
+        for entry in entries:
+            name = _plain_id(entry, data)
+            if name in contexts:
+                raise SampleError(f"{data}: the id {entry['id']!r} is there twice; give each row its own")
+            contexts[name] = known.context(name)
+            rows.append(_moved(entry, data, out))
+        sizes[str(data)] = len(entries)
+    digest = writing.write_json(out, {CONVERSATIONS: rows})[CONVERSATIONS]
+
+    def retrieve(queries: Sequence[Query], k: int) -> list[Context]:
+        return [contexts[query.id or ""][:k] for query in queries]
+
+    compute([Query("", None, name) for name in contexts], retrieve, out / NEIGHBORS, _origin(out, digest, origins))
+    return sizes
+
+
+def _origin(out: Path, digest: str, origins: Sequence[Origin]) -> Origin:
+    """Return what the joined table was made from: the joined file, and every store."""
+    stores = hashlib.sha256(" ".join(origin.store_hash for origin in origins).encode()).hexdigest()
+    return Origin(
+        dataset=str(out / CONVERSATIONS),
+        dataset_hash=digest,
+        store=" + ".join(origin.store for origin in origins),
+        store_hash=stores,
+        generation=0,
+        encoder=" + ".join(dict.fromkeys(origin.encoder for origin in origins)),
+        mode=" + ".join(dict.fromkeys(origin.mode for origin in origins)),
+        k=max(origin.k for origin in origins),
+    )
+
+
+def _read(data: Path) -> tuple[list[Any], bytes]:
+    try:
+        raw = data.read_bytes()
+        entries = json.loads(raw)
+    except OSError as error:
+        raise DiskError(f"{data} cannot be read ({error.strerror}); check the path") from error
+    except ValueError as error:
+        raise SampleError(f"{data} is not JSON ({error})") from error
+    if not isinstance(entries, list):
+        raise SampleError(f"{data} should be a list of conversations, not a JSON {type(entries).__name__}")
+    return entries, raw
+
+
+def _plain_id(entry: Any, data: Path) -> str:
+    """Return the id of an entry as a table of neighbors has it."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str | int):
+        raise SampleError(f"{data}: an entry without an id; each row needs its own")
+    return str(entry["id"]).replace("/", "_")
+
+
+def _moved(entry: dict[str, Any], data: Path, out: Path) -> dict[str, Any]:
+    """Return an entry with the path of its image from the folder `out`."""
+    if not entry.get("image"):
+        return entry
+    return {**entry, "image": os.path.relpath((data.parent / entry["image"]).resolve(), out.resolve())}

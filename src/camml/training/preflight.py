@@ -1,0 +1,151 @@
+"""The checks before hours of work: this machine, the folders, the data. Of models only descriptions are read."""
+
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from camml import weights
+from camml.errors import InputError, ModelFolderError, OptionError
+from camml.model.folder import check_folder
+from camml.model.parts import read_projector
+from camml.neighbors import MANIFEST
+from camml.training import building, dry_run, machine, rows
+from camml.training.arguments import ModelArguments, Settings
+
+POINTER = b"version https://git-lfs"
+"""How a file begins that Git left on the server."""
+
+
+def report(settings: Settings) -> str:
+    """Return what was found, a line each; the neighbors may be missing yet.
+
+    Raises:
+      CaMMLError: the first thing that a run would stop at, in the order in which it is cheap to find.
+    """
+    lines = [f"machine: {machine.check_devices()}", f"precision: {_precision(settings)}"]
+    check_packages(settings)
+    lines += check_folders(settings.model)
+    model, processor = building.sketch(settings.model)
+    data, later = settings.data, _neighbors_later(settings)
+    skipped: list[InputError] = []
+    found = rows.read(
+        replace(data, icl_num=0, neighbors=None) if later else data,
+        processor,
+        max_length=settings.run.model_max_length,
+        seed=settings.run.seed,
+        report=skipped.append,
+    )
+    pictures = sum(row.image is not None for row in found.conversations)
+    lines.append(f"data: {len(found)} samples in {data.data_path}, {pictures} with an image, which is there")
+    lines += [f"skipped: {error}" for error in skipped]
+    state = "none yet" if later else "not used" if not data.icl_num else "there, with their pictures"
+    lines.append(f"neighbors: {state}" + (f" ({data.neighbors})" if data.neighbors else ""))
+    return "\n".join([*lines, *dry_run.memory_lines(settings, model, found)])
+
+
+def _neighbors_later(settings: Settings) -> bool:
+    """Return True where the neighbors are to be computed after these checks."""
+    data = settings.data
+    return bool(data.icl_num and data.neighbors and not (Path(data.neighbors) / MANIFEST).is_file())
+
+
+def _precision(settings: Settings) -> str:
+    run = settings.run
+    name = "float16" if run.fp16 else "bfloat16" if run.bf16 else "float32"
+    emulated = run.bf16 and not machine.has_accelerator() and not machine.has_fast_bfloat16()
+    return name + (": this processor emulates it, which takes longer than --bf16 False" if emulated else "")
+
+
+def check_packages(settings: Settings) -> None:
+    """Raise if a package is missing that a run asks for when it is under way.
+
+    Raises:
+      OptionError: one is; the message has the command that brings it.
+    """
+    tune = settings.model.tune
+    needed = {"deepspeed": settings.run.deepspeed, "peft": "lora" in tune, "bitsandbytes": tune == "qlora"}
+    extras = {"deepspeed": "train,train-deepspeed", "peft": "train", "bitsandbytes": "train,train-qlora"}
+    for package, asked in needed.items():
+        if asked and importlib.util.find_spec(package) is None:
+            raise OptionError(f"the package {package} is missing: pip install 'camml[{extras[package]}]'")
+
+
+def check_folders(model: ModelArguments) -> list[str]:
+    """Return what a run starts from, a line each.
+
+    Raises:
+      ModelFolderError: a folder is missing or not whole, or the projector is of other models.
+    """
+    folder = weights.folder(model.model_name_or_path)
+    lines = [f"model: {check_whole(folder)}"]
+    if not model.vision_tower or str(check_folder(folder).get("model_type")).lower() == "camml":
+        return lines  # a finished model has its own tower, projector and perceivers
+    tower = weights.folder(model.vision_tower)
+    lines.append(f"tower: {check_whole(tower)}")
+    if model.pretrain_mm_mlp_adapter:
+        lines.append(f"projector: {check_projector(Path(model.pretrain_mm_mlp_adapter), tower, folder)}")
+    else:
+        lines.append("projector: new, with random weights")
+    start = f"blocks of {model.pretrain_perceivers}" if model.pretrain_perceivers else "random weights"
+    start = "copies of words" if model.perceiver_init == "copy" else start
+    lines.append(f"perceivers: {start}")
+    return lines
+
+
+def check_whole(folder: Path) -> str:
+    """Return the files of weights of a model folder, in words.
+
+    Raises:
+      ModelFolderError: one that its index names is missing, empty, or a pointer of Git.
+    """
+    indexes = sorted(folder.glob("*.index.json"))
+    files: list[Path] = []
+    for index in indexes[:1]:
+        try:
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ModelFolderError(f"{index} is no index of weights ({error!r}); fetch it again") from None
+        files = [folder / name for name in sorted(names)]
+    files = files or sorted([*folder.glob("model*.safetensors"), *folder.glob("pytorch_model*.bin")])
+    for file in files:
+        if not file.is_file():
+            raise ModelFolderError(f"{file} is missing, which {indexes[0].name} names; fetch it again")
+        with file.open("rb") as opened:
+            begin = opened.read(len(POINTER))
+        if not begin or begin == POINTER:
+            what = "is empty" if not begin else "is only a pointer of Git LFS (run `git lfs pull` there)"
+            raise ModelFolderError(f"{file} {what}; fetch the weights again")
+    size = sum(file.stat().st_size for file in files) / 2**30
+    return f"{folder}, {len(files)} file{'s' * (len(files) != 1)} of weights, {size:.2f} GB"
+
+
+def check_projector(file: Path, tower: Path, language: Path) -> str:
+    """Return what a projector is, in words.
+
+    Raises:
+      ModelFolderError: it does not lead from that tower to that language model.
+    """
+    matrices = [
+        tensor for name, tensor in read_projector(file).items() if name.endswith("weight") and tensor.dim() == 2
+    ]
+    if not matrices:
+        raise ModelFolderError(f"{file} holds no matrix of a projector")
+    has, gives = matrices[0].shape[1], matrices[-1].shape[0]
+    for name, folder, wanted, width in (
+        ("takes", tower, _width(tower, "vision_config"), has),
+        ("gives", language, _width(language, "text_config"), gives),
+    ):
+        if wanted != width:
+            raise ModelFolderError(
+                f"the projector {file} {name} {width} numbers, and {folder} has {wanted}; it is of another model"
+            )
+    return f"{file}, {has} to {gives}"
+
+
+def _width(folder: Path, part: str) -> int:
+    config: Any = AutoConfig.from_pretrained(folder)
+    return int(getattr(config, part, config).hidden_size)

@@ -1,0 +1,66 @@
+"""Joining training sets."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from camml.data import llava_json
+from camml.errors import OptionError, SampleError, StoreError
+from camml.neighbors import NeighborTable, Origin, compute
+from camml.reading import build, mix
+from camml.types import Neighbor, Sample
+
+
+@pytest.fixture
+def pictured(tmp_path: Path) -> tuple[Path, Path]:
+    """Two rows with a picture, and the table of their neighbors."""
+    folder = tmp_path / "pictured"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "This."}]
+    rows = [{"id": f"train/a/{n}", "image": "a.png", "conversations": turns} for n in range(2)]
+    data, table = folder / "train.json", folder / "neighbors"
+    data.write_text(json.dumps(rows))
+    conversations = llava_json.read(data)
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    origin = Origin(str(data), digest, "store", "1", 0, "hashed 1", "image-image", 5)
+    near = (Neighbor(Sample("s", "told", folder / "a.png"), 0.5),)
+    compute([one.query for one in conversations], lambda queries, k: [near for _ in queries], table, origin)
+    return data, table
+
+
+def test_rows_and_neighbors_are_joined(pictured: tuple[Path, Path], tmp_path: Path, monkeypatch) -> None:
+    build(tmp_path / "read", rows=5)
+    monkeypatch.chdir(tmp_path)
+    out = Path("some/mixed")
+    sizes = mix(out, [pictured, (Path("read/conversations.json"), Path("read/neighbors"))])
+    assert list(sizes.values()) == [2, 5]
+    read = llava_json.read(out / "conversations.json", decode_images=True)
+    assert [one.image is not None for one in read] == [True] * 2 + [False] * 5
+    digest = hashlib.sha256((out / "conversations.json").read_bytes()).hexdigest()
+    table = NeighborTable.open(out / "neighbors", dataset_hash=digest)
+    before = NeighborTable.open(tmp_path / "read" / "neighbors")
+    assert all(one.id in table for one in read)
+    assert table.context("train_a_1")[0].sample.text == "told"
+    assert table.context(read[-1].id) == before.context(read[-1].id)
+
+
+def test_mistakes_are_said(pictured: tuple[Path, Path], tmp_path: Path) -> None:
+    data, table = pictured
+    with pytest.raises(OptionError, match="two parts or more to mix, not 1"):
+        mix(tmp_path / "new", [pictured])
+    with pytest.raises(SampleError, match=r"the id 'train/a/0' is there twice"):
+        mix(tmp_path / "new", [pictured, pictured])
+    with pytest.raises(OptionError, match="is not empty"):
+        mix(data.parent, [pictured, pictured])
+    other = tmp_path / "other.json"
+    other.write_text("[]")
+    with pytest.raises(StoreError, match="computed from another dataset"):
+        mix(tmp_path / "new", [pictured, (other, table)])
+    other.write_text("{}")
+    with pytest.raises(SampleError, match="should be a list of conversations"):
+        mix(tmp_path / "new", [pictured, (other, table)])
+    assert not (tmp_path / "new").exists()
