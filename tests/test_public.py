@@ -1,13 +1,29 @@
 """What the package shows."""
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import camml
 from camml import plugins
 from camml.errors import CaMMLError, UnknownNameError
+
+SOURCE = Path(camml.__file__).parent
+
+
+def imports(code: str) -> Iterator[str]:
+    """Yield the modules that a file imports anywhere."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
 
 
 def test_every_public_name_is_there_and_sorted() -> None:
@@ -47,3 +63,23 @@ def test_every_error_is_in_the_tree() -> None:
         if isinstance(value, type) and issubclass(value, Exception):
             assert issubclass(value, CaMMLError)
             assert name in drawn, f"{name} is not drawn in the docstring"
+
+
+def test_the_version_is_said_once_and_the_same() -> None:
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8")
+    assert tomllib.loads(text)["project"]["version"] == camml.__version__
+
+
+def test_core_dependencies_are_those_the_core_needs() -> None:
+    """The packages that unpack other people's files weigh more than all of ours; small readers of our own suffice."""
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8")
+    core = {re.split(r"[<>=~! ;\[]", line)[0] for line in tomllib.loads(text)["project"]["dependencies"]}
+    assert core.isdisjoint({"gguf", "onnx"})
+    imported = {node.partition(".")[0] for file in SOURCE.rglob("*.py") for node in imports(file.read_text("utf-8"))}
+    assert imported.isdisjoint({"gguf", "onnx"})
+
+
+def test_the_one_door_is_public() -> None:
+    from camml import assistant
+
+    assert camml.load is assistant.load

@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING, Any
 from camml import _registration
 
 if TYPE_CHECKING:
+    from camml.assistant import Answer, Assistant, Collection, load
     from camml.datastore import Datastore
     from camml.errors import CaMMLError
     from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, load_model
     from camml.retriever import Retriever
     from camml.types import Context, Neighbor, Prediction, Query, Sample
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
+    "Answer",
+    "Assistant",
     "CaMMLError",
     "CamMLConfig",
     "CamMLForConditionalGeneration",
     "CamMLProcessor",
+    "Collection",
     "Context",
     "Datastore",
     "Neighbor",
@@ -30,10 +34,12 @@ __all__ = [
     "Query",
     "Retriever",
     "Sample",
+    "load",
     "load_model",
 ]
 
 _HOMES = {
+    "camml.assistant": ("Answer", "Assistant", "Collection", "load"),
     "camml.datastore": ("Datastore",),
     "camml.errors": ("CaMMLError",),
     "camml.model": ("CamMLConfig", "CamMLForConditionalGeneration", "CamMLProcessor", "load_model"),

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from camml.errors import FetchError
 from camml.weights import _onnx
 
 
@@ -54,3 +56,27 @@ def test_nameless_constants_are_found_by_their_use(tmp_path: Path) -> None:
     path = save(tmp_path / "g.onnx", nodes, {"onnx::Reshape_1": array, "named": array})
     [found] = _onnx.constants(path, "Reshape")
     np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["bytes", "lists"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint8", "int32", "int64", "bool"])
+def test_constants_are_those_of_the_official_reader(tmp_path: Path, dtype: str, raw: bool) -> None:
+    array = (np.arange(-6, 6).reshape(3, 4) % 250).astype(dtype)
+    if dtype.startswith(("float", "int")):
+        array = -array
+    kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+    values = array.tobytes() if raw else array.flatten().tolist()
+    tensor = helper.make_tensor("w", kind, array.shape, values, raw=raw)
+    info = helper.make_tensor_value_info("x", TensorProto.FLOAT, None)
+    onnx.save(helper.make_model(helper.make_graph([], "graph", [info], [info], [tensor])), str(tmp_path / "g.onnx"))
+    [(name, ours)] = _onnx.tensors(tmp_path / "g.onnx").items()
+    assert (name, ours.dtype, ours.shape) == ("w", array.dtype, array.shape)
+    np.testing.assert_array_equal(ours, numpy_helper.to_array(tensor))
+
+
+@pytest.mark.parametrize("data", [b"\x3b", b"\x3a\x7f12", b"\x38\xff"])
+def test_a_file_that_is_no_graph_is_named(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(data)
+    with pytest.raises(FetchError, match=r"broken\.onnx is not an ONNX graph"):
+        _onnx.tensors(path)

