@@ -10,7 +10,22 @@ import camml
 
 SOURCE = Path(camml.__file__).parent
 FLOORS = [
-    "boxes chat_api control durable errors images layouts packages passages pillow plugins prompts remote types".split(),
+    [
+        "boxes",
+        "chat_api",
+        "control",
+        "durable",
+        "errors",
+        "images",
+        "layouts",
+        "packages",
+        "passages",
+        "pillow",
+        "plugins",
+        "prompts",
+        "remote",
+        "types",
+    ],
     ["weights"],
     ["encoders", "formats", "stores"],
     ["datastore", "evidence", "neighbors", "retriever"],

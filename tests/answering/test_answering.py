@@ -114,7 +114,7 @@ class TestEveryWay:
         assert load(use, folders[use]).answer([], []) == []
 
     def test_a_question_too_long_is_an_error_and_not_cut(self, folders, use) -> None:
-        with pytest.raises(OptionError, match="the (512|1024) this model reads"):
+        with pytest.raises(OptionError, match=r"the (512|1024) this model reads"):
             load(use, folders[use]).answer([Query("what " * 600)], [()], SHORT)
 
     def test_a_folder_that_is_no_model_is_named(self, tmp_path, use) -> None:
