@@ -10,6 +10,7 @@ from pathlib import Path
 
 from camml.errors import SampleError
 from camml.formats import _entries, _pdf, _pictures, _shards, _walk, hf_dataset, parquet, webdataset
+from camml.formats._walk import origin_of as origin_of
 
 
 def matches(path: Path) -> bool:
@@ -26,7 +27,7 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
     """
     if not path.is_dir():
         raise SampleError(f"{path}: is not a folder; give a folder of pictures and PDF files")
-    root, origin = path.absolute(), _walk.origin_of(path)
+    root, origin = path.absolute(), origin_of(path)
     empty = True
     for name, file in _walk.files(root):
         empty = False
