@@ -109,6 +109,11 @@ def words_in(path: Path) -> str:
         return ""
     Image.init()
     with quiet_pillow():
+        try:
+            with path.open("rb") as stream:
+                _heif.missing(stream)  # so that a plug-in which is installed is known
+        except OSError:  # whoever opens the picture says so
+            return ""
         return _said.words_in(path, _readable())
 
 
