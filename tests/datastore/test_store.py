@@ -453,3 +453,22 @@ def test_a_file_that_cannot_be_read_is_named(store: Datastore) -> None:
 def test_a_picture_whose_name_is_not_unicode_is_named(tmp_path: Path, encoder: Colors) -> None:
     with pytest.raises(SampleError, match=r"path is not Unicode: .*udce9.*rename"):
         Datastore.build(tmp_path / "store", [sample("a", "red", tmp_path / "caf\udce9.png")], encoder)
+
+
+def test_update_replaces_adds_and_removes_in_one_step(store: Datastore, tmp_path: Path) -> None:
+    generation = store.manifest.generation
+    new = sample("r", "now blue", picture(tmp_path / "pictures", "blue"))
+    broken = sample("g", "a broken thing", tmp_path / "nowhere.png")
+    refused: list[str] = []
+    store.update([new, sample("n", "new")], ["t", "unknown"])
+    store.update([broken], on_bad=lambda one, _: refused.append(one.id))
+    assert store.manifest.generation >= generation + 1
+    assert {one.id: one.text for one in store} == {
+        "r": "now blue", "g": "a green thing", "y": "red and green together", "n": "new"
+    }  # fmt: skip
+    assert (store.manifest.counts["image"], refused, found(store, "blue", "image", 1)) == (3, ["g"], ["r"])
+    before = {one.id: one.text for one in store}
+    with pytest.raises(ImageError):
+        store.update([sample("y", "changed"), broken], ["n"])
+    store.reload()
+    assert {one.id: one.text for one in store} == before

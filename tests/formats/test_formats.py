@@ -58,7 +58,8 @@ def message(path: Path, **options: Any) -> str:
 
 
 def test_the_formats_there_are() -> None:
-    known = ["csv_table", "datastore_json", "hf_dataset", "jsonl", "llava_json", "parquet", "webdataset"]
+    pictures, tables = ["folder", "pdf"], ["csv_table", "datastore_json", "jsonl", "llava_json"]
+    known = sorted([*pictures, *tables, "hf_dataset", "parquet", "webdataset"])
     assert plugins.names("formats") == known
 
 

@@ -27,13 +27,19 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="LLaVA JSON, datastore JSON, JSONL, CSV, a saved dataset; Parquet or WebDataset files, also s3://...",
+        help="a folder of pictures and PDF files, or one PDF; LLaVA JSON, datastore JSON, JSONL, CSV, a saved dataset; "
+        "Parquet or WebDataset files, also s3://...",
     )
     parser.add_argument("--format", metavar="NAME", help="the format of SOURCE (default: found by looking)")
     parser.add_argument(
         "--mend-ids", action="store_true", help="replace slashes in ids, number repeated ids (LLaVA JSON: always)"
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="where image paths start (default: SOURCE's folder)")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="where image paths start (default: SOURCE's folder), or pictures of pages go",
+    )
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples embedded at a time")
     parser.add_argument(
         "--on-bad", choices=("stop", "skip"), default="stop", help="at a sample that cannot be used (default: stop)"

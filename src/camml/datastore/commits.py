@@ -6,7 +6,7 @@ file of half of `FULL` samples, which is not joined with others: so a change hol
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -75,8 +75,14 @@ def tidy(folder: Path, now: Snapshot, some: Iterable[str] | None = None) -> None
         pictures.settle(folder)
 
 
-def commit_added(folder: Path, before: Snapshot, added: Iterable[Embedded]) -> int:
-    """Write the generation that holds all parts of `added` too, each as a segment; how many samples these are."""
+def commit_added(
+    folder: Path, before: Snapshot, added: Iterable[Embedded], drop: Callable[[], Keys] = lambda: keys_of(())
+) -> int:
+    """Write the generation that holds all parts of `added` too, each as a segment; how many samples these are.
+
+    Args:
+      drop: asked when all are there for the keys of samples that go in the same step.
+    """
     manifest, segments = before.manifest, list[Segment]()
     next_key, counts = manifest.next_key, dict(manifest.counts)
     places = Places.of(folder, manifest)
@@ -93,12 +99,29 @@ def commit_added(folder: Path, before: Snapshot, added: Iterable[Embedded]) -> i
         for modality, (keys, _) in vectors.items():
             counts[modality] += len(keys)
         del part, rows, vectors  # before the next part is made
-    if segments or not manifest.generation:
+    gone = drop()
+    if segments or not manifest.generation or len(gone):
         following = manifest.following(next_key=next_key, segments=manifest.segments + tuple(segments), counts=counts)
-        _commit(folder, following, before)
-    if manifest.copies and not noted:
+        _commit(folder, _less(folder, following, before, gone), before)
+        _try_to_withdraw(folder, manifest, gone)
+    if manifest.copies and not noted and not len(gone):
         pictures.settle(folder)
     return next_key - manifest.next_key
+
+
+def _less(folder: Path, following: Manifest, before: Snapshot, keys: Keys) -> Manifest:
+    """Return a manifest without the samples of `keys`, which are in `before`."""
+    gone = {"samples": len(keys), "text": len(keys), "image": sum(map(before.table.has_image, keys.tolist()))}
+    counts = {name: following.counts[name] - count for name, count in gone.items()}
+    following = replace(following, removed=(*following.removed, *map(int, keys)), counts=counts)
+    return _spilled(folder, following, before) if len(following.removed) > INLINE else following
+
+
+def _try_to_withdraw(folder: Path, manifest: Manifest, keys: Keys) -> None:
+    """Take vectors out of a database; they count no longer, and go for certain when their rows are rewritten."""
+    if manifest.location and len(keys):
+        with suppress(StoreError):
+            _withdraw(folder, manifest, keys)
 
 
 def commit_removed(folder: Path, before: Snapshot, keys: Keys) -> set[str] | None:
@@ -106,15 +129,8 @@ def commit_removed(folder: Path, before: Snapshot, keys: Keys) -> set[str] | Non
     manifest, table = before.manifest, before.table
     noted = manifest.copies and pictures.note(folder)
     unused = pictures.of(table, keys) if manifest.copies else set[str]()
-    gone = {"samples": len(keys), "text": len(keys), "image": sum(map(table.has_image, keys.tolist()))}
-    counts = {name: manifest.counts[name] - count for name, count in gone.items()}
-    following = manifest.following(removed=(*manifest.removed, *map(int, keys)), counts=counts)
-    if len(following.removed) > INLINE:
-        following = _spilled(folder, following, before)
-    _commit(folder, following, before)
-    if manifest.location:
-        with suppress(StoreError):  # they count no longer; when their rows are rewritten, this is done for certain
-            _withdraw(folder, manifest, keys)
+    _commit(folder, _less(folder, manifest.following(), before, keys), before)
+    _try_to_withdraw(folder, manifest, keys)
     return None if noted else unused
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from camml.datastore import manifest as manifests
 from camml.datastore.commits import commit_added, commit_removed, tidy, tidy_up, writing
-from camml.datastore.embedding import Embed, Progress, embed
+from camml.datastore.embedding import Embed, Embedded, Progress, embed
 from camml.datastore.locations import WORK, collection_name, stored_location
 from camml.datastore.manifest import EncoderRecord, Manifest
 from camml.datastore.pictures import COPIES
@@ -258,6 +258,42 @@ class Datastore:
             count = commit_added(folder, self._snapshot, added)
         self.reload()
         return count
+
+    def update(
+        self,
+        samples: Iterable[Sample],
+        remove: Iterable[str] = (),
+        *,
+        batch_size: int = 32,
+        embed: Embed = embed,
+        on_bad: OnBad = refuse,
+        progress: Progress | None = None,
+    ) -> None:
+        """Add samples, in place of those that have their ids, and remove others, all in one step or not at all.
+
+        A sample stays as it was where the one that was to replace it cannot be used. Arguments and errors as in `add`;
+        ids to `remove` that are not there are passed over.
+        """
+        folder, ids = self._writable(), list(remove)
+        check_batch_size(batch_size)
+        if self.encoder is None:
+            raise OptionError(f"the datastore {folder} was opened without its encoder, which `update` needs")
+
+        def noted(parts: Iterable[Embedded]) -> Iterator[Embedded]:
+            for part in parts:
+                ids.extend(sample.id for sample in part.samples)
+                yield part
+
+        with writing(folder):
+            self.reload()
+            self.manifest.encoder.check(self.encoder, folder)
+            before = self._snapshot
+            kept = Spool(samples, Table([], before.table.places), folder / WORK, on_bad)
+            added = noted(embed(kept, self.encoder, folder / WORK, batch_size, on_bad, progress))
+            commit_added(folder, before, added, lambda: keys_of(sorted(set(before.table.find(ids).values()))))
+            self.reload()
+            if self.manifest.copies:
+                tidy(folder, self._snapshot)
 
     def remove(self, ids: Iterable[str]) -> int:
         """Remove samples by id, all or none; how many.

@@ -50,11 +50,11 @@ def read(
     Args:
       path: LLaVA JSON, datastore JSON, JSON lines, CSV or TSV, or the folder of a Hugging Face dataset; Parquet or
         WebDataset tar files: one, a folder of them, or a pattern ("shards/{000..127}.tar"), here or on object storage
-        ("s3://bucket/folder").
+        ("s3://bucket/folder"); a folder of pictures and PDF files, or one PDF file.
       format: a file in this folder; by default found by looking.
       images: the folder at which image paths start; by default that of `path`. Where a dataset holds the images
-        themselves, they are written here; by default into a folder beside the dataset, named `<dataset>-images`, or for
-        a dataset on object storage into the cache.
+        themselves, or a PDF file its pages, they are written here; by default into a folder beside the dataset, named
+        `<dataset>-images`, or for a dataset on object storage into the cache.
       on_bad: "stop" at a sample that cannot be used, or "skip" it.
       report: called with the reason for each sample skipped; by default it goes to the log.
       mend_ids: turn slashes and what else ids must not hold into "_", and let the second sample of the id "a" be "a#2",
@@ -118,7 +118,7 @@ def find_format(path: Source) -> str:
         raise SampleError(f"{path}: its format cannot be told by its ending; name one of these: {many}")
     raise SampleError(
         f"{path}: its format cannot be told; name the file .json, .jsonl, .csv or .tsv, give the folder of a saved "
-        f"Hugging Face dataset, or name the format: {', '.join(names)}"
+        f"Hugging Face dataset or one with pictures or PDF files in it, or name the format: {', '.join(names)}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import BinaryIO, TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from camml.errors import ImageError
-from camml.images import _jpeg, _pixels, _png
+from camml.images import _heif, _jpeg, _pixels, _png, _said
 from camml.images._shapes import cuts_middle as cuts_middle
 from camml.images._shapes import mean_color as mean_color
 from camml.images._shapes import middle_of_strip as middle_of_strip
@@ -22,7 +22,7 @@ from camml.pillow import quiet_pillow
 MAX_PIXELS = 64_000_000
 """The largest image that is decoded; a 50-megapixel photo passes, a decompression bomb does not."""
 
-FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM")
 """What is opened. EPS is left out because it runs a program, ICO because it hides the size of what it holds."""
 
 AT_ONCE = 8
@@ -32,7 +32,7 @@ ImageSource = Path | str | bytes | Image.Image
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-_NAMES_OF_FORMATS = "PNG, JPEG, GIF, WebP, BMP, TIFF, AVIF, JPEG 2000 or PPM"
+_NAMES_OF_FORMATS = "PNG, JPEG, GIF, WebP, BMP, TIFF, AVIF, HEIC, JPEG 2000 or PPM"
 _logger = logging.getLogger("camml")
 
 
@@ -103,6 +103,20 @@ def check_image(path: Path) -> None:
     open_image(path, max_side=64)
 
 
+def words_in(path: Path) -> str:
+    """Return what people wrote into a picture file as its title and description (XMP, IPTC, EXIF); "" for nothing."""
+    if not path.is_file():  # a pipe would keep us waiting
+        return ""
+    Image.init()
+    with quiet_pillow():
+        try:
+            with path.open("rb") as stream:
+                _heif.missing(stream)  # so that a plug-in which is installed is known
+        except OSError:  # whoever opens the picture says so
+            return ""
+        return _said.words_in(path, _readable())
+
+
 def _stream(source: Path | str | bytes) -> tuple[str, BinaryIO]:
     """A name for messages, and the bytes of an image file as a stream."""
     if isinstance(source, bytes):
@@ -140,14 +154,21 @@ def _printable(path: Path) -> str:
 def _identify(stream: BinaryIO, name: str) -> Image.Image:
     """The image in a stream, its header read and no pixel decoded."""
     Image.init()
+    if lacking := _heif.missing(stream):
+        kind, _, command = lacking.partition(": ")
+        raise ImageError(f"{name}: is {kind}, which cannot be read here yet; run `{command}`, or save it as JPEG")
     try:
-        return Image.open(stream, formats=[format for format in FORMATS if format in Image.OPEN])
+        return Image.open(stream, formats=_readable())
     except Image.DecompressionBombError as error:
         raise _too_large(name, "") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: is not an image, or is cut short; give a whole {_NAMES_OF_FORMATS} file") from error
     except Exception as error:  # a parser that meets damage raises whatever it stumbles over
         raise _damaged(name, error) from error
+
+
+def _readable() -> list[str]:
+    return [format for format in FORMATS if format in Image.OPEN]
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:

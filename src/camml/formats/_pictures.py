@@ -1,0 +1,98 @@
+"""A picture in a folder as a sample: what a file beside it says of it, or its own notes, or its name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from camml.errors import SampleError
+from camml.formats import _entries, _text, _walk
+from camml.images import words_in
+
+LARGEST = 8 * 2**20
+"""Bytes of a file beside a picture that is read."""
+_TEXTS = (".txt", ".md")
+_JSON = ".json"
+
+
+def sample(name: str, path: Path, origin: str) -> _entries.Found:
+    """Return the name of a picture with its sample, or with what is wrong with it.
+
+    Args:
+      name: its path as seen from the folder.
+      path: where it is.
+      origin: which folder it is in.
+    """
+    try:
+        said = _beside(path)
+        text = said.pop("text", "") or words_in(path) or _walk.readable(name)
+        meta = {"file": name, "origin": {"folder": origin, "version": _version(path)}}
+    except SampleError as error:
+        return name, error
+    entry = {**said, "id": _walk.id_of(name), "image": str(path), "text": text, **meta}
+    return name, _entries.find(entry, "what is said of it", path, path.parent, _entries.plain_text)[1]
+
+
+def _version(path: Path) -> str:
+    """Return what changes when a file is written."""
+    try:
+        state = path.stat()
+    except OSError:  # a link to nowhere; whoever opens it says so
+        return ""
+    return f"{state.st_size:x}-{state.st_mtime_ns:x}"
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    """Return the text and other fields that files beside a picture give it: `pump.txt` or `pump.jpg.txt`."""
+    said: dict[str, Any] = {}
+    if (file := _first(path, (_JSON,))) is not None:
+        said = _fields(file)
+    if (file := _first(path, _TEXTS)) is not None and (text := _read(file).strip()):
+        said["text"] = text
+    return said
+
+
+def _first(path: Path, endings: tuple[str, ...]) -> Path | None:
+    for ending in endings:
+        for name in (path.name + ending, path.stem + ending, path.stem + ending.upper()):
+            file = path.with_name(name)
+            if file.is_symlink() or file.exists():
+                return file
+    return None
+
+
+def _fields(file: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(_read(file) or "{}", parse_constant=lambda _: None)
+    except (ValueError, RecursionError) as error:
+        raise SampleError(f"{file}: not JSON ({error}); mend it, or write the text into a .txt file") from error
+    if not isinstance(fields, dict):
+        raise SampleError(f'{file}: is {_entries.kind(fields)}; write an object, such as {{"text": "..."}}')
+    for key in ("text", "caption", "description"):
+        if fields.get(key):
+            fields["text"] = _text_in(fields.pop(key), key, file)
+            break
+    else:
+        fields.pop("text", None)
+    return fields
+
+
+def _text_in(value: object, key: str, file: Path) -> str:
+    try:
+        return _entries.plain_text({"text": value}).strip()
+    except _entries.BadEntry as error:
+        raise SampleError(f"{file}: {str(error).replace('text', key, 1)}") from error
+
+
+def _read(file: Path) -> str:
+    if file.exists() and not file.is_file():
+        raise SampleError(f"{file}: is a folder or no regular file; rename it, or put the picture's text there")
+    if file.exists() and not file.stat().st_size:
+        return ""
+    with _text.open_text(file) as stream:
+        offset, data = stream.tell(), stream.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise SampleError(f"{file}: has more than {LARGEST >> 20} MB, too much for the text of one picture; shorten it")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _text.not_utf8(file, "", offset + error.start, data[error.start], error.start == offset == 0) from error

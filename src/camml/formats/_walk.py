@@ -1,0 +1,85 @@
+"""The files in a folder of pictures: which there are, in which order, and how each is called."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from camml.errors import SampleError
+from camml.types import UNFIT_FOR_IDS
+
+PICTURES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"),
+    *(".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+PDF = (".pdf",)
+PAGE = re.compile(r"[0-9a-f]{32}-\d+(-figure-\d+)?\.jpg")
+"""How pictures of pages and figures are called, which were written here and not given."""
+
+_STORE = b'"format": "camml-datastore"'
+_UNFIT = re.compile(rf"{UNFIT_FOR_IDS.pattern}|[%:]")
+
+
+def files(root: Path) -> Iterator[tuple[str, Path | SampleError]]:
+    """Yield the pictures and PDF files below a folder by name, each with its path as seen from there.
+
+    Hidden files and folders, datastores and pictures of pages are passed over. A link to a folder elsewhere is followed
+    once; so no loop of links is followed. In place of a folder that cannot be read comes the reason.
+    """
+    seen = {os.path.realpath(root)}
+    yield from _below(root, "", os.path.realpath(root), seen)
+
+
+def _below(folder: Path, name: str, home: str, seen: set[str]) -> Iterator[tuple[str, Path | SampleError]]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        yield name, SampleError(f"{folder}: cannot be read ({error.strerror}); check its permissions")
+        return
+    if _is_store(folder):
+        return
+    for entry in entries:
+        path = f"{name}/{entry.name}" if name else entry.name
+        if entry.name.startswith("."):
+            continue
+        if os.path.isdir(entry.path):
+            if not entry.is_symlink() or _leads_elsewhere(entry.path, home, seen):
+                yield from _below(Path(entry.path), path, home, seen)
+        elif entry.name.lower().endswith(PICTURES + PDF) and not PAGE.fullmatch(entry.name):
+            yield path, Path(entry.path)
+
+
+def _leads_elsewhere(link: str, home: str, seen: set[str]) -> bool:
+    """Return whether a link leads to a folder that is not come upon otherwise."""
+    real = os.path.realpath(link)
+    if real in seen or Path(real).is_relative_to(home) or Path(home).is_relative_to(real):
+        return False
+    seen.add(real)
+    return True
+
+
+def _is_store(folder: Path) -> bool:
+    try:
+        with (folder / "manifest.json").open("rb") as file:
+            return _STORE in file.read(200)
+    except OSError:
+        return False
+
+
+def id_of(path: str) -> str:
+    """Return the id that stands for a path as seen from its folder: with ":" for slashes, other signs as %XX."""
+    return ":".join(_UNFIT.sub(lambda sign: quote(sign[0], safe=""), part) for part in path.split("/"))
+
+
+def origin_of(root: Path) -> str:
+    """Return what tells the samples of one folder from those of another, without saying where it is."""
+    real = os.path.realpath(root)
+    return f"{os.path.basename(real)}#{hashlib.sha256(os.fsencode(real)).hexdigest()[:8]}"
+
+
+def readable(name: str) -> str:
+    """Return a file name in words: `red-pump_7.jpg` is "red pump 7"."""
+    stem = os.path.splitext(name.rpartition("/")[2])[0]
+    return " ".join(re.sub(r"[_\-+.\s]+", " ", stem).split()) or stem.strip() or name.strip()

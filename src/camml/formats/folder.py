@@ -1,0 +1,46 @@
+"""A folder of pictures and PDF files, with all that is below it: each picture is a sample, and each page.
+
+The text of a picture is in a file of the same name beside it (`pump.txt`, `pump.md`; `pump.json` with `text` or
+`caption`, whose other fields are kept), else what XMP, IPTC or EXIF say, else its name. Ids are the paths as seen from
+the folder, with ":" for slashes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from camml.errors import SampleError
+from camml.formats import _entries, _pdf, _pictures, _shards, _walk, hf_dataset, parquet, webdataset
+from camml.formats._walk import origin_of as origin_of
+
+
+def matches(path: Path) -> bool:
+    """Return whether it is a folder with a picture or a PDF file somewhere in it, and not the folder of a dataset."""
+    if not path.is_dir() or any(other.matches(path) for other in (hf_dataset, parquet, webdataset)):
+        return False
+    return any(isinstance(file, Path) for _, file in _walk.files(path))
+
+
+def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
+    """Yield each picture and page as a sample, its place the file as seen from the folder.
+
+    Pictures of pages are written to `images`, or into a folder beside this one.
+    """
+    if not path.is_dir():
+        raise SampleError(f"{path}: is not a folder; give a folder of pictures and PDF files")
+    root, origin = path.absolute(), origin_of(path)
+    empty = True
+    for name, file in _walk.files(root):
+        empty = False
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            yield name, SampleError(f"{path}: the name {name!r} is not Unicode; rename the file or its folder")
+            continue
+        if isinstance(file, SampleError):
+            yield name, file
+        elif name.lower().endswith(_walk.PDF):
+            yield from _pdf.pages(name, file, origin, _shards.folder_written(path, images).absolute())
+        else:
+            yield _pictures.sample(name, file, origin)
+    if empty:
+        raise SampleError(f"{path}: holds no pictures and no PDF files; check the path")

@@ -1,0 +1,149 @@
+"""`camml store build` and `sync` with a folder of pictures and PDF files, as a person uses them."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from camml.cli import main
+from camml.datastore import Datastore, verify
+from tests.pdf_files import write_pdf
+
+Run = Callable[..., tuple[int, str, str]]
+COUNTS = ("added", "updated", "removed", "unchanged")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(["store", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def picture(path: Path, color: str = "red", **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 6), color).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("a.png", "sub/b.png", "sub/c.png"):
+        picture(tmp_path / "photos" / name)
+    return tmp_path / "photos"
+
+
+@pytest.fixture(params=[(), ("--copy-images",)], ids=["where they are", "copied"])
+def store(request: pytest.FixtureRequest, photos: Path, tmp_path: Path, run: Run) -> Path:
+    code, _, errors = run("build", photos, "--out", tmp_path / "store", "--encoder", "hashed", *request.param)
+    assert (code, errors) == (0, "")
+    return tmp_path / "store"
+
+
+def sync(run: Run, photos: Path, store: Path, *options: object) -> tuple[int, ...]:
+    code, output, _ = run("sync", photos, "--store", store, "--json", *options)
+    assert code == 0
+    assert "--dry-run" in options or verify(store) == []
+    report = json.loads(output)
+    return tuple(report[name] for name in COUNTS)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_what_is_new_changed_or_gone_is_brought_up_to_date_in_one_step(photos: Path, store: Path, run: Run) -> None:
+    assert sync(run, photos, store) == (0, 0, 0, 3)
+    picture(photos / "new.png", "blue")
+    (photos / "a.txt").write_text("A pump.")
+    picture(photos / "sub" / "b.png", "yellow", compress_level=0)
+    (photos / "sub" / "c.png").unlink()
+    before, generation = content(photos), Datastore.open(store).manifest.generation
+    assert sync(run, photos, store, "--dry-run") == (1, 2, 1, 0)
+    assert len(Datastore.open(store)) == 3
+    assert sync(run, photos, store) == (1, 2, 1, 0)
+    assert sync(run, photos, store) == (0, 0, 0, 3)
+    datastore = Datastore.open(store)
+    assert datastore.manifest.generation in (generation + 1, generation + 2)  # the second one tidies up
+    assert {sample.id: sample.text for sample in datastore} == {"a.png": "A pump.", "sub:b.png": "b", "new.png": "new"}
+    vectors = datastore.vectors(["a.png", "sub:b.png"], "image")
+    assert not np.allclose(vectors["a.png"], vectors["sub:b.png"])
+    assert content(photos) == before
+
+
+def test_samples_from_elsewhere_stay(photos: Path, store: Path, tmp_path: Path, run: Run) -> None:
+    picture(tmp_path / "others" / "photos" / "x.png")
+    assert run("add", tmp_path / "others" / "photos", "--store", store)[0] == 0
+    assert sync(run, photos, store) == (0, 0, 0, 3)
+    assert len(Datastore.open(store)) == 4
+    picture(photos / "x.png")
+    code, _, errors = run("sync", photos, "--store", store)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "the id 'x.png' is that of a sample which did not come from this folder" in errors
+
+
+def test_a_moved_folder_is_known_when_its_origin_is_said(photos: Path, store: Path, run: Run) -> None:
+    origin = Datastore.open(store)["a.png"].meta["origin"]["folder"]
+    photos = photos.rename(photos.with_name("moved"))
+    assert f"--moved-from '{origin}'" in run("sync", photos, "--store", store)[2]
+    assert sync(run, photos, store, "--moved-from", origin) == (0, 3, 0, 0)
+    assert sync(run, photos, store) == (0, 0, 0, 3)
+
+
+def test_what_cannot_be_used_stays_as_it_was_and_is_listed(photos: Path, store: Path, run: Run) -> None:
+    (photos / "a.png").write_bytes(b"no picture")
+    (photos / "sub" / "b.txt").write_bytes(b"\xff")
+    for _ in range(2):
+        code, _, errors = run("sync", photos, "--store", store)
+        assert (code, errors.count("\n")) == (2, 1)
+        assert sync(run, photos, store, "--on-bad", "skip")[:3] == (0, 0, 0)
+    assert len(Datastore.open(store)) == 3
+    assert run("sync", photos, "--store", store, "--on-bad", "skip")[2].count("camml: skipped: ") == 2
+
+
+def test_an_empty_or_missing_folder_removes_nothing(photos: Path, store: Path, run: Run) -> None:
+    shutil.rmtree(photos)
+    assert "no such folder" in run("sync", photos, "--store", store)[2]
+    photos.mkdir()
+    assert "holds no pictures and no PDF files" in run("sync", photos, "--store", store)[2]
+    assert len(Datastore.open(store)) == 3
+
+
+def test_pages_follow_their_file_and_evidence_names_file_and_page(photos: Path, store: Path, run: Run) -> None:
+    pytest.importorskip("pypdfium2")
+    write_pdf(photos / "manual.pdf", ["Replace the seal.", "Order part 4711."])
+    assert sync(run, photos, store) == (2, 0, 0, 3)
+    output = run("search", "--store", store, "--text", "part 4711", "-k", 1)[1]
+    assert "manual.pdf#page=2" in output
+    write_pdf(photos / "manual.pdf", ["Replace the seal now."])
+    assert sync(run, photos, store) == (0, 1, 1, 3)
+
+
+def test_bad_files_are_listed_and_the_first_is_named(photos: Path, tmp_path: Path, run: Run) -> None:
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    options = ("--out", tmp_path / "store", "--encoder", "hashed")
+    code, _, errors = run("build", photos, *options)
+    assert (code, errors.count("\n"), "broken.jpg" in errors) == (2, 1, True)
+    code, output, errors = run("build", photos, *options, "--on-bad", "skip", "--json")
+    assert (code, json.loads(output)["added"], len(json.loads(output)["skipped"])) == (0, 3, 1)
+
+
+def test_photos_are_embedded_upright(tmp_path: Path, run: Run) -> None:
+    upright = Image.new("RGB", (40, 80), "red")
+    upright.paste("blue", (0, 0, 40, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "photos").mkdir()
+    upright.save(tmp_path / "photos" / "a.png")
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photos" / "b.png", exif=exif)
+    assert run("build", tmp_path / "photos", "--out", tmp_path / "store", "--encoder", "hashed")[0] == 0
+    vectors = Datastore.open(tmp_path / "store").vectors(["a.png", "b.png"], "image")
+    assert np.allclose(vectors["a.png"], vectors["b.png"])

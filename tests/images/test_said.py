@@ -1,0 +1,69 @@
+"""What people wrote into a picture file, and formats that need a plug-in."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from camml.errors import ImageError
+from camml.images import _heif, open_image, words_in
+
+XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+ xmlns:dc="http://purl.org/dc/elements/1.1/"><rdf:Description><dc:title><rdf:Alt><rdf:li xml:lang="x-default">Pump 7
+</rdf:li></rdf:Alt></dc:title><dc:description><rdf:Alt><rdf:li>In hall B, grün.</rdf:li></rdf:Alt></dc:description>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+IPTC = b"\x1c\x02\x78\x00\x0cA valve, red"
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+
+
+def save(path: Path, tags: dict[int, object] | None = None, **options: object) -> Path:
+    exif = Image.Exif()
+    for tag, value in (tags or {}).items():
+        exif[tag] = value
+    Image.new("RGB", (8, 6), "red").save(path, exif=exif, **options)  # type: ignore[arg-type]
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tags", "text"),
+    [
+        ({0x010E: "A pump"}, "A pump"),
+        ({0x010E: "  OLYMPUS DIGITAL CAMERA  "}, ""),
+        ({0x9C9C: "Größe 7".encode("utf-16-le")}, "Größe 7"),
+        ({0x9C9B: "Title".encode("utf-16-le"), 0x010E: "Said"}, "Title\nSaid"),
+        ({0x010E: "<OME/>"}, ""),
+        ({}, ""),
+    ],
+)
+def test_exif(tags: dict[int, object], text: str, tmp_path: Path) -> None:
+    assert words_in(save(tmp_path / "a.jpg", tags)) == text
+
+
+def test_xmp_comes_before_exif(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", {0x010E: "by a program"}, xmp=XMP.encode())
+    assert words_in(path) == "Pump 7\nIn hall B, grün."
+    assert words_in(save(tmp_path / "a.jpg", xmp=b"<!DOCTYPE x>" + XMP.encode())) == ""
+
+
+def test_iptc(tmp_path: Path) -> None:
+    block = b"8BIM\x04\x04\0\0" + len(IPTC).to_bytes(4, "big") + IPTC + bytes(len(IPTC) % 2)
+    segment = b"Photoshop 3.0\0" + block
+    data = save(tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(
+        data[:2] + b"\xff\xed" + (len(segment) + 2).to_bytes(2, "big") + segment + data[2:]
+    )
+    assert words_in(tmp_path / "a.jpg") == "A valve, red"
+
+
+def test_what_is_damaged_or_not_there_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    assert words_in(tmp_path / "a.jpg") == words_in(tmp_path / "b.jpg") == words_in(tmp_path) == ""
+
+
+def test_without_a_plug_in_the_command_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_heif, "_register", lambda: False)
+    with pytest.raises(ImageError, match="is HEIC, which cannot be read here yet; run `pip install pillow-heif`"):
+        open_image(HEIC)
+    monkeypatch.setattr(_heif.features, "check", lambda name: False)
+    with pytest.raises(ImageError, match="pip install 'pillow>="):
+        open_image(HEIC.replace(b"heic", b"avif"))
