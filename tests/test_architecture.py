@@ -10,7 +10,20 @@ import camml
 
 SOURCE = Path(camml.__file__).parent
 FLOORS = [
-    ["boxes", "chat_api", "durable", "errors", "images", "packages", "plugins", "prompts", "remote", "types"],
+    [
+        "boxes",
+        "chat_api",
+        "durable",
+        "errors",
+        "images",
+        "likeness",
+        "packages",
+        "plugins",
+        "prompts",
+        "ranking",
+        "remote",
+        "types",
+    ],
     ["weights"],
     ["encoders", "formats", "stores"],
     ["datastore", "neighbors", "retriever"],

@@ -1,6 +1,7 @@
 """`camml store` as a person and as a program use it."""
 
 import json
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from camml.cli import main
+from camml.cli._store import encoder_options
 from camml.datastore import Datastore
 from camml.datastore.files import only_writer
 from tests.colors import picture
@@ -184,3 +186,19 @@ def test_progress_on_request(source: Path, tmp_path: Path, run: Run) -> None:
     assert code == 0
     assert json.loads(output)["added"] == 3
     assert "3/3" in errors
+
+
+def test_paths_among_the_settings_of_an_encoder_hold_from_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "heads.safetensors").touch()
+    (tmp_path / "cpu").touch()
+    given = ["heads=heads.safetensors", "device=cpu", "model=google/siglip2", "side=112"]
+    options = encoder_options(Namespace(encoder_option=given))
+    assert options == {
+        "heads": str(tmp_path / "heads.safetensors"),
+        "device": "cpu",
+        "model": "google/siglip2",
+        "side": 112,
+    }

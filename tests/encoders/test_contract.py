@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from camml import plugins
-from camml.encoders import Encoder, load
+from camml.encoders import Encoder, among_images, load
 from camml.errors import OptionError, UnknownNameError
 from tests.encoders.tiny_encoders import KINDS, TEXTS, build, images
 
@@ -50,7 +50,9 @@ class TestVectors:
             assert vectors.shape[1] == dim
             np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
         if encoder.joint:
-            assert encoder.text_dim == encoder.image_dim
+            moved = among_images(encoder, encoder.embed_texts(TEXTS))
+            assert moved.shape == (len(TEXTS), encoder.image_dim)
+            np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 1, atol=1e-5)
 
     def test_of_nothing_are_none(self, encoder: Encoder) -> None:
         assert encoder.embed_texts([]).shape == (0, encoder.text_dim)

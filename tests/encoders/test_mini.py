@@ -62,21 +62,23 @@ def save_heads(path: Path, image: int, text: int, shared: int = 5) -> Path:
     return path
 
 
-def test_heads_map_both_kinds_into_one_space(tmp_path: Path) -> None:
+def test_heads_bring_texts_to_images_and_leave_them_among_texts(tmp_path: Path) -> None:
     options = save_mini(tmp_path)
     plain = encoders.load("mini", **options)
     file = save_heads(tmp_path / "heads.safetensors", plain.image_dim, plain.text_dim)
     joint = encoders.load("mini", **options, heads=str(file))
     heads = load_file(file)
     assert (plain.joint, joint.joint) == (False, True)
-    assert (joint.image_dim, joint.text_dim) == (5, 5)
+    assert (joint.image_dim, joint.text_dim) == (5, plain.text_dim)
     assert joint.revision != plain.revision
     for kind, before, after in (
         ("image", plain.embed_images(images()), joint.embed_images(images())),
-        ("text", plain.embed_texts(TEXTS), joint.embed_texts(TEXTS)),
+        ("text", plain.embed_texts(TEXTS), encoders.among_images(joint, joint.embed_texts(TEXTS))),
     ):
         mapped = before @ heads[kind].numpy().T
         np.testing.assert_allclose(after, mapped / np.linalg.norm(mapped, axis=1, keepdims=True), atol=1e-5)
+    np.testing.assert_array_equal(joint.embed_texts(TEXTS), plain.embed_texts(TEXTS))
+    np.testing.assert_array_equal(encoders.among_images(plain, plain.embed_texts(TEXTS)), plain.embed_texts(TEXTS))
 
 
 def test_heads_of_other_widths_are_refused(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from camml.datastore import manifest as manifests
 from camml.datastore.commits import commit_added, commit_removed, writing
 from camml.datastore.embedding import Embed, Progress, embed
@@ -191,6 +193,14 @@ class Datastore:
         if index is None or not keys:
             return {}
         return dict(zip(keys, index.vectors(keys_of(list(keys.values()))), strict=True))
+
+    def spaced(self, modality: str, most: int) -> Vectors:
+        """Return float32[N, D]: at most `most` vectors of `modality`, evenly spaced among all; always the same ones."""
+        snapshot = self._snapshot
+        index = snapshot.indexes.get(modality)
+        if index is None:
+            return np.empty((0, 1), np.float32)
+        return index.spaced(lambda: snapshot.table.keys_with(modality), most)
 
     def add(
         self,

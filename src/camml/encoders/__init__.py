@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from inspect import signature
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ class Encoder(Protocol):
       revision: changes whenever the same input could give another vector (weights, preprocessing).
       image_dim: D of image vectors.
       text_dim: D of text vectors.
-      joint: texts and images share one space, so a text can find an image (then `image_dim == text_dim`).
+      joint: a text can find an image: both share one space, or the encoder has a method `among_images` too, which
+        moves float32[N, text_dim] of texts to where those of images are, float32[N, image_dim].
     """
 
     name: str
@@ -38,6 +39,12 @@ class Encoder(Protocol):
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """float32[N, image_dim], each row of length 1; images are RGB."""
         ...
+
+
+def among_images(encoder: Encoder, texts: Vectors) -> Vectors:
+    """Return vectors of texts, float32[N, text_dim], where they compare with those of images: float32[N, image_dim]."""
+    move = getattr(encoder, "among_images", None)
+    return texts if move is None else cast(Vectors, move(texts))
 
 
 def load(name: str, **options: Any) -> Encoder:

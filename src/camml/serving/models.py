@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from camml.encoders import Encoder, Vectors
+from camml.encoders import Encoder, Vectors, among_images
 from camml.serving.problems import ApiError
 from camml.serving.service import Service
 from camml.serving.wire import EmbeddingBody, ErrorOut, ImageInput
@@ -70,9 +70,15 @@ def _embed(
     """A vector for each item, in order. Blocks."""
     texts = [item for item in items if isinstance(item, str)]
     pictures = [service.pictures.open(item.image_url.url) for item in items if isinstance(item, ImageInput)]
-    width = encoder.image_dim if pictures else encoder.text_dim
+    width = encoder.image_dim if pictures or encoder.joint else encoder.text_dim
     if dimensions not in (None, width):
         raise ApiError(400, f"these vectors have {width} dimensions, and no others", "invalid_value", "dimensions")
-    of_texts = iter(encoder.embed_texts(texts) if texts else ())
+    of_texts = iter(_compared(encoder, texts) if texts else ())
     of_pictures = iter(encoder.embed_images(pictures) if pictures else ())
     return [next(of_texts if isinstance(item, str) else of_pictures) for item in items]
+
+
+def _compared(encoder: Encoder, texts: Sequence[str]) -> Vectors:
+    """Return vectors of texts that compare with those of pictures, where the encoder has such."""
+    vectors = encoder.embed_texts(texts)
+    return among_images(encoder, vectors) if encoder.joint else vectors
