@@ -42,7 +42,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Neighbor:
-    """A retrieved sample and its score: the cosine in [-1, 1], or the fused rank score in mode `fused`."""
+    """A retrieved sample and its score: the cosine in [-1, 1], or the fused rank score in mode `fused`.
+
+    Where a list joins several searches its order is by how far each stands out, so cosines need not fall.
+    """
 
     sample: Sample
     score: float
