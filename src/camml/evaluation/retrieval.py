@@ -16,7 +16,7 @@ def retriever_of(
     """Return what retrieves for questions of a benchmark.
 
     Args:
-      mode: by default text-image, as published, or auto where that does not work.
+      mode: by default auto, and text-image over vectors of pictures alone, which the published indexes have.
       keep_duplicates: let samples be found that are the question itself, or nearly, as the published evaluation did.
 
     Raises:
@@ -24,5 +24,6 @@ def retriever_of(
     """
     from camml.retriever import Retriever
 
-    chosen = mode or (PUBLISHED if PUBLISHED in Retriever(datastore, encoder).modes() else "auto")
+    published = not datastore.count("text") and PUBLISHED in Retriever(datastore, encoder).modes()
+    chosen = mode or (PUBLISHED if published else "auto")
     return Retriever(datastore, encoder, chosen, None if keep_duplicates else "measured")

@@ -40,7 +40,7 @@ class Options:
       store: a datastore, or INDEX_FILE:DATA_JSON; None for none.
       encoder, encoder_options: what made its vectors, where it does not say.
       store_images: the folder of its pictures, where it does not say.
-      mode: of the retrieval; None for text-image, as published, or auto where that does not work.
+      mode: of the retrieval; None for auto, or text-image, as published, over an index of pictures alone.
       retrieved: how many samples are retrieved, of which the first are used.
       keep_duplicates: samples that are the question itself, or nearly, may be retrieved as others are.
       max_new_tokens: instead of the task's own.    temperature, top_p, seed: of the decoding; 0 is greedy.
