@@ -10,7 +10,7 @@ from camml import encoders
 from camml.datastore import Datastore
 from camml.errors import OptionError, StoreCorruptedError, StoreError, StoreNotFoundError
 from camml.neighbors import NeighborTable, Origin, compute
-from camml.retriever import Retriever
+from camml.retriever import POLICY, Retriever
 from camml.types import Context, Neighbor, Query, Sample
 
 ORIGIN = Origin("data.json", "d" * 64, "store", "s" * 64, 3, "test 1", "auto", 2)
@@ -69,6 +69,16 @@ def test_a_finished_table_is_not_computed_again_and_another_is_refused(tmp_path:
     compute(QUERIES, Retrieve(0), tmp_path / "t", replace(ORIGIN, dataset="moved.json"))
     with pytest.raises(StoreError, match="something else"):
         compute(QUERIES, Retrieve(), tmp_path / "t", replace(ORIGIN, k=1))
+
+
+def test_a_table_of_an_earlier_policy_opens_and_is_not_taken_for_one_of_today(tmp_path: Path) -> None:
+    compute(QUERIES, Retrieve(), tmp_path / "t", ORIGIN)
+    manifest = json.loads((tmp_path / "t" / "manifest.json").read_text())
+    del manifest["origin"]["policy"], manifest["origin"]["keep_duplicates"]
+    (tmp_path / "t" / "manifest.json").write_text(json.dumps(manifest))
+    assert NeighborTable.open(tmp_path / "t").origin == ORIGIN
+    with pytest.raises(StoreError, match="something else"):
+        compute(QUERIES, Retrieve(), tmp_path / "t", replace(ORIGIN, policy=POLICY))
 
 
 @pytest.mark.parametrize("what", ["dataset", "store"])

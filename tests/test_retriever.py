@@ -9,8 +9,9 @@ from PIL import Image
 
 from camml.datastore import Datastore
 from camml.errors import EmptyStoreError, OptionError
-from camml.retriever import FUSED_DEPTH, MODES, RANK_OFFSET, Retriever, fuse
-from camml.types import Context, Neighbor, Query, Sample
+from camml.ranking import RANK_OFFSET
+from camml.retriever import FUSED_DEPTH, MODES, Retriever
+from camml.types import Context, Query, Sample
 from tests.colors import Colors, picture, sample
 
 
@@ -44,7 +45,7 @@ def test_modes(store: Datastore, encoder: Colors, tmp_path: Path) -> None:
         "text-image": ["g", "y", "b"],
         "image-image": ["r", "y", "b"],
         "text-text": ["g", "y", "r"],
-        "auto": ["r", "y", "g"],  # the words are of "g", and the picture is nothing like that of "b"
+        "auto": ["r", "g", "y"],  # the red picture, then the text that says green
     }
     assert {mode: ids(Retriever(store, encoder, mode).retrieve([query], 3))[0] for mode in expected} == expected
     assert set(MODES) == {*expected, "fused"}
@@ -56,6 +57,76 @@ def test_what_was_added_about_a_picture_comes_before_what_it_adds_to(
 ) -> None:
     store.add([sample("new", "blue is said of it since", tmp_path / "red.png")])
     assert ids(Retriever(store, encoder).retrieve([Query("what is this?", tmp_path / "red.png")], 2)) == [["new", "r"]]
+
+
+def flags(folder: Path, encoder: Colors, *more: Sample) -> Datastore:
+    """A store of many pictures that differ little, with texts that differ little, and some samples more."""
+    shades = [(255, n, 0) for n in range(25)]
+    samples = []
+    for number, shade in enumerate(shades):
+        path = folder / f"shade{number}.png"
+        Image.new("RGB", (8, 6), shade).save(path)
+        samples.append(sample(f"shade{number}", f"blue and more blue, number {number}", path))
+    return Datastore.build(folder / "store", [*samples, *more], encoder)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_words_find_texts_whatever_the_pictures_show(tmp_path: Path, joint: bool) -> None:
+    encoder = Colors(joint=joint)
+    note = sample("note", "green was said of it in May", picture(tmp_path, "purple"))
+    bare = sample("bare", "green green, but no picture")
+    retriever = Retriever(flags(tmp_path, encoder, note, bare), encoder)
+    assert set(ids(retriever.retrieve([Query("what is green?")], 2))[0]) == {"note", "bare"}
+
+
+def test_words_find_pictures_where_one_space_holds_both(tmp_path: Path, encoder: Colors) -> None:
+    green = sample("g", "nothing is said of it", picture(tmp_path, "green"))
+    told = sample("t", "green green", picture(tmp_path, "purple"))
+    retriever = Retriever(flags(tmp_path, encoder, green, told), encoder)
+    assert ids(retriever.retrieve([Query("green")], 2)) == [["t", "g"]]
+
+
+def test_a_picture_and_words_each_find_what_is_theirs(tmp_path: Path, encoder: Colors) -> None:
+    shown = sample("shown", "blue, as most are", picture(tmp_path, "green"))
+    told = sample("told", "green was said")
+    retriever = Retriever(flags(tmp_path, encoder, shown, told), encoder)
+    query = Query("what is green ?", picture(tmp_path, "green", "asked"))
+    assert set(ids(retriever.retrieve([query], 2))[0]) == {"shown", "told"}
+    # words that fit all texts alike change nothing of what the picture finds
+    plain = Query("what is blue ?", picture(tmp_path, "green", "asked"))
+    assert ids(retriever.retrieve([plain], 3)) == ids(
+        Retriever(retriever.datastore, encoder, "image-image").retrieve([plain], 3)
+    )
+
+
+def test_scores_of_auto_are_cosines(tmp_path: Path, encoder: Colors) -> None:
+    shown = sample("shown", "blue, as most are", picture(tmp_path, "green"))
+    told = sample("told", "green and red")
+    retriever = Retriever(flags(tmp_path, encoder, shown, told), encoder)
+    [context] = retriever.retrieve([Query("green", picture(tmp_path, "green", "asked"))], 2)
+    assert [round(neighbor.score, 3) for neighbor in context] == [1.0, 0.708]
+
+
+def test_what_is_found_both_ways_comes_once(tmp_path: Path, encoder: Colors) -> None:
+    both = sample("both", "green", picture(tmp_path, "green"))
+    retriever = Retriever(flags(tmp_path, encoder, both), encoder)
+    [context] = retriever.retrieve([Query("green", picture(tmp_path, "green", "asked"))], 9)
+    assert [neighbor.sample.id for neighbor in context].count("both") == 1
+    assert len({neighbor.sample.id for neighbor in context}) == 9
+
+
+def test_texts_are_moved_to_the_space_of_pictures_for_pictures_alone(tmp_path: Path) -> None:
+    class Mapped(Colors):
+        """Its texts are blue where pictures are red."""
+
+        def among_images(self, texts: np.ndarray) -> np.ndarray:
+            return texts[:, ::-1]
+
+    encoder = Mapped()
+    red = sample("red picture", "nothing", picture(tmp_path, "red"))
+    store = Datastore.build(tmp_path / "store", [red, sample("blue text", "blue")], encoder)
+    assert ids(Retriever(store, encoder, "text-image").retrieve([Query("blue")], 1)) == [["red picture"]]
+    assert ids(Retriever(store, encoder, "text-text").retrieve([Query("blue")], 1)) == [["blue text"]]
 
 
 def test_auto_without_a_shared_space(store: Datastore, tmp_path: Path) -> None:
@@ -83,12 +154,6 @@ def test_fused_is_reciprocal_rank(store: Datastore, encoder: Colors, tmp_path: P
     assert [neighbor.sample.id for neighbor in context[:3]] == ["g", "y", "r"]
     assert {neighbor.sample.id for neighbor in context} == {"r", "g", "y", "b", "t"}
     assert [n.score for n in context] == sorted((n.score for n in context), reverse=True)
-
-
-def test_fuse_keeps_the_order_of_equals() -> None:
-    a, b = (Neighbor(Sample(name, name), 0.5) for name in "ab")
-    assert [neighbor.sample.id for neighbor in fuse([(a, b), (b, a)])] == ["a", "b"]
-    assert fuse([]) == ()
 
 
 def test_the_first_k_do_not_depend_on_k(tmp_path: Path, encoder: Colors) -> None:
@@ -128,6 +193,33 @@ def test_a_sample_never_finds_itself_nor_its_likeness(tmp_path: Path, encoder: C
     assert ids(stricter.retrieve([Query("red", red, id="own")], 9)) == [["same words", "far words"]]
     lenient = Retriever(store, encoder, "text-text", duplicate_above=None)
     assert set(ids(lenient.retrieve([Query("red", red, id="own")], 9))[0]) == {one.id for one in samples} - {"own"}
+
+
+def test_a_narrow_encoder_leaves_neighbors(tmp_path: Path) -> None:
+    """To it any two pictures and any two texts have a cosine above 0.98."""
+
+    class Narrow(Colors):
+        def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+            return narrowed(super().embed_texts(texts))
+
+        def embed_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+            return narrowed(super().embed_images(images))
+
+    def narrowed(vectors: np.ndarray) -> np.ndarray:
+        moved = vectors + np.float32(20)
+        return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+
+    encoder = Narrow()
+    store = flags(tmp_path, encoder, sample("green", "green", picture(tmp_path, "green")))
+    copy = sample("copy", "red of another kind", tmp_path / "green.png")
+    store.add([copy])
+    for mode in ("auto", "image-image"):
+        [context] = Retriever(store, encoder, mode).retrieve([Query("green", tmp_path / "green.png", id="green")], 5)
+        assert len(context) == 5
+        assert "copy" not in [neighbor.sample.id for neighbor in context]
+        assert Retriever(store, encoder, mode, 0.98).retrieve(
+            [Query("green", tmp_path / "green.png", id="green")], 5
+        ) == [()]
 
 
 def test_another_picture_under_the_same_id_is_another_sample(store: Datastore, encoder: Colors, tmp_path: Path) -> None:
@@ -235,53 +327,3 @@ def test_queries_that_the_mode_cannot_serve_get_nothing_where_that_is_allowed(
     assert (first, third) == ((), ())
     assert second == retriever.retrieve(queries[1:2], 2)[0]
     assert retriever.retrieve_some([Query("a word")], 2) == [()]
-
-
-class TestAuto:
-    """Words find texts, pictures find pictures, and a clear hit in one is not buried by the other."""
-
-    @pytest.fixture
-    def notes(self, tmp_path: Path, encoder: Colors) -> Datastore:
-        """Thirty pictures of three colors that all say the same, and two notes, one of them without a picture."""
-        from camml import encoders
-
-        names = ("red", "green", "blue")
-        same = [
-            sample(f"{name}{n}", f"a square, number {n}", picture(tmp_path, name)) for n in range(10) for name in names
-        ]
-        pump = sample("pump", "pump nine was scrapped in may", picture(tmp_path, "yellow"))
-        seal = sample("seal", "the crane needs a new seal")
-        return Datastore.build(tmp_path / "notes", [*same, pump, seal], encoders.load("hashed", joint=True))
-
-    def find(self, store: Datastore, query: Query, **options: object) -> list[str]:
-        assert store.encoder is not None
-        [context] = Retriever(store, store.encoder).retrieve([query], 3, **options)
-        return [neighbor.sample.id for neighbor in context]
-
-    def test_a_question_in_words_finds_a_note_with_a_picture(self, notes: Datastore) -> None:
-        assert self.find(notes, Query("what happened to pump nine"))[0] == "pump"
-
-    def test_a_question_in_words_finds_a_note_without_a_picture(self, notes: Datastore) -> None:
-        assert self.find(notes, Query("which seal does the crane need"))[0] == "seal"
-
-    def test_a_question_with_a_picture_finds_what_looks_like_it(self, notes: Datastore, tmp_path: Path) -> None:
-        found = self.find(notes, Query("what number is the square", picture(tmp_path, "blue")))
-        assert all(name.startswith("blue") for name in found)
-
-    def test_a_picture_with_words_finds_what_the_words_are_plainly_about(
-        self, notes: Datastore, tmp_path: Path
-    ) -> None:
-        asked = Query("the crane needs a new seal", picture(tmp_path, "blue"))
-        assert "seal" in self.find(notes, asked)
-
-    def test_words_find_pictures_where_no_text_has_them(self, notes: Datastore) -> None:
-        assert self.find(notes, Query("yellow"))[0] == "pump"
-
-    def test_a_filter_holds_for_all_comparisons(self, notes: Datastore) -> None:
-        assert "pump" not in self.find(notes, Query("pump nine"), where=lambda one: one.id != "pump")
-
-    def test_the_score_is_the_cosine_of_the_comparison_that_found_it(self, notes: Datastore) -> None:
-        assert notes.encoder is not None
-        [auto] = Retriever(notes, notes.encoder).retrieve([Query("pump nine")], 1)
-        [words] = Retriever(notes, notes.encoder, "text-text").retrieve([Query("pump nine")], 1)
-        assert auto == words

@@ -55,6 +55,8 @@ class Origin:
       encoder: its name and revision.
       mode: of retrieval.
       k: the most neighbors a query has.
+      keep_duplicates: whether near-duplicates of a sample may be its neighbors.
+      policy: of retrieval (`camml.retriever.POLICY`); 1 in tables that do not say.
     """
 
     dataset: str
@@ -65,6 +67,8 @@ class Origin:
     encoder: str
     mode: str
     k: int
+    keep_duplicates: bool = False
+    policy: int = 1
 
     @property
     def digest(self) -> str:

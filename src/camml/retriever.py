@@ -8,9 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from camml.encoders import Encoder, Vectors, embed_texts_as_images
+from camml.encoders import Encoder, Vectors, among_images
 from camml.errors import EmptyStoreError, OptionError
 from camml.images import open_image
+from camml.likeness import Above, Likeness
+from camml.ranking import BACKGROUND, fuse, merge, usual
 from camml.types import Context, Neighbor, Query, Sample, Where
 
 Search = tuple[str, str]
@@ -22,25 +24,17 @@ SEARCHES: Mapping[str, Search] = {
     "text-text": ("text", "text"),
 }
 MODES = ("auto", *SEARCHES, "fused")
-"""`auto` compares with everything that can answer: a picture with pictures, words with texts, and words alone with
-pictures too where they can be compared; `fused` joins all comparisons by reciprocal rank."""
+FUSED = ("image-image", "text-image", "text-text")
+WITH_IMAGE = ("image-image", "text-text")
+WITHOUT_IMAGE = ("text-text", "text-image")
+"""What is compared in the modes `fused` and `auto`; of equals those of the first come first."""
+"""`auto` compares pictures with pictures and words with texts, words alone with pictures too where they share a space,
+and ranks by how far a sample stands out of what is usual; `fused` joins all that apply by reciprocal rank."""
+POLICY = 2
+"""Changes whenever the same settings could find other samples; 1 searched by the picture alone where there was one."""
 
-HANDICAP = 2.0
-"""By how many standard deviations the second comparison of `auto` must beat the first one.
-
-Scores of different comparisons mean different things, so each is counted in standard deviations above what the query
-scores with samples drawn by chance. Source: `benchmarks/retrieval.py`, with its figures in docs/retrieval.md.
-"""
-SMALLEST_SPREAD = 0.02
-"""Of cosines: so few samples or so alike that chance says nothing about them."""
-
-AS_IMAGE = "text-image"
-RANK_OFFSET = 60
-"""Source: Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion outperforms Condorcet", section 2."""
 FUSED_DEPTH = 100
 """Neighbors of each search that are fused, so that the first k do not depend on k."""
-ROUNDING = 1e-6
-"""By how much the cosine of two equal vectors may fall short of 1."""
 SPARE = 8
 """Neighbors fetched beyond those wanted, since some may have to go."""
 
@@ -54,11 +48,11 @@ class Searchable(Protocol):
 
     def count(self, modality: str) -> int: ...
 
-    def background(self, modality: str) -> Vectors: ...
-
     def search(self, vectors: Vectors, modality: str, k: int, *, where: Where | None = None) -> list[Context]: ...
 
     def vectors(self, ids: Sequence[str], modality: str) -> Mapping[str, Vectors]: ...
+
+    def spaced(self, modality: str, most: int) -> Vectors: ...
 
 
 @dataclass(slots=True)
@@ -66,8 +60,8 @@ class Sought:
     """A query on its way.
 
     Attributes:
-      searches: what is to be compared with what, the one that says most first.
-      vectors: its embeddings by modality; "text-image" for that of its words among pictures.
+      searches: what is to be compared with what.
+      vectors: its embeddings by modality.
       own: for a query that is itself a sample: the vectors by modality that no neighbor may come close to.
     """
 
@@ -87,21 +81,25 @@ class Retriever:
       datastore: where to search.
       encoder: what made the vectors of the datastore.
       mode: one of MODES.
-      duplicate_above: the cosine from which two vectors of one modality are near-duplicates; none keeps them all.
+      duplicate_above: the cosine from which two vectors of one modality are near-duplicates; by default 0.98, or what
+        is as near among the vectors of this datastore if they are narrow; none keeps them all.
 
     Raises:
       OptionError: no such mode, or one that this encoder or datastore cannot serve.
     """
 
     def __init__(
-        self, datastore: Searchable, encoder: Encoder, mode: str = "auto", duplicate_above: float | None = 0.98
+        self,
+        datastore: Searchable,
+        encoder: Encoder,
+        mode: str = "auto",
+        duplicate_above: Above = "measured",
     ) -> None:
-        if duplicate_above is not None and not 0 < duplicate_above <= 1:
-            raise OptionError(f"duplicate_above is a cosine above 0 and at most 1, not {duplicate_above}")
         self.datastore = datastore
         self.encoder = encoder
         self.mode = mode
         self.duplicate_above = duplicate_above
+        self._likeness = Likeness(duplicate_above, datastore.spaced, encoder.name)
         works = self.modes()
         if mode not in works and (mode not in MODES or self._holds_anything()):
             known = "does not work with this encoder and datastore" if mode in MODES else "is unknown"
@@ -154,10 +152,8 @@ class Retriever:
         if self.mode in SEARCHES:
             wanted = [SEARCHES[self.mode]]
         else:
-            order = ("image-image", "text-text", "text-image")
-            wanted = [SEARCHES[name] for name in order if has[SEARCHES[name][0]] and self._works(SEARCHES[name])]
-            if self.mode == "auto":  # words beside a picture speak about what is seen: they are for texts
-                wanted = wanted[:2]
+            names = FUSED if self.mode == "fused" else WITH_IMAGE if has["image"] else WITHOUT_IMAGE
+            wanted = [SEARCHES[name] for name in names if has[SEARCHES[name][0]] and self._works(SEARCHES[name])]
         if not wanted or not has[wanted[0][0]]:
             lacking = wanted[0][0] if wanted else "text or image that the datastore can be searched by"
             raise OptionError(f"mode {self.mode!r} cannot serve the query {query.text[:60]!r}: it has no {lacking}")
@@ -167,22 +163,17 @@ class Retriever:
         """Fill in the vectors, with one call of the encoder per modality."""
         needs = []
         for one in sought:
-            need = {self._vector_of(search) for search in one.searches}
+            need = {source for source, _ in one.searches}
             if one.query.id is not None and self.duplicate_above is not None:
                 self._recall(one)
                 need |= {"image"} if one.query.image is not None else set()
                 need |= {"text"} if "text" not in one.own and one.query.text.strip() else set()
             needs.append(need - one.vectors.keys())
         by_text = [one for one, need in zip(sought, needs, strict=True) if "text" in need]
-        as_images = [one for one, need in zip(sought, needs, strict=True) if AS_IMAGE in need]
         by_image = [one for one, need in zip(sought, needs, strict=True) if "image" in need]
         if by_text:
             for one, vector in zip(by_text, self.encoder.embed_texts([one.query.text for one in by_text]), strict=True):
                 one.vectors["text"] = vector
-        if as_images:
-            mapped = embed_texts_as_images(self.encoder, [one.query.text for one in as_images])
-            for one, vector in zip(as_images, mapped, strict=True):
-                one.vectors[AS_IMAGE] = vector
         if by_image:
             # several questions about one picture take one run of the encoder
             pictures = {_identity(one): one.query.image for one in by_image}
@@ -209,37 +200,36 @@ class Retriever:
         """The contexts, fetched deeper and deeper until each has k neighbors or the datastore has no more."""
         contexts: dict[int, Context] = {}
         depth = max(k, FUSED_DEPTH) if self.mode == "fused" else k
+        levels = {
+            index: [usual(self._vector(one, search), self._background(search)) for search in one.searches]
+            for index, one in enumerate(sought)
+            if self.mode == "auto" and len(one.searches) > 1
+        }
         while pending := [index for index in range(len(sought)) if index not in contexts]:
             jobs = [(sought[index], search) for index in pending for search in sought[index].searches]
             lists = iter(self._lists(jobs, depth, where))
             for index in pending:
-                its_lists = [next(lists) for _ in sought[index].searches]
-                context = its_lists[0][0]
-                if len(its_lists) > 1:
-                    found = [context for context, _ in its_lists]
-                    joined = fuse(found) if self.mode == "fused" else self._merged(sought[index], found)
-                    context = self._distinct(joined)[:k]
-                if len(context) == k or not any(more for _, more in its_lists):
-                    contexts[index] = context
+                fetched = [next(lists) for _ in sought[index].searches]
+                its_lists = [context for context, _ in fetched]
+                context = its_lists[0]
+                if self.mode == "fused":
+                    context = self._distinct(fuse(its_lists))
+                elif len(its_lists) > 1:
+                    context = self._distinct(merge(its_lists, levels[index]))
+                if len(context) >= k or not any(more for _, more in fetched):
+                    contexts[index] = context[:k]
             depth *= 2
         return [contexts[index] for index in range(len(sought))]
 
-    def _vector_of(self, search: Search) -> str:
-        """Return which vector of a query a comparison takes."""
-        apart = hasattr(self.encoder, "embed_texts_as_images")  # else one vector of a text finds texts and images
-        return AS_IMAGE if apart and search == SEARCHES["text-image"] else search[0]
+    def _vector(self, one: Sought, search: Search) -> Vectors:
+        """float32[D] of a query for one of its searches."""
+        source, target = search
+        vector = one.vectors[source]
+        return vector if source == target else among_images(self.encoder, vector[None])[0]
 
-    def _merged(self, one: Sought, lists: Sequence[Context]) -> Context:
-        """Return the neighbors of several comparisons, each by the one in which it stands out most from chance."""
-        best: dict[str, tuple[float, Neighbor]] = {}
-        for place, (search, context) in enumerate(zip(one.searches, lists, strict=True)):
-            chance = self.datastore.background(search[1]) @ one.vectors[self._vector_of(search)]
-            mean, spread = (float(chance.mean()), float(chance.std())) if len(chance) else (0.0, 0.0)
-            for neighbor in context:
-                above = (neighbor.score - mean) / max(spread, SMALLEST_SPREAD) - HANDICAP * (place > 0)
-                if neighbor.sample.id not in best or above > best[neighbor.sample.id][0]:
-                    best[neighbor.sample.id] = above, neighbor
-        return tuple(neighbor for _, neighbor in sorted(best.values(), key=lambda entry: -entry[0]))
+    def _background(self, search: Search) -> Vectors:
+        """Some vectors of the datastore that stand for all that are searched."""
+        return self.datastore.spaced(search[1], BACKGROUND)
 
     def _lists(
         self, jobs: Sequence[tuple[Sought, Search]], want: int, where: Where | None
@@ -250,7 +240,7 @@ class Retriever:
         while pending := [index for index in range(len(jobs)) if index not in lists]:
             for target in sorted({jobs[index][1][1] for index in pending}):
                 chosen = [index for index in pending if jobs[index][1][1] == target]
-                vectors = np.stack([jobs[index][0].vectors[self._vector_of(jobs[index][1])] for index in chosen])
+                vectors = np.stack([self._vector(*jobs[index]) for index in chosen])
                 found = self.datastore.search(vectors, target, depth, where=where)
                 for index, context in zip(chosen, found, strict=True):
                     kept = self._admitted(jobs[index][0], context)
@@ -272,7 +262,9 @@ class Retriever:
         for modality in ("image", "text"):
             if modality in own:
                 found = self.datastore.vectors(ids, modality)
-                close |= {name for name, vector in found.items() if self._same(vector, own[modality])}
+                close |= {
+                    name for name, vector in found.items() if self._likeness.same(vector, own[modality], modality)
+                }
                 ids = [name for name in ids if name not in found]
         return close
 
@@ -288,31 +280,13 @@ class Retriever:
         for neighbor in context:
             image = images.get(neighbor.sample.id)
             nearer = of_text.setdefault(neighbor.sample.text, [])
-            if not any(self._same(image, other) for other in nearer):
+            if not any(self._likeness.same(image, other, "image") for other in nearer):
                 nearer.append(image)
                 kept.append(neighbor)
         return tuple(kept)
-
-    def _same(self, one: Vectors | None, other: Vectors | None) -> bool:
-        """Near-duplicates: two vectors close enough, or two samples that both have none."""
-        if one is None or other is None or self.duplicate_above is None:
-            return one is other
-        return float(one @ other) >= self.duplicate_above - ROUNDING
 
 
 def _identity(one: Sought) -> object:
     """Equal for queries with one picture: its file, or the picture itself."""
     image = one.query.image
     return image if isinstance(image, Path) else id(image)
-
-
-def fuse(lists: Sequence[Context]) -> Context:
-    """The neighbors of all lists by their new score, the sum of 1 / (RANK_OFFSET + rank); rank counts from 1."""
-    scores: dict[str, float] = {}
-    samples: dict[str, Sample] = {}
-    for context in lists:
-        for rank, neighbor in enumerate(context, start=1):
-            samples.setdefault(neighbor.sample.id, neighbor.sample)
-            scores[neighbor.sample.id] = scores.get(neighbor.sample.id, 0.0) + 1 / (RANK_OFFSET + rank)
-    order = sorted(scores, key=lambda name: -scores[name])  # equal ones stay in the order of the lists
-    return tuple(Neighbor(samples[name], scores[name]) for name in order)

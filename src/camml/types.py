@@ -54,6 +54,8 @@ class Query:
 class Neighbor:
     """A retrieved sample and its score: the cosine in [-1, 1], or the fused rank score in mode `fused`.
 
+    Where a list joins several searches its order is by how far each stands out, so cosines need not fall.
+
     Attributes:
       spans: the passages of the sample's text that are read, by their characters; none where all of it is.
     """

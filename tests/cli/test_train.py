@@ -40,6 +40,23 @@ def test_neighbors_of_a_dataset_in_a_store(data: Path, tmp_path: Path, capsys: p
     assert "neighbors of 12 samples" in capsys.readouterr().out
 
 
+def test_near_duplicates_are_neighbors_only_where_they_are_kept(data: Path, tmp_path: Path) -> None:
+    samples = [Sample(name, "the same words", None) for name in ("row-0", "twin")] + [Sample("other", "else", None)]
+    Datastore.build(tmp_path / "store", samples, encoders.load("hashed"))
+    rows = [{"id": "row-0", "conversations": [{"from": "human", "value": "the same words"},
+                                              {"from": "gpt", "value": "yes"}]}]  # fmt: skip
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    arguments = [str(tmp_path / "rows.json"), str(tmp_path / "store")]
+    assert main(["neighbors", *arguments, str(tmp_path / "apart")]) == 0
+    assert main(["neighbors", *arguments, str(tmp_path / "kept"), "--keep-duplicates"]) == 0
+    found = {
+        name: {neighbor.sample.id for neighbor in NeighborTable.open(tmp_path / name).context("row-0")}
+        for name in ("apart", "kept")
+    }
+    assert found == {"apart": {"other"}, "kept": {"twin", "other"}}  # the sample itself never
+    assert main(["neighbors", *arguments, str(tmp_path / "apart"), "--keep-duplicates"]) == 2
+
+
 def test_a_store_that_changed_is_another_one(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Datastore.build(tmp_path / "store", [Sample("a", "one"), Sample("b", "two")], encoders.load("hashed"))
     arguments = [str(data), str(tmp_path / "store"), str(tmp_path / "out"), "--mode", "text-text", "--k", "1"]

@@ -12,6 +12,7 @@ import pytest
 from camml.datastore import Datastore, read_manifest, verify
 from camml.datastore.files import only_writer
 from camml.datastore.table import FILTERS
+from camml.encoders import hashed
 from camml.errors import (
     DiskError,
     EmptyStoreError,
@@ -472,3 +473,21 @@ def test_update_replaces_adds_and_removes_in_one_step(store: Datastore, tmp_path
         store.update([sample("y", "changed"), broken], ["n"])
     store.reload()
     assert {one.id: one.text for one in store} == before
+
+
+def test_some_vectors_stand_for_all(tmp_path: Path) -> None:
+    """Evenly spaced, always the same ones, of the living samples alone."""
+    encoder = hashed.load(64)
+    store = Datastore.build(tmp_path / "store", [Sample(f"s{n}", f"text {n}") for n in range(30)], encoder)
+    store.add([Sample(f"t{n}", f"more {n}") for n in range(30)])
+    store.remove([f"s{n}" for n in range(10)])
+    some = store.spaced("text", 6)
+    living = [sample.id for sample in store]
+    places = np.linspace(0, len(living) - 1, 6).astype(int)
+    expected = store.vectors([living[place] for place in places], "text")
+    np.testing.assert_array_equal(some, np.stack(list(expected.values())))
+    assert store.spaced("text", 6) is some
+    assert len(store.spaced("text", 500)) == 50
+    assert len(store.spaced("image", 6)) == 0
+    store.remove(["t0"])
+    assert len(store.spaced("text", 500)) == 49

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from camml import plugins
-from camml.encoders import Encoder, embed_texts_as_images, load
+from camml.encoders import Encoder, among_images, load
 from camml.errors import OptionError, UnknownNameError
 from tests.encoders.tiny_encoders import KINDS, TEXTS, build, images
 
@@ -50,9 +50,9 @@ class TestVectors:
             assert vectors.shape[1] == dim
             np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
         if encoder.joint:
-            sought = embed_texts_as_images(encoder, TEXTS)
-            assert sought.shape == (len(TEXTS), encoder.image_dim)
-            np.testing.assert_allclose(np.linalg.norm(sought, axis=1), 1, atol=1e-5)
+            moved = among_images(encoder, encoder.embed_texts(TEXTS))
+            assert moved.shape == (len(TEXTS), encoder.image_dim)
+            np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 1, atol=1e-5)
 
     def test_of_nothing_are_none(self, encoder: Encoder) -> None:
         assert encoder.embed_texts([]).shape == (0, encoder.text_dim)

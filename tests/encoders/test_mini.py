@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from transformers import BertModel, Dinov2Model
 
 from camml import encoders
-from camml.encoders import embed_texts_as_images
 from camml.encoders.mini import PLAIN_SHARE
 from camml.errors import OptionError
 from tests.encoders.tiny_encoders import TEXTS, build, images, save_mini
@@ -68,7 +67,7 @@ def scaled(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_heads_add_where_texts_find_images_and_leave_the_rest_as_it_was(tmp_path: Path) -> None:
+def test_heads_bring_texts_to_images_and_leave_them_among_texts(tmp_path: Path) -> None:
     options = save_mini(tmp_path)
     plain = encoders.load("mini", **options)
     file = save_heads(tmp_path / "heads.safetensors", plain.image_dim, plain.text_dim)
@@ -77,15 +76,16 @@ def test_heads_add_where_texts_find_images_and_leave_the_rest_as_it_was(tmp_path
     assert (plain.joint, joint.joint) == (False, True)
     assert (joint.image_dim, joint.text_dim) == (plain.image_dim + 5, plain.text_dim)
     assert joint.revision != plain.revision
-    np.testing.assert_allclose(joint.embed_texts(TEXTS), plain.embed_texts(TEXTS), atol=1e-6)
-    seen, before = joint.embed_images(images()), plain.embed_images(images())
+    before, seen = plain.embed_images(images()), joint.embed_images(images())
     np.testing.assert_allclose(seen[:, : plain.image_dim], PLAIN_SHARE**0.5 * before, atol=1e-5)
     mapped = scaled(before @ heads["image"].numpy().T)
     np.testing.assert_allclose(seen[:, plain.image_dim :], (1 - PLAIN_SHARE) ** 0.5 * mapped, atol=1e-5)
-    sought = embed_texts_as_images(joint, TEXTS)
+    moved = encoders.among_images(joint, joint.embed_texts(TEXTS))
     texts = scaled(plain.embed_texts(TEXTS) @ heads["text"].numpy().T)
-    np.testing.assert_allclose(sought @ seen.T, (1 - PLAIN_SHARE) ** 0.5 * texts @ mapped.T, atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(sought, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(moved @ seen.T, (1 - PLAIN_SHARE) ** 0.5 * texts @ mapped.T, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(joint.embed_texts(TEXTS), plain.embed_texts(TEXTS))
+    np.testing.assert_array_equal(encoders.among_images(plain, plain.embed_texts(TEXTS)), plain.embed_texts(TEXTS))
 
 
 def test_heads_of_other_widths_are_refused(tmp_path: Path) -> None:

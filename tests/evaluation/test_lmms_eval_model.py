@@ -75,6 +75,40 @@ def test_samples_are_retrieved(model) -> None:
     assert model.generate_until([ask(0)]) != [with_samples]
 
 
+class Spy:
+    """Retrieves nothing and remembers what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list = []
+
+    def retrieve(self, queries, k):
+        self.asked += queries
+        return [()] * len(queries)
+
+
+def test_questions_have_ids_so_that_their_own_samples_and_likenesses_are_not_found(model, documents) -> None:
+    documents["task"]["test"][0]["question_id"] = 17
+    model.retriever = Spy()
+    model.generate_until([ask(0), ask(1)])
+    assert [query.id for query in model.retriever.asked] == ["17", "task/test/1"]
+
+
+def test_it_retrieves_as_the_command_does(interface, camml_folder, store_folder, documents) -> None:
+    from camml.datastore import open_store
+    from camml.evaluation.lmms_eval_model import CamMLModel
+    from camml.evaluation.retrieval import retriever_of
+
+    plain = retriever_of(*open_store(str(store_folder)))
+    made = CamMLModel(str(camml_folder), store=str(store_folder), shots=2, device="cpu")
+    assert (made.retriever.mode, made.retriever.duplicate_above) == (plain.mode, plain.duplicate_above)
+    assert plain.duplicate_above == "measured"
+    keeping = CamMLModel(str(camml_folder), store=str(store_folder), shots=2, device="cpu", keep_duplicates=True)
+    assert keeping.retriever.duplicate_above is None
+    keeping.task_dict, keeping.retriever = documents, Spy()
+    keeping.generate_until([ask(0)])
+    assert keeping.retriever.asked[0].id is None
+
+
 def test_several_images_and_likelihoods_are_errors(model) -> None:
     with pytest.raises(OptionError, match=r"document 3: .* at most one image"):
         model.generate_until([ask(3)])

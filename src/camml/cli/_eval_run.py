@@ -60,7 +60,7 @@ def _add_samples(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--mode",
-        help="auto, text-image, image-image, text-text, fused; default: text-image, or auto where it does not work",
+        help="auto, text-image, image-image, text-text, fused; default: auto; over a published index text-image",
     )
     parser.add_argument(
         "--retrieve", type=int, default=4, metavar="N", help="samples retrieved, the first used (%(default)s)"

@@ -1,6 +1,7 @@
 """What the actions of `camml store` share: options, samples left out, a progress bar, the report of a change."""
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -72,8 +73,14 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
 
 
 def encoder_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings given."""
-    return {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
+    """Return the settings given; paths that are there in full, since a datastore is used from other folders too."""
+    given = key_values(args.encoder_option, "--encoder-option").items()
+    return {key: os.path.abspath(text) if _names_a_path(text) else json_value(text) for key, text in given}
+
+
+def _names_a_path(text: str) -> bool:
+    """Return whether a setting is a path that is there, and not a word that a file happens to be called."""
+    return bool(Path(text).suffix or Path(text).name != text) and Path(text).exists()
 
 
 class Skipped:

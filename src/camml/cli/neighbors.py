@@ -15,7 +15,10 @@ from camml.cli._ray import add_ray, cluster_of
 from camml.errors import InputError
 
 if TYPE_CHECKING:
+    from camml.datastore import Datastore
+    from camml.encoders import Encoder
     from camml.neighbors import Retrieve, Spread
+    from camml.retriever import Retriever
 
 SUMMARY = "Compute the neighbors of every sample of a training set in a datastore, ahead of training."
 
@@ -30,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
     parser.add_argument(
         "--allow-none", action="store_true", help="no neighbors for samples without what the mode searches by"
+    )
+    parser.add_argument(
+        "--keep-duplicates", action="store_true", help="near-duplicates of a sample may be its neighbors too"
     )
     parser.add_argument("--k", type=int, default=10, metavar="N", help="neighbors of each sample (%(default)s)")
     parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
@@ -48,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from camml import neighbors
     from camml.data import llava_json, origins
     from camml.datastore import check_pictures, open_store
-    from camml.retriever import Retriever
+    from camml.retriever import POLICY
 
     started = time.perf_counter()
     skipped: list[str] = []
@@ -62,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     options = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
     datastore, encoder = open_store(args.store, args.encoder, options or None, args.store_images)
     check_pictures(args.store, datastore, args.store_images)  # the table holds their paths, and training opens them
-    retriever = Retriever(datastore, encoder, args.mode)
+    retriever = _retriever(datastore, encoder, args.mode, args.keep_duplicates)
     store_hash, generation = origins.store_state(args.store)
     origin = neighbors.Origin(
         dataset=str(args.dataset),
@@ -73,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
         encoder=f"{encoder.name} {encoder.revision}",
         mode=args.mode,
         k=args.k,
+        keep_duplicates=args.keep_duplicates,
+        policy=POLICY,
     )
     queries = [conversation.query for conversation in conversations]
     with _bar(args) as progress:
@@ -106,18 +114,30 @@ def _spread(args: argparse.Namespace, options: Mapping[str, Any]) -> "Spread | N
     store = ":".join(str(file.absolute()) for file in files)  # actors work in another folder
     images = args.store_images
     images = str(Path(images).absolute()) if images and Path(images).exists() else images
-    return RayNeighbors(partial(_load, store, args.encoder, options, images, args.mode, args.allow_none), cluster)
+    made = partial(_load, store, args.encoder, options, images, args.mode, args.keep_duplicates, args.allow_none)
+    return RayNeighbors(made, cluster)
+
+
+def _retriever(datastore: "Datastore", encoder: "Encoder", mode: str, keep_duplicates: bool) -> "Retriever":
+    """Return what retrieves the neighbors of samples: never the sample itself, whatever is kept."""
+    from camml.retriever import Retriever
+
+    return Retriever(datastore, encoder, mode, None if keep_duplicates else "measured")
 
 
 def _load(
-    store: str, encoder_name: str | None, options: Mapping[str, Any], images: str | None, mode: str, allow_none: bool
+    store: str,
+    encoder_name: str | None,
+    options: Mapping[str, Any],
+    images: str | None,
+    mode: str,
+    keep_duplicates: bool,
+    allow_none: bool,
 ) -> "Retrieve":
-    """What retrieves, made in an actor."""
+    """Return what retrieves, made in an actor."""
     from camml.datastore import open_store
-    from camml.retriever import Retriever
 
-    datastore, encoder = open_store(store, encoder_name, options or None, images)
-    retriever = Retriever(datastore, encoder, mode)
+    retriever = _retriever(*open_store(store, encoder_name, options or None, images), mode, keep_duplicates)
     return retriever.retrieve_some if allow_none else retriever.retrieve
 
 

@@ -17,7 +17,6 @@ from camml.datastore.readers import Reading, hold
 from camml.datastore.rows import Rows
 from camml.datastore.table import Table
 from camml.datastore.view import View
-from camml.encoders import Vectors
 from camml.errors import StoreCorruptedError, StoreError
 from camml.stores import FileStore, Keys, ServedStore, keys_of, kind
 from camml.stores._fast import Fast
@@ -32,7 +31,6 @@ class Snapshot:
       opened: the files, so that the next generation opens only those that are new.
       folder: where it is; none for one that was not opened from its own folder.
       reading: what keeps the pictures there that it needs.
-      background: some vectors of each modality that was asked for.
     """
 
     manifest: Manifest
@@ -41,7 +39,6 @@ class Snapshot:
     opened: Mapping[FileRecord, Any] = field(default_factory=dict)
     folder: Path | None = None
     reading: Reading | None = None
-    background: dict[str, Vectors] = field(default_factory=dict)
 
 
 def load(folder: Path, images: Path | None = None, before: Snapshot | None = None) -> Snapshot:

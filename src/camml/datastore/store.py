@@ -28,9 +28,6 @@ from camml.errors import (
 from camml.stores import home, keys_of
 from camml.types import Context, Neighbor, Sample, Where
 
-BACKGROUND = 256
-"""Vectors that stand for all of a datastore where scores are compared."""
-
 
 class Datastore:
     """Samples under stable ids, searched by image and by text vectors.
@@ -206,21 +203,6 @@ class Datastore:
             for its_scores, its_keys in zip(scores, keys, strict=True)
         ]
 
-    def background(self, modality: str) -> Vectors:
-        """Return float32[N, D]: some vectors of `modality`, always the same, to compare scores with those of chance.
-
-        N is at most BACKGROUND, 0 where there is nothing of that modality.
-        """
-        snapshot = self._snapshot
-        index = snapshot.indexes.get(modality)
-        if index is None:
-            return np.zeros((0, self.manifest.encoder.dim(modality)), np.float32)
-        if modality not in snapshot.background:
-            keys = snapshot.table.keys_with(modality)
-            chosen = np.random.default_rng(0).permutation(len(keys))[:BACKGROUND]
-            snapshot.background[modality] = index.vectors(keys[np.sort(chosen)])
-        return snapshot.background[modality]
-
     def vectors(self, ids: Sequence[str], modality: str) -> dict[str, Vectors]:
         """The stored vector float32[D] of each of `ids` that is there and has one of `modality`."""
         snapshot = self._snapshot
@@ -231,6 +213,14 @@ class Datastore:
         if index is None or not keys:
             return {}
         return dict(zip(keys, index.vectors(keys_of(list(keys.values()))), strict=True))
+
+    def spaced(self, modality: str, most: int) -> Vectors:
+        """Return float32[N, D]: at most `most` vectors of `modality`, evenly spaced among all; always the same ones."""
+        snapshot = self._snapshot
+        index = snapshot.indexes.get(modality)
+        if index is None:
+            return np.empty((0, 1), np.float32)
+        return index.spaced(lambda: snapshot.table.keys_with(modality), most)
 
     def add(
         self,

@@ -53,6 +53,7 @@ class View:
         self.searched: list[Searched] = self.joined(parts)
         self.alive = alive
         self._count = count
+        self._spaced: dict[int, Vectors] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -111,6 +112,18 @@ class View:
                 raise StoreError(f"the datastore has no vector of key {lost}; look with `camml store check`")
             rows[its] = part.vectors(keys[its])
         return rows
+
+    def spaced(self, living: Callable[[], Keys], most: int) -> Vectors:
+        """Return float32[N, D]: at most `most` of the vectors, evenly spaced, so that they stand for all.
+
+        Args:
+          living: gives the keys of all that live, ascending; asked once.
+        """
+        if most not in self._spaced:
+            keys = living()
+            places = np.unique(np.linspace(0, len(keys) - 1, min(most, len(keys))).astype(np.int64))
+            self._spaced[most] = self.vectors(keys[places])
+        return self._spaced[most]
 
     def _shared_out(self, keys: Keys) -> Iterator[tuple[VectorStore, NDArray[np.int64]]]:
         """The parts that can hold some of `keys`, and which of them: int64[M] rows of `keys`."""

@@ -1,8 +1,8 @@
 """What an encoder is. A file in this folder is an encoder: it defines `load(**options) -> Encoder`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from inspect import signature
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ class Encoder(Protocol):
       revision: changes whenever the same input could give another vector (weights, preprocessing).
       image_dim: D of image vectors.
       text_dim: D of text vectors.
-      joint: a text can find an image: by its own vector where both have one space (`image_dim == text_dim`), else by
-        the one that `embed_texts_as_images` gives for it.
+      joint: a text can find an image: both share one space, or the encoder has a method `among_images` too, which
+        moves float32[N, text_dim] of texts to where those of images are, float32[N, image_dim].
     """
 
     name: str
@@ -41,14 +41,10 @@ class Encoder(Protocol):
         ...
 
 
-def embed_texts_as_images(encoder: Encoder, texts: Sequence[str]) -> Vectors:
-    """Return float32[N, image_dim], each row of length 1: vectors of texts to compare with those of images.
-
-    Args:
-      encoder: a joint one. Where texts find images and texts by different vectors it has a method of this name.
-    """
-    embed: Callable[[Sequence[str]], Vectors] = getattr(encoder, "embed_texts_as_images", encoder.embed_texts)
-    return embed(texts)
+def among_images(encoder: Encoder, texts: Vectors) -> Vectors:
+    """Return vectors of texts, float32[N, text_dim], where they compare with those of images: float32[N, image_dim]."""
+    move = getattr(encoder, "among_images", None)
+    return texts if move is None else cast(Vectors, move(texts))
 
 
 def load(name: str, **options: Any) -> Encoder:

@@ -1,6 +1,6 @@
 """A model that `lmms-eval` can ask, so that its tasks are open to CaMML; only that package imports this file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -11,8 +11,12 @@ from camml.answering import Decoding
 from camml.errors import OptionError
 from camml.evaluation.fingerprints import Fingerprints
 from camml.evaluation.models import Model, answer_all
+from camml.evaluation.retrieval import retriever_of
 from camml.evaluation.shares import Share
 from camml.types import Context, Query
+
+IDS = ("question_id", "questionId", "id")
+"""Where tasks keep the id of a question."""
 
 
 class CamMLModel(lmms):  # type: ignore[misc]
@@ -20,7 +24,8 @@ class CamMLModel(lmms):  # type: ignore[misc]
 
     Args:
       pretrained: a model's folder or name.
-      store, shots, mode: a datastore, how many samples are given, and how they are found; none without a store.
+      store, shots: a datastore, and how many samples are given; none without a store.
+      mode, keep_duplicates: how they are found, as of `camml eval run`.
       store_images: where its pictures are, if not where it says.
       use, prompt_style, device, dtype: as of `camml eval run`.
       batch_size: requests answered together.
@@ -31,7 +36,8 @@ class CamMLModel(lmms):  # type: ignore[misc]
         pretrained: str,
         store: str | None = None,
         shots: int = 3,
-        mode: str = "auto",
+        mode: str | None = None,
+        keep_duplicates: bool = False,
         use: str | None = None,
         prompt_style: str | None = None,
         device: str | None = None,
@@ -46,12 +52,12 @@ class CamMLModel(lmms):  # type: ignore[misc]
         self.batch_size_per_gpu = int(batch_size)
         self.shots = shots
         self.model = Model(pretrained, use, prompt_style, device, dtype, Fingerprints(), share)
+        self.keep_duplicates = bool(keep_duplicates)
         self.retriever = None
         if store and shots:
             from camml.datastore import open_store
-            from camml.retriever import Retriever
 
-            self.retriever = Retriever(*open_store(store, images=store_images), mode)
+            self.retriever = retriever_of(*open_store(store, images=store_images), mode, self.keep_duplicates)
 
     @property
     def batch_size(self) -> int:
@@ -60,7 +66,7 @@ class CamMLModel(lmms):  # type: ignore[misc]
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """The answers, in the order of the requests; those with the same decoding are answered together."""
-        asked = [_Request(self.task_dict, request) for request in requests]
+        asked = [_Request(self.task_dict, request, self.keep_duplicates) for request in requests]
         answers: dict[int, str] = {}
         for decoding in dict.fromkeys(one.decoding for one in asked):
             places = [place for place, one in enumerate(asked) if one.decoding == decoding]
@@ -98,13 +104,15 @@ class CamMLModel(lmms):  # type: ignore[misc]
 class _Request:
     """A request of lmms-eval as a query, its decoding, and where its answer ends."""
 
-    def __init__(self, documents: Any, request: Any) -> None:
+    def __init__(self, documents: Any, request: Any, keep_duplicates: bool) -> None:
         text, options, visuals_of, number, task, split = request.args
-        visuals = visuals_of(documents[task][split][number]) or []
+        document = documents[task][split][number]
+        visuals = visuals_of(document) or []
         images = [one for one in _flat(visuals) if isinstance(one, Image.Image)]
         if len(images) > 1 or len(images) != len(list(_flat(visuals))):
             raise OptionError(f"task {task}, document {number}: a CaMML question has at most one image, and no video")
-        self.query = Query(text.replace("<image>", "").strip(), images[0].convert("RGB") if images else None)
+        name = None if keep_duplicates else _id(document, f"{task}/{split}/{number}")
+        self.query = Query(text.replace("<image>", "").strip(), images[0].convert("RGB") if images else None, name)
         until = options.get("until") or []
         self.until = [until] if isinstance(until, str) else list(until)
         warm = float(options.get("temperature") or 0) if options.get("do_sample", True) else 0.0
@@ -116,6 +124,12 @@ class _Request:
         for end in self.until:
             text = text.split(end)[0] if end else text
         return text.strip()
+
+
+def _id(document: Any, place: str) -> str:
+    """Return the id of a question, or its place where the task gives it none: it never retrieves its own sample."""
+    own = next((document[key] for key in IDS if isinstance(document, Mapping) and document.get(key) is not None), place)
+    return str(own)
 
 
 def _flat(visuals: Any) -> chain[Any]:

@@ -23,6 +23,7 @@ from camml.evaluation.identity import identity
 from camml.evaluation.measures import measures
 from camml.evaluation.models import Model
 from camml.evaluation.predict import Predictor, has_answer
+from camml.evaluation.retrieval import retriever_of
 from camml.evaluation.score import Score, measured_score, unanswered_note
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Item, Settings, Task
@@ -41,7 +42,7 @@ class Options:
       store: a datastore, or INDEX_FILE:DATA_JSON; None for none.
       encoder, encoder_options: what made its vectors, where it does not say.
       store_images: the folder of its pictures, where it does not say.
-      mode: of the retrieval; None for text-image, as published, or auto where that does not work.
+      mode: of the retrieval; None for auto, or text-image, as published, over an index of pictures alone.
       retrieved: how many samples are retrieved, of which the first are used.
       keep_duplicates: samples that are the question itself, or nearly, may be retrieved as others are.
       max_new_tokens: instead of the task's own.    temperature, top_p, seed: of the decoding; 0 is greedy.
@@ -189,12 +190,9 @@ def _evidence(variants: Sequence[Variant], options: Options, fingerprints: Finge
         wanted = ", ".join(variant.name for variant in variants if variant.needs_store)
         raise OptionError(f"context {wanted} needs --store; or ask for --context none")
     from camml.datastore import open_store
-    from camml.retriever import Retriever
 
     datastore, encoder = open_store(options.store, options.encoder, options.encoder_options, options.store_images)
-    above = None if options.keep_duplicates else 0.98
-    mode = options.mode or ("text-image" if "text-image" in Retriever(datastore, encoder).modes() else "auto")
-    retriever = Retriever(datastore, encoder, mode, above)
+    retriever = retriever_of(datastore, encoder, options.mode, options.keep_duplicates)
     found = Memory(options.cache / "found" if options.cache else None)
     evidence = Evidence(options.store, datastore, retriever, options.retrieved, options.seed, found, fingerprints)
     evidence.check(max(variant.shots for variant in variants))

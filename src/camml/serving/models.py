@@ -2,11 +2,12 @@
 
 import base64
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 
-from camml.encoders import Encoder, Vectors
+from camml.encoders import Encoder, Vectors, among_images
 from camml.serving.bodies import CheckedRoute
 from camml.serving.problems import ApiError
 from camml.serving.service import Service
@@ -77,7 +78,8 @@ async def _embed(
     service: Service, encoder: Encoder, items: Sequence[str | ImageInput], dimensions: int | None
 ) -> list[Vectors]:
     """A vector for each item, in order; a few items at a time, so that it can be ended, and that others have turns."""
-    width = encoder.image_dim if any(isinstance(item, ImageInput) for item in items) else encoder.text_dim
+    pictured = any(isinstance(item, ImageInput) for item in items)
+    width = encoder.image_dim if pictured or encoder.joint else encoder.text_dim
     if dimensions not in (None, width):
         raise ApiError(400, f"these vectors have {width} dimensions, and no others", "invalid_value", "dimensions")
     vectors: list[Vectors] = []
@@ -87,7 +89,13 @@ async def _embed(
         urls = [item.image_url.url for item in some if isinstance(item, ImageInput)]
         data = await service.read(urls)
         pictures = [await service.look(service.pictures.decode, data[url]) for url in urls]
-        of_texts = iter(await service.embed(encoder.embed_texts, texts) if texts else ())
+        of_texts = iter(await service.embed(partial(_compared, encoder), texts) if texts else ())
         of_pictures = iter(await service.embed(encoder.embed_images, pictures) if pictures else ())
         vectors += [next(of_texts if isinstance(item, str) else of_pictures) for item in some]
     return vectors
+
+
+def _compared(encoder: Encoder, texts: Sequence[str]) -> Vectors:
+    """Return vectors of texts that compare with those of pictures, where the encoder has such."""
+    vectors = encoder.embed_texts(texts)
+    return among_images(encoder, vectors) if encoder.joint else vectors

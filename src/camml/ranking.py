@@ -1,0 +1,67 @@
+"""How neighbors found in several ways become one list.
+
+Cosines of several spaces do not compare: 0.5 is little between two pictures and much between words and a picture, and
+to a question of everyday words all texts are near. How far a cosine stands out of the best that is usual for the query
+in that space does compare: benchmarks/retrieval.py holds it against other ways.
+"""
+
+from collections.abc import Sequence
+from heapq import merge as in_order
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camml.types import Context, Neighbor, Sample
+
+Vectors = NDArray[np.float32]
+
+BACKGROUND = 512
+"""Vectors of the datastore with which is measured what is usual for a query."""
+SHARE, FEWEST = 0.02, 8
+"""The best that is usual is below this share of them, and below so many: a few right samples do not raise it."""
+SECOND = 0.02
+"""By how much more a neighbor must stand out that was not found in the first of several ways."""
+RANK_OFFSET = 60
+"""Source: Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion outperforms Condorcet", section 2."""
+
+
+def usual(vector: Vectors, background: Vectors) -> float:
+    """Return the best cosine that the query float32[D] usually has with samples that it has nothing to do with.
+
+    Args:
+      background: float32[N, D], some vectors of the datastore that stand for all; at least one.
+    """
+    cosines = np.sort(background @ vector)[::-1]
+    return float(cosines[min(max(FEWEST, int(SHARE * len(cosines))), len(cosines) - 1)])
+
+
+def merge(lists: Sequence[Context], levels: Sequence[float]) -> Context:
+    """Return the neighbors of all lists, those first that stand out most in any of them, with the cosine
+    they have there.
+
+    Of k wanted the first k of each list are enough: who is not among them in any list has k others before it. Of equal
+    ones those of earlier lists come first.
+
+    Args:
+      levels: for each list the best that is usual in it.
+    """
+    bars = [level + (SECOND if place else 0.0) for place, level in enumerate(levels)]
+    ranked = [
+        [(bar - neighbor.score, neighbor) for neighbor in context] for context, bar in zip(lists, bars, strict=True)
+    ]
+    kept: dict[str, Neighbor] = {}
+    for _, neighbor in in_order(*ranked, key=lambda entry: entry[0]):
+        kept.setdefault(neighbor.sample.id, neighbor)
+    return tuple(kept.values())
+
+
+def fuse(lists: Sequence[Context]) -> Context:
+    """Return the neighbors of all lists by a new score, the sum of 1 / (RANK_OFFSET + rank); rank counts from 1."""
+    scores: dict[str, float] = {}
+    samples: dict[str, Sample] = {}
+    for context in lists:
+        for rank, neighbor in enumerate(context, start=1):
+            samples.setdefault(neighbor.sample.id, neighbor.sample)
+            scores[neighbor.sample.id] = scores.get(neighbor.sample.id, 0.0) + 1 / (RANK_OFFSET + rank)
+    order = sorted(scores, key=lambda name: -scores[name])  # equal ones stay in the order of the lists
+    return tuple(Neighbor(samples[name], scores[name]) for name in order)

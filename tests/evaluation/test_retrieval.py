@@ -1,0 +1,35 @@
+"""How evaluation retrieves: as everything else, and over published indexes as published."""
+
+from pathlib import Path
+
+from camml.datastore import Datastore
+from camml.evaluation.retrieval import retriever_of
+from camml.retriever import Retriever
+from tests.colors import Colors, picture, sample
+
+
+class Pictures:
+    """A datastore without vectors of texts, as a published index is."""
+
+    def __init__(self, datastore: Datastore) -> None:
+        self._datastore = datastore
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._datastore, name)
+
+    def count(self, modality: str) -> int:
+        return self._datastore.count(modality) if modality == "image" else 0
+
+
+def test_it_is_the_policy_of_everything_else(tmp_path: Path) -> None:
+    store = Datastore.build(tmp_path / "store", [sample("r", "red", picture(tmp_path, "red"))], Colors())
+    usual, mine = Retriever(store, Colors()), retriever_of(store, Colors())
+    assert (mine.mode, mine.duplicate_above) == (usual.mode, usual.duplicate_above)
+    assert retriever_of(store, Colors(), "fused").mode == "fused"
+    assert retriever_of(store, Colors(), keep_duplicates=True).duplicate_above is None
+
+
+def test_over_a_published_index_words_search_pictures(tmp_path: Path) -> None:
+    store = Pictures(Datastore.build(tmp_path / "store", [sample("r", "red", picture(tmp_path, "red"))], Colors()))
+    assert retriever_of(store, Colors()).mode == "text-image"
+    assert retriever_of(store, Colors(joint=False)).mode == "auto"

@@ -1,0 +1,61 @@
+"""Lists of several ways become one, by how far each neighbor stands out."""
+
+import numpy as np
+import pytest
+
+from camml.ranking import FEWEST, SECOND, fuse, merge, usual
+from camml.types import Context, Neighbor, Sample
+
+
+def context(**scores: float) -> Context:
+    """Neighbors by id, in the order given."""
+    return tuple(Neighbor(Sample(name, name), score) for name, score in scores.items())
+
+
+def ids(neighbors: Context) -> list[str]:
+    return [neighbor.sample.id for neighbor in neighbors]
+
+
+def test_who_stands_out_most_comes_first() -> None:
+    pictures, texts = context(a=0.9, b=0.85, c=0.8), context(d=0.4, e=0.2, a=0.1)
+    assert ids(merge([pictures, texts], [0.8, 0.1])) == ["d", "a", "e", "b", "c"]
+    assert ids(merge([pictures, texts], [0.3, 0.3])) == ["a", "b", "c", "d", "e"]
+
+
+def test_each_keeps_the_score_of_where_it_stands_out_most() -> None:
+    merged = merge([context(a=0.9, b=0.2), context(b=0.6, a=0.5)], [0.8, 0.1])
+    assert {neighbor.sample.id: neighbor.score for neighbor in merged} == {"b": 0.6, "a": 0.5}
+
+
+def test_what_is_not_clear_in_the_second_way_stays_behind_the_first() -> None:
+    assert ids(merge([context(a=0.5), context(b=0.5 + SECOND / 2)], [0.5, 0.5])) == ["a", "b"]
+    assert ids(merge([context(a=0.5), context(b=0.5 + SECOND * 2)], [0.5, 0.5])) == ["b", "a"]
+
+
+def test_the_first_k_of_each_list_are_enough() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        lists = [
+            context(
+                **{str(n): float(s) for n, s in zip(random.permutation(30), -np.sort(-random.random(30)), strict=True)}
+            )
+            for _ in range(3)
+        ]
+        levels = random.random(3).tolist()
+        everything = merge(lists, levels)
+        for k in (1, 3, 10):
+            assert merge([one[:k] for one in lists], levels)[:k] == everything[:k]
+
+
+def test_a_few_right_samples_do_not_raise_what_is_usual() -> None:
+    query = np.array([1, 0], np.float32)
+    others = np.tile(np.array([0.1, 1], np.float32), (400, 1))
+    right = np.tile(query, (FEWEST, 1))
+    assert usual(query, np.concatenate([others, right])) == pytest.approx(0.1)
+    assert usual(query, others[:1]) == pytest.approx(0.1)
+
+
+def test_fuse_keeps_the_order_of_equals() -> None:
+    one, other = context(a=0.5, b=0.5), context(b=0.5, a=0.5)
+    assert ids(fuse([one, other])) == ["a", "b"]
+    assert fuse([]) == ()
