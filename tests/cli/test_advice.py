@@ -30,6 +30,7 @@ RAISED_BY = {
     "cli/": [],  # a verb's own file
     "data/": ["train"],
     "datastore/official.py": STORES,
+    "datastore/syncing.py": ["store sync"],
     "distributed/": ["store build", "store add", "neighbors"],
     "evaluation/": ["eval run", "eval judge", "eval score", "eval report"],
     "factpix/drawing.py": None,  # of the script that draws
@@ -41,6 +42,7 @@ RAISED_BY = {
     "ownpix/": ["bench-data"],
     "reading/": ["bench-data"],
     "packages.py": None,  # of pip and npm
+    "serving/": ["serve"],
     "training/reports.py": None,  # of git, and of the commands on a model card, which are tested there
     "training/": ["train"],
 }

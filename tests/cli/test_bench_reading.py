@@ -55,6 +55,7 @@ def test_a_mistake_is_one_line(
     assert not Path("x").exists()
 
 
+@pytest.mark.absolute_paths
 def test_ownpix_is_built(catalogue: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "ownpix"
     assert main(["bench-data", "build", "--set", "ownpix", "--out", str(out), "--size", "small"]) == 0

@@ -25,7 +25,7 @@ def _answers(benchmarks: tuple[Path, dict[str, Records]], folder: Path, name: st
 def test_list_shows_what_is_there(benchmarks, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["eval", "list", "--data", str(benchmarks[0])]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == 24
+    assert len(rows) == 29
     assert all(row.endswith("there") for row in rows[1:])
     assert main(["eval", "list", "--json", "--data", str(tmp_path)]) == 0
     found = {row["task"]: row for row in json.loads(capsys.readouterr().out)}

@@ -51,7 +51,7 @@ def test_is_filled_by_answering_where_it_is_wanted(capsys, store: Path, camml_fo
     [
         (("--cache-gb", "0"), "a cache of 0 GB is too small"),
         (("--batch-size", "0"), "batch"),
-        (("--model", "llm"), "not a CaMML one"),
+        (("--model", "llm"), "does not hold a CaMML model"),
         (("--store", "nowhere"), "nowhere"),
     ],
 )

@@ -82,6 +82,7 @@ def test_neighbors_hold_paths_that_lead_somewhere(
     assert not (tmp_path / "again").exists()
 
 
+@pytest.mark.absolute_paths
 def test_serve(pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = str(tmp_path / "disk")
     monkeypatch.setattr(encoders, "load", lambda *_, **__: encoder)

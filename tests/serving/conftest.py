@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -25,6 +26,8 @@ from camml.serving.service import Service
 from camml.serving.settings import Settings
 from camml.serving.shelf import Shelf
 from tests import tiny
+
+Result = TypeVar("Result")
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +54,13 @@ def engine(camml_folder: Path) -> Iterator[Engine]:
     """The tiny CaMML model, behind the transformers engine."""
     loaded = engines.load("transformers", camml_folder, slots=16)
     yield loaded
-    asyncio.run(loaded.close())
+    run_apart(loaded.close())
+
+
+def run_apart(work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of a coroutine, run in a thread: a browser's tests leave an event loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 class Kept:

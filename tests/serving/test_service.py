@@ -10,7 +10,7 @@ from camml.features.samples import FOLDER
 from camml.serving import application, engines
 from camml.serving.service import Service
 from camml.serving.settings import Settings
-from tests.serving.conftest import MakeService
+from tests.serving.conftest import MakeService, run_apart
 
 
 class Enough(Exception):
@@ -65,7 +65,7 @@ def test_a_model_that_dies_ends_the_process_so_that_it_is_started_again(
                     return
                 await asyncio.sleep(0.01)
 
-    asyncio.run(live())
+    run_apart(live())
     assert ended == [True]
     assert service.dead
     assert "the model has stopped" in caplog.text

@@ -1,6 +1,5 @@
 """Stored pictures that break while the server runs: the question is answered, and no path gets out."""
 
-import asyncio
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from camml.serving.engines import Piece
 from camml.serving.problems import of_exception, without_paths
 from camml.serving.service import Evidence, Question
 from camml.types import Query
-from tests.serving.conftest import MakeService, Serve
+from tests.serving.conftest import MakeService, Serve, run_apart
 
 ASK = {"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "red"}], "mode": "text-text"}
 
@@ -75,7 +74,7 @@ def test_a_picture_that_breaks_after_it_was_looked_at(
             return await anext(events)
 
     monkeypatch.setattr(service.engine, "prepare", fails, raising=False)
-    found = asyncio.run(ask())
+    found = run_apart(ask())
     assert isinstance(found, Evidence)
     assert "their texts were read alone" in found.notes[0]
     assert "/srv/pictures/red.png" in caplog.text

@@ -93,13 +93,16 @@ def run(args: argparse.Namespace) -> int:
             spread=_spread(args, options),
             progress=progress,
         )
-    seconds = round(time.perf_counter() - started, 3)
+    _report(args, len(table), skipped, round(time.perf_counter() - started, 3))
+    return 0
+
+
+def _report(args: argparse.Namespace, count: int, skipped: list[str], seconds: float) -> None:
     if args.json:
-        print_json({"path": str(args.out), "samples": len(table), "skipped": skipped, "seconds": seconds})
+        print_json({"path": str(args.out), "samples": count, "skipped": skipped, "seconds": seconds})
     else:
         also = f", {len(skipped)} skipped" if skipped else ""
-        print(f"neighbors of {len(table)} samples in {args.out}{also}, {seconds:.1f} s")
-    return 0
+        print(f"neighbors of {count} samples in {args.out}{also}, {seconds:.1f} s")
 
 
 def _spread(args: argparse.Namespace, options: Mapping[str, Any]) -> "Spread | None":

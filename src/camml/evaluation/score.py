@@ -142,7 +142,9 @@ def unanswered_note(reasons: Mapping[str, int], questions: int) -> str:
     """Return a line that says how many questions have no answer, why, and what that means."""
     told = "; ".join(f"{reason}: {number}" for reason, number in sorted(reasons.items()))
     advice = (
-        "; `camml eval run --max-new-tokens N` gives more room" if any("length" in reason for reason in reasons) else ""
+        "; `--max-new-tokens` of `camml eval run` gives more room"
+        if any("length" in reason for reason in reasons)
+        else ""
     )
     return f"no answer to {sum(reasons.values())} of {questions} questions, which count as wrong ({told}){advice}"
 

@@ -188,8 +188,8 @@ def load(
     use = use or fitting(model)
     if use == "interleaved":
         raise OptionError(
-            f"{model} is a vision-language model, which vLLM serves by itself (`vllm serve`, then `--use api`); here "
-            "use --engine transformers, or a CaMML model"
+            f"{model} is a vision-language model, which vLLM serves by itself (`vllm serve`); here use "
+            "--engine transformers, or a CaMML model"
         )
     front_folder, language_folder = split(model)
     wording: dict[str, Any] = {"prompt_style": prompt_style} if prompt_style else {}
