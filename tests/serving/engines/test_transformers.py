@@ -1,6 +1,7 @@
 """The transformers engine: many at a time, each answered as if it were alone."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,20 @@ class TestModelsThatAnswerOneRequestAtATime:
         assert isinstance(asyncio.run(leave()), str)
         assert engine.status()["cancelled_total"] == 1
         asyncio.run(engine.close())
+
+    def test_a_finished_answer_is_not_counted_as_cancelled(self, folder, requests, monkeypatch) -> None:
+        engine = engines.load("transformers", folder)
+        generate = type(engine._front.model).generate
+
+        def slow_to_return(*arguments: Any, **options: Any) -> Any:
+            answered = generate(*arguments, **options)
+            time.sleep(0.3)  # the reader has the last token and leaves before the thread looks
+            return answered
+
+        monkeypatch.setattr(type(engine._front.model), "generate", slow_to_return)
+        answers(engine, requests[:1])
+        asyncio.run(engine.close())
+        assert engine.status()["cancelled_total"] == 0
 
     def test_stop_words_end_an_answer(self, folder) -> None:
         engine = engines.load("transformers", folder)

@@ -87,9 +87,11 @@ class Single(Thread):
             front.model.generate(
                 **front.whole(prepared), **options, streamer=reader, stopping_criteria=StoppingCriteriaList([reader])
             )
+        if reader.finished:  # its reader may have left since, with the last token: nothing was cancelled
+            return
         if job.cancelled:
             self._counters["cancelled_total"] += 1
-        elif self._closed and not reader.finished:
+        elif self._closed:
             self._send(job, CaMMLError("the server is going down"))
 
     def _send(self, job: Job, piece: Piece | BaseException) -> None:
