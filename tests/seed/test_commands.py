@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-import camml.model.parts
 from camml.cli import main
 from camml.data import scienceqa
 from camml.model.folder import read_config
 from tests.seed import parts, tree
 from tests.seed.conftest import ROOT, Clone, blocks
+from tests.training import runs
 
 TINY = ["--max_steps 2", "--perceiver_hidden_size 24", "--perceiver_querys 3", "--per_device_train_batch_size 2",
         "--report_to none", "--deepspeed no", "--fp16 False", "--save_strategy no"]  # fmt: skip
@@ -155,6 +155,7 @@ def test_the_checks_pass_in_these_layouts(
     """The part of all this that every run of the tests has: the README's own flags, checked, nothing trained."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GPUS_PER_NODE", "1")
+    runs.pretend_installed("deepspeed", monkeypatch)
     parts.write_parts(tmp_path / "checkpoints")
     scienceqa.convert(tree.write_tree(tmp_path / "data"), "train")
     [command] = [text for text in commands if text.startswith("torchrun") and f"/{name}" in text]
@@ -174,9 +175,6 @@ def test_the_checks_pass_in_these_layouts(
 
 @pytest.mark.slow
 @pytest.mark.weights
-@pytest.mark.xfail(
-    not hasattr(camml.model.parts, "load_tower"), reason="ZeRO-3 cannot take apart the text half of CLIP", strict=True
-)
 def test_zero3(clone: Clone, commands: list[str]) -> None:
     """The README's `--deepspeed "zero3.json"`, with two processes that share the processor."""
     pytest.importorskip("deepspeed")

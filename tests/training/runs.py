@@ -1,5 +1,6 @@
 """Everything a small training run needs, made on the spot: parts of a model, data, neighbors."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, CLIPImageProcessorPil
 
@@ -17,6 +19,23 @@ from tests import tiny
 
 ROOT = Path(__file__).parents[2]
 COLORS = [(220, 20, 20), (20, 200, 40), (10, 20, 230), (200, 200, 0), (0, 180, 190), (120, 10, 120)]
+
+
+def pretend_installed(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the checks before a run find a package that the everyday tests do without."""
+    find_spec = importlib.util.find_spec
+    spec = importlib.util.spec_from_loader(package, loader=None)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: spec if name == package else find_spec(name, *rest)
+    )
+
+
+def pretend_missing(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide a package from the checks before a run."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == package else find_spec(name, *rest)
+    )
 
 
 def parts(folder: Path, tokenizer: Any = None) -> tuple[Path, Path]:

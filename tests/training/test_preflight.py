@@ -41,6 +41,7 @@ def test_what_is_there_is_said_and_neighbors_may_come_later(
     parts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(building, "build", lambda *_, **__: pytest.fail("a model was loaded"))
+    runs.pretend_installed("deepspeed", monkeypatch)
     given = {"neighbors": parts / "later", "output_dir": None, "check": True, "deepspeed": "zero3.json"}
     projector = save_projector(parts)
     assert main(["train", *runs.flags(parts, **given, pretrain_mm_mlp_adapter=projector)]) == 0
@@ -50,6 +51,15 @@ def test_what_is_there_is_said_and_neighbors_may_come_later(
         "12 samples", "8 with an image, which is there", "neighbors: none yet", "8 processes: ",
     ):  # fmt: skip
         assert line in said
+
+
+def test_a_missing_package_is_named_with_what_installs_it(
+    parts: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.pretend_missing("deepspeed", monkeypatch)
+    given = {"neighbors": parts / "later", "output_dir": None, "check": True, "deepspeed": "zero3.json"}
+    assert main(["train", *runs.flags(parts, **given)]) == 2
+    assert "pip install 'camml[train,train-deepspeed]'" in capsys.readouterr().err
 
 
 def test_neighbors_that_are_there_are_checked(bench: Path, parts: Path) -> None:
