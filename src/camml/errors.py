@@ -1,7 +1,7 @@
 """Everything CaMML raises on purpose; all of it says what was wrong, where, and what to do.
 
     CaMMLError
-    ├── InputError                what the user gave cannot be used
+    ├── InputError                input that cannot be used
     │   ├── UnknownNameError      no such encoder, store, verb, prompt style, ...
     │   ├── OptionError           a setting outside its range (shots, mode, ...)
     │   ├── ImageError            an image that is missing, broken or too large
@@ -13,6 +13,7 @@
     │   ├── StoreCorruptedError   a file whose checksum does not fit
     │   ├── StoreLockedError      another process is writing
     │   └── EncoderMismatchError  opened with another encoder than it was built with
+    ├── PluginError               an entry point of another package that cannot be used
     ├── ClusterError              a cluster that cannot be reached, or that gave up
     ├── FetchError                weights or data that could not be obtained or verified
     └── DiskError                 the disk is full or not writable
@@ -26,7 +27,7 @@ class CaMMLError(Exception):
 
 
 class InputError(CaMMLError, ValueError):
-    """What the user gave cannot be used."""
+    """Input from the user that cannot be used."""
 
 
 class UnknownNameError(InputError):
@@ -71,6 +72,10 @@ class StoreLockedError(StoreError):
 
 class EncoderMismatchError(StoreError):
     """The datastore was built with another encoder."""
+
+
+class PluginError(CaMMLError):
+    """An entry point of another package that cannot be used."""
 
 
 class ClusterError(CaMMLError):
