@@ -1,7 +1,7 @@
 """Everything CaMML raises on purpose; all of it says what was wrong, where, and what to do.
 
     CaMMLError
-    ├── InputError                what the user gave cannot be used
+    ├── InputError                input that cannot be used
     │   ├── UnknownNameError      no such encoder, store, verb, prompt style, ...
     │   ├── OptionError           a setting outside its range (shots, mode, ...)
     │   │   └── TooLargeError     a question that never fits into the memory there is for it
@@ -15,6 +15,7 @@
     │   ├── StoreLockedError      another process is writing
     │   └── EncoderMismatchError  opened with another encoder than it was built with
     ├── BusyError                 what is asked for can be had later
+    ├── PluginError               an entry point of another package that cannot be used
     ├── ClusterError              a cluster that cannot be reached, or that gave up
     ├── FetchError                weights or data that could not be obtained or verified
     └── DiskError                 the disk is full or not writable
@@ -28,7 +29,7 @@ class CaMMLError(Exception):
 
 
 class InputError(CaMMLError, ValueError):
-    """What the user gave cannot be used."""
+    """Input from the user that cannot be used."""
 
 
 class UnknownNameError(InputError):
@@ -81,6 +82,10 @@ class EncoderMismatchError(StoreError):
 
 class BusyError(CaMMLError):
     """What is asked for can be had later, when others have what they asked for."""
+
+
+class PluginError(CaMMLError):
+    """An entry point of another package that cannot be used."""
 
 
 class ClusterError(CaMMLError):
