@@ -35,7 +35,7 @@ _logger = logging.getLogger("camml")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a model has room for.
+    """The room that a model has for samples.
 
     Attributes:
       tokens: of the texts of all samples of a question together.

@@ -64,12 +64,13 @@ class CamMLTrainer(Trainer):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         """As in transformers, with batches made by the collator for it."""
-        training: Any = self.data_collator
-        self.data_collator = self.eval_collator or training
+        this: Any = self  # transformers gives this attribute no type
+        training = this.data_collator
+        this.data_collator = this.eval_collator or training
         try:
             return super().get_eval_dataloader(eval_dataset)
         finally:
-            self.data_collator = training
+            this.data_collator = training
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
