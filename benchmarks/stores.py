@@ -151,16 +151,20 @@ def build(kind: str, count: int, dim: int, folder: Path, chosen: str | None, ser
     """Make the store of one case."""
     from camml.datastore import Datastore, indexing
 
-    homes = {"indexed": "faiss", "milvus": f"milvus://{folder / 'vectors.db'}", "milvus-server": f"milvus://{server}"}
+    stores_by_name = {
+        "indexed": "faiss",
+        "milvus": f"milvus://{folder / 'vectors.db'}",
+        "milvus-server": f"milvus://{server}",
+    }
     found: dict[str, Any] = {"server_before_mb": served()} if kind == "milvus-server" else {}
-    store = Datastore.build(folder / "store", [], Given(dim), store=homes.get(kind, kind))
+    store = Datastore.build(folder / "store", [], Given(dim), store=stores_by_name.get(kind, kind))
     with peak(found, "build_peak_mb"):
         found["build_s"] = put(store, 0, count, dim)
     if kind == "indexed":
-        wish, log = indexing.Wish(memory=count * dim * 4 // 3, recall=0.99, kind=chosen), list[str]()
+        required, log = indexing.Requirements(memory=count * dim * 4 // 3, recall=0.99, kind=chosen), list[str]()
         say = lambda line: (log.append(line), print("  ", line, file=sys.stderr, flush=True))  # noqa: E731
         with peak(found, "index_peak_mb"):
-            found["index_s"], made = timed(indexing.index, folder / "store", wish, say)
+            found["index_s"], made = timed(indexing.index, folder / "store", required, say)
         one = made["text"]
         found["index"] = {"kind": one.kind, **one.settings, **one.measured, "file_bytes": one.file.bytes, "log": log}
     found["disk_mb"] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6

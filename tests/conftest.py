@@ -1,6 +1,7 @@
 """Fixtures that several rooms share."""
 
 import os
+import tarfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,16 +17,44 @@ settings.load_profile("fixed")
 # Set before torch is imported, and handed on to the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from tests.family_table import (  # noqa: E402, F401
+    pytest_addoption,
+    pytest_configure,
+    pytest_runtest_makereport,
+    pytest_sessionfinish,
+)
+
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def golden() -> Path:
-    """The folder of reference results, where it is at hand: `$CAMML_GOLDEN`, or `../shared/golden`."""
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkpoints of `tests/golden` and what the official code computed with them."""
+    folder = tmp_path_factory.mktemp("golden")
+    for packed in sorted((ROOT / "tests" / "golden").glob("*.tar.xz")):
+        with tarfile.open(packed) as archive:
+            for entry in archive:
+                target = folder / entry.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                content = archive.extractfile(entry)
+                assert content is not None, f"{packed.name} holds more than files: {entry.name}"
+                target.write_bytes(content.read())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_golden() -> Path:
+    """The folder of all reference results, where it is at hand: `$CAMML_GOLDEN`, or `../shared/golden`."""
     folder = Path(os.environ.get("CAMML_GOLDEN", ROOT.parent / "shared" / "golden"))
     if not folder.is_dir():
         pytest.skip(f"no reference results at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def golden_eval(shared_golden: Path) -> Path:
+    """Published answers to public benchmarks and their official scores; their licences keep them out of this tree."""
+    return shared_golden / "eval"
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,12 @@ def test_reference_results_are_met(golden: Path, name: str) -> None:
     assert result["ok"], result
 
 
+@pytest.mark.parametrize("name", ["camml_linear", "camml_mlp2x", "imagebind_tiny"])
+def test_reference_results_are_met_at_every_position(shared_golden: Path, name: str) -> None:
+    result = parity.compare(shared_golden / name)
+    assert result["ok"], result
+
+
 def test_the_command_prints_one_json_object(golden: Path) -> None:
     done = subprocess.run([sys.executable, parity.__file__, golden / "camml_linear"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

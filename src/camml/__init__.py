@@ -51,7 +51,7 @@ _registration.register()
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, from the file that defines it."""
+    """Return a public name from the file that defines it, imported on first use."""
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(home), name)
@@ -59,5 +59,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """What there is, for those who explore."""
+    """List the public names for `dir` and completion."""
     return sorted([*__all__, "__version__"])

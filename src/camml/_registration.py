@@ -22,7 +22,7 @@ _TABLES = {
 
 
 class _Registered(dict[Any, Any]):
-    """What was registered beside a table of transformers, with CaMML's entries as soon as they are wanted."""
+    """A table of transformers' extra entries that adds CaMML's as soon as they are looked for."""
 
     def __contains__(self, key: object) -> bool:
         if key in KINDS and not super().__contains__(key):
@@ -56,7 +56,7 @@ class _Finder(MetaPathFinder):
 
 
 def _extend(module: ModuleType) -> None:
-    """Let the table of a module know CaMML's names."""
+    """Register CaMML's names in the table of a module."""
     table = getattr(module, _TABLES[module.__name__], None)
     own = getattr(table, "_extra_content", None)
     if type(own) is dict:
@@ -64,7 +64,7 @@ def _extend(module: ModuleType) -> None:
 
 
 def register() -> None:
-    """Let transformers know CaMML's models, whether it is imported already or will be."""
+    """Register CaMML's models with transformers, whether it is imported already or will be."""
     for name in _TABLES:
         if name in sys.modules:
             _extend(sys.modules[name])

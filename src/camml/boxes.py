@@ -27,13 +27,13 @@ class Box:
 
 
 def read_box(text: str) -> Box | None:
-    """The first `[x1, y1, x2, y2]` (or in round brackets) of an answer."""
+    """Read the first `[x1, y1, x2, y2]` (or in round brackets) of an answer."""
     found = _BOX.search(text)
     return Box(*map(float, found.groups())) if found else None
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Intersection over union, in [0, 1]; 0 where a box has no area.
+    """Return intersection over union, in [0, 1]; 0 where a box has no area.
 
     It is the same in every frame, as long as both boxes are in one.
     """
@@ -45,7 +45,7 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def in_pixels(box: Box, frame: str, width: int, height: int) -> Box:
-    """`box` of one of the frames in pixels of a `width` x `height` image.
+    """Convert `box` from one of the frames to pixels of a `width` x `height` image.
 
     The square has the image in its middle, shifted by a whole number of pixels, as LLaVA pads.
     """

@@ -26,7 +26,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A place to write a file that becomes `path` when it is whole, in one step.
+    """Yield a temporary path that becomes `path` in one step once it is written completely.
 
     Args:
       path: what it becomes; of several processes or threads that write it, the last one wins.

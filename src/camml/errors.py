@@ -1,9 +1,10 @@
 """Everything CaMML raises on purpose; all of it says what was wrong, where, and what to do.
 
     CaMMLError
-    ├── InputError                what the user gave cannot be used
+    ├── InputError                input that cannot be used
     │   ├── UnknownNameError      no such encoder, store, verb, prompt style, ...
     │   ├── OptionError           a setting outside its range (shots, mode, ...)
+    │   │   └── TooLargeError     a question that never fits into the memory there is for it
     │   ├── ImageError            an image that is missing, broken or too large
     │   ├── SampleError           a sample file or sample that cannot be used
     │   └── ModelFolderError      a folder that does not hold the model asked for
@@ -13,6 +14,8 @@
     │   ├── StoreCorruptedError   a file whose checksum does not fit
     │   ├── StoreLockedError      another process is writing
     │   └── EncoderMismatchError  opened with another encoder than it was built with
+    ├── BusyError                 what is asked for can be had later
+    ├── PluginError               an entry point of another package that cannot be used
     ├── ClusterError              a cluster that cannot be reached, or that gave up
     ├── FetchError                weights or data that could not be obtained or verified
     └── DiskError                 the disk is full or not writable
@@ -26,7 +29,7 @@ class CaMMLError(Exception):
 
 
 class InputError(CaMMLError, ValueError):
-    """What the user gave cannot be used."""
+    """Input from the user that cannot be used."""
 
 
 class UnknownNameError(InputError):
@@ -35,6 +38,10 @@ class UnknownNameError(InputError):
 
 class OptionError(InputError):
     """A setting outside its range."""
+
+
+class TooLargeError(OptionError):
+    """A question, or a setting, that never fits into the memory there is for it."""
 
 
 class ImageError(InputError):
@@ -71,6 +78,14 @@ class StoreLockedError(StoreError):
 
 class EncoderMismatchError(StoreError):
     """The datastore was built with another encoder."""
+
+
+class BusyError(CaMMLError):
+    """What is asked for can be had later, when others have what they asked for."""
+
+
+class PluginError(CaMMLError):
+    """An entry point of another package that cannot be used."""
 
 
 class ClusterError(CaMMLError):

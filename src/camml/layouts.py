@@ -1,4 +1,4 @@
-"""Where pictures lie that a file names: published files do not always name them from the file's own folder."""
+"""Layouts of picture folders: published files do not always name pictures from the file's own folder."""
 
 import os
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def spread(items: Sequence[Item], most: int = LOOKED_AT) -> list[Item]:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the name of a picture becomes its path.
+    """A rule by which the name of a picture becomes its path.
 
     Attributes:
       root: the folder that names start from.

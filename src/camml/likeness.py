@@ -1,4 +1,4 @@
-"""Which vectors of a datastore are near-duplicates of one another: how near is near depends on the encoder.
+"""Near-duplicates among the vectors of a datastore; the threshold depends on the encoder.
 
 To an encoder whose vectors go apart, DINOv2 or CLIP, two pictures with a cosine of 0.98 show the same. A narrow one
 gives 0.99 to any two pictures, so how far its vectors usually are from one another is measured on the datastore.
@@ -82,5 +82,5 @@ def usual_cosine(some: Vectors) -> float:
 
 @cache
 def _warn(text: str) -> None:
-    """Say it once, however many retrievers see it."""
+    """Log the warning once, however many retrievers meet it."""
     _logger.warning(text)

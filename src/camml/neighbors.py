@@ -46,7 +46,7 @@ Spread = Callable[[Sequence[Chunk], int], Iterator[int]]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a table was made from; two tables of one origin are equal.
+    """The inputs that a table was made from; two tables of one origin are equal.
 
     Attributes:
       dataset, store: paths, for people.
@@ -98,7 +98,7 @@ class NeighborTable:
     def open(
         cls, path: str | Path, *, dataset_hash: str | None = None, store_hash: str | None = None
     ) -> "NeighborTable":
-        """The table in the folder `path`.
+        """Open the table in the folder `path`.
 
         Args:
           dataset_hash, store_hash: what it must have been made from, where that is known.
@@ -132,7 +132,7 @@ class NeighborTable:
         return sample_id in self._row_of
 
     def context(self, sample_id: str, most: int | None = None) -> Context:
-        """The neighbors of the sample `sample_id`, nearest first, at most `most` of them.
+        """Return the neighbors of the sample `sample_id`, nearest first, at most `most` of them.
 
         Raises:
           StoreError: the table does not have that sample.
@@ -162,7 +162,7 @@ def compute(
     spread: Spread | None = None,
     progress: Progress | None = None,
 ) -> NeighborTable:
-    """The neighbors of all `queries`, written to the folder `target`; what a killed run finished is not done again.
+    """Compute the neighbors of all `queries` into the folder `target`; a run that was killed is resumed.
 
     Args:
       queries: each with an `id`, so that it never finds itself or a near-duplicate.

@@ -36,14 +36,14 @@ DISK_SIGNS = ("No space left", "ENOSPC", "Disk quota", "EDQUOT")
 
 
 def cache_dir() -> Path:
-    """Where everything fetched is kept: `$CAMML_HOME`, or `camml` in `$XDG_CACHE_HOME`, or `~/.cache/camml`."""
+    """Return the cache folder: `$CAMML_HOME`, or `camml` in `$XDG_CACHE_HOME`, or `~/.cache/camml`."""
     if home := os.environ.get("CAMML_HOME"):
         return Path(home).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "camml"
 
 
 def wheel(name: str, version: str, sha256: str | Sequence[str], *, platform_free: bool = True) -> Path:
-    """The unpacked folder of a PyPI wheel.
+    """Return the unpacked folder of a PyPI wheel, fetched if needed.
 
     Args:
       sha256: of the wheel file; several where each platform has its own file.
@@ -69,7 +69,7 @@ def wheel(name: str, version: str, sha256: str | Sequence[str], *, platform_free
 
 
 def npm(name: str, version: str, sha256: str) -> Path:
-    """The unpacked folder of an npm package, the one that holds its `package.json`.
+    """Return the unpacked folder of an npm package, the one that holds its `package.json`.
 
     Args:
       sha256: of the tarball that `npm pack` writes.
@@ -96,7 +96,7 @@ def npm(name: str, version: str, sha256: str) -> Path:
 
 
 def debian(name: str, version: str, sha256: str) -> Path:
-    """The unpacked folder of a Debian package for all architectures; its files lie below `usr/`.
+    """Return the unpacked folder of a Debian package for all architectures; its files lie below `usr/`.
 
     Args:
       sha256: of the `.deb` file.
@@ -126,7 +126,7 @@ def _obtain(
     download: Callable[[Path], Path],
     unpack: Callable[[Path, Path], None],
 ) -> Path:
-    """The folder of one archive in the cache; what is not there yet is downloaded, verified and unpacked."""
+    """Return the cached folder of an archive, downloaded, verified and unpacked if it is not there yet."""
     # The checksum is part of the name, so that a new pin never meets the files of an old one.
     target = cache_dir() / kind / f"{name}-{version}-{hashes[0][:12]}"
     with writing(target) as folder:
@@ -142,7 +142,7 @@ def _obtain(
 
 @contextmanager
 def writing(target: Path) -> Iterator[Path | None]:
-    """An empty folder to fill, which becomes `target` at the end; None if `target` is there already.
+    """Yield an empty folder to fill, which becomes `target` at the end; None if `target` is there already.
 
     One process fills, others wait for it; after a failure nothing is left, and `target` is always whole.
 
@@ -195,7 +195,7 @@ def _flush(path: Path) -> None:
 
 
 def _pip() -> list[str]:
-    """The command that runs pip; some environments are made without it."""
+    """Return the command that runs pip; some environments are made without it."""
     if find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     if program := shutil.which("pip") or shutil.which("pip3"):
@@ -222,7 +222,7 @@ def _run(command: Sequence[str], what: str, folder: Path | None = None) -> None:
 
 
 def _only(found: Iterator[Path], what: str) -> Path:
-    """The one path of `found`."""
+    """Return the single path of `found`."""
     paths = list(found)
     if len(paths) != 1:
         raise FetchError(f"{what} was expected to hold one archive or folder and holds {len(paths)}")

@@ -23,7 +23,7 @@ _IGNORED: Any = ("ignore", None, Warning, _READING, 0)
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Hear none of Pillow's warnings in this thread meanwhile: each is about what is fine, or an error of ours.
+    """Suppress Pillow's warnings in this thread: each is about what is fine, or an error of ours.
 
     `warnings.catch_warnings` would change the filters of all threads, and images are read by several at once. The
     filter that is put first here fits nothing but what this thread does meanwhile, so it stays.

@@ -1,28 +1,95 @@
-"""The folder is the registry: a file put into it is a new choice, with no list to edit."""
+"""Registries of encoders, stores, tasks, formats, ...: every file in a folder is a choice, with no list to edit.
 
+Other packages add choices by entry points: the groups are in `GROUPS`, the name of an entry point is the name of the
+choice, and its value names a module with the same content as a file in the folder. A file in the folder comes first.
+"""
+
+import logging
+from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from camml.errors import UnknownNameError
+from camml.errors import PluginError, UnknownNameError
+
+GROUPS = {
+    "encoders": "camml.encoders",
+    "stores": "camml.stores",
+    "evaluation.tasks": "camml.tasks",
+    "formats": "camml.formats",
+}
+"""The group of entry points by the folder that they add to."""
+
+_logger = logging.getLogger("camml")
+_reported: set[str] = set()
 
 
 def names(folder: str) -> list[str]:
-    """The names of all choices in `camml/<folder>`, sorted, found without importing any."""
-    spec = find_spec(f"camml.{folder}")
-    places = (spec.submodule_search_locations or []) if spec else []
-    return sorted(
-        file.stem for place in places for file in Path(place).glob("*.py") if not file.stem.startswith(("_", "."))
-    )
+    """List the names of all choices for `camml/<folder>`, sorted, without importing any."""
+    return sorted({*_files(folder), *_points(folder)})
 
 
 def find(folder: str, name: str) -> ModuleType:
-    """The one module called `name` in `camml/<folder>`.
+    """Import the choice called `name` for `camml/<folder>`.
 
     Raises:
-      UnknownNameError: there is no such file; the message lists those there are.
+      UnknownNameError: there is none; the message lists those there are.
+      PluginError: another package adds it and it cannot be used, or several packages do.
     """
-    if name not in names(folder):
+    if name in _files(folder):
+        return import_module(f"camml.{folder}.{name}")
+    points = _points(folder).get(name)
+    if not points:
         raise UnknownNameError(f"no {name!r} in camml/{folder}; there are: {', '.join(names(folder))}")
-    return import_module(f"camml.{folder}.{name}")
+    return _load(points)
+
+
+def working(folder: str) -> Iterator[tuple[str, ModuleType]]:
+    """Yield name and module of all choices that can be imported; the log names those of other packages that cannot."""
+    for name in names(folder):
+        try:
+            module = find(folder, name)
+        except PluginError as error:
+            if str(error) not in _reported:
+                _reported.add(str(error))
+                _logger.warning("%s", error)
+        else:
+            yield name, module
+
+
+def _files(folder: str) -> set[str]:
+    spec = find_spec(f"camml.{folder}")
+    places = (spec.submodule_search_locations or []) if spec else []
+    stems = (file.stem for place in places for file in Path(place).glob("*.py"))
+    return {stem for stem in stems if not stem.startswith(("_", "."))}
+
+
+def _points(folder: str) -> dict[str, list[EntryPoint]]:
+    """Return the entry points for a folder by name; a package that is installed twice counts once."""
+    points: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=GROUPS[folder]) if folder in GROUPS else ():
+        if point not in points.setdefault(point.name, []):
+            points[point.name].append(point)
+    return points
+
+
+def _load(points: list[EntryPoint]) -> ModuleType:
+    if len(points) > 1:
+        packages = " and ".join(sorted(map(_package, points)))
+        raise PluginError(f"{points[0].name!r} of {points[0].group} is added by {packages}; remove one of them")
+    (point,) = points
+    where = f"the plug-in {point.name!r} ({point.group}) of {_package(point)}"
+    try:
+        module = point.load()
+    except Exception as error:  # whatever the code of others raises while it is imported
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PluginError(f"{where} cannot be imported ({why}); update or remove that package") from error
+    if not isinstance(module, ModuleType):
+        raise PluginError(f"{where} must name a module, such as 'package.module', not {point.value!r}")
+    return module
+
+
+def _package(point: EntryPoint) -> str:
+    return f"the package {point.dist.name!r}" if point.dist else "an unknown package"

@@ -1,4 +1,4 @@
-"""What a language model is asked, word for word: prompt styles, and the places where features go.
+"""Prompts of language models, word for word: prompt styles, and the places where features go.
 
 A prompt is text with two private-use characters in it, one where the context tokens go and one where the image goes.
 Text of users can hold neither, so no question can move or forge a placeholder.
@@ -30,7 +30,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How the first question is worded, by what comes with it, and the conversation around it.
+    """The wording of the first question, by what comes with it, and of the conversation around it.
 
     Attributes:
       context_image: wording with context and image; `{context}`, `{image}` and `{question}` mark the places.
@@ -47,7 +47,7 @@ class Style:
 
 
 def _official(kind: str) -> Style:
-    """The wording of the published training data; "answerthe" is how that data spells it."""
+    """Return the wording of the published training data; "answerthe" is how that data spells it."""
     start = (
         "This is the useful context information for this question: {context}, which contains previous "
         f"{kind}question answering examples, please use this context information to answerthe following "
@@ -87,7 +87,7 @@ VICUNA_SYSTEM = (
 
 
 def style(name: str) -> Style:
-    """The style called `name`.
+    """Return the style called `name`.
 
     Raises:
       UnknownNameError: there is none; the message lists those there are.
@@ -98,7 +98,7 @@ def style(name: str) -> Style:
 
 
 def clean(text: str) -> str:
-    """`text` without the two characters that mark places."""
+    """Remove the two characters that mark places from `text`."""
     return text.replace(CONTEXT, "").replace(IMAGE, "")
 
 
@@ -149,7 +149,7 @@ def render(
 
 
 def vicuna(questions: Sequence[str], answers: Sequence[str | None]) -> str:
-    """The conversation as Vicuna v1.1 and later were trained on it.
+    """Render the conversation as Vicuna v1.1 and later were trained on it.
 
     Source: the template `vicuna_v1` of the published training code.
     """
@@ -160,7 +160,7 @@ def vicuna(questions: Sequence[str], answers: Sequence[str | None]) -> str:
 
 
 def messages(questions: Sequence[str], answers: Sequence[str | None]) -> list[dict[str, str]]:
-    """The conversation as a chat template wants it."""
+    """Return the conversation in the form that a chat template takes."""
     found: list[dict[str, str]] = []
     for question, answer in zip(questions, answers, strict=True):
         found.append({"role": "user", "content": question})
@@ -179,13 +179,13 @@ def in_parts(message: Mapping[str, str]) -> dict[str, object]:
 
 
 def split(prompt: str) -> list[str]:
-    """The pieces of a prompt in order: texts, and `CONTEXT` or `IMAGE` on their own; no piece is empty."""
+    """Split a prompt into its pieces in order: texts, and `CONTEXT` or `IMAGE` on their own; no piece is empty."""
     return [piece for piece in re.split(f"([{CONTEXT}{IMAGE}])", prompt) if piece]
 
 
 @dataclass(frozen=True, slots=True)
 class Paste:
-    """How the texts of samples stand in a prompt, before the question.
+    """The layout of samples' texts in a prompt, before the question.
 
     Attributes:
       start: what comes before the texts; `first` before the nearest, `each` before every other one.
@@ -219,7 +219,7 @@ PASTES: Mapping[str, Paste] = {
 
 
 def paste(question: str, texts: Sequence[str], wording: str = "plain") -> str:
-    """A user's message with the texts of samples, nearest first, before the question.
+    """Return a user's message with the texts of samples, nearest first, before the question.
 
     Args:
       wording: one of PASTES; without texts it says nothing but how to answer.

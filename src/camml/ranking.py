@@ -1,4 +1,4 @@
-"""How neighbors found in several ways become one list.
+"""Merging neighbors found in several ways into one list.
 
 Cosines of several spaces do not compare: 0.5 is little between two pictures and much between words and a picture, and
 to a question of everyday words all texts are near. How far a cosine stands out of the best that is usual for the query

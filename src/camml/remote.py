@@ -8,12 +8,12 @@ from camml.errors import CaMMLError, OptionError
 
 
 def is_address(text: object) -> bool:
-    """Whether `text` is an address such as s3://bucket/folder, and not a path."""
+    """Return True if `text` is an address such as s3://bucket/folder, and not a path."""
     return isinstance(text, str) and "://" in text
 
 
 def file_system(address: str) -> tuple[Any, str]:
-    """The fsspec file system of an address, and what the address is called in it.
+    """Return the fsspec file system of an address, and its path in it.
 
     Raises:
       OptionError: no file system of that scheme is known, or its package is not installed.

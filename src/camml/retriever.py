@@ -40,7 +40,7 @@ SPARE = 8
 
 
 class Searchable(Protocol):
-    """What a retriever needs of a datastore."""
+    """The part of a datastore that a retriever uses."""
 
     def __getitem__(self, sample_id: str) -> Sample: ...
 
@@ -56,8 +56,8 @@ class Searchable(Protocol):
 
 
 @dataclass(slots=True)
-class Sought:
-    """A query on its way.
+class QueryState:
+    """The state of a query while its context is searched.
 
     Attributes:
       searches: what is to be compared with what.
@@ -116,17 +116,17 @@ class Retriever:
             raise OptionError(f"retrieval mode {mode!r} {known}; these work: {', '.join(works)}")
 
     def modes(self) -> list[str]:
-        """The modes that work with this encoder and datastore."""
+        """Return the modes that work with this encoder and datastore."""
         return [name for name in MODES if name not in SEARCHES or self._works(SEARCHES[name])]
 
     def retrieve_some(self, queries: Sequence[Query], k: int) -> list[Context]:
-        """As `retrieve`, with an empty context for each query that lacks what the mode searches by."""
+        """Retrieve as `retrieve` does; a query that lacks what the mode searches by gets an empty context."""
         able = [query for query in queries if self._serves(query)]
-        found = iter(self.retrieve(able, k))
-        return [next(found) if self._serves(query) else () for query in queries]
+        contexts = iter(self.retrieve(able, k))
+        return [next(contexts) if self._serves(query) else () for query in queries]
 
     def retrieve(self, queries: Sequence[Query], k: int, where: Where | None = None) -> list[Context]:
-        """At most k neighbors of each query, nearest first; fewer only where the datastore has no more.
+        """Return at most k neighbors of each query, nearest first; fewer only where the datastore has no more.
 
         Args:
           where: values that the samples' `meta` must hold, or a function that says which samples may be retrieved.
@@ -139,9 +139,9 @@ class Retriever:
             raise OptionError(f"the number of samples to retrieve must be at least 1, not {k}")
         if queries and not self._holds_anything():
             raise EmptyStoreError("the datastore holds no samples to retrieve; add some with `camml store add`")
-        sought = [Sought(query, self._searches(query)) for query in queries]
-        self._embed(sought)
-        return self._ranked(sought, k, where)
+        states = [QueryState(query, self._searches(query)) for query in queries]
+        self._embed(states)
+        return self._ranked(states, k, where)
 
     def _holds_anything(self) -> bool:
         return self.datastore.count("text") + self.datastore.count("image") > 0
@@ -157,7 +157,7 @@ class Retriever:
             return False
 
     def _searches(self, query: Query) -> list[Search]:
-        """What is compared with what for one query."""
+        """Return the comparisons to make for one query."""
         has = {"image": query.image is not None, "text": bool(query.text.strip())}
         if self.mode in SEARCHES:
             wanted = [SEARCHES[self.mode]]
@@ -169,104 +169,105 @@ class Retriever:
             raise OptionError(f"mode {self.mode!r} cannot serve the query {query.text[:60]!r}: it has no {lacking}")
         return wanted
 
-    def _embed(self, sought: Sequence[Sought]) -> None:
+    def _embed(self, states: Sequence[QueryState]) -> None:
         """Fill in the vectors, with one call of the encoder per modality."""
         needs = []
-        for one in sought:
-            need = {source for source, _ in one.searches}
-            if one.query.id is not None and self.duplicate_above is not None:
-                self._recall(one)
-                need |= {"image"} if one.query.image is not None else set()
-                need |= {"text"} if "text" not in one.own and one.query.text.strip() else set()
-            needs.append(need - one.vectors.keys())
-        by_text = [one for one, need in zip(sought, needs, strict=True) if "text" in need]
-        by_image = [one for one, need in zip(sought, needs, strict=True) if "image" in need]
+        for state in states:
+            need = {source for source, _ in state.searches}
+            if state.query.id is not None and self.duplicate_above is not None:
+                self._recall(state)
+                need |= {"image"} if state.query.image is not None else set()
+                need |= {"text"} if "text" not in state.own and state.query.text.strip() else set()
+            needs.append(need - state.vectors.keys())
+        by_text = [state for state, need in zip(states, needs, strict=True) if "text" in need]
+        by_image = [state for state, need in zip(states, needs, strict=True) if "image" in need]
         if by_text:
-            for one, vector in zip(by_text, self.encoder.embed_texts([one.query.text for one in by_text]), strict=True):
-                one.vectors["text"] = vector
+            vectors = self.encoder.embed_texts([state.query.text for state in by_text])
+            for state, vector in zip(by_text, vectors, strict=True):
+                state.vectors["text"] = vector
         if by_image:
             # several questions about one picture take one run of the encoder
-            pictures = {_identity(one): one.query.image for one in by_image}
+            pictures = {_identity(state): state.query.image for state in by_image}
             images = [open_image(image) for image in pictures.values() if image is not None]
-            vectors = dict(zip(pictures, self.encoder.embed_images(images), strict=True))
-            for one in by_image:
-                one.vectors["image"] = vectors[_identity(one)]
-        for one in sought:
-            if one.query.id is not None and self.duplicate_above is not None:
-                one.own = one.vectors | one.own
+            by_picture = dict(zip(pictures, self.encoder.embed_images(images), strict=True))
+            for state in by_image:
+                state.vectors["image"] = by_picture[_identity(state)]
+        for state in states:
+            if state.query.id is not None and self.duplicate_above is not None:
+                state.own = state.vectors | state.own
 
-    def _recall(self, one: Sought) -> None:
+    def _recall(self, state: QueryState) -> None:
         """Take from the datastore what it knows of a query that is one of its samples."""
-        name, image = one.query.id, one.query.image
+        name, image = state.query.id, state.query.image
         if name is None or name not in self.datastore:
             return
-        one.own = dict(zip(["text"], self.datastore.vectors([name], "text").values(), strict=False))
+        state.own = dict(zip(["text"], self.datastore.vectors([name], "text").values(), strict=False))
         if image is None or image == self.datastore[name].image:  # another image under the same id is another sample
             for vector in self.datastore.vectors([name], "image").values():
-                one.own["image"] = vector
-                one.vectors |= {"image": vector} if image is not None else {}
+                state.own["image"] = vector
+                state.vectors |= {"image": vector} if image is not None else {}
 
-    def _ranked(self, sought: Sequence[Sought], k: int, where: Where | None) -> list[Context]:
-        """The contexts, fetched deeper and deeper until each has k neighbors or the datastore has no more."""
+    def _ranked(self, states: Sequence[QueryState], k: int, where: Where | None) -> list[Context]:
+        """Rank the contexts, fetching deeper until each has k neighbors or the datastore has no more."""
         contexts: dict[int, Context] = {}
         depth = max(k, FUSED_DEPTH) if self.mode == "fused" or self.weights else k
         levels = {
-            index: [usual(self._vector(one, search), self._background(search)) for search in one.searches]
-            for index, one in enumerate(sought)
-            if self.mode == "auto" and len(one.searches) > 1
+            index: [usual(self._vector(state, search), self._background(search)) for search in state.searches]
+            for index, state in enumerate(states)
+            if self.mode == "auto" and len(state.searches) > 1
         }
-        while pending := [index for index in range(len(sought)) if index not in contexts]:
-            jobs = [(sought[index], search) for index in pending for search in sought[index].searches]
+        while pending := [index for index in range(len(states)) if index not in contexts]:
+            jobs = [(states[index], search) for index in pending for search in states[index].searches]
             lists = iter(self._lists(jobs, depth, where))
             for index in pending:
-                fetched = [next(lists) for _ in sought[index].searches]
+                fetched = [next(lists) for _ in states[index].searches]
                 its_lists = [context for context, _ in fetched]
                 if self.mode == "fused":
                     context = self._distinct(fuse(its_lists))
                 else:
-                    its_lists = list(map(_labelled, its_lists, sought[index].searches))
+                    its_lists = list(map(_labelled, its_lists, states[index].searches))
                     context = its_lists[0]
                     if len(its_lists) > 1:
-                        context = self._distinct(self._joined(sought[index], its_lists, levels[index]))
+                        context = self._distinct(self._joined(states[index], its_lists, levels[index]))
                 if len(context) >= k or not any(more for _, more in fetched):
                     contexts[index] = context[:k]
             depth *= 2
-        return [contexts[index] for index in range(len(sought))]
+        return [contexts[index] for index in range(len(states))]
 
-    def _joined(self, one: Sought, lists: Sequence[Context], levels: Sequence[float]) -> Context:
+    def _joined(self, state: QueryState, lists: Sequence[Context], levels: Sequence[float]) -> Context:
         """Return what several searches found as one list."""
         if not self.weights:
             return merge(lists, levels)
         ids = list(dict.fromkeys(neighbor.sample.id for context in lists for neighbor in context))
         cosines = []
-        for search in one.searches:
-            vector = self._vector(one, search)
+        for search in state.searches:
+            vector = self._vector(state, search)
             vectors = self.datastore.vectors(ids, search[1])
             cosines.append({name: float(its @ vector) for name, its in vectors.items()})
-        return weigh(lists, levels, cosines, [self.weights.get(source, 0.0) for source, _ in one.searches])
+        return weigh(lists, levels, cosines, [self.weights.get(source, 0.0) for source, _ in state.searches])
 
-    def _vector(self, one: Sought, search: Search) -> Vectors:
-        """float32[D] of a query for one of its searches."""
+    def _vector(self, state: QueryState, search: Search) -> Vectors:
+        """Return float32[D] of a query for one of its searches."""
         source, target = search
-        vector = one.vectors[source]
+        vector = state.vectors[source]
         return vector if source == target else among_images(self.encoder, vector[None])[0]
 
     def _background(self, search: Search) -> Vectors:
-        """Some vectors of the datastore that stand for all that are searched."""
+        """Return some vectors of the datastore as a sample of all that are searched."""
         return self.datastore.spaced(search[1], BACKGROUND)
 
     def _lists(
-        self, jobs: Sequence[tuple[Sought, Search]], want: int, where: Where | None
+        self, jobs: Sequence[tuple[QueryState, Search]], want: int, where: Where | None
     ) -> list[tuple[Context, bool]]:
-        """For each job at most `want` neighbors that may stay, and whether the datastore has more."""
+        """Return for each job at most `want` neighbors that may stay, and whether the datastore has more."""
         lists: dict[int, tuple[Context, bool]] = {}
         depth = want + SPARE
         while pending := [index for index in range(len(jobs)) if index not in lists]:
             for target in sorted({jobs[index][1][1] for index in pending}):
                 chosen = [index for index in pending if jobs[index][1][1] == target]
                 vectors = np.stack([self._vector(*jobs[index]) for index in chosen])
-                found = self.datastore.search(vectors, target, depth, where=where)
-                for index, context in zip(chosen, found, strict=True):
+                results = self.datastore.search(vectors, target, depth, where=where)
+                for index, context in zip(chosen, results, strict=True):
                     kept = self._admitted(jobs[index][0], context)
                     more = len(context) == depth
                     if len(kept) >= want or not more:
@@ -274,26 +275,26 @@ class Retriever:
             depth *= 2
         return [lists[index] for index in range(len(jobs))]
 
-    def _admitted(self, one: Sought, context: Context) -> Context:
-        """The neighbors that are neither the query itself nor near-duplicates of it or of a nearer one."""
-        close = self._close([neighbor.sample.id for neighbor in context], one.own)
-        others = tuple(n for n in context if n.sample.id != one.query.id and n.sample.id not in close)
+    def _admitted(self, state: QueryState, context: Context) -> Context:
+        """Return the neighbors that are neither the query itself nor near-duplicates of it or of a nearer one."""
+        close = self._close([neighbor.sample.id for neighbor in context], state.own)
+        others = tuple(n for n in context if n.sample.id != state.query.id and n.sample.id not in close)
         return self._distinct(others)
 
     def _close(self, ids: Sequence[str], own: Mapping[str, Vectors]) -> set[str]:
-        """Those of `ids` that are near-duplicates of a sample with the vectors `own`: by image where both have one."""
+        """Return those of `ids` near to a sample with the vectors `own`: by image where both have one."""
         close: set[str] = set()
         for modality in ("image", "text"):
             if modality in own:
-                found = self.datastore.vectors(ids, modality)
+                stored = self.datastore.vectors(ids, modality)
                 close |= {
-                    name for name, vector in found.items() if self._likeness.same(vector, own[modality], modality)
+                    name for name, vector in stored.items() if self._likeness.same(vector, own[modality], modality)
                 }
-                ids = [name for name in ids if name not in found]
+                ids = [name for name in ids if name not in stored]
         return close
 
     def _distinct(self, context: Context) -> Context:
-        """The neighbors less those with the text and nearly the image of a nearer one."""
+        """Drop the neighbors with the text and nearly the image of a nearer one."""
         times = Counter(neighbor.sample.text for neighbor in context)
         repeated = [neighbor.sample.id for neighbor in context if times[neighbor.sample.text] > 1]
         if self.duplicate_above is None or not repeated:
@@ -315,7 +316,7 @@ def _labelled(context: Context, search: Search) -> Context:
     return tuple(replace(neighbor, found_by="-".join(search)) for neighbor in context)
 
 
-def _identity(one: Sought) -> object:
-    """Equal for queries with one picture: its file, or the picture itself."""
-    image = one.query.image
+def _identity(state: QueryState) -> object:
+    """Return a key that is equal for queries with the same picture: its file, or the picture itself."""
+    image = state.query.image
     return image if isinstance(image, Path) else id(image)

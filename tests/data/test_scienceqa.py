@@ -50,8 +50,8 @@ def problem_of(entry: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_the_published_file_is_reproduced_byte_for_byte(golden: Path, tmp_path: Path) -> None:
-    folder = golden / "eval" / "scienceqa"
+def test_the_published_file_is_reproduced_byte_for_byte(golden_eval: Path, tmp_path: Path) -> None:
+    folder = golden_eval / "scienceqa"
     published = (folder / "llava_test_CQM-A.json").read_bytes()
     problems = {entry["id"]: problem_of(entry) for entry in json.loads(published)}
     splits = json.loads((folder / "pid_splits.json").read_text())

@@ -63,7 +63,7 @@ def recall(store: Datastore, other: Datastore, **options: object) -> float:
 def test_every_kind_finds_what_it_promises(store: Datastore, kind: str) -> None:
     assert store.path is not None
     plain = Datastore.open(store.path)
-    made = indexing.index(store.path, indexing.Wish(kind=kind, recall=0.95))
+    made = indexing.index(store.path, indexing.Requirements(kind=kind, recall=0.95))
     fast = made["text"]
     assert (fast.kind, fast.count, fast.below) == (kind, 1500, 1500)
     assert fast.measured["recall"] >= 0.95
@@ -85,11 +85,11 @@ def test_every_kind_finds_what_it_promises(store: Datastore, kind: str) -> None:
 def test_the_choice_keeps_to_the_memory(store: Datastore) -> None:
     assert store.path is not None
     said: list[str] = []
-    made = indexing.index(store.path, indexing.Wish(memory=1500 * 36, recall=0.9), said.append)
+    made = indexing.index(store.path, indexing.Requirements(memory=1500 * 36, recall=0.9), said.append)
     assert made["text"].kind == "rabitq"
     assert not any("tried sq8" in line for line in said)
     with pytest.raises(OptionError, match="allow more"):
-        indexing.index(store.path, indexing.Wish(memory=100))
+        indexing.index(store.path, indexing.Requirements(memory=100))
 
 
 def test_a_kind_that_is_slower_than_expected_gives_way(store: Datastore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_a_kind_that_is_slower_than_expected_gives_way(store: Datastore, monkeyp
         said: list[str] = []
         times = iter([10.0, *took])
         monkeypatch.setattr(indexing, "latency", lambda *_, times=times: next(times))
-        made = indexing.index(store.path, indexing.Wish(recall=0.9, retrain=True), said.append)
+        made = indexing.index(store.path, indexing.Requirements(recall=0.9, retrain=True), said.append)
         assert [line.split()[2] for line in said if "building" in line] == built
         if kind is None:
             assert made == {}
@@ -116,26 +116,26 @@ def test_a_kind_that_is_slower_than_expected_gives_way(store: Datastore, monkeyp
 
 def test_additions_extend_it_and_growth_trains_it_again(store: Datastore) -> None:
     assert store.path is not None
-    indexing.index(store.path, indexing.Wish(kind="ivf", recall=0.9))
+    indexing.index(store.path, indexing.Requirements(kind="ivf", recall=0.9))
     put(store, 1500, 300)
     drift = indexing.drift(store.path)["text"]
     assert drift["outside"] == pytest.approx(1 / 6)
     assert drift["recall"] >= 0.9
-    made = indexing.index(store.path, indexing.Wish(recall=0.9))["text"]
+    made = indexing.index(store.path, indexing.Requirements(recall=0.9))["text"]
     assert (made.kind, made.count, made.trained, made.below) == ("ivf", 1800, 1500, 1800)
     assert indexing.drift(store.path)["text"]["outside"] == 0
     put(store, 1800, 1300)
-    made = indexing.index(store.path, indexing.Wish(kind="ivf", recall=0.9))["text"]
+    made = indexing.index(store.path, indexing.Requirements(kind="ivf", recall=0.9))["text"]
     assert (made.count, made.trained) == (3100, 3100)
     store.reload()
-    indexing.index(store.path, indexing.Wish(kind="flat"))
+    indexing.index(store.path, indexing.Requirements(kind="flat"))
     store.reload()
     assert store.manifest.fast == {}
 
 
 def test_merging_segments_leaves_it_valid(store: Datastore) -> None:
     assert store.path is not None
-    indexing.index(store.path, indexing.Wish(kind="sq8", recall=0.9))
+    indexing.index(store.path, indexing.Requirements(kind="sq8", recall=0.9))
     for n in range(20):
         put(store, 2000 + 10 * n, 10)
     store.remove([f"s{n}" for n in range(600)])
@@ -150,17 +150,17 @@ def test_merging_segments_leaves_it_valid(store: Datastore) -> None:
 
 def test_bad_wishes(store: Datastore, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"not 1\.5"):
-        indexing.Wish(recall=1.5)
+        indexing.Requirements(recall=1.5)
     with pytest.raises(OptionError, match=r"'tree'.*hnsw"):
-        indexing.Wish(kind="tree")
+        indexing.Requirements(kind="tree")
     Datastore.build(tmp_path / "empty", [], Wide())
     with pytest.raises(EmptyStoreError):
-        indexing.index(tmp_path / "empty", indexing.Wish())
+        indexing.index(tmp_path / "empty", indexing.Requirements())
 
 
 def test_a_damaged_index_is_noticed(store: Datastore) -> None:
     assert store.path is not None
-    made = indexing.index(store.path, indexing.Wish(kind="sq8", recall=0.9))
+    made = indexing.index(store.path, indexing.Requirements(kind="sq8", recall=0.9))
     file = store.path / made["text"].file.name
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     with pytest.raises(StoreCorruptedError, match=file.name):

@@ -34,8 +34,8 @@ def test_an_entry_without_conversations_is_named(tmp_path: Path) -> None:
         read(tmp_path, [{"id": "a", "text": "b"}])
 
 
-def test_the_published_evaluation_file_is_read(golden: Path) -> None:
-    path = golden / "eval" / "scienceqa" / "llava_test_CQM-A.json"
+def test_the_published_evaluation_file_is_read(golden_eval: Path) -> None:
+    path = golden_eval / "scienceqa" / "llava_test_CQM-A.json"
     assert formats.find_format(path) == "llava_json"
     samples = list(formats.read(path))
     assert len(samples) == 4241

@@ -11,23 +11,23 @@ from hypothesis import strategies as st
 from camml import plugins, stores
 from camml.stores import Vectors, VectorStore
 from camml.stores._exact import ROUNDING
-from tests.stores import homes
+from tests.stores import locations
 
-STORES = homes.NAMES
+STORES = locations.NAMES
 DIM = 3
 
 # Small whole numbers: their products are exact in float32, and equal scores are frequent.
 rows = st.lists(st.integers(-2, 2), min_size=DIM, max_size=DIM)
 content = st.dictionaries(st.integers(0, 40), rows, max_size=30)
 every_store = pytest.mark.parametrize("name", STORES)
-every_file_store = pytest.mark.parametrize("name", homes.FILES)
-every_store_of_ours = pytest.mark.parametrize("name", [name for name in STORES if name in homes.OURS])
-every_served_store = pytest.mark.parametrize("name", sorted(set(STORES) - set(homes.FILES)))
+every_file_store = pytest.mark.parametrize("name", locations.FILES)
+every_store_of_ours = pytest.mark.parametrize("name", [name for name in STORES if name in locations.OURS])
+every_served_store = pytest.mark.parametrize("name", sorted(set(STORES) - set(locations.FILES)))
 relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def filled(name: str, vectors: dict[int, list[int]]) -> VectorStore:
-    store = homes.empty(name, DIM)
+    store = locations.empty(name, DIM)
     if vectors:
         store.add(stores.keys_of(list(vectors)), np.asarray(list(vectors.values()), dtype=np.float32))
     return store
@@ -113,7 +113,7 @@ def unit_vectors(count: int, dim: int, seed: int) -> Vectors:
 @pytest.mark.parametrize("dim", [1, 3, 64, 384, 1000])
 def test_all_give_the_reference_but_for_rounding(name: str, dim: int) -> None:
     vectors, queries = unit_vectors(500, dim, seed=dim), unit_vectors(40, dim, seed=dim + 1)
-    store, keys = homes.empty(name, dim), np.random.default_rng(2).permutation(500).astype(np.int64)
+    store, keys = locations.empty(name, dim), np.random.default_rng(2).permutation(500).astype(np.int64)
     store.add(keys, vectors)
     true = queries.astype(np.float64) @ vectors[np.argsort(keys)].astype(np.float64).T
     best = -np.sort(-true, axis=1)[:, :7]
@@ -129,7 +129,7 @@ def test_all_give_the_reference_but_for_rounding(name: str, dim: int) -> None:
 def test_all_give_the_reference_bit_for_bit_in_any_batch(name: str, dim: int) -> None:
     vectors, queries = unit_vectors(500, dim, seed=dim), unit_vectors(40, dim, seed=dim + 1)
     vectors[100:150] = vectors[50:100]  # equal scores that are not exact in float32
-    store, reference = homes.empty(name, dim), stores.create("memory", dim)
+    store, reference = locations.empty(name, dim), stores.create("memory", dim)
     keys = np.random.default_rng(2).permutation(500).astype(np.int64)
     store.add(keys, vectors)
     reference.add(keys, vectors)
@@ -137,7 +137,7 @@ def test_all_give_the_reference_bit_for_bit_in_any_batch(name: str, dim: int) ->
     expected_scores, expected_keys = reference.search(queries, 7)
     assert (scores == expected_scores).all()
     assert (found == expected_keys).all()
-    one_by_one = [store.search(query[None], 7) for query in queries[: 40 if name in homes.FILES else 3]]
+    one_by_one = [store.search(query[None], 7) for query in queries[: 40 if name in locations.FILES else 3]]
     assert all((its[0][0] == row).all() for its, row in zip(one_by_one, scores, strict=False))
     assert all((its[1][0] == row).all() for its, row in zip(one_by_one, found, strict=False))
 
@@ -159,12 +159,12 @@ def test_a_served_store_follows_the_definition_through_changes(name: str, seed: 
     assert searched(store, query, k, allowed) == expected(chosen, query, k)
     keys = sorted(left, reverse=True)
     assert store.vectors(stores.keys_of(keys)).tolist() == [left[key] for key in keys]
-    assert stores.lives_elsewhere(store)
+    assert stores.in_database(store)
     assert store.keys().tolist() == sorted(left)
 
 
 def crowd_found(name: str, vector: Vectors, query: Vectors) -> list[list[int]]:
-    store = homes.empty(name, 4)
+    store = locations.empty(name, 4)
     keys = np.random.default_rng(0).permutation(1000).astype(np.int64)
     store.add(keys, np.tile(vector, (1000, 1)))
     found: list[list[int]] = store.search(query, 5)[1].tolist()
@@ -186,7 +186,7 @@ def test_a_crowd_of_equals_comes_highest_key_first_whatever_its_scores(name: str
 @every_store
 def test_it_has_all_methods(name: str) -> None:
     kind = "milvus" if name == "milvus-server" else name
-    wanted = stores.IN_FILES if name in homes.FILES else stores.SERVED
+    wanted = stores.IN_FILES if name in locations.FILES else stores.SERVED
     assert all(callable(getattr(stores.kind(kind), method)) for method in wanted)
 
 
@@ -195,12 +195,12 @@ def test_it_knows_its_smallest_key(name: str) -> None:
     store = filled(name, {7: [1, 0, 0], 3: [0, 1, 0], 9: [0, 0, 1]})
     assert store.first() == 3  # type: ignore[attr-defined]
     assert store.holds(stores.keys_of([3, 4, 9])).tolist() == [True, False, True]
-    assert homes.empty(name, DIM).first() == -1  # type: ignore[attr-defined]
+    assert locations.empty(name, DIM).first() == -1  # type: ignore[attr-defined]
 
 
 @every_store
 def test_nothing_to_search_and_nothing_asked(name: str) -> None:
-    store = homes.empty(name, DIM)
+    store = locations.empty(name, DIM)
     assert searched(store, [1, 0, 0], 2) == [(-np.inf, -1)] * 2
     assert store.search(np.empty((0, DIM), dtype=np.float32), 3)[1].shape == (0, 3)
 

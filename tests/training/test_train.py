@@ -56,6 +56,8 @@ class TestARun:
         card = (output / "README.md").read_text()
         assert card.startswith("---\n")
         assert "| vision_tower | 9,376 | 0 |" in card
+        assert "pipeline_tag: image-text-to-text" in card
+        assert "Trained: " in card
         assert list(output.glob("runs/*/events.out.tfevents.*"))
 
     def test_keeps_the_newest_checkpoints_and_no_unfinished_one(self, output: Path) -> None:

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from camml.evaluation.shares import Share
 
     quiet_unless_watched()
-    names = task.names() if args.tasks == ["all"] else list(dict.fromkeys(args.tasks))
+    names = list(task.usable()) if args.tasks == ["all"] else list(dict.fromkeys(args.tasks))
     contexts = (args.context or ("retrieved" if args.store else "none")).split(",")
     chosen = variants(contexts, _numbers(args.shots))
     outcomes = run_tasks(names, chosen, _options(args), _progress(args))

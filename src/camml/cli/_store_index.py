@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     from camml.datastore import indexing
 
     memory = None if args.memory is None else size_of(args.memory, "--memory")
-    wish = indexing.Wish(memory, args.recall, args.kind, args.retrain, args.minutes)
-    made = indexing.index(Path(args.store), wish, lambda line: print(f"camml: {line}", file=sys.stderr))
+    required = indexing.Requirements(memory, args.recall, args.kind, args.retrain, args.minutes)
+    made = indexing.index(Path(args.store), required, lambda line: print(f"camml: {line}", file=sys.stderr))
     facts = {
         modality: {"kind": fast.kind, "count": fast.count, **fast.settings, **fast.measured}
         for modality, fast in made.items()

@@ -100,7 +100,7 @@ def build_seconds(name: str, count: int, dim: int) -> float:
 
     if name == "hnsw":
         return LINKED * count * dim
-    if name == "flat" or KINDS[name].knob is None:
+    if name == "flat" or KINDS[name].setting is None:
         return 0.0
     compared = ROUNDS * min(count, SEEN * lists_for(count)) + count
     return 2 * compared * lists_for(count) * dim / MULTIPLIED

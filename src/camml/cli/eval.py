@@ -96,8 +96,7 @@ def _list(args: argparse.Namespace) -> int:
     from camml.evaluation import task as tasks
 
     rows = []
-    for name in tasks.names():
-        task = tasks.find(name)
+    for name, task in tasks.usable().items():
         rows.append(
             {
                 "task": name,

@@ -23,7 +23,7 @@ Report = Callable[[InputError], None]
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """How the command is told what messages advise, since its verbs have flags of their own."""
+    """The names of command-line flags that messages recommend: each verb may call them differently."""
 
     images: str = "--image_folder DIR"
     skip: str = "--on_bad_sample skip"
@@ -39,12 +39,12 @@ class Conversation:
 
     @property
     def words(self) -> int:
-        """How long it is, roughly, without a tokenizer."""
+        """The approximate length in words, known without a tokenizer."""
         return sum(len(turn.question.split()) + len((turn.answer or "").split()) for turn in self.turns)
 
     @property
     def query(self) -> Query:
-        """What its context is retrieved by: the first question, with the image."""
+        """The query for its context: the first question, with the image."""
         return Query(self.turns[0].question, self.image, self.id)
 
 
@@ -57,7 +57,7 @@ def read(
     decode_images: bool = False,
     flags: Flags | None = None,
 ) -> list[Conversation]:
-    """The conversations of a LLaVA JSON file.
+    """Read the conversations of a LLaVA JSON file.
 
     Args:
       images: the folder at which image paths start; by default that of `path`.
@@ -135,7 +135,7 @@ def _unique(entry: object, names: Counter[str], place: str, mended: list[str]) -
 
 
 def _conversation(entry: Mapping[str, Any], name: str, root: Path, place: str, flags: Flags) -> Conversation:
-    """The conversation in an entry.
+    """Convert one entry to a conversation.
 
     Raises:
       SampleError: its turns, its answers, its image or its `<image>` marks are not as they should be.
@@ -160,7 +160,7 @@ def _conversation(entry: Mapping[str, Any], name: str, root: Path, place: str, f
 
 
 def _values(turns: object, where: str) -> list[str]:
-    """The texts of turns that go human, gpt, human, gpt, ..."""
+    """Return the texts of turns that alternate human, gpt, human, gpt, ..."""
     if not isinstance(turns, list) or not turns:
         raise SampleError(f"{where}: has no conversations")
     for number, turn in enumerate(turns):

@@ -1,4 +1,4 @@
-"""What a dataset or a datastore holds, as a hash: so that neighbors of another one are never trained on."""
+"""Hashes of datasets and datastores, so that nothing is trained on neighbors of other data."""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +8,7 @@ from camml.errors import SampleError, StoreNotFoundError
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal.
+    """Return the SHA-256 of a file, in hexadecimal.
 
     Raises:
       SampleError: it cannot be read.
@@ -21,7 +21,7 @@ def file_hash(path: Path) -> str:
 
 
 def store_state(name: str) -> tuple[str, int]:
-    """The hash of what the datastore called `name` holds now, and its generation.
+    """Return the hash of what the datastore called `name` holds now, and its generation.
 
     Raises:
       StoreNotFoundError: there is none.

@@ -141,7 +141,7 @@ _ANSWERS: Mapping[str, Callable[[Problem], str]] = {
 
 
 def _squeeze(text: str) -> str:
-    """Two spaces as one, in one pass, so that four stay two: as the official converter."""
+    """Replace two spaces by one, in one pass, so that four stay two: as the official converter."""
     return text.replace("  ", " ").strip()
 
 

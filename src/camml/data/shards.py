@@ -42,7 +42,7 @@ def convert(source: str, out: Path, images: Path | None = None, format: str | No
 
 
 def _entries(found: Iterator[tuple[str, dict[str, Any]]], folder: Path) -> Iterator[dict[str, Any]]:
-    """The entries that are conversations, with images relative to `folder`."""
+    """Yield the entries that are conversations, with images relative to `folder`."""
     for place, entry in found:
         turns = entry.get("conversations")
         if isinstance(turns, str):  # as some tables hold it

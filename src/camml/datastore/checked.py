@@ -1,4 +1,4 @@
-"""Which files of a datastore were read and compared with their checksums, so that each is read once after a copy.
+"""A record of the files whose checksums were compared, so that each file is read in full only once after a copy.
 
 A note stands beside the files; where their folder is read-only, in the user's cache instead.
 """

@@ -11,7 +11,7 @@ from camml.datastore.files import REMEDY, check_size, compare, digest
 from camml.datastore.pictures import COPY
 from camml.datastore.snapshot import Snapshot, load
 from camml.errors import StoreCorruptedError
-from camml.stores import lives_elsewhere
+from camml.stores import in_database
 
 
 def verify(folder: Path) -> list[str]:
@@ -55,10 +55,10 @@ def _pictures(now: Snapshot) -> Iterator[str]:
 
 
 def _lost(now: Snapshot) -> list[str]:
-    """What a database must hold and does not. That it holds more is no error: an unfinished change may have left it."""
+    """Name what a database must hold and does not. More is no error: an unfinished change may have left it."""
     problems = []
     for modality, view in now.indexes.items():
-        for part in filter(lives_elsewhere, view.parts):
+        for part in filter(in_database, view.parts):
             lost = np.setdiff1d(now.table.keys_with(modality), part.keys())
             if len(lost):
                 first = now.table.sample(int(lost[0])).id

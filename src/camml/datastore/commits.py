@@ -1,4 +1,4 @@
-"""How the next generation of a datastore is written: what is new in files of its own, then the manifest.
+"""Writing the next generation of a datastore: new data to files of its own, then the manifest.
 
 Removed samples stay in their files, and a removal writes only their keys. Files are rewritten when there are many small
 ones or one is a quarter dead: a sample is then rewritten about once each time the datastore doubles, until it is in a
@@ -37,7 +37,7 @@ INLINE = 1000
 
 @contextmanager
 def writing(folder: Path, *, new: bool = False) -> Iterator[None]:
-    """Be the only writer of `folder`, and sweep up what earlier ones left.
+    """Hold the writer's lock of `folder`, after removing what earlier writers left.
 
     Raises:
       StoreLockedError: another process is writing.
@@ -135,7 +135,7 @@ def commit_removed(folder: Path, before: Snapshot, keys: Keys) -> set[str] | Non
 
 
 def _spilled(folder: Path, manifest: Manifest, before: Snapshot) -> Manifest:
-    """The manifest with its removed keys in a file; many files become one."""
+    """Return the manifest with its removed keys moved to a file; many such files are merged into one."""
     keys, files = keys_of(manifest.removed), manifest.removed_files
     if len(files) >= MOST_SEGMENTS:
         keys, files = np.union1d(before.table.removed, keys), ()
@@ -159,7 +159,7 @@ def _commit(folder: Path, manifest: Manifest, before: Snapshot) -> None:
 
 
 def _due(now: Snapshot) -> list[tuple[int, int]]:
-    """The runs [from, to) of segments to be rewritten as one."""
+    """Return the runs [from, to) of segments to be rewritten as one."""
     segments, removed = now.manifest.segments, now.table.removed
     firsts = [int(now.opened[segment.samples].keys[0]) for segment in segments]
     dead = np.diff(np.searchsorted(removed, [*firsts, np.iinfo(np.int64).max]))
@@ -172,14 +172,14 @@ def _due(now: Snapshot) -> list[tuple[int, int]]:
 
 
 def _border(now: Snapshot, firsts: Sequence[int]) -> int:
-    """The first segment that no compressed index covers: segments on its two sides are not joined."""
+    """Return the first segment that no compressed index covers: segments on its two sides are not joined."""
     below = max((fast.below for fast in now.manifest.fast.values()), default=0)
     border = sum(first < below for first in firsts)
     return border if border < len(firsts) - 1 else 0
 
 
 def _last_run(counts: Sequence[int], border: int) -> int:
-    """Where the last segments begin that together are at least as large as the one before: sizes stay doubling.
+    """Return where the last segments begin that together match the one before in size, so that sizes keep doubling.
 
     Those from `border` on are small, and no more than `FULL` samples are joined.
     """
@@ -221,7 +221,7 @@ def written(
     vectors: Mapping[str, tuple[Keys, Vectors]],
     number: int = 0,
 ) -> tuple[Segment, ...]:
-    """The segment that was written for `rows` and their vectors, if there was anything to write."""
+    """Write a segment for `rows` and their vectors, and return it; None if there is nothing to write."""
     if not len(rows):
         return ()
     which = f"-{number}" if number else ""
@@ -236,7 +236,7 @@ def written(
 
 
 def _serve(folder: Path, manifest: Manifest, vectors: Mapping[str, tuple[Keys, Vectors]], next_key: int) -> None:
-    """Give new vectors to the database, less what a change left there that was never committed."""
+    """Add new vectors to the database, and remove those of a change that was never committed."""
     for modality, (keys, its) in vectors.items():
         if len(keys):
             store = served(folder, manifest, modality)

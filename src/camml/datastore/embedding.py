@@ -72,7 +72,7 @@ class Embed(Protocol):
         on_bad: OnBad = refuse,
         progress: Progress | None = None,
     ) -> Iterator[Embedded]:
-        """As `embed`."""
+        """Embed samples as the function `embed` does."""
         ...
 
 
@@ -84,7 +84,7 @@ def embed(
     on_bad: OnBad = refuse,
     progress: Progress | None = None,
 ) -> Iterator[Embedded]:
-    """The vectors of `samples`, part by part; chunks of `batch_size` are kept in the folder `work` and found again.
+    """Embed `samples` part by part, caching chunks of `batch_size` in the folder `work`.
 
     Raises:
       ImageError: an image cannot be used, and `on_bad` raises.
@@ -105,7 +105,7 @@ def embed(
 
 
 def part_of(batch_size: int) -> int:
-    """Samples of a part, in whole batches."""
+    """Take the samples of one part from `samples`, in whole batches."""
     return -(-PART // batch_size) * batch_size
 
 
@@ -126,7 +126,7 @@ class _Opened:
 
 
 def _ahead(batches: Iterator[Sequence[Sample]], encoder: Encoder, work: Path) -> Iterator[_Opened]:
-    """The batches in order; files are read and decoded in a thread while the encoder is at work on earlier ones."""
+    """Yield the batches in order; a thread reads and decodes files while the encoder works on earlier ones."""
     pool, waiting = ThreadPoolExecutor(1), deque[Future[_Opened]]()
     try:
         for batch in islice(batches, AHEAD):
@@ -141,7 +141,7 @@ def _ahead(batches: Iterator[Sequence[Sample]], encoder: Encoder, work: Path) ->
 
 
 def _find(batch: Sequence[Sample], encoder: Encoder, work: Path) -> _Opened:
-    """What was kept of a batch, or else its images."""
+    """Return the cached vectors of a batch, or else its images."""
     name = f"{fingerprint(batch, encoder)}.npz"
     kept = _read(work / name)
     return _Opened(batch, name, kept) if kept else replace(_open(batch), name=name)
@@ -160,7 +160,7 @@ def _open(batch: Sequence[Sample]) -> _Opened:
 
 
 def join(chunks: Iterable[tuple[Sequence[Sample], Chunk]], encoder: Encoder) -> Embedded:
-    """The samples of all chunks less the bad ones, and their vectors, in order."""
+    """Join the samples of all chunks less the bad ones, and their vectors, in order."""
     kept: list[Sample] = []
     texts = [_none(encoder.text_dim)]
     images = [_none(encoder.image_dim)]
@@ -173,7 +173,7 @@ def join(chunks: Iterable[tuple[Sequence[Sample], Chunk]], encoder: Encoder) -> 
 
 
 def _chunk(opened: _Opened, encoder: Encoder, work: Path, on_bad: OnBad) -> Chunk:
-    """The vectors of one batch: those kept in `work`, or else computed and put there."""
+    """Return the vectors of one batch, from the cache in `work` or computed and written there."""
     if opened.kept:
         _report(opened.batch, opened.kept.bad, on_bad)
         return opened.kept
@@ -185,7 +185,7 @@ def _chunk(opened: _Opened, encoder: Encoder, work: Path, on_bad: OnBad) -> Chun
 
 
 def compute(batch: Sequence[Sample], encoder: Encoder, on_bad: OnBad) -> Chunk:
-    """The vectors of one batch, which the encoder gets in one piece."""
+    """Compute the vectors of one batch, which the encoder gets in one piece."""
     return _compute(_open(batch), encoder, on_bad)
 
 
@@ -206,7 +206,7 @@ def _report(batch: Sequence[Sample], bad: Mapping[int, str], on_bad: OnBad) -> N
 def _embedded(
     items: list[str] | list[Image.Image], encoder: Encoder, modality: str, batch: Sequence[Sample]
 ) -> Vectors:
-    """What the encoder makes of `items`, if it keeps its promise."""
+    """Run the encoder on `items` and check the shape and the values of its result."""
     dim = encoder.text_dim if modality == "text" else encoder.image_dim
     if not items:
         return _none(dim)
@@ -224,7 +224,7 @@ def _none(dim: int) -> Vectors:
 
 
 def fingerprint(batch: Sequence[Sample], encoder: Encoder) -> str:
-    """What the vectors of a batch depend on: the encoder, the texts, and what the image files hold."""
+    """Hash all that the vectors of a batch depend on: the encoder, the texts, and the contents of the image files."""
 
     def content(sample: Sample) -> list[str | None]:
         if sample.image is None:
@@ -244,7 +244,7 @@ def _write(path: Path, chunk: Chunk) -> None:
 
 
 def _read(path: Path) -> Chunk | None:
-    """A kept chunk; nothing where there is none, or one that its own checksum (zip keeps one) refuses."""
+    """Read a cached chunk; return None where there is none, or where its own checksum (from zip) does not match."""
     try:
         with np.load(path) as arrays:
             bad = {int(row): reason for row, reason in json.loads(str(arrays["bad"])).items()}

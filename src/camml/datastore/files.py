@@ -16,7 +16,7 @@ LOCK = "lock"
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """What the manifest knows of a file; `modified`, in nanoseconds, is when its writer was done with it."""
+    """The manifest's entry for a file; `modified` is the time in nanoseconds at which its writer finished."""
 
     name: str
     bytes: int
@@ -37,7 +37,7 @@ def digest(path: Path) -> str:
 
 
 def write_file(folder: Path, name: str, write: Write, *, durable: bool = True) -> FileRecord:
-    """Let `write` fill `folder/name`, which appears under that name only when it is whole; `durable` as in `replacing`.
+    """Write `folder/name` with `write`; it appears under that name only when complete; `durable` as in `replacing`.
 
     Raises:
       DiskError: the disk is full or not writable; nothing is left behind.

@@ -11,9 +11,9 @@ import numpy as np
 from camml.datastore import manifest as manifests
 from camml.datastore.checked import Checked
 from camml.datastore.commits import writing
-from camml.datastore.exams import Exam, K, dropped, latency
 from camml.datastore.files import FileRecord, write_file
 from camml.datastore.manifest import FastIndex
+from camml.datastore.recall import GroundTruth, K, latency, without_own
 from camml.datastore.snapshot import Snapshot, load
 from camml.datastore.view import View
 from camml.errors import EmptyStoreError, OptionError, StoreError
@@ -31,8 +31,8 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What an index shall be.
+class Requirements:
+    """The requirements that an index has to meet.
 
     Attributes:
       memory: bytes that all indexes of the datastore may take.
@@ -55,8 +55,8 @@ class Wish:
             raise OptionError(f"there is no kind of index {self.kind!r}; there are: flat, {', '.join(KINDS)}")
 
 
-def index(folder: Path, wish: Wish, say: Say = lambda line: None) -> Mapping[str, FastIndex]:
-    """Give the datastore in `folder` compressed indexes, or none where `flat` is best; what it has then.
+def index(folder: Path, need: Requirements, say: Say = lambda line: None) -> Mapping[str, FastIndex]:
+    """Build compressed indexes for the datastore in `folder`, or none where `flat` is best, and return them.
 
     Raises:
       StoreNotFoundError: there is no datastore.
@@ -73,10 +73,10 @@ def index(folder: Path, wish: Wish, say: Say = lambda line: None) -> Mapping[str
             raise EmptyStoreError(f"the datastore {folder} holds no samples; add some with `camml store add`")
         generation, made = now.manifest.generation + 1, dict[str, FastIndex]()
         for modality, view in now.indexes.items():
-            share = None if wish.memory is None else _share(now, modality, wish.memory)
-            one = _index_of(now, modality, view, replace(wish, memory=share), say)
-            if one:
-                fast, facts = one
+            share = None if need.memory is None else _share(now, modality, need.memory)
+            built = _index_of(now, modality, view, replace(need, memory=share), say)
+            if built:
+                fast, facts = built
                 file = write_file(folder, f"{generation:06d}-{modality}-fast.index", fast.save)
                 made[modality] = replace(facts, file=file)
         if made or now.manifest.fast:
@@ -85,18 +85,18 @@ def index(folder: Path, wish: Wish, say: Say = lambda line: None) -> Mapping[str
 
 
 def _share(now: Snapshot, modality: str, memory: int) -> int:
-    """What one modality may take, in proportion to its numbers."""
+    """Return the memory that one modality may take, in proportion to its number of vectors."""
     numbers = {name: len(view) * view.dim for name, view in now.indexes.items()}
     return memory * numbers[modality] // sum(numbers.values())
 
 
-def _index_of(now: Snapshot, modality: str, view: View, wish: Wish, say: Say) -> tuple[Fast, FastIndex] | None:
-    """The best index for one modality, and what is known of it; none where a flat search is best."""
+def _index_of(now: Snapshot, modality: str, view: View, need: Requirements, say: Say) -> tuple[Fast, FastIndex] | None:
+    """Build the best index for one modality and return it with its record; None where a flat search is best."""
     keys = now.table.keys_with(modality)
-    exam = Exam.of(view, keys, seed=0)
-    flat_ms = latency(view.exact(), exam)
+    truth = GroundTruth.draw(view, keys, seed=0)
+    flat_ms = latency(view.exact(), truth)
     best: tuple[Fast, FastIndex] | None = None
-    for name, expected in _tries(now, modality, view, keys, wish, say):
+    for name, expected in _tries(now, modality, view, keys, need, say):
         if best and best[1].measured["ms"] <= expected:
             break
         if name == "flat":
@@ -106,52 +106,54 @@ def _index_of(now: Snapshot, modality: str, view: View, wish: Wish, say: Say) ->
         started = time.perf_counter()
         fast = _extended(now, modality, view, keys, old) if old else _built(name, view, keys)
         seconds = round(time.perf_counter() - started, 3)
-        facts = _settled(fast, exam, wish.recall)
+        facts = _tuned(fast, truth, need.recall)
         if facts is None:
-            say(f"{modality}: {name} stays below recall {wish.recall}")
+            say(f"{modality}: {name} stays below recall {need.recall}")
             continue
         say(f"{modality}: recall {facts['recall']:.4f} at {K}, {facts['ms']:.2f} ms a query (flat {flat_ms:.2f} ms)")
         if best is None or facts["ms"] < best[1].measured["ms"]:
             kind, trained = (old.kind, old.trained) if old else (name, len(keys))
             size = KINDS[kind].size(len(fast), view.dim)
-            measured = facts | {"flat_ms": flat_ms, "target": wish.recall, "bytes": size, "seconds": seconds}
+            measured = facts | {"flat_ms": flat_ms, "target": need.recall, "bytes": size, "seconds": seconds}
             key, nowhere = now.manifest.next_key, FileRecord("", 0, "")
             best = fast, FastIndex(kind, nowhere, key, len(fast), trained, fast.settings, measured)
         if old:
             break
     if best is None:
         raise OptionError(
-            f"no index of {modality} vectors was found with recall {wish.recall} in that memory; allow more or less"
+            f"no index of {modality} vectors was found with recall {need.recall} in that memory; allow more or less"
         )
     return best
 
 
-def _tries(now: Snapshot, modality: str, view: View, keys: Keys, wish: Wish, say: Say) -> Iterator[tuple[str, float]]:
-    """What to build, `extended` for the present index with what is new, and the milliseconds expected of a query."""
-    fits, before = _fitting(len(keys), view.dim, wish), now.manifest.fast.get(modality)
-    wanted = fits if wish.kind is None else [kind for kind in fits if kind == wish.kind]
-    if before and before.kind in wanted and not wish.retrain and len(keys) < GROWN * before.trained:
+def _tries(
+    now: Snapshot, modality: str, view: View, keys: Keys, need: Requirements, say: Say
+) -> Iterator[tuple[str, float]]:
+    """Yield the candidates to build with their expected latencies, `extended` (the present index, updated) first."""
+    fits, before = _fitting(len(keys), view.dim, need), now.manifest.fast.get(modality)
+    allowed = fits if need.kind is None else [kind for kind in fits if kind == need.kind]
+    if before and before.kind in allowed and not need.retrain and len(keys) < GROWN * before.trained:
         yield "extended", 0.0
-    if wish.kind:
-        yield from ((kind, 0.0) for kind in wanted)
+    if need.kind:
+        yield from ((kind, 0.0) for kind in allowed)
     else:
-        yield from _ranking(view, keys, fits, wish, say)
+        yield from _ranking(view, keys, fits, need, say)
 
 
-def _fitting(count: int, dim: int, wish: Wish) -> list[str]:
-    """The kinds that fit into the memory."""
+def _fitting(count: int, dim: int, need: Requirements) -> list[str]:
+    """Return the kinds of index that fit into the memory."""
     sizes = {"flat": count * dim * 4} | {name: kind.size(count, dim) for name, kind in KINDS.items()}
-    return [name for name, size in sizes.items() if wish.memory is None or size <= wish.memory]
+    return [name for name, size in sizes.items() if need.memory is None or size <= need.memory]
 
 
-def _ranking(view: View, keys: Keys, fits: list[str], wish: Wish, say: Say) -> list[tuple[str, float]]:
-    """Those of the kinds that can be built, fastest first, judged by building each on a part of the vectors."""
+def _ranking(view: View, keys: Keys, fits: list[str], need: Requirements, say: Say) -> list[tuple[str, float]]:
+    """Rank the kinds that can be built, fastest first, by building each on a part of the vectors."""
     part = np.sort(np.random.default_rng(1).choice(keys, min(TRIED, len(keys)), replace=False))
     store = create("faiss_index", view.dim)
     store.add(part, view.vectors(part))
     small = View(view.dim, len(part), [store], lambda some: np.ones(len(some), dtype=bool))
-    exam = Exam.of(small, part, seed=0)
-    flat_ms = latency(small, exam) * len(keys) / len(part)
+    truth = GroundTruth.draw(small, part, seed=0)
+    flat_ms = latency(small, truth) * len(keys) / len(part)
     expected = {"flat": flat_ms} if "flat" in fits else {}
     for name in fits:
         if name == "flat":
@@ -159,10 +161,10 @@ def _ranking(view: View, keys: Keys, fits: list[str], wish: Wish, say: Say) -> l
         started = time.perf_counter()
         fast = _built(name, small, part)
         minutes = (time.perf_counter() - started) / 60 * len(keys) / len(part)
-        facts = _settled(fast, exam, wish.recall)
+        facts = _tuned(fast, truth, need.recall)
         milliseconds = facts["ms"] * KINDS[name].growth(len(part), len(keys)) if facts else float("inf")
         say(f"tried {name} on {len(part)}: {milliseconds:.2f} ms a query expected, {minutes:.1f} min to build")
-        if facts and minutes <= wish.minutes:
+        if facts and minutes <= need.minutes:
             expected[name] = milliseconds
     return sorted(expected.items(), key=lambda item: item[1])
 
@@ -177,7 +179,7 @@ def _built(name: str, view: View, keys: Keys) -> Fast:
 
 
 def _extended(now: Snapshot, modality: str, view: View, keys: Keys, before: FastIndex) -> Fast:
-    """The present index and what was added since, with the quantiser that it has."""
+    """Add to the present index what came since, with its quantiser unchanged."""
     assert now.folder is not None
     path = Checked(now.folder).path(before.file)
     fast = Fast.open(path, view.exact(), before.settings, mapped=False)
@@ -185,29 +187,29 @@ def _extended(now: Snapshot, modality: str, view: View, keys: Keys, before: Fast
     return fast
 
 
-def _settled(fast: Fast, exam: Exam, target: float) -> dict[str, Any] | None:
-    """Set the knobs of `fast` so that it reaches `target` on both halves of the exam; none if it cannot."""
-    setting, measuring = exam.half(False), exam.half(True)
-    for knob in fast.knobs():
-        fast.settings = knob
-        found = dropped(fast.candidates(setting.queries, DEPTHS[-1] + 1), setting.own)
-        depth = next((depth for depth in DEPTHS if setting.recall(found[:, :depth]) >= target), None)
+def _tuned(fast: Fast, truth: GroundTruth, target: float) -> dict[str, Any] | None:
+    """Tune `fast` to reach the recall `target` on both halves of the queries; return None if it cannot."""
+    tuning, measuring = truth.half(False), truth.half(True)
+    for setting in fast.settings_to_try():
+        fast.settings = setting
+        found = without_own(fast.candidates(tuning.queries, DEPTHS[-1] + 1), tuning.own)
+        depth = next((depth for depth in DEPTHS if tuning.recall(found[:, :depth]) >= target), None)
         if depth is None:
             continue
-        fast.settings = {**knob, "depth": depth}
-        recall = measuring.recall(dropped(fast.search(measuring.queries, K + 1)[1], measuring.own)[:, :K])
+        fast.settings = {**setting, "depth": depth}
+        recall = measuring.recall(without_own(fast.search(measuring.queries, K + 1)[1], measuring.own)[:, :K])
         if recall >= target:
-            return {"recall": recall, "k": K, "queries": len(measuring.own), "ms": latency(fast, exam)}
+            return {"recall": recall, "k": K, "queries": len(measuring.own), "ms": latency(fast, truth)}
     return None
 
 
 def drift(folder: Path) -> dict[str, dict[str, float]]:
-    """For each compressed index: recall as recorded, recall now on other queries, and the part outside the index."""
+    """Return for each compressed index recall as recorded, recall now on other queries, and the share outside it."""
     now, found = load(folder), dict[str, dict[str, float]]()
     for modality, fast in now.manifest.fast.items():
         view = now.indexes[modality]
-        exam = Exam.of(view, now.table.keys_with(modality), seed=now.manifest.generation)
-        recall = exam.recall(dropped(view.search(exam.queries, K + 1)[1], exam.own)[:, :K])
+        truth = GroundTruth.draw(view, now.table.keys_with(modality), seed=now.manifest.generation)
+        recall = truth.recall(without_own(view.search(truth.queries, K + 1)[1], truth.own)[:, :K])
         found[modality] = {
             "recorded": fast.measured["recall"],
             "recall": recall,

@@ -1,4 +1,4 @@
-"""Where the vectors of a datastore are, if not in its files."""
+"""The location of a datastore's vectors, if they are not in its files."""
 
 import os
 import secrets
@@ -16,7 +16,7 @@ NOTE = "collection"
 
 
 def served(folder: Path, manifest: Manifest, modality: str) -> ServedStore:
-    """The served store of `modality`."""
+    """Connect to the served store of `modality`."""
     name = f"{manifest.collection}_{modality}"
     return stores.connect(manifest.store, place(folder, manifest.location), name, manifest.encoder.dim(modality))
 
@@ -33,7 +33,7 @@ def stored_location(folder: Path, location: str) -> str:
 
 
 def collection_name(folder: Path) -> str:
-    """A name that no other datastore has; the same one again when what was begun goes on."""
+    """Make a collection name that no other datastore has; an interrupted build that resumes gets the same one again."""
     note = folder / WORK / NOTE
     if not note.exists():
         with disk_errors(note):

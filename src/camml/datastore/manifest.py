@@ -26,7 +26,7 @@ DATA_FILE = re.compile(r"\d{6,}-(samples|image|text|removed|image-fast|text-fast
 
 @dataclass(frozen=True, slots=True)
 class EncoderRecord:
-    """Which encoder made the vectors, and how to load it again."""
+    """The encoder that made the vectors, and the options to load it again."""
 
     name: str
     revision: str
@@ -37,16 +37,16 @@ class EncoderRecord:
 
     @classmethod
     def of(cls, encoder: Encoder, options: Mapping[str, Any] | None = None) -> "EncoderRecord":
-        """The record of `encoder`, loaded with `options`."""
+        """Make the record of `encoder`, loaded with `options`."""
         dims = encoder.image_dim, encoder.text_dim
         return cls(encoder.name, encoder.revision, *dims, encoder.joint, dict(options or {}))
 
     def dim(self, modality: str) -> int:
-        """D of the vectors of `modality`."""
+        """Return D of the vectors of `modality`."""
         return self.image_dim if modality == "image" else self.text_dim
 
     def check(self, encoder: Encoder, path: Path) -> None:
-        """That `encoder` is the one recorded.
+        """Raise if `encoder` is not the one recorded.
 
         Raises:
           EncoderMismatchError: it is another; the message names both.
@@ -133,7 +133,7 @@ class Manifest:
     counts: Mapping[str, int] = field(default_factory=lambda: {"samples": 0, "image": 0, "text": 0})
 
     def following(self, **changes: Any) -> "Manifest":
-        """The manifest of the next generation."""
+        """Return the manifest of the next generation."""
         return replace(self, generation=self.generation + 1, **changes)
 
     @property
@@ -160,7 +160,7 @@ def write(folder: Path, manifest: Manifest) -> None:
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of the datastore in `folder`.
+    """Read the manifest of the datastore in `folder`.
 
     Raises:
       StoreNotFoundError: there is none.
@@ -190,7 +190,7 @@ def read(folder: Path) -> Manifest:
 
 
 def unreferenced(folder: Path, manifest: Manifest | None) -> list[Path]:
-    """The files that interrupted and earlier writers left: written by a datastore, unknown to `manifest`."""
+    """List the files that interrupted and earlier writers left: written by a datastore, unknown to `manifest`."""
     known = {file.name for file in manifest.files} if manifest else set()
     return [
         path

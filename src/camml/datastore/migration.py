@@ -16,7 +16,7 @@ from camml.datastore.rows import Rows
 from camml.datastore.snapshot import Snapshot, load
 from camml.durable import disk_errors
 from camml.errors import CaMMLError, DiskError, StoreError
-from camml.stores import Keys, ServedStore, create, home
+from camml.stores import Keys, ServedStore, create, parse_store
 
 CHUNK = 4096
 Progress = Callable[[int, int], None]
@@ -32,7 +32,7 @@ def migrate(folder: Path, target: str, progress: Progress | None = None) -> int:
       UnknownNameError: no such kind of store.
       StoreError: they are there already, or a database has not kept all.
     """
-    kind, location = home(target)
+    kind, location = parse_store(target)
     manifests.read(folder)
     with writing(folder):
         now = load(folder)
@@ -62,7 +62,7 @@ def migrate(folder: Path, target: str, progress: Progress | None = None) -> int:
 
 
 def drop_collections(folder: Path, manifest: Manifest) -> None:
-    """Let a database forget the vectors of `manifest`, if it can be reached: nothing refers to them any more."""
+    """Remove the vectors of `manifest` from a database, if it can be reached: nothing refers to them any more."""
     for modality in MODALITIES:
         if manifest.counts[modality]:
             try:
@@ -72,7 +72,7 @@ def drop_collections(folder: Path, manifest: Manifest) -> None:
 
 
 def _serve(folder: Path, now: Snapshot, following: Manifest, told: Callable[[int], None]) -> None:
-    """Give all living vectors to the database, from the first key that it lacks on."""
+    """Add all vectors that are not removed to the database, from the first key that it lacks on."""
     for modality, view in now.indexes.items():
         keys, store = now.table.keys_with(modality), served(folder, following, modality)
         begun = store.keys()
@@ -94,7 +94,7 @@ def _check_all_there(store: ServedStore, keys: Keys, where: str) -> None:
 def _refiled(
     folder: Path, now: Snapshot, following: Manifest, work: Path, number: int, told: Callable[[int], None]
 ) -> Segment:
-    """One segment with its vectors in new files; those that an earlier attempt finished are taken."""
+    """Write one segment with its vectors to new files; files that an earlier attempt finished are reused."""
     segment = now.manifest.segments[number]
     rows: Rows = now.opened[segment.samples]
     files: dict[str, FileRecord | None] = dict.fromkeys(MODALITIES)
@@ -114,7 +114,7 @@ def _refiled(
 
 
 def _taken(folder: Path, work: Path, name: str) -> FileRecord:
-    """The record of a finished file, which is now in the datastore too; both names are one file."""
+    """Link a finished file into the datastore and return its record; both names are one file."""
     try:
         return write_file(folder, name, lambda path: path.hardlink_to(work / name))
     except DiskError:  # not every file system has hard links

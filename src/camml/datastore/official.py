@@ -33,7 +33,7 @@ logger = logging.getLogger("camml")
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """What the two files hold: a row of vectors for each sample that has an image, then the other samples."""
+    """The contents of the two files: a row of vectors for each sample with an image, then the other samples."""
 
     rows: Store
     with_image: list[Sample]

@@ -56,7 +56,7 @@ def _copy(sample: Sample, image: Path, folder: Path) -> Path:
 
 
 def note(folder: Path) -> bool:
-    """Note that there will be pictures which no sample has, whatever ends this process; return if that was noted."""
+    """Record that pictures without a sample may appear, even if this process dies; return True if it was already."""
     if (folder / NOTE).exists():
         return True
     write_file(folder, NOTE, lambda path: path.write_text("The next change deletes pictures that no sample has.\n"))
@@ -64,7 +64,7 @@ def note(folder: Path) -> bool:
 
 
 def settle(folder: Path) -> None:
-    """Note that all pictures are those of samples."""
+    """Record that all pictures are those of samples."""
     with suppress(OSError):  # it costs the next writer a look
         (folder / NOTE).unlink(missing_ok=True)
 

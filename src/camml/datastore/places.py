@@ -1,4 +1,4 @@
-"""Where pictures are: how the path of a picture is written down, and how it is found again after a move."""
+"""Paths of pictures: how they are written down, and how they are found again after a move."""
 
 import os
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Who reads which generation, so that no picture is deleted under a reader.
+"""A record of readers and their generations, so that no picture is deleted under a reader.
 
 Data files stay readable to whoever has them open, but a picture is opened by its name, at any time. So each generation
 of a datastore that copies pictures has a file which its readers hold a shared lock on; the system frees it when a

@@ -55,17 +55,17 @@ class Rows:
 
     @classmethod
     def open(cls, path: Path) -> "Rows":
-        """What `write` wrote; the file may be removed from its folder afterwards."""
+        """Open what `write` wrote; the file may be removed from its folder afterwards."""
         return cls(pq.ParquetFile(path))
 
     @classmethod
     def joined(cls, parts: Sequence["Rows"], without: Keys) -> "Rows":
-        """The samples of all parts, whose keys ascend from part to part, less those of the keys `without`."""
+        """Join the samples of all parts, whose keys ascend from part to part, less those of the keys `without`."""
         tables = [part.whole().filter(pa.array(~np.isin(part.keys, without))) for part in parts]
         return cls(pa.concat_tables(tables).combine_chunks())
 
     def whole(self) -> Any:
-        """All columns, as a table of SCHEMA."""
+        """Return all columns as a table of SCHEMA."""
         with self._reading:
             return self._source if isinstance(self._source, pa.Table) else self._source.read()
 
@@ -83,7 +83,7 @@ class Rows:
         return keys
 
     def column(self, name: str) -> Any:
-        """One column, as one contiguous array."""
+        """Return one column as one contiguous array."""
         with self._reading:
             if name not in self._columns:
                 is_table = isinstance(self._source, pa.Table)
@@ -99,7 +99,7 @@ class Rows:
         return Sample(sample_id, text, path, json.loads(meta) if meta else {})
 
     def find(self, ids: Sequence[str]) -> Mapping[str, int]:
-        """The keys of those of `ids` that are there."""
+        """Return the keys of those of `ids` that exist."""
         if len(ids) <= FEW:
             return {one: int(self.keys[row]) for one in ids for row in self._at(one)}
         places = pc.index_in(self.column("id"), value_set=pa.array(ids, pa.large_string()))
@@ -107,22 +107,22 @@ class Rows:
         return {ids[places[row].as_py()]: int(self.keys[row]) for row in rows.tolist()}
 
     def with_image(self) -> Keys:
-        """The keys of the samples that have an image."""
+        """Return the keys of the samples that have an image."""
         keys: Keys = self.keys[self.column("image").is_valid().to_numpy(zero_copy_only=False)]
         return keys
 
     def has_image(self, key: int) -> bool:
-        """Whether the sample of a key that is there has an image."""
+        """Return True if the sample of an existing key has an image."""
         return bool(self.column("image")[int(np.searchsorted(self.keys, key))].is_valid)
 
     @cached_property
     def _order(self) -> np.ndarray[Any, np.dtype[np.uint64]]:
-        """What sorts the ids."""
+        """The permutation that sorts the ids."""
         order: np.ndarray[Any, np.dtype[np.uint64]] = pc.sort_indices(self.column("id")).to_numpy()
         return order
 
     def _at(self, sample_id: str) -> list[int]:
-        """The row of an id; none where it is not there."""
+        """Return the row of an id; None if it does not exist."""
         ids, order = self.column("id"), self._order
         low, high = 0, len(order)
         wanted = sample_id.encode("utf-8", "surrogatepass")  # Arrow sorts by bytes

@@ -24,7 +24,7 @@ from camml.stores._fast import Fast
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a manifest refers to.
+    """The opened files of one manifest.
 
     Attributes:
       indexes: the vectors of a modality; none where no sample has a vector of it.
@@ -123,12 +123,12 @@ def _file_view(
 
 
 def file_view(dim: int, count: int, parts: list[FileStore], removed: Keys) -> View:
-    """Stores in files as one, less the keys `removed` (ascending)."""
+    """Present file stores as one store, less the keys `removed` (ascending)."""
     return View(dim, count, parts, lambda keys: ~np.isin(keys, removed))
 
 
 def served_view(table: Table, store: ServedStore, modality: str) -> View:
-    """A served store, less what the samples in `table` do not have."""
+    """Present a served store without the vectors of samples that `table` does not have."""
     living = table.keys_with(modality)
 
     def alive(keys: Keys) -> Any:

@@ -68,7 +68,7 @@ class Spool(Sequence[Sample]):
     @overload
     def __getitem__(self, index: slice) -> list[Sample]: ...
     def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
-        """One sample, or the list of a range without a step."""
+        """Return one sample, or the list of a range without a step."""
         if isinstance(index, int):
             place = range(len(self))[index]
             return self._group(place // GROUP)[place % GROUP]

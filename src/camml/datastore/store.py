@@ -25,7 +25,7 @@ from camml.errors import (
     SampleError,
     StoreError,
 )
-from camml.stores import home, keys_of
+from camml.stores import keys_of, parse_store
 from camml.types import Context, Neighbor, Sample, Where
 
 
@@ -63,7 +63,7 @@ class Datastore:
         on_bad: OnBad = refuse,
         progress: Progress | None = None,
     ) -> Self:
-        """A new datastore of `samples` in the folder `path`.
+        """Build a new datastore of `samples` in the folder `path`.
 
         A build that was interrupted goes on where it stopped, when it is called again with the same samples. Samples
         are read once and wait on the disk; what is in memory at a time are their ids and the vectors of one part.
@@ -89,7 +89,7 @@ class Datastore:
         path = store_folder(path)
         folder = Path(os.path.realpath(path))
         check_batch_size(batch_size)
-        kind, location = home(store)
+        kind, location = parse_store(store)
         kept = Spool(samples, Table([], Places(folder)), folder / WORK, on_bad)
         with writing(folder, new=True):
             if (folder / manifests.NAME).exists():
@@ -134,7 +134,7 @@ class Datastore:
         return datastore
 
     def reload(self) -> None:
-        """See what other processes have changed.
+        """Load what other processes have changed.
 
         Raises:
           EncoderMismatchError: the datastore was built anew with another encoder.
@@ -150,7 +150,7 @@ class Datastore:
 
     @property
     def manifest(self) -> Manifest:
-        """What the datastore holds and how its vectors were made."""
+        """The record of what the datastore holds and how its vectors were made."""
         return self._snapshot.manifest
 
     def __len__(self) -> int:
@@ -163,17 +163,17 @@ class Datastore:
         return isinstance(sample_id, str) and bool(self._snapshot.table.find([sample_id]))
 
     def __getitem__(self, sample_id: str) -> Sample:
-        """The sample of that id; KeyError where there is none."""
+        """Return the sample of that id; raise KeyError where there is none."""
         table = self._snapshot.table
         return table.sample(table.find([sample_id])[sample_id])
 
     def count(self, modality: str) -> int:
-        """How many samples have a vector of `modality` ("image" or "text")."""
+        """Count the samples that have a vector of `modality` ("image" or "text")."""
         index = self._snapshot.indexes.get(modality)
         return len(index) if index else 0
 
     def search(self, vectors: Vectors, modality: str, k: int, *, where: Where | None = None) -> list[Context]:
-        """The k samples (or all there are) whose vectors of `modality` are nearest to each of float32[N, D].
+        """Find the k samples (or all there are) whose vectors of `modality` are nearest to each of float32[N, D].
 
         Args:
           where: values that the samples' `meta` must hold, or a function that says which samples may be found.
@@ -204,7 +204,7 @@ class Datastore:
         ]
 
     def vectors(self, ids: Sequence[str], modality: str) -> dict[str, Vectors]:
-        """The stored vector float32[D] of each of `ids` that is there and has one of `modality`."""
+        """Return the stored vector float32[D] of each of `ids` that exists and has one of `modality`."""
         snapshot = self._snapshot
         table, index = snapshot.table, snapshot.indexes.get(modality)
         keys = table.find(ids)
@@ -326,7 +326,7 @@ class Datastore:
 
 
 def check_batch_size(batch_size: int) -> None:
-    """That a batch holds something.
+    """Raise if a batch would hold nothing.
 
     Raises:
       OptionError: it does not.

@@ -12,7 +12,7 @@ from camml.types import Sample
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done.
+    """The changes that bring a datastore in line with its source.
 
     Attributes:
       added: samples that are new.

@@ -50,7 +50,7 @@ class Table:
         return map(self.sample, self.keys.tolist())
 
     def find(self, ids: Sequence[str]) -> dict[str, int]:
-        """The keys of those of `ids` that are there."""
+        """Return the keys of those of `ids` that exist."""
         found: dict[str, int] = {}
         sought = [one for one in ids if not _HALF.search(one)]  # others cannot be there, nor be looked up
         for part in self.parts:
@@ -60,19 +60,19 @@ class Table:
         return found
 
     def row(self, key: int) -> int:
-        """The place of a living key, from 0."""
+        """Return the position of a living key, counted from 0."""
         return int(np.searchsorted(self.keys, key))
 
     def has_image(self, key: int) -> bool:
-        """Whether the sample of a key has an image."""
+        """Return True if the sample of a key has an image."""
         return self._part(key).has_image(key)
 
     def keys_with(self, modality: str) -> Keys:
-        """The keys of the samples that have a vector of `modality`: all have a text, some an image."""
+        """Return the keys of the samples that have a vector of `modality`: all have a text, some an image."""
         return self._living([part.with_image() for part in self.parts]) if modality == "image" else self.keys
 
     def sample(self, key: int) -> Sample:
-        """The sample of a key."""
+        """Return the sample of a key."""
         return self._part(key).sample(key, self.places)
 
     def _part(self, key: int) -> Rows:
@@ -86,7 +86,7 @@ class Table:
         return ~np.isin(keys, self.removed)
 
     def chosen(self, where: Where) -> Keys:
-        """The keys of the samples that `where` lets through.
+        """Return the keys of the samples that `where` lets through.
 
         Raises:
           OptionError: it asks for something that no sample's `meta` has.
@@ -122,12 +122,12 @@ OnBad = Callable[[Sample, InputError], None]
 
 
 def refuse(sample: Sample, error: InputError) -> None:
-    """The `OnBad` that stops at the first bad sample."""
+    """Raise the error of a bad sample: the `OnBad` that stops at the first."""
     raise error
 
 
 class Usable:
-    """Which samples can be stored beside those that are `there`; remembers the ids it has seen."""
+    """A filter for samples that can be stored beside those that are `there`; remembers the ids it has seen."""
 
     def __init__(self, there: Table, on_bad: OnBad = refuse) -> None:
         self._there = there
@@ -136,7 +136,7 @@ class Usable:
         self._seen = 0
 
     def of(self, samples: Iterator[Sample], most: int) -> list[Sample]:
-        """The usable ones among the next `most` samples, or among more while there is none; empty at the end."""
+        """Return the usable ones among the next `most` samples, reading on while there is none; empty at the end."""
         while given := list(islice(samples, most)):
             known = self._there.find([sample.id for sample in given])
             if kept := [sample for sample in given if self._is_usable(sample, known)]:
@@ -157,7 +157,7 @@ class Usable:
 
 
 def _problem(sample: Sample) -> str | None:
-    """Why a sample cannot be stored, if so."""
+    """Say why a sample cannot be stored; return None where it can."""
     if not sample.id.strip() or UNFIT_FOR_IDS.search(sample.id):
         return "has an id that is empty or holds a slash or an unprintable character; rename it"
     if not sample.text.strip():

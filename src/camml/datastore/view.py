@@ -16,12 +16,12 @@ Holds = Callable[[Keys], NDArray[np.bool]]
 
 
 class Searched(Protocol):
-    """What can be searched: a vector store, or a compressed index of several."""
+    """Anything that can be searched: a vector store, or a compressed index of several."""
 
     def __len__(self) -> int: ...
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
-        """As `VectorStore.search`."""
+        """Search as `VectorStore.search` does."""
         ...
 
 
@@ -59,22 +59,22 @@ class View:
         return self._count
 
     def joined(self, parts: Sequence[VectorStore]) -> list[Searched]:
-        """What a search of some of the parts looks into: one that joins them, where that can be."""
+        """Return one engine that searches some of the parts together, where there is one."""
         return [Joined(parts, self.vectors)] if propose(parts) else [*parts]
 
     def exact(self) -> "View":
-        """The same, with every vector compared."""
+        """Return the same view with every vector compared."""
         return View(self.dim, self._count, self.parts, self.alive)
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
-        """The k best that live, as `VectorStore.search` says."""
+        """Find the k best that are not removed, as `VectorStore.search` says."""
         if allowed is not None:
             allowed = allowed[self.alive(allowed)]
         found = [self._living(part, queries, k, allowed) for part in self.searched]
         return found[0] if len(found) == 1 else merged(found, len(queries), k)
 
     def _living(self, part: Searched, queries: Vectors, k: int, allowed: Keys | None) -> tuple[Scores, Keys]:
-        """The k best of one store that live, fetched deeper where others stand before them."""
+        """Return the k best of one store that are not removed, fetched deeper where removed ones rank above them."""
         scores, keys = nothing(len(queries), k)
         depth, pending = k, np.arange(len(queries))
         while len(pending):
@@ -91,14 +91,14 @@ class View:
         return scores, keys
 
     def holds(self, keys: Keys) -> NDArray[np.bool]:
-        """bool[N]: under which of `keys` there is a vector, whether it lives or not."""
+        """Return bool[N]: which of `keys` have a vector, removed or not."""
         held = np.zeros(len(keys), dtype=bool)
         for part, its in self._shared_out(keys):
             held[its] = part.holds(keys[its])
         return held
 
     def vectors(self, keys: Keys) -> Vectors:
-        """float32[N, D]: what was added under `keys`, all of which are there.
+        """Return float32[N, D], the vectors added under `keys`, all of which must exist.
 
         Raises:
           StoreError: they are not.
@@ -126,7 +126,7 @@ class View:
         return self._spaced[most]
 
     def _shared_out(self, keys: Keys) -> Iterator[tuple[VectorStore, NDArray[np.int64]]]:
-        """The parts that can hold some of `keys`, and which of them: int64[M] rows of `keys`."""
+        """Yield the parts that can hold some of `keys`, each with the rows int64[M] of those keys."""
         if len(self.parts) == 1:
             yield self.parts[0], np.arange(len(keys))
             return

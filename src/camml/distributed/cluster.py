@@ -26,7 +26,7 @@ ADDRESS_VARIABLE = "RAY_ADDRESS"
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where units of work are done.
+    """The machines on which units of work are done.
 
     Attributes:
       address: "HOST:PORT" of a cluster's head, "local" to start one on this machine, or nothing for the cluster that
@@ -45,7 +45,7 @@ class Cluster:
             raise OptionError(f"the number of Ray workers must be at least 1, not {self.workers}")
 
     def run(self, prepare: Prepare, units: int) -> Iterator[dict[str, Any]]:
-        """What the units 0, 1, ... give, each with its number under "unit", as they are done.
+        """Yield the result of each unit 0, 1, ... as it is done, its number under "unit".
 
         An actor that dies is started again, on another node if need be, and its unit is done again.
 
@@ -83,7 +83,7 @@ class Cluster:
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
-        """Ray, connected; a connection that was there before stays."""
+        """Connect to Ray; a connection that was there before stays."""
         ray = _ray()
         if ray.is_initialized():
             yield ray
@@ -115,14 +115,14 @@ class Cluster:
 
 
 class Actor:
-    """What Ray Data keeps on a node: does one unit after the other. Errors of ours travel as results."""
+    """A Ray Data actor that does one unit after the other. Errors of ours travel as results."""
 
     def __init__(self, prepare: Prepare) -> None:
         self._prepare = prepare
         self._work: Work | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        """The result of the one unit in `batch`, as JSON, or its error, pickled."""
+        """Return the result of the one unit in `batch` as JSON, or its error, pickled."""
         unit = int(batch["unit"][0])
         result, error = "", b""
         try:
@@ -144,7 +144,7 @@ def _ray() -> Any:
 
 @contextmanager
 def _quiet(ray: Any) -> Iterator[None]:
-    """Ray Data without bars and notices of its own."""
+    """Silence the progress bars and notices of Ray Data."""
     import logging
 
     context, logger = ray.data.DataContext.get_current(), logging.getLogger("ray.data")
@@ -159,14 +159,14 @@ def _quiet(ray: Any) -> Iterator[None]:
 
 
 def _share(gpus: float, workers: int) -> float:
-    """The GPU, or the part of one, that each of `workers` gets."""
+    """Return the number of GPUs, or the part of one, that each of `workers` gets."""
     if not gpus:
         return 0.0
     return 1.0 if workers <= gpus else 1 / -(-workers // int(gpus))
 
 
 def _check_reachable(address: str) -> None:
-    """That something answers at HOST:PORT; Ray itself would try for a minute.
+    """Raise if nothing answers at HOST:PORT; Ray itself would try for a minute.
 
     Raises:
       ValueError: it is of another form.

@@ -47,7 +47,7 @@ class RayEmbedding:
         on_bad: OnBad = refuse,
         progress: Progress | None = None,
     ) -> Iterator[Embedded]:
-        """The vectors of `samples`, in the parts of one process; shards are kept in `work`, which all nodes share.
+        """Embed `samples` in the parts of one process; shards are cached in `work`, which all nodes share.
 
         Raises:
           ImageError: an image cannot be used, and `on_bad` raises; as soon as it is met.
@@ -75,7 +75,7 @@ class RayEmbedding:
 
 
 def _cut(count: int, size: int, part: int) -> list[slice]:
-    """Shards of `size` samples, none of which is in two parts."""
+    """Cut the samples into shards of `size` samples, none of which is in two parts."""
     ends = (min(start + part, count) for start in range(0, count, part))
     return [
         slice(start, min(start + size, end))
@@ -107,7 +107,7 @@ def _prepare(load: Callable[[], Encoder], revision: tuple[str, str], work: Path,
 
 
 def _embed(samples: Sequence[Sample], encoder: Encoder, batch_size: int) -> Chunk:
-    """The vectors of a shard, in the batches of one process."""
+    """Embed a shard in the batches of one process."""
     texts, images = [], []
     bad: dict[int, str] = {}
     for start in range(0, len(samples), batch_size):
@@ -119,7 +119,7 @@ def _embed(samples: Sequence[Sample], encoder: Encoder, batch_size: int) -> Chun
 
 
 def _ignore(sample: Sample, error: InputError) -> None:
-    """A bad sample is noted in its shard."""
+    """Pass over a bad sample, which its shard records."""
 
 
 def _seen(sample: Sample) -> bool:

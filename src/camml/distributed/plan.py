@@ -1,4 +1,4 @@
-"""What is to be done, as a Parquet file that every node reads: a row group a unit."""
+"""The plan of a run: a Parquet file that every node reads, with a row group for each unit of work."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -49,7 +49,7 @@ class Plan:
             ) from error
 
     def unit(self, number: int) -> list[Row]:
-        """The rows of one unit."""
+        """Return the rows of one unit."""
         columns = self._file.read_row_group(number).to_pydict()
         rows = zip(columns["id"], columns["text"], columns["image"], strict=True)
         return [(name, text, None if image is None else Path(image)) for name, text, image in rows]

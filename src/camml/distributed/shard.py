@@ -23,7 +23,7 @@ from camml.types import Sample
 
 
 def name_of(samples: Sequence[Sample], encoder: Encoder, batch_size: int) -> str:
-    """The name of the file: a hash of the samples, of what their image files hold, and of how they are embedded."""
+    """Return the name of the file: a hash of the samples, the contents of their image files, and the embedding."""
     facts = [fingerprint(samples, encoder), batch_size, [sample.id for sample in samples]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest() + ".parquet"
 
@@ -52,7 +52,7 @@ def write(folder: Path, name: str, samples: Sequence[Sample], chunk: Chunk) -> N
 
 
 def read(path: Path) -> Chunk | None:
-    """The vectors in a file; nothing where there is none, or one that its checksums refuse."""
+    """Read the vectors in a file; return None where there is none, or where its checksums do not match."""
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True).read()
         reasons = enumerate(table["bad"].to_pylist())
@@ -63,7 +63,7 @@ def read(path: Path) -> Chunk | None:
 
 
 def _column(vectors: Vectors, there: Any) -> Any:
-    """float32[N, D] as a column with nulls where `there` is false."""
+    """Convert float32[N, D] to a column with nulls where `there` is false."""
     dim = vectors.shape[1]
     rows = np.zeros((len(there), dim), dtype=np.float32)
     rows[there] = vectors
@@ -72,7 +72,7 @@ def _column(vectors: Vectors, there: Any) -> Any:
 
 
 def _vectors(column: Any) -> Vectors:
-    """The vectors in a column, less its nulls."""
+    """Return the vectors in a column, less its nulls."""
     rows = column.combine_chunks()
     dim = rows.type.list_size
     found: Vectors = rows.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)

@@ -1,4 +1,4 @@
-"""What an encoder is. A file in this folder is an encoder: it defines `load(**options) -> Encoder`."""
+"""The interface of encoders. A file in this folder is an encoder: it defines `load(**options) -> Encoder`."""
 
 from collections.abc import Sequence
 from inspect import signature
@@ -33,11 +33,11 @@ class Encoder(Protocol):
     joint: bool
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """float32[N, text_dim], each row of length 1."""
+        """Return float32[N, text_dim], each row of length 1."""
         ...
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """float32[N, image_dim], each row of length 1; images are RGB."""
+        """Return float32[N, image_dim] for RGB images, each row of length 1."""
         ...
 
 
@@ -48,7 +48,7 @@ def among_images(encoder: Encoder, texts: Vectors) -> Vectors:
 
 
 def load(name: str, **options: Any) -> Encoder:
-    """The encoder called `name`; `options` go to its own `load`, such as `model="google/siglip2-base-patch16-224"`.
+    """Load the encoder called `name`; `options` go to its own `load`: `model="google/siglip2-base-patch16-224"`.
 
     Raises:
       UnknownNameError: no such encoder.

@@ -42,7 +42,7 @@ class ClipTokenizer:
 
     @classmethod
     def read(cls, path: Path) -> "ClipTokenizer":
-        """The tokenizer of a merges file: `merges.txt`, or the longer `bpe_simple_vocab_16e6.txt.gz`.
+        """Read the tokenizer from a merges file: `merges.txt`, or the longer `bpe_simple_vocab_16e6.txt.gz`.
 
         Raises:
           ModelFolderError: it is not one of these.
@@ -59,7 +59,7 @@ class ClipTokenizer:
         return cls(merges)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """int64[N, 77] of texts; what is too long loses its end, not the end mark."""
+        """Tokenize texts to int64[N, 77]; a text that is too long is cut before its end mark."""
         tokens = np.zeros((len(texts), CONTEXT_LENGTH), np.int64)
         for row, text in zip(tokens, texts, strict=True):
             ids = [BEGIN, *self.encode(text)[: CONTEXT_LENGTH - 2], END]
@@ -67,13 +67,13 @@ class ClipTokenizer:
         return tokens
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, without marks, however many."""
+        """Return all tokens of a text, without the start and end marks."""
         letters = byte_letters()
         words = self._words.findall(clean(text))
         return [token for word in words for token in self._split("".join(letters[byte] for byte in word.encode()))]
 
     def _split_word(self, word: str) -> list[int]:
-        """The tokens of one word, whose bytes are written as letters."""
+        """Split one word, whose bytes are written as letters, into tokens."""
         if word in MARKS:
             return [self._ids[word]]
         parts = [*word[:-1], word[-1] + END_OF_WORD]
@@ -86,7 +86,7 @@ class ClipTokenizer:
 
 
 def _merge(parts: Sequence[str], pair: Pair) -> Iterator[str]:
-    """`parts` with every occurrence of `pair`, from the left, made one."""
+    """Return `parts` with every occurrence of `pair`, from the left, merged into one."""
     index = 0
     while index < len(parts):
         if tuple(parts[index : index + 2]) == pair:
@@ -98,7 +98,7 @@ def _merge(parts: Sequence[str], pair: Pair) -> Iterator[str]:
 
 
 def clean(text: str) -> str:
-    """Lower-case text with single spaces, HTML entities resolved (twice, as found on the web), quotes straight.
+    """Lower-case text, with single spaces, HTML entities resolved (twice, as found on the web), quotes straight.
 
     The official code also repairs text that was decoded with the wrong character set; that is left out here, ours.
     """
@@ -108,7 +108,7 @@ def clean(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def byte_letters() -> dict[int, str]:
-    """A printable letter for each byte: itself where it is printable, else one from 256 on. Source: GPT-2's encoder."""
+    """Map each byte to a printable letter: itself where printable, else one from 256 on. Source: GPT-2's encoder."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + index) for index, byte in enumerate(others)}

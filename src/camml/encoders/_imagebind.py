@@ -42,7 +42,7 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(layers)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """float[B, T, width] of the same; `mask` is True where attention may not look."""
+        """Return float[B, T, width] for an input of that shape; `mask` is True where attention is not allowed."""
         normed = self.norm_1(x)
         attended, _ = self.attn(normed, normed, normed, need_weights=False, attn_mask=mask)
         x = x + attended
@@ -65,7 +65,7 @@ class VisionTower(nn.Module):
         self.head = nn.Linear(width, shapes["head.weight"][0], bias=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The embedding of each image."""
+        """Return the embedding of each image."""
         patches = self.stem(pixels.to(self.stem.weight.dtype)).flatten(2).transpose(1, 2)
         x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.positions
         x = self.norm_in(x)
@@ -89,11 +89,11 @@ class TextTower(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """What the official code multiplies text embeddings by; it changes no ranking."""
+        """The factor of text embeddings in the official code; it changes no ranking."""
         return self.log_scale.exp().clamp(max=LARGEST_SCALE)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """The embedding of each text, without `scale`."""
+        """Return the embedding of each text, without `scale`."""
         length = tokens.shape[1]
         x = self.words(tokens) + self.positions[:, :length]
         mask = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
@@ -114,7 +114,7 @@ class Towers(nn.Module):
 
     @classmethod
     def from_official(cls, state: Mapping[str, Tensor], heads: Mapping[str, int]) -> "Towers":
-        """The towers of an official state dict; those of other senses are left alone.
+        """Build the towers from an official state dict; those of other modalities are ignored.
 
         Raises:
           ModelFolderError: it holds other tensors than these towers need.
@@ -136,7 +136,7 @@ class Towers(nn.Module):
 
 
 def _rename(state: Mapping[str, Tensor]) -> Iterable[tuple[str, Tensor]]:
-    """The tensors of the two towers under our names."""
+    """Return the tensors of the two towers under our names."""
     for official, tensor in state.items():
         for pattern, name in NAMES:
             if match := re.fullmatch(pattern, official):

@@ -1,4 +1,4 @@
-"""What encoders made of neural towers share: where they run, batches, unit length, a fingerprint of the weights."""
+"""Shared code of neural encoders: device, batches, unit length, a fingerprint of the weights."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ SAMPLES_PER_TENSOR = 64
 
 
 def choose_device(device: str | None) -> "torch.device":
-    """The device of that name; without a name a GPU if there is one.
+    """Return the device of that name; without a name the GPU if there is one.
 
     Raises:
       OptionError: no device of that name here.
@@ -38,7 +38,7 @@ def choose_device(device: str | None) -> "torch.device":
 
 
 def choose_dtype(dtype: str) -> "torch.dtype":
-    """The number format of that name.
+    """Return the number format of that name.
 
     Raises:
       OptionError: it is none of `DTYPES`.
@@ -54,7 +54,7 @@ def choose_dtype(dtype: str) -> "torch.dtype":
 def embed_in_batches(
     items: Sequence[Item], size: int, dim: int, embed: Callable[[list[Item]], "torch.Tensor"]
 ) -> Vectors:
-    """float32[N, dim] of all `items`, `size` at a time, each row of length 1."""
+    """Embed all `items`, `size` at a time, to float32[N, dim] with each row of length 1."""
     import torch
 
     vectors = np.empty((len(items), dim), np.float32)
@@ -66,14 +66,14 @@ def embed_in_batches(
 
 
 def unit(vectors: Vectors) -> Vectors:
-    """`vectors` with each row brought to length 1; a row of zeros stays as it is."""
+    """Return `vectors` with each row scaled to length 1; a row of zeros stays as it is."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     scaled: Vectors = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
     return scaled
 
 
 def fingerprint(tensors: Iterable["torch.Tensor"], facts: Any) -> str:
-    """16 hex digits that change with any tensor and any of the `facts` (a JSON value: preprocessing, pooling).
+    """Return 16 hex digits that change with any tensor and any of the `facts` (JSON: preprocessing, pooling).
 
     Some numbers of every tensor are looked at, not all, which takes milliseconds and still tells any two trainings
     apart. Names are not looked at: another release of transformers may call the same tensor otherwise.
@@ -91,7 +91,7 @@ def fingerprint(tensors: Iterable["torch.Tensor"], facts: Any) -> str:
 
 
 def check_batch_size(size: int) -> int:
-    """`size`, if it holds something.
+    """Return `size`; raise if it is below 1.
 
     Raises:
       OptionError: it is below 1.
@@ -102,6 +102,6 @@ def check_batch_size(size: int) -> int:
 
 
 def brief(error: BaseException) -> str:
-    """The first line of an error."""
+    """Return the first line of an error."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

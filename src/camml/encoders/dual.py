@@ -46,11 +46,11 @@ class DualEncoder:
         self.text_dim = self.image_dim = self._measure()
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """float32[N, text_dim], each row of length 1; what is beyond the model's tokens (64 or 77) is not read."""
+        """Return float32[N, text_dim], each row of length 1; text beyond the model's tokens (64 or 77) is not read."""
         return _towers.embed_in_batches(texts, self.batch_size, self.text_dim, self._embed_texts)
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """float32[N, image_dim], each row of length 1."""
+        """Return float32[N, image_dim], each row of length 1."""
         return _towers.embed_in_batches(images, self.batch_size, self.image_dim, self._embed_images)
 
     def _embed_texts(self, texts: list[str]) -> "torch.Tensor":
@@ -80,7 +80,7 @@ class DualEncoder:
         return _features(self._model.get_image_features(**inputs))
 
     def _measure(self) -> int:
-        """D, as the model gives it: families keep it under different names in their configurations."""
+        """Return D, as the model gives it: families store it under different names in their configurations."""
         import torch
 
         with torch.inference_mode():
@@ -88,7 +88,7 @@ class DualEncoder:
 
 
 def load(model: str = DEFAULT, device: str | None = None, dtype: str = "float32", batch_size: int = 32) -> DualEncoder:
-    """A dual encoder.
+    """Load a dual encoder.
 
     Args:
       model: a transformers folder or a name on the model hub.
@@ -129,7 +129,7 @@ def _where(model: str, folder: Path) -> str:
 
 
 def _max_tokens(config: Any, tokenizer: Any) -> int:
-    """The longest text the model reads, in tokens."""
+    """Return the length in tokens of the longest text that the model reads."""
     text_config = getattr(config, "text_config", config)
     positions = int(getattr(text_config, "max_position_embeddings", tokenizer.model_max_length))
     if config.model_type.startswith("siglip"):
@@ -138,7 +138,7 @@ def _max_tokens(config: Any, tokenizer: Any) -> int:
 
 
 def _features(output: Any) -> "torch.Tensor":
-    """float[N, D] out of what the model gave: some releases return the tensor, some an object that holds it."""
+    """Return float[N, D] from the model's output: some releases return the tensor, some an object that holds it."""
     import torch
 
     features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output

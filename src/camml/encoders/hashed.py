@@ -51,11 +51,11 @@ class HashedEncoder:
         self.revision = f"1-{dim}-{'joint' if joint else 'apart'}"
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """float32[N, text_dim], each row of length 1: hashed words and pairs of words."""
+        """Return float32[N, text_dim], each row of length 1: hashed words and pairs of words."""
         return self._stack([self._embed_words(_count_words(text)) for text in texts], self.text_dim)
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """float32[N, image_dim], each row of length 1: edges and colours, or with `joint` the names of the colours."""
+        """Return float32[N, image_dim], rows of length 1: edges and colours, or with `joint` the names of colours."""
         embed = (lambda image: self._embed_words(_name_colors(image))) if self.joint else _describe
         return self._stack([embed(image) for image in images], self.image_dim)
 
@@ -76,7 +76,7 @@ class HashedEncoder:
 
 
 def load(dim: int = 256, joint: bool = False) -> HashedEncoder:
-    """The hashed encoder.
+    """Load the hashed encoder.
 
     Args:
       dim: width of text vectors, and with `joint` of image vectors too.
@@ -88,7 +88,7 @@ def load(dim: int = 256, joint: bool = False) -> HashedEncoder:
 
 
 def _count_words(text: str) -> dict[str, float]:
-    """Words and pairs of neighbouring words, by the square root of how often they occur; pairs count half."""
+    """Count words and pairs of neighbouring words, by the square root of their frequency; pairs count half."""
     words = re.findall(r"\w+", text.casefold())
     single, pairs = (
         Counter(words),
@@ -98,13 +98,13 @@ def _count_words(text: str) -> dict[str, float]:
 
 
 def _pixels(image: Image.Image) -> Vectors:
-    """float32[SIDE, SIDE, 3] of an image, 0 to 255."""
+    """Return float32[SIDE, SIDE, 3] of an image, from 0 to 255."""
     small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(small, np.float32)
 
 
 def _name_colors(image: Image.Image) -> dict[str, float]:
-    """The names of an image's colours, by the part of the image that each fills."""
+    """Return the names of an image's colours, each with the share of the image that it fills."""
     table = np.asarray(list(COLORS.values()), np.float32)
     distances = ((_pixels(image).reshape(-1, 1, 3) - table) ** 2).sum(-1)
     counts = np.bincount(distances.argmin(-1), minlength=len(COLORS)) / SIDE**2
@@ -112,7 +112,7 @@ def _name_colors(image: Image.Image) -> dict[str, float]:
 
 
 def _describe(image: Image.Image) -> Vectors:
-    """float32[IMAGE_DIM]: directions of edges in 4 x 4 cells, and coarse colours in each quarter, of equal weight."""
+    """Return float32[IMAGE_DIM]: edge directions in 4 x 4 cells and coarse colours in quarters, weighted equally."""
     pixels = _pixels(image)
     gray = pixels.mean(-1)
     down, right = np.gradient(gray)

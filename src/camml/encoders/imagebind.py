@@ -57,11 +57,11 @@ class ImageBindEncoder:
         self._tokenizer, self._device = tokenizer, device
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """float32[N, D], each row of length 1; what is beyond 77 tokens is not read."""
+        """Return float32[N, D], each row of length 1; text beyond 77 tokens is not read."""
         return _towers.embed_in_batches(texts, self.batch_size, self.text_dim, self._embed_texts)
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """float32[N, D], each row of length 1, of the middle square of each image."""
+        """Return float32[N, D], each row of length 1, from the middle square of each image."""
         return _towers.embed_in_batches(images, self.batch_size, self.image_dim, self._embed_images)
 
     def _embed_texts(self, texts: list[str]) -> "torch.Tensor":
@@ -86,7 +86,7 @@ def load(
     batch_size: int = 16,
     heads: int = HEADS,
 ) -> ImageBindEncoder:
-    """The ImageBind encoder, with a notice of its licence.
+    """Load the ImageBind encoder; the log shows a notice of its licence.
 
     Args:
       model: the official file; None looks for `imagebind_huge.pth` in this folder, in `.checkpoints` and `checkpoints`
@@ -110,7 +110,7 @@ def load(
 
 
 def imagebind_parity(folder: Path) -> dict[str, float]:
-    """How far these towers are from reference results: largest absolute differences, and how many tokens differ.
+    """Compare the towers with reference results: largest absolute differences, and the number of tokens that differ.
 
     Args:
       folder: one state dict `*.pth`; `expected.json` with `texts` and the constructor arguments in `config`;
@@ -153,7 +153,7 @@ def _find(model: str | None) -> Path:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    """The tensors of a state dict, left on the disk until they are used."""
+    """Read the tensors of a state dict; they stay on the disk until they are used."""
     import torch
 
     try:
@@ -166,7 +166,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _prepare(image: Image.Image) -> Vectors:
-    """float32[3, SIDE, SIDE]: the short side brought to SIDE, the middle square cut out. Source: the official code."""
+    """Return float32[3, SIDE, SIDE]: the short side resized to SIDE, then a centre crop. Source: the official code."""
     image = middle_of_strip(image.convert("RGB"))
     short = min(image.size)
     width, height = (SIDE if side == short else int(SIDE * side / short) for side in image.size)

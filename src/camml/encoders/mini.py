@@ -74,7 +74,7 @@ class MiniEncoder:
         self._device, self._dtype = device, dtype
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """float32[N, (2 + grid²) 384], each row of length 1: the CLS token beside the mean patch, of equal weight.
+        """Return float32[N, (2 + grid²) 384], rows of length 1: CLS token and mean patch, weighted equally.
 
         With a grid the mean patch of each of its cells too, row by row. With heads float32[N, 768 + D]: the vector
         without a grid beside that with one mapped.
@@ -82,7 +82,7 @@ class MiniEncoder:
         return _towers.embed_in_batches(images, self.batch_size, self.image_dim, self._embed_images)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """float32[N, 384], each row of length 1: the mean token; what is beyond 256 tokens is not read."""
+        """Return float32[N, 384], rows of length 1: the mean token; text beyond 256 tokens is not read."""
         # Texts of like length share a batch, so that little is padded.
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         vectors = np.empty((len(texts), self.text_dim), np.float32)
@@ -137,7 +137,7 @@ def load(
     grid: int = 0,
     heads: str = "",
 ) -> MiniEncoder:
-    """The small default encoder.
+    """Load the small default encoder.
 
     Args:
       vision: a DINOv2 folder or name.
@@ -175,12 +175,12 @@ def load(
 
 
 def _parts(grid: int) -> int:
-    """Of how many vectors of the tower that of an image is made."""
+    """Return the number of tower vectors that make up the vector of an image."""
     return 2 + grid * grid
 
 
 def _read_heads(file: str, hidden: Mapping[str, int], most: int) -> "tuple[dict[str, torch.Tensor], int]":
-    """The maps by kind, and the grid of at most `most` cells a side that they were learned with.
+    """Read the maps by kind, and the grid of at most `most` cells a side that they were learned with.
 
     Args:
       hidden: the widths of the towers.
@@ -202,7 +202,7 @@ def _read_heads(file: str, hidden: Mapping[str, int], most: int) -> "tuple[dict[
 
 
 def _prepare(image: Image.Image, side: int) -> Vectors:
-    """float32[3, side, side] of an image, all of it, pressed into a square.
+    """Return float32[3, side, side] of an image, resized to a square with all of it in view.
 
     Of 99 flags in four drawing styles, each style looked for among the other three, the right country was among the
     first three for 85 % pressed, 83 % padded and 82 % cropped to a square.

@@ -40,7 +40,7 @@ class Matched:
 
 
 def read_answers(path: Path) -> list[Answer]:
-    """The answers of a JSON-lines file, a JSON list, or a JSON object from id to text.
+    """Read the answers of a JSON-lines file, a JSON list, or a JSON object from id to text.
 
     The id is under `question_id`, `image_id`, `obj_id`, `questionId` or `id`; the text under `text`, `caption`,
     `answer`, `predict_boxes` or `prediction`.
@@ -148,7 +148,7 @@ def match(items: Sequence[Item], answers: Sequence[Answer], path: Path, missing:
 
 
 def _match_group(group: list[Item], answers: list[Answer], path: Path) -> dict[str, Answer]:
-    """Answers of the items that share one question id."""
+    """Match answers to the items that share one question id."""
     if len(group) == 1 or not all(answer.prompt for answer in answers):
         _refuse_repeats(answers, len(group), path)
         return {item.id: answer for item, answer in zip(group, answers, strict=False)}
@@ -175,7 +175,7 @@ def _refuse_repeats(answers: list[Answer], allowed: int, path: Path) -> None:
 
 
 def core_question(prompt: str) -> str:
-    """The question in a prompt, in lower case, without OCR tokens and answer instruction.
+    """Return the question in a prompt in lower case, without OCR tokens and answer instruction.
 
     Source: the three prompt forms that LLaVA's eval_textvqa.py accepts.
     """

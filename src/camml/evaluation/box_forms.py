@@ -1,4 +1,4 @@
-"""How the true boxes of a file are to be read: as corners, or as a corner with width and height (COCO's `bbox`)."""
+"""The form of the true boxes in a file: corners, or a corner with width and height (COCO's `bbox`)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -19,7 +19,7 @@ class Cache:
         self.folder = folder
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """What was put under `key`; None where there is nothing, or nothing that can be read."""
+        """Return what was put under `key`; None where there is nothing, or nothing that can be read."""
         place = self._place(key)
         try:
             found = json.loads(place.read_bytes()) if place else None
@@ -48,7 +48,7 @@ class Memory(Cache):
         self._known: dict[str, dict[str, Any]] = {}
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """What was put under `key`; None where there is nothing."""
+        """Return what was put under `key`; None where there is nothing."""
         if key not in self._known and (found := super().get(key)) is not None:
             self._known[key] = found
         return self._known.get(key)

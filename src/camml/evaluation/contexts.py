@@ -30,7 +30,7 @@ ANSWER_MARKS = ("Answer the question using a single word or phrase.", ONE_LETTER
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What a model is given beside the question.
+    """The input that a model gets beside the question: a kind of context and a number of samples.
 
     Attributes:
       context: one of KINDS.
@@ -53,16 +53,16 @@ class Variant:
 
     @property
     def needs_store(self) -> bool:
-        """Whether there must be a datastore."""
+        """True if there must be a datastore."""
         return self.context != "none"
 
     @property
     def needs_model(self) -> bool:
-        """Whether a model answers."""
+        """True if a model answers."""
         return self.context not in WITHOUT_MODEL
 
     def check(self, name: str, knowledge: Knowledge | None) -> None:
-        """That the task called `name` has such a kind of context.
+        """Raise if the task called `name` has no such kind of context.
 
         Raises:
           OptionError: it cannot tell what a sample knows.
@@ -72,7 +72,7 @@ class Variant:
 
 
 def variants(contexts: Sequence[str], shots: Sequence[int]) -> list[Variant]:
-    """All contexts with all numbers of shots, each once: without samples they are all `none`, and `copy` needs one.
+    """Combine all contexts with all numbers of shots, each once: without samples all are `none`; `copy` needs one.
 
     Raises:
       OptionError: no such context, or a negative number.
@@ -88,7 +88,7 @@ def _plain(variant: Variant) -> Variant:
 
 
 def altered(variant: Variant, found: Context, seed: str) -> Context:
-    """The samples that the model gets of those found."""
+    """Return the samples that the model gets in place of the retrieved ones."""
     context = found[: variant.shots]
     if variant.context == "shuffled":
         order = list(context)
@@ -102,7 +102,7 @@ def altered(variant: Variant, found: Context, seed: str) -> Context:
 
 
 def answer_without_model(variant: Variant, knowledge: Knowledge | None, item: Item, context: Context) -> str:
-    """What the nearest sample says, or what most samples say (of equals the nearest); empty where none says a thing."""
+    """Return the nearest sample's answer, or the most common one (of equals the nearest); empty where there is none."""
     samples = [neighbor.sample for neighbor in context]
     if knowledge is None:
         return copied_answer(samples[0]) if samples else ""
@@ -113,7 +113,7 @@ def answer_without_model(variant: Variant, knowledge: Knowledge | None, item: It
 
 
 def copied_answer(sample: Sample) -> str:
-    """The answer that a sample holds: its `answer` in `meta`, or what follows the question in its text, or all."""
+    """Return the answer that a sample holds: its `answer` in `meta`, its text after the question, or all its text."""
     answer = sample.meta.get("answer")
     if isinstance(answer, str):
         return answer

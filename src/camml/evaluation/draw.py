@@ -8,7 +8,7 @@ from camml.evaluation.task import Item
 
 
 def drawn(items: Sequence[Item], limit: int | None, seed: int | None = None) -> list[Item]:
-    """At most `limit` items, in their order: the first, or with a `seed` some from all clusters alike.
+    """Return at most `limit` items, in order: the first, or with a `seed` some from all clusters alike.
 
     A further round takes a further question from each cluster, so that a smaller draw is part of a larger one.
     """

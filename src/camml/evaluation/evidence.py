@@ -54,7 +54,7 @@ class Evidence:
         self._about: dict[str, list[str]] = {}
 
     def check(self, shots: int) -> None:
-        """That there are as many samples.
+        """Raise if there are fewer samples than asked for.
 
         Raises:
           OptionError: there are fewer.
@@ -63,7 +63,7 @@ class Evidence:
             raise OptionError(f"shots is {shots}, but the datastore holds {len(self.datastore)} samples")
 
     def find(self, variant: Variant, queries: Sequence[Query], ids: Sequence[str]) -> list[Context]:
-        """For each query what was retrieved or drawn; the first `variant.shots` are to be used.
+        """Return what was retrieved or drawn for each query; the first `variant.shots` are to be used.
 
         Args:
           ids: of the queries; what is drawn at random depends on them.
@@ -75,7 +75,7 @@ class Evidence:
         return self._retrieved(queries, max(self.depth, variant.shots))
 
     def _retrieved(self, queries: Sequence[Query], depth: int) -> list[Context]:
-        """The nearest samples, searched for unless those of all these queries were found before."""
+        """Return the nearest samples, from the cache if all these queries were searched for before."""
         keys = [self._key(query, depth) for query in queries]
         known = [self._cache.get(key) for key in keys]
         found = [found for found in known if found]
@@ -92,7 +92,7 @@ class Evidence:
         return tuple(Neighbor(self.datastore[name], score) for name, score in zip(ids, scores, strict=True))
 
     def _key(self, query: Query, depth: int) -> str:
-        """All that the result of a search depends on."""
+        """Hash all that the result of a search depends on."""
         image = query.image
         pixels = image.tobytes() if isinstance(image, Image.Image) else None
         facts = {
@@ -107,7 +107,7 @@ class Evidence:
         return digest(facts)
 
     def led_by_right(self, knowledge: Knowledge, item: Item, found: Context) -> Context:
-        """The nearest right sample, then those found; where none was found, the first right one of the datastore.
+        """Put the nearest right sample first; where none was retrieved, the first right one of the datastore.
 
         Raises:
           SampleError: the datastore holds no right one.
@@ -123,7 +123,7 @@ class Evidence:
         return (right, *(neighbor for neighbor in found if neighbor.sample.id != right.sample.id))
 
     def _drawn(self, query_id: str, shots: int) -> Context:
-        """Samples that have nothing to do with the query, the same ones at every run."""
+        """Draw samples that have nothing to do with the query, the same ones in every run."""
         self._ids = self._ids or [sample.id for sample in self.datastore]
         drawn = random.Random(f"{self.seed} {query_id}").sample(self._ids, min(shots + 1, len(self._ids)))
         others = [name for name in drawn if name != query_id][:shots]

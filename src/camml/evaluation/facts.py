@@ -22,7 +22,7 @@ SOURCE = "`camml bench-data build --out data/factpix`"
 def split(
     title: str, name: str, *, folder: str = "factpix", source: str = SOURCE, metric: Metric = factpix.measure
 ) -> Task:
-    """The task that asks the questions of one split of FactPix, or of another benchmark with files of that kind."""
+    """Make the task that asks the questions of one split of FactPix, or of a benchmark with files of that kind."""
     questions = DataFile(f"{name}.json", source)
     return Task(
         title=title,
@@ -38,7 +38,7 @@ def split(
 
 
 def read_facts(file: DataFile, folder: Path) -> list[Item]:
-    """The items, clustered by the class of thing that they ask about.
+    """Read the items, clustered by the class of thing that they ask about.
 
     Raises:
       SampleError: no such file, or a question without what scoring needs.
@@ -68,19 +68,19 @@ def _with_truth(item: Item, place: str, source: str) -> Item:
 
 
 def facts(sample: Sample) -> Mapping[str, Any]:
-    """What the sample says of its thing: topic, class, `facts` and `also` (further true values) by field."""
+    """Return what the sample says of its thing: topic, class, `facts` and `also` (further true values) by field."""
     inner = sample.meta.get("meta")
     return inner if isinstance(inner, Mapping) else sample.meta
 
 
 def about(sample: Sample) -> str | None:
-    """The cluster of questions that a sample is about."""
+    """Return the cluster of questions that a sample is about."""
     meta = facts(sample)
     return f"{meta['topic']}/{meta['class']}" if {"topic", "class"} <= meta.keys() else None
 
 
 def says(item: Item, sample: Sample) -> str | None:
-    """What a sample's facts answer to a question: the value of the field asked for, its letter, or yes or no.
+    """Return what a sample's facts answer to a question: the value of the field, its letter, or yes or no.
 
     A yes/no question is answered with yes if the value that it asks about is one of the field's. Where a sample should
     not have the field and does not, it says that this is not in the samples.
@@ -100,6 +100,6 @@ def says(item: Item, sample: Sample) -> str | None:
 
 
 def _listed(known: object, field: str) -> list[Any]:
-    """The values under a field: none, one, or a list of them."""
+    """Return the values under a field as a list: none, one, or several."""
     value = known.get(field) if isinstance(known, Mapping) else None
     return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]

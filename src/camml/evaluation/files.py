@@ -10,7 +10,7 @@ from camml.errors import DiskError, SampleError
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, a byte-order mark taken off.
+    """Read a UTF-8 file, without its byte-order mark.
 
     Raises:
       SampleError: no such file, or not UTF-8.
@@ -24,7 +24,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file.
+    """Read the value in a JSON file.
 
     Raises:
       SampleError: no such file, or not JSON; the message has the line.
@@ -38,7 +38,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of each line of a JSON-lines file that is not blank.
+    """Yield (line number, object) of each line of a JSON-lines file that is not blank.
 
     Raises:
       SampleError: no such file, or a line that is not a JSON object; the message has its number.
@@ -56,7 +56,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """(number, object) of each entry of a JSON list of objects, or of a JSON-lines file; the file's look decides.
+    """Yield (number, object) of each entry of a JSON list or a JSON-lines file; the file's first character decides.
 
     Raises:
       SampleError: it is neither; the message names the entry.
@@ -71,7 +71,7 @@ def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a tab-separated file with a header, all values as text.
+    """Read the rows of a tab-separated file with a header, all values as text.
 
     Raises:
       SampleError: no such file, or not such a table.
@@ -98,7 +98,7 @@ def visible(paths: Iterable[Path]) -> list[Path]:
 
 
 def field(record: Any, key: str, path: Path, number: int) -> Any:
-    """`record[key]`.
+    """Return `record[key]`.
 
     Raises:
       SampleError: there is no such key in it; the message names file, entry and the keys there are.
@@ -111,12 +111,12 @@ def field(record: Any, key: str, path: Path, number: int) -> Any:
 
 
 def shown(text: str, limit: int = 60) -> str:
-    """`text` short enough for a message."""
+    """Return `text`, shortened for a message."""
     return text if len(text) <= limit else text[:limit] + "..."
 
 
 def listed(ids: Iterable[str], limit: int = 5) -> str:
-    """The first few ids, and how many more."""
+    """Return the first few ids, and how many more there are."""
     every = list(ids)
     more = f" and {len(every) - limit} more" if len(every) > limit else ""
     return ", ".join(every[:limit]) + more

@@ -1,4 +1,4 @@
-"""What an answer depends on, as hashes: models, pictures, samples."""
+"""Hashes of all that an answer depends on: models, pictures, samples."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from camml.types import Context
 
 
 def digest(value: Any) -> str:
-    """The SHA-256 of a JSON value, whatever the order of its keys."""
+    """Return the SHA-256 of a JSON value, whatever the order of its keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -24,7 +24,7 @@ class Fingerprints:
         self._files: dict[tuple[str, int, int], str] = {}
 
     def file(self, path: Path) -> str:
-        """The SHA-256 of a file.
+        """Return the SHA-256 of a file.
 
         Raises:
           SampleError: it cannot be read.
@@ -39,7 +39,7 @@ class Fingerprints:
         return self._files[key]
 
     def folder(self, folder: Path) -> str:
-        """The hash of all files in a folder, their names and contents: weights, configuration, tokenizer.
+        """Hash all files in a folder, their names and contents: weights, configuration, tokenizer.
 
         Model cards (`*.md`) and hidden files are left out: a better word on a model does not change its answers.
 
@@ -53,7 +53,7 @@ class Fingerprints:
         return digest({str(path.relative_to(folder)): self.file(path) for path in files})
 
     def picture(self, image: Path | bytes | None) -> str | None:
-        """The hash of a picture as it is stored; None where there is none."""
+        """Hash a picture as it is stored; return None where there is none."""
         if isinstance(image, bytes):
             return hashlib.sha256(image).hexdigest()
         return None if image is None else self.file(image)

@@ -45,7 +45,7 @@ class Portion:
 
 
 def portions(items: Sequence[Item], batch_size: int, batches: int = 4) -> list[Portion]:
-    """The items in portions of so many batches, in order."""
+    """Split the items into portions of so many batches, in order."""
     rows = [tuple(items[start : start + batch_size]) for start in range(0, len(items), batch_size)]
     groups = (rows[start : start + batches] for start in range(0, len(rows), batches))
     return [Portion(number, tuple(group)) for number, group in enumerate(groups)]
@@ -78,7 +78,7 @@ class RunFolder:
             )
 
     def part(self, portion: Portion) -> list[Record] | None:
-        """The records of a portion that was finished, or None."""
+        """Return the records of a portion that was finished, or None."""
         return _records(self._part(portion), [item.id for item in portion.items])
 
     def keep(self, portion: Portion, records: Sequence[Record]) -> None:
@@ -90,20 +90,20 @@ class RunFolder:
         write_json(self.path / "seconds" / f"{portion.number:06}.json", seconds)
 
     def seconds(self) -> list[dict[str, float]]:
-        """What the portions took, as far as it was written down."""
+        """Return the time that the portions took, as far as it was written down."""
         return [read_json(path) for path in visible((self.path / "seconds").glob("*.json"))]
 
     def measures(self) -> dict[str, Any] | None:
-        """The measures of a run that was complete, or None."""
+        """Return the measures of a run that was complete, or None."""
         path = self.path / "measures.json"
         return dict(read_json(path)) if path.is_file() else None
 
     def log(self, items: Sequence[Item]) -> list[Record] | None:
-        """The records of all items, if the run was complete."""
+        """Return the records of all items, if the run was complete."""
         return _records(self.path / "log.jsonl", [item.id for item in items])
 
     def collect(self, parts: Sequence[Portion]) -> list[Record]:
-        """The records of all portions, in order; waits for those of other processes.
+        """Return the records of all portions, in order; wait for those of other processes.
 
         Raises:
           OptionError: the others have given nothing for an hour.
@@ -133,7 +133,7 @@ class RunFolder:
 
 
 def _records(path: Path, ids: Sequence[str]) -> list[Record] | None:
-    """The records of a file that has one for each id, in order; None where it does not."""
+    """Read the records of a file that has one for each id, in order; return None where it does not."""
     if not path.is_file():
         return None
     try:
@@ -144,7 +144,7 @@ def _records(path: Path, ids: Sequence[str]) -> list[Record] | None:
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """Where two JSON values differ, as texts `name: old and new`."""
+    """List where two JSON values differ, as texts `name: old and new`."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(old.keys() | new.keys())
         found = [differences(old.get(key), new.get(key), f"{name}.{key}".lstrip(".")) for key in keys]

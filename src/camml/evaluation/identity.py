@@ -1,4 +1,4 @@
-"""What the answers of a run depend on."""
+"""The identity of a run: all that its answers depend on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from camml.evaluation.task import Item
 def identity(
     name: str, items: Sequence[Item], predictor: Predictor, store_name: str | None, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the answers of a run depend on, as `run.json` has it.
+    """Return all that the answers of a run depend on, as `run.json` records it.
 
     Args:
       name: of the task.

@@ -67,7 +67,7 @@ class CamMLModel(lmms):  # type: ignore[misc]
         return self.batch_size_per_gpu
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        """The answers, in the order of the requests; those with the same decoding are answered together."""
+        """Answer the requests, in their order; those with the same decoding are answered together."""
         asked = [_Request(self.task_dict, request, self.keep_duplicates) for request in requests]
         answers: dict[int, str] = {}
         for decoding in dict.fromkeys(one.decoding for one in asked):
@@ -87,7 +87,7 @@ class CamMLModel(lmms):  # type: ignore[misc]
         return [one.stop(prediction.text) for one, prediction in zip(asked, found, strict=True)]
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """Not what this model is for.
+        """Refuse: this model is not made for it.
 
         Raises:
           OptionError: always.
@@ -95,7 +95,7 @@ class CamMLModel(lmms):  # type: ignore[misc]
         raise OptionError("a CaMML model generates answers; choose tasks of the output type generate_until")
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
-        """Not what this model is for.
+        """Refuse: this model is not made for it.
 
         Raises:
           OptionError: always.
@@ -122,7 +122,7 @@ class _Request:
         self.decoding = Decoding(limit, warm, float(options.get("top_p") or 1.0), 0 if warm else None)
 
     def stop(self, text: str) -> str:
-        """The answer up to the first of the texts that end it."""
+        """Cut the answer at the first of the texts that end it."""
         for end in self.until:
             text = text.split(end)[0] if end else text
         return text.strip()
@@ -135,5 +135,5 @@ def _id(document: Any, place: str) -> str:
 
 
 def _flat(visuals: Any) -> chain[Any]:
-    """The entries of a list that may hold lists."""
+    """Yield the entries of a list that may hold lists."""
     return chain.from_iterable(one if isinstance(one, list) else [one] for one in visuals)

@@ -1,4 +1,4 @@
-"""What a run cost and how well its samples were found: tokens, seconds, hits."""
+"""Cost and retrieval quality of a run: tokens, seconds, hits."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class Stopwatch:
 def measures(
     items: Sequence[Item], records: Sequence[Record], watches: Sequence[Mapping[str, float]], device: str | None
 ) -> dict[str, Any]:
-    """What stands in `measures.json` of a run: nulls where nothing was measured.
+    """Return the contents of `measures.json` of a run: nulls where nothing was measured.
 
     `tokens` are means over the questions of what the language model read and wrote; `seconds` are means over the
     questions that were worked on, a batch at a time; `retrieval` says for which share of the clusters a right sample
@@ -56,7 +56,7 @@ def measures(
 
 
 def hits(items: Sequence[Item], records: Sequence[Record]) -> dict[str, float]:
-    """`hit@k` in percent, the mean over clusters, for those k to which samples were found; empty where untold.
+    """Return `hit@k` in percent, the mean over clusters, for every k that was retrieved; empty where unknown.
 
     A log says of a found sample whether it is `right` only where the task can tell.
     """

@@ -88,7 +88,7 @@ class Model:
         fingerprints: Fingerprints,
         share: Share,
     ) -> dict[str, Any]:
-        """What identifies a model that runs here, found without loading it."""
+        """Return what identifies a model that runs here, without loading it."""
         from camml.answering._generation import pick_device, pick_dtype
 
         place = pick_device(share.device(device))
@@ -111,7 +111,7 @@ class Model:
             self._options["cache"] = folder_of(store)
 
     def answerer(self, task: Task | None) -> Answerer:
-        """The model as it is asked the questions of `task`, or as it is asked usually.
+        """Return the model with the settings of `task`, or with its usual ones.
 
         Raises:
           ModelFolderError: the folder does not hold a model for this use.
@@ -161,7 +161,7 @@ def _bases(folder: Path) -> dict[str, Any]:
 def answer_all(
     answerer: Answerer, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding
 ) -> list[Prediction]:
-    """The answers to a batch; where one has no room for the longest answer, that one's limit is halved, and it says so.
+    """Answer a batch; where there is no room for the longest answer, halve that limit and log it.
 
     Sampling is done one question at a time, so that a seed gives the same answers whatever the batch.
 

@@ -97,7 +97,7 @@ class Predictor:
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
     def _given(self, item: Item, found: Context) -> Context:
-        """The samples that come with a question."""
+        """Return the samples that come with a question."""
         if self.variant.context == "oracle" and self.evidence and self.task.knowledge:
             found = self.evidence.led_by_right(self.task.knowledge, item, found)
         return altered(self.variant, found, f"{self.seed} {item.id}")
@@ -153,7 +153,7 @@ class Predictor:
         return [known[row] for row in range(len(items))]
 
     def _record(self, item: Item, found: Context, context: Context, answer: dict[str, Any]) -> Record:
-        """A line of the log; the score comes when all are there."""
+        """Return a line of the log; the score comes when all are there."""
         image = "(in the question file)" if isinstance(item.image, bytes) else item.image and str(item.image)
         return {
             "id": item.id,
@@ -169,14 +169,14 @@ class Predictor:
         }
 
     def _noted(self, item: Item, neighbor: Neighbor) -> dict[str, Any]:
-        """A retrieved sample in the log, and whether it is right where the task can tell."""
+        """Return a retrieved sample for the log, and whether it is right where the task can tell."""
         score = None if math.isnan(neighbor.score) else round(neighbor.score, 6)
         noted = {"id": neighbor.sample.id, "score": score}
         knowledge = self.task.knowledge
         return noted | ({"right": knowledge.right(item, neighbor.sample)} if knowledge else {})
 
     def _key(self, model: Model, item: Item, prompt: str, context: Context) -> str:
-        """All that an answer depends on."""
+        """Hash all that an answer depends on."""
         facts = {
             **deciding(),
             "model": {name: value for name, value in model.identity.items() if name not in ("name", BASE_SOURCES)},

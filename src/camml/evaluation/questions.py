@@ -16,7 +16,7 @@ ONE_LETTER = "Answer with the option's letter from the given choices directly."
 
 
 def read_questions(path: Path, images: Path, key: str = "question_id") -> list[Item]:
-    """The items of a file of `{key, "image"?, "text", ...}` lines, pictures taken from the folder `images`.
+    """Read items from lines `{key, "image"?, "text", ...}`, with pictures from the folder `images`.
 
     Raises:
       SampleError: a line that is not such a question.
@@ -34,7 +34,7 @@ def read_questions(path: Path, images: Path, key: str = "question_id") -> list[I
 
 
 def read_conversations(path: Path, images: Path, suffix: str = "") -> list[Item]:
-    """The items of a LLaVA JSON list: the first human turn is the question, `<image>` taken out, then `suffix`.
+    """Read items from a LLaVA JSON list: the first human turn, without `<image>`, then `suffix`.
 
     Raises:
       SampleError: not such a list, or an entry that is not a sample.
@@ -55,7 +55,7 @@ def read_conversations(path: Path, images: Path, suffix: str = "") -> list[Item]
 
 
 def unique(items: Iterable[Item]) -> list[Item]:
-    """The items with `#2`, `#3`, ... after an id that was there before."""
+    """Append `#2`, `#3`, ... to the id of an item where it was there before."""
     seen: Counter[str] = Counter()
     result = []
     for item in items:
@@ -66,7 +66,7 @@ def unique(items: Iterable[Item]) -> list[Item]:
 
 
 def with_truth(items: Iterable[Item], truth: Mapping[str, Any], path: Path) -> list[Item]:
-    """The items with the truth of their question id.
+    """Return the items with the truth of their question id.
 
     Raises:
       SampleError: `path`, where the truth was read, lacks one; the message names it.

@@ -13,7 +13,7 @@ from camml.evaluation.truths import box_truth, caption_truth
 
 
 def read_captioned(questions: DataFile, references: DataFile, images: str, folder: Path) -> list[Item]:
-    """The pictures to caption; without a question file (which scoring does not need) those that have references."""
+    """Read the pictures to caption; without a question file (scoring needs none) those that have references."""
     path = references.require(folder)
     truth = caption_truth(path)
     found = questions.find(folder)
@@ -44,7 +44,7 @@ def read_boxed(questions: DataFile, references: DataFile, folder: Path) -> list[
 
 
 def _size(item: Item) -> dict[str, Any]:
-    """Width and height of the picture, where it is there and the references do not say."""
+    """Return width and height of the picture, where it is there and the references do not say."""
     if "width" in item.truth or not isinstance(item.image, Path) or not item.image.is_file():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""How evaluation retrieves, whoever asks the questions: `camml eval run` or lmms-eval."""
+"""Retrieval for evaluation, the same for `camml eval run` and lmms-eval."""
 
 from typing import TYPE_CHECKING
 

@@ -19,7 +19,7 @@ _EMPTY = frozenset(
 
 
 def read_rotations(file: DataFile, suffix: str, folder: Path) -> list[Item]:
-    """The items of an MMBench sheet: hint, question, lettered options and `suffix`, as LLaVA asks them.
+    """Read the items of an MMBench sheet: hint, question, lettered options and `suffix`, as LLaVA asks them.
 
     A sheet without rotated rows gets them, numbered as the official sheets number theirs.
 
@@ -39,13 +39,13 @@ def read_rotations(file: DataFile, suffix: str, folder: Path) -> list[Item]:
 
 
 def present(row: Mapping[str, str], name: str) -> bool:
-    """Whether a cell holds a value, by the rules of the official scripts."""
+    """Return True if a cell holds a value, by the rules of the official scripts."""
     value = row.get(name) or ""
     return value not in _EMPTY and value.lower() not in ("nan", "none")
 
 
 def options(row: Mapping[str, str]) -> dict[str, str]:
-    """Letter to option, up to the first that is empty."""
+    """Map letters to options, up to the first that is empty."""
     found = {}
     for letter in LETTERS:
         if not present(row, letter):
@@ -55,7 +55,7 @@ def options(row: Mapping[str, str]) -> dict[str, str]:
 
 
 def rotations(row: Mapping[str, str]) -> list[dict[str, str]]:
-    """The row, and one for each further rotation of its options: A takes what B had, and the answer goes along."""
+    """Return the row, and one for each further rotation of its options: A takes what B had, and so does the answer."""
     given = options(row)
     letters, texts = list(given), list(given.values())
     turned = []
@@ -86,7 +86,7 @@ def _item(row: Mapping[str, str], pictures: Mapping[str, str], suffix: str, path
 
 
 def _picture(row: Mapping[str, str], pictures: Mapping[str, str], place: str) -> bytes | None:
-    """The bytes of the row's picture; a cell may hold the index of another row that has it."""
+    """Return the bytes of the row's picture; a cell may hold the index of another row that has it."""
     text = row.get("image", "")
     text = pictures.get(text, text)
     try:

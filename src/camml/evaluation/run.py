@@ -112,7 +112,7 @@ class Outcome:
 def run(
     names: Sequence[str], variants: Sequence[Variant], options: Options, progress: Progress = lambda *_: None
 ) -> list[Outcome]:
-    """All tasks with all kinds of context; what was finished before is kept. Of several processes the first reports.
+    """Run all tasks with all kinds of context, resuming what was begun. Of several processes the first reports.
 
     Raises:
       SampleError: data that is missing, all of it named before any model is loaded.
@@ -163,7 +163,7 @@ def _check_data(chosen: Sequence[Task], options: Options) -> None:
 
 
 def _items(task: Task, options: Options) -> list[Item]:
-    """The questions asked for, whose pictures are there."""
+    """Return the questions asked for whose pictures are there."""
     items = drawn(task.read(task.place(options.data)), options.limit, options.seed if options.spread else None)
     gone = [str(item.image) for item in items if isinstance(item.image, Path) and not item.image.is_file()]
     if gone:
@@ -181,7 +181,7 @@ def _decoding(task: Task, options: Options) -> Decoding:
 def _evidence(
     variants: Sequence[Variant], options: Options, fingerprints: Fingerprints, model: Model | None
 ) -> Evidence | None:
-    """The datastore, where a variant needs it.
+    """Open the datastore, where a variant needs it.
 
     Raises:
       OptionError: it needs one and there is none, or one with fewer samples.

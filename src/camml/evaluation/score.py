@@ -16,7 +16,7 @@ from camml.evaluation.task import Item, Measured, Settings, Task
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well the answers of one run do on a task.
+    """The results of one run on a task.
 
     Attributes:
       task: the task's name.
@@ -46,7 +46,7 @@ class Score:
     unanswered: Mapping[str, int] = field(default_factory=dict)
 
     def document(self, *, items: bool = True) -> dict[str, Any]:
-        """What is written as JSON; breakdowns are nested."""
+        """Return what is written as JSON; breakdowns are nested."""
         document = asdict(self) | {"values": nested(self.values)}
         return document if items else {key: document[key] for key in document if key not in ("per_item", "clusters")}
 
@@ -60,7 +60,7 @@ def score(
     settings: Settings | None = None,
     resamples: int = 1000,
 ) -> Score:
-    """The score of an answer file.
+    """Score an answer file.
 
     Args:
       name: of the task.
@@ -117,7 +117,7 @@ def measured_score(
     questions: int,
     resamples: int,
 ) -> Score:
-    """The score of answers that are matched to their items.
+    """Score answers that are matched to their items.
 
     Raises:
       SampleError: the answers of the benchmark are not public.
@@ -168,7 +168,7 @@ def _refuse_unused(name: str, task: Task, settings: Settings) -> None:
 
 
 def nested(values: Mapping[str, float]) -> dict[str, Any]:
-    """`{"a/b": 1}` as `{"a": {"b": 1}}`."""
+    """Turn `{"a/b": 1}` into `{"a": {"b": 1}}`."""
     result: dict[str, Any] = {}
     for name, value in values.items():
         kind, _, member = name.partition("/")
@@ -180,7 +180,7 @@ def nested(values: Mapping[str, float]) -> dict[str, Any]:
 
 
 def compare(first: Path, second: Path) -> tuple[dict[str, Any], dict[str, Any], Comparison]:
-    """Two runs of one task: their two documents, and the paired difference of their items' scores.
+    """Compare two runs of one task: their two documents, and the paired difference of their items' scores.
 
     Where the headline is a mean over clusters (FactPix), what is compared are the scores of whole clusters.
 

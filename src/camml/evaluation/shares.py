@@ -25,7 +25,7 @@ class Share:
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> "Share":
-        """The share that torchrun (or whoever set RANK and WORLD_SIZE) gave this process.
+        """Return the share that torchrun (or whoever set RANK and WORLD_SIZE) gave this process.
 
         Raises:
           OptionError: the variables make no sense.
@@ -39,15 +39,15 @@ class Share:
 
     @property
     def leads(self) -> bool:
-        """Whether this process puts the shares together and reports."""
+        """True for the process that puts the shares together and reports."""
         return self.rank == 0
 
     def of(self, work: Sequence[T]) -> Sequence[T]:
-        """This process's part of the work."""
+        """Return this process's part of the work."""
         return work[self.rank :: self.world]
 
     def device(self, name: str | None) -> str | None:
-        """The device called `name`; without one, of several processes each gets a GPU of its own."""
+        """Return the device called `name`; without a name, each of several processes gets its own GPU."""
         if name is not None or self.world == 1:
             return name
         import torch

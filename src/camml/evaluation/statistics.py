@@ -53,7 +53,7 @@ def bootstrap_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The percentile bootstrap interval of the mean, or of `statistic`.
+    """Compute the percentile bootstrap interval of the mean, or of `statistic`.
 
     Args:
       values: float64[N], one for each item.
@@ -89,7 +89,7 @@ def compare_paired(
     level: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
-    """The paired difference of two runs on the same items, with interval and test.
+    """Compare two runs on the same items: the paired difference, with interval and test.
 
     Independent items with scores of 0 and 1 alone get McNemar's exact test; all others a permutation test that swaps
     the two runs on whole clusters.
@@ -114,7 +114,7 @@ def compare_paired(
 
 
 def cluster_means(values: Sequence[float] | Floats, clusters: Sequence[str]) -> list[float]:
-    """The mean of each cluster, in the order in which the clusters first come."""
+    """Return the mean of each cluster, in the order in which the clusters first come."""
     groups: dict[str, list[float]] = {}
     for value, cluster in zip(values, clusters, strict=True):
         groups.setdefault(cluster, []).append(float(value))
@@ -122,7 +122,7 @@ def cluster_means(values: Sequence[float] | Floats, clusters: Sequence[str]) -> 
 
 
 def mcnemar(better: int, worse: int) -> float:
-    """The two-sided exact p-value for `better` against `worse` discordant pairs.
+    """Return the two-sided exact p-value for `better` against `worse` discordant pairs.
 
     Source: McNemar, Psychometrika 12 (1947), with the exact binomial distribution.
     """
@@ -135,7 +135,7 @@ def mcnemar(better: int, worse: int) -> float:
 
 
 def permutation_test(gaps: Sequence[float] | Floats, *, flips: int = FLIPS, seed: int = 0) -> float:
-    """The two-sided p-value of a sum of paired gaps when each may as well have had the other sign.
+    """Return the two-sided p-value of a sum of paired gaps under random signs.
 
     The observed signs count as one of the flips, so the value is never 0.
     """
@@ -153,7 +153,7 @@ def permutation_test(gaps: Sequence[float] | Floats, *, flips: int = FLIPS, seed
 
 
 def _members(clusters: Sequence[str], items: int) -> NDArray[np.intp]:
-    """int[N]: the number of each item's cluster."""
+    """Return int[N]: the number of each item's cluster."""
     if not clusters:
         return np.arange(items)
     if len(clusters) != items:

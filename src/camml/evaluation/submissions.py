@@ -20,39 +20,39 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # not allowed in a s
 
 
 def vizwiz(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -> None:
-    """`[{"image", "answer"}]` for the VizWiz server."""
+    """Write `[{"image", "answer"}]` for the VizWiz server."""
     write_json(path, [{"image": item.record["image"], "answer": evalai_answer(answers[item.id])} for item in items])
 
 
 def textvqa(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -> None:
-    """`[{"question_id", "answer"}]` with TextVQA's own question ids."""
+    """Write `[{"question_id", "answer"}]` with TextVQA's own question ids."""
     write_json(
         path, [{"question_id": item.truth["question_id"], "answer": evalai_answer(answers[item.id])} for item in items]
     )
 
 
 def gqa(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -> None:
-    """`[{"questionId", "prediction"}]` for GQA's eval.py."""
+    """Write `[{"questionId", "prediction"}]` for GQA's eval.py."""
     write_json(path, [{"questionId": item.question_id, "prediction": gqa_answer(answers[item.id])} for item in items])
 
 
 def seed(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -> None:
-    """`{"question_id", "prediction"}` lines for the SEED-Bench leaderboard."""
+    """Write `{"question_id", "prediction"}` lines for the SEED-Bench leaderboard."""
     write_lines(path, ({"question_id": str(item.question_id), "prediction": answers[item.id]} for item in items))
 
 
 def mmvet(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -> None:
-    """`{"v1_0": text, ...}` for MM-Vet's grader."""
+    """Write `{"v1_0": text, ...}` for MM-Vet's grader."""
     write_json(path, {grade_id(item): answers[item.id] for item in items})
 
 
 def captions(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -> None:
-    """`[{"image_id", "caption"}]`, the result format of COCO captions."""
+    """Write `[{"image_id", "caption"}]`, the result format of COCO captions."""
     write_json(path, [{"image_id": item.question_id, "caption": answers[item.id]} for item in items])
 
 
 def aokvqa(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -> None:
-    """`{question id: {"multiple_choice", "direct_answer"}}` for A-OKVQA; a choice is written out in full."""
+    """Write `{question id: {"multiple_choice", "direct_answer"}}` for A-OKVQA; a choice is written out in full."""
     document = {}
     for item in items:
         said = answers[item.id]
@@ -63,7 +63,7 @@ def aokvqa(items: Sequence[Item], answers: Answers, path: Path, folder: Path) ->
 
 
 def mme(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -> None:
-    """A folder with `<subtask>.txt`, lines of picture, question, truth and answer, for MME's calculation.py."""
+    """Write a folder with `<subtask>.txt`, lines of picture, question, truth and answer, for MME's calculation.py."""
     lines: dict[str, list[str]] = defaultdict(list)
     asked = set()
     for item in items:
@@ -81,7 +81,7 @@ _NOT_UPLOADED = ("hint", "category", "source", "image", "comment", "l2-category"
 
 
 def mmbench(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -> None:
-    """The MMBench sheet: the question file without its long columns, `prediction` as the seventh.
+    """Write the MMBench sheet: the question file without its long columns, `prediction` as the seventh.
 
     Raises:
       OptionError: the package openpyxl is not there.

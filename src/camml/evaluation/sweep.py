@@ -14,7 +14,7 @@ HEADER = ("task", "context", "shots", "score", "95 % interval", "measure", "answ
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
-    """A row of texts for each run, under HEADER; scores in the points of papers."""
+    """Return a row of texts for each run, under HEADER; scores in the points of papers."""
     return [_row(outcome) for outcome in outcomes]
 
 
@@ -39,7 +39,7 @@ def _answers(outcome: Outcome) -> str:
 
 
 def _measured(outcome: Outcome) -> tuple[str, str, str]:
-    """Tokens, seconds and hits of a run, each a dash where it was not measured."""
+    """Format tokens, seconds and hits of a run, each a dash where it was not measured."""
     measured = outcome.measures
     tokens = measured["tokens"]["prompt"] if measured else 0
     seconds = measured["seconds"]["answer"] if measured else None
@@ -52,13 +52,13 @@ def _measured(outcome: Outcome) -> tuple[str, str, str]:
 
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
-    """The rows as a Markdown table."""
+    """Format the rows as a Markdown table."""
     lines = [HEADER, ("---",) * len(HEADER), *rows(outcomes)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def text(outcomes: Sequence[Outcome]) -> str:
-    """The rows as a table for a terminal."""
+    """Format the rows as a table for a terminal."""
     lines = [HEADER, *rows(outcomes)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -92,7 +92,7 @@ def plot(outcomes: Sequence[Outcome], path: Path) -> None:
 
 
 def lines(outcomes: Sequence[Outcome]) -> dict[str, list[tuple[int, float, float, float]]]:
-    """By kind of context the (shots, score, reach of the interval below, above); the run without samples begins each.
+    """Group (shots, score, reach of the interval below, above) by kind of context; no samples begins each.
 
     A kind of context with one number of samples is a line of one point, or two with the run without samples.
     """

@@ -1,6 +1,6 @@
-"""What a task is: data, its questions, its metric. A file in `tasks/` defines one as `TASK`."""
+"""The definition of a task: data, its questions, its metric. A file in `tasks/` defines one as `TASK`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a metric gives.
+    """The result of a metric.
 
     Attributes:
       values: name to number, in the units of the official evaluator; `a/b` is b within the breakdown a.
@@ -84,7 +84,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What samples know about the questions of a task, where that can be told without a model.
+    """The samples' knowledge about the questions of a task, where it can be told without a model.
 
     Attributes:
       about: the cluster of questions that a sample is about; None for none.
@@ -95,7 +95,7 @@ class Knowledge:
     says: Callable[[Item, Sample], str | None]
 
     def right(self, item: Item, sample: Sample) -> bool:
-        """Whether a sample is about what is asked about, and says what is asked for."""
+        """Return True if a sample is about what is asked about, and says what is asked for."""
         return self.about(sample) == item.cluster and self.says(item, sample) is not None
 
 
@@ -123,12 +123,12 @@ class DataFile:
     also: tuple[str, ...] = ()
 
     def find(self, folder: Path) -> Path | None:
-        """The file, or None where it is in none of its places."""
+        """Return the path of the file, or None where it is in none of its places."""
         places = (folder / place for place in (self.path, *self.also))
         return next((place for place in places if place.exists()), None)
 
     def require(self, folder: Path) -> Path:
-        """The file.
+        """Return the path of the file.
 
         Raises:
           SampleError: it is not there; the message says how to get it.
@@ -183,25 +183,25 @@ class Task:
     apart: bool = False
 
     def place(self, data: Path) -> Path:
-        """The task's folder in `data`, or `data` itself where it already is that folder."""
+        """Return the task's folder in `data`, or `data` itself where it already is that folder."""
         inside = data / self.folder
         holds = not inside.is_dir() and any(file.find(data) for file in self.files)
         return data if holds else inside
 
     def missing(self, data: Path, purpose: str) -> list[str]:
-        """One line for each file that is not there but needed to "run" or "score"."""
+        """Return one line for each file that is not there but needed to "run" or "score"."""
         folder = self.place(data)
         wanted = [file for file in self.files if file.needed in ("always", purpose) and not file.find(folder)]
         return [f"{self.title}: no {folder / file.path}; get it from {file.source}" for file in wanted]
 
 
 def names() -> list[str]:
-    """The names of all tasks."""
+    """Return the names of all tasks."""
     return plugins.names("evaluation.tasks")
 
 
 def find(name: str) -> Task:
-    """The task called `name`.
+    """Return the task called `name`.
 
     Raises:
       UnknownNameError: there is none; the message lists those there are.
@@ -210,8 +210,14 @@ def find(name: str) -> Task:
     return task
 
 
+def usable() -> dict[str, Task]:
+    """Return all tasks by name, less those of other packages that cannot be imported."""
+    modules: Iterator[tuple[str, Any]] = plugins.working("evaluation.tasks")
+    return {name: module.TASK for name, module in modules}
+
+
 def check_data(tasks: Sequence[Task], data: Path, purpose: str) -> None:
-    """Nothing, where all that the tasks need to "run" or "score" is there.
+    """Raise if anything that the tasks need to "run" or "score" is missing.
 
     Raises:
       SampleError: every missing file of every task, where it was expected and how to get it.
@@ -225,7 +231,7 @@ def check_data(tasks: Sequence[Task], data: Path, purpose: str) -> None:
 
 
 def published(camml_7b: float, camml_13b: float, *llava: float) -> dict[str, float]:
-    """Headline figures of the CaMML paper: its own two models and, where given, LLaVA-1.5 7B and 13B."""
+    """Return headline figures of the CaMML paper: its two models and, where given, LLaVA-1.5 7B and 13B."""
     figures = zip(
         ("CaMML-7B", "CaMML-13B", "LLaVA-1.5-7B", "LLaVA-1.5-13B"), (camml_7b, camml_13b, *llava), strict=False
     )
@@ -233,5 +239,5 @@ def published(camml_7b: float, camml_13b: float, *llava: float) -> dict[str, flo
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean, or 0 of nothing."""
+    """Return the mean, or 0 of nothing."""
     return float(sum(values)) / len(values) if values else 0.0

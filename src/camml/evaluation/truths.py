@@ -14,7 +14,7 @@ from camml.evaluation.metrics.scienceqa import LETTERS, reasoned_answer, short_a
 
 
 def vqa_truth(path: Path) -> dict[str, dict[str, Any]]:
-    """Question id to `{"answers": [...], "group": {...}}`, from an annotation file of the VQA family.
+    """Map question ids to `{"answers": [...], "group": {...}}`, from an annotation file of the VQA family.
 
     It may be VQA's own `{"annotations": [...]}`, a list of such entries, or an object from id to answers; an answer is
     a text or `{"answer": text}`.
@@ -37,7 +37,7 @@ def vqa_truth(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(question id, entry) of each of the three forms."""
+    """Yield (question id, entry) of each of the three forms."""
     value = read_json(path)
     if isinstance(value, dict) and isinstance(value.get("annotations"), list):
         value = value["annotations"]
@@ -54,7 +54,7 @@ def _entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def choice_truth(path: Path) -> dict[str, dict[str, Any]]:
-    """Question id to `{"choices", "correct", "direct", "difficult"}`, from A-OKVQA's list of entries.
+    """Map question ids to `{"choices", "correct", "direct", "difficult"}`, from A-OKVQA's list of entries.
 
     Raises:
       SampleError: not such a file, or an index that is none of the choices.
@@ -76,7 +76,7 @@ def choice_truth(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def caption_truth(path: Path) -> dict[str, list[str]]:
-    """Image id to its reference captions, from a COCO caption file.
+    """Map image ids to their reference captions, from a COCO caption file.
 
     Raises:
       SampleError: not such a file.
@@ -111,7 +111,7 @@ def box_truth(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _one_object(path: Path) -> Any:
-    """The object that is the whole file; None where the file is JSON lines."""
+    """Read the object that is the whole file; return None where the file is JSON lines."""
     try:
         value = read_json(path)
     except SampleError:
@@ -134,7 +134,7 @@ def _box(entry: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 
 def mme_truth(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """(subtask, picture's stem, question) to the truth, from the text files of the MME release.
+    """Map (subtask, picture's stem, question) to the truth, from the text files of the MME release.
 
     A subtask keeps its `<stem>.txt` files, two lines of question, tab and answer each, beside its pictures or in
     `questions_answers_YN`.
@@ -158,14 +158,14 @@ def mme_truth(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
 
 
 def bare_question(text: str) -> str:
-    """A yes/no question without the instructions that MME and LLaVA put behind it."""
+    """Return a yes/no question without the instructions that MME and LLaVA put behind it."""
     for instruction in ("Answer the question using a single word or phrase.", "Please answer yes or no."):
         text = text.split(instruction)[0]
     return text.strip()
 
 
 def pope_truth(path: Path) -> list[dict[str, Any]]:
-    """The labels of one split of POPE in their order: `{"image", "text", "present"}`.
+    """Read the labels of one split of POPE in their order: `{"image", "text", "present"}`.
 
     Raises:
       SampleError: not such a file.
@@ -183,7 +183,7 @@ _SUBJECTS = {"natural science": "NAT", "social science": "SOC", "language scienc
 
 
 def science_truth(record: Mapping[str, Any], problem: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Letter, number of choices, whether there is a picture, and the groups of ScienceQA's paper.
+    """Return letter, number of choices, whether there is a picture, and the groups of ScienceQA's paper.
 
     Letter and choices come from ScienceQA's own `problem`; without it from the LLaVA entry.
 
@@ -208,7 +208,7 @@ def science_truth(record: Mapping[str, Any], problem: Mapping[str, Any] | None) 
 
 
 def _science_groups(problem: Mapping[str, Any], image: bool) -> list[str]:
-    """Subject, context and grades; a question with text and image context is in both of these groups."""
+    """Return subject, context and grades; a question with text and image context is in both of these groups."""
     text = bool(problem.get("hint"))
     groups = ["context/TXT"] * text + ["context/IMG"] * image + ["context/NO"] * (not text and not image)
     if problem.get("subject") in _SUBJECTS:

@@ -183,7 +183,7 @@ def _ask_several(made: Benchmark, name: str, planned: Sequence[Planned], file: s
 
 
 def _in_style(record: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
-    """A held-out question about the same class drawn in the new style: the same words, so that runs can be paired."""
+    """Ask a held-out question about the same class in the new style, in the same words, so that runs can be paired."""
     meta = {**record["meta"], "style": new, "split": "style"}
     changed = {key: record[key].replace(f"/{old}/", f"/{new}/", 1) for key in ("id", "image")}
     changed["id"] = changed["id"].replace(HELDOUT, "style", 1)
@@ -191,7 +191,7 @@ def _in_style(record: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
 
 
 def _invent(plan: Plan, rng: Random) -> Noted | None:
-    """The invented note of a class that has one."""
+    """Return the invented note of a class that has one."""
     if not plan.asked or plan.split == VALIDATION:
         return None
     if plan.split == HELDOUT:
@@ -200,7 +200,7 @@ def _invent(plan: Plan, rng: Random) -> Noted | None:
 
 
 def _entries(topic: Topic, name: str, chosen: Sequence[str]) -> Sequence[Entry]:
-    """The classes of a topic; where its packages cannot be had, the error says how to build without it.
+    """Return the classes of a topic; if its packages cannot be had, the error says how to build without it.
 
     Raises:
       FetchError: a package could not be obtained.

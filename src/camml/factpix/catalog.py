@@ -1,4 +1,4 @@
-"""What a topic consists of: entries with facts and drawings, and the interface that every topic file has."""
+"""The parts of a topic: entries with facts and drawings, and the interface that every topic file has."""
 
 import re
 import unicodedata
@@ -16,13 +16,13 @@ class Drawing(Protocol):
     """One picture that is not rendered yet; it is sent to another process for that."""
 
     def png(self) -> bytes:
-        """The picture as PNG, at most `SIDE` pixels on its longer side."""
+        """Return the picture as PNG, at most `SIDE` pixels on its longer side."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What is true of an entry in one field.
+    """A true value of an entry in one field.
 
     `values` are all true ones, the first is the answer to an open question; `accept` are other spellings of it that
     are right; `told` is how a text says it, by default the list of the values.
@@ -59,7 +59,7 @@ class Entry:
 
 
 class Topic(Protocol):
-    """What a file in `camml/factpix/topics` defines."""
+    """The definitions that a file in `camml/factpix/topics` makes."""
 
     SOURCES: Sequence[Source]
     """Packages it takes its facts and drawings from."""
@@ -74,16 +74,16 @@ class Topic(Protocol):
     """In so many styles a training class is asked about, at most."""
 
     def entries(self) -> Sequence[Entry]:
-        """All classes, in an order that does not change; fetches the packages."""
+        """Return all classes, in an order that does not change; fetches the packages."""
         ...
 
 
 def listed(names: Sequence[str]) -> str:
-    """The names as a sentence lists them: "A", "A and B", "A, B and C"."""
+    """Join names as a sentence lists them: "A", "A and B", "A, B and C"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def slug(text: str) -> str:
-    """`text` in lower-case ASCII letters and digits with hyphens between: "Cat’s café" as "cats-cafe"."""
+    """Return `text` in lower-case ASCII letters and digits with hyphens between: "Cat’s café" as "cats-cafe"."""
     plain = unicodedata.normalize("NFKD", text.replace("’", "")).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")

@@ -9,7 +9,7 @@ Record = dict[str, Any]
 
 
 def join(questions: Sequence[Record], seed: int) -> list[Record]:
-    """The questions as conversations of several turns, each about one picture and no fact twice; LLaVA JSON.
+    """Join the questions to conversations of several turns, each about one picture and no fact twice; LLaVA JSON.
 
     A fact asked twice would have its second answer stand in the conversation already.
     """

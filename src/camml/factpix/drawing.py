@@ -81,7 +81,7 @@ def _settle(sums: Path, recipe: str, done: Mapping[str, str]) -> None:
 
 
 def _intact(folder: Path, sums: Path, recipe: str, wanted: Mapping[str, Drawing]) -> dict[str, str]:
-    """The wanted pictures that are on disk as they were written, with checksums; others of the list are removed."""
+    """Return the wanted pictures on disk that are unchanged, with checksums; remove others of the list."""
     if not sums.is_file():
         return {}
     head, *lines = sums.read_text(encoding="utf-8").splitlines()

@@ -19,7 +19,7 @@ class IconDrawing:
     name: str
 
     def png(self) -> bytes:
-        """The icon on white, its longer side `SIDE` pixels."""
+        """Draw the icon on white, its longer side `SIDE` pixels."""
         return read(self.file).png(self.name)
 
 
@@ -33,15 +33,15 @@ class IconSet:
         self.names_of_characters: Mapping[str, str] = json.loads(chars.read_text()) if chars.is_file() else {}
 
     def drawing(self, name: str | None) -> IconDrawing | None:
-        """The drawing called `name`, or None where the set has none."""
+        """Return the drawing called `name`, or None where the set has none."""
         return IconDrawing(self.file, name) if name and self._icon(name) else None
 
     def body(self, name: str) -> str:
-        """What is drawn, as SVG elements: two names with one body are one picture."""
+        """Return the SVG elements of a drawing: two names with one body are one picture."""
         return str((self._icon(name) or {})["body"])
 
     def png(self, name: str) -> bytes:
-        """The icon called `name` on white, its longer side `SIDE` pixels."""
+        """Draw the icon called `name` on white, its longer side `SIDE` pixels."""
         resvg = renderer()
         icon = self._icon(name)
         assert icon is not None, f"{self.file} has no icon {name}"
@@ -53,7 +53,7 @@ class IconSet:
         return bytes(resvg.svg_to_bytes(svg_string=svg, background="white", skip_system_fonts=True, **size))
 
     def _icon(self, name: str) -> Mapping[str, Any] | None:
-        """An icon, or what an alias stands for; aliases that turn or mirror are not used."""
+        """Return an icon, or the one that an alias names; aliases that turn or mirror are not used."""
         icons = self._json["icons"]
         alias = self._json.get("aliases", {}).get(name)
         if name not in icons and alias and set(alias) == {"parent"}:
@@ -66,12 +66,12 @@ class IconSet:
 
 @cache
 def read(file: Path) -> IconSet:
-    """The icon set in a file, read once in a process."""
+    """Read the icon set in a file, once in a process."""
     return IconSet(file)
 
 
 def renderer() -> Any:
-    """The module that draws SVG.
+    """Import the module that draws SVG.
 
     Raises:
       OptionError: it is not installed.

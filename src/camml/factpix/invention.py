@@ -20,7 +20,7 @@ DAYS = 28
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What names and codes are made of: syllables, first names, endings of places and firms, letters of codes."""
+    """The parts of names and codes: syllables, first names, endings of places and firms, letters of codes."""
 
     syllables: Sequence[str]
     firsts: Sequence[str]

@@ -19,7 +19,7 @@ FACTS_OF_A_NOTE = 2
 
 
 def invent(kind: str, rng: Random) -> Mapping[str, Fact]:
-    """The facts of one note, two of the four fields, by field in the order in which a text tells them."""
+    """Invent the facts of one note, two of the four fields, by field in the order in which a text tells them."""
     letters = LETTERS[kind]
     made = {
         "keeper": f"{name(kind, rng)} {name(kind, rng)}",

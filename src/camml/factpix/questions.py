@@ -30,7 +30,7 @@ ATTEMPTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is asked about: one picture of a class, with the facts that may be asked."""
+    """The subject of questions: one picture of a class, with the facts that may be asked."""
 
     topic: str
     key: str
@@ -64,7 +64,7 @@ class Asker:
         self._places: Counter[int] = Counter()
 
     def ask(self, subject: Subject, rng: Random) -> Iterator[dict[str, Any]]:
-        """Questions about a subject, as LLaVA JSON."""
+        """Ask questions about a subject, as LLaVA JSON."""
         for field, fact in subject.facts.items():
             for kind, share in self._kinds.items():
                 if rng.random() < share and (kind == YESNO or self._words.asks(field)):
@@ -77,7 +77,7 @@ class Asker:
     def _question(
         self, kind: str, field: str, fact: Fact, subject: Subject, wording: str, rng: Random
     ) -> tuple[str, str, dict[str, Any]] | None:
-        """Text, answer, and what its meta holds beside or instead; None where there are not enough wrong values."""
+        """Return text, answer and what differs in its meta; None where there are too few wrong values."""
         if kind == OPEN:
             accept = [*fact.values[1:], *fact.accept]
             return self._words.ask(field, wording, rng), fact.answer, {"accept": accept} if accept else {}
@@ -97,14 +97,14 @@ class Asker:
         return text, fact.answer, {"answer": ascii_uppercase[place], "choices": options}
 
     def _place(self, options: int, rng: Random) -> int:
-        """Where the right option goes: one of the places where it has been least often."""
+        """Choose where the right option goes: one of the places where it has been least often."""
         least = min(self._places[place] for place in range(options))
         place = rng.choice([place for place in range(options) if self._places[place] == least])
         self._places[place] += 1
         return place
 
     def _checked(self, field: str, fact: Fact, subject: Subject, rng: Random) -> str | None:
-        """The value to ask about, true and wrong in turn."""
+        """Choose the value to ask about, true and wrong in turn."""
         wrong_next = self._said[field, "no"] < self._said[field, "yes"]
         if wrong_next:
             found = self._wrong(field, fact, subject.rivals.get(field, ()), 1, rng)
@@ -116,7 +116,7 @@ class Asker:
         return value
 
     def _wrong(self, field: str, fact: Fact, rivals: Sequence[str], count: int, rng: Random) -> list[str]:
-        """Up to `count` different values that are not true of the fact."""
+        """Return up to `count` different values that are not true of the fact."""
         taken = {fold(value) for value in (*fact.values, *fact.accept)}
         found: list[str] = []
         for _ in range(ATTEMPTS):
@@ -142,6 +142,6 @@ class Asker:
 
 
 def fold(text: str) -> str:
-    """`text` without case, accents and punctuation, by which two values count as the same."""
+    """Return `text` without case, accents and punctuation; values that fold alike count as the same."""
     plain = "".join(char for char in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(char))
     return re.sub(r"\W+", " ", plain).strip()

@@ -1,4 +1,4 @@
-"""What the datastore holds: a picture and a text with every fact of its class."""
+"""The samples of the datastore: a picture and a text with every fact of its class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ class Noted:
 
 
 def image_path(topic: str, style: str, key: str) -> str:
-    """Where the picture of a class is, from the folder of the benchmark."""
+    """Return the path of the picture of a class, from the folder of the benchmark."""
     return f"images/{topic}/{style}/{key}.png"
 
 
 def sample(topic: str, entry: Entry, style: str, split: str, seed: int) -> dict[str, Any]:
-    """The sample of one picture, as datastore JSON."""
+    """Return the sample of one picture, as datastore JSON."""
     rng = Random(f"{seed}|{topic}|{entry.key}|{style}|text")
     text = words_of(topic).tell(entry.facts, rng)
     return record(topic, entry.key, style, split, "", text, entry.facts)
 
 
 def note_samples(topic: str, entry: Entry, plan: Plan, noted: Noted, seed: int) -> list[dict[str, Any]]:
-    """A second sample for each stored picture of a class, which tells its note: the note alone, or all facts and it."""
+    """Return a second sample for each stored picture of a class, with its note alone or with all facts as well."""
     found = []
     for style in plan.stored:
         rng = Random(f"{seed}|{topic}|{entry.key}|{style}|{noted.suffix}")
@@ -46,7 +46,7 @@ def note_samples(topic: str, entry: Entry, plan: Plan, noted: Noted, seed: int) 
 def record(
     topic: str, key: str, style: str, split: str, suffix: str, text: str, facts: Mapping[str, Fact]
 ) -> dict[str, Any]:
-    """The sample of a stored picture that tells `facts`, with an ending of its id, as datastore JSON."""
+    """Return the sample of a stored picture that tells `facts`, with an ending of its id, as datastore JSON."""
     meta = {
         "topic": topic,
         "class": key,

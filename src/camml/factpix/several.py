@@ -35,7 +35,7 @@ class Print:
 
     @property
     def facts(self) -> Mapping[str, Fact]:
-        """What its sample tells."""
+        """The facts that its sample tells."""
         known = {"number": self.number, "year": str(self.year), "price": f"{self.price} crowns", "keeper": self.keeper}
         return {field: Fact((value,)) for field, value in known.items()}
 

@@ -21,7 +21,7 @@ class Source:
     debian: bool = False
 
     def fetch(self) -> Path:
-        """The folder of the unpacked package.
+        """Fetch the package and return the folder where it is unpacked.
 
         Raises:
           FetchError: it could not be obtained, or is not the file of that checksum.
@@ -37,7 +37,7 @@ class Source:
 
 
 def icon_set(name: str, version: str, sha256: str, title: str, author: str, license: str, home: str) -> Source:
-    """A package of Iconify, which publishes open icon sets as JSON with SVG bodies."""
+    """Make the source of a package of Iconify, which publishes open icon sets as JSON with SVG bodies."""
     return Source(f"@iconify-json/{name}", version, sha256, title, author, license, home)
 
 
@@ -45,7 +45,7 @@ INVENTED = "Keepers, nicknames, inventory numbers and shelves are invented."
 
 
 def attribution(sources: Iterable[Source], invented: str = INVENTED) -> str:
-    """Who made what and under which licence, as Markdown; `invented` says which facts nobody vouches for."""
+    """Say who made what under which licence, as Markdown; `invented` says which facts nobody vouches for."""
     rows = [
         f"| [{one.title}]({one.home}) | {one.author} | {one.license} | `{one.package}` {one.version} |"
         for one in sorted(set(sources), key=lambda one: one.package)

@@ -1,4 +1,4 @@
-"""Which classes are for training, validation and the final test, and in which drawing styles each is stored and asked.
+"""The split of classes into training, validation and final test, and the styles each is stored and asked in.
 
 A class is never drawn in one style both in the datastore and in a question; the style `NEW_STYLE` of a topic is kept
 out of both and is used in `style.json` alone.
@@ -20,7 +20,7 @@ MOST_STORED = 3
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a class is used for: its split, the styles it is stored in, asked in, and the new style if it has that."""
+    """The uses of a class: its split, the styles it is stored in and asked in, and the new style if it has that."""
 
     split: str
     stored: tuple[str, ...]
@@ -34,7 +34,7 @@ class Plan:
 
 
 def assign(entries: Sequence[Entry], seed: int, name: str) -> Mapping[str, str]:
-    """The split of each entry by key: whole kins, in a shuffled order, until a split has its share."""
+    """Assign each entry to a split by key: whole kins, in a shuffled order, until a split has its share."""
     kins: dict[str, list[str]] = {}
     for entry in entries:
         kins.setdefault(entry.kin, []).append(entry.key)
@@ -53,7 +53,7 @@ def assign(entries: Sequence[Entry], seed: int, name: str) -> Mapping[str, str]:
 
 
 def plan(topic: Topic, entry: Entry, split: str, rng: Random) -> Plan:
-    """In which styles an entry is stored and asked about."""
+    """Decide in which styles an entry is stored and asked about."""
     styles = sorted(set(entry.drawings) - {topic.NEW_STYLE})
     rng.shuffle(styles)
     if split == TRAIN:
@@ -66,7 +66,7 @@ def plan(topic: Topic, entry: Entry, split: str, rng: Random) -> Plan:
 
 
 def fewer(entries: Iterable[Entry], count: int, topic: Topic, seed: int, name: str) -> list[Entry]:
-    """`count` entries that are drawn in the asked and the new style, for a small build."""
+    """Choose `count` entries that are drawn in the asked and the new style, for a small build."""
     known = [entry for entry in entries if {topic.ASKED_STYLE, topic.NEW_STYLE} <= set(entry.drawings)]
     Random(f"{seed}|{name}|fewer").shuffle(known)
     return sorted(known[:count], key=lambda entry: entry.key)

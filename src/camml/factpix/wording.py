@@ -25,24 +25,24 @@ class Words:
     fields: Mapping[str, Mapping[str, Sequence[str]]]
 
     def asks(self, field: str) -> bool:
-        """Whether open questions about the field exist; of some fields only yes/no questions make sense."""
+        """Return True if open questions about the field exist; of some fields only yes/no questions make sense."""
         return "ask" in self.fields[field]
 
     def ask(self, field: str, wording: str, rng: Random) -> str:
-        """An open question about a field."""
+        """Word an open question about a field."""
         return self._fill(self._patterns(field, "ask", wording), wording, rng)
 
     def check(self, field: str, value: str, wording: str, rng: Random) -> str:
-        """A yes/no question whether `value` is true in a field."""
+        """Word a yes/no question whether `value` is true in a field."""
         return self._fill(self._patterns(field, "check", wording), wording, rng, value)
 
     def wordings(self, field: str, what: str, wording: str) -> set[str]:
-        """All that `ask` or `check` can give for a field, with `{value}` left open."""
+        """Return all that `ask` or `check` can give for a field, with `{value}` left open."""
         patterns = self._patterns(field, what, wording)
         return {pattern.replace("{it}", thing) for pattern in patterns for thing in self.things[wording]}
 
     def tell(self, facts: Mapping[str, Fact], rng: Random) -> str:
-        """A text with all `facts` in it, in the order of the topic's fields."""
+        """Word a text with all `facts` in it, in the order of the topic's fields."""
         sentences = [
             rng.choice(self.fields[field]["tell"]).replace(f"{{{field}}}", facts[field].in_text)
             for field in self.fields
@@ -60,7 +60,7 @@ class Words:
 
 @cache
 def words_of(topic: str) -> Words:
-    """The wordings in `words/{topic}.toml`."""
+    """Read the wordings in `words/{topic}.toml`."""
     table: dict[str, Any] = tomllib.loads((Path(__file__).parent / "words" / f"{topic}.toml").read_text("utf-8"))
     things = {SEEN: table.pop("things"), NEW: table.pop("things_new")}
     return Words(things, table)

@@ -55,7 +55,7 @@ def write_text(folder: Path, name: str, text: str) -> dict[str, str]:
 def counts(
     samples: Sequence[Record], questions: Mapping[str, Sequence[Record]], pictures: Mapping[str, Sized]
 ) -> Record:
-    """How much there is of everything, for the manifest."""
+    """Count the contents for the manifest."""
     classes = {(s["meta"]["topic"], s["meta"]["class"], s["meta"]["split"]) for s in samples}
     return {
         "images": {topic: len(paths) for topic, paths in sorted(pictures.items())},
@@ -102,7 +102,7 @@ def _link(place: Path, target: str) -> None:
 
 
 def _lines(records: Sequence[Record]) -> str:
-    """A JSON list with a record in a line: small, and a person can still read and compare it."""
+    """Format a JSON list with a record in a line: small, and a person can still read and compare it."""
     return "[\n" + ",\n".join(json.dumps(record, ensure_ascii=False) for record in records) + "\n]\n"
 
 

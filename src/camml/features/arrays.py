@@ -28,7 +28,7 @@ Array = np.ndarray[Any, np.dtype[np.float16]]
 
 
 class Entry(NamedTuple):
-    """Where an array is: bytes from the start of a shard, its shape, and the CRC-32 of its bytes."""
+    """The location of an array: bytes from the start of a shard, its shape, and the CRC-32 of its bytes."""
 
     shard: Path
     start: int
@@ -61,7 +61,7 @@ class ArrayCache:
         return len(self._entries)
 
     def get(self, key: str) -> Array | None:
-        """The array of `key`, mapped from disk and not to be written to; None where there is none that is whole."""
+        """Return the array of `key`, mapped from disk and read-only; None where no intact one is there."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -106,7 +106,7 @@ class ArrayCache:
                         self._entries[entry[0]] = entry[1]
 
     def size(self) -> int:
-        """Bytes of all shards below `root`."""
+        """Return the bytes of all shards below `root`."""
         return sum(size for _, size, _ in _shards(self.root))
 
     def _start(self) -> None:
@@ -127,7 +127,7 @@ class ArrayCache:
         self.refresh()
 
     def _new_lines(self, journal: Path) -> Iterator[bytes]:
-        """The whole lines that were not read before."""
+        """Read the complete lines that were not read before."""
         start = self._read.get(journal, 0)
         with journal.open("rb") as file:
             file.seek(start)
@@ -136,7 +136,7 @@ class ArrayCache:
         yield from whole.splitlines()
 
     def _mapped(self, shard: Path, end: int) -> "np.memmap[Any, Any] | None":
-        """The bytes of a shard, at least up to `end`; None where it has them no longer."""
+        """Map the bytes of a shard, at least up to `end`; return None where it has them no longer."""
         found = self._maps.get(shard)
         if found is None or len(found) < end:
             try:
@@ -148,7 +148,7 @@ class ArrayCache:
         return found if len(found) >= end else None
 
     def _writable(self, more: int) -> tuple[Path, BinaryIO, BinaryIO]:
-        """The shard of this process, with room for `more` bytes."""
+        """Return the shard of this process, with room for `more` bytes."""
         if self._process != os.getpid():  # a child shall not write to the shard of its parent
             self._writer, self._process = None, os.getpid()
         if self._writer and self._writer[1].tell() + more > self.shard_bytes:
@@ -177,7 +177,7 @@ class ArrayCache:
             total -= size
 
     def close(self) -> None:
-        """End the shard that this process writes."""
+        """Finish the shard that this process writes."""
         if self._writer:
             for file in self._writer[1:]:
                 file.close()
@@ -197,7 +197,7 @@ def _append(file: BinaryIO, data: bytes) -> None:
 
 
 def _shards(root: Path) -> Sequence[tuple[float, int, Path]]:
-    """When each shard below `root` was last used, its bytes and its path, the oldest first."""
+    """Return when each shard below `root` was last used, its bytes and its path, the oldest first."""
     found = []
     for shard in root.rglob(f"*{NUMBERS}"):
         with suppress(OSError):
@@ -207,7 +207,7 @@ def _shards(root: Path) -> Sequence[tuple[float, int, Path]]:
 
 
 def _entry(line: bytes, shard: Path) -> tuple[str, Entry] | None:
-    """Key and place in a line of a journal; None if the line is damaged."""
+    """Return key and place from a line of a journal; None if the line is damaged."""
     try:
         found = json.loads(line)
         return str(found["key"]), Entry(shard, int(found["start"]), tuple(found["shape"]), int(found["checksum"]))

@@ -21,7 +21,7 @@ class EachOnce:
         self._known: dict[Hashable, Tensor] = {}
 
     def __call__(self, images: Sequence[ImageSource | None]) -> Tensor:
-        """As `FeaturesOf`.
+        """Compute features as a `FeaturesOf` does.
 
         Raises:
           ImageError: an image cannot be used.

@@ -1,4 +1,4 @@
-"""What the perceivers make of a sample by itself, computed once for each sample and model.
+"""Perceiver outputs of single samples, computed once for each sample and model.
 
 Only the last step of a context, which compresses all its samples together, depends on the question.
 """
@@ -135,7 +135,7 @@ class SampleFeatures:
         return hashlib.sha256(image.encode() + b"\n" + tokens).hexdigest()
 
     def _states(self, wanted: dict[str, Sample]) -> "dict[str, np.ndarray[Any, Any]]":
-        """float16[Lv + Lt, P] of each sample by its key."""
+        """Return float16[Lv + Lt, P] of each sample by its key."""
         found = {key: states for key in wanted if (states := self.cache.get(key)) is not None}
         missing = iter([(key, sample) for key, sample in wanted.items() if key not in found])
         while batch := dict(islice(missing, BATCH)):
@@ -155,7 +155,7 @@ class SampleFeatures:
 
     @torch.inference_mode()
     def _computed(self, samples: dict[str, Sample]) -> "Iterator[tuple[str, np.ndarray[Any, Any]]]":
-        """What the model makes of samples, in one batch."""
+        """Run the model on samples, in one batch."""
         if not samples:
             return
         device = self.model.device
@@ -170,7 +170,7 @@ class SampleFeatures:
             yield key, torch.cat(own).to("cpu", torch.float16).numpy()
 
     def _tower(self, samples: dict[str, Sample]) -> TowerFeatures | None:
-        """Where the tower's features of samples are, computed if need be; None where they cannot be kept."""
+        """Return the cache of the tower's features of samples, filled if need be; None where nothing can be cached."""
         if self.images is None:
             return None
         device, vlm = self.model.device, self.model.vlm
@@ -186,6 +186,6 @@ class SampleFeatures:
 
 
 def folder_of(store: str | None) -> Path | None:
-    """The cache of the datastore in folder `store`, where it has one."""
+    """Return the cache of the datastore in folder `store`, where it has one."""
     folder = Path(store) / FOLDER if store else None
     return folder if folder and folder.is_dir() else None

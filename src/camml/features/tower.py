@@ -95,7 +95,7 @@ class TowerFeatures:
         self.digests = Digests()
 
     def __call__(self, images: Sequence[ImageSource | None]) -> Tensor:
-        """float16[N, Lv, W], zeros where there is no image.
+        """Return float16[N, Lv, W], zeros where there is no image.
 
         Raises:
           ImageError: an image is gone, or was changed after its features were computed.
@@ -170,7 +170,7 @@ class TowerFeatures:
         return wrong
 
     def _missing(self, images: Iterable[Path]) -> tuple[dict[str, list[Path]], dict[Path, ImageError]]:
-        """The files of each content whose features are not there, and what is wrong with files that have no content."""
+        """Return the files of each content without cached features, and the errors of files that cannot be read."""
         missing: dict[str, list[Path]] = {}
         wrong: dict[Path, ImageError] = {}
         for image in dict.fromkeys(images):
@@ -204,7 +204,7 @@ class _Files(Dataset[tuple[str, Tensor | ImageError]]):
 
 
 def _checked(array: "np.ndarray[Any, Any]", image: Path, shape: tuple[int, int]) -> "np.ndarray[Any, Any]":
-    """`array`, if it is what the cache is for.
+    """Return `array`, if it is of the shape that the cache is for.
 
     Raises:
       OptionError: numbers too large for 16 bits.

@@ -24,11 +24,11 @@ class Format(Protocol):
     """A way to write samples down; one with `MANY` takes addresses of object storage and patterns, as text, too."""
 
     def matches(self, path: Path) -> bool:
-        """Whether a file or folder looks like it; at most one format says so."""
+        """Return True if a file or folder looks like this format; at most one format says so."""
         ...
 
     def read(self, path: Path, images: Path | None) -> Iterator[Found]:
-        """Each sample with its place ("line 3"), or the error that takes its place; image paths start at `images`.
+        """Yield each sample with its place ("line 3"), or the error in its place; image paths start at `images`.
 
         Raises:
           SampleError: what makes the rest of the file unreadable.
@@ -45,7 +45,7 @@ def read(
     report: Report | None = None,
     mend_ids: bool | None = None,
 ) -> Iterator[Sample]:
-    """The samples of a file or folder, with ids that occur once.
+    """Read the samples of a file or folder, with ids that occur once.
 
     Args:
       path: LLaVA JSON, datastore JSON, JSON lines, CSV or TSV, or the folder of a Hugging Face dataset; Parquet or
@@ -79,7 +79,7 @@ def read(
 
 
 def source(text: str | Path) -> Source:
-    """What to read from: a path that is there, or else an address or a pattern.
+    """Return what to read from: a path that exists, or else an address or a pattern.
 
     Raises:
       SampleError: it is none of these.
@@ -99,31 +99,35 @@ def source(text: str | Path) -> Source:
 
 
 def takes_many(name: str) -> bool:
-    """Whether the format called `name` takes addresses of object storage and patterns, too."""
-    return bool(getattr(_find(name), "MANY", False))
+    """Return True if the format called `name` takes addresses of object storage and patterns, too."""
+    return _takes_many(_find(name))
 
 
 def find_format(path: Source) -> str:
-    """The name of the format that a file or folder looks like, or by its ending an address or pattern.
+    """Return the name of the format that a file or folder looks like, or by its ending an address or pattern.
 
     Raises:
       SampleError: it looks like none of them.
     """
-    names = plugins.names("formats")
-    for name in names:
-        if (isinstance(path, Path) or takes_many(name)) and _find(name).matches(cast(Path, path)):
+    known = {name: cast(Format, module) for name, module in plugins.working("formats")}
+    for name, format in known.items():
+        if (isinstance(path, Path) or _takes_many(format)) and format.matches(cast(Path, path)):
             return name
     if isinstance(path, str):
-        many = ", ".join(filter(takes_many, names))
+        many = ", ".join(name for name, format in known.items() if _takes_many(format))
         raise SampleError(f"{path}: its format cannot be told by its ending; name one of these: {many}")
     raise SampleError(
         f"{path}: its format cannot be told; name the file .json, .jsonl, .csv or .tsv, give the folder of a saved "
-        f"Hugging Face dataset or one with pictures or PDF files in it, or name the format: {', '.join(names)}"
+        f"Hugging Face dataset or one with pictures or PDF files in it, or name the format: {', '.join(known)}"
     )
 
 
 def _find(name: str) -> Format:
     return cast(Format, plugins.find("formats", name))
+
+
+def _takes_many(format: Format) -> bool:
+    return bool(getattr(format, "MANY", False))
 
 
 def _with_unique_ids(

@@ -18,14 +18,14 @@ _OWN_KEYS = ("id", "image", "text", "conversations")
 
 
 class BadEntry(Exception):
-    """What is wrong with an entry, to be completed with its file, place and id."""
+    """The fault of an entry, to be completed with its file, place and id."""
 
 
 TextOf = Callable[[Mapping[str, Any]], str]
 
 
 def find(entry: object, place: str, path: Path | str, images: Path, text_of: TextOf) -> Found:
-    """The sample in an entry, or the error that names file, place and id.
+    """Return the sample in an entry, or the error that names file, place and id.
 
     Args:
       entry: what the file holds at `place`.
@@ -50,12 +50,12 @@ def find(entry: object, place: str, path: Path | str, images: Path, text_of: Tex
 
 
 def folder_of_images(path: Path, images: Path | None) -> Path:
-    """The absolute folder at which image paths start: the one given, or that of the file."""
+    """Return the absolute folder at which image paths start: the one given, or that of the file."""
     return Path(os.path.abspath(path.parent if images is None else images))
 
 
 def plain_text(entry: Mapping[str, Any]) -> str:
-    """The text under the key `text`: a string, or a list of strings that are joined."""
+    """Return the text under the key `text`: a string, or a list of strings that are joined."""
     if "text" not in entry:
         raise BadEntry(f"has no text; its keys are {_list(entry)}")
     text = entry["text"]
@@ -67,7 +67,7 @@ def plain_text(entry: Mapping[str, Any]) -> str:
 
 
 def text_of_turns(entry: Mapping[str, Any]) -> str:
-    """All turns of a conversation in a row, as the official datastores have them: questions stripped, answers as is."""
+    """Join all turns of a conversation, as the official datastores have them: questions stripped, answers as is."""
     if "conversations" not in entry:
         raise BadEntry(f"has no conversations; its keys are {_list(entry)}")
     turns = entry["conversations"]
@@ -84,12 +84,12 @@ def text_of_turns(entry: Mapping[str, Any]) -> str:
 
 
 def any_text(entry: Mapping[str, Any]) -> str:
-    """The text of the turns where there are some, else the plain text."""
+    """Return the text of the turns where there are some, else the plain text."""
     return text_of_turns(entry) if entry.get("conversations") is not None else plain_text(entry)
 
 
 def kind(value: object) -> str:
-    """What a JSON value is, in words."""
+    """Return the kind of a JSON value, in words."""
     words = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return words.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
 

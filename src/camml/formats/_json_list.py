@@ -16,7 +16,7 @@ _EXAMPLE = '[{"id": "...", "image": "...", "text": "..."}, ...]'
 
 
 def looks_like_json(path: Path) -> bool:
-    """Whether a file is named .json, or begins as a list does."""
+    """Return True if a file is named .json, or begins as a list does."""
     if path.suffix.lower() == ".json":
         return path.is_file()
     if path.suffix.lower() in (".jsonl", ".ndjson", ".csv", ".tsv") or not path.is_file():
@@ -29,7 +29,7 @@ def looks_like_json(path: Path) -> bool:
 
 
 def first(path: Path) -> Any:
-    """The first element of the list in a file; None where there is none that can be read."""
+    """Return the first element of the list in a file; None where there is none that can be read."""
     try:
         return next(elements(path), None)
     except SampleError:
@@ -37,7 +37,7 @@ def first(path: Path) -> Any:
 
 
 def elements(path: Path) -> Iterator[Any]:
-    """The elements of the list in a JSON file; NaN and Infinity, which JSON does not have, as None.
+    """Yield the elements of the list in a JSON file; NaN and Infinity, which JSON does not have, as None.
 
     Raises:
       SampleError: no list, no JSON, not UTF-8, or cut short; it names the element and the line.
@@ -72,7 +72,7 @@ class _Text:
         self.at += 1
 
     def more(self) -> bool:
-        """Whether another element follows; step onto it, or out of the list."""
+        """Step onto the next element and return True, or out of the list and return False."""
         sign = self._peek()
         if sign == "]":
             self.at += 1
@@ -86,7 +86,7 @@ class _Text:
         return True
 
     def value(self) -> Any:
-        """The element here."""
+        """Return the element here."""
         while True:
             try:
                 value, end = self._json.raw_decode(self.window, self.at)
@@ -104,12 +104,12 @@ class _Text:
                     return value
 
     def end(self) -> None:
-        """Nothing, if only white space follows."""
+        """Raise if anything but white space follows."""
         if self._peek():
             raise self._bad("there is more after the end of the list", self.at)
 
     def _peek(self) -> str:
-        """The next character that is not white space; "" at the end of the file."""
+        """Return the next character that is not white space; "" at the end of the file."""
         while True:
             while self.at < len(self.window) and self.window[self.at] in _SPACE:
                 self.at += 1

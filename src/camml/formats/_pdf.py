@@ -94,7 +94,7 @@ class _File:
         return self._count
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with _PDFIUM:
             self._document.close()
 

@@ -16,7 +16,7 @@ _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"RIF
 
 
 def find(row: dict[str, Any], place: str, source: Path | str, images: Path, written: Path) -> _entries.Found:
-    """The sample in a row, or the error that names file, place and id.
+    """Return the sample in a row, or the error that names file, place and id.
 
     Args:
       row: with `id`, `text` or `conversations`, and mostly `image`: a path, bytes, or a struct of `bytes` and `path`.
@@ -34,7 +34,7 @@ def find(row: dict[str, Any], place: str, source: Path | str, images: Path, writ
 
 
 def as_entry(row: dict[str, Any], written: Path) -> dict[str, Any]:
-    """A row as an entry of a JSON file, its image a path.
+    """Return a row as an entry of a JSON file, its image a path.
 
     Raises:
       BadEntry: its image is neither a path nor bytes.
@@ -49,7 +49,7 @@ def as_entry(row: dict[str, Any], written: Path) -> dict[str, Any]:
 
 
 def write_image(data: bytes, suffix: str, folder: Path) -> Path:
-    """The path of an image file in `folder`, where it has a name made of its content; written unless it is there.
+    """Return the path of an image file in `folder`, named after its content; write it unless it exists.
 
     Raises:
       DiskError: it cannot be written.
@@ -76,7 +76,7 @@ def _image(value: Mapping[str, Any], folder: Path) -> object:
 
 
 def _plain(value: Any) -> Any:
-    """A value of Arrow as a value of JSON."""
+    """Convert a value of Arrow to a value of JSON."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items() if not isinstance(inner, bytes)}
     if isinstance(value, list):

@@ -17,17 +17,17 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def is_pattern(text: str) -> bool:
-    """Whether it names several files."""
+    """Return True if the text names several files."""
     return bool(_RANGE.search(text)) or any(sign in text for sign in "*?[")
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file is no data, such as the `._NAME` that macOS writes beside every NAME on disks of others."""
+    """Return True for a file that is no data, such as the `._NAME` that macOS writes beside every NAME."""
     return name.replace("\\", "/").rpartition("/")[2].startswith(".")
 
 
 def matches(source: Source, suffixes: Sequence[str]) -> bool:
-    """Whether all files of a source end with one of `suffixes`, as far as can be told without asking a server."""
+    """Return True if all files of a source end with one of `suffixes`, as far as it shows without asking a server."""
     if isinstance(source, str):
         return source.lower().endswith(tuple(suffixes))
     if source.is_dir():
@@ -36,7 +36,7 @@ def matches(source: Source, suffixes: Sequence[str]) -> bool:
 
 
 def names(source: Source, suffixes: Sequence[str]) -> list[str]:
-    """The files of a source, as paths or addresses: ranges in the order given, folders and patterns by name.
+    """Return the files of a source, as paths or addresses: ranges in the order given, folders and patterns by name.
 
     Raises:
       SampleError: there are none.
@@ -48,7 +48,7 @@ def names(source: Source, suffixes: Sequence[str]) -> list[str]:
 
 
 def places(source: Source, suffixes: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The files of a source, each with what comes behind a place in it: nothing where it is the only one.
+    """Yield the files of a source, each with the text to append to places in it: empty where there is one file.
 
     Raises:
       SampleError: there are none.
@@ -60,7 +60,7 @@ def places(source: Source, suffixes: Sequence[str]) -> Iterator[tuple[str, str]]
 
 @contextmanager
 def opened(name: str) -> Iterator[BinaryIO]:
-    """The bytes of a file, which can be sought.
+    """Open the bytes of a file, which can be sought.
 
     Raises:
       SampleError: it cannot be opened or, later, read.
@@ -79,7 +79,7 @@ def opened(name: str) -> Iterator[BinaryIO]:
 
 
 def folder_written(source: Source, images: Path | None) -> Path:
-    """Where the images in a source are written: the folder given, one beside it, or for an address the cache."""
+    """Return the folder for the images in a source: the one given, one beside it, or for an address the cache."""
     if images is not None:
         return images
     if is_address(source):
@@ -89,7 +89,7 @@ def folder_written(source: Source, images: Path | None) -> Path:
 
 
 def _ranges(text: str) -> Iterator[str]:
-    """`text` with each {first..last} filled in, as wide as its first number is."""
+    """Return `text` with each {first..last} filled in, as wide as its first number is."""
     match = _RANGE.search(text)
     if match is None:
         yield text

@@ -10,7 +10,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 def open_text(path: Path) -> BinaryIO:
-    """The bytes of a text file, after its byte order mark if it has one.
+    """Open the bytes of a text file, after its byte order mark if it has one.
 
     Raises:
       SampleError: there is no such file, it is a folder, empty, or may not be read.
@@ -31,7 +31,7 @@ def open_text(path: Path) -> BinaryIO:
 
 
 def lines(path: Path) -> Iterator[str | SampleError]:
-    """The lines of a text file, their ends included, an error in place of one that is not UTF-8.
+    """Yield the lines of a text file, their ends included, an error in place of one that is not UTF-8.
 
     Raises:
       SampleError: as `open_text`.
@@ -47,6 +47,6 @@ def lines(path: Path) -> Iterator[str | SampleError]:
 
 
 def not_utf8(path: Path, place: str, offset: int, byte: int, at_start: bool = False) -> SampleError:
-    """The error for a byte that is not UTF-8, at its offset from the start of the file."""
+    """Return the error for a byte that is not UTF-8, at its offset from the start of the file."""
     utf16 = " (it looks like UTF-16)" if at_start and byte in (0xFE, 0xFF) else ""
     return SampleError(f"{path}: {place}byte {offset} (0x{byte:02x}) is not UTF-8{utf16}; save the file in UTF-8")

@@ -14,12 +14,12 @@ _NEEDED = ("id", "text")
 
 
 def matches(path: Path) -> bool:
-    """Whether it is a file named .csv or .tsv."""
+    """Return True for a file named .csv or .tsv."""
     return path.suffix.lower() in (".csv", ".tsv") and path.is_file()
 
 
 def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
-    """Each row as a sample; its place is the line on which it begins."""
+    """Yield each row as a sample; its place is the line on which it begins."""
     folder = _entries.folder_of_images(path, images)
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     # Python has one limit for all readers, 131,072 characters; it is only ever raised, so that threads do not disturb

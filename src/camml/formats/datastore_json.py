@@ -7,12 +7,12 @@ from camml.formats import _entries, _json_list, llava_json
 
 
 def matches(path: Path) -> bool:
-    """Whether it is a JSON file that is not LLaVA JSON."""
+    """Return True for a JSON file that is not LLaVA JSON."""
     return _json_list.looks_like_json(path) and not llava_json.matches(path)
 
 
 def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
-    """Each entry as a sample."""
+    """Yield each entry as a sample."""
     folder = _entries.folder_of_images(path, images)
     for number, entry in enumerate(_json_list.elements(path), 1):
         yield _entries.find(entry, f"entry {number}", path, folder, _entries.plain_text)

@@ -18,12 +18,12 @@ SPLITS = "dataset_dict.json"
 
 
 def matches(path: Path) -> bool:
-    """Whether it is a folder that holds a dataset, or one for each split."""
+    """Return True for a folder that holds a dataset, or one for each split."""
     return path.is_dir() and ((path / STATE).is_file() or (path / SPLITS).is_file())
 
 
 def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
-    """Each row as a sample."""
+    """Yield each row as a sample."""
     written = images or path.with_name(f"{path.absolute().name}-images")
     folder = _entries.folder_of_images(path / STATE, images)
     for number, row in enumerate(_stored_rows(path), 1):

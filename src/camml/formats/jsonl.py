@@ -9,12 +9,12 @@ from camml.formats import _entries, _text
 
 
 def matches(path: Path) -> bool:
-    """Whether it is a file named .jsonl or .ndjson."""
+    """Return True for a file named .jsonl or .ndjson."""
     return path.suffix.lower() in (".jsonl", ".ndjson") and path.is_file()
 
 
 def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
-    """Each line as a sample; blank lines are passed over."""
+    """Yield each line as a sample; blank lines are passed over."""
     folder = _entries.folder_of_images(path, images)
     for number, line in enumerate(_text.lines(path), 1):
         place = f"line {number}"

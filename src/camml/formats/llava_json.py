@@ -7,7 +7,7 @@ from camml.formats import _entries, _json_list
 
 
 def matches(path: Path) -> bool:
-    """Whether it is a JSON list whose first entry has conversations."""
+    """Return True for a JSON list whose first entry has conversations."""
     if not _json_list.looks_like_json(path):
         return False
     first = _json_list.first(path)
@@ -15,7 +15,7 @@ def matches(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
-    """Each entry as a sample whose text is all its turns."""
+    """Yield each entry as a sample whose text is all its turns."""
     folder = _entries.folder_of_images(path, images)
     for number, entry in enumerate(_json_list.elements(path), 1):
         yield _entries.find(entry, f"entry {number}", path, folder, _entries.text_of_turns)

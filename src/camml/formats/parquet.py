@@ -18,12 +18,12 @@ MANY = True
 
 
 def matches(path: _shards.Source) -> bool:
-    """Whether it is a Parquet file, or a folder of them."""
+    """Return True for a Parquet file, or a folder of them."""
     return _shards.matches(path, SUFFIXES)
 
 
 def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Found]:
-    """Each row as a sample."""
+    """Yield each row as a sample."""
     written = _shards.folder_written(path, images)
     for name, of_file in _shards.places(path, SUFFIXES):
         start = written if is_address(name) else _entries.folder_of_images(Path(name), images)
@@ -32,7 +32,7 @@ def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Found]:
 
 
 def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each row with its place, its image written to `images`.
+    """Yield each row with its place, its image written to `images`.
 
     Raises:
       SampleError: a file cannot be read, or a row's image cannot be used.

@@ -28,12 +28,12 @@ _END = bytes(1024)
 
 
 def matches(path: _shards.Source) -> bool:
-    """Whether it is a tar file, or a folder of them."""
+    """Return True for a tar file, or a folder of them."""
     return _shards.matches(path, SUFFIXES)
 
 
 def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Found]:
-    """Each group of files as a sample."""
+    """Yield each group of files as a sample."""
     written = _shards.folder_written(path, images)
     for name, of_file in _shards.places(path, SUFFIXES):
         for key, files in _groups(name):
@@ -47,7 +47,7 @@ def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Found]:
 
 
 def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What each group of files holds, with its place, its image written to `images`.
+    """Yield the contents of each group of files, with its place, its image written to `images`.
 
     Raises:
       SampleError: a file cannot be read, or a group of files is no sample.
@@ -61,7 +61,7 @@ def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str,
 
 
 def _entry(key: str, files: list[tuple[str, bytes]], images: Path) -> dict[str, Any]:
-    """The files of one sample, as an entry of a JSON file."""
+    """Return the files of one sample as an entry of a JSON file."""
     entry: dict[str, Any] = {"id": key}
     for ending, data in files:
         if ending in JSON:
@@ -93,7 +93,7 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def _groups(name: str) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """The key of each sample, and the endings and contents of its files."""
+    """Yield the key of each sample, and the endings and contents of its files."""
     key, files = "", list[tuple[str, bytes]]()
     for path, data in _members(name):
         folder, base = posixpath.split(path)
@@ -109,7 +109,7 @@ def _groups(name: str) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 
 
 def _members(name: str) -> Iterator[tuple[str, bytes]]:
-    """The names and contents of the files in a tar file that are of a known kind, read once, from start to end."""
+    """Yield names and contents of the files of a known kind in a tar file, read once from start to end."""
     with _shards.opened(name) as stream:
         source = _Whole(cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if name.lower().endswith("gz") else stream)
         try:
@@ -133,13 +133,13 @@ class _Whole:
         self._last = b""
 
     def read(self, size: int) -> bytes:
-        """As of any stream."""
+        """Read as from any stream."""
         data = self._stream.read(size)
         self._last = (self._last + data)[-len(_END) :]
         return data
 
     def check(self) -> None:
-        """That it ended as a tar file ends.
+        """Raise if it did not end as a tar file ends.
 
         Raises:
           EOFError: it did not.

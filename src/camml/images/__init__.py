@@ -76,7 +76,7 @@ def format_of(data: bytes) -> str:
 
 
 def each_image(work: Callable[[Item], Made], images: Sequence[Item]) -> list[Made]:
-    """What `work` makes of each image, in order, several at a time: decoding and resizing need no lock of Python's.
+    """Yield the result of `work` for each image, in order, with several threads: decoding needs no Python lock.
 
     The result is the same on one processor, where nothing is gained and the images are worked on one by one.
     """
@@ -90,12 +90,12 @@ def each_image(work: Callable[[Item], Made], images: Sequence[Item]) -> list[Mad
 
 
 def processors() -> int:
-    """How many this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_image(path: Path) -> None:
-    """Nothing, if `open_image` can read all of the file.
+    """Raise if `open_image` cannot read all of the file.
 
     Raises:
       ImageError: as `open_image`.
@@ -118,7 +118,7 @@ def words_in(path: Path) -> str:
 
 
 def _stream(source: Path | str | bytes) -> tuple[str, BinaryIO]:
-    """A name for messages, and the bytes of an image file as a stream."""
+    """Open the bytes of an image file as a stream, with a name for messages."""
     if isinstance(source, bytes):
         name, data = f"the image of {len(source)} bytes", source
     elif isinstance(source, str) and "://" in source:
@@ -147,12 +147,12 @@ def _open_file(path: Path) -> BinaryIO:
 
 
 def _printable(path: Path) -> str:
-    """A path as one line, whatever characters it has."""
+    """Return a path as one line, whatever characters it has."""
     return str(path) if str(path).isprintable() else repr(str(path))
 
 
 def _identify(stream: BinaryIO, name: str) -> Image.Image:
-    """The image in a stream, its header read and no pixel decoded."""
+    """Read the header of the image in a stream, without decoding a pixel."""
     Image.init()
     if lacking := _heif.missing(stream):
         kind, _, command = lacking.partition(": ")
@@ -193,7 +193,7 @@ def _rewound(stream: BinaryIO) -> BinaryIO:
 
 
 def _without_notes(stream: BinaryIO, name: str) -> tuple[BinaryIO, int | None]:
-    """The stream without what a PNG says besides its pixels, and how many bits it says that these have."""
+    """Return the stream without a PNG's text chunks, and the bit depth that the PNG declares."""
     survey = _png.survey(stream)
     if survey is None:
         return stream, None
@@ -203,7 +203,7 @@ def _without_notes(stream: BinaryIO, name: str) -> tuple[BinaryIO, int | None]:
 
 
 def _read(stream: BinaryIO, name: str, max_side: int | None, max_pixels: int) -> Image.Image:
-    """The image in a stream.
+    """Read the image in a stream.
 
     Raises:
       ImageError: as `open_image`.
@@ -228,7 +228,7 @@ def _read(stream: BinaryIO, name: str, max_side: int | None, max_pixels: int) ->
 
 
 def _decode(image: Image.Image, name: str, max_side: int | None, max_pixels: int) -> Image.Image:
-    """An image in memory, as `open_image` gives it."""
+    """Decode an image in memory as `open_image` does."""
     _check_size(image, name, max_pixels)
     try:
         image = _load(image, name)

@@ -99,13 +99,13 @@ def in_full_range(image: Image.Image, wide: bool, bits: int | None, again: Calla
 
 
 def _is_bright(image: Image.Image, colors: int) -> bool:
-    """Whether an upper byte is above those of a sensor of 14 bits."""
+    """Return True if an upper byte is above those of a sensor of 14 bits."""
     bands: Any = image.getextrema()
     return any(top > 63 for _, top in bands[:colors])
 
 
 def is_wide_color(image: Image.Image) -> bool:
-    """Whether an image that was just opened has colors of 16 bits."""
+    """Return True if an image that was just opened has colors of 16 bits."""
     tiles: Any = getattr(image, "tile", [])
     return bool(tiles) and all(_swapped(tile.args) != tile.args for tile in tiles)
 

@@ -25,7 +25,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the chunks of a PNG file say.
+    """The information in the chunks of a PNG file.
 
     Attributes:
       gaps: start and end of what need not be read, ascending.
@@ -39,7 +39,7 @@ class Survey:
 
 
 def survey(stream: BinaryIO) -> Survey | None:
-    """Look through the chunks of a file, and go back to its start; None where it is no PNG."""
+    """Look through the chunks of a file, and go back to its start; return None where it is no PNG."""
     try:
         return _walk(stream) if stream.read(len(SIGNATURE)) == SIGNATURE else None
     finally:
@@ -77,7 +77,7 @@ def _walk(stream: BinaryIO) -> Survey:
 
 
 def _turns(kind: bytes, stream: BinaryIO, length: int) -> bool:
-    """Whether a note may say how the camera was held, and is short enough to be read."""
+    """Return True if a text chunk may say how the camera was held, and is short enough to be read."""
     if kind == b"iCCP" or length > LONGEST_NOTE:
         return False
     keyword, _, rest = stream.read(length).partition(b"\0")
@@ -91,7 +91,7 @@ def _turns(kind: bytes, stream: BinaryIO, length: int) -> bool:
 
 
 def _unpacks(data: bytes) -> bool:
-    """Whether packed data is whole, and no longer than LONGEST_NOTE when it is unpacked."""
+    """Return True if packed data is complete, and no longer than LONGEST_NOTE when it is unpacked."""
     unpacker = zlib.decompressobj()
     try:
         unpacker.decompress(data, LONGEST_NOTE)

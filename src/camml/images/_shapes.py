@@ -13,7 +13,7 @@ LONGEST_STRIP = 16
 
 
 def mean_color(mean: Sequence[float]) -> tuple[int, ...]:
-    """The mean of an image processor, each in [0, 1], as a colour; cut to integers, not rounded.
+    """Return the mean of an image processor, each in [0, 1], as a colour; cut to integers, not rounded.
 
     Source: LLaVA, `image_aspect_ratio` "pad".
     """

@@ -13,7 +13,7 @@ MAX_DOWNLOAD = 32 * 2**20
 
 
 def read_url(url: str, *, timeout: float = 20.0, max_bytes: int = MAX_DOWNLOAD) -> bytes:
-    """What is at an http or https address, redirections followed to such addresses only.
+    """Read the content of an http or https address, following redirections to such addresses only.
 
     Args:
       url: the address.
@@ -39,7 +39,7 @@ def read_url(url: str, *, timeout: float = 20.0, max_bytes: int = MAX_DOWNLOAD) 
 
 
 def _web() -> urllib.request.OpenerDirector:
-    """A client that speaks HTTP alone: urllib's own would follow a redirection to FTP."""
+    """Build a client that speaks HTTP alone: urllib's own would follow a redirection to FTP."""
     client = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,
@@ -55,7 +55,7 @@ def _web() -> urllib.request.OpenerDirector:
 
 
 def _download(answer: BinaryIO, url: str, deadline: float, max_bytes: int) -> bytes:
-    """The body of an answer, in pieces, so that neither its size nor its slowness is the server's choice."""
+    """Read the body of an answer in pieces, so that the server decides neither its size nor its duration."""
     body = bytearray()
     while piece := answer.read1(2**16):  # type: ignore[attr-defined]
         body += piece

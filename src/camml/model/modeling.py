@@ -10,6 +10,7 @@ Everything else (images of the question, positions, cache, `generate`) is the vi
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
@@ -21,7 +22,7 @@ from transformers import initialization as init
 from transformers.generation.logits_process import LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 
 from camml.errors import OptionError
-from camml.model import official
+from camml.model import card, official
 from camml.model.config import CamMLConfig
 from camml.model.llava_parts import LlavaPartsForConditionalGeneration
 from camml.model.perceiver import ContextPerceiver
@@ -68,6 +69,7 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         if vlm is not None:
             config.vlm_config = vlm.config  # what changes there, changes here
+            config.base_models = config.base_models or _names_of(vlm)
         self.vlm = AutoModelForImageTextToText.from_config(config.vlm_config) if vlm is None else vlm
         self.context_perceiver = ContextPerceiver(config)
         self._watching: list[Any] = []
@@ -81,6 +83,21 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if official.is_official(pretrained_model_name_or_path):
             return official.load(cls, pretrained_model_name_or_path, **kwargs)
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    def save_pretrained(self, save_directory: Any, *args: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Save a model as transformers does, with a model card; one that somebody wrote is left as it is."""
+        own = set(signature(PreTrainedModel.save_pretrained).parameters)
+        hub = {name: kwargs.pop(name) for name in list(kwargs) if name not in own}
+        super().save_pretrained(save_directory, *args, **kwargs)
+        if kwargs.get("is_main_process", True):
+            card.write(Path(save_directory), card.compose(self.config, card.count(self), tags=self.model_tags or ()))
+        if push_to_hub:
+            self.push_to_hub(hub.pop("repo_id", Path(save_directory).name), **hub)
+
+    def push_to_hub(self, repo_id: str, *, tags: str | list[str] | None = None, **kwargs: Any) -> Any:
+        """Upload a model with its card; keywords are those of transformers' own `push_to_hub`."""
+        self.add_model_tags(tags or [])
+        return card.push(self, repo_id, **kwargs)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -348,6 +365,13 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if isinstance(module, PreTrainedModel) and any(part is words for part in module.modules())
         ]
         return cast(nn.Module, holding[-1])
+
+
+def _names_of(vlm: Any) -> list[str] | None:
+    """Return what the weights of a vision-language model are called; None where nothing says so."""
+    parts = (vlm.language_model, vlm.vision_tower) if isinstance(vlm, LlavaPartsForConditionalGeneration) else (vlm,)
+    folders = [part.config.name_or_path for part in parts]
+    return [card.base_name(folder) for folder in folders if folder and folder != "None"] or None
 
 
 def _arguments(vlm: nn.Module) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml.errors import ModelFolderError
+from camml.model.card import base_name
 from camml.model.config import CamMLConfig
 from camml.model.folder import (
     check_complete,
@@ -210,8 +211,10 @@ def build_config(official: Mapping[str, Any], tower: CLIPVisionConfig) -> CamMLC
         vision_feature_select="patch" if official.get("mm_vision_select_feature", "patch") == "patch" else "all",
         projector_type=official.get("mm_projector_type", "linear"),
     )
+    names = (official.get(key) for key in ("_name_or_path", "mm_vision_tower"))
     return CamMLConfig(
         vlm_config=parts,
+        base_models=[base_name(str(name)) for name in names if name] or None,
         perceiver_hidden_size=official.get("perceiver_hidden_size", 768),
         perceiver_queries=official.get("perceiver_querys", 128),
         perceiver_layers=official.get("perceiver_layers", 2),

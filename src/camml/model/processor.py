@@ -15,7 +15,7 @@ from transformers.utils import cached_file
 from camml import prompts
 from camml.errors import InputError, ModelFolderError, OptionError
 from camml.images import ImageSource
-from camml.model import official
+from camml.model import card, official
 from camml.model.batching import join, prepare_row, stack
 from camml.model.config import CamMLConfig
 from camml.model.llava_processor import first_tokens, pad, set_pad_token
@@ -127,9 +127,15 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         folder.mkdir(parents=True, exist_ok=True)
         self.processor.save_pretrained(folder / INNER)
         (folder / FILE).write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
+        if not (folder / card.CARD).is_file():  # that of the model says more
+            card.write(folder, card.of_processor(self))
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
         return [str(folder / FILE)]
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> Any:
+        """Upload a processor with a card; keywords are those of transformers' own `push_to_hub`."""
+        return card.push(self, repo_id, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a vector store is. A file in this folder is one: it defines a class `Store` with the methods below.
+"""The interface of vector stores. A file in this folder is one: it defines a class `Store` with the methods below.
 
 Stores in files (`FileStore`) keep their vectors in the folder of the datastore; a served store (`ServedStore`) keeps
 them in a database at a location of its own, and its file has a function `location` too, which makes of the text behind
@@ -45,7 +45,7 @@ class VectorStore(Protocol):
         ...
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
-        """The k best for each of float32[N, D]: scores float32[N, K] and keys int64[N, K], best first.
+        """Find the k best for each of float32[N, D]: scores float32[N, K] and keys int64[N, K], best first.
 
         Of equal scores the highest key comes first, in a datastore the newest sample: what was added to say more about
         a picture is found before what it adds to. Where there are fewer than k, the key is -1 and the score -inf.
@@ -54,11 +54,11 @@ class VectorStore(Protocol):
         ...
 
     def holds(self, keys: Keys) -> NDArray[np.bool]:
-        """bool[N]: which of int64[N] `keys` are there."""
+        """Return bool[N]: which of int64[N] `keys` are there."""
         ...
 
     def vectors(self, keys: Keys) -> Vectors:
-        """float32[N, D]: what was added under int64[N] `keys`, all of which are there."""
+        """Return float32[N, D]: what was added under int64[N] `keys`, all of which are there."""
         ...
 
 
@@ -72,7 +72,7 @@ class FileStore(VectorStore, Protocol):
         ...
 
     def first(self) -> int:
-        """Its smallest key; -1 where it is empty."""
+        """Return its smallest key; -1 where it is empty."""
         ...
 
     @classmethod
@@ -86,11 +86,11 @@ class ServedStore(VectorStore, Protocol):
 
     @classmethod
     def connect(cls, location: str, name: str, dim: int) -> Self:
-        """The collection `name` at `location`, made where it is not there yet."""
+        """Connect to the collection `name` at `location`, made where it is not there yet."""
         ...
 
     def keys(self, first: int = 0) -> Keys:
-        """All keys from `first` on, in ascending order."""
+        """Return all keys from `first` on, in ascending order."""
         ...
 
     def drop(self) -> None:
@@ -122,29 +122,29 @@ def kind(name: str) -> Any:
 
 
 def create(name: str, dim: int) -> FileStore:
-    """An empty store of the kind `name` (one in files) for vectors of width `dim`."""
+    """Create an empty store of the kind `name` (one in files) for vectors of width `dim`."""
     store: FileStore = kind(name)(dim)
     return store
 
 
 def connect(name: str, location: str, collection: str, dim: int) -> ServedStore:
-    """The store of the kind `name` (a served one) that `location` holds under the name `collection`."""
+    """Connect to the store of the kind `name` (a served one) that `location` holds under the name `collection`."""
     store: ServedStore = kind(name).connect(location, collection, dim)
     return store
 
 
 def is_served(name: str) -> bool:
-    """Whether stores of the kind `name` live in a database."""
+    """Return True if stores of the kind `name` live in a database."""
     return hasattr(kind(name), "connect")
 
 
-def lives_elsewhere(store: VectorStore) -> TypeGuard[ServedStore]:
-    """Whether a store is a served one: it may hold more than what was committed, never less."""
+def in_database(store: VectorStore) -> TypeGuard[ServedStore]:
+    """Return True for a served store: it may hold more than what was committed, never less."""
     return hasattr(store, "connect")
 
 
-def home(text: str) -> tuple[str, str]:
-    """The kind and the location that `text` names: `faiss`, `memory`, or `KIND://LOCATION` for a served one.
+def parse_store(text: str) -> tuple[str, str]:
+    """Return the kind and the location that `text` names: `faiss`, `memory`, or `KIND://LOCATION` for a served one.
 
     Raises:
       UnknownNameError: no such kind, or one that needs a location and has none, or the other way round.
@@ -159,5 +159,5 @@ def home(text: str) -> tuple[str, str]:
 
 
 def keys_of(values: Sequence[int]) -> Keys:
-    """int64[N] of some integers."""
+    """Return int64[N] of some integers."""
     return np.asarray(values, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What makes all stores give the same neighbors, bit for bit: one way to score, one order of equals."""
+"""Exact scores and one order of equals, which make all stores give the same neighbors, bit for bit."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,7 +18,7 @@ Candidates = Callable[[Vectors, int], tuple[Scores, Keys]]
 
 
 def inner_products(vectors: Vectors, query: Vectors) -> Scores:
-    """float32[N]: `query` float32[D] with each row of float32[N, D].
+    """Return float32[N]: `query` float32[D] with each row of float32[N, D].
 
     A row is summed the same way wherever it stands and however many there are, which no matrix product promises:
     so equal vectors have equal scores, and a score does not depend on the batch.
@@ -28,7 +28,7 @@ def inner_products(vectors: Vectors, query: Vectors) -> Scores:
 
 
 def best(scores: Scores, keys: Keys, k: int) -> tuple[Scores, Keys]:
-    """The k highest scores and their keys, of equal ones the highest key first; -inf and -1 where there are fewer."""
+    """Return the k highest scores and their keys, of equal ones the highest key first; -inf and -1 as padding."""
     order = np.lexsort((-keys, -scores))[:k]
     if len(order) == k:
         return scores[order], keys[order]
@@ -38,14 +38,14 @@ def best(scores: Scores, keys: Keys, k: int) -> tuple[Scores, Keys]:
 
 
 def nothing(rows: int, k: int) -> tuple[Scores, Keys]:
-    """The answer to `rows` queries where there is nothing to find."""
+    """Return the answer to `rows` queries where there is nothing to find."""
     return np.full((rows, k), -np.inf, dtype=np.float32), np.full((rows, k), -1, dtype=np.int64)
 
 
-def settled(
+def exact_best(
     queries: Vectors, k: int, limit: int, candidates: Candidates, vectors: Callable[[Keys], Vectors]
 ) -> tuple[Scores, Keys]:
-    """The exact k best of what an engine proposes, fetched deeper until no tie or rounding can hide a better one.
+    """Find the exact k best of an engine's candidates, fetched deeper until no tie or rounding can hide a better one.
 
     Args:
       queries: float32[N, D].
@@ -58,20 +58,20 @@ def settled(
     depth, pending = min(k + SPARE, limit), np.arange(len(queries))
     while limit and len(pending):
         rough, found = candidates(queries[pending], depth)
-        unsettled = []
+        unsure = []
         fetched = _fetched(found, vectors, queries.shape[1])
         for row, its_rough, (its_keys, its_vectors) in zip(pending, rough, fetched, strict=True):
             scores[row], keys[row] = best(inner_products(its_vectors, queries[row]), its_keys, k)
             # What was not fetched scores at most `its_rough[-1]`; it must not be able to reach the k-th place.
             reach = ROUNDING * float(np.linalg.norm(queries[row])) * _longest(its_vectors)
             if len(its_keys) == depth < limit and its_rough[-1] + reach >= scores[row, -1]:
-                unsettled.append(row)
-        depth, pending = min(2 * depth, limit), np.asarray(unsettled, dtype=np.int64)
+                unsure.append(row)
+        depth, pending = min(2 * depth, limit), np.asarray(unsure, dtype=np.int64)
     return scores, keys
 
 
 def ranked(queries: Vectors, keys: Keys, vectors: Vectors, k: int) -> tuple[Scores, Keys]:
-    """The k best for each query among float32[N, D] `vectors` under `keys`."""
+    """Find the k best for each query among float32[N, D] `vectors` under `keys`."""
     scores, found = nothing(len(queries), k)
     for row, query in enumerate(queries.astype(np.float32, copy=False)):
         scores[row], found[row] = best(inner_products(vectors, query), keys, k)
@@ -79,7 +79,7 @@ def ranked(queries: Vectors, keys: Keys, vectors: Vectors, k: int) -> tuple[Scor
 
 
 def check_new(keys: Keys, vectors: Vectors, dim: int, known: Keys) -> None:
-    """That `keys` are new and `vectors` have one row of width `dim` for each.
+    """Raise unless `keys` are new and `vectors` have one row of width `dim` for each.
 
     Raises:
       ValueError: they are not, or have not.
@@ -91,7 +91,7 @@ def check_new(keys: Keys, vectors: Vectors, dim: int, known: Keys) -> None:
 
 
 def _fetched(found: Keys, vectors: Callable[[Keys], Vectors], dim: int) -> Iterator[tuple[Keys, Vectors]]:
-    """For each row of int64[N, depth] its keys and their vectors, which are asked for many rows at a time."""
+    """Yield keys and vectors of each row of int64[N, depth]; vectors are fetched many rows at a time."""
     step = max(1, FETCHED // (4 * dim * found.shape[1]))
     for start in range(0, len(found), step):
         some = found[start : start + step]

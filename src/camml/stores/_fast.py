@@ -21,18 +21,18 @@ SEEN = 40
 
 
 class Base(Protocol):
-    """Where the full vectors are."""
+    """The store of the full vectors, for exact scores."""
 
     def holds(self, keys: Keys) -> NDArray[np.bool]:
-        """bool[N]: which of `keys` are there."""
+        """Return bool[N]: which of `keys` are there."""
         ...
 
     def vectors(self, keys: Keys) -> Vectors:
-        """float32[N, D] of keys that are there."""
+        """Return float32[N, D] of keys that are there."""
         ...
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
-        """An exact search."""
+        """Search exactly."""
         ...
 
 
@@ -44,22 +44,22 @@ class Kind:
       factory: the FAISS factory string for N vectors of width D.
       bytes_each: memory of one vector of width D, keys included.
       growth: by how much a search slows down from n to N vectors.
-      knob: the setting that trades speed for recall; none where there is none.
+      setting: the setting that trades speed for recall; none where there is none.
     """
 
     factory: Callable[[int, int], str]
     bytes_each: Callable[[int], float]
     growth: Callable[[int, int], float]
-    knob: str | None = None
+    setting: str | None = None
 
     def size(self, count: int, dim: int) -> int:
-        """Bytes in memory of `count` vectors."""
-        lists = lists_for(count) if self.knob == "nprobe" else 0
+        """Return the bytes in memory of `count` vectors."""
+        lists = lists_for(count) if self.setting == "nprobe" else 0
         return int(count * self.bytes_each(dim)) + lists * dim * 4
 
 
 def lists_for(count: int) -> int:
-    """How many lists an inverted file of `count` vectors gets: the power of two next to twice the root."""
+    """Return the number of inverted lists for `count` vectors: the power of two nearest to twice the root."""
     return int(2 ** max(0, round(math.log2(max(1.0, 2 * math.sqrt(count))))))
 
 
@@ -98,7 +98,7 @@ class Fast:
 
     @classmethod
     def train(cls, factory: str, sample: Vectors, base: Base) -> Self:
-        """An empty index of that kind, fitted to float32[N, D] `sample`; on a GPU where FAISS has one."""
+        """Create an empty index of that kind, fitted to float32[N, D] `sample`; on a GPU where FAISS has one."""
         faiss = faiss_package()
         inner = faiss.index_factory(sample.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
         lists = _lists(inner)
@@ -109,7 +109,7 @@ class Fast:
 
     @classmethod
     def open(cls, path: Path, base: Base, settings: Mapping[str, int], *, mapped: bool = True) -> Self:
-        """What `save` wrote; mapped from the disk, or in memory so that it can grow."""
+        """Open what `save` wrote; mapped from the disk, or in memory so that it can grow."""
         faiss = faiss_package()
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
@@ -133,8 +133,8 @@ class Fast:
         for keys in chunks:
             self.index.add_with_ids(np.ascontiguousarray(self.base.vectors(keys)), keys)
 
-    def knobs(self) -> list[dict[str, int]]:
-        """The settings to try, fastest first."""
+    def settings_to_try(self) -> list[dict[str, int]]:
+        """Return the settings to try, fastest first."""
         faiss = faiss_package()
         inner = faiss.downcast_index(self.index.index)
         lists = _lists(inner)
@@ -145,7 +145,7 @@ class Fast:
         return [{}]
 
     def candidates(self, queries: Vectors, depth: int) -> Keys:
-        """int64[N, depth]: the keys that the index puts first, -1 for none."""
+        """Return int64[N, depth]: the keys that the index puts first, -1 for none."""
         with comparing(len(queries)):
             rows = np.ascontiguousarray(queries, dtype=np.float32)
             keys: Keys = self.index.search(rows, depth, params=self._parameters(depth))[1]
@@ -163,7 +163,7 @@ class Fast:
         return None
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
-        """The k best of the candidates, with exact scores; among `allowed` keys, the k best of all of them."""
+        """Find the k best of the candidates, with exact scores; among `allowed` keys, the k best of all of them."""
         if allowed is not None:
             return self.base.search(queries, k, allowed)
         scores, keys = nothing(len(queries), k)
@@ -179,7 +179,7 @@ class Fast:
         return scores, keys
 
     def _held(self, rows: Keys, found: Keys) -> Iterator[tuple[int, Keys, Keys, Vectors]]:
-        """For each row of int64[N, depth] candidates its number, itself, its keys that are there, and their vectors.
+        """Yield for each row of int64[N, depth] candidates its number, itself, its existing keys and their vectors.
 
         Files may have been rewritten since the index was made, without what was removed.
         """
@@ -195,7 +195,7 @@ class Fast:
 
 
 def _lists(index: Any) -> Any:
-    """The inverted file in an index; none where it has none."""
+    """Return the inverted file in an index; None where it has none."""
     try:
         return faiss_package().extract_index_ivf(index)
     except RuntimeError:

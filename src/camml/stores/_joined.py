@@ -6,14 +6,14 @@ from typing import Protocol, TypeGuard
 import numpy as np
 
 from camml.stores import Keys, Scores, Vectors, VectorStore
-from camml.stores._exact import best, nothing, settled
+from camml.stores._exact import best, exact_best, nothing
 
 
 class Proposes(VectorStore, Protocol):
     """A store whose engine ranks by scores that may be rounded otherwise."""
 
     def rough(self, queries: Vectors, depth: int) -> tuple[Scores, Keys]:
-        """The best `depth` for float32[N, D] by the engine: float32[N, depth], int64[N, depth], -1 for none."""
+        """Return the engine's best `depth` for float32[N, D]: float32[N, depth], int64[N, depth], -1 for none."""
         ...
 
 
@@ -33,10 +33,10 @@ class Joined:
         return sum(map(len, self._parts))
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
-        """The k best for each query, as `VectorStore.search` says."""
+        """Find the k best for each query, as `VectorStore.search` says."""
         if allowed is not None:
             return merged([part.search(queries, k, allowed) for part in self._parts], len(queries), k)
-        return settled(queries, k, len(self), self._rough, self._vectors)
+        return exact_best(queries, k, len(self), self._rough, self._vectors)
 
     def _rough(self, queries: Vectors, depth: int) -> tuple[Scores, Keys]:
         found = [part.rough(queries, min(depth, len(part))) for part in self._parts]
@@ -46,7 +46,7 @@ class Joined:
 
 
 def merged(found: Sequence[tuple[Scores, Keys]], rows: int, k: int) -> tuple[Scores, Keys]:
-    """The k best of several answers to the same `rows` queries."""
+    """Merge several answers to the same `rows` queries into the k best."""
     scores, keys = nothing(rows, k)
     for row in range(rows):
         its_scores = np.concatenate([part[0][row] for part in found])
@@ -57,5 +57,5 @@ def merged(found: Sequence[tuple[Scores, Keys]], rows: int, k: int) -> tuple[Sco
 
 
 def propose(parts: Sequence[object]) -> TypeGuard[Sequence[Proposes]]:
-    """Whether there are several parts and all have an engine."""
+    """Return True if there are several parts and all have an engine."""
     return len(parts) > 1 and all(hasattr(part, "rough") for part in parts)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from camml.errors import StoreError
 from camml.stores import Keys, Scores, Vectors, keys_of
-from camml.stores._exact import check_new, ranked, settled
+from camml.stores._exact import check_new, exact_best, ranked
 
 FEW = 1024
 """Up to so many allowed keys are compared one by one, which is faster than a search that skips all others."""
@@ -30,13 +30,13 @@ _matrix_users: list[int] = []
 
 
 def faiss_package() -> Any:
-    """The package, loaded when first needed; its published types lack half of what it has."""
+    """Import the package when first needed; its published types lack half of what it has."""
     return import_module("faiss")
 
 
 @contextmanager
 def comparing(queries: int) -> Iterator[None]:
-    """Let FAISS compare so many queries the fast way; the setting is the process's, so it is put back.
+    """Make FAISS compare so many queries the fast way; the setting is the process's, so it is restored.
 
     FAISS takes it with no search. Other threads may compare their queries the fast way meanwhile: the scores that FAISS
     gives are rounded otherwise then, and those that we return are not, since they are computed anew.
@@ -87,9 +87,9 @@ class Store:
         return int(gone.sum())
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
-        """The k best for each query, as `VectorStore.search` says."""
+        """Find the k best for each query, as `VectorStore.search` says."""
         if allowed is None:
-            return settled(queries, k, len(self), self.rough, self.vectors)
+            return exact_best(queries, k, len(self), self.rough, self.vectors)
         rows = self._rows(allowed[self.holds(allowed)])
         if len(rows) <= FEW:
             keys = rows if self._keys is None else self._keys[rows]
@@ -101,21 +101,21 @@ class Store:
         selector = faiss.IDSelectorBitmap(len(self), faiss.swig_ptr(packed))
         parameters = _parameters(self._index, selector)
         limited = lambda some, depth: self.rough(some, depth, params=parameters)  # noqa: E731
-        return settled(queries, k, len(rows), limited, self.vectors)
+        return exact_best(queries, k, len(rows), limited, self.vectors)
 
     def rough(self, queries: Vectors, depth: int, **options: Any) -> tuple[Scores, Keys]:
-        """FAISS's own answer for float32[N, D], under our keys: float32[N, depth], int64[N, depth], -1 for none."""
+        """Return FAISS's own best for float32[N, D]: float32[N, depth], our keys int64[N, depth], -1 for none."""
         with comparing(len(queries)):
             scores, rows = self._index.search(queries, depth, **options)
         return scores, rows if self._keys is None else np.where(rows < 0, -1, self._keys[rows])
 
     def vectors(self, keys: Keys) -> Vectors:
-        """float32[N, D]: what was added under `keys`."""
+        """Return float32[N, D]: what was added under `keys`."""
         found: Vectors = self._index.reconstruct_batch(np.ascontiguousarray(self._rows(keys)))
         return found
 
     def holds(self, keys: Keys) -> NDArray[np.bool]:
-        """bool[N]: which of `keys` are there."""
+        """Return bool[N]: which of `keys` are there."""
         if self._keys is None:
             return (keys >= 0) & (keys < len(self))
         ordered = self._keys if self._order is None else self._keys[self._order]
@@ -125,7 +125,7 @@ class Store:
         return found
 
     def first(self) -> int:
-        """Its smallest key; -1 where it is empty."""
+        """Return its smallest key; -1 where it is empty."""
         if not len(self):
             return -1
         return 0 if self._keys is None else int(self._keys.min())
@@ -167,12 +167,12 @@ class Store:
 
     @cached_property
     def _order(self) -> Keys | None:
-        """What sorts the keys; nothing where they are in order, as those of a datastore are."""
+        """The permutation that sorts the keys; None where they are in order, as those of a datastore are."""
         assert self._keys is not None
         return None if (self._keys[1:] > self._keys[:-1]).all() else np.argsort(self._keys)
 
     def _rows(self, keys: Keys) -> Keys:
-        """int64[N]: the rows of `keys`, all of which are there."""
+        """Return int64[N]: the rows of `keys`, all of which are there."""
         if self._keys is None:
             return keys
         places = np.searchsorted(self._keys, keys, sorter=self._order)
@@ -184,7 +184,7 @@ class Store:
         self.__dict__.pop("_order", None)
 
     def _own_keys(self) -> Keys:
-        """The keys of a store that can be changed.
+        """Return the keys of a store that can be changed.
 
         Raises:
           StoreError: it is a file of another kind, which can be searched only.
@@ -211,7 +211,7 @@ def _keep_vectors(path: Path, index: Any) -> None:
 
 
 def _parameters(index: Any, selector: Any) -> Any:
-    """The search parameters that this kind of index wants, limited to what `selector` lets through."""
+    """Return the search parameters that this kind of index takes, limited to what `selector` lets through."""
     faiss = faiss_package()
     if isinstance(index, faiss.IndexIVF):
         return faiss.SearchParametersIVF(sel=selector, nprobe=index.nprobe)

@@ -34,20 +34,20 @@ class Store:
         return int((~kept).sum())
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
-        """The k best for each query, as `VectorStore.search` says."""
+        """Find the k best for each query, as `VectorStore.search` says."""
         chosen = slice(None) if allowed is None else np.isin(self._keys, allowed)
         return ranked(queries, self._keys[chosen], self._vectors[chosen], k)
 
     def holds(self, keys: Keys) -> NDArray[np.bool]:
-        """bool[N]: which of `keys` are there."""
+        """Return bool[N]: which of `keys` are there."""
         return np.isin(keys, self._keys)
 
     def first(self) -> int:
-        """Its smallest key; -1 where it is empty."""
+        """Return its smallest key; -1 where it is empty."""
         return int(self._keys.min()) if len(self) else -1
 
     def vectors(self, keys: Keys) -> Vectors:
-        """float32[N, D]: what was added under `keys`."""
+        """Return float32[N, D]: what was added under `keys`."""
         order = np.argsort(self._keys)
         rows = order[np.searchsorted(self._keys, keys, sorter=order)]
         found: Vectors = self._vectors[rows]

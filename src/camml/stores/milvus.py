@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from camml.errors import OptionError, StoreError
 from camml.stores import Keys, Scores, Vectors, keys_of
-from camml.stores._exact import best, check_new, nothing, settled
+from camml.stores._exact import best, check_new, exact_best, nothing
 
 KEY, VECTOR = "id", "vector"
 MOST = 16_384
@@ -32,7 +32,7 @@ TOKEN = "CAMML_MILVUS_TOKEN"
 
 
 def location(text: str) -> str:
-    """The address as it is stored: a URL, or the absolute path of a file, with its options.
+    """Return the address as it is stored: a URL, or the absolute path of a file, with its options.
 
     Raises:
       OptionError: it is none, or holds a password.
@@ -57,7 +57,7 @@ class Store:
 
     @classmethod
     def connect(cls, location: str, name: str, dim: int) -> Self:
-        """The collection `name` at `location`, made where it is not there yet.
+        """Connect to the collection `name` at `location`, made where it is not there yet.
 
         Raises:
           StoreError: the place cannot be reached, or pymilvus is not installed.
@@ -92,7 +92,7 @@ class Store:
             return int(self._client.query(self._name, filter="", output_fields=["count(*)"])[0]["count(*)"])
 
     def keys(self, first: int = 0) -> Keys:
-        """All keys from `first` on, in ascending order."""
+        """Return all keys from `first` on, in ascending order."""
         found: list[int] = []
         with _failures(self._name):
             last = first - 1
@@ -102,7 +102,7 @@ class Store:
         return keys_of(found)
 
     def _next_keys(self, last: int) -> list[int]:
-        """Some keys above `last`: every one up to the largest of them."""
+        """Return some keys above `last`: every one up to the largest of them."""
         width = MOST
         while True:  # a query promises no order, but a range of keys that is not full is whole
             rows = self._client.query(
@@ -134,7 +134,7 @@ class Store:
         return len(present)
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
-        """The k best for each query, as `VectorStore.search` says.
+        """Find the k best for each query, as `VectorStore.search` says.
 
         Raises:
           OptionError: k is more than Milvus returns.
@@ -142,18 +142,18 @@ class Store:
         if k > MOST // 2:
             raise OptionError(f"Milvus gives at most {MOST // 2} neighbors at a time, not {k}")
         if allowed is None:
-            return self._settled(queries, k, MOST, "")
+            return self._exact_best(queries, k, MOST, "")
         scores, keys = nothing(len(queries), k)
         for start in range(0, len(allowed), NAMED):
             some = allowed[start : start + NAMED]
-            found = self._settled(queries, k, min(len(some), MOST), f"{KEY} in {some.tolist()}")
+            found = self._exact_best(queries, k, min(len(some), MOST), f"{KEY} in {some.tolist()}")
             for row in range(len(queries)):
                 both = np.append(scores[row], found[0][row]), np.append(keys[row], found[1][row])
                 there = both[1] >= 0
                 scores[row], keys[row] = best(both[0][there], both[1][there], k)
         return scores, keys
 
-    def _settled(self, queries: Vectors, k: int, limit: int, expression: str) -> tuple[Scores, Keys]:
+    def _exact_best(self, queries: Vectors, k: int, limit: int, expression: str) -> tuple[Scores, Keys]:
         def candidates(some: Vectors, depth: int) -> tuple[Scores, Keys]:
             scores, keys = nothing(len(some), depth)
             with _failures(self._name):
@@ -170,14 +170,14 @@ class Store:
             return scores, keys
 
         fetched: dict[int, Vectors] = {}  # one request for all vectors of a batch
-        return settled(queries, k, limit, candidates, lambda keys: self._stacked(fetched, keys))
+        return exact_best(queries, k, limit, candidates, lambda keys: self._stacked(fetched, keys))
 
     def holds(self, keys: Keys) -> NDArray[np.bool]:
-        """bool[N]: which of `keys` are there."""
+        """Return bool[N]: which of `keys` are there."""
         return np.isin(keys, self._present(keys))
 
     def vectors(self, keys: Keys) -> Vectors:
-        """float32[N, D]: what was added under `keys`.
+        """Return float32[N, D]: what was added under `keys`.
 
         Raises:
           StoreError: one is not there.
@@ -192,7 +192,7 @@ class Store:
         return np.stack(rows) if rows else np.empty((0, self.dim), dtype=np.float32)
 
     def _fetched(self, keys: Keys, **how: str) -> dict[int, Vectors]:
-        """The vectors of those of `keys` that are there."""
+        """Fetch the vectors of those of `keys` that are there."""
         found: dict[int, Vectors] = {}
         with _failures(self._name):
             for part in self._parts(len(keys)):
@@ -223,7 +223,7 @@ _BUILDING: dict[str, dict[str, int]] = {"HNSW": {"M": 32, "efConstruction": 200}
 
 @cache
 def _client(address: str) -> Any:
-    """The connection to an address, one for each process: a Milvus Lite file lets in no second one."""
+    """Return the connection to an address, one for each process: a Milvus Lite file lets in no second one."""
     try:
         package = import_module("pymilvus")
     except ImportError as error:
@@ -237,7 +237,7 @@ def _client(address: str) -> Any:
 
 
 class _failures:
-    """What Milvus says when it fails, as a StoreError."""
+    """A context that turns Milvus's errors into StoreErrors."""
 
     def __init__(self, place: str) -> None:
         self.place = place

@@ -16,10 +16,11 @@ from transformers.trainer_callback import TrainerState
 from camml.data import origins
 from camml.durable import write_file
 from camml.errors import OptionError
+from camml.model import card
 from camml.training import recipes, tuning
 from camml.training.arguments import Settings
 
-RUN, PLOT, CARD = "run.json", "loss.png", "README.md"
+RUN, PLOT = "run.json", "loss.png"
 PACKAGES = ("camml", "torch", "transformers", "accelerate", "peft", "deepspeed", "bitsandbytes", "numpy", "pillow")
 DECIDING = ("data", "neighbors", "seed", "step_rows", "tune")
 """What must be as it was for a resumed run to continue as if it had never stopped."""
@@ -104,7 +105,7 @@ def finish(output: Path, record: Record, state: TrainerState, metrics: dict[str,
     }
     record.write(output)
     plot(losses, output / PLOT)
-    write_file(output / CARD, card(record, model).encode())
+    card.write(output, card_of(record, model))
 
 
 def plot(losses: list[tuple[int, float]], path: Path) -> None:
@@ -130,26 +131,28 @@ def plot(losses: list[tuple[int, float]], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def card(record: Record, model: nn.Module) -> str:
-    """Return the model card."""
+def card_of(record: Record, model: nn.Module) -> str:
+    """Return the model card of a run."""
     arguments, result = record.model, record.result
-    counts = tuning.count_parameters(model)
-    parts = "\n".join(f"| {part} | {every:,} | {trained:,} |" for part, (every, trained) in counts.items())
     flags = "\n".join(f"{name}: {value}" for name, value in record.settings.items() if value not in (None, [], ""))
     adapter = record.tune in ("lora", "qlora")
-    kind = "LoRA adapter, projector and perceivers of a CaMML model" if adapter else "CaMML model"
-    use = "camml merge THIS_FOLDER MODEL_FOLDER" if adapter else "camml ask QUESTION --model THIS_FOLDER --store STORE"
     tower = arguments["vision_tower"]
     named = "Language model" if tower else "Started from"
     parts_of = f"{named}: `{arguments['model_name_or_path']}`." + (f" Vision tower: `{tower}`." if tower else "")
-    return (
-        f"---\nlibrary_name: transformers\ntags: [camml, multimodal, retrieval]\n---\n\n# {kind}\n\n"
-        f"{parts_of}\n"
-        f"Trained: {record.tune}, {result.get('steps')} steps of {record.step_rows} samples, last loss "
-        f"{result.get('last_loss')}.\n\n    {use}\n\n"
-        f"| part | parameters | trained |\n|---|---|---|\n{parts}\n\n"
-        f"Training set (SHA-256): `{record.data}`. Git revision: `{record.git}`. Everything else is in `{RUN}`.\n\n"
-        f"The licences of language model, tower and data hold for this model too.\n\n```yaml\n{flags}\n```\n"
+    story = (
+        f"{parts_of}\nTrained: {record.tune}, {result.get('steps')} steps of {record.step_rows} samples, last loss "
+        f"{result.get('last_loss')}.\n"
+    )
+    return card.compose(
+        tuning.bare(model).config,
+        tuning.count_parameters(model),
+        heading="LoRA adapter and perceivers of a CaMML model" if adapter else "CaMML model",
+        adapter=adapter,
+        story=story,
+        appendix=(
+            f"## The run\n\nTraining set (SHA-256): `{record.data}`. Git revision: `{record.git}`. Everything else "
+            f"is in `{RUN}`.\n\n```yaml\n{flags}\n```\n"
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from transformers.pytorch_utils import Conv1D
 
 from camml.errors import OptionError
 from camml.model import CamMLForConditionalGeneration, LlavaPartsForConditionalGeneration
+from camml.model.card import number_of
 from camml.model.lora import added
 from camml.training.arguments import ModelArguments
 
@@ -94,10 +95,7 @@ def count_parameters(model: nn.Module) -> dict[str, tuple[int, int]]:
     """Return how many parameters each part has, and how many of them are trained."""
     every, trained = Counter[str](), Counter[str]()
     for part, parameter in _by_part(model):
-        # a quantised weight packs several numbers into one, a sharded one shows none: ask for the true shape
-        count = int(getattr(parameter, "ds_numel", 0) or parameter.numel())
-        shape = getattr(getattr(parameter, "quant_state", None), "shape", None)
-        count = int(torch.Size(shape).numel()) if shape is not None else count
+        count = number_of(parameter)
         every[part] += count
         trained[part] += count if parameter.requires_grad else 0
     return {part: (every[part], trained[part]) for part in sorted(every)}

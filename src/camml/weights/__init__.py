@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: a folder, a model hub by name, or a package registry for the small defaults.
+"""Sources of pretrained weights: a folder, a model hub by name, or a package registry for the small defaults.
 
 A file in this folder is a source, called by its name with hyphens. It defines
 
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Bars:
-    """How many threads want no progress bars now, and whether they were drawn before."""
+    """A count of the threads that want no progress bars now, and whether bars were shown before."""
 
     def __init__(self) -> None:
         self.lock, self.users, self.drawn = threading.Lock(), 0, True
@@ -55,7 +55,7 @@ _BARS = _Bars()
 
 
 def names() -> list[str]:
-    """The names of all sources, sorted."""
+    """Return the names of all sources, sorted."""
     return [name.replace("_", "-") for name in plugins.names("weights")]
 
 
@@ -65,7 +65,7 @@ def shipped() -> list[str]:
 
 
 def source(name: str) -> ModuleType:
-    """The source called `name`.
+    """Return the source called `name`.
 
     Raises:
       UnknownNameError: there is none; the message lists those there are.
@@ -76,12 +76,12 @@ def source(name: str) -> ModuleType:
 
 
 def place(name: str) -> Path:
-    """The folder where the source `name` is kept once fetched."""
+    """Return the folder where the source `name` is kept once fetched."""
     return packages.cache_dir() / "weights" / name
 
 
 def folder(name: str) -> Path:
-    """The transformers folder of `name`, fetched if it is not there yet.
+    """Return the transformers folder of `name`, fetched if it is not there yet.
 
     Args:
       name: an existing folder; a model that comes with this package ("camml-mini"); a source in this folder, by its own
@@ -215,7 +215,7 @@ def _fetch(name: str, way: str | None = None) -> Path:
 
 
 def _say(name: str, fetched: Path) -> None:
-    """Say in a line which weights these are; the same name may stand for others where the network is another."""
+    """Log which weights these are; the same name may stand for others where the network is another."""
     its_source, precision = described(fetched)
     others = {way: kind for way, kind in getattr(source(name), "PRECISION", {}).items() if kind != precision}
     note = "".join(f"; the {way}'s are {kind}, and answer otherwise" for way, kind in others.items())

@@ -20,7 +20,7 @@ WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", *PICKLED)
 
 
 def revision(name: str) -> str:
-    """The commit that the hub has for `name` now; at the same time the test whether the hub can be reached.
+    """Ask the hub for the current commit of `name`, which also tests whether the hub can be reached.
 
     Raises:
       FetchError: offline by choice, not reachable, or the hub does not give that name.
@@ -54,7 +54,7 @@ def download(name: str, folder: Path, patterns: Sequence[str]) -> str:
 
 
 def snapshot(name: str) -> Path:
-    """The folder of `name` in the hub's own cache, newest if the hub can be reached, else as it was fetched before.
+    """Return the folder of `name` in the hub's own cache, newest if the hub can be reached, else as fetched before.
 
     Raises:
       FetchError: the hub cannot be reached and the cache does not hold it.

@@ -65,7 +65,7 @@ def complete(folder: Path) -> None:
 
 
 def _rename(graph: Path) -> dict[str, _onnx.Array]:
-    """The tensors of the graph under the names of `Dinov2Model`."""
+    """Return the tensors of the graph under the names of `Dinov2Model`."""
     found = {name.removeprefix("model."): array for name, array in _onnx.tensors(graph).items()}
     cls = found["cls_token"]
     # The graph adds the token to itself: the exporter merged two equal constants, the token and its position.

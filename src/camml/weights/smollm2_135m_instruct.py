@@ -61,7 +61,7 @@ def convert(unpacked: Path, folder: Path) -> None:
 
 
 def _rename(name: str) -> str:
-    """The transformers name of a GGUF tensor: "blk.3.attn_q.weight" is "model.layers.3.self_attn.q_proj.weight"."""
+    """Return the transformers name of a tensor: "blk.3.attn_q.weight" is "model.layers.3.self_attn.q_proj.weight"."""
     match name.split("."):
         case ["blk", index, part, kind]:
             return f"model.layers.{index}.{LAYERS[part]}.{kind}"
@@ -71,7 +71,7 @@ def _rename(name: str) -> str:
 
 
 def _unpermute(weight: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
-    """Rows of a query or key matrix in transformers' order.
+    """Return the rows of a query or key matrix in transformers' order.
 
     GGUF pairs the two numbers that a rotation turns, transformers puts them half a head apart.
     """
@@ -107,7 +107,7 @@ def _save_config(fields: Mapping[str, Any], folder: Path) -> None:
 
 
 def _save_tokenizer(fields: Mapping[str, Any], folder: Path) -> None:
-    """Byte-level byte-pair encoding with single digits, as the GGUF pre-tokenizer "smollm" means."""
+    """Save byte-level byte-pair encoding with single digits, as the GGUF pre-tokenizer "smollm" means."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -24,13 +24,13 @@ def java() -> None:
 
 
 @pytest.mark.usefixtures("java")
-def test_real_captions_score_as_officially(golden: Path, tmp_path: Path) -> None:
-    folder = golden / "eval" / "captions"
+def test_real_captions_score_as_officially(golden_eval: Path, tmp_path: Path) -> None:
+    folder = golden_eval / "captions"
     place = tmp_path / "cococap" / "test_caption_coco_format.json"
     place.parent.mkdir()
     place.symlink_to(folder / "references.json")
     found = score("coco_caption", tmp_path, folder / "predictions.json", resamples=200)
-    expected = read_json(golden / "eval" / "expected.json")["captions"]
+    expected = read_json(golden_eval / "expected.json")["captions"]
     assert found.answered == expected["n"]
     for name in ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr"):
         assert found.values[name] == pytest.approx(expected[name], abs=1e-4)

@@ -61,9 +61,9 @@ def test_headline_is_the_mean_over_splits() -> None:
     assert dict(found.per_item) == {"0": 1.0, "1": 0.0, "2": 1.0, "3": 1.0}
 
 
-def test_real_answers_score_as_officially(golden: Path) -> None:
-    expected = read_json(golden / "eval" / "expected.json")["pope"]
-    found = score("pope", golden / "eval", golden / "eval" / "pope" / "answers.jsonl", resamples=100)
+def test_real_answers_score_as_officially(golden_eval: Path) -> None:
+    expected = read_json(golden_eval / "expected.json")["pope"]
+    found = score("pope", golden_eval, golden_eval / "pope" / "answers.jsonl", resamples=100)
     for kind in ("f1", "accuracy"):
         for split, value in expected[kind].items():
             assert found.values[f"{kind}/{split}"] == pytest.approx(value, abs=1e-4)

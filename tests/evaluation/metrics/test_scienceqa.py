@@ -64,25 +64,26 @@ def test_random_guesses_are_the_official_draws() -> None:
     assert 0 < wanted < len(items)
 
 
-def test_real_answers_score_as_officially(golden: Path) -> None:
-    folder = golden / "eval"
+def test_real_answers_score_as_officially(golden_eval: Path) -> None:
+    folder = golden_eval
     expected = read_json(folder / "expected.json")["scienceqa"]
     answers = folder / "scienceqa" / "answers.jsonl"
     found = score("scienceqa", folder, answers, resamples=0)
     assert found.answered == expected["n"] == 4241
+    assert (expected["accuracy"], expected["image_accuracy"]) == (74.3928, 71.6411)
     assert found.values["accuracy"] == pytest.approx(expected["accuracy"], abs=0.01)
     assert found.values["image_accuracy"] == pytest.approx(expected["image_accuracy"], abs=0.01)
 
 
-def test_all_real_questions_can_be_read_and_answered(golden: Path, tmp_path: Path) -> None:
+def test_all_real_questions_can_be_read_and_answered(golden_eval: Path, tmp_path: Path) -> None:
     """The published question file alone, without problems.json: its own answers score 100, "A" its share of them."""
-    entries = read_json(golden / "eval" / "scienceqa" / "llava_test_CQM-A.json")
+    entries = read_json(golden_eval / "scienceqa" / "llava_test_CQM-A.json")
     letters = [entry["conversations"][1]["value"] for entry in entries]
     right = lines(tmp_path / "right.jsonl", (answer(e["id"], x) for e, x in zip(entries, letters, strict=True)))
-    found = score("scienceqa", golden / "eval", right, resamples=0)
+    found = score("scienceqa", golden_eval, right, resamples=0)
     assert found.values["accuracy"] == 100
     assert found.questions == 4241
     always_a = lines(tmp_path / "a.jsonl", (answer(entry["id"], "A. because") for entry in entries))
-    found = score("scienceqa", golden / "eval", always_a, resamples=0)
+    found = score("scienceqa", golden_eval, always_a, resamples=0)
     assert found.values["accuracy"] == pytest.approx(100 * letters.count("A") / len(letters))
     assert found.values["unread"] == 0

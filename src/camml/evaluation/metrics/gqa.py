@@ -10,7 +10,7 @@ _LAST_STEPS = ("exist", "query: name", "choose name")
 
 
 def gqa_answer(text: str) -> str:
-    """An answer as LLaVA hands it to the official evaluation: lower case, without trailing periods.
+    """Return an answer as LLaVA hands it to the official evaluation: lower case, without trailing periods.
 
     Source: LLaVA's convert_gqa_for_eval.py.
     """
@@ -18,7 +18,7 @@ def gqa_answer(text: str) -> str:
 
 
 def reasoning_steps(question: Mapping[str, Any]) -> int:
-    """The operations of a question's program, those left out that only read off the answer.
+    """Return the operations of a question's program, without those that only read off the answer.
 
     Source: getStepsNum of GQA's eval.py.
     """
@@ -27,7 +27,7 @@ def reasoning_steps(question: Mapping[str, Any]) -> int:
 
 
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
-    """Accuracy in percent: all, binary and open questions, and by type, number of steps and of words.
+    """Return accuracy in percent: all, binary and open questions, and by type, number of steps and of words.
 
     Items' truth is the entry of GQA's question file; breakdowns appear as far as it has their fields.
 

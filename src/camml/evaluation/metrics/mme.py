@@ -12,7 +12,7 @@ COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation
 
 
 def yes_or_no(answer: str) -> str:
-    """What the first four letters say: "yes", "no" or "other".
+    """Return what the first four letters say: "yes", "no" or "other".
 
     Source: parse_pred_ans of MME's eval_tool/calculation.py, which reads answers in lower case.
     """
@@ -23,7 +23,7 @@ def yes_or_no(answer: str) -> str:
 
 
 def subtask_points(pairs: Sequence[Sequence[bool]], weights: Weights | None = None) -> tuple[float, float]:
-    """(accuracy, accuracy of whole images) in percent, from the hits of each image; `weights` counts images."""
+    """Return (accuracy, accuracy of whole images) in percent, from the hits of each image; `weights` counts images."""
     counts = np.ones(len(pairs)) if weights is None else weights
     questions = (counts * [len(pair) for pair in pairs]).sum()
     if not questions:
@@ -34,7 +34,7 @@ def subtask_points(pairs: Sequence[Sequence[bool]], weights: Weights | None = No
 
 
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
-    """Perception and cognition (sums over subtasks), score and accuracies of each subtask, in MME's points.
+    """Return perception and cognition (sums over subtasks), score and accuracies of each subtask, in MME's points.
 
     Items' truth is `{"subtask": name, "image": name, "answer": "Yes" | "No"}`; a repeated question counts once.
     """

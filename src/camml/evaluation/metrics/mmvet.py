@@ -52,7 +52,7 @@ _ROWS = (
 
 
 def judge_prompt(question: str, truth: str, answer: str) -> str:
-    """What the judge is asked, word for word that of the benchmark, so that grades compare.
+    """Return the judge's prompt, word for word that of the benchmark, so that grades compare.
 
     Source: arXiv 2308.02490; mm-vet_evaluator.py of github.com/yuweihao/MM-Vet.
     """
@@ -61,7 +61,7 @@ def judge_prompt(question: str, truth: str, answer: str) -> str:
 
 
 def read_grade(reply: str) -> float | None:
-    """The grade in [0, 1] that a judge's reply starts with, or None."""
+    """Read the grade in [0, 1] that a judge's reply starts with, or return None."""
     try:
         grade = float(reply.strip().split(" ")[0].strip())
     except ValueError:
@@ -70,7 +70,7 @@ def read_grade(reply: str) -> float | None:
 
 
 def read_grades(path: Path) -> dict[str, list[float]]:
-    """Id to its grades, one for each run of the judge, from the official grade file `{id: {"score": [...], ...}}`.
+    """Map ids to grades, one for each run of the judge, from the grade file `{id: {"score": [...], ...}}`.
 
     Raises:
       SampleError: not such a file, or a grade outside [0, 1].
@@ -90,7 +90,7 @@ def _scores(entry: Any, place: str) -> list[float]:
 
 
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
-    """Mean grade in percent: total, per capability and per combination; means over the judge's runs, and their spread.
+    """Return mean grades in percent: total, by capability and combination; means and spread over the judge's runs.
 
     Items' truth is the entry of mm-vet.json; its id there is `v1_` and the question id. Capabilities come from the most
     frequent on, as in the official table.
@@ -126,6 +126,6 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
 
 
 def grade_id(item: Item) -> str:
-    """The id of an item in MM-Vet's own files."""
+    """Return the id of an item in MM-Vet's own files."""
     key = str(item.question_id)
     return key if key.startswith("v1_") else f"v1_{key}"

@@ -11,7 +11,7 @@ _NO = frozenset({"No", "not", "no"})
 
 
 def says_yes(answer: str) -> bool:
-    """Whether the first sentence holds none of the words "No", "no", "not".
+    """Return True if the first sentence holds none of the words "No", "no", "not".
 
     Source: LLaVA's eval_pope.py (commas dropped, words split at single spaces, so "No\\n" is not "No").
     """
@@ -46,7 +46,7 @@ def _ratio(above: float, below: float) -> float:
 
 
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
-    """Rates per split and their means, in [0, 1]; the headline is the mean F1 of the splits.
+    """Return rates per split and their means, in [0, 1]; the headline is the mean F1 of the splits.
 
     Items' truth is `{"split": name, "present": bool}`.
     """

@@ -16,7 +16,7 @@ Reader = Callable[[str], str | None]
 
 
 def short_answer(text: str) -> str | None:
-    """The letter of "B", of "B. something", or of one "The answer is B." (with a character after the letter).
+    """Return the letter of "B", of "B. something", or of one "The answer is B." (with a character after the letter).
 
     Source: LLaVA's eval_science_qa.py.
     """
@@ -29,7 +29,7 @@ def short_answer(text: str) -> str | None:
 
 
 def reasoned_answer(text: str) -> str | None:
-    """The letter of one "ANSWER: B." (with a character after the letter), as models trained on QCM-LEPA write.
+    """Return the letter of one "ANSWER: B." (a character follows), as models trained on QCM-LEPA write.
 
     Source: CaMML's eval_science_qa_new.py.
     """
@@ -38,7 +38,7 @@ def reasoned_answer(text: str) -> str | None:
 
 
 def accuracy_with(read: Reader, *, of_images: bool = False) -> Callable[..., Measured]:
-    """A metric: the percentage of right letters, all, with image, without, and by the paper's groups where known.
+    """Make a metric: the percentage of right letters, in all, with image, without, and by the paper's groups.
 
     The interval is that of all questions, or `of_images`, of those with one.
 
@@ -71,14 +71,14 @@ def accuracy_with(read: Reader, *, of_images: bool = False) -> Callable[..., Mea
 
 
 def _guess(guesses: random.Random, choices: str) -> str:
-    """One guess; the official script draws twice for each answer and scores the first."""
+    """Return one guess; the official script draws twice for each answer and scores the first."""
     first = guesses.choice(range(len(choices)))
     guesses.choice(range(len(choices)))
     return choices[first]
 
 
 def _image_accuracy(items: Sequence[Item], per_item: Mapping[str, float]) -> Callable[[Weights], float]:
-    """The percentage over questions with an image, as a function of how often each question is drawn."""
+    """Return the percentage over questions with an image, as a function of how often each question is drawn."""
     pictured = np.array([item.truth["image"] for item in items], dtype=float)
     hits = np.array(list(per_item.values()))
 

@@ -26,7 +26,7 @@ _FORMS = """
 
 
 def _contractions() -> dict[str, str]:
-    """Word without an apostrophe to the form with it."""
+    """Map words without an apostrophe to the form with it."""
     table = {
         form[:place] + form[place + 1 :]: form
         for form in _FORMS.split()
@@ -40,7 +40,7 @@ _CONTRACTIONS = _contractions()
 
 
 def strip_punctuation(text: str) -> str:
-    """`text` without punctuation: dropped beside a space (or where a number has a comma), else turned into a space.
+    """Remove punctuation from `text` beside a space (or where a number has a comma); turn the rest into spaces.
 
     A period stays before a digit.
 
@@ -55,7 +55,7 @@ def strip_punctuation(text: str) -> str:
 
 
 def plain_words(text: str) -> str:
-    """`text` in lower case, number words as digits, without articles, contractions with their apostrophes.
+    """Return `text` in lower case, number words as digits, without articles, contractions with their apostrophes.
 
     Source: processDigitArticle of github.com/GT-Vision-Lab/VQA, vqaEval.py.
     """
@@ -68,12 +68,12 @@ def _one_line(text: str) -> str:
 
 
 def vqa_answer(text: str) -> str:
-    """An answer as the official VQA evaluation compares it."""
+    """Normalise an answer as the official VQA evaluation compares it."""
     return plain_words(strip_punctuation(_one_line(text)))
 
 
 def evalai_answer(text: str) -> str:
-    """An answer as the M4C evaluation of TextVQA compares it, and as LLaVA submits answers to VQAv2 and VizWiz.
+    """Normalise an answer as TextVQA's M4C evaluation does, and LLaVA for submissions to VQAv2 and VizWiz.
 
     Source: EvalAIAnswerProcessor of MMF (pythia/tasks/processors.py).
     """
@@ -82,7 +82,7 @@ def evalai_answer(text: str) -> str:
 
 
 def agreement(answer: str, answers: Sequence[str]) -> float:
-    """Mean over the annotators of min(1, matches among the others / 3), in [0, 1].
+    """Return the mean over the annotators of min(1, matches among the others / 3), in [0, 1].
 
     Source: https://visualqa.org/evaluation.html
     """
@@ -91,7 +91,7 @@ def agreement(answer: str, answers: Sequence[str]) -> float:
 
 
 def vqa_accuracy(answer: str, answers: Sequence[str]) -> float:
-    """Accuracy of one answer, in [0, 1]; nothing but line breaks is normalised where all annotators wrote the same.
+    """Score an answer in [0, 1]; only line breaks are normalised where all annotators wrote the same.
 
     Source: `evaluate` of github.com/GT-Vision-Lab/VQA, vqaEval.py.
     """
@@ -102,7 +102,7 @@ def vqa_accuracy(answer: str, answers: Sequence[str]) -> float:
 
 
 def m4c_accuracy(answer: str, answers: Sequence[str]) -> float:
-    """Accuracy of one TextVQA answer, in [0, 1]; answers are always normalised.
+    """Score a TextVQA answer in [0, 1]; answers are always normalised.
 
     Source: TextVQAAccuracyEvaluator of MMF, as in LLaVA's m4c_evaluator.py.
     """
@@ -110,12 +110,12 @@ def m4c_accuracy(answer: str, answers: Sequence[str]) -> float:
 
 
 def submitted_accuracy(answer: str, answers: Sequence[str]) -> float:
-    """Accuracy of one answer as the VQAv2 server would see it: after LLaVA's submission script."""
+    """Score an answer as the VQAv2 server would see it: after LLaVA's submission script."""
     return vqa_accuracy(evalai_answer(answer), answers)
 
 
 def accuracy_by(score: Callable[[str, Sequence[str]], float]) -> Callable[..., Measured]:
-    """A metric: the percentage by `score`; items' truth is `{"answers": [...], "group"?: {breakdown: name}}`."""
+    """Make a metric: the percentage by `score`; truth is `{"answers": [...], "group"?: {breakdown: name}}`."""
 
     def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
         per_item = {

@@ -20,7 +20,7 @@ from camml.evaluation.report.runs import Run
 
 
 def board_page(title: str, found: Sequence[Ranking], runs: Sequence[Run], wrong: dict[str, int]) -> bytes:
-    """The page.
+    """Return the leaderboard as a page of HTML.
 
     Args:
       title: its heading.
@@ -49,7 +49,7 @@ def board_page(title: str, found: Sequence[Ranking], runs: Sequence[Run], wrong:
 
 
 def _linked(text: str) -> Iterator[str]:
-    """The text in parts, its addresses as links."""
+    """Return the text with its addresses as links."""
     for part in re.split(r"(https://[\w./-]+\w)", text):
         yield element("a", part, href=part) if part.startswith("https://") else part
 
@@ -131,7 +131,7 @@ def _ranked(row: Row, low: float, high: float, wrong: dict[str, int]) -> Markup:
 
 
 def _whiskers(row: Row, low: float, high: float) -> Markup | None:
-    """The score as a dot on the line of its interval, on the scale of its table."""
+    """Draw the score as a dot on the line of its interval, on the scale of its table."""
     if row.figure is None:
         return None
     width, margin = 160, 6

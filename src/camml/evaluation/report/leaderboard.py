@@ -32,56 +32,56 @@ class Ranking:
     rows: tuple[Row, ...]
 
     def of(self, system: str) -> Row | None:
-        """The row of a system."""
+        """Return the row of a system."""
         return next((row for row in self.rows if row.system == system), None)
 
 
 def rankings(runs: Sequence[Run]) -> list[Ranking]:
-    """A ranking of each number that papers quote: of the tasks that were run first, then of all with such figures."""
+    """Rank each number that papers quote: of the tasks that were run first, then of all with such figures."""
     ran = sorted({run.task for run in runs})
-    rest = [name for name in tasks.names() if name not in ran and tasks.find(name).published]
+    rest = [name for name, task in tasks.usable().items() if name not in ran and task.published]
     return [ranking(measure, runs) for name in (*ran, *rest) for measure in measures(name)]
 
 
 def ranking(measure: Measure, runs: Sequence[Run]) -> Ranking:
-    """The systems that have this number; a run without it comes last."""
+    """Rank the systems that have this number; a run without it comes last."""
     rows = [Row(model, Figure(measure.figures[model])) for model in MODELS if model in measure.figures]
     rows += [Row(run.system, run.figure(measure), run) for run in runs if run.task == measure.task]
     return Ranking(measure, tuple(sorted(rows, key=lambda row: -row.figure.value if row.figure else float("inf"))))
 
 
 def systems(runs: Sequence[Run]) -> list[str]:
-    """The names of columns: the systems of the runs in their order, then the published models."""
+    """Return the names of columns: the systems of the runs in their order, then the published models."""
     return [*dict.fromkeys(run.system for run in runs), *MODELS]
 
 
 def number(value: float) -> str:
-    """A figure as papers write it, with two decimals where it has them."""
+    """Format a figure as papers write it, with two decimals where it has them."""
     short = f"{value:.1f}"
     return short if abs(float(short) - value) < 5e-4 else f"{value:.2f}"
 
 
 def spread(figure: Figure) -> str:
-    """The interval of a figure in words."""
+    """Return the interval of a figure in words."""
     if figure.low is None or figure.high is None:
         return ""
     return f"{number(figure.low)} to {number(figure.high)}"
 
 
 def name_of(measure: Measure) -> str:
-    """A number's name in a table: the task's, and its own where it is not the headline."""
+    """Return a number's name in a table: the task's, and its own where it is not the headline."""
     return measure.title if measure.headline else f"{measure.title}, {measure.name.replace('_', ' ')}"
 
 
 def asked(run: Run) -> str:
-    """How many questions, and whether these are all."""
+    """Say how many questions were asked, and whether these are all."""
     if not run.subset:
         return str(run.questions)
     return f"{run.questions} drawn" if run.drawn else f"first {run.questions}"
 
 
 def markdown(title: str, found: Sequence[Ranking], runs: Sequence[Run]) -> str:
-    """The leaderboard as Markdown, with links to the pages of the runs."""
+    """Return the leaderboard as Markdown, with links to the pages of the runs."""
     columns = systems(runs)
     lines = [f"# {_plain(title)}", "", *_row("task", *map(_plain, columns)), *_row(*["---"] * (len(columns) + 1))]
     for one in found:
@@ -95,7 +95,7 @@ def markdown(title: str, found: Sequence[Ranking], runs: Sequence[Run]) -> str:
 
 
 def notes(runs: Sequence[Run]) -> list[str]:
-    """What a reader must know to compare the numbers."""
+    """List what a reader must know to compare the numbers."""
     found = [
         "All numbers are in the points of papers; more is better. Intervals are 95 %, by bootstrap over images.",
         f"Published figures: {CAMML.title}, {CAMML.url}, whose tables also give those of {LLAVA.title}, {LLAVA.url}. "
@@ -138,5 +138,5 @@ def _row(*cells: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escape text so that Markdown shows it as it is."""
     return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", " ".join(text.split()))

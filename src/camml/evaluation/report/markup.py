@@ -17,7 +17,7 @@ class Markup(str):
 
 
 def element(name: str, *children: str | None, **attributes: str | float | bool | None) -> Markup:
-    """An element of HTML or SVG; children and values of attributes that are not `Markup` are escaped.
+    """Return an element of HTML or SVG; children and attribute values that are not `Markup` are escaped.
 
     Args:
       name: of the element.
@@ -31,12 +31,12 @@ def element(name: str, *children: str | None, **attributes: str | float | bool |
 
 
 def joined(*children: str | None) -> Markup:
-    """The children one after the other, escaped where they are not `Markup`."""
+    """Join the children, escaped where they are not `Markup`."""
     return Markup("".join(_escaped(child) for child in children if child is not None))
 
 
 def document(title: str, root: str, body: Markup, scripts: tuple[str, ...] = ()) -> bytes:
-    """A whole page.
+    """Return a whole page.
 
     Args:
       title: of the window.
@@ -51,7 +51,7 @@ def document(title: str, root: str, body: Markup, scripts: tuple[str, ...] = ())
 
 
 def asset(name: str) -> str:
-    """The text of a file in `assets/`."""
+    """Return the text of a file in `assets/`."""
     return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 

@@ -48,7 +48,7 @@ def write_run(run: Run, out: Path, stores: Stores, data: Path, pictures: Picture
 
 
 def _write_script(path: Path, name: str, value: Any) -> None:
-    """Data as a script, since a page opened from a disk may load scripts but not read files."""
+    """Write data as a script, since a page opened from a disk may load scripts but not read files."""
     write_bytes(path, f"{name} = {json.dumps(value, separators=(',', ':'))};\n".encode("ascii"))
 
 

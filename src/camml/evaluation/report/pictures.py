@@ -24,7 +24,7 @@ class Pictures:
         self._known: dict[Path, str | None] = {}
 
     def copy(self, source: Path | bytes) -> str | None:
-        """The file name of a picture's copy; None where the picture cannot be read, for the reason in `lost`.
+        """Copy a picture and return the copy's file name; None where it cannot be read, for the reason in `lost`.
 
         Raises:
           DiskError: the folder cannot be written.

@@ -54,7 +54,7 @@ class Measure:
 
 
 def measures(name: str) -> list[Measure]:
-    """The numbers of a task that are shown, the headline first.
+    """Return the numbers of a task that are shown, the headline first.
 
     Raises:
       UnknownNameError: there is no such task.

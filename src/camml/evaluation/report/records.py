@@ -18,7 +18,7 @@ GRADED = ("CIDEr",)
 
 
 def verdicts(scores: Sequence[float | None], headline: str) -> list[str]:
-    """A word for each score: `right` (1), `wrong` (0) or `partly`; `unscored` for None.
+    """Return a word for each score: `right` (1), `wrong` (0) or `partly`; `unscored` for None.
 
     Scores of a headline in GRADED are `above` the mean (or at it) or `below` it instead.
     """
@@ -36,7 +36,7 @@ def _word(score: float | None) -> str:
 
 
 def truth_in_words(truth: Any) -> str:
-    """A true answer for a person to read, whatever the task keeps it as."""
+    """Put a true answer in words for a person, whatever the task stores."""
     match truth:
         case None:
             return ""
@@ -75,7 +75,7 @@ class SampleTable:
         self._numbers: dict[str, int] = {}
 
     def number(self, sample_id: str) -> int:
-        """The place of a sample in `rows`."""
+        """Return the position of a sample in `rows`."""
         if sample_id not in self._numbers:
             self._numbers[sample_id] = len(self.rows)
             self.rows.append(self._row(sample_id))
@@ -90,7 +90,7 @@ class SampleTable:
 
 
 def entry(record: Record, verdict: str, table: SampleTable, images: QuestionPictures, pictures: Pictures) -> Entry:
-    """One question with its answer; what is empty is left out."""
+    """Describe one question with its answer; empty fields are left out."""
     shown: Entry = {
         "id": record["id"],
         "question": record.get("question") or "",
@@ -107,7 +107,7 @@ def entry(record: Record, verdict: str, table: SampleTable, images: QuestionPict
 
 
 def _samples(record: Mapping[str, Any], table: SampleTable) -> list[list[Any]]:
-    """[number, score, place in the context] of each sample: those given first, in their order, then those left over."""
+    """Return [number, score, place in the context] of each sample: those given in their order, then those left over."""
     scores = {one["id"]: one.get("score") for one in record.get("retrieved") or []}
     used = list(record.get("used") or [])
     given = [[table.number(name), scores.get(name), place] for place, name in enumerate(used, start=1)]
@@ -115,7 +115,7 @@ def _samples(record: Mapping[str, Any], table: SampleTable) -> list[list[Any]]:
 
 
 def _shown(image: Path | bytes | None, pictures: Pictures) -> Entry:
-    """A picture's copy, or that it is lost."""
+    """Return a picture's copy, or a note that it is lost."""
     if image is None:
         return {}
     name = pictures.copy(image)

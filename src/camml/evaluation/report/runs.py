@@ -47,7 +47,7 @@ class Run:
 
     @property
     def questions(self) -> int:
-        """How many questions were asked."""
+        """The number of questions asked."""
         return int(self.identity["questions"]["number"])
 
     @property
@@ -61,7 +61,7 @@ class Run:
         return self.subset and bool(self.identity.get("spread"))
 
     def records(self) -> Iterator[Record]:
-        """The lines of its log.
+        """Read the lines of its log.
 
         Raises:
           SampleError: one cannot be read, or lacks what a line has.
@@ -73,7 +73,7 @@ class Run:
             yield record
 
     def figure(self, measure: Measure) -> Figure | None:
-        """One of its numbers, or None where it has no such number."""
+        """Return one of its numbers, or None where it has no such number."""
         value: Any = (self.score or {}).get("values")
         for part in measure.name.split("/"):
             value = value.get(part) if isinstance(value, dict) else None
@@ -85,7 +85,7 @@ class Run:
 
 
 def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
-    """The finished runs in the folders and below them, in order, each once; and the folders of unfinished ones.
+    """Find the finished runs in and below the folders, in order, each once; and the folders of unfinished ones.
 
     Raises:
       SampleError: a folder that holds no run, or no finished run in any.
@@ -118,7 +118,7 @@ def _read(folder: Path) -> Run:
 
 
 def _named(runs: Sequence[Run]) -> list[Run]:
-    """The runs with their systems named; where names would be the same, what differs is added, or else a number."""
+    """Name the systems of the runs; names that would be equal get what differs, or else a number."""
     taken: dict[str, tuple[str, set[str]]] = {}
     named = []
     for run in runs:
@@ -145,14 +145,14 @@ def _system_name(run: Run) -> str:
 
 
 def _system_facts(run: Run) -> list[Any]:
-    """What makes two runs those of one system, whatever the task."""
+    """Return what makes two runs those of one system, whatever the task."""
     decoding = {key: value for key, value in (run.identity.get("decoding") or {}).items() if key != "max_new_tokens"}
     same = ("context", "shots", "model", "store", "seed")
     return [decoding, *(run.identity.get(key) for key in same)]
 
 
 def _placed(runs: Sequence[Run]) -> list[Run]:
-    """The runs with a folder name each that is safe anywhere."""
+    """Give each run a folder name that is safe on any system."""
     taken: set[str] = set()
     placed = []
     for run in runs:

@@ -38,7 +38,7 @@ class Stores:
         self._open: dict[str, ById] = {}
 
     def of(self, run: Run) -> tuple[ById, str]:
-        """The samples of the datastore of a run, and a remark where they are not quite those of the run."""
+        """Return the samples of the datastore of a run, and a remark where they are not quite those of the run."""
         recorded = run.identity.get("store")
         if not recorded:
             return {}, ""
@@ -77,7 +77,7 @@ class QuestionPictures:
         self._items: Mapping[str, Path | bytes | None] | None = None
 
     def find(self, record: Mapping[str, Any]) -> Path | bytes | None:
-        """The picture of the question of a line of a log; a path may lead nowhere."""
+        """Return the picture of the question of a line of a log; the file may no longer exist."""
         image = record.get("image")
         if not isinstance(image, str) or not image:
             return None

@@ -20,7 +20,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was written.
+    """The result of writing a report.
 
     Attributes:
       page: the leaderboard, to be opened in a browser.

@@ -13,7 +13,7 @@ TRUTH = DataFile("llava_aokvqa_val_gt.json", CAMML, also=("aokvqa_v1p0_val.json"
 
 
 def read(folder: Path) -> list[Item]:
-    """The items, with choices and direct answers."""
+    """Read the items, with choices and direct answers."""
     path = TRUTH.require(folder)
     return with_truth(read_questions(QUESTIONS.require(folder), folder), choice_truth(path), path)
 

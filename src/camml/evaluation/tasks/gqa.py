@@ -20,7 +20,7 @@ TRUTH = DataFile(
 
 
 def read(folder: Path) -> list[Item]:
-    """The items, each with its entry of GQA's own question file as truth."""
+    """Read the items, each with its entry of GQA's own question file as truth."""
     items = read_questions(QUESTIONS.require(folder), folder / IMAGES.path)
     path = TRUTH.require(folder)
     truth = read_json(path)

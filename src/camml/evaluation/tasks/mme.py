@@ -20,7 +20,7 @@ RELEASE = DataFile(
 
 
 def read(folder: Path) -> list[Item]:
-    """The items; truth is in the text files beside the pictures."""
+    """Read the items; truth is in the text files beside the pictures."""
     release = RELEASE.require(folder)
     items = read_questions(QUESTIONS.require(folder), release)
     truth = mme_truth(release)

@@ -17,7 +17,7 @@ IMAGES = DataFile("images", MMVET, needed="run")
 
 
 def read(folder: Path) -> list[Item]:
-    """The items, each with its entry of mm-vet.json: question, answer and capabilities."""
+    """Read the items, each with its entry of mm-vet.json: question, answer and capabilities."""
     path = TRUTH.require(folder)
     items = read_questions(QUESTIONS.require(folder), folder / IMAGES.path)
     truth = read_json(path)

@@ -12,7 +12,7 @@ TRUTH = DataFile("llava_okvqa_val_gt.json", CAMML, also=("mscoco_val2014_annotat
 
 
 def read(folder: Path) -> list[Item]:
-    """The items, with the answers of their annotators."""
+    """Read the items, with the answers of their annotators."""
     path = TRUTH.require(folder)
     return with_truth(read_questions(QUESTIONS.require(folder), folder), vqa_truth(path), path)
 

@@ -18,7 +18,7 @@ LABELS = {split: DataFile(f"coco/coco_pope_{split}.json", POPE, also=(f"coco_pop
 
 
 def read(folder: Path) -> list[Item]:
-    """The items; the k-th question of a split has the k-th label of that split's file."""
+    """Read the items; the k-th question of a split has the k-th label of that split's file."""
     items = read_questions(QUESTIONS.require(folder), folder / IMAGES.path)
     labels = {split: iter(pope_truth(file.require(folder))) for split, file in LABELS.items()}
     return [replace(item, truth=_truth(item, labels, folder)) for item in items]

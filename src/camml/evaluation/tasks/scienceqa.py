@@ -18,7 +18,7 @@ IMAGES = DataFile("images/test", SCIENCEQA, needed="run", also=("images",))
 
 
 def read(questions: DataFile, suffix: str, folder: Path) -> list[Item]:
-    """The items, with the true letters, and the groups of the paper where problems.json is there."""
+    """Read the items, with the true letters, and the groups of the paper where problems.json is there."""
     images = IMAGES.find(folder) or folder / IMAGES.path
     items = read_conversations(questions.require(folder), images, suffix)
     found = PROBLEMS.find(folder)

@@ -17,7 +17,7 @@ FRAMES = DataFile("SEED-Bench-video-image", SEED + ", frames by LLaVA's extract_
 
 
 def read(folder: Path) -> list[Item]:
-    """The items, with letter, kind of picture and dimension."""
+    """Read the items, with letter, kind of picture and dimension."""
     path = TRUTH.require(folder)
     items = read_questions(QUESTIONS.require(folder), folder)
     value = read_json(path)

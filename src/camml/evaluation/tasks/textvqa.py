@@ -17,7 +17,7 @@ ANNOTATIONS = DataFile("TextVQA_0.5.1_val.json", "https://dl.fbaipublicfiles.com
 
 
 def read(folder: Path) -> list[Item]:
-    """The items; an annotation belongs to the question of its picture with the same words, in any case."""
+    """Read the items; an annotation belongs to the question of its picture with the same words, in any case."""
     items = read_questions(QUESTIONS.require(folder), folder / IMAGES.path)
     path = ANNOTATIONS.require(folder)
     try:

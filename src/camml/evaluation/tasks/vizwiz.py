@@ -16,7 +16,7 @@ ANNOTATIONS = DataFile(
 
 
 def read(folder: Path) -> list[Item]:
-    """The items; with truth only where an annotation file has been put beside them."""
+    """Read the items; with truth only where an annotation file has been put beside them."""
     items = read_questions(QUESTIONS.require(folder), folder / IMAGES.path)
     found = ANNOTATIONS.find(folder)
     return with_truth(items, vqa_truth(found), found) if found else items

@@ -18,14 +18,14 @@ ANNOTATIONS = DataFile(
 
 
 def read(folder: Path) -> list[Item]:
-    """The items; with truth only where an annotation file has been put beside them."""
+    """Read the items; with truth only where an annotation file has been put beside them."""
     items = read_questions(QUESTIONS.require(folder), folder / IMAGES.path)
     found = ANNOTATIONS.find(folder)
     return with_truth(items, vqa_truth(found), found) if found else items
 
 
 def submit(items: Sequence[Item], answers: Mapping[str, str], path: Path, folder: Path) -> None:
-    """`[{"question_id", "answer"}]`; questions of the whole test split that were not asked get an empty answer."""
+    """Write `[{"question_id", "answer"}]`; questions of the test split that were not asked get an empty answer."""
     said = {item.question_id: evalai_answer(answers[item.id]) for item in items}
     whole = WHOLE_TEST.find(folder)
     asked = [record["question_id"] for _, record in read_lines(whole)] if whole else list(said)

@@ -49,17 +49,17 @@ class Map:
         return {n: d for n, d in enumerate(self.divisions, 1) if d.playable}
 
     def labels(self) -> "NDArray[np.int16]":
-        """int16[H, W]: for each pixel the number of its division, counted from 1; 0 for colours of none."""
+        """Return int16[H, W]: for each pixel the number of its division, counted from 1; 0 for colours of none."""
         return _labels(self.picture, tuple(division.color for division in self.divisions))
 
     def lines(self) -> list[int]:
-        """The numbers of divisions that are drawn borders."""
+        """Return the numbers of divisions that are drawn borders."""
         return [n for n, d in enumerate(self.divisions, 1) if re.match(r"frontier|border", d.name, re.IGNORECASE)]
 
 
 @cache
 def read(file: Path) -> Map:
-    """The map that a `.kgm` file describes."""
+    """Read the map that a `.kgm` file describes."""
     root = ElementTree.parse(file).getroot()
     divisions = tuple(_division(element) for element in root.findall("division"))
     picture = file.with_name(_text(root, "mapFile"))
@@ -67,7 +67,7 @@ def read(file: Path) -> Map:
 
 
 def neighbors(atlas: Map) -> dict[int, set[int]]:
-    """For each region the regions it has a common border with on the map, by number."""
+    """Return for each region, by number, the regions it has a common border with on the map."""
     import numpy as np
 
     labels, places = atlas.labels(), list(atlas.regions)

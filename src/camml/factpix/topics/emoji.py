@@ -88,7 +88,7 @@ TOGETHER = ("family", "couple", "kiss:", "holding hands", "people", "bunny ears"
 
 
 def entries() -> Sequence[Entry]:
-    """Every emoji but flags, skin tones, letters and mirror images."""
+    """Return every emoji but flags, skin tones, letters and mirror images."""
     folder = NAMES.fetch()
     messages = json.loads((folder / "en" / "messages.json").read_text(encoding="utf-8"))
     spanish = {record["hexcode"]: record["label"] for record in _records(folder, "es")}
@@ -104,7 +104,7 @@ def entries() -> Sequence[Entry]:
 
 
 def drawings(record: Mapping[str, Any], sets: Mapping[str, icons.IconSet]) -> dict[str, icons.IconDrawing]:
-    """The emoji in every style that has it; sets without a table of characters are searched by name."""
+    """Return the emoji in every style that has it; sets without a table of characters are searched by name."""
     code = record["hexcode"].lower().replace("-fe0f", "")
     name = slug(record["label"])
     known = [names for icon_set in sets.values() if (names := icon_set.names_of_characters.get(code))]
@@ -121,7 +121,7 @@ def drawings(record: Mapping[str, Any], sets: Mapping[str, icons.IconSet]) -> di
 
 
 def facts(record: Mapping[str, Any], messages: Mapping[str, Any], spanish: str) -> dict[str, Fact]:
-    """What is known of an emoji, field by field."""
+    """Return the known facts about an emoji, field by field."""
     label = record["label"]
     group = next(one["message"] for one in messages["groups"] if one["order"] == record["group"])
     subgroup = next(one for one in messages["subgroups"] if one["order"] == record["subgroup"])
@@ -138,7 +138,7 @@ def facts(record: Mapping[str, Any], messages: Mapping[str, Any], spanish: str) 
 
 
 def kin(code: str, label: str) -> str:
-    """What the variants of one emoji have in common: woman, man and person; all families."""
+    """Return what the variants of one emoji have in common: woman, man and person; all families."""
     if label.startswith(TOGETHER) or any(f" {word}" in label for word in TOGETHER):
         return "people together"
     if "o’clock" in label or "-thirty" in label:
@@ -152,7 +152,7 @@ def _spelled(text: str) -> str:
 
 
 def _run_together(code: str) -> str:
-    """The Unicode name of a single character without spaces, as FxEmojis calls its drawings."""
+    """Return the Unicode name of a single character without spaces, as FxEmojis calls its drawings."""
     name = "" if "-" in code else unicodedata.name(chr(int(code, 16)), "")
     return re.sub(r"[ -]", "", name.lower())
 

@@ -87,7 +87,7 @@ MOST_TOLD = 5
 
 
 def entries() -> Sequence[Entry]:
-    """Every country or territory whose flag is its own; many territories fly that of another, which no one can tell."""
+    """Return every country or territory with a flag of its own; many territories fly that of another country."""
     records = json.loads((COUNTRIES.fetch() / "countries.json").read_text(encoding="utf-8"))
     records.sort(key=lambda record: (not record["independent"], record["cca2"]))
     sets = {style: icons.read(source.fetch() / "icons.json") for style, source in STYLES.items()}
@@ -105,7 +105,7 @@ def entries() -> Sequence[Entry]:
 
 
 def drawings(record: Mapping[str, Any], sets: Mapping[str, icons.IconSet]) -> dict[str, icons.IconDrawing]:
-    """The flag in every style that has it."""
+    """Return the flag in every style that has it."""
     code = record["cca2"].lower()
     characters = "-".join(f"{0x1F1E6 + ord(letter) - ord('a'):x}" for letter in code)
     emoji = sets["twemoji"].names_of_characters.get(characters)
@@ -120,7 +120,7 @@ def drawings(record: Mapping[str, Any], sets: Mapping[str, icons.IconSet]) -> di
 
 
 def facts(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Fact]:
-    """What is known of a country, field by field; a field it has nothing in is left out."""
+    """Return the known facts about a country, field by field; fields without a value are left out."""
     name, official = record["name"]["common"], record["name"]["official"]
     neighbors = tuple(sorted(names[code] for code in record["borders"]))
     told = listed(neighbors) if len(neighbors) <= MOST_TOLD else ", ".join(neighbors[:MOST_TOLD]) + " and others"
@@ -139,18 +139,18 @@ def facts(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Fact
 
 
 def in_sentence(name: str) -> str:
-    """The name of a place as it stands within a sentence."""
+    """Return the name of a place as it stands within a sentence."""
     plural = name.startswith("United ") or name.endswith((" Islands", " Republic", " States"))
     return f"the {name}" if plural or name in WITH_ARTICLE else name
 
 
 def _place(official: str) -> Fact:
-    """A continent or region; nothing where the record has none."""
+    """Return a continent or region; nothing where the record has none."""
     name = EVERYDAY.get(official, official)
     return Fact((name,) if name else (), (official,) if official != name else ())
 
 
 def _may_be_mistaken(other: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Whether asking if `record` borders `other` is a fair question with the answer "no"."""
+    """Return True if asking whether `record` borders `other` is a fair question with the answer "no"."""
     near = other["region"] == record["region"] and other["borders"]
     return bool(near) and other is not record and other["cca3"] not in record["borders"]

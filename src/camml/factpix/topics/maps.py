@@ -33,7 +33,7 @@ ASKED_STYLE, NEW_STYLE, ASKED_STYLES = "paper", "chalk", 1
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a map is drawn.
+    """The look of a drawn map.
 
     `margin` is what is shown around the division, in lengths of its longer side. Colours are those of the division,
     of other land, of water and all else, and of borders; where land has none, divisions keep pale colours of theirs.
@@ -100,7 +100,7 @@ class MapDrawing:
     style: str
 
     def png(self) -> bytes:
-        """The map around the division, its longer side `SIDE` pixels."""
+        """Draw the map around the division, its longer side `SIDE` pixels."""
         atlas, style = _atlas.read(self.file), STYLES[self.style]
         labels = atlas.labels()
         image = Image.fromarray(_palette(atlas, self.number, style)[_cut(labels, self.number, style.margin)])
@@ -115,7 +115,7 @@ class MapDrawing:
 
 
 def entries() -> Sequence[Entry]:
-    """Every division that is large enough to be seen, of every map of one country or state."""
+    """Return every division that is large enough to be seen, of every map of one country or state."""
     folder = KGEOGRAPHY.fetch() / "usr" / "share" / "kgeography"
     found: dict[str, Entry] = {}
     for file in sorted(folder.glob("*.kgm")):
@@ -125,7 +125,7 @@ def entries() -> Sequence[Entry]:
 
 
 def entries_of(file: Path) -> Iterator[Entry]:
-    """The divisions of one map."""
+    """Return the divisions of one map."""
     import numpy as np
 
     atlas = _atlas.read(file)
@@ -145,7 +145,7 @@ def entries_of(file: Path) -> Iterator[Entry]:
 
 
 def facts_of(atlas: _atlas.Map, division: _atlas.Division, near: tuple[str, ...], part: str) -> dict[str, Fact]:
-    """What is known of a division, field by field."""
+    """Return the known facts about a division, field by field."""
     country = re.sub(r" (\(.*|by .*|(Districts|Provinces).*)$", "", atlas.name)
     country = NAMES.get(country, country)
     kind = KINDS.get(atlas.divisions_name, atlas.divisions_name.removesuffix("s").lower())
@@ -163,7 +163,7 @@ def facts_of(atlas: _atlas.Map, division: _atlas.Division, near: tuple[str, ...]
 
 
 def _boxes(labels: "NDArray[np.int16]", regions: Sequence[int]) -> dict[int, tuple[float, float]]:
-    """The middle of each region as a share of the height and width of all regions together, each in [0, 1]."""
+    """Return the middle of each region as a share of the height and width of all regions together, in [0, 1]."""
     import numpy as np
 
     land = np.argwhere(np.isin(labels, regions))
@@ -176,7 +176,7 @@ def _boxes(labels: "NDArray[np.int16]", regions: Sequence[int]) -> dict[int, tup
 
 
 def _part(where: Mapping[int, tuple[float, float]], number: int) -> str:
-    """In which part of its country a region is; empty where it lies too near to the limit of two parts to be told."""
+    """Return in which part of its country a region is; empty where it is too near to the limit of two parts."""
     place = []
     for share in where[number]:
         if any(abs(share - limit) < 0.03 for limit in (1 / 3, 2 / 3)):
@@ -186,7 +186,7 @@ def _part(where: Mapping[int, tuple[float, float]], number: int) -> str:
 
 
 def _palette(atlas: _atlas.Map, number: int, style: Style) -> "NDArray[np.uint8]":
-    """uint8[divisions + 1, 3]: the colour of each division."""
+    """Return uint8[divisions + 1, 3]: the colour of each division."""
     import numpy as np
 
     lines, regions = atlas.lines(), atlas.regions
@@ -203,7 +203,7 @@ def _palette(atlas: _atlas.Map, number: int, style: Style) -> "NDArray[np.uint8]
 
 
 def _cut(labels: "NDArray[np.int16]", number: int, margin: float) -> "NDArray[np.int16]":
-    """The part of a map around a region."""
+    """Cut out the part of a map around a region."""
     import numpy as np
 
     rows, columns = np.nonzero(labels == number)

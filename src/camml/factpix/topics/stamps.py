@@ -66,7 +66,7 @@ class StampDrawing:
     style: str
 
     def png(self) -> bytes:
-        """The stamp on a ground, at most `SIDE` pixels on its longer side."""
+        """Draw the stamp on a ground, at most `SIDE` pixels on its longer side."""
         stream = BytesIO()
         redrawn(_cut_out(self.file), self.style).save(stream, "PNG")
         return stream.getvalue()
@@ -74,7 +74,7 @@ class StampDrawing:
 
 @lru_cache(maxsize=4)  # its styles are drawn one after the other, and many originals are large
 def _cut_out(file: Path) -> Image.Image:
-    """The stamp alone, RGBA, its longer side `SIDE` pixels."""
+    """Cut out the stamp alone, RGBA, its longer side `SIDE` pixels."""
     data = file.read_bytes()
     if file.suffix == ".svg":
         data = bytes(renderer().svg_to_bytes(svg_path=str(file), skip_system_fonts=True, width=4 * SIDE))
@@ -87,7 +87,7 @@ def _cut_out(file: Path) -> Image.Image:
 
 
 def redrawn(stamp: Image.Image, style: str) -> Image.Image:
-    """The stamp (RGBA) in one manner, as RGB."""
+    """Redraw the stamp (RGBA) in one style, as RGB."""
     if style == "postcard":  # mirrored, tilted, on a coloured ground
         tilted = ImageOps.mirror(stamp).rotate(12, Image.Resampling.BICUBIC, expand=True)
         tilted.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
@@ -110,7 +110,7 @@ def redrawn(stamp: Image.Image, style: str) -> Image.Image:
 
 
 def entries() -> Sequence[Entry]:
-    """Every stamp whose caption is a name and not a sentence."""
+    """Return every stamp whose caption is a name and not a sentence."""
     root = TUX_PAINT.fetch() / "usr" / "share" / "tuxpaint" / "stamps"
     found = []
     for caption in sorted(root.rglob("*.txt")):
@@ -125,7 +125,7 @@ def entries() -> Sequence[Entry]:
 
 
 def facts(lines: Sequence[str], place: Path) -> Mapping[str, Fact]:
-    """What is known of a stamp, from its captions and folders; nothing where the caption is no name."""
+    """Return the known facts about a stamp, from its captions and folders; nothing where the caption is no name."""
     name = _name(lines[0])
     if not name:
         return {}
@@ -143,13 +143,13 @@ def facts(lines: Sequence[str], place: Path) -> Mapping[str, Fact]:
 
 
 def _name(caption: str, articles: re.Pattern[str] = ENGLISH) -> str:
-    """A caption as a name: "A brown bear." as "brown bear"; empty if it is something else, as "Say cheese!" is."""
+    """Read a name from a caption: "brown bear" from "A brown bear."; empty if it is no name, as "Say cheese!"."""
     text = caption.strip().rstrip(". ")
     bare = articles.sub("", text)
     return "" if bare == text or len(bare.split()) > LONGEST or re.search(r"[.!?:;(“]", bare) else bare
 
 
 def _on(stamp: Image.Image, ground: tuple[int, int, int]) -> Image.Image:
-    """The stamp on a colour."""
+    """Put the stamp on a colour."""
     below = Image.new("RGBA", stamp.size, ground)
     return Image.alpha_composite(below, stamp).convert("RGB")

@@ -1,4 +1,4 @@
-"""How well and how fast a search finds what an exact search finds."""
+"""Recall and latency of a search, measured against an exact one."""
 
 import time
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ TIMED = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Exam:
-    """Queries held out, and their true neighbors.
+class GroundTruth:
+    """Queries drawn from the stored vectors, and their true neighbors.
 
     Attributes:
       own: the keys of the queries, which are themselves stored and must not count.
@@ -28,35 +28,35 @@ class Exam:
     truth: Keys
 
     @classmethod
-    def of(cls, view: View, keys: Keys, seed: int) -> "Exam":
-        """Some of the vectors under `keys`, each asked for its nearest others, all compared exactly."""
+    def draw(cls, view: View, keys: Keys, seed: int) -> "GroundTruth":
+        """Draw vectors under `keys` as queries and find the nearest others of each by exact comparison."""
         own = np.sort(np.random.default_rng(seed).choice(keys, min(QUERIES, len(keys)), replace=False))
         queries = view.vectors(own)
         found = view.exact().search(queries, K + 1)[1]
-        return cls(queries, own, dropped(found, own))
+        return cls(queries, own, without_own(found, own))
 
-    def half(self, second: bool) -> "Exam":
-        """Every other query: one half sets the knobs, the other measures."""
+    def half(self, second: bool) -> "GroundTruth":
+        """Return every other query: one half tunes the settings, the other measures."""
         rows = slice(int(second), None, 2)
-        return Exam(self.queries[rows], self.own[rows], self.truth[rows])
+        return GroundTruth(self.queries[rows], self.own[rows], self.truth[rows])
 
     def recall(self, found: Keys) -> float:
-        """The part of the true neighbors that is in int64[N, depth] `found`."""
+        """Return the share of the true neighbors that int64[N, depth] `found` contains."""
         hits = sum(int(np.isin(truth, its).sum()) for truth, its in zip(self.truth, found, strict=True))
         return hits / max(1, int((self.truth >= 0).sum()))
 
 
-def latency(searched: Searched, exam: Exam) -> float:
-    """Milliseconds for one query alone: the median of some."""
+def latency(searched: Searched, truth: GroundTruth) -> float:
+    """Return the median time of a single query in milliseconds."""
     times = []
-    for query in exam.queries[:TIMED]:
+    for query in truth.queries[:TIMED]:
         started = time.perf_counter()
         searched.search(query[None], K)
         times.append(time.perf_counter() - started)
     return 1000 * float(np.median(times))
 
 
-def dropped(found: Keys, own: Keys) -> Keys:
-    """int64[N, depth - 1]: each row less the key of its own query, or less its last where that is not there."""
+def without_own(found: Keys, own: Keys) -> Keys:
+    """Remove from each row the key of its own query, or the last key where that is absent: int64[N, depth - 1]."""
     rows = [row[row != key][: found.shape[1] - 1] for row, key in zip(found, own, strict=True)]
     return np.stack(rows) if rows else found[:, 1:]
