@@ -101,7 +101,8 @@ class Reply:
         assert self.evidence is not None
         where = self.evidence.store or _store(self)
         context = [self.links.found(neighbor, where) for neighbor in self.evidence.context]
-        return {"context": [sample.model_dump() for sample in context], "notes": list(self.evidence.notes)}
+        facts = {"notes": list(self.evidence.notes), "refused": bool(self.evidence.refusal)}
+        return {"context": [sample.model_dump() for sample in context], **facts}
 
 
 def router(service: Service, links: Links) -> APIRouter:
