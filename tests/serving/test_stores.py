@@ -379,7 +379,7 @@ def test_clients_that_go_are_counted(http: httpx.Client) -> None:
 
 
 class TestSamplesAsJson:
-    def test_one_with_all_of_it_and_one_of_a_picture_alone(self, make_service: MakeService, serve: Serve) -> None:
+    def test_one_with_all_of_it_can_be_found(self, make_service: MakeService, serve: Serve) -> None:
         picture = io.BytesIO()
         Image.new("RGB", (20, 10), "orange").save(picture, "PNG")
         url = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
@@ -388,9 +388,11 @@ class TestSamplesAsJson:
             added = httpx.post(place, json={"text": "orange", "id": "o 1", "meta": {"page": 3}, "image_url": url})
             assert (added.status_code, added.json()["id"], added.json()["meta"]) == (201, "o 1", {"page": 3})
             alone = httpx.post(place, json={"image_url": url})
-            assert (alone.status_code, alone.json()["text"]) == (201, "")
-            assert alone.json()["thumbnail_url"]
-            assert httpx.get(place).json()["total"] == 6
+            assert alone.status_code == 400
+            assert "has no text" in alone.json()["error"]["message"], (
+                "a datastore holds texts, with pictures or without"
+            )
+            assert httpx.get(place).json()["total"] == 5
 
     @pytest.mark.parametrize(
         ("body", "param"),
