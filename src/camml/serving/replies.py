@@ -238,5 +238,6 @@ def _given(reply: Reply, samples: Sequence[GivenSample], data: Mapping[str, byte
 
 
 def log_content(reply: Reply, texts: Sequence[str]) -> None:
+    """Note question and answers for the log, where the server's owner wants that."""
     if reply.service.settings.log_content:
         reply.note |= {"question": reply.body.messages[-1].text(), "answers": list(texts)}
