@@ -19,7 +19,7 @@ from camml.features.samples import folder_of
 from camml.prompts import Turn
 from camml.refusals import REFUSAL
 from camml.serving import engines
-from camml.serving.engines import Engine, Piece, Prepared, Request
+from camml.serving.engines import Engine, Piece, Prepared, Request, Sampling
 from camml.serving.engines._memory import size_of
 from camml.serving.gate import Gate
 from camml.serving.metrics import Metrics
@@ -69,6 +69,7 @@ class Question:
     shorten: bool = False
     id: str = ""
     notes: tuple[str, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,10 @@ class Service:
             notes = (*notes, refusal)
             if self.shelf(store).threshold.fallback == "model":
                 context, refusal = (), ""
+            elif question.sampling.schema:
+                refusal = (
+                    ""  # words are no JSON of a schema: the model answers, and the note says how near its samples are
+                )
         retrieved = time.perf_counter() - asked
         prepared, context, unusable = await self._prepare(question, context)
         said = question.notes + notes + unusable + prepared.notes
@@ -298,7 +303,17 @@ def _request(question: Question, context: Context) -> Request:
         history = (replace(history[0], question=f"{question.system}\n\n{history[0].question}"), *history[1:])
     elif question.system:
         query = replace(query, text=f"{question.system}\n\n{query.text}")
-    return Request(query, context, question.decoding, question.stop, question.n, history, question.shorten, question.id)
+    return Request(
+        query,
+        context,
+        question.decoding,
+        question.stop,
+        question.n,
+        history,
+        question.shorten,
+        question.id,
+        question.sampling,
+    )
 
 
 def score(value: float) -> float | None:
