@@ -11,10 +11,10 @@ import pytest
 from camml import formats
 from camml.data import llava_json
 from camml.errors import OptionError, SampleError
-from camml.factpix.questions import REFUSAL
 from camml.neighbors import NeighborTable
 from camml.reading import generator
 from camml.reading.layouts import LAYOUTS
+from camml.refusals import REFUSAL
 from tests.factpix.world import files_of
 from tests.factpix_layout import write_factpix
 

@@ -7,9 +7,9 @@ from random import Random
 
 from camml.factpix import invention
 from camml.factpix.catalog import Fact
-from camml.factpix.questions import REFUSAL
 from camml.reading.records import Record, other_name
 from camml.reading.words import fields, parts, wordings
+from camml.refusals import REFUSAL
 
 ATTEMPTS = 60
 """So often a value is drawn that is to be larger, or other, than a given one."""

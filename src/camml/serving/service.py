@@ -7,13 +7,12 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from PIL import Image
 
-from camml import evidence, weights
-from camml.answering import Decoding, fitting
+from camml import assistant, evidence
+from camml.answering import Decoding
 from camml.errors import ImageError, StoreLockedError, TooLargeError
 from camml.features.samples import folder_of
 from camml.prompts import Turn
@@ -118,12 +117,16 @@ class Service:
         Raises:
           CaMMLError: something of it cannot be used.
         """
+        model = assistant.load(settings.model, settings.engine_options.get("use"))
+        for place in settings.stores.values():
+            if settings.encoder is None:
+                model.check(place)
         shelves = {
-            name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name))
+            name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name), settings.encoder)
             for name, place in settings.stores.items()
         }
-        model = weights.folder(settings.model)
-        engine = engines.load(settings.engine, model, **_engine_options(settings, model))
+        engine = engines.load(settings.engine, model.folder, **_engine_options(settings, model.use))
+        engine.default_shots = model.shots
         return cls.of(settings, engine, shelves)
 
     @classmethod
@@ -287,12 +290,11 @@ def score(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 6)
 
 
-def _engine_options(settings: Settings, model: Path) -> dict[str, Any]:
+def _engine_options(settings: Settings, use: str) -> dict[str, Any]:
     """The options of the engine, with the cache of samples beside a datastore, where one was made for it."""
     chosen = dict(settings.engine_options)
-    camml = (chosen.get("use") or fitting(model)) == "perceiver"
     kept = next(filter(None, map(folder_of, settings.stores.values())), None)
-    if settings.engine == "transformers" and camml and kept:
+    if settings.engine == "transformers" and use == "perceiver" and kept:
         chosen.setdefault("sample_cache", str(kept))
     if settings.memory:
         key = "kv_cache_memory_bytes" if settings.engine == "vllm" else "memory"

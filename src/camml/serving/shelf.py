@@ -50,13 +50,15 @@ class Shelf:
         self._thumbnail = lru_cache(THUMBNAILS)(_thumbnail)
 
     @classmethod
-    def open(cls, name: str, place: str, read_only: bool = False, images: str | None = None) -> "Shelf":
+    def open(
+        cls, name: str, place: str, read_only: bool = False, images: str | None = None, encoder: str | None = None
+    ) -> "Shelf":
         """Return the datastore at `place`, a folder or `INDEX_FILE:DATA_JSON`, whose pictures are in `images`.
 
         Raises:
           StoreError: it cannot be opened.
         """
-        return cls(name, *open_store(place, images=images), read_only)
+        return cls(name, *open_store(place, encoder, images=images), read_only)
 
     def refresh(self) -> None:
         """See what other processes have changed, looking once a second at most."""
