@@ -17,7 +17,7 @@ from camml.errors import ImageError, StoreLockedError, TooLargeError
 from camml.features.samples import folder_of
 from camml.prompts import Turn
 from camml.serving import engines
-from camml.serving.engines import Engine, Piece, Prepared, Request
+from camml.serving.engines import Engine, Piece, Prepared, Request, Sampling
 from camml.serving.engines._memory import size_of
 from camml.serving.gate import Gate
 from camml.serving.metrics import Metrics
@@ -67,6 +67,7 @@ class Question:
     shorten: bool = False
     id: str = ""
     notes: tuple[str, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +283,17 @@ def _request(question: Question, context: Context) -> Request:
         history = (replace(history[0], question=f"{question.system}\n\n{history[0].question}"), *history[1:])
     elif question.system:
         query = replace(query, text=f"{question.system}\n\n{query.text}")
-    return Request(query, context, question.decoding, question.stop, question.n, history, question.shorten, question.id)
+    return Request(
+        query,
+        context,
+        question.decoding,
+        question.stop,
+        question.n,
+        history,
+        question.shorten,
+        question.id,
+        question.sampling,
+    )
 
 
 def score(value: float) -> float | None:
