@@ -9,6 +9,7 @@ from transformers.utils import logging as transformers_logging
 
 from camml.data import origins
 from camml.data.collate import Collator
+from camml.data.examples import TrainingRows
 from camml.errors import InputError
 from camml.neighbors import NeighborTable
 from camml.training import (
@@ -124,7 +125,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
     return trainer
 
 
-def _lessons(settings: Settings, dataset: rows.TrainingRows) -> distilling.Lessons | None:
+def _lessons(settings: Settings, dataset: TrainingRows) -> distilling.Lessons | None:
     """Return what a teacher says about the rows, computed by the first process; None without --distill."""
     data, run = settings.data, settings.run
     if not data.distill:
