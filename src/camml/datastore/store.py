@@ -159,6 +159,11 @@ class Datastore:
     def __iter__(self) -> Iterator[Sample]:
         return iter(self._snapshot.table)
 
+    def page(self, offset: int, limit: int) -> list[Sample]:
+        """Return some samples in the order they were added, without reading those before them."""
+        table = self._snapshot.table
+        return [table.sample(key) for key in table.keys[offset : offset + limit].tolist()]
+
     def __contains__(self, sample_id: object) -> bool:
         return isinstance(sample_id, str) and bool(self._snapshot.table.find([sample_id]))
 

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -94,7 +93,7 @@ class Shelf:
     def page(self, offset: int, limit: int) -> list[Sample]:
         """Samples in the order they were added."""
         self.refresh()
-        return list(islice(iter(self.datastore), offset, offset + limit))
+        return self.datastore.page(offset, limit)
 
     def samples(self, ids: Sequence[str]) -> list[Sample]:
         """The samples of those ids.
