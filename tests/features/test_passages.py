@@ -98,6 +98,22 @@ def test_without_words_in_the_question_there_is_a_choice_all_the_same(chooser) -
     assert choose(chooser, "", context(LONG, LONG), 10)
 
 
+@pytest.mark.parametrize(("gain", "read"), [(0.0, False), (0.3, True)])
+def test_what_a_text_is_about_is_read_beside_what_is_asked_for(chooser, monkeypatch, gain, read) -> None:
+    monkeypatch.setattr("camml.features.passages.OPENING", gain)
+    text = f"Here stands the Old Margaret. {LONG}"
+    [neighbor] = choose(chooser, "What is the name of the driver and of its cat?", context(text), 15)
+    assert ("Old Margaret" in neighbor.text) is read
+    assert "Agathe" in neighbor.text
+
+
+def test_a_long_first_passage_has_no_privilege(chooser) -> None:
+    text = f"{'So ' * 9}it begins. {LONG}"
+    [neighbor] = choose(chooser, "What is the name of the driver?", context(text), 18)
+    assert "it begins" not in neighbor.text
+    assert "Agathe" in neighbor.text
+
+
 def test_a_near_sample_that_fits_is_read_whole_though_a_farther_one_has_a_better_passage(chooser, monkeypatch) -> None:
     monkeypatch.setattr("camml.features.passages.PER_RANK", 0.0)
     near = "A red car stands here. It was bought in spring."

@@ -30,6 +30,12 @@ sample is read first. On OwnPix's validation questions the small model has 37.9 
 PER_WORD = 0.3
 """What a passage gains that holds all words of the question; names and codes mean little to encoders."""
 
+OPENING = 0.3
+"""What the first passage of a text gains, if it takes no more than a third of the room: it names what the text is about,
+in words that questions about "this one" do not have. Of 47 validation questions of OwnPix about long texts 72 tokens hold
+the answer to 47 with it, to 44 without.
+"""
+
 _logger = logging.getLogger("camml")
 
 
@@ -102,7 +108,9 @@ class PassageChooser:
                 continue
             for place, (part, vector) in enumerate(zip(parts, self._vectors(text, parts), strict=True)):
                 shared = len(words & _words(_read(text, part))) / max(1, len(words))
-                offers.append((float(vector @ asked) + PER_WORD * shared - PER_RANK * rank, rank, place))
+                opening = OPENING * (place == 0 and 3 * budget.length(_read(text, part)) <= budget.tokens)
+                score = float(vector @ asked) + PER_WORD * shared + opening - PER_RANK * rank
+                offers.append((score, rank, place))
         for _, rank, place in sorted(offers, key=lambda offer: (-offer[0], offer[1:])):
             part = split[rank][place]
             more = sorted({*taken[rank], part.span, *([part.heading] if part.heading else [])})
