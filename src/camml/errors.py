@@ -81,7 +81,7 @@ class EncoderMismatchError(StoreError):
 
 
 class BusyError(CaMMLError):
-    """What is asked for can be had later, when others have what they asked for."""
+    """A request that can be served later, when others have been."""
 
 
 class PluginError(CaMMLError):

@@ -34,7 +34,7 @@ UPLOADS = "uploads"
 
 
 class Tools:
-    """What the tools do.
+    """The work of the tools.
 
     Args:
       collection: the datastore and the model that answers from it.

@@ -135,7 +135,7 @@ class Model:
 
     @property
     def mode(self) -> str | None:
-        """How the model wants samples found, where it says so."""
+        """The mode of retrieval that the model wants, where it says so."""
         settings = self.assistant.settings if self.assistant else None
         return settings.mode if settings and settings.stated else None
 
