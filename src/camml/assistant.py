@@ -28,6 +28,10 @@ class Answer:
       evidence: the samples it was made from, nearest first, each with its score and the passages that were read.
       notes: what a person should know before trusting the answer.
       prompt_tokens, new_tokens: how much was read and said.
+
+    Example:
+      >>> Answer("Seal 4711", evidence=(), new_tokens=3).text
+      'Seal 4711'
     """
 
     text: str
@@ -49,10 +53,11 @@ class Assistant:
 
     Example:
       >>> import camml
-      >>> model = camml.load("models/camml-mini")  # doctest: +SKIP
-      >>> store = model.index("samples.json", "store")  # doctest: +SKIP
-      >>> store.ask("Which spare part does it need?", image="pump.jpg").text  # doctest: +SKIP
-      'A 12 mm seal'
+      >>> model = camml.load("models/camml-mini")
+      >>> store = model.index("samples.csv", "store")
+      >>> answer = store.ask("Which seal does the pump need?", image="pump.jpg")
+      >>> answer.evidence[0].sample.id
+      'pump-7'
     """
 
     def __init__(self, folder: Path, use: str | None = None, **options: Any) -> None:
@@ -135,6 +140,13 @@ class Collection:
       assistant: the model.
       datastore: opened with the model's encoder.
       mode: of retrieval; None for the model's.
+
+    Example:
+      >>> import camml
+      >>> store = camml.load("models/camml-mini").index("samples.csv", "store")
+      >>> store.add([camml.Sample("fan-3", "The fan needs a belt.")])
+      >>> store.search("a belt for the fan", k=1)[0].sample.id
+      'fan-3'
     """
 
     def __init__(self, assistant: Assistant, datastore: Datastore, mode: str | None = None) -> None:
@@ -207,6 +219,12 @@ def load(model: str | Path, use: str | None = None, **options: Any) -> Assistant
 
     Raises:
       UnknownNameError, ModelFolderError: there is no such model.
+
+    Example:
+      >>> model = load("models/camml-mini")
+      >>> answer = model.ask("What is shown?", image="photo.jpg")
+      >>> answer.evidence
+      ()
     """
     return Assistant(weights.folder(str(model)), use, **options)
 

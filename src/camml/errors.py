@@ -23,7 +23,16 @@ The command line turns each of them into one line on standard error and exit cod
 
 
 class CaMMLError(Exception):
-    """The root of the tree above."""
+    """The root of the tree above.
+
+    Example:
+      >>> import camml
+      >>> try:
+      ...     camml.Datastore.open("no/such/store")
+      ... except camml.CaMMLError as error:
+      ...     print(type(error).__name__)
+      StoreNotFoundError
+    """
 
 
 class InputError(CaMMLError, ValueError):

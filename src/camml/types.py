@@ -23,7 +23,12 @@ from camml.passages import join
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One piece of knowledge: a text, mostly with an image, under a stable id."""
+    """One piece of knowledge: a text, mostly with an image, under a stable id.
+
+    Example:
+      >>> Sample("pump-7", "The pump needs seal 4711.", Path("pump.jpg"), {"site": "Bern"}).meta["site"]
+      'Bern'
+    """
 
     id: str
     text: str
@@ -43,7 +48,12 @@ Where = Mapping[str, Any] | Callable[[Sample], bool]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question to retrieve for; `id` names the query's own sample, if it has one, so that it is never retrieved."""
+    """A question to retrieve for; `id` names the query's own sample, if it has one, so that it is never retrieved.
+
+    Example:
+      >>> Query("Which seal does it need?", image=Path("photo.jpg")).text
+      'Which seal does it need?'
+    """
 
     text: str = ""
     image: Path | Image.Image | None = None
@@ -58,6 +68,11 @@ class Neighbor:
 
     Attributes:
       spans: the passages of the sample's text that are read, by their characters; none where all of it is.
+
+    Example:
+      >>> sample = Sample("pump-7", "Built in Bern. It needs seal 4711.")
+      >>> Neighbor(sample, 0.83, spans=((15, 34),)).text
+      'It needs seal 4711.'
     """
 
     sample: Sample
@@ -81,7 +96,12 @@ Context = tuple[Neighbor, ...]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An answer and what it was made from."""
+    """An answer and what it was made from.
+
+    Example:
+      >>> Prediction("Seal 4711", notes=("the picture was not seen",)).notes
+      ('the picture was not seen',)
+    """
 
     text: str
     context: Context = ()

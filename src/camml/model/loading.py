@@ -67,7 +67,9 @@ def load_model(
       OptionError: an option does not fit this kind of model.
 
     Example:
-      >>> model, processor = load_model("camml-mini")  # doctest: +SKIP
+      >>> model, processor = load_model("models/camml-mini")
+      >>> type(model).__name__, type(processor).__name__
+      ('CamMLForConditionalGeneration', 'CamMLProcessor')
     """
     folder, number = _folder(name), checked_dtype(dtype)
     kind = kind_of(folder)
