@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-seed lint types unit docs dist setup setup-vllm test-vllm clean
+.PHONY: demo test test-slow test-seed lint types unit families docs dist setup setup-vllm test-vllm clean
 
 demo: $(VENV)/.demo  ## fetch weights and flags, build a datastore, ask questions, write a page
 	$(VENV)/bin/python examples/flags/demo.py
@@ -23,6 +23,10 @@ unit: $(VENV)/.test
 test-slow: $(VENV)/.test  ## several processes, shardings, long runs: what is outside the everyday suite
 	$(PIP) '.[train-deepspeed]'
 	$(VENV)/bin/python -m pytest -m slow
+
+families: $(VENV)/.test  ## the table of docs/models.md, written from what its tests give
+	$(VENV)/bin/python -m pytest -m 'slow or not slow' --write-families \
+		tests/model/test_families.py tests/training/test_vision_language.py
 
 docs: $(VENV)/.docs  ## the documentation site, into build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet

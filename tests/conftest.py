@@ -17,6 +17,13 @@ settings.load_profile("fixed")
 # Set before torch is imported, and handed on to the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from tests.family_table import (  # noqa: E402, F401
+    pytest_addoption,
+    pytest_configure,
+    pytest_runtest_makereport,
+    pytest_sessionfinish,
+)
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -4,6 +4,7 @@
     ├── InputError                input that cannot be used
     │   ├── UnknownNameError      no such encoder, store, verb, prompt style, ...
     │   ├── OptionError           a setting outside its range (shots, mode, ...)
+    │   │   └── TooLargeError     a question that never fits into the memory there is for it
     │   ├── ImageError            an image that is missing, broken or too large
     │   ├── SampleError           a sample file or sample that cannot be used
     │   └── ModelFolderError      a folder that does not hold the model asked for
@@ -13,6 +14,7 @@
     │   ├── StoreCorruptedError   a file whose checksum does not fit
     │   ├── StoreLockedError      another process is writing
     │   └── EncoderMismatchError  opened with another encoder than it was built with
+    ├── BusyError                 what is asked for can be had later
     ├── PluginError               an entry point of another package that cannot be used
     ├── ClusterError              a cluster that cannot be reached, or that gave up
     ├── FetchError                weights or data that could not be obtained or verified
@@ -45,6 +47,10 @@ class UnknownNameError(InputError):
 
 class OptionError(InputError):
     """A setting outside its range."""
+
+
+class TooLargeError(OptionError):
+    """A question, or a setting, that never fits into the memory there is for it."""
 
 
 class ImageError(InputError):
@@ -81,6 +87,10 @@ class StoreLockedError(StoreError):
 
 class EncoderMismatchError(StoreError):
     """The datastore was built with another encoder."""
+
+
+class BusyError(CaMMLError):
+    """What is asked for can be had later, when others have what they asked for."""
 
 
 class PluginError(CaMMLError):

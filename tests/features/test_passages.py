@@ -98,6 +98,16 @@ def test_without_words_in_the_question_there_is_a_choice_all_the_same(chooser) -
     assert choose(chooser, "", context(LONG, LONG), 10)
 
 
+def test_a_near_sample_that_fits_is_read_whole_though_a_farther_one_has_a_better_passage(chooser, monkeypatch) -> None:
+    monkeypatch.setattr("camml.features.passages.PER_RANK", 0.0)
+    near = "A red car stands here. It was bought in spring."
+    chosen = choose(chooser, "What is the name of the driver?", context(near, LONG), words(near) + 6)
+    assert chosen[0].read.text == near
+    assert not chosen[0].spans
+    assert "driver" in chosen[1].read.text
+    assert chosen[1].read.text != LONG
+
+
 def test_nothing_of_an_empty_text_is_read(chooser) -> None:
     chosen = choose(chooser, "driver", context("", LONG), 8)
     assert [neighbor.sample.id for neighbor in chosen] == ["1"]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -25,8 +24,6 @@ STEPS = {"max_new_tokens": 12, "min_new_tokens": 12, "do_sample": False, "use_ca
          "output_logits": True, "return_dict_in_generate": True}  # fmt: skip
 NEEDS_A_PICTURE = {"paligemma"}
 """Families whose own processors take no prompt without one."""
-
-ROOT = Path(__file__).parents[2]
 
 
 def noise(seed: int, width: int = 28, height: int = 28) -> Image.Image:
@@ -51,6 +48,7 @@ def steps(model: Any, inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 class TestEveryFamily:
+    @pytest.mark.column("a")
     @pytest.mark.parametrize("pictures", [0, 1, 2])
     def test_without_samples_it_is_the_model_it_was(self, family: str, pictures: int) -> None:
         model, processor = added(family)
@@ -75,6 +73,7 @@ class TestEveryFamily:
             assert torch.equal(tokens, same_tokens)
             assert torch.equal(scores, same_scores)
 
+    @pytest.mark.column("b")
     def test_every_input_makes_a_difference_at_every_step(self, family: str) -> None:
         model, processor = added(family)
 
@@ -100,6 +99,7 @@ class TestEveryFamily:
             assert ((after - before).abs().amax(dim=2) > 1e-6).all(), name
             assert (after - before).abs().max() > 1e-4, name
 
+    @pytest.mark.column("c")
     def test_a_row_alone_is_the_row_in_a_batch(self, family: str) -> None:
         model, processor = added(family)
         usual = samples()
@@ -121,6 +121,7 @@ class TestEveryFamily:
                 batch[number, 0], alone[0, 0], atol=1e-4, rtol=1e-4, msg=lambda m, n=number: f"{n}: {m}"
             )
 
+    @pytest.mark.column("d")
     def test_save_and_load_through_the_auto_classes(self, family: str, tmp_path: Path) -> None:
         model, processor = added(family)
         model.save_pretrained(tmp_path)
@@ -157,26 +158,3 @@ class TestEveryFamily:
             for part in parts.values():
                 part -= 1e-3 * part.grad / length
             assert model(**inputs, labels=labels).loss < before
-
-
-def test_the_docs_name_every_family_and_no_other() -> None:
-    """The table in docs/models.md, with the fixed numbers of tokens that transformers' configurations have."""
-    lines = (ROOT / "docs" / "models.md").read_text("utf-8").partition("| family |")[2].splitlines()[2:]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    tokens = {row[0]: row[2] for row in rows}
-    assert set(families.FAMILIES) <= set(tokens)
-    assert set(tokens) == set(families._FAMILIES), "the others are there with a newer transformers"
-    assert all(row[1] == "a b c d e" for row in rows)
-    assert tokens["llava"] == str(transformers.LlavaConfig().image_seq_length)
-    assert tokens["gemma3"] == str(transformers.Gemma3Config().mm_tokens_per_image)
-    assert tokens["internvl"] == f"{transformers.InternVLConfig().image_seq_length} a tile"
-    for name, kind in {
-        "qwen2_vl": "Qwen2VL",
-        "qwen2_5_vl": "Qwen2_5_VL",
-        "qwen3_vl": "Qwen3VL",
-        "glm4v": "Glm4v",
-    }.items():
-        vision = getattr(transformers, f"{kind}Config")().vision_config
-        side = vision.patch_size * vision.spatial_merge_size
-        assert tokens[name] == f"one for {side} x {side} pixels"
-    assert {row[0] for row in rows if "no prompt without a picture" in row[3]} == NEEDS_A_PICTURE

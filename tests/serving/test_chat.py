@@ -4,12 +4,14 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
 from camml import answering
 from camml.answering import Decoding
 from camml.datastore import open_store
+from camml.errors import BusyError, TooLargeError
 from camml.retriever import Retriever
 from camml.types import Query
 from tests.serving.conftest import MakeService, Serve
@@ -265,3 +267,37 @@ def test_without_max_tokens_the_answer_becomes_as_long_as_there_is_room(client: 
     assert 300 < used < 512
     found = client.chat.completions.create(model="tiny", messages=said(question))
     assert found.usage.completion_tokens <= 512 - used
+
+
+class TestLongQuestions:
+    """What cannot be answered is refused before it costs anything."""
+
+    def test_a_huge_one_is_refused_from_its_length(self, make_service: Any, serve: Any, monkeypatch: Any) -> None:
+        service = make_service()
+
+        def touched(*arguments: Any) -> Any:
+            raise AssertionError("nobody is to look at this text")
+
+        monkeypatch.setattr(service.shelves["colours"], "search", touched)
+        monkeypatch.setattr(service.engine._engine, "prepare", touched)
+        body = {"model": "tiny", "messages": [{"role": "user", "content": "word " * 150_000}] * 20}
+        with serve(service) as address:
+            answer = httpx.post(f"{address}/v1/chat/completions", json=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+        assert "characters" in answer.json()["error"]["message"]
+
+    @pytest.mark.parametrize(("error", "status"), [(TooLargeError("never"), 413), (BusyError("not now"), 429)])
+    def test_no_memory_has_a_status_of_its_own(
+        self, make_service: Any, serve: Any, monkeypatch: Any, error: Exception, status: int
+    ) -> None:
+        service = make_service()
+
+        async def refuse(request: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(service.engine._engine, "prepare", refuse)
+        body = {"model": "tiny", "messages": [{"role": "user", "content": "a"}], "stream": True}
+        with serve(service) as address:
+            answer = httpx.post(f"{address}/v1/chat/completions", json=body)
+        assert answer.status_code == status
+        assert ("retry-after" in answer.headers) == (status == 429)

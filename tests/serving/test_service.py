@@ -50,6 +50,12 @@ def test_the_cache_beside_a_datastore_is_used_where_there_is_one(
     assert options_of(given, **settings | {"model": str(llm_folder)}) == {}
 
 
+def test_the_memory_for_answers_is_an_option_of_each_engine(given: list[dict[str, Any]], llm_folder: Path) -> None:
+    settings = {"model": str(llm_folder), "memory": "2GB"}
+    assert options_of(given, **settings) == {"memory": 2 * 10**9}
+    assert options_of(given, **settings, engine="vllm") == {"kv_cache_memory_bytes": 2 * 10**9}
+
+
 def test_a_model_that_dies_ends_the_process_so_that_it_is_started_again(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

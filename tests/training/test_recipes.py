@@ -93,7 +93,7 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (["--tune", "some"], "full, perceiver, projector, lora, qlora"),
         (["--version", "v9"], "--version is 'v9'"),
         (["--mm_use_im_start_end", "True"], "must be False"),
-        (["--evaluation_strategy", "steps"], "must be no"),
+        (["--evaluation_strategy", "steps"], "needs --eval_data"),
         (["--warmup_ratio", "3"], "--warmup_ratio is 3.0"),
         (["--on_bad_sample", "ignore"], "stop, skip"),
         (["--deepspeed", "zero9.json"], "no such file; built in are: zero2, zero3"),

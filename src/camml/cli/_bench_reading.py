@@ -1,6 +1,7 @@
 """`camml bench-data reading` and `mix`: data to train reading on."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,15 @@ def add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     reading.add_argument(
         "--pictures", type=Path, metavar="DIR", help="a build of FactPix, whose training pictures the records get"
     )
+    reading.add_argument(
+        "--room", type=int, metavar="N",
+        help="tokens that the model reads of all samples together: what a row asks for stands within so many "
+        "(default: texts of any length)",
+    )  # fmt: skip
+    reading.add_argument(
+        "--tokenizer", default="smollm2-135m-instruct", metavar="MODEL",
+        help="the model whose tokens --room counts (default: %(default)s)",
+    )  # fmt: skip
     reading.add_argument("--json", action="store_true", help="print the counts as one JSON document")
     reading.set_defaults(act=run_reading)
     mix = actions.add_parser("mix", help="join training sets: one file of conversations, one table of neighbors")
@@ -31,12 +41,23 @@ def run_reading(args: argparse.Namespace) -> int:
     from camml import reading
     from camml.cli._output import print_json
 
-    counts = reading.build(args.out, rows=args.rows, seed=args.seed, factpix=args.pictures)["counts"]
+    room = None if args.room is None else reading.Room(args.room, _tokens_of(args.tokenizer))
+    counts = reading.build(args.out, rows=args.rows, seed=args.seed, factpix=args.pictures, room=room)["counts"]
     if args.json:
         print_json({"path": str(args.out), **counts})
     else:
         print(describe(counts, args.out))
     return 0
+
+
+def _tokens_of(model: str) -> Callable[[str], int]:
+    """Return what counts the tokens of a text for a model."""
+    from transformers import AutoTokenizer
+
+    from camml import weights
+
+    tokenizer = AutoTokenizer.from_pretrained(weights.folder(model))
+    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def run_mix(args: argparse.Namespace) -> int:

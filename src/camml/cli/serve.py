@@ -95,6 +95,10 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         ("--drain-seconds", 30, "for answers under way when the server is stopped"),
     ):
         limits.add_argument(flag, type=int, default=default, metavar="N", help=f"{text} (%(default)s)")
+    limits.add_argument(
+        "--memory", default="", metavar="SIZE",
+        help="for keys and values of answers, such as 4GB (default: half of what is free; of vLLM its own)",
+    )  # fmt: skip
     parser.add_argument("--passages", default="auto", metavar="auto|off|N", help=PASSAGES_HELP)
     parser.add_argument("--log-content", action="store_true", help="write questions and answers to the log")
 
@@ -163,6 +167,7 @@ def read_settings(args: argparse.Namespace) -> "Settings":
         public_url=args.public_url,
         max_new_tokens=args.max_new_tokens,
         passages=args.passages,
+        memory=args.memory,
         max_body=args.max_body_mb * 2**20,
         max_pixels=args.max_megapixels * 1_000_000,
         max_waiting=args.max_waiting,

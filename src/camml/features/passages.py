@@ -53,9 +53,10 @@ class Budget:
 class PassageChooser:
     """Marks in each sample of a context the passages that are to be read.
 
-    Where the texts of a context fit, all of them are read. Where they do not, the passages that are nearest to the
-    question are, those of near samples before those of far ones, in reading order. Each sample keeps at least one while
-    there is room.
+    Where the texts of a context fit, all of them are read. Where they do not, the nearest samples are read whole as far
+    as they fit, so that no passage of a sample farther away takes the place of a sentence of a nearer one. In the room
+    that is left the passages that are nearest to the question are read, those of near samples before those of far ones,
+    in reading order.
 
     Args:
       encoder: what compares questions and passages; its text vectors.
@@ -94,13 +95,14 @@ class PassageChooser:
         texts = [neighbor.sample.text for neighbor in context]
         split = [passages.split(text) for text in texts]
         words = _words(question)
+        taken, room = _whole(texts, budget)
         offers: list[tuple[float, int, int]] = []
         for rank, (text, parts) in enumerate(zip(texts, split, strict=True)):
+            if taken[rank]:
+                continue
             for place, (part, vector) in enumerate(zip(parts, self._vectors(text, parts), strict=True)):
                 shared = len(words & _words(_read(text, part))) / max(1, len(words))
                 offers.append((float(vector @ asked) + PER_WORD * shared - PER_RANK * rank, rank, place))
-        taken: list[list[Span]] = [[] for _ in context]
-        room = budget.tokens
         for _, rank, place in sorted(offers, key=lambda offer: (-offer[0], offer[1:])):
             part = split[rank][place]
             more = sorted({*taken[rank], part.span, *([part.heading] if part.heading else [])})
@@ -131,13 +133,27 @@ class PassageChooser:
         return vectors.astype(np.float32)
 
 
+def _whole(texts: Sequence[str], budget: Budget) -> tuple[list[list[Span]], int]:
+    """Return the span of each of the first texts that fit whole, none for the others, and the tokens that are left."""
+    taken: list[list[Span]] = [[] for _ in texts]
+    room = budget.tokens
+    for rank, text in enumerate(texts):
+        if not text.strip():
+            continue
+        cost = budget.length(text)
+        if cost > room:
+            break
+        taken[rank], room = [(0, len(text))], room - cost
+    return taken, room
+
+
 def _read(text: str, part: Passage) -> str:
     """Return a passage as it is compared with a question: under its heading."""
     return passages.join(text, [part.span, *([part.heading] if part.heading else [])])
 
 
 def _marked(neighbor: Neighbor, spans: list[Span]) -> Neighbor:
-    whole = passages.join(neighbor.sample.text, spans) == neighbor.sample.text.strip()
+    whole = passages.join(neighbor.sample.text, spans).strip() == neighbor.sample.text.strip()
     return replace(neighbor, spans=() if whole else tuple(spans))
 
 

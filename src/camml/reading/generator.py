@@ -1,8 +1,9 @@
 """Reading data in a folder: conversations, the samples that answer them, and their neighbors; from a seed alone."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,6 +31,12 @@ SAME_KIND = 0.6
 WITHOUT_PICTURES = 0.25
 """Share of the rows without pictures, where there are any."""
 
+DRAWS = 400
+"""So often a row is drawn anew that has more to read than there is room for."""
+
+SMALLEST_ROOM = 40
+"""Tokens of two facts and a name; records of fewer are so rare that drawing them would take long."""
+
 NEAREST, STEP = 0.9, 0.1
 """Scores of neighbors, as if they had been retrieved."""
 
@@ -43,12 +50,35 @@ class Row:
     samples: Sequence[dict[str, Any]]
 
 
-def build(out: Path, *, rows: int, seed: int = 0, factpix: Path | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a model reads of the texts of all samples together.
+
+    Attributes:
+      size: how much, in the unit of `length`.
+      length: of a text: its tokens for some model, or its characters.
+    """
+
+    size: int
+    length: Callable[[str], int] = len
+
+    def holds(self, texts: Sequence[str]) -> int:
+        """Return how many of the texts, from the first on, are read to their end."""
+        lengths = accumulate(self.length(text) + 1 for text in texts)
+        return sum(end <= self.size for end in lengths)
+
+
+def build(
+    out: Path, *, rows: int, seed: int = 0, factpix: Path | None = None, room: Room | None = None
+) -> dict[str, Any]:
     """Write `rows` conversations to the folder `out`; return the manifest.
 
     Args:
       out: a new or empty folder, or one of an earlier call, whose files are replaced.
       factpix: a build of FactPix, whose training pictures the records get; without it all is text.
+      room: of a model: what the questions of a row need stands within it. Without it texts may be of any length, and a
+        model that reads only their beginnings would learn to invent the rest.
+
     Raises:
       OptionError: a number out of range, or a folder of something else.
       SampleError: no build of FactPix.
@@ -56,11 +86,13 @@ def build(out: Path, *, rows: int, seed: int = 0, factpix: Path | None = None) -
     """
     if rows < 1:
         raise OptionError(f"--rows is {rows}; it must be 1 or more")
+    if room is not None and room.size < SMALLEST_ROOM:
+        raise OptionError(f"--room is {room.size}; it must be {SMALLEST_ROOM} or more, as records are not shorter")
     _check_folder(out)
     drawn = pictures.pairs(factpix, out) if factpix else []
     questioner = Questioner()
     made = [
-        _row(f"reading-{seed}-{number:06}", questioner, drawn, Random(f"{seed}|reading|{number}"))
+        _row(f"reading-{seed}-{number:06}", questioner, drawn, room, Random(f"{seed}|reading|{number}"))
         for number in range(rows)
     ]
     files = {CONVERSATIONS: [row.record for row in made], SAMPLES: [one for row in made for one in row.samples]}
@@ -92,26 +124,41 @@ def counts(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _row(name: str, questioner: Questioner, drawn: Sequence[Pair], rng: Random) -> Row:
+def _row(name: str, questioner: Questioner, drawn: Sequence[Pair], room: Room | None, rng: Random) -> Row:
     """Return one conversation about one of up to `MOST_SAMPLES` records."""
-    target = records.invent(rng)
-    others = [
-        records.invent(rng, target.kind if rng.random() < SAME_KIND else None)
-        for _ in range(rng.randint(0, MOST_SAMPLES - 1))
-    ]
-    place = 0 if rng.random() < FIRST else rng.randint(0, len(others))
-    given = [*others[:place], target, *others[place:]]
+    given, place, read = _records(room, rng)
+    target = given[place]
     shown = rng.sample(drawn, len(given)) if drawn and rng.random() >= WITHOUT_PICTURES else []
-    alone = sum(one.kind == target.kind for one in given) == 1
-    asked = questioner.ask(Scene(given, target, bool(shown) or (place == 0 and alone)), rng.randint(*TURNS), rng)
-    samples = [_sample(f"{name}-{n}", one, shown[n] if shown else None) for n, one in enumerate(given)]
+    alone = sum(record.kind == target.kind for record in given) == 1
+    asked = questioner.ask(Scene(given[:read], target, bool(shown) or (place == 0 and alone)), rng.randint(*TURNS), rng)
+    samples = [_sample(f"{name}-{n}", record, shown[n] if shown else None) for n, record in enumerate(given)]
     image = {"image": shown[place].asked} if shown else {}
-    turns = [turn for one in asked for turn in (("human", one.text), ("gpt", one.answer))]
+    turns = [turn for question in asked for turn in (("human", question.text), ("gpt", question.answer))]
     said = [{"from": who, "value": value} for who, value in turns]
     if shown:
         said[0]["value"] = f"<image>\n{said[0]['value']}"
-    meta = {"topic": "reading", "forms": [one.form for one in asked], "fields": [one.field for one in asked]}
+    meta = {
+        "topic": "reading",
+        "forms": [question.form for question in asked],
+        "fields": [question.field for question in asked],
+    }
     return Row({"id": name, **image, "conversations": said, "meta": meta}, asked, samples)
+
+
+def _records(room: Room | None, rng: Random) -> tuple[list[Record], int, int]:
+    """Return records, which of them is asked about, and how many of them are read to the end."""
+    for _ in range(DRAWS):
+        target = records.invent(rng, brief=room is not None)
+        others = [
+            records.invent(rng, target.kind if rng.random() < SAME_KIND else None, brief=room is not None)
+            for _ in range(rng.randint(0, MOST_SAMPLES - 1))
+        ]
+        place = 0 if rng.random() < FIRST else rng.randint(0, len(others))
+        given = [*others[:place], target, *others[place:]]
+        read = len(given) if room is None else room.holds([record.text for record in given])
+        if place < read:
+            return given, place, read
+    raise OptionError(f"--room is {room and room.size}, in which no record fits; give more")
 
 
 def _sample(name: str, record: Record, pair: Pair | None) -> dict[str, Any]:

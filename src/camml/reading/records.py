@@ -12,11 +12,14 @@ from camml.reading.words import Kind, fields, kinds, parts, wordings
 TOLD = (3, 7)
 """Facts that a record tells, at least and at most."""
 
+TOLD_BRIEFLY = (2, 5)
+"""The same for records that have to be short."""
+
 LONG = 0.5
 """Share of the records that tell much beside the point too."""
 
-MOST_ASIDE = 9
-"""Sentences beside the point, at most."""
+ASIDE, ASIDE_BRIEFLY = (2, 9), (1, 2)
+"""Sentences beside the point, at least and at most; of records that have to be short."""
 
 OWN_SENTENCE = 0.6
 """Share of facts told in a sentence of the field's own; the others are told in one that names the field."""
@@ -44,10 +47,10 @@ class Record:
         return [name for name in self.kind.fields if name not in self.facts]
 
 
-def invent(rng: Random, kind: Kind | None = None) -> Record:
-    """Return a new record, of one kind or of any."""
+def invent(rng: Random, kind: Kind | None = None, *, brief: bool = False) -> Record:
+    """Return a new record, of one kind or of any; a `brief` one tells less, and less beside the point."""
     kind = kind or rng.choice(list(kinds().values()))
-    told = rng.sample(kind.fields, rng.randint(*TOLD))
+    told = rng.sample(kind.fields, rng.randint(*(TOLD_BRIEFLY if brief else TOLD)))
     facts = {name: invention.invent(fields()[name].make, parts(), rng) for name in told}
     nouns = {name: rng.choice(fields()[name].nouns) for name in kind.fields}
     name = _name(kind, rng)
@@ -55,7 +58,8 @@ def invent(rng: Random, kind: Kind | None = None) -> Record:
     told_facts = [
         Told(nouns[field], fact.in_text, _sentence(field, nouns[field], fact, rng)) for field, fact in facts.items()
     ]
-    text = _around(LAYOUTS[layout](f"{kind.noun} {name}", told_facts, rng), layout, rng)
+    block = LAYOUTS[layout](f"{kind.noun} {name}", told_facts, rng)
+    text = _around(block, ASIDE_BRIEFLY if brief else ASIDE, rng)
     return Record(kind, name, facts, nouns, text, layout)
 
 
@@ -86,11 +90,11 @@ def _sentence(field: str, noun: str, fact: Fact, rng: Random) -> str:
     return told[0].upper() + told[1:]
 
 
-def _around(block: str, layout: str, rng: Random) -> str:
+def _around(block: str, aside: tuple[int, int], rng: Random) -> str:
     """Return the text with sentences beside the point before and behind it, or as it is."""
     if rng.random() >= LONG:
         return block
-    count = rng.randint(2, MOST_ASIDE)
+    count = rng.randint(*aside)
     spare = [_aside(pattern, rng) for pattern in rng.sample(wordings("aside"), count)]
     cut = rng.randint(0, count)
     pieces = [" ".join(spare[:cut]), block, " ".join(spare[cut:])]

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import HTTPException, Response
 
 from camml.errors import (
+    BusyError,
     CaMMLError,
     DiskError,
     EmptyStoreError,
@@ -17,6 +18,7 @@ from camml.errors import (
     InputError,
     StoreLockedError,
     StoreNotFoundError,
+    TooLargeError,
 )
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -85,6 +87,10 @@ def of_exception(error: BaseException) -> ApiError:
             return ApiError(400, "the datastore holds no samples", "invalid_value", "store")
         case ImageError():
             return ApiError(400, without_paths(str(error)), "invalid_image")
+        case TooLargeError():
+            return ApiError(413, str(error), "too_large")
+        case BusyError():
+            return ApiError(429, str(error), "busy", headers={"Retry-After": str(RETRY_AFTER)})
         case InputError():
             return ApiError(400, without_paths(str(error)), "invalid_value")
         case StoreLockedError():

@@ -14,11 +14,12 @@ from PIL import Image
 
 from camml import evidence, weights
 from camml.answering import Decoding, fitting
-from camml.errors import ImageError, StoreLockedError
+from camml.errors import ImageError, StoreLockedError, TooLargeError
 from camml.features.samples import folder_of
 from camml.prompts import Turn
 from camml.serving import engines
 from camml.serving.engines import Engine, Piece, Prepared, Request
+from camml.serving.engines._memory import size_of
 from camml.serving.gate import Gate
 from camml.serving.metrics import Metrics
 from camml.serving.pictures import Pictures
@@ -207,6 +208,7 @@ class Service:
         Raises:
           CaMMLError, ApiError: the question cannot be answered; always before the evidence.
         """
+        self._check_length(question)
         asked = time.perf_counter()
         context, store, notes = await self._context(question)
         retrieved = time.perf_counter() - asked
@@ -218,6 +220,20 @@ class Service:
                 yield piece
         finally:
             await pieces.aclose()  # type: ignore[attr-defined]
+
+    def _check_length(self, question: Question) -> None:
+        """Refuse by its length alone what no tokens could make short enough: to count them takes long.
+
+        Raises:
+          TooLargeError: it is so long.
+        """
+        most = self.engine.most_characters
+        turns = (len(turn.question) + len(turn.answer or "") for turn in question.history)
+        length = len(question.system) + len(question.query.text) + sum(turns)
+        if most is not None and length > most:
+            raise TooLargeError(
+                f"the question has {length} characters, and the model reads fewer than {most}; shorten it"
+            )
 
     async def _prepare(self, question: Question, context: Context) -> tuple[Prepared, Context, tuple[str, ...]]:
         """The question as the engine will read it, with the samples as they can be used, and what to say of them."""
@@ -278,4 +294,7 @@ def _engine_options(settings: Settings, model: Path) -> dict[str, Any]:
     kept = next(filter(None, map(folder_of, settings.stores.values())), None)
     if settings.engine == "transformers" and camml and kept:
         chosen.setdefault("sample_cache", str(kept))
+    if settings.memory:
+        key = "kv_cache_memory_bytes" if settings.engine == "vllm" else "memory"
+        chosen[key] = size_of(settings.memory)
     return chosen

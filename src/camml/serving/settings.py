@@ -37,6 +37,7 @@ class Settings:
         keys from web pages that give their own name this machine's address.
       public_url: how clients reach the server, where that differs from what they ask for (behind a proxy).
       max_new_tokens: the longest answer, where a request does not say.
+      memory: for keys and values of answers, such as `4GB`; empty for what suits the engine.
       max_body: bytes of a request.
       max_pixels: of a picture, before it is decoded.
       max_side: pixels of the longer side that a larger picture is shrunk to.
@@ -63,6 +64,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     public_url: str = ""
     max_new_tokens: int = 256
+    memory: str = ""
     max_body: int = 20 * 2**20
     max_pixels: int = 25_000_000
     max_side: int = 2048

@@ -19,6 +19,7 @@ from camml.features.passages import Budget, PassageChooser
 from camml.images import open_image
 from camml.retriever import Retriever
 from camml.serving import scratch
+from camml.serving.encoding import SharedEncoder
 from camml.serving.pictures import suffix
 from camml.serving.problems import ApiError
 from camml.types import Context, Query, Sample
@@ -41,7 +42,7 @@ class Shelf:
     def __init__(self, name: str, datastore: Datastore, encoder: Encoder, read_only: bool = False) -> None:
         self.name = name
         self.datastore = datastore
-        self.encoder = encoder
+        self.encoder: Encoder = SharedEncoder(encoder)
         self.can_write = not read_only and datastore.path is not None
         self._writing = Lock()
         self._looked = time.monotonic()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
+from transformers.trainer_utils import IntervalStrategy
 
 from camml import prompts
 from camml.errors import OptionError
@@ -26,6 +27,9 @@ STARTS = ("random", "copy", "bert")
 
 BERT = "./checkpoints/bert-base-uncased"
 """Where `--perceiver_init bert` looks for BERT, the name of the folder being that of the published model."""
+
+BEST = "eval_exact_match"
+"""What decides which checkpoint is the best one."""
 
 NO_FILE = ("", "no", "none", "false")
 """How `--deepspeed` is taken back that a script or a recipe gives."""
@@ -165,6 +169,10 @@ class DataArguments:
     on_bad_sample: str = _flag("stop", "at data that cannot be trained on: stop before training, or skip it")
     feature_cache: str | None = _flag(None, "folder in which the tower's features are kept: computed once, ahead")
     cache_gb: float = _flag(64.0, "gigabytes that folder may have")
+    eval_data: str | None = _flag(None, "held-out conversations, LLaVA JSON: loss and exact match while training")
+    eval_neighbors: str | None = _flag(None, "folder that `camml neighbors` wrote for them")
+    eval_image_folder: str | None = _flag(None, "where their image paths start; default: as --image_folder")
+    eval_rows: int = _flag(200, "of them at most, spread over the file")
     check_images: bool = _flag(False, "decode every image before training, instead of looking whether it is there")
 
     def __post_init__(self) -> None:
@@ -192,7 +200,8 @@ class RunArguments(TrainingArguments):
 
     report_to: None | str | list[str] = _flag("tensorboard", "tensorboard, wandb, ..., none")  # noqa: RUF009, RUF036
     remove_unused_columns: bool = _flag(False, "accepted; the model knows its inputs")
-    evaluation_strategy: str | None = _flag(None, "older name of --eval_strategy; training has no evaluation: no")
+    evaluation_strategy: str | None = _flag(None, "older name of --eval_strategy: no, or steps with --eval_data")
+    early_stop: int = _flag(0, "with --eval_data: stop after so many evaluations without a better one; 0: never")
     warmup_ratio: float | None = _flag(None, "part of the steps in which the learning rate rises")
     lora_learning_rate: float | None = _flag(None, "learning rate of LoRA matrices; that of everything if not given")
     model_max_length: int = _flag(2048, "tokens of a row at most")
@@ -210,8 +219,8 @@ class RunArguments(TrainingArguments):
             self.remote, this.output_dir = this.output_dir, str(local_folder(this.output_dir))
         self.remove_unused_columns = False
         this.eval_strategy = self.evaluation_strategy or this.eval_strategy
-        if getattr(this.eval_strategy, "value", this.eval_strategy) != "no":
-            raise OptionError("--evaluation_strategy must be no: evaluate the finished model with `camml eval`")
+        self.wants_evaluation = getattr(this.eval_strategy, "value", this.eval_strategy) != "no"
+        this.eval_strategy = "no"  # until `Settings` knows what to evaluate on
         if self.warmup_ratio is not None:
             if not 0 <= self.warmup_ratio < 1:
                 raise OptionError(f"--warmup_ratio is {self.warmup_ratio}; give a part of all steps, 0 to below 1")
@@ -256,10 +265,46 @@ class Settings:
     data: DataArguments
     run: RunArguments
 
+    def __post_init__(self) -> None:
+        _fit_evaluation(self.data, self.run)
+
     @property
     def output(self) -> Path:
         """The folder of the run."""
         return Path(str(self.run.output_dir))
+
+
+def _fit_evaluation(data: DataArguments, run: RunArguments) -> None:
+    """Set what follows from --eval_data.
+
+    Raises:
+      OptionError: settings of the evaluation contradict each other.
+    """
+    this: Any = run  # fields of transformers
+    if not data.eval_data:
+        asked = {
+            "eval_neighbors": data.eval_neighbors,
+            "early_stop": run.early_stop,
+            "eval_strategy": run.wants_evaluation,
+        }
+        for name in (name for name, value in asked.items() if value):
+            raise OptionError(f"--{name} needs --eval_data FILE: the held-out conversations to evaluate on")
+        return
+    if data.icl_num and not data.eval_neighbors:
+        raise OptionError(
+            f"--eval_neighbors is missing: compute them with `camml neighbors {data.eval_data} STORE OUT` and give OUT"
+        )
+    if run.deepspeed or run.fsdp:
+        raise OptionError(
+            "--eval_data needs a whole model in every process; with --deepspeed or --fsdp leave it out, and compare "
+            "checkpoints with `camml eval run`"
+        )
+    if data.eval_rows < 1 or run.early_stop < 0:
+        raise OptionError("--eval_rows must be 1 or more, and --early_stop 0 or more")
+    this.eval_strategy = this.save_strategy = IntervalStrategy.STEPS
+    this.eval_steps = this.save_steps = this.eval_steps or this.save_steps  # the best checkpoint must be there
+    this.metric_for_best_model, this.greater_is_better = BEST, True
+    this.label_names, this.do_eval = ["labels"], True
 
 
 def _choice(name: str, value: object, known: tuple[object, ...]) -> None:

@@ -60,9 +60,15 @@ def commit(unfinished: Path, target: Path) -> None:
         raise DiskError(f"cannot write {target}: {error.strerror or error}") from error
 
 
-def rotate(output: Path, limit: int | None) -> None:
-    """Remove the oldest checkpoints above `limit`; each disappears at once, so that none is ever there by half."""
+def rotate(output: Path, limit: int | None, best: int | None = None) -> None:
+    """Remove the oldest checkpoints above `limit`; each disappears at once, so that none is ever there by half.
+
+    Args:
+      best: the step of the one that is kept in any case.
+    """
     for path in finished(output)[: -limit if limit else 0]:
+        if path.name == f"checkpoint-{best}":
+            continue
         doomed = output / UNFINISHED / f"old-{path.name}"
         shutil.rmtree(doomed, ignore_errors=True)
         doomed.parent.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 
-from camml.training.arguments import RunArguments
+from camml.training.arguments import BEST, RunArguments
 
 
 class Progress(TrainerCallback):
@@ -19,6 +19,7 @@ class Progress(TrainerCallback):
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
         self._shown = -1
+        self._evaluated = ""
 
     @classmethod
     def replace_default(cls, trainer: Trainer) -> None:
@@ -46,6 +47,10 @@ class Progress(TrainerCallback):
         **_: Any,
     ) -> None:
         """Show the figures."""
+        if state.is_world_process_zero and logs and "eval_loss" in logs:
+            self._evaluated = f"held out {logs[BEST]:.1%} exact, loss {logs['eval_loss']:.4f}"
+            if self._bar is None:
+                print(f"camml: step {state.global_step} of {state.max_steps}: {self._evaluated}", file=sys.stderr)
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
         text = (
@@ -55,7 +60,7 @@ class Progress(TrainerCallback):
         if "gpu_memory_gb" in logs:
             text += f", {logs['gpu_memory_gb']:.1f} GB"
         if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.set_postfix_str(f"{text}; {self._evaluated}" if self._evaluated else text, refresh=False)
             return
         tenth = 10 * state.global_step // max(state.max_steps, 1)
         if tenth != self._shown:

@@ -9,7 +9,7 @@ from transformers.utils import logging as transformers_logging
 
 from camml.data.collate import Collator
 from camml.errors import InputError
-from camml.training import adapters, building, checkpoints, features, remote, reports, rows, tuning
+from camml.training import adapters, building, checkpoints, evaluating, features, remote, reports, rows, tuning
 from camml.training.arguments import Settings
 from camml.training.progress import Progress
 from camml.training.skipping import Skipped
@@ -49,6 +49,7 @@ def train(settings: Settings) -> Path:
         trainer.add_callback(remote.Upload(away))
     with adapters.without_casts(trainer.model, trainer.args):
         result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    trainer.take_best()
     trainer.save_final()
     if is_main_process():
         record.skipped = Skipped(settings.output).move_to(record.skipped)
@@ -87,6 +88,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
         loaded=loaded,
     )
     rows.check_alike(dataset, model, run)
+    held_out = evaluating.read(settings, dataset, report)
     found = features.prepare(settings, model, dataset, report)
     trained = tuning.freeze(model, settings.model)
     if not run.deepspeed:
@@ -100,7 +102,9 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
         args=run,
         train_dataset=dataset,
         data_collator=Collator(processor, found, later if data.on_bad_sample == "skip" else None),
+        eval_collator=Collator(processor, None, later if data.on_bad_sample == "skip" else None),
         processing_class=processor,
+        **evaluating.options(settings, held_out),
     )
     Progress.replace_default(trainer)
     return trainer

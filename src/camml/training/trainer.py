@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +14,17 @@ from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 
+from camml.data.collate import Collator
 from camml.data.examples import Key, TrainingRows
 from camml.data.sampler import GroupedSampler
-from camml.errors import InputError
+from camml.errors import InputError, ModelFolderError
 from camml.model import lora
 from camml.training import adapters, checkpoints, tuning
 from camml.training.arguments import RunArguments
 from camml.training.skipping import in_one_line
+
+BESIDE_LOGITS = ("past_key_values", "hidden_states", "attentions", "image_hidden_states", "rope_deltas")
+"""What models of transformers return beside loss and logits."""
 
 ADAPTER_BASE_LEFTOVERS = ("README.md",)
 
@@ -30,11 +35,15 @@ class CamMLTrainer(Trainer):
     Args:
       group: let a step have rows of one modality and like length.
       base: where the weights are that the run started from; see `building.base_of`.
+      eval_collator: makes batches of the rows to evaluate on, whose images are in no cache of features.
       arguments: those of `Trainer`.
     """
 
-    def __init__(self, *, group: bool, base: Mapping[str, str], **arguments: Any) -> None:
+    def __init__(
+        self, *, group: bool, base: Mapping[str, str], eval_collator: Collator | None = None, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
+        self.eval_collator = eval_collator
         self.group = group
         self.base = base
         self.sampler: GroupedSampler | None = None
@@ -52,6 +61,34 @@ class CamMLTrainer(Trainer):
             group=self.group,
         )
         return self.sampler
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """As in transformers, with batches made by the collator for it."""
+        this: Any = self  # transformers gives this attribute no type
+        training = this.data_collator
+        this.data_collator = this.eval_collator or training
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            this.data_collator = training
+
+    def prediction_step(
+        self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> Any:
+        """As in transformers, for the logits alone: what else a model gives is not gathered."""
+        return super().prediction_step(model, inputs, prediction_loss_only, [*(ignore_keys or ()), *BESIDE_LOGITS])
+
+    def take_best(self) -> None:
+        """Go back to the checkpoint that did best on the held-out rows, where there are any."""
+        step = self.state.best_global_step
+        if self.eval_dataset is None or not step or step == self.state.global_step:
+            return
+        best = Path(self.args.output_dir) / f"checkpoint-{step}"
+        if not (best / "trainer_state.json").is_file():
+            raise ModelFolderError(f"{best}, which did best, is gone; the newest checkpoint is as it was")
+        self._load_from_checkpoint(str(best))
+        if is_main_process():
+            print(f"camml: step {step} did best ({self.state.best_metric:.1%} exact): its weights", file=sys.stderr)
 
     def create_optimizer(self, *arguments: Any, **options: Any) -> torch.optim.Optimizer:
         """As in transformers, with a learning rate of their own for LoRA matrices where there is one."""
@@ -94,6 +131,7 @@ class CamMLTrainer(Trainer):
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True, exist_ok=True)
         self._together()
+        self.state.best_model_checkpoint = None  # a path in the folder that checkpoints leave; the step is what counts
         self._staging = unfinished
         try:
             super()._save_checkpoint(model, trial)
@@ -102,11 +140,11 @@ class CamMLTrainer(Trainer):
         self._together()
         if self.is_world_process_zero():
             checkpoints.commit(unfinished / name, output / name)
-            checkpoints.rotate(output, self.args.save_total_limit)
+            checkpoints.rotate(output, self.args.save_total_limit, self.state.best_global_step)
         self._together()
         if self.is_local_process_zero() and (unfinished / name).is_dir():  # another machine with a disk of its own
             checkpoints.commit(unfinished / name, output / name)
-            checkpoints.rotate(output, self.args.save_total_limit)
+            checkpoints.rotate(output, self.args.save_total_limit, self.state.best_global_step)
         self._together()
 
     _staging: Path | None = None

@@ -62,7 +62,9 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
 
 
 @pytest.mark.parametrize("kind", ["perceiver", "in_prompt"])
-@pytest.mark.parametrize("options", [{}, {"cache": "static", "slots": 3}, {"prefill_tokens": 1, "slots": 5}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"cache": "static", "slots": 3}, {"prefill_tokens": 7, "chunk_tokens": 3, "slots": 5}], ids=str
+)
 def test_every_answer_is_that_of_the_request_alone(
     camml_folder: Path, llm_folder: Path, requests: list[Request], kind: str, options: dict[str, Any]
 ) -> None:
@@ -163,11 +165,11 @@ class TestFailures:
         engine: Any = engines.load("transformers", camml_folder)
         step, calls = engine._batch._step, []
 
-        def failing() -> None:
+        def failing(chunks: Any) -> None:
             calls.append(1)
             if len(calls) == 2:
                 raise RuntimeError("out of memory")
-            step()
+            step(chunks)
 
         monkeypatch.setattr(engine._batch, "_step", failing)
         with pytest.raises(RuntimeError, match="memory"):

@@ -93,11 +93,17 @@ class Engine(Protocol):
     slots: int
     default_shots: int
 
+    @property
+    def most_characters(self) -> int | None:
+        """Return how long a question can be at most, with its history; a longer one need not be looked at."""
+        ...
+
     async def prepare(self, request: Request) -> Prepared:
         """The request as the model will read it; nothing is generated yet.
 
         Raises:
           OptionError: it does not fit the model.
+          TooLargeError, BusyError: it does not fit the memory, ever or now.
           ImageError, SampleError: a picture or sample cannot be used.
         """
         ...

@@ -1,75 +1,98 @@
 """The thread that runs a model, for all answers at once."""
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from itertools import groupby
 from queue import Empty, SimpleQueue
 from threading import Thread
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from transformers import DynamicCache
 
-from camml.errors import CaMMLError, ModelFolderError
+from camml.errors import BusyError, CaMMLError, TooLargeError
 from camml.serving.engines import Piece, Prepared
 from camml.serving.engines._answer import Answer, AnswerText, Sampler
+from camml.serving.engines._attention import Segment, Window, run
 from camml.serving.engines._front import Front
-from camml.serving.engines._slots import GROWTH, Slots
+from camml.serving.engines._jobs import Job, Reading, Stream, deliver, shares
+from camml.serving.engines._memory import readable
+from camml.serving.engines._slots import Layout, Slots
 
 logger = logging.getLogger("camml.serving")
 
-
-@dataclass(eq=False, slots=True)
-class Job:
-    """A request in the batch, and where its pieces go."""
-
-    prepared: Prepared
-    loop: asyncio.AbstractEventLoop
-    arrived: "asyncio.Queue[Piece | BaseException]"
-    cancelled: bool = False
-    embeds: Tensor | None = field(default=None, repr=False)
+BUSY_PICTURES, IDLE_PICTURES = 2, 16
+"""Pictures that are looked at between two steps while others get their answers, and while nobody does."""
 
 
 class Batch(Thread):
-    """Runs the model on all current answers, one token of each at a time.
+    """Runs the model on all current answers, one token of each at a time, and reads prompts piece by piece beside them.
 
     Args:
+      slots: answers at a time.
+      memory: bytes for keys and values.
       static: take the memory of the longest answers at once.
-      prefill_tokens: prompts read in one step, padding included.
+      idle_tokens, busy_tokens: of prompts that are read in one step while nobody, or somebody, gets an answer.
 
     Raises:
-      ModelFolderError: the model attends in a way that this batch cannot follow.
+      TooLargeError: there is not so much memory as the longest answers are to have at once.
     """
 
-    def __init__(self, front: Front, slots: int, static: bool, prefill_tokens: int) -> None:
+    def __init__(
+        self, front: Front, layout: Layout, slots: int, memory: int, static: bool, idle_tokens: int, busy_tokens: int
+    ) -> None:
         super().__init__(name="camml-model", daemon=True)
-        check_attention(front)
         self._front = front
-        self._prefill_tokens = prefill_tokens
         self._size = slots
-        self._length = front.limit if static and front.limit else GROWTH
-        self._cache = self._empty()
-        self._running: list[tuple[Job, Answer]] = []  # by slot
-        self._joining: list[Job] = []
+        self._idle_tokens, self._busy_tokens = idle_tokens, busy_tokens
+        whole = (slots, front.limit) if static and front.limit else None
+        if whole and (need := slots * whole[1] * layout.bytes_per_token) > memory:
+            raise TooLargeError(
+                f"{slots} slots of {whole[1]} tokens take {readable(need)}, more than memory={readable(memory)}"
+            )
+        self._slots = Slots(layout, memory, whole)
+        self._running: list[Stream] = []
+        self._reading: list[Reading] = []
         self._waiting: deque[Job] = deque()
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._outbox: list[tuple[Job, Piece | BaseException]] = []
-        self._counters = {"steps_total": 0, "prefills_total": 0, "cancelled_total": 0}
+        self._counters = {"steps_total": 0, "chunks_total": 0, "prefills_total": 0, "cancelled_total": 0}
         self.start()
+
+    def check(self, prepared: Prepared) -> None:
+        """Look whether there is memory for the answers to a request; short ones always wait for their turn.
+
+        Raises:
+          TooLargeError: there never is.
+          BusyError: there is none beside the long answers that others are getting.
+        """
+        tokens, n = _room(prepared), prepared.request.n
+        need, memory = self._slots.cost(tokens, n), self._slots.memory
+        if need > memory:
+            raise TooLargeError(
+                f"a prompt of {prepared.prompt_tokens} tokens and {n} answers of up to {prepared.max_new_tokens} take "
+                f"{readable(need)}, and this server has {readable(memory)} for them: ask for less"
+            )
+        if need > memory // self._size and need + self._promised() > memory:
+            raise BusyError("the memory for long questions is in use; try again in a moment, or ask for less")
+
+    def _promised(self) -> int:
+        """Return the bytes that answers have, or wait for with a claim to more than their share."""
+        waiting = sum(job.need for job in self._waiting.copy() if job.need > self._slots.memory // self._size)
+        return self._slots.allocated + waiting
 
     def submit(self, job: Job) -> None:
         """Have a request answered."""
+        job.need = self._slots.cost(_room(job.prepared), job.prepared.request.n)
         self._inbox.put(job)
 
     def status(self) -> Mapping[str, float]:
         """See `Engine`."""
-        waiting = sum(job.prepared.request.n for job in [*self._waiting]) + self._inbox.qsize()
-        kept = {"sample_hits_total": self._front.sample_hits, "sample_misses_total": self._front.sample_misses}
-        return {"running": len(self._running), "waiting": waiting, **self._counters, **kept}
+        waiting = sum(job.prepared.request.n for job in self._waiting.copy()) + self._inbox.qsize()
+        waiting += sum(len(reading.rows) for reading in self._reading.copy())
+        memory = {"memory_bytes": self._slots.allocated, "memory_limit_bytes": self._slots.memory}
+        return {"running": len(self._running), "waiting": waiting, **memory, **self._counters, **self._front.counts()}
 
     def close(self) -> None:
         """End; answers that are not finished get an error."""
@@ -77,29 +100,25 @@ class Batch(Thread):
         self.join()
 
     def run(self) -> None:
-        """The work of the thread."""
+        """Do the work of the thread."""
         while self._receive():
-            try:
-                with torch.inference_mode():
-                    self._leave()
-                    self._join()
-                    self._leave()  # reading prompts takes time, and some readers have none
-                    if self._running:
-                        self._step()
-            except Exception as error:  # out of memory, mostly: these answers fail, the next may succeed
-                logger.exception("the model failed")
-                self._fail([*self._joining, *(job for job, _ in self._running)], error)
-                self._running, self._cache = [], self._empty()
-            self._joining = []
+            with torch.inference_mode():
+                self._leave()
+                self._admit()
+                self._look()
+                self._leave()  # looking at pictures takes time, and some readers have none
+                if self._running or self._reading:
+                    self._turn()
             self._send()
-        self._fail([*self._waiting, *(job for job, _ in self._running)], CaMMLError("the server is going down"))
+        jobs = [*self._waiting, *(reading.job for reading in self._reading), *(stream.job for stream in self._running)]
+        self._fail(jobs, CaMMLError("the server is going down"))
         self._send()
 
     def _receive(self) -> bool:
         """Take in what was submitted, waiting for it where there is nothing else to do; False at the end."""
         with suppress(Empty):
             while True:
-                job = self._inbox.get(block=not self._running and not self._waiting)
+                job = self._inbox.get(block=not (self._running or self._reading or self._waiting))
                 if job is None:
                     return False
                 self._waiting.append(job)
@@ -107,69 +126,128 @@ class Batch(Thread):
 
     def _leave(self) -> None:
         """Let go of the answers whose reader has gone."""
-        for slot in reversed([slot for slot, (job, _) in enumerate(self._running) if job.cancelled]):
-            self._free(slot)
+        for stream in [stream for stream in self._running if stream.job.cancelled]:
+            self._free(stream)
             self._counters["cancelled_total"] += 1
+        for reading in [reading for reading in self._reading if reading.job.cancelled]:
+            self._counters["cancelled_total"] += len(reading.rows)
+            self._drop(reading)
 
-    def _free(self, slot: int) -> None:
-        self._running[slot] = self._running[self._cache.free(slot)]
-        self._running.pop()
+    def _free(self, stream: Stream) -> None:
+        self._running.remove(stream)
+        self._slots.free(stream.row)
 
-    def _join(self) -> None:
-        """Read the prompts of those who wait, as many as there is room for."""
-        joining: list[Job] = []
-        slots = self._size - len(self._running)
-        widest = 0
+    def _drop(self, reading: Reading) -> None:
+        self._reading.remove(reading)
+        for row in reading.rows:
+            self._slots.free(row)
+
+    def _admit(self) -> None:
+        """Give room to those who wait, in their order, as long as there is some."""
         while self._waiting:
             job = self._waiting[0]
             if not job.cancelled:
-                widest = max(widest, job.prepared.prompt_tokens)
-                full = job.prepared.request.n > slots or widest * (len(joining) + 1) > self._prefill_tokens
-                if full and (joining or job.prepared.request.n > slots):
-                    break
-                joining.append(job)
-                slots -= job.prepared.request.n
+                n, tokens = job.prepared.request.n, _room(job.prepared)
+                used = len(self._running) + sum(len(reading.rows) for reading in self._reading)
+                if used + n > self._size or not self._slots.fits(tokens, n):
+                    return
+                try:
+                    self._reading.append(Reading(job, []))
+                    for _ in range(n):
+                        self._reading[-1].rows.append(self._slots.take(tokens))
+                except (RuntimeError, MemoryError) as error:  # less memory than was promised
+                    logger.exception("there is no memory for an answer")
+                    self._fail([job], error)
+                    self._drop(self._reading[-1])
             self._waiting.popleft()
-        self._joining = [job for job in joining if self._embed(job)]
-        if self._joining:
-            self._prefill(self._joining)
 
-    def _embed(self, job: Job) -> bool:
-        """Turn a prompt into embeddings; what fails here is this request's own fault."""
-        try:
-            job.embeds = self._front.embed(job.prepared)
-        except Exception as error:
-            logger.exception("a prompt could not be embedded")
-            self._fail([job], error)
-        return job.embeds is not None
-
-    def _prefill(self, jobs: Sequence[Job]) -> None:
-        rows = [job.embeds for job in jobs if job.embeds is not None]
-        counts = torch.tensor([len(row) for row in rows], device=rows[0].device)
-        embeds = pad_sequence(rows, batch_first=True, padding_side="left")
-        places = torch.arange(embeds.shape[1], device=counts.device) - (embeds.shape[1] - counts)[:, None]
-        cache = DynamicCache()
-        try:
-            logits = self._front.language_model(
-                inputs_embeds=embeds,
-                attention_mask=(places >= 0).long() if len(rows) > 1 else None,
-                position_ids=places.clamp_min(0),
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
-        except Exception as error:
-            logger.exception("prompts could not be read")
-            self._fail(jobs, error)  # those that are running go on
+    def _look(self) -> None:
+        """Turn the next prompts into embeddings, with their pictures; a few at a time where others get answers."""
+        new = [reading for reading in self._reading if reading.embeds is None]
+        if not new:
             return
-        self._counters["prefills_total"] += 1
-        for row, job in enumerate(jobs):
-            job.embeds = None
-            answers = self._answers(job)
-            for answer in answers:
-                self._cache.put(cache, row, job.prepared.prompt_tokens)
-                self._running.append((job, answer))
-            self._take(logits[row : row + 1].expand(len(answers), -1), len(self._running) - len(answers))
+        busy = bool(self._running)
+        try:
+            self._front.look([reading.job.prepared for reading in new], BUSY_PICTURES if busy else IDLE_PICTURES)
+            together = True
+        except Exception:  # whose fault it was shows below, where each is looked at alone
+            logger.exception("pictures could not be looked at together")
+            together = False
+        for reading in new:
+            if together and not self._front.ready(reading.job.prepared):
+                continue
+            try:
+                reading.embeds = self._front.embed(reading.job.prepared)
+            except Exception as error:  # this request's own fault
+                logger.exception("a prompt could not be embedded")
+                self._fail([reading.job], error)
+                self._drop(reading)
+            if busy:
+                return
+
+    def _turn(self) -> None:
+        """Read on in some prompts, and get one more token of every answer."""
+        ready = [reading for reading in self._reading if reading.embeds is not None]
+        tokens = self._busy_tokens if self._running else self._idle_tokens
+        chunks = shares(ready, tokens, oldest_first=self._counters["chunks_total"] % 2 == 1)
+        if not chunks and not self._running:
+            return
+        try:
+            self._step(chunks)
+        except Exception as error:  # out of memory, mostly: these answers fail, the next may succeed
+            logger.exception("the model failed")
+            if chunks:  # those that get their answers go on
+                self._fail([reading.job for reading, _ in chunks], error)
+                for reading in [reading for reading, _ in chunks if reading in self._reading]:
+                    self._drop(reading)
+                return
+            self._fail([stream.job for stream in self._running], error)
+            for stream in list(self._running):
+                self._free(stream)
+
+    def _step(self, chunks: Sequence[tuple[Reading, int]]) -> None:
+        streams = self._in_order()
+        segments = _runs(streams)
+        embeds = []
+        if streams:
+            last = torch.tensor([stream.answer.said[-1] for stream in streams], device=self._front.device)
+            embeds.append(self._front.language_model.get_input_embeddings()(last))
+        keep, place = list(range(len(streams))), len(streams)
+        for reading, count in chunks:
+            row = reading.rows[0]
+            assert reading.embeds is not None
+            segments.append(Segment(row.block, row.block.rows.index(row), 1, count))
+            embeds.append(reading.embeds[reading.read : reading.read + count])
+            place += count
+            keep += [place - 1] * (count == reading.left)
+        logits = run(self._front.language_model, Window(segments), torch.cat(embeds), keep)
+        self._counters["steps_total"] += bool(streams)
+        self._counters["chunks_total"] += bool(chunks)
+        self._take(logits, streams)
+        self._begin(chunks, logits[len(streams) :])
+
+    def _in_order(self) -> list[Stream]:
+        """Return the answers in the order of their places, so that those of a block lie together."""
+        by_row = {stream.row: stream for stream in self._running}
+        return [by_row[row] for block in self._slots.blocks for row in block.rows if row in by_row]
+
+    def _begin(self, chunks: Sequence[tuple[Reading, int]], logits: Tensor) -> None:
+        """Count what was read, and begin the answers to prompts that are read to their end."""
+        place = 0
+        for reading, count in chunks:
+            reading.read += count
+            if reading.left:
+                continue
+            first, *others = reading.rows
+            for row in others:
+                self._slots.copy(first, row)
+            self._reading.remove(reading)
+            self._counters["prefills_total"] += 1
+            answers = self._answers(reading.job)
+            streams = [Stream(reading.job, answer, row) for answer, row in zip(answers, reading.rows, strict=True)]
+            self._running += streams
+            self._take(logits[place : place + 1].expand(len(streams), -1), streams)
+            place += 1
 
     def _answers(self, job: Job) -> list[Answer]:
         request, front = job.prepared.request, self._front
@@ -185,38 +263,17 @@ class Batch(Thread):
             for index in range(request.n)
         ]
 
-    def _step(self) -> None:
-        """One more token of every answer."""
-        last = torch.tensor([[answer.said[-1]] for _, answer in self._running], device=self._front.device)
-        places, seen = self._cache.begin_step()
-        logits = self._front.language_model(
-            inputs_embeds=self._front.language_model.get_input_embeddings()(last),
-            attention_mask=self._mask(seen),
-            position_ids=places,
-            past_key_values=self._cache,
-            use_cache=True,
-        ).logits[:, -1]
-        self._cache.end_step()
-        self._counters["steps_total"] += 1
-        self._take(logits, 0)
-
-    def _mask(self, seen: Tensor) -> Tensor:
-        if self._front.language_model.config._attn_implementation != "eager":
-            return seen
-        dtype = self._front.language_model.dtype
-        return torch.zeros_like(seen, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
-
-    def _take(self, logits: Tensor, first: int) -> None:
-        """Choose the next token of the answers from slot `first` on, from float[n, V]."""
-        likeliest = logits.argmax(-1).tolist()
+    def _take(self, logits: Tensor, streams: Sequence[Stream]) -> None:
+        """Choose the next token of some answers, from float[n, V] and more."""
+        likeliest = logits[: len(streams)].argmax(-1).tolist()
         finished = []
-        for offset, token in enumerate(likeliest):
-            job, answer = self._running[first + offset]
+        for stream, token, scores in zip(streams, likeliest, logits, strict=False):
+            job, answer = stream.job, stream.answer
             if job.cancelled:
                 continue
             if not answer.sampler.plain:
                 try:
-                    token = answer.sampler.choose(logits[offset], answer.said)
+                    token = answer.sampler.choose(scores, answer.said)
                 except RuntimeError as error:  # no probabilities to choose by: numbers of the model ran over
                     self._fail([job], error)
                     job.cancelled = True
@@ -225,9 +282,9 @@ class Batch(Thread):
             if piece is not None:
                 self._outbox.append((job, piece))
                 if piece.finish_reason:
-                    finished.append(first + offset)
-        for slot in reversed(finished):
-            self._free(slot)
+                    finished.append(stream)
+        for stream in finished:
+            self._free(stream)
 
     def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
         self._outbox += [(job, error) for job in dict.fromkeys(jobs)]
@@ -239,33 +296,18 @@ class Batch(Thread):
             with suppress(RuntimeError):  # a loop that is closed has nobody left to read
                 loop.call_soon_threadsafe(deliver, [item for item in outbox if item[0].loop is loop])
 
-    def _empty(self) -> Slots:
-        return Slots(self._size, self._front.device, self._length)
+
+def _room(prepared: Prepared) -> int:
+    """Return the tokens of prompt and answer."""
+    return prepared.prompt_tokens + prepared.max_new_tokens
 
 
-def deliver(items: Sequence[tuple[Job, Piece | BaseException]]) -> None:
-    """Hand pieces to those who wait for them; in the thread of their event loop."""
-    for job, piece in items:
-        job.arrived.put_nowait(piece)
-
-
-def check_attention(front: Front) -> None:
-    """That every token may look at all before it, which is what one mask for all layers can say.
-
-    A window is fine as long as prompt and answer fit in it, so it becomes the limit.
-
-    Raises:
-      ModelFolderError: the model has layers of another kind.
-    """
-    config = front.language_model.config
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    implementation = config._attn_implementation
-    if other := kinds - {"full_attention", "sliding_attention"}:
-        raise ModelFolderError(f"the language model has {min(other)} layers, which this engine cannot batch; use vllm")
-    if implementation not in ("sdpa", "eager"):
-        raise ModelFolderError(
-            f"attention {implementation!r} cannot be used by this engine; load it with sdpa or eager"
-        )
-    window = getattr(config, "sliding_window", None)
-    if window and ("sliding_attention" in kinds or not getattr(config, "layer_types", None)):
-        front.limit = min(front.limit or window, window)
+def _runs(streams: Sequence[Stream]) -> list[Segment]:
+    """Return the answers, in the order of their places, as segments of rows that follow one another."""
+    places = [(stream.row.block, stream.row.block.rows.index(stream.row)) for stream in streams]
+    segments = []
+    for _, part in groupby(enumerate(places), lambda item: (id(item[1][0]), item[1][1] - item[0])):
+        run_of = [place for _, place in part]
+        block, first = run_of[0]
+        segments.append(Segment(block, first, len(run_of), 1))
+    return segments

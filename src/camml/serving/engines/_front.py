@@ -1,6 +1,6 @@
 """Requests to embeddings: everything an engine does before its language model runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,11 @@ from camml.errors import OptionError
 from camml.features.passages import Budget
 from camml.prompts import Turn
 from camml.serving.engines import Prepared, Request
+from camml.serving.engines._pictures import Inputs, Pictures
 from camml.types import Sample
+
+TOGETHER = 16
+"""Pictures that the tower sees together, where nobody waits."""
 
 Encoded = tuple[dict[str, Tensor], tuple[str, ...], int]
 """The tensors of one prompt, the notes about it, and how long its answer may be."""
@@ -46,6 +50,7 @@ class Front:
     def __init__(self, answerer: PerceiverAnswerer | InPromptAnswerer | InterleavedAnswerer) -> None:
         self._answerer = answerer
         self.sample_hits = self.sample_misses = 0
+        self._pictures = Pictures()
         self._reading = Lock()  # a tokenizer is not to be used by two threads
         self.model: PreTrainedModel = answerer.model
         self.language_model: PreTrainedModel = answerer.model
@@ -65,11 +70,27 @@ class Front:
         self.stop_ids = _stop_ids(answerer.model, self.tokenizer)
         text = self.language_model.config.get_text_config()
         self.limit: int | None = getattr(text, "max_position_embeddings", None)
+        words = set(self.tokenizer.get_vocab()) - set(self.tokenizer.all_special_tokens)
+        self._longest_token = max(map(len, words), default=1)
 
     @property
     def device(self) -> torch.device:
         """Where the language model is."""
         return torch.device(self.language_model.device)
+
+    @property
+    def most_characters(self) -> int | None:
+        """Return how long a text can be at most that the model has room for, whatever its tokens are."""
+        return None if self.limit is None else self.limit * self._longest_token
+
+    def counts(self) -> Mapping[str, float]:
+        """Return how often what was made of samples and pictures was at hand, and how often not."""
+        return {
+            "sample_hits_total": self.sample_hits,
+            "sample_misses_total": self.sample_misses,
+            "picture_hits_total": self._pictures.hits,
+            "picture_misses_total": self._pictures.misses,
+        }
 
     def budget(self, passages: str) -> Budget | None:
         """See `Engine`."""
@@ -88,7 +109,23 @@ class Front:
     def prepare(self, request: Request) -> Prepared:
         """See `Engine`; opens pictures and writes the prompt, without the model."""
         inputs, notes, allowed = self._encode(request)
-        return Prepared(request, inputs["input_ids"].shape[1], allowed, notes, inputs)
+        tokens = inputs["input_ids"].shape[1]
+        named = Inputs.of(inputs) if self.use == "perceiver" and self.plain else inputs
+        return Prepared(request, tokens, allowed, notes, named)
+
+    @torch.inference_mode()
+    def look(self, requests: Sequence[Prepared], most: int) -> None:
+        """Show the tower the pictures of some requests together, `most` at a time, as far as it has not seen them."""
+        assert isinstance(self._answerer, PerceiverAnswerer | InPromptAnswerer)
+        inputs = [prepared.inputs for prepared in requests if isinstance(prepared.inputs, Inputs)]
+        if isinstance(self._answerer, PerceiverAnswerer):
+            vlm = self._answerer.model.vlm
+            self._pictures.look(inputs, most, lambda pixels: vlm.tower_features(pixels.to(self.device)))
+
+    @staticmethod
+    def ready(prepared: Prepared) -> bool:
+        """Return whether the tower has seen all pictures of a request."""
+        return not isinstance(prepared.inputs, Inputs) or prepared.inputs.seen
 
     @torch.inference_mode()
     def whole(self, prepared: Prepared) -> dict[str, Tensor]:
@@ -101,7 +138,10 @@ class Front:
     @torch.inference_mode()
     def embed(self, prepared: Prepared) -> Tensor:
         """float[T, D]: the prompt with its context and image tokens."""
-        inputs = {name: tensor.to(self.device) for name, tensor in prepared.inputs.items()}
+        while not self.ready(prepared):
+            self.look([prepared], TOGETHER)
+        given = prepared.inputs.with_features() if isinstance(prepared.inputs, Inputs) else prepared.inputs
+        inputs = {name: tensor.to(self.device) for name, tensor in given.items()}
         if isinstance(self._answerer, PerceiverAnswerer):
             if context := prepared.request.context:
                 inputs |= self._kept([neighbor.read for neighbor in context])

@@ -13,11 +13,12 @@ from torch import Tensor
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from camml.answering._generation import generation_options
-from camml.errors import CaMMLError
-from camml.serving.engines import Piece
+from camml.errors import CaMMLError, TooLargeError
+from camml.serving.engines import Piece, Prepared
 from camml.serving.engines._answer import Answer, AnswerText
-from camml.serving.engines._batch import Job, deliver
 from camml.serving.engines._front import Front
+from camml.serving.engines._jobs import Job, deliver
+from camml.serving.engines._memory import bytes_per_token, readable
 
 logger = logging.getLogger("camml.serving")
 
@@ -29,15 +30,30 @@ class Single(Thread):
     their layers read more than embeddings.
     """
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, memory: int) -> None:
         super().__init__(name="camml-model", daemon=True)
         self._front = front
+        self._memory = memory
+        self._per_token = bytes_per_token(front.language_model.config, front.language_model.dtype)
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._running = 0
         self._waiting = 0
         self._closed = False
         self._counters = {"prefills_total": 0, "cancelled_total": 0}
         self.start()
+
+    def check(self, prepared: Prepared) -> None:
+        """Look whether there is memory for an answer.
+
+        Raises:
+          TooLargeError: there never is.
+        """
+        need = self._per_token * (prepared.prompt_tokens + prepared.max_new_tokens)
+        if need > self._memory:
+            raise TooLargeError(
+                f"a prompt of {prepared.prompt_tokens} tokens and an answer of up to {prepared.max_new_tokens} take "
+                f"{readable(need)}, and this server has {readable(self._memory)} for them: ask for less"
+            )
 
     def submit(self, job: Job) -> None:
         """Have a request answered."""
@@ -46,8 +62,7 @@ class Single(Thread):
 
     def status(self) -> Mapping[str, float]:
         """See `Engine`."""
-        kept = {"sample_hits_total": self._front.sample_hits, "sample_misses_total": self._front.sample_misses}
-        return {"running": self._running, "waiting": self._waiting, **self._counters, **kept}
+        return {"running": self._running, "waiting": self._waiting, **self._counters, **self._front.counts()}
 
     def close(self) -> None:
         """End; answers that are not finished get an error."""

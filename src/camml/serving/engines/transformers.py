@@ -9,10 +9,15 @@ from typing import Any
 
 from camml.errors import OptionError
 from camml.features.passages import Budget
-from camml.serving.engines import Piece, Prepared, Request, _front
-from camml.serving.engines._batch import Batch, Job
+from camml.serving.engines import Piece, Prepared, Request, _front, _memory
+from camml.serving.engines._batch import Batch
 from camml.serving.engines._front import Front
+from camml.serving.engines._jobs import Job
+from camml.serving.engines._probe import check_attention, layout_of
 from camml.serving.engines._single import Single
+
+CHUNK_TOKENS = {"cpu": 64}
+"""Of prompts that are read beside each step, by the kind of device: about what two or three steps cost there."""
 
 logger = logging.getLogger("camml.serving")
 
@@ -20,24 +25,40 @@ logger = logging.getLogger("camml.serving")
 class TransformersEngine:
     """An `Engine` on a model in this process; one thread runs the model, others open pictures and write prompts."""
 
-    def __init__(self, front: Front, slots: int, static: bool = False, prefill_tokens: int = 4096) -> None:
+    def __init__(
+        self,
+        front: Front,
+        slots: int,
+        static: bool = False,
+        prefill_tokens: int = 512,
+        chunk_tokens: int | None = None,
+        memory: str | int | None = None,
+    ) -> None:
         self.slots = slots
         self.default_shots = front.default_shots
         self._front = front
         self._batch: Batch | Single
+        room = _memory.budget(memory, front.device)
+        layout = None
         if front.plain:
-            self._batch = Batch(front, slots, static, prefill_tokens)
+            check_attention(front)
+            layout = layout_of(front.language_model)
+        if layout is not None:
+            chunk = chunk_tokens or CHUNK_TOKENS.get(front.device.type, prefill_tokens)
+            self._batch = Batch(front, layout, slots, room, static, prefill_tokens, min(chunk, prefill_tokens))
         else:
             kind = front.language_model.config.model_type
             logger.warning("a %r model reads more than embeddings: it answers one request at a time", kind)
-            self._batch = Single(front)
+            self._batch = Single(front, room)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="camml-read")
 
     async def prepare(self, request: Request) -> Prepared:
         """See `Engine`."""
         if not 1 <= request.n <= self.slots:
             raise OptionError(f"n is {request.n}; this server gives 1 to {self.slots} answers to a question")
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._front.prepare, request)
+        prepared = await asyncio.get_running_loop().run_in_executor(self._readers, self._front.prepare, request)
+        self._batch.check(prepared)
+        return prepared
 
     async def generate(self, prepared: Prepared) -> AsyncIterator[Piece]:
         """See `Engine`."""
@@ -59,6 +80,11 @@ class TransformersEngine:
     def budget(self, passages: str) -> Budget | None:
         """See `Engine`."""
         return self._front.budget(passages)
+
+    @property
+    def most_characters(self) -> int | None:
+        """See `Engine`."""
+        return self._front.most_characters
 
     def status(self) -> Mapping[str, float]:
         """See `Engine`."""
@@ -82,7 +108,9 @@ def load(
     prompt_style: str | None = None,
     slots: int = 32,
     cache: str = "dynamic",
-    prefill_tokens: int = 4096,
+    prefill_tokens: int = 512,
+    chunk_tokens: int | None = None,
+    memory: str | int | None = None,
     sample_cache: str | None = None,
 ) -> TransformersEngine:
     """The engine with the model in a folder.
@@ -91,19 +119,25 @@ def load(
       use: `perceiver` (CaMML models), `interleaved` (any vision-language model) or `in_prompt` (any language model);
         None for what fits.
       slots: answers at a time.
-      cache: `dynamic` makes room for keys and values as answers grow; `static` takes all of it at the first answer.
-      prefill_tokens: prompts that are read in one step, in tokens; long ones are read alone.
+      cache: `dynamic` makes room for keys and values of each answer, and gives it back; `static` takes all of it at
+        once, for `slots` answers as long as the model reads.
+      prefill_tokens: tokens of prompts that are read in one step while nobody gets an answer.
+      chunk_tokens: the same while somebody does, who then waits so much longer for the next token; None for what suits
+        the device.
+      memory: for keys and values, such as `4GB`; None for half of what is free.
       sample_cache: a folder in which a CaMML model keeps what it makes of each sample.
 
     Raises:
       ModelFolderError, UnknownNameError: the model cannot be used.
       OptionError: a setting out of range.
     """
-    for name, value in (("slots", slots), ("prefill_tokens", prefill_tokens)):
+    for name, value in (("slots", slots), ("prefill_tokens", prefill_tokens), ("chunk_tokens", chunk_tokens)):
+        if name == "chunk_tokens" and value is None:
+            continue
         if not isinstance(value, int) or value < 1:
             raise OptionError(f"{name} is {value!r}; give a whole number from 1")
     if cache not in ("dynamic", "static"):
         raise OptionError(f"no cache {cache!r}; there are: dynamic, static")
     options: dict[str, Any] = {"prompt_style": prompt_style} if prompt_style else {}
     front = _front.load(model, use, device, dtype, sample_cache, **options)
-    return TransformersEngine(front, slots, cache == "static", prefill_tokens)
+    return TransformersEngine(front, slots, cache == "static", prefill_tokens, chunk_tokens, memory)

@@ -122,6 +122,11 @@ class VllmEngine:
             output_kind=RequestOutputKind.DELTA,
         )
 
+    @property
+    def most_characters(self) -> int | None:
+        """See `Engine`."""
+        return self._front.most_characters
+
     def budget(self, passages: str) -> Budget | None:
         """See `Engine`."""
         return self._front.budget(passages)

@@ -1,0 +1,114 @@
+"""One encoder for many questions: what several threads ask for is computed together, and kept by its content."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from itertools import islice
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from camml.encoders import Encoder, Vectors
+
+TOGETHER = 16
+"""Texts or pictures that go through an encoder at a time."""
+MOST_KEPT = 4096
+
+Item = TypeVar("Item")
+
+
+class SharedEncoder:
+    """An `Encoder` that is asked by several threads; it has whatever else the encoder within has."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.name, self.revision = encoder.name, encoder.revision
+        self.image_dim, self.text_dim, self.joint = encoder.image_dim, encoder.text_dim, encoder.joint
+        self._encoder = encoder
+        self._texts: Together[str] = Together(encoder.embed_texts, _name_of_text)
+        self._images: Together[Image.Image] = Together(encoder.embed_images, _name_of_image)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """See `Encoder`."""
+        return self._texts.embed(texts) if texts else self._encoder.embed_texts(texts)
+
+    def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
+        """See `Encoder`."""
+        return self._images.embed(images) if images else self._encoder.embed_images(images)
+
+
+class Together(Generic[Item]):
+    """Vectors of items by their names; one thread computes for all that wait, the others find theirs done."""
+
+    def __init__(self, embed: Callable[[Sequence[Item]], Vectors], name_of: Callable[[Item], str]) -> None:
+        self._embed = embed
+        self._name_of = name_of
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._waiting: dict[str, tuple[Item, Future[Any]]] = {}
+        self._state, self._working = Lock(), Lock()
+
+    def embed(self, items: Sequence[Item]) -> Vectors:
+        """Return a vector for each item.
+
+        Raises:
+          Exception: what the encoder raises for one of them.
+        """
+        names = [self._name_of(item) for item in items]
+        with self._state:
+            futures = {name: self._future(name, item) for name, item in zip(names, items, strict=True)}
+        if any(not future.done() for future in futures.values()):
+            with self._working:
+                while any(not future.done() for future in futures.values()):
+                    self._compute()
+        return np.stack([futures[name].result() for name in names])
+
+    def _future(self, name: str, item: Item) -> "Future[Any]":
+        """Return where the vector of an item is, or will be."""
+        if name in self._kept:
+            self._kept.move_to_end(name)
+            done: Future[Any] = Future()
+            done.set_result(self._kept[name])
+            return done
+        if name not in self._waiting:
+            self._waiting[name] = item, Future()
+        return self._waiting[name][1]
+
+    def _compute(self) -> None:
+        """Compute the vectors of those that have waited for longest."""
+        with self._state:
+            batch = dict(islice(self._waiting.items(), TOGETHER))
+        try:
+            vectors = list(self._embed([item for item, _ in batch.values()]))
+        except Exception as error:
+            # one of them cannot be embedded, which harms no other
+            vectors = [self._alone(item) for item, _ in batch.values()] if len(batch) > 1 else [error]
+        with self._state:
+            for (name, (_, future)), vector in zip(batch.items(), vectors, strict=True):
+                del self._waiting[name]
+                if isinstance(vector, Exception):
+                    future.set_exception(vector)
+                    continue
+                self._kept[name] = vector
+                future.set_result(vector)
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+
+    def _alone(self, item: Item) -> Any:
+        try:
+            return self._embed([item])[0]
+        except Exception as error:
+            return error
+
+
+def _name_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _name_of_image(image: Image.Image) -> str:
+    about = f"{image.mode} {image.size}".encode()
+    return hashlib.sha256(about + image.tobytes()).hexdigest()

@@ -1,0 +1,71 @@
+"""What a language model is like: how it attends, and what it keeps of a token."""
+
+import logging
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+from camml.errors import ModelFolderError
+from camml.serving.engines import _attention
+from camml.serving.engines._attention import Segment, Window
+from camml.serving.engines._front import Front
+from camml.serving.engines._slots import Layout, Slots
+
+TOKENS = (3, 5, 4, 6, 5)
+"""Any few that every vocabulary has."""
+NEAR = 0.05
+"""Of the largest logit: what the order of sums may change, in 16 bits too."""
+
+logger = logging.getLogger("camml.serving")
+
+
+def check_attention(front: Front) -> None:
+    """See that every token may look at all before it, which is what slots are for.
+
+    A window is fine as long as prompt and answer fit in it, so it becomes the limit.
+
+    Raises:
+      ModelFolderError: the model has layers of another kind.
+    """
+    config = front.language_model.config
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if other := kinds - {"full_attention", "sliding_attention"}:
+        raise ModelFolderError(f"the language model has {min(other)} layers, which this engine cannot batch; use vllm")
+    window = getattr(config, "sliding_window", None)
+    if window and ("sliding_attention" in kinds or not getattr(config, "layer_types", None)):
+        front.limit = min(front.limit or window, window)
+
+
+def layout_of(model: PreTrainedModel) -> Layout | None:
+    """Return what a model keeps of a token, and let it attend by slots; None where it does not take to that."""
+    with torch.inference_mode():
+        words = model.get_input_embeddings()(torch.tensor(TOKENS, device=model.device))
+        cache = DynamicCache()
+        expected = model(inputs_embeds=words[None], past_key_values=cache, use_cache=True).logits[0, -1]
+        shapes = [
+            tuple((tensor.shape[1], tensor.shape[3]) for tensor in tensors)
+            for tensors in ([layer.keys for layer in cache.layers], [layer.values for layer in cache.layers])
+        ]
+        layout = Layout(shapes[0], shapes[1], cache.layers[0].keys.dtype, cache.layers[0].keys.device)
+        before = model.config._attn_implementation
+        if before != "sdpa":
+            return None
+        try:
+            _attention.use(model)
+            if _same(model, layout, words, expected):
+                return layout
+        except Exception as error:  # whatever a model does of its own, it can still answer by itself
+            logger.warning("the model cannot be batched: %s", error)
+        model.set_attn_implementation(before)
+    return None
+
+
+def _same(model: PreTrainedModel, layout: Layout, words: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Return whether a text that is read in pieces beside another one ends as it does when it is read alone."""
+    slots = Slots(layout, 2**40)
+    one, other = slots.take(len(words)), slots.take(len(words))
+    block = one.block
+    _attention.run(model, Window([Segment(block, 0, 1, 2), Segment(other.block, 1, 1, 3)]), words[[0, 1, 4, 3, 2]], [1])
+    _attention.run(model, Window([Segment(block, 0, 2, 1)]), words[[2, 1]], [0])
+    logits = _attention.run(model, Window([Segment(block, 0, 1, 2)]), words[3:], [1])[0]
+    return bool((logits - expected).abs().max() <= NEAR * expected.abs().max())

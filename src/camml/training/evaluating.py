@@ -1,0 +1,79 @@
+"""Loss and exact match on held-out conversations while a run goes on."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import EarlyStoppingCallback, TrainerCallback
+
+from camml.data.examples import TrainingRows
+from camml.model.modeling import IGNORED
+from camml.training import rows
+from camml.training.arguments import Settings
+from camml.training.rows import Report
+
+
+def read(settings: Settings, training: TrainingRows, report: Report) -> TrainingRows | None:
+    """Return the rows to evaluate on, all of them built as an answer is asked for; None where there are none.
+
+    Raises:
+      SampleError: there is data that cannot be used.
+      StoreError: the neighbors are of other data.
+    """
+    data = settings.data
+    if not data.eval_data:
+        return None
+    held_out = replace(
+        data,
+        data_path=data.eval_data,
+        image_folder=data.eval_image_folder or data.image_folder,
+        neighbors=data.eval_neighbors,
+        random_shots_training=False,
+        sample_image_dropout=0.0,
+        store=None,
+    )
+    found = rows.read(held_out, training.processor, max_length=training.max_length, seed=training.seed, report=report)
+    step = max(1, len(found.conversations) // data.eval_rows)
+    found.conversations = found.conversations[::step][: data.eval_rows]
+    return found
+
+
+def options(settings: Settings, held_out: TrainingRows | None) -> dict[str, Any]:
+    """Return what transformers' Trainer is given for the evaluation."""
+    if held_out is None:
+        return {}
+    stop: list[TrainerCallback] = [EarlyStoppingCallback(settings.run.early_stop)] if settings.run.early_stop else []
+    return {
+        "eval_dataset": held_out,
+        "compute_metrics": exact_match,
+        "preprocess_logits_for_metrics": likeliest,
+        "callbacks": stop,
+    }
+
+
+def likeliest(logits: Any, labels: Tensor) -> Tensor:
+    """Return int64[B, T]: the likeliest token at each place, all that is kept of the logits float[B, T, V]."""
+    scores: Tensor = logits[0] if isinstance(logits, tuple | list) else logits
+    return scores.argmax(-1)
+
+
+def exact_match(results: Any) -> Mapping[str, float]:
+    """Return the share of answers of which every token, the last one included, is the likeliest given those before.
+
+    Greedy decoding gives just these answers word for word, so nothing has to be generated.
+
+    Args:
+      results: `predictions` and `label_ids`, int64[N, T], as `Trainer.evaluate` gathers them.
+    """
+    predicted: NDArray[np.int64] = np.asarray(results.predictions)[:, :-1]
+    labels: NDArray[np.int64] = np.asarray(results.label_ids)[:, 1:]
+    right = total = 0
+    for row, wanted in zip(predicted, labels, strict=True):
+        learned = np.flatnonzero(wanted != IGNORED)
+        answers = np.split(learned, np.flatnonzero(np.diff(learned) > 1) + 1)
+        total += sum(len(answer) > 0 for answer in answers)
+        right += sum(len(answer) > 0 and bool((row[answer] == wanted[answer]).all()) for answer in answers)
+    return {"exact_match": right / max(1, total)}

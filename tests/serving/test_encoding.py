@@ -1,0 +1,76 @@
+"""Many questions, one encoder: computed together, kept, and never mixed up."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from camml import encoders
+from camml.encoders import Vectors
+from camml.serving.encoding import MOST_KEPT, TOGETHER, SharedEncoder, Together
+
+
+@pytest.fixture
+def hashed() -> Any:
+    return encoders.load("hashed", joint=True)
+
+
+def test_gives_what_the_encoder_within_gives(hashed: Any) -> None:
+    shared = SharedEncoder(hashed)
+    texts = [f"a text about {number}" for number in range(40)]
+    pictures = [Image.new("RGB", (8, 8), (number, 0, 0)) for number in (1, 2, 1, 3)]
+    for _ in range(2):
+        assert np.array_equal(shared.embed_texts(texts), hashed.embed_texts(texts))
+        assert np.array_equal(shared.embed_images(pictures), hashed.embed_images(pictures))
+    assert shared.embed_texts([]).shape == hashed.embed_texts([]).shape
+    assert (shared.name, shared.joint, shared.image_dim) == (hashed.name, hashed.joint, hashed.image_dim)
+
+
+class Counted:
+    """Embeds a text as its length, and notes what it was asked for at a time."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.entered, self.may_go_on = threading.Event(), threading.Event()
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        self.calls.append(list(texts))
+        self.entered.set()
+        self.may_go_on.wait(30)
+        if "bad" in texts:
+            raise ValueError("bad")
+        return np.array([[len(text)] for text in texts], dtype=np.float32)
+
+
+def test_those_who_wait_are_computed_together_and_a_bad_one_harms_no_other() -> None:
+    work = Counted()
+    together = Together(work, str)
+    with ThreadPoolExecutor(12) as threads:
+        first = threads.submit(together.embed, ["first"])
+        assert work.entered.wait(30)
+        later = [threads.submit(together.embed, ["x" * number, "same"]) for number in range(1, 8)]
+        bad = threads.submit(together.embed, ["bad"])
+        while len(together._waiting) < 1 + 7 + 1 + 1:
+            pass
+        work.may_go_on.set()
+        assert first.result().tolist() == [[5]]
+        assert [one.result().tolist() for one in later] == [[[number], [4]] for number in range(1, 8)]
+        with pytest.raises(ValueError, match="bad"):
+            bad.result()
+    assert len(work.calls[1]) == 9, "all at once, and what two ask for once"
+    assert together.embed(["same", "first"]).tolist() == [[4], [5]]
+    assert sum(call.count("same") for call in work.calls if "bad" not in call) == 1
+
+
+def test_what_is_kept_is_bounded() -> None:
+    work = Counted()
+    work.may_go_on.set()
+    together = Together(work, str)
+    for start in range(0, MOST_KEPT + 64, 64):
+        together.embed([str(number) for number in range(start, start + 64)])
+    assert len(together._kept) == MOST_KEPT
+    assert max(map(len, work.calls)) == TOGETHER

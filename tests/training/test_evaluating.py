@@ -1,0 +1,178 @@
+"""Evaluation while a run goes on: what is measured, which checkpoint is kept, when it stops, and that it resumes."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from camml.cli import main
+from camml.data import llava_json
+from camml.errors import OptionError, SampleError
+from camml.training import evaluating, recipes
+from camml.training.checkpoints import finished, rotate
+from camml.training.train import train
+from tests.training import runs
+
+ON = {"eval_steps": 2, "max_steps": 6, "eval_rows": 5}
+
+
+@pytest.fixture
+def held_out(bench: Path, tmp_path: Path) -> dict[str, object]:
+    """Flags of an evaluation: conversations of one turn as those of the training data, in another place."""
+    data = runs.dataset(tmp_path)
+    rows = [row for row in json.loads(data.read_text()) if len(row["conversations"]) == 2]
+    data.write_text(json.dumps(rows))
+    runs.table(tmp_path, data)
+    return {"eval_data": data, "eval_neighbors": tmp_path / "neighbors"} | ON
+
+
+def settings(bench: Path, out: Path, **more: object) -> list[str]:
+    return runs.flags(bench, output_dir=out, **more)
+
+
+def evaluations(out: Path) -> list[dict[str, float]]:
+    state = json.loads((finished(out)[-1] / "trainer_state.json").read_text())
+    return [entry for entry in state["log_history"] if "eval_exact_match" in entry]
+
+
+def test_an_answer_counts_where_all_of_its_tokens_are_the_likeliest() -> None:
+    labels = np.array([[-100, -100, 5, 6, -100, 7, 8], [-100, 3, -100, -100, -100, -100, -100]])
+    predictions = np.array([[9, 5, 6, 9, 7, 1, 9], [3, 9, 9, 9, 9, 9, 9]])
+    results = SimpleNamespace(predictions=predictions, label_ids=labels)
+    assert evaluating.exact_match(results) == {"exact_match": pytest.approx(2 / 3)}
+
+
+def test_of_the_logits_the_likeliest_tokens_are_kept() -> None:
+    logits = torch.tensor([[[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]]])
+    assert evaluating.likeliest(logits, torch.zeros(1, 2)).tolist() == [[1, 0]]
+    assert evaluating.likeliest((logits, "cache"), torch.zeros(1, 2)).tolist() == [[1, 0]]
+
+
+def test_the_exact_match_is_that_of_greedy_answers(bench: Path, tmp_path: Path, held_out: dict[str, object]) -> None:
+    from camml.answering import Decoding
+    from camml.answering.perceiver import load
+    from camml.neighbors import NeighborTable
+    from camml.types import Query
+
+    data = tmp_path / "train.json"
+    rows = json.loads(data.read_text())
+    for number, row in enumerate(rows):  # most have the answer that is easiest to learn, the others another one
+        row["conversations"][1]["value"] = "white" if number % 3 else f"colour {number}"
+    data.write_text(json.dumps(rows))
+    runs.table(tmp_path / "again", data)
+    known = {"data_path": data, "neighbors": tmp_path / "again" / "neighbors"}
+    known |= {"eval_data": data, "eval_neighbors": known["neighbors"]}
+    more = held_out | known | {"max_steps": 40, "eval_steps": 40, "learning_rate": 1e-2, "eval_rows": 12}
+    train(recipes.parse(settings(bench, tmp_path / "out", **more)))
+    [said] = evaluations(tmp_path / "out")
+    answerer = load(tmp_path / "out", device="cpu", dtype="float32")
+    ends = answerer.processor.tokenizer.convert_tokens_to_ids("<|end|>")  # what ends an answer in this template
+    answerer.model.generation_config.eos_token_id = ends
+    table = NeighborTable.open(known["neighbors"])
+    right = 0
+    for row in llava_json.read(data):
+        query = Query(row.turns[0].question, row.image)
+        [prediction] = answerer.answer([query], [table.context(row.id, 2)], Decoding(max_new_tokens=8))
+        right += prediction.text == row.turns[0].answer
+    assert len(rows) == 9
+    assert 0 < right < len(rows)
+    assert said["eval_exact_match"] == pytest.approx(right / len(rows))
+
+
+def test_the_best_checkpoint_becomes_the_model(
+    bench: Path, tmp_path: Path, held_out: dict[str, object], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    scores = iter([0.2, 0.9, 0.5])
+    monkeypatch.setattr(evaluating, "exact_match", lambda _: {"exact_match": next(scores)})
+    out = tmp_path / "out"
+    assert main(["train", *settings(bench, out, **held_out, save_total_limit=1)]) == 0
+    assert [path.name for path in finished(out)] == ["checkpoint-4", "checkpoint-6"]
+    final, best = load_file(out / "model.safetensors"), load_file(out / "checkpoint-4/model.safetensors")
+    last = load_file(out / "checkpoint-6/model.safetensors")
+    assert all(torch.equal(final[name], best[name]) for name in best)
+    assert any(not torch.equal(final[name], last[name]) for name in last)
+    assert "step 4 did best (90.0% exact)" in capsys.readouterr().err
+
+
+def test_lora_goes_back_with_all_that_is_trained(
+    bench: Path, tmp_path: Path, held_out: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.9, 0.2, 0.1])
+    monkeypatch.setattr(evaluating, "exact_match", lambda _: {"exact_match": next(scores)})
+    out = tmp_path / "out"
+    train(recipes.parse(settings(bench, out, **held_out, tune="lora", lora_r=2)))
+    for name in ("adapter_model.safetensors", "between.safetensors"):
+        final, best = load_file(out / name), load_file(out / "checkpoint-2" / name)
+        assert final.keys() == best.keys()
+        assert all(torch.equal(final[key], best[key]) for key in best)
+
+
+def test_it_stops_where_nothing_gets_better(
+    bench: Path, tmp_path: Path, held_out: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "exact_match", lambda _: {"exact_match": 0.5})
+    out = tmp_path / "out"
+    train(recipes.parse(settings(bench, out, **held_out | {"max_steps": 20}, early_stop=2)))
+    assert [entry["step"] for entry in evaluations(out)] == [2, 4, 6]
+
+
+def test_a_resumed_run_evaluates_alike_and_knows_its_best(
+    bench: Path, tmp_path: Path, held_out: dict[str, object]
+) -> None:
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    train(recipes.parse(settings(bench, whole, **held_out)))
+    flags = settings(bench, parted, **held_out)
+    train(recipes.parse(flags))
+    for path in finished(parted)[1:]:
+        shutil.rmtree(path)
+    for file in parted.glob("model*"):
+        file.unlink()
+    train(recipes.parse(flags))
+    measured = [(entry["step"], entry["eval_loss"], entry["eval_exact_match"]) for entry in evaluations(whole)]
+    assert [(entry["step"], entry["eval_loss"], entry["eval_exact_match"]) for entry in evaluations(parted)] == measured
+    first, second = load_file(whole / "model.safetensors"), load_file(parted / "model.safetensors")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_draws_of_training_are_not_made(bench: Path, held_out: dict[str, object]) -> None:
+    told = recipes.parse(settings(bench, Path("out"), **held_out, sample_image_dropout=1.0))
+    from camml.training.train import prepare
+
+    trainer = prepare(told)
+    rows = trainer.eval_dataset
+    assert len(rows) == 5
+    assert all(len(rows[place].samples) == 2 for place in range(5))
+    assert any(sample.image for place in range(5) for sample in rows[place].samples)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"early_stop": 1}, "--early_stop needs --eval_data"), ({"eval_neighbors": "x"}, "--eval_neighbors needs"),
+     ({"eval_data": "x.json"}, "--eval_neighbors is missing"),
+     ({"eval_data": "x.json", "eval_neighbors": "n", "eval_rows": 0}, "--eval_rows must be 1"),
+     ({"eval_data": "x.json", "eval_neighbors": "n", "deepspeed": "zero2.json"}, "a whole model in every process")],
+)  # fmt: skip
+def test_wrong_settings(bench: Path, given: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match=message):
+        recipes.parse(settings(bench, Path("out"), **given, dry_run=True))
+
+
+def test_held_out_data_that_is_wrong_is_found_before_training(bench: Path, tmp_path: Path, held_out) -> None:
+    Path(str(held_out["eval_data"])).write_text("[]")
+    with pytest.raises(SampleError):
+        train(recipes.parse(settings(bench, tmp_path / "out", **held_out)))
+    assert not (tmp_path / "out" / "checkpoint-2").exists()
+
+
+def test_the_best_is_never_rotated_away(tmp_path: Path) -> None:
+    for step in (2, 4, 6):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}/trainer_state.json").touch()
+    rotate(tmp_path, 1, best=2)
+    assert [path.name for path in finished(tmp_path)] == ["checkpoint-2", "checkpoint-6"]
