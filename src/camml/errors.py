@@ -90,7 +90,7 @@ class EncoderMismatchError(StoreError):
 
 
 class BusyError(CaMMLError):
-    """What is asked for can be had later, when others have what they asked for."""
+    """A request that can be served later, once others are done."""
 
 
 class PluginError(CaMMLError):
@@ -107,3 +107,8 @@ class FetchError(CaMMLError):
 
 class DiskError(CaMMLError):
     """The disk is full, or a place on it cannot be written."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message that is not blank, or else the name of its class."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -87,14 +87,15 @@ class Model:
     ) -> dict[str, Any]:
         """Return what identifies a model that runs here, without loading it."""
         from camml import weights
-        from camml.answering._generation import pick_device, pick_dtype
+        from camml.answering._generation import pick_dtype
+        from camml.devices import choose_device
 
         try:
             folder = weights.folder(name)
         except UnknownNameError as error:
             raise UnknownNameError(f"{error}; a model behind an endpoint is asked with --use api") from None
         self.use, self._place = use or fitting(folder), str(folder)
-        place = pick_device(share.device(device))
+        place = choose_device(share.device(device))
         self._options = {"device": str(place), "dtype": dtype}
         return {
             "name": folder.name,
