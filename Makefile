@@ -59,7 +59,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.test: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[demo,dev,eval,milvus,pdf,ray,remote,serve,train,train-qlora]'
+	$(PIP) --editable '.[demo,dev,eval,mcp,milvus,pdf,ray,remote,serve,train,train-qlora]'
 	touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt

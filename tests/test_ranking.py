@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from camml.ranking import FEWEST, SECOND, fuse, merge, usual
+from camml.ranking import FEWEST, SECOND, fuse, merge, usual, weigh
 from camml.types import Context, Neighbor, Sample
 
 
@@ -59,3 +59,18 @@ def test_fuse_keeps_the_order_of_equals() -> None:
     one, other = context(a=0.5, b=0.5), context(b=0.5, a=0.5)
     assert ids(fuse([one, other])) == ["a", "b"]
     assert fuse([]) == ()
+
+
+PICTURES, WORDS = context(a=0.9, b=0.8), context(b=0.5, c=0.45)
+COSINES = [{"a": 0.9, "b": 0.8}, {"a": 0.1, "b": 0.5, "c": 0.45}]
+"""Of all samples in each of the two lists; c has no picture."""
+
+
+@pytest.mark.parametrize(("weights", "order"), [((1, 1), "bac"), ((1, 0), "abc"), ((0, 1), "bca")])
+def test_weights_add_up_how_far_each_stands_out(weights: tuple[float, float], order: str) -> None:
+    assert ids(weigh([PICTURES, WORDS], [0.5, 0.2], COSINES, weights)) == list(order)
+
+
+def test_weighed_neighbors_keep_the_score_of_where_they_stand_out_most() -> None:
+    found = weigh([PICTURES, WORDS], [0.5, 0.2], COSINES, [1, 3])
+    assert {neighbor.sample.id: neighbor.score for neighbor in found} == {"a": 0.9, "b": 0.5, "c": 0.45}

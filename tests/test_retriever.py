@@ -327,3 +327,17 @@ def test_queries_that_the_mode_cannot_serve_get_nothing_where_that_is_allowed(
     assert (first, third) == ((), ())
     assert second == retriever.retrieve(queries[1:2], 2)[0]
     assert retriever.retrieve_some([Query("a word")], 2) == [()]
+
+
+def test_weights_decide_between_picture_and_words(store: Datastore, encoder: Colors, tmp_path: Path) -> None:
+    query = Query("a picture of blue", tmp_path / "red.png")
+    by_picture = Retriever(store, encoder, weights={"image": 1}).retrieve([query], 1)
+    by_words = Retriever(store, encoder, weights={"text": 1}).retrieve([query], 1)
+    assert ids(by_picture) == ids(Retriever(store, encoder, "image-image").retrieve([query], 1))
+    assert ids(by_words) == ids(Retriever(store, encoder, "text-text").retrieve([query], 1))
+
+
+@pytest.mark.parametrize("weights", [{"sound": 1}, {"image": -1}, {"image": 0, "text": 0}])
+def test_weights_that_cannot_be_are_refused(store: Datastore, encoder: Colors, weights: dict[str, float]) -> None:
+    with pytest.raises(OptionError, match="give image, text or both"):
+        Retriever(store, encoder, weights=weights)

@@ -18,6 +18,8 @@ from PIL import Image
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
+LARGEST = 100 * 2**20
+"""Bytes of a file that the package registry takes."""
 MADE = ("__pycache__", "*.egg-info", "*.pyc")
 
 
@@ -78,6 +80,15 @@ def test_every_file_of_the_package_is_inside(built: Path) -> None:
     assert files - packed == set()
 
 
+def test_the_default_model_is_inside_and_the_registry_takes_it(built: Path) -> None:
+    for archive in built.iterdir():
+        assert archive.stat().st_size < LARGEST
+    [wheel] = built.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    model = {f"camml/weights/shipped/camml-mini/{file.name}" for file in (ROOT / "models" / "camml-mini").iterdir()}
+    assert model <= names
+
+
 def test_the_command_says_what_it_does(installed: Path, tmp_path: Path) -> None:
     assert "ask" in run([installed / "camml", "--help"], tmp_path)
     assert "store" in run([installed / "python", "-m", "camml", "--help"], tmp_path)
@@ -93,7 +104,18 @@ def test_a_question_is_answered_in_an_empty_folder(installed: Path, tmp_path: Pa
     (tmp_path / "pumps.json").write_text(json.dumps(samples))
     camml = installed / "camml"
     run([camml, "store", "build", "pumps.json", "--out", "store"], tmp_path)
-    command = [camml, "ask", "Which spare part does it need?", "--image", "photos/pump-9.png", "--store", "store"]
+    command = [
+        camml,
+        "ask",
+        "Which spare part does it need?",
+        "--image",
+        "photos/pump-9.png",
+        "--store",
+        "store",
+        "--shots",
+        "1",
+    ]
     said = json.loads(run([*command, "--json"], tmp_path))
     assert said["context"][0]["id"] == "pump-9"
     assert "0815" in said["answer"]
+    assert said["notes"] == []  # the default model sees the picture

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 SHOTS = 3
 """Samples retrieved for each question, as evidence; the model gets them all, as one context of fixed length."""
 MODEL = build.ROOT / "models" / "camml-mini"
-HEADS = {"heads": str(MODEL / "heads.safetensors")}
-"""What the encoder learned for this model's kind of pictures."""
 MAX_NEW_TOKENS = 24
 
 
@@ -109,14 +107,15 @@ def load_models() -> "tuple[Encoder, Answerer]":
     """The small encoder and the small CaMML model; the weights they are made of are fetched if need be."""
     from transformers.utils import logging
 
-    from camml import answering, encoders, weights
+    from camml import assistant, weights
 
     logging.disable_progress_bar()
     for name in weights.DEFAULTS:
         if not weights.place(name).is_dir():
             print(f"  fetching {name}", flush=True)
         weights.folder(name)
-    return encoders.load("mini", **HEADS), answering.load("perceiver", MODEL, dtype="float32")
+    model = assistant.load(MODEL, dtype="float32")
+    return model.encoder, model.answerer
 
 
 def open_datastore(data: Path, encoder: "Encoder") -> "Datastore":
@@ -125,7 +124,9 @@ def open_datastore(data: Path, encoder: "Encoder") -> "Datastore":
 
     from camml import formats
     from camml.datastore import Datastore
+    from camml.model.retrieval_settings import settings_of
 
+    options = dict(settings_of(MODEL).encoder_options)
     folder, wanted = data / "store", list(formats.read(data / "samples.json"))
     try:
         datastore = Datastore.open(folder, encoder)
@@ -136,7 +137,7 @@ def open_datastore(data: Path, encoder: "Encoder") -> "Datastore":
         if (folder / "manifest.json").exists():
             shutil.rmtree(folder)
     with tqdm(total=len(wanted), desc="embedding flags", unit="sample", leave=False) as bar:
-        return Datastore.build(folder, wanted, encoder, encoder_options=HEADS, batch_size=16, progress=advance(bar))
+        return Datastore.build(folder, wanted, encoder, encoder_options=options, batch_size=16, progress=advance(bar))
 
 
 def advance(bar: Any) -> Callable[[int, int], None]:

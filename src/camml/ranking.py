@@ -5,7 +5,8 @@ to a question of everyday words all texts are near. How far a cosine stands out 
 in that space does compare: benchmarks/retrieval.py holds it against other ways.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from heapq import merge as in_order
 
 import numpy as np
@@ -53,6 +54,32 @@ def merge(lists: Sequence[Context], levels: Sequence[float]) -> Context:
     for _, neighbor in in_order(*ranked, key=lambda entry: entry[0]):
         kept.setdefault(neighbor.sample.id, neighbor)
     return tuple(kept.values())
+
+
+def weigh(
+    lists: Sequence[Context], levels: Sequence[float], cosines: Sequence[Mapping[str, float]], weights: Sequence[float]
+) -> Context:
+    """Return the neighbors of all lists by the weighted sum of how far they stand out in each.
+
+    A sample that has no vector in one of the searches neither gains nor loses by it. Each keeps the score that it has
+    where it stands out most.
+
+    Args:
+      levels: for each list the best that is usual in it.
+      cosines: for each list those of all samples in any of the lists, by id.
+      weights: what each list counts.
+    """
+    every = {neighbor.sample.id: neighbor for context in reversed(lists) for neighbor in context}
+    sums: dict[str, float] = dict.fromkeys(every, 0.0)
+    most: dict[str, float] = {}
+    for context, level, known, weight in zip(lists, levels, cosines, weights, strict=True):
+        mine = {neighbor.sample.id: neighbor for neighbor in context}
+        for name in every:
+            part = weight * (known[name] - level) if name in known else 0.0
+            sums[name] += part
+            if name in mine and part > most.get(name, -math.inf):
+                most[name], every[name] = part, mine[name]
+    return tuple(sorted(every.values(), key=lambda neighbor: -sums[neighbor.sample.id]))
 
 
 def fuse(lists: Sequence[Context]) -> Context:

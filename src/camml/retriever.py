@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from camml.encoders import Encoder, Vectors, among_images
 from camml.errors import EmptyStoreError, OptionError
 from camml.images import open_image
 from camml.likeness import Above, Likeness
-from camml.ranking import BACKGROUND, fuse, merge, usual
+from camml.ranking import BACKGROUND, fuse, merge, usual, weigh
 from camml.types import Context, Neighbor, Query, Sample, Where
 
 Search = tuple[str, str]
@@ -83,6 +83,8 @@ class Retriever:
       mode: one of MODES.
       duplicate_above: the cosine from which two vectors of one modality are near-duplicates; by default 0.98, or what
         is as near among the vectors of this datastore if they are narrow; none keeps them all.
+      weights: what the query's `image` and its `text` count where mode `auto` compares both; None ranks each sample by
+        the one that it stands out most in.
 
     Raises:
       OptionError: no such mode, or one that this encoder or datastore cannot serve.
@@ -103,11 +105,19 @@ class Retriever:
         encoder: Encoder,
         mode: str = "auto",
         duplicate_above: Above = "measured",
+        weights: Mapping[str, float] | None = None,
     ) -> None:
+        if weights is not None and (
+            weights.keys() - {"image", "text"} or not any(weights.values()) or min(weights.values()) < 0
+        ):
+            raise OptionError(
+                f"weights are {dict(weights or {})}; give image, text or both, such as image=2 and text=1"
+            )
         self.datastore = datastore
         self.encoder = encoder
         self.mode = mode
         self.duplicate_above = duplicate_above
+        self.weights = weights
         self._likeness = Likeness(duplicate_above, datastore.spaced, encoder.name)
         works = self.modes()
         if mode not in works and (mode not in MODES or self._holds_anything()):
@@ -209,7 +219,7 @@ class Retriever:
     def _ranked(self, states: Sequence[QueryState], k: int, where: Where | None) -> list[Context]:
         """Rank the contexts, fetching deeper until each has k neighbors or the datastore has no more."""
         contexts: dict[int, Context] = {}
-        depth = max(k, FUSED_DEPTH) if self.mode == "fused" else k
+        depth = max(k, FUSED_DEPTH) if self.mode == "fused" or self.weights else k
         levels = {
             index: [usual(self._vector(state, search), self._background(search)) for search in state.searches]
             for index, state in enumerate(states)
@@ -221,15 +231,29 @@ class Retriever:
             for index in pending:
                 fetched = [next(lists) for _ in states[index].searches]
                 its_lists = [context for context, _ in fetched]
-                context = its_lists[0]
                 if self.mode == "fused":
                     context = self._distinct(fuse(its_lists))
-                elif len(its_lists) > 1:
-                    context = self._distinct(merge(its_lists, levels[index]))
+                else:
+                    its_lists = list(map(_labelled, its_lists, states[index].searches))
+                    context = its_lists[0]
+                    if len(its_lists) > 1:
+                        context = self._distinct(self._joined(states[index], its_lists, levels[index]))
                 if len(context) >= k or not any(more for _, more in fetched):
                     contexts[index] = context[:k]
             depth *= 2
         return [contexts[index] for index in range(len(states))]
+
+    def _joined(self, state: QueryState, lists: Sequence[Context], levels: Sequence[float]) -> Context:
+        """Return what several searches found as one list."""
+        if not self.weights:
+            return merge(lists, levels)
+        ids = list(dict.fromkeys(neighbor.sample.id for context in lists for neighbor in context))
+        cosines = []
+        for search in state.searches:
+            vector = self._vector(state, search)
+            vectors = self.datastore.vectors(ids, search[1])
+            cosines.append({name: float(its @ vector) for name, its in vectors.items()})
+        return weigh(lists, levels, cosines, [self.weights.get(source, 0.0) for source, _ in state.searches])
 
     def _vector(self, state: QueryState, search: Search) -> Vectors:
         """Return float32[D] of a query for one of its searches."""
@@ -294,6 +318,11 @@ class Retriever:
                 nearer.append(image)
                 kept.append(neighbor)
         return tuple(kept)
+
+
+def _labelled(context: Context, search: Search) -> Context:
+    """Return neighbors with the search that found them."""
+    return tuple(replace(neighbor, found_by="-".join(search)) for neighbor in context)
 
 
 def _identity(state: QueryState) -> object:

@@ -19,6 +19,7 @@ from typing import Any
 from PIL import Image
 
 from camml.passages import join
+from camml.prompts import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,62 @@ UNFIT_FOR_IDS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\]")
 Everything else may be in one: spaces of every width, and the signs that join letters, which many languages need.
 """
 
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
+_DATE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds of a number or a date, instead of a value that `meta` must hold: `Range(((">=", "2024-01-01"),))`.
+
+    Dates are compared as ISO 8601 writes them, so that `2024` is the beginning of that year.
+
+    Attributes:
+      bounds: pairs of `<`, `<=`, `>` or `>=` and a number or a date.
+    """
+
+    bounds: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return " ".join(sign + bound for sign, bound in self.bounds)
+
+    def holds(self, value: Any) -> bool:
+        """Return whether a value lies within all bounds; one that is neither a number nor a date does not."""
+        return all(_compares(value, sign, bound) for sign, bound in self.bounds)
+
+
+def is_bound(text: str) -> bool:
+    """Return whether a text is a number or a date, with which others can be compared."""
+    return bool(_NUMBER.fullmatch(text) or _DATE.fullmatch(text))
+
+
+def _compares(value: Any, sign: str, bound: str) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return False
+    text = str(value).strip()
+    mine: Any
+    theirs: Any
+    if _NUMBER.fullmatch(bound) and (isinstance(value, int | float) or _NUMBER.fullmatch(text)):
+        mine, theirs = float(value), float(bound)
+    elif _DATE.fullmatch(bound) and _DATE.fullmatch(text):
+        mine, theirs = text.replace(" ", "T"), bound.replace(" ", "T")
+    else:
+        return False
+    compared = {"<": mine < theirs, "<=": mine <= theirs, ">": mine > theirs, ">=": mine >= theirs}
+    return bool(compared[sign])
+
+
 Where = Mapping[str, Any] | Callable[[Sample], bool]
-"""Which samples may be retrieved: values that their `meta` must hold, or a function that decides."""
+"""Which samples may be retrieved: values or a `Range` that their `meta` must hold, or a function that decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question to retrieve for; `id` names the query's own sample, if it has one, so that it is never retrieved.
+    """A question to retrieve for and to answer.
+
+    Attributes:
+      id: names the query's own sample, if it has one, so that it is never retrieved.
+      history: the earlier turns of a conversation, each with its answer; nothing is searched by them.
 
     Example:
       >>> Query("Which seal does it need?", image=Path("photo.jpg")).text
@@ -58,6 +108,7 @@ class Query:
     text: str = ""
     image: Path | Image.Image | None = None
     id: str | None = None
+    history: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +119,8 @@ class Neighbor:
 
     Attributes:
       spans: the passages of the sample's text that are read, by their characters; none where all of it is.
+      found_by: the search that found it, such as `image-image`; empty where it was given.
+      supporting: the passage of the sample's text that an answer was taken from, by its characters.
 
     Example:
       >>> sample = Sample("pump-7", "Built in Bern. It needs seal 4711.")
@@ -78,6 +131,8 @@ class Neighbor:
     sample: Sample
     score: float
     spans: tuple[tuple[int, int], ...] = ()
+    found_by: str = ""
+    supporting: tuple[int, int] | None = None
 
     @property
     def text(self) -> str:

@@ -20,7 +20,9 @@ STORES = ["store info", "store search", "ask", "eval run", "neighbors", "serve"]
 """Verbs that open a datastore with an encoder."""
 
 RAISED_BY = {
-    "assistant.py": None,  # of a command, which is tested below
+    "assistant/": ["ask", "serve", "eval run", "neighbors"],
+    "cli/_answering.py": ["ask"],
+    "cli/_ask_": ["ask"],
     "cli/_eval_": ["eval run", "eval judge", "eval score", "eval report"],
     "cli/_store": [],
     "cli/_ray.py": ["store build", "store add", "neighbors"],
@@ -29,6 +31,7 @@ RAISED_BY = {
     "cli/_pictures.py": STORES,
     "cli/": [],  # a verb's own file
     "data/": ["train"],
+    "datastore/calibration.py": ["store calibrate"],
     "datastore/official.py": STORES,
     "datastore/syncing.py": ["store sync"],
     "distributed/": ["store build", "store add", "neighbors"],

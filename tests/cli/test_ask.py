@@ -112,14 +112,14 @@ def test_no_shots_or_fewer_are_refused(capsys, store, shots) -> None:
     assert "give 1 or more" in refused(capsys, "what", "--store", store, "--shots", shots)
 
 
-def test_more_shots_than_samples_are_refused(capsys, store, context) -> None:
-    assert "holds 4 samples" in refused(capsys, "what", "--store", store, "--shots", 5)
+def test_more_shots_than_samples_are_refused(capsys, store, context, model) -> None:
+    assert "holds 4 samples" in refused(capsys, "what", "--store", store, "--shots", 5, "--model", model)
     assert "holds 2 samples" in refused(capsys, "what", "--context", context, "--shots", 3)
 
 
-def test_an_empty_store_is_refused_with_the_remedy(capsys, tmp_path) -> None:
+def test_an_empty_store_is_refused_with_the_remedy(capsys, tmp_path, model) -> None:
     Datastore.build(tmp_path / "empty", [], encoders.load("hashed"))
-    assert "camml store add" in refused(capsys, "what", "--store", tmp_path / "empty")
+    assert "camml store add" in refused(capsys, "what", "--store", tmp_path / "empty", "--model", model)
 
 
 def test_a_missing_store_is_named(capsys, tmp_path) -> None:
@@ -168,8 +168,8 @@ def test_without_shots_each_way_has_its_own_number(capsys, store, camml_folder, 
     assert len(ask(capsys, "what", "--store", store, "--model", llm_folder)["context"]) == 1
 
 
-def test_an_unknown_mode_is_named_with_the_choices(capsys, store) -> None:
-    assert "fused" in refused(capsys, "what", "--store", store, "--mode", "sideways")
+def test_an_unknown_mode_is_named_with_the_choices(capsys, store, model) -> None:
+    assert "fused" in refused(capsys, "what", "--store", store, "--mode", "sideways", "--model", model)
 
 
 def test_a_model_behind_an_endpoint_is_asked_elsewhere(capsys) -> None:

@@ -11,11 +11,12 @@ import pytest
 from camml import formats
 from camml.errors import OptionError
 from camml.factpix import notes
-from camml.factpix.questions import REFUSAL, fold
+from camml.factpix.questions import fold
 from camml.factpix.wording import SEEN, words_of
 from camml.ownpix.kinds import kinds, parts
 from camml.ownpix.pictures import CHANGES
 from camml.ownpix.texts import WORDS
+from camml.refusals import REFUSAL
 from tests.factpix.world import files_of, text_of
 from tests.ownpix.world import FILES, Built
 

@@ -11,10 +11,10 @@ import pytest
 from camml import formats
 from camml.data import llava_json
 from camml.errors import OptionError, SampleError
-from camml.factpix.questions import REFUSAL
 from camml.neighbors import NeighborTable
 from camml.reading import generator
 from camml.reading.layouts import LAYOUTS
+from camml.refusals import REFUSAL
 from tests.factpix.world import files_of
 from tests.factpix_layout import write_factpix
 
@@ -53,7 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 def test_an_open_answer_stands_in_the_text_of_one_neighbor(data: Data) -> None:
     for row, form, _, text, answer in data.asked():
-        if form in ("open", "which", "pair"):
+        if form in ("open", "which", "pair", "called"):
             assert any(answer.lower() in told.lower() for told in data.texts(row)), text
 
 
@@ -82,7 +82,19 @@ def test_yes_and_no_are_right_equally_often_in_every_form(data: Data) -> None:
 def test_every_form_and_layout_occurs(data: Data) -> None:
     assert set(data.manifest["counts"]["layouts"]) == set(LAYOUTS)
     assert set(data.manifest["counts"]["forms"]) == {
-        *("open", "untold", "stranger", "check", "bound", "pair", "pair_untold", "pair_yesno", "which", "count")
+        *(
+            "called",
+            "open",
+            "untold",
+            "stranger",
+            "check",
+            "bound",
+            "pair",
+            "pair_untold",
+            "pair_yesno",
+            "which",
+            "count",
+        )
     }
 
 
@@ -155,3 +167,25 @@ def test_mistakes_are_said(tmp_path: Path) -> None:
         generator.build(tmp_path, rows=1)
     with pytest.raises(OptionError, match="is a file; give a folder"):
         generator.build(tmp_path / "letter.txt", rows=1)
+
+
+def test_what_a_row_asks_for_stands_within_the_room(tmp_path: Path) -> None:
+    room = generator.Room(60, lambda text: len(text.split()))
+    data = Data(tmp_path, generator.build(tmp_path, rows=150, seed=4, room=room))
+    full = 0
+    for row, form, _, text, answer in data.asked():
+        told = data.texts(row)
+        read = told[: room.holds(told)]
+        full += len(read) < len(told)
+        if form in ("open", "which", "pair", "called"):
+            assert any(answer.lower() in one.lower() for one in read), text
+    assert full > 0
+    with pytest.raises(OptionError, match="--room is 12"):
+        generator.build(tmp_path, rows=1, room=generator.Room(12))
+
+
+def test_codes_have_many_forms_and_a_wrong_one_has_that_of_the_right_one(tmp_path: Path) -> None:
+    data = Data(tmp_path, generator.build(tmp_path, rows=300, seed=6))
+    form = re.compile(r"[A-Z]"), re.compile(r"\d")
+    codes = [one["meta"]["facts"]["booking"] for one in data.samples.values() if "booking" in one["meta"]["facts"]]
+    assert len({form[1].sub("#", form[0].sub("@", code)) for code in codes}) > len(codes) / 4

@@ -47,6 +47,10 @@ def test_patterns_are_not_those_of_ownpix() -> None:
     things = {thing for kind in own.kinds().values() for thing in kind.words.things[SEEN]}
     nouns = [kind.noun for kind in kinds().values()]
     assert not things & {pattern.replace("{noun}", noun) for pattern in wordings("pointed") for noun in nouns}
+    assert not things & set(wordings("shown"))
+    assert not set(wordings("called")) & {
+        ask for kind in own.kinds().values() for words in kind.words.fields.values() for ask in words["ask"]
+    }
 
 
 def test_what_is_written_has_no_question_and_no_value_in_common(make, tmp_path: Path) -> None:

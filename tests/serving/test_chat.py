@@ -1,6 +1,7 @@
 """The chat endpoint, asked by the official client."""
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -225,8 +226,8 @@ class TestRefusals:
         ("field", "value"),
         [
             ("temperature", 3), ("top_p", -0.1), ("n", 17), ("n", 0), ("max_tokens", 0), ("max_tokens", 100_000),
-            ("stop", ["a"] * 5), ("tools", [{"type": "function", "function": {"name": "f"}}]), ("logprobs", True),
-            ("response_format", {"type": "json_object"}), ("frequency_penalty", 1),
+            ("stop", ["a"] * 5), ("tools", [{"type": "function", "function": {"name": "f"}}]),
+            ("logit_bias", {"5": 10}),
         ],
     )  # fmt: skip
     def test_what_cannot_be_done(self, client: OpenAI, field: str, value: Any) -> None:
@@ -301,3 +302,47 @@ class TestLongQuestions:
             answer = httpx.post(f"{address}/v1/chat/completions", json=body)
         assert answer.status_code == status
         assert ("retry-after" in answer.headers) == (status == 429)
+
+
+class TestWhatClientsAskFor:
+    def test_an_answer_in_json(self, client: OpenAI) -> None:
+        pytest.importorskip("llguidance")
+        schema = {"type": "object", "properties": {"colour": {"enum": ["red", "blue"]}}, "required": ["colour"],
+                  "additionalProperties": False}  # fmt: skip
+        form = {"type": "json_schema", "json_schema": {"name": "colour", "schema": schema, "strict": True}}
+        answer = ask(client, said(QUESTION), 40, response_format=form, temperature=1.5, seed=1)
+        assert json.loads(answer.choices[0].message.content)["colour"] in ("red", "blue")
+        with pytest.raises(BadRequestError, match="response_format can be"):
+            ask(client, said(QUESTION), response_format={"type": "yaml"})
+
+    def test_probabilities_with_the_tokens(self, client: OpenAI) -> None:
+        answer = ask(client, said(QUESTION), 5, logprobs=True, top_logprobs=3)
+        told = answer.choices[0].logprobs.content
+        assert len(told) == answer.usage.completion_tokens
+        assert all(len(one.top_logprobs) == 3 and one.logprob <= 0 for one in told)
+        chunks = list(ask(client, said(QUESTION), 5, logprobs=True, stream=True))
+        streamed = [
+            one for chunk in chunks for choice in chunk.choices if choice.logprobs for one in choice.logprobs.content
+        ]
+        assert [one.token for one in streamed] == [one.token for one in told]
+
+    def test_penalties_and_ways_to_sample(self, client: OpenAI) -> None:
+        plain = ask(client, said(QUESTION), 30).choices[0].message.content
+        assert ask(client, said(QUESTION), 30, frequency_penalty=2).choices[0].message.content != plain
+        same = ask(
+            client, said(QUESTION), 30, temperature=2, extra_body={"top_k": 1, "min_p": 0.9, "repetition_penalty": 1}
+        )
+        assert same.choices[0].message.content == plain
+        with pytest.raises(BadRequestError):
+            ask(client, said(QUESTION), presence_penalty=3)
+
+    def test_evidence_is_cited_too(self, client: OpenAI) -> None:
+        answer = ask(client, said(QUESTION))
+        cited = [one.url_citation for one in answer.choices[0].message.annotations]
+        assert [one.title for one in cited] == [sample["id"] for sample in answer.context] != []
+        assert {one.end_index for one in cited} == {len(answer.choices[0].message.content)}
+        assert all(one.url.startswith("http://127.0.0.1") for one in cited)
+
+    def test_only_what_chats_is_listed(self, client: OpenAI) -> None:
+        assert [model.id for model in client.models.list()] == ["tiny"]
+        assert client.models.retrieve("hashed").id == "hashed"

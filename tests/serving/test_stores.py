@@ -221,7 +221,7 @@ class TestEmbeddings:
         from openai import OpenAI
 
         client = OpenAI(base_url=f"{address}/v1", api_key="none")
-        assert [model.id for model in client.models.list()] == ["tiny", "hashed"]
+        assert [model.id for model in client.models.list()] == ["tiny"], "clients offer all of them for a chat"
         assert client.models.retrieve("hashed").id == "hashed"
         expected = encoders.load("hashed", joint=True).embed_texts(["a red square", "blue"])
         for more in ({}, {"encoding_format": "float"}):
@@ -376,3 +376,28 @@ def test_clients_that_go_are_counted(http: httpx.Client) -> None:
             return
         time.sleep(0.1)
     pytest.fail("two clients went, and the figures do not say so")
+
+
+class TestSamplesAsJson:
+    def test_one_with_all_of_it_can_be_found(self, make_service: MakeService, serve: Serve) -> None:
+        picture = io.BytesIO()
+        Image.new("RGB", (20, 10), "orange").save(picture, "PNG")
+        url = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
+        with serve(make_service()) as address:
+            place = f"{address}/v1/stores/colours/samples"
+            added = httpx.post(place, json={"text": "orange", "id": "o 1", "meta": {"page": 3}, "image_url": url})
+            assert (added.status_code, added.json()["id"], added.json()["meta"]) == (201, "o 1", {"page": 3})
+            alone = httpx.post(place, json={"image_url": url})
+            assert alone.status_code == 400
+            assert "has no text" in alone.json()["error"]["message"], (
+                "a datastore holds texts, with pictures or without"
+            )
+            assert httpx.get(place).json()["total"] == 5
+
+    @pytest.mark.parametrize(
+        ("body", "param"),
+        [({}, None), ({"text": 3}, "text"), ({"meta": {"a": [1]}, "text": "a"}, "meta"), ({"picture": "a"}, "picture")],
+    )
+    def test_a_mistake_is_named(self, address: str, body: dict[str, Any], param: str | None) -> None:
+        answer = httpx.post(f"{address}/v1/stores/colours/samples", json=body)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)

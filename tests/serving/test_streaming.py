@@ -36,6 +36,7 @@ class Slow:
 
     slots = 2
     default_shots = 1
+    most_characters = None
 
     def budget(self, passages: str) -> None:
         """It reads all of the samples."""

@@ -88,6 +88,14 @@ class Answerer(Protocol):
         """The answer to one query, in pieces as they come."""
         ...
 
+    def likelihood(self, query: Query, context: Context, answer: str) -> float:
+        """Return the logarithm of the probability that the model gives an answer after a query and its context.
+
+        Raises:
+          OptionError: the model does not tell.
+        """
+        ...
+
 
 def fitting(model: str | Path) -> str:
     """Return the way of using samples that fits a model: a file in this folder.

@@ -1,6 +1,6 @@
 """What every way of answering shares: where a model runs, how it decodes, how its text streams out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from queue import Empty
 from threading import Event, Thread
 from typing import Any
@@ -85,6 +85,31 @@ def check_fits(tokens: int, decoding: Decoding, limit: int | None) -> None:
             f"the question makes a prompt of {tokens} tokens; with an answer of up to {decoding.max_new_tokens} "
             f"that is more than the {limit} this model reads: shorten the question or the answer (max_new_tokens)"
         )
+
+
+def log_probability(model: Any, inputs: Mapping[str, Any], answer: Sequence[int]) -> float:
+    """Return the logarithm of the probability that a model gives the tokens of an answer after a prompt.
+
+    Args:
+      inputs: of the model for one prompt, without padding.
+      answer: the tokens.
+    """
+    if not answer:
+        return 0.0
+    length = inputs["input_ids"].shape[1]
+    grown = dict(inputs)
+    for name, tensor in inputs.items():
+        if isinstance(tensor, torch.Tensor) and tensor.shape == (1, length):  # one number for each token
+            more = torch.zeros(1, len(answer), dtype=tensor.dtype, device=tensor.device)
+            if name == "input_ids":
+                more[0] = torch.tensor(list(answer))
+            elif name == "attention_mask":
+                more += 1
+            grown[name] = torch.cat([tensor, more], dim=1)
+    with torch.inference_mode():
+        logits = model(**grown).logits[0, length - 1 : -1].float()
+    chosen = grown["input_ids"][0, length:, None].to(logits.device)
+    return float(logits.log_softmax(-1).gather(1, chosen).sum())
 
 
 class _Stop(StoppingCriteria):

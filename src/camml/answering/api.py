@@ -12,7 +12,7 @@ from PIL import Image
 from camml import prompts
 from camml.answering import Decoding
 from camml.chat_api import ChatApi
-from camml.errors import FetchError
+from camml.errors import FetchError, OptionError
 from camml.features.passages import Budget
 from camml.images import open_image
 from camml.types import Context, Prediction, Query
@@ -58,6 +58,12 @@ class ApiAnswerer:
         blind = not self.see and (query.image is not None or any(one.sample.image for one in context))
         return ("the model was sent no pictures",) if blind else ()
 
+    def likelihood(self, query: Query, context: Context, answer: str) -> float:
+        """See `Answerer`; an endpoint does not tell."""
+        raise OptionError(
+            f"{self.api.model} at {self.api.base_url} does not tell how likely an answer is; use a model here"
+        )
+
     def budget(self, tokens: int | None = None) -> Budget | None:
         """See `Answerer`; tokens are counted as four characters, since nobody here knows the endpoint's tokenizer."""
         return None if tokens is None else Budget(tokens, lambda text: -(-len(text) // 4))
@@ -73,7 +79,10 @@ class ApiAnswerer:
         options: dict[str, Any] = {"max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature}
         if decoding.temperature > 0:
             options |= {"top_p": decoding.top_p} | ({} if decoding.seed is None else {"seed": decoding.seed})
-        reply = self.api.reply([{"role": "user", "content": self._content(query, context)}], **options)
+        before: list[dict[str, Any]] = []
+        for turn in query.history:
+            before += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer or ""}]
+        reply = self.api.reply([*before, {"role": "user", "content": self._content(query, context)}], **options)
         notes, lacking = list(self.notes(query, context, decoding)), reply.lacking
         if reply.left_out:
             notes.append(f"the endpoint refuses {', '.join(reply.left_out)}: its own hold")

@@ -9,7 +9,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from camml import prompts
 from camml.answering import Decoding, fitting
-from camml.answering._generation import check_fits, generation_options, pick_dtype, stream_text
+from camml.answering._generation import (
+    check_fits,
+    generation_options,
+    log_probability,
+    pick_dtype,
+    stream_text,
+)
 from camml.control import control_tokens, defuse
 from camml.devices import choose_device
 from camml.errors import ModelFolderError
@@ -67,7 +73,7 @@ class InPromptAnswerer:
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""
-        return self.render(query.text, [neighbor.text for neighbor in context])
+        return self.render(query.text, [neighbor.text for neighbor in context], query.history)
 
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
         """See `Answerer`."""
@@ -79,6 +85,12 @@ class InPromptAnswerer:
         prompt, _ = self.fit(query, context, decoding)
         return stream_text(self.model, self.tokenizer, self._inputs([prompt]), decoding)
 
+    def likelihood(self, query: Query, context: Context, answer: str) -> float:
+        """See `Answerer`."""
+        ids = self.tokenizer.encode(answer, add_special_tokens=False)
+        prompt, _ = self.fit(query, context, Decoding(max(1, len(ids))))
+        return log_probability(self.model, self._inputs([prompt]), ids)
+
     def budget(self, tokens: int | None = None) -> Budget | None:
         """See `Answerer`."""
         return None if tokens is None else Budget(tokens, lambda text: len(self.tokenizer.encode(text)))
@@ -89,12 +101,13 @@ class InPromptAnswerer:
         """The prompt, and what was left out so that it fits: samples are shortened, the farthest first.
 
         Args:
-          history: the earlier turns of the conversation, each with its answer.
+          history: the earlier turns of the conversation, each with its answer, where the query has none.
 
         Raises:
           OptionError: the question alone is too long.
         """
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        history = query.history or history
         texts = [neighbor.text for neighbor in context]
         notes: dict[str, str] = {}
         while True:

@@ -10,7 +10,13 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from camml import prompts
 from camml.answering import Decoding, fitting
-from camml.answering._generation import check_fits, generation_options, pick_dtype, stream_text
+from camml.answering._generation import (
+    check_fits,
+    generation_options,
+    log_probability,
+    pick_dtype,
+    stream_text,
+)
 from camml.control import control_tokens, defuse
 from camml.devices import choose_device
 from camml.errors import ModelFolderError
@@ -91,6 +97,13 @@ class InterleavedAnswerer:
         inputs = {name: tensor.to(self.model.device) for name, tensor in row.items()}
         return stream_text(self.model, self.tokenizer, inputs, decoding)
 
+    def likelihood(self, query: Query, context: Context, answer: str) -> float:
+        """See `Answerer`."""
+        ids = self.tokenizer.encode(answer, add_special_tokens=False)
+        row, _ = self.fit(query, context, Decoding(max(1, len(ids))))
+        inputs = {name: tensor.to(self.model.device) for name, tensor in row.items()}
+        return log_probability(self.model, inputs, ids)
+
     def budget(self, tokens: int | None = None) -> Budget | None:
         """See `Answerer`."""
         return None if tokens is None else Budget(tokens, lambda text: len(self.tokenizer.encode(text)))
@@ -99,7 +112,7 @@ class InterleavedAnswerer:
         """Return the inputs of one question, and what was left out so that they fit: the farthest sample first.
 
         Args:
-          history: the earlier turns of the conversation, each with its answer.
+          history: the earlier turns of the conversation, each with its answer, where the query has none.
 
         Raises:
           OptionError: the question alone is too long.
@@ -108,7 +121,7 @@ class InterleavedAnswerer:
         samples = [neighbor.read for neighbor in context]
         notes: dict[str, str] = {}
         while True:
-            row = self._row(query, samples, history)
+            row = self._row(query, samples, query.history or history)
             tokens = row["input_ids"].shape[1]
             excess = 0 if self.limit is None else tokens + decoding.max_new_tokens - self.limit
             if excess <= 0:

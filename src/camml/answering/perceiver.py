@@ -10,7 +10,13 @@ import torch
 from transformers import BatchFeature
 
 from camml.answering import Decoding, fitting
-from camml.answering._generation import check_fits, generation_options, pick_dtype, stream_text
+from camml.answering._generation import (
+    check_fits,
+    generation_options,
+    log_probability,
+    pick_dtype,
+    stream_text,
+)
 from camml.devices import choose_device
 from camml.errors import ModelFolderError, OptionError
 from camml.features.once import EachOnce, name_of
@@ -19,7 +25,7 @@ from camml.features.samples import MAX_BYTES, SampleFeatures
 from camml.images import ImageSource
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 from camml.model.loading import kind_of, load_model
-from camml.prompts import CONTEXT, IMAGE, style
+from camml.prompts import CONTEXT, IMAGE, Turn, style
 from camml.types import Context, Prediction, Query, Sample
 
 SMALLEST_GB = 0.1
@@ -80,6 +86,11 @@ class PerceiverAnswerer:
         inputs = self._inputs([query], [context], decoding)
         return stream_text(self.model, self.processor.tokenizer, inputs, decoding)
 
+    def likelihood(self, query: Query, context: Context, answer: str) -> float:
+        """See `Answerer`."""
+        ids = self.processor.tokenizer.encode(answer, add_special_tokens=False)
+        return log_probability(self.model, self._inputs([query], [context], Decoding(max(1, len(ids)))), ids)
+
     def budget(self, tokens: int | None = None) -> Budget | None:
         """See `Answerer`; perceivers whose places run on read no more words than there are context tokens."""
         config = self.model.config
@@ -90,7 +101,7 @@ class PerceiverAnswerer:
         samples = [[neighbor.read for neighbor in context] for context in contexts]
         images = [query.image for query in queries]
         inputs = self.processor.prepare(
-            [query.text for query in queries],
+            [_said(query) for query in queries],
             images=images,
             samples=samples,
             features_of=self._shared(images, [] if self.kept else list(chain.from_iterable(samples))),
@@ -116,7 +127,7 @@ class PerceiverAnswerer:
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""
-        prompt = self.processor.render(query.text, bool(context), query.image is not None)
+        prompt = self.processor.render(_said(query), bool(context), query.image is not None)
         return prompt.replace(CONTEXT, "<context>").replace(IMAGE, "<image>")
 
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
@@ -124,6 +135,11 @@ class PerceiverAnswerer:
         limit = self.processor.sample_max_length
         lengths = {neighbor.sample.id: self.processor.sample_length(neighbor.text) for neighbor in context}
         return tuple(f"sample {id}: text cut from {n} to {limit} tokens" for id, n in lengths.items() if n > limit)
+
+
+def _said(query: Query) -> str | list[Turn]:
+    """Return a question, with what was said before it."""
+    return [*query.history, Turn(query.text)] if query.history else query.text
 
 
 def load(

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -47,14 +48,19 @@ def neighbor_as_json(neighbor: "Neighbor") -> dict[str, Any]:
     """Return a retrieved sample with its score, null where a person chose it, and the passages that were read."""
     score = None if math.isnan(neighbor.score) else round(neighbor.score, 6)
     read = {"passages": [neighbor.sample.text[slice(*span)] for span in neighbor.spans]} if neighbor.spans else {}
-    return sample_as_json(neighbor.sample) | {"score": score} | read
+    by = {"found_by": neighbor.found_by} if neighbor.found_by else {}
+    comes_from = {"supporting": neighbor.sample.text[slice(*neighbor.supporting)]} if neighbor.supporting else {}
+    return sample_as_json(neighbor.sample) | {"score": score} | by | read | comes_from
 
 
 def neighbor_as_text(neighbor: "Neighbor") -> str:
-    """Return a retrieved sample in two lines: score, id and image; then its text, or what was read of it, shortened."""
+    """Return a retrieved sample in lines: score, id and image; its text, or what was read of it, shortened; and the
+    passage that the answer was taken from."""
     sample = neighbor.sample
     score = "  given" if math.isnan(neighbor.score) else f"{neighbor.score:7.4f}"
     text = f"read: {shorten(neighbor.text)}" if neighbor.spans else shorten(sample.text)
+    if neighbor.supporting:
+        text += f"\n     from: {shorten(sample.text[slice(*neighbor.supporting)])}"
     return f"{score}  {sample.id}  {sample.image or '(no image)'}\n         {text}"
 
 
@@ -74,6 +80,49 @@ def key_values(texts: Sequence[str], flag: str) -> dict[str, str]:
         if not text.partition("=")[1] or text.startswith("="):
             raise OptionError(f"{flag} {text!r} is not of the form KEY=VALUE")
     return {text.partition("=")[0]: text.partition("=")[2] for text in texts}
+
+
+def conditions(texts: Sequence[str]) -> "dict[str, Any]":
+    """Return the conditions of `--where`: values by their keys, and ranges where KEY<=VALUE or the like was given.
+
+    Raises:
+      OptionError: one is not of that form, or the bound of a range is neither a number nor a date.
+    """
+    from camml.types import Range, is_bound
+
+    wanted: dict[str, Any] = {}
+    for text in texts:
+        key, sign, value = _parted(text)
+        if sign == "=":
+            wanted[key] = value
+            continue
+        if not is_bound(value):
+            raise OptionError(f"--where {text!r}: {value!r} is neither a number nor a date such as 2024-05-31")
+        before = wanted.get(key)
+        wanted[key] = Range((*(before.bounds if isinstance(before, Range) else ()), (sign, value)))
+    return wanted
+
+
+def _parted(text: str) -> tuple[str, str, str]:
+    """Return key, sign and value of one condition."""
+    match = re.fullmatch(r"([^=<>]+)(<=|>=|<|>|=)(.*)", text, re.DOTALL)
+    if match is None:
+        raise OptionError(f"--where {text!r} is not of the form KEY=VALUE, KEY<=VALUE or KEY>=VALUE")
+    key, sign, value = match.groups()
+    return (key, sign, value) if sign == "=" else (key.strip(), sign, value.strip())
+
+
+def numbers(texts: Sequence[str], flag: str) -> dict[str, float] | None:
+    """Return the pairs of an option given as NAME=NUMBER[,NAME=NUMBER], None where there are none.
+
+    Raises:
+      OptionError: one is not of that form.
+    """
+    pairs = key_values([part for text in texts for part in text.split(",")], flag)
+    try:
+        return {name: float(value) for name, value in pairs.items()} or None
+    except ValueError:
+        raise OptionError(f"{flag} {','.join(texts)!r} should hold numbers, such as image=2,text=1") from None
 
 
 def json_value(text: str) -> Any:

@@ -164,8 +164,8 @@ def report_change(
         facts = {"store": name, **change, **counts, "skipped": skipped.errors, "seconds": seconds}
         print_json(facts)
         return 0
-    [(verb, count)] = change.items()
+    done = ", ".join(f"{verb} {count}" for verb, count in change.items())
     also = f", {len(skipped.errors)} skipped" if skipped.errors else ""
     holds = f"{counts['samples']} samples, {counts['image']} with an image"
-    print(f"{verb} {count}{also} in {seconds:.1f} s; {name} now holds {holds}")
+    print(f"{done}{also} in {seconds:.1f} s; {name} now holds {holds}")
     return 0

@@ -16,6 +16,7 @@ from camml.cli._store import (
     report_change,
 )
 from camml.errors import OptionError
+from camml.weights import DEFAULT_MODEL
 
 SUMMARY = "index the samples of a file in a new datastore"
 
@@ -24,9 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_source(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of the new datastore")
-    parser.add_argument("--encoder", metavar="NAME", help="what makes the vectors (default: mini)")
+    parser.add_argument("--encoder", metavar="NAME", help="what makes the vectors (default: what --model wants)")
     parser.add_argument(
-        "--model", metavar="DIR", help="the model that is to answer: build with the encoder and the maps that it wants"
+        "--model",
+        metavar="DIR",
+        help=f"the model that is to answer: build with the encoder and maps that it wants (default: {DEFAULT_MODEL})",
     )
     add_encoder_options(parser)
     add_ray(parser)
@@ -71,12 +74,11 @@ def _encoder(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
       OptionError: both are given.
     """
     given = encoder_options(args)
-    if not args.model:
-        return args.encoder or "mini", given
     if args.encoder or given:
-        raise OptionError("--model says which encoder it wants; leave out --encoder and --encoder-option")
-    from camml import weights
-    from camml.model.retrieval_settings import settings_of
+        if args.model:
+            raise OptionError("--model says which encoder it wants; leave out --encoder and --encoder-option")
+        return args.encoder or "mini", given
+    from camml import assistant
 
-    wanted = settings_of(weights.folder(args.model))
+    wanted = assistant.load(args.model or DEFAULT_MODEL).settings
     return wanted.encoder, dict(wanted.encoder_options)

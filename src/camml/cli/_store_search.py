@@ -2,7 +2,8 @@
 
 import argparse
 
-from camml.cli._output import key_values, neighbor_as_json, neighbor_as_text, print_json
+from camml.cli._answering import add_ranking, add_where
+from camml.cli._output import conditions, neighbor_as_json, neighbor_as_text, numbers, print_json
 from camml.cli._store import add_encoder_options, add_store, encoder_options
 from camml.errors import OptionError
 
@@ -16,9 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", metavar="FILE|URL", help="a picture to look for")
     parser.add_argument("-k", type=int, default=4, help="how many samples (default: %(default)s)")
     parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
-    parser.add_argument(
-        "--where", action="append", default=[], metavar="KEY=VALUE", help="only samples with this metadata; repeatable"
-    )
+    add_where(parser)
+    add_ranking(parser)
     parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
     add_encoder_options(parser)
 
@@ -26,17 +26,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Search and print."""
     from camml.datastore import open_store
+    from camml.features.reranking import DEPTH, Reranker
     from camml.images import open_image
     from camml.retriever import Retriever
     from camml.types import Query
 
     if not args.text.strip() and not args.image:
         raise OptionError("nothing to search for; give --text, --image or both")
-    where = key_values(args.where, "--where")
+    where = conditions(args.where)
     image = open_image(args.image) if args.image else None
     options = encoder_options(args)
     datastore, encoder = open_store(args.store, args.encoder, options or None, args.store_images)
-    [context] = Retriever(datastore, encoder, args.mode).retrieve([Query(args.text, image)], args.k, where or None)
+    retriever = Retriever(datastore, encoder, args.mode, weights=numbers(args.weights, "--weights"))
+    query = Query(args.text, image)
+    [context] = retriever.retrieve([query], max(args.k, DEPTH) if args.rerank else args.k, where or None)
+    if args.rerank:
+        [ordered] = Reranker.load(args.rerank).ordered([query], [context])
+        context = ordered[: args.k]
     if args.json:
         asked = {"text": args.text, "image": args.image, "mode": args.mode, "k": args.k, "where": where}
         print_json({"query": asked, "neighbors": [neighbor_as_json(neighbor) for neighbor in context]})

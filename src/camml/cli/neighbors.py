@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where image paths start (default: beside DATA)")
     add_store_images(parser)
-    parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
+    parser.add_argument(
+        "--mode", help="auto, text-image, image-image, text-text or fused (default: the model's, or auto)"
+    )
+    parser.add_argument("--model", metavar="DIR", help="the model that is to be trained on: how it wants samples found")
     parser.add_argument(
         "--allow-none", action="store_true", help="no neighbors for samples without what the mode searches by"
     )
@@ -66,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     flags = llava_json.Flags("--images DIR", "--on-bad skip")
     conversations = llava_json.read(args.dataset, args.images, on_bad=args.on_bad, report=report, flags=flags)
     options = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
+    args.mode = args.mode or _wanted_mode(args)
     datastore, encoder = open_store(args.store, args.encoder, options or None, args.store_images)
     check_pictures(args.store, datastore, args.store_images)  # the table holds their paths, and training opens them
     retriever = _retriever(datastore, encoder, args.mode, args.keep_duplicates)
@@ -95,6 +99,22 @@ def run(args: argparse.Namespace) -> int:
         )
     _report(args, len(table), skipped, round(time.perf_counter() - started, 3))
     return 0
+
+
+def _wanted_mode(args: argparse.Namespace) -> str:
+    """Return how the model of `--model` wants samples found, if one is given.
+
+    Raises:
+      EncoderMismatchError: the datastore does not fit it.
+    """
+    if not args.model:
+        return "auto"
+    from camml import assistant
+
+    model = assistant.load(args.model)
+    if not args.encoder:
+        model.check(args.store)
+    return model.settings.mode
 
 
 def _report(args: argparse.Namespace, count: int, skipped: list[str], seconds: float) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from camml.cli._output import PASSAGES_HELP, json_value, key_values, quiet_unless_watched
 from camml.errors import InputError, OptionError
 from camml.packages import cache_dir
+from camml.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from camml.serving.service import Service
@@ -21,7 +22,6 @@ SUMMARY = "Answer questions over HTTP: an OpenAI-compatible API and a page, with
 
 KEYS = "CAMML_API_KEYS"
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
-DEFAULT_MODEL = "smollm2-135m-instruct"
 
 BACKLOG = 2048
 """Connections that wait to be accepted. Source: uvicorn's default."""
@@ -46,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="questions that the page offers: samples whose texts are questions",
+    )
+    parser.add_argument(
+        "--encoder", metavar="NAME", help="search datastores with it, whatever the model wants: what made their vectors"
     )
     parser.add_argument("--read-only", action="store_true", help="samples can be neither added nor removed")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s: this machine only)")
@@ -156,6 +159,7 @@ def read_settings(args: argparse.Namespace) -> "Settings":
         engine=args.engine,
         engine_options={key: json_value(text) for key, text in engine_options.items()},
         stores=stores,
+        encoder=args.encoder,
         store_images=_store_images(args.store_images, stores),
         read_only=args.read_only,
         api_keys=keys,

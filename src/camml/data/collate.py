@@ -17,6 +17,7 @@ class Collator:
 
     Args:
       features_of: where the tower's features of all images are; none is opened then.
+      lessons: gives what a teacher says about the learned tokens of a batch, as `teacher_tokens` and `teacher_scores`.
       skipped: called with the reason where an image cannot be used; its row is left out of the batch. Without it, such
         an image is an error.
     """
@@ -26,7 +27,9 @@ class Collator:
         processor: CamMLProcessor,
         features_of: FeaturesOf | None = None,
         skipped: Callable[[InputError], None] | None = None,
+        lessons: Callable[[Sequence[Example]], tuple[Tensor, Tensor]] | None = None,
     ) -> None:
+        self.lessons = lessons
         self.processor = processor
         self.features_of = features_of
         self.skipped = skipped
@@ -68,4 +71,6 @@ class Collator:
         batch["labels"] = labels
         if any(example.samples for example in examples):
             batch |= self.processor.sample_inputs([example.samples for example in examples], self.features_of)
+        if self.lessons is not None:
+            batch["teacher_tokens"], batch["teacher_scores"] = self.lessons(examples)
         return batch

@@ -1,6 +1,9 @@
 """Samples with their vectors in a folder: built, opened, added to, removed from, searched."""
 
+from camml.datastore.calibration import Calibration, calibrate, calibration_of
+from camml.datastore.calibration import save as save_calibration
 from camml.datastore.checks import verify
+from camml.datastore.export import export
 from camml.datastore.manifest import EncoderRecord, Manifest
 from camml.datastore.manifest import read as read_manifest
 from camml.datastore.official import (
@@ -14,15 +17,20 @@ from camml.datastore.official import (
 from camml.datastore.store import Datastore
 
 __all__ = [
+    "Calibration",
     "Datastore",
     "EncoderRecord",
     "Manifest",
+    "calibrate",
+    "calibration_of",
     "check_pictures",
+    "export",
     "missing_pictures",
     "official_pair",
     "official_samples",
     "open_official",
     "open_store",
     "read_manifest",
+    "save_calibration",
     "verify",
 ]

@@ -169,6 +169,11 @@ class Datastore:
     def __iter__(self) -> Iterator[Sample]:
         return iter(self._snapshot.table)
 
+    def page(self, offset: int, limit: int) -> list[Sample]:
+        """Return some samples in the order they were added, without reading those before them."""
+        table = self._snapshot.table
+        return [table.sample(key) for key in table.keys[offset : offset + limit].tolist()]
+
     def __contains__(self, sample_id: object) -> bool:
         return isinstance(sample_id, str) and bool(self._snapshot.table.find([sample_id]))
 
@@ -268,8 +273,8 @@ class Datastore:
         embed: Embed = embed,
         on_bad: OnBad = refuse,
         progress: Progress | None = None,
-    ) -> None:
-        """Add samples, in place of those that have their ids, and remove others, all in one step or not at all.
+    ) -> int:
+        """Add samples, in place of those that have their ids, and remove others, all in one step; how many were added.
 
         A sample stays as it was where the one that was to replace it cannot be used. Arguments and errors as in `add`;
         ids to `remove` that are not there are passed over.
@@ -290,10 +295,17 @@ class Datastore:
             before = self._snapshot
             kept = Spool(samples, Table([], before.table.places), folder / WORK, on_bad)
             added = noted(embed(kept, self.encoder, folder / WORK, batch_size, on_bad, progress))
-            commit_added(folder, before, added, lambda: keys_of(sorted(set(before.table.find(ids).values()))))
+            count = commit_added(folder, before, added, lambda: keys_of(sorted(set(before.table.find(ids).values()))))
             self.reload()
             if self.manifest.copies:
                 tidy(folder, self._snapshot)
+        return count
+
+    def to_arrow(self, vectors: bool = False) -> Any:
+        """Return all samples as a table of Arrow, whose `to_pandas()` is a data frame; see `camml.datastore.export`."""
+        from camml.datastore.export import table_of
+
+        return table_of(self, vectors)
 
     def remove(self, ids: Iterable[str]) -> int:
         """Remove samples by id, all or none; how many.

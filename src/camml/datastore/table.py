@@ -14,7 +14,7 @@ from camml.datastore.places import Places
 from camml.datastore.rows import Rows
 from camml.errors import InputError, OptionError, SampleError
 from camml.stores import Keys, keys_of
-from camml.types import UNFIT_FOR_IDS, Sample, Where
+from camml.types import UNFIT_FOR_IDS, Range, Sample, Where
 
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -177,6 +177,8 @@ def _problem(sample: Sample) -> str | None:
 
 def _matches(value: Any, want: Any) -> bool:
     """Return whether a value is the wanted one, or so as text (a command line has only text), or one of a list's."""
+    if isinstance(want, Range):
+        return want.holds(value) or (isinstance(value, list) and any(map(want.holds, value)))
     if isinstance(value, list) and not isinstance(want, list):
         return any(_matches(one, want) for one in value)
     as_text = isinstance(want, str) and value is not None and want in (str(value), json.dumps(value))  # True, true

@@ -54,6 +54,10 @@ class DualEncoder:
         """Return float32[N, image_dim], each row of length 1."""
         return _towers.embed_in_batches(images, self.batch_size, self.image_dim, self._embed_images)
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens of texts are read, without those that fill them up."""
+        return sum(map(len, self._tokenizer(list(texts), truncation=True, max_length=self._max_tokens)["input_ids"]))
+
     def _embed_texts(self, texts: list[str]) -> "torch.Tensor":
         if self._siglip:
             texts = [text.lower() for text in texts]

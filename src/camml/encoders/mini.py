@@ -119,6 +119,10 @@ class MiniEncoder:
         plain = normalize(normalize(torch.cat(parts[:2], dim=1), dim=-1).flatten(1), dim=-1)
         return torch.cat([PLAIN_SHARE**0.5 * plain, (1 - PLAIN_SHARE) ** 0.5 * mapped], dim=1)
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens of texts are read."""
+        return sum(map(len, self._tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]))
+
     def _embed_texts(self, texts: list[str]) -> "torch.Tensor":
         batch = self._tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
         batch = batch.to(self._device)

@@ -11,7 +11,8 @@ from camml.evaluation.metrics import factpix
 from camml.evaluation.metrics.factpix import LETTERS, plain
 from camml.evaluation.questions import read_conversations
 from camml.evaluation.task import DataFile, Item, Knowledge, Metric, Task
-from camml.factpix.questions import REFUSAL, UNANSWERABLE
+from camml.factpix.questions import UNANSWERABLE
+from camml.refusals import REFUSAL
 from camml.types import Sample
 
 KINDS = ("open", "choice", "yesno", UNANSWERABLE)

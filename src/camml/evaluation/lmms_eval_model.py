@@ -57,6 +57,8 @@ class CamMLModel(lmms):  # type: ignore[misc]
         if store and shots:
             from camml.datastore import open_store
 
+            self.model.check_store(store, None)
+            mode = mode or self.model.mode
             self.retriever = retriever_of(*open_store(store, images=store_images), mode, self.keep_duplicates)
 
     @property

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from camml.answering import Answerer, Decoding, fitting, load
+from camml import assistant
+from camml.answering import Answerer, Decoding, load
+from camml.assistant import Assistant
 from camml.errors import OptionError, UnknownNameError
 from camml.evaluation.fingerprints import Fingerprints, digest
 from camml.evaluation.shares import Share
@@ -52,7 +54,8 @@ class Model:
         base_url: str | None = None,
     ) -> None:
         self.prompt_style = prompt_style
-        self._loaded: Answerer | None = None
+        self.assistant: Assistant | None = None
+        self._endpoint_model: Answerer | None = None
         if base_url and use != "api":
             raise OptionError("--base-url is for `--use api`; other models run here")
         if use == "api":
@@ -86,17 +89,15 @@ class Model:
         share: Share,
     ) -> dict[str, Any]:
         """Return what identifies a model that runs here, without loading it."""
-        from camml import weights
         from camml.answering._generation import pick_dtype
         from camml.devices import choose_device
 
+        place = choose_device(share.device(device))
         try:
-            folder = weights.folder(name)
+            self.assistant = assistant.load(name, use, device=str(place), dtype=dtype)
         except UnknownNameError as error:
             raise UnknownNameError(f"{error}; a model behind an endpoint is asked with --use api") from None
-        self.use, self._place = use or fitting(folder), str(folder)
-        place = choose_device(share.device(device))
-        self._options = {"device": str(place), "dtype": dtype}
+        folder, self.use, self._options = self.assistant.folder, self.assistant.use, self.assistant.options
         return {
             "name": folder.name,
             "hash": fingerprints.folder(folder),
@@ -116,15 +117,28 @@ class Model:
         Raises:
           ModelFolderError: the folder does not hold a model for this use.
         """
-        if self._loaded is None:
-            self._loaded = load(self.use, self._place, **self._options)
+        if self.assistant is None:
+            self._endpoint_model = self._endpoint_model or load(self.use, self._place, **self._options)
+            return self._endpoint_model
+        loaded = self.assistant.answerer
         if self.use == "perceiver" and task and task.prompt_styles and not self.prompt_style:
             from camml.answering.perceiver import PerceiverAnswerer
 
-            assert isinstance(self._loaded, PerceiverAnswerer)
-            style = task.prompt_styles.get(self._loaded.processor.prompt_style)
-            return self._loaded.in_style(style) if style else self._loaded
-        return self._loaded
+            assert isinstance(loaded, PerceiverAnswerer)
+            style = task.prompt_styles.get(loaded.processor.prompt_style)
+            return loaded.in_style(style) if style else loaded
+        return loaded
+
+    def check_store(self, store: str, encoder: str | None) -> None:
+        """Raise an EncoderMismatchError if a datastore does not fit the model and no encoder was named for it."""
+        if self.assistant is not None and encoder is None:
+            self.assistant.check(store)
+
+    @property
+    def mode(self) -> str | None:
+        """The retrieval mode that the model asks for, if it asks for one."""
+        settings = self.assistant.settings if self.assistant else None
+        return settings.mode if settings and settings.stated else None
 
 
 def _bases(folder: Path) -> dict[str, Any]:

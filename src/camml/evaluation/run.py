@@ -125,12 +125,12 @@ def run(
     _check_data(list(chosen.values()), options)
     items = {name: _items(task, options) for name, task in chosen.items()}
     share, fingerprints = Share.of_environment(), Fingerprints()
-    evidence = _evidence(variants, options, fingerprints)
     model = None
     if any(variant.needs_model for variant in variants):
         model = Model(options.model, options.use, options.prompt_style, options.device, options.dtype,
                       fingerprints, share, options.base_url)  # fmt: skip
         model.keep_samples(options.store)
+    evidence = _evidence(variants, options, fingerprints, model)
     outcomes = []
     for name, task in chosen.items():
         for variant in variants:
@@ -178,11 +178,14 @@ def _decoding(task: Task, options: Options) -> Decoding:
     return Decoding(limit, options.temperature, options.top_p, options.seed if options.temperature else None)
 
 
-def _evidence(variants: Sequence[Variant], options: Options, fingerprints: Fingerprints) -> Evidence | None:
+def _evidence(
+    variants: Sequence[Variant], options: Options, fingerprints: Fingerprints, model: Model | None
+) -> Evidence | None:
     """Open the datastore, where a variant needs it.
 
     Raises:
       OptionError: it needs one and there is none, or one with fewer samples.
+      EncoderMismatchError: it does not fit the model.
     """
     if not any(variant.needs_store for variant in variants):
         return None
@@ -191,8 +194,11 @@ def _evidence(variants: Sequence[Variant], options: Options, fingerprints: Finge
         raise OptionError(f"context {wanted} needs --store; or ask for --context none")
     from camml.datastore import open_store
 
+    if model is not None:
+        model.check_store(options.store, options.encoder)
     datastore, encoder = open_store(options.store, options.encoder, options.encoder_options, options.store_images)
-    retriever = retriever_of(datastore, encoder, options.mode, options.keep_duplicates)
+    mode = options.mode or (model.mode if model else None)
+    retriever = retriever_of(datastore, encoder, mode, options.keep_duplicates)
     found = Memory(options.cache / "found" if options.cache else None)
     evidence = Evidence(options.store, datastore, retriever, options.retrieved, options.seed, found, fingerprints)
     evidence.check(max(variant.shots for variant in variants))

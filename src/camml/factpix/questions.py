@@ -19,8 +19,6 @@ from camml.factpix.wording import NEW, SEEN, Words
 
 OPEN, CHOICE, YESNO = "open", "choice", "yesno"
 UNANSWERABLE = "unanswerable"
-REFUSAL = "not in the samples"
-"""The right answer where no sample says what is asked."""
 
 OPTIONS = 4
 ONE_OPTION = "Answer with the right option."

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class RetrievalSettings:
       mode: one of `camml.retriever.MODES`.
       shots: samples that suit the model; None where nothing is known.
       passages: see `camml.answering.budget_of`.
+      stated: whether the folder says so; a model that says nothing answers from any datastore.
     """
 
     encoder: str = "mini"
@@ -28,10 +29,11 @@ class RetrievalSettings:
     mode: str = "auto"
     shots: int | None = None
     passages: str = "auto"
+    stated: bool = field(default=False, compare=False)
 
     def as_json(self) -> dict[str, Any]:
         """Return what is written into a folder."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "stated"}
 
 
 def settings_of(folder: Path) -> RetrievalSettings:
@@ -50,11 +52,11 @@ def settings_of(folder: Path) -> RetrievalSettings:
     try:
         about = json.loads(file.read_text("utf-8"))
         values = about.get("retrieval", {}) if file.name == PACKED else about
-        settings = RetrievalSettings(**values)
+        settings = RetrievalSettings(**values, stated=bool(values))
         options = {
             name: str(folder.resolve() / value) if isinstance(value, str) and (folder / value).is_file() else value
             for name, value in dict(settings.encoder_options).items()
         }
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{file} cannot be used ({error}); take the folder again") from error
-    return RetrievalSettings(settings.encoder, options, settings.mode, settings.shots, settings.passages)
+    return replace(settings, encoder_options=options)

@@ -9,7 +9,7 @@ from typing import Any
 from camml.errors import OptionError
 from camml.factpix import drawing, invention, writing
 from camml.factpix.catalog import SIDE, Fact
-from camml.factpix.questions import OPEN, REFUSAL, UNANSWERABLE, Asker, Subject
+from camml.factpix.questions import OPEN, UNANSWERABLE, Asker, Subject
 from camml.factpix.samples import image_path
 from camml.factpix.sources import Source, attribution
 from camml.ownpix import cutouts, texts
@@ -17,6 +17,7 @@ from camml.ownpix.cutouts import WESNOTH, Cutout
 from camml.ownpix.kinds import Kind, kinds, parts
 from camml.ownpix.pictures import CHANGES, STORED, ThingPicture
 from camml.ownpix.texts import LONG, SHORT, Text
+from camml.refusals import REFUSAL
 
 Record = dict[str, Any]
 

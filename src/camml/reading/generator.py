@@ -130,7 +130,8 @@ def _row(name: str, questioner: Questioner, drawn: Sequence[Pair], room: Room | 
     target = given[place]
     shown = rng.sample(drawn, len(given)) if drawn and rng.random() >= WITHOUT_PICTURES else []
     alone = sum(record.kind == target.kind for record in given) == 1
-    asked = questioner.ask(Scene(given[:read], target, bool(shown) or (place == 0 and alone)), rng.randint(*TURNS), rng)
+    scene = Scene(given[:read], target, bool(shown) or (place == 0 and alone), bool(shown))
+    asked = questioner.ask(scene, rng.randint(*TURNS), rng)
     samples = [_sample(f"{name}-{n}", record, shown[n] if shown else None) for n, record in enumerate(given)]
     image = {"image": shown[place].asked} if shown else {}
     turns = [turn for question in asked for turn in (("human", question.text), ("gpt", question.answer))]

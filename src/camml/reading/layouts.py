@@ -38,6 +38,11 @@ def _semicolons(title: str, facts: Sequence[Told], rng: Random) -> str:
     return f"{_headed(title)}: " + "; ".join(f"{fact.noun} {fact.value}" for fact in facts) + "."
 
 
+def _inline(title: str, facts: Sequence[Told], rng: Random) -> str:
+    sign = rng.choice((" / ", " | ", " · ", ", ", " - "))
+    return sign.join([_headed(title), *(f"{_headed(fact.noun)}: {fact.value}" for fact in facts)])
+
+
 def _stars(title: str, facts: Sequence[Told], rng: Random) -> str:
     return "\n".join([f"{_headed(title)}:", *(f"* {fact.noun} is {fact.value}" for fact in facts)])
 
@@ -82,6 +87,7 @@ LAYOUTS: Mapping[str, Callable[[str, Sequence[Told], Random], str]] = {
     "dashes": _dashes,
     "dots": _dots,
     "equals": _equals,
+    "inline": _inline,
     "json": _json,
     "letter": _letter,
     "memo": _memo,
@@ -93,3 +99,6 @@ LAYOUTS: Mapping[str, Callable[[str, Sequence[Told], Random], str]] = {
     "wide_table": _wide_table,
 }
 """From a title and facts to a text."""
+
+PROSE = ("letter", "memo", "sentences")
+"""Forms in which a title stands within a sentence."""

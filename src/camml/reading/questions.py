@@ -7,9 +7,9 @@ from random import Random
 
 from camml.factpix import invention
 from camml.factpix.catalog import Fact
-from camml.factpix.questions import REFUSAL
 from camml.reading.records import Record, other_name
 from camml.reading.words import fields, parts, wordings
+from camml.refusals import REFUSAL
 
 ATTEMPTS = 60
 """So often a value is drawn that is to be larger, or other, than a given one."""
@@ -34,15 +34,23 @@ class Scene:
 
     Attributes:
       pointed: "this boat" is understood: its record comes first, or its picture is shown.
+      pictured: its picture is shown.
     """
 
     records: Sequence[Record]
     target: Record
     pointed: bool
+    pictured: bool = False
 
     def mention(self, rng: Random) -> str:
         """Return words for the thing that is asked about."""
-        about = "pointed" if self.pointed and rng.random() < 0.5 else "named"
+        if self.pointed and rng.random() < 0.6:
+            return self.point(rng)
+        return named(rng.choice(wordings("named")), self.target)
+
+    def point(self, rng: Random) -> str:
+        """Return words that point at the thing."""
+        about = "shown" if self.pictured and rng.random() < 0.5 else "pointed"
         return named(rng.choice(wordings(about)), self.target)
 
     def peers(self, field: str) -> list[Record]:
@@ -57,6 +65,7 @@ class Questioner:
         self._said: Counter[tuple[str, bool]] = Counter()
         self._forms: Mapping[str, tuple[int, Callable[[Scene, Random], Asked | None]]] = {
             "open": (8, self._open),
+            "called": (2, self._called),
             "untold": (3, self._untold),
             "stranger": (1, self._stranger),
             "check": (4, self._check),
@@ -87,6 +96,13 @@ class Questioner:
     def _open(self, scene: Scene, rng: Random) -> Asked:
         field = rng.choice(list(scene.target.facts))
         return Asked("open", field, _question(scene, field, rng), scene.target.facts[field].answer)
+
+    def _called(self, scene: Scene, rng: Random) -> Asked | None:
+        """Ask for the name of the thing that is pointed at."""
+        if not scene.pointed or scene.target.name not in scene.target.text:
+            return None
+        pattern = rng.choice(wordings("called"))
+        return Asked("called", "name", _fill(pattern, "", scene.target, scene.point(rng)), scene.target.name)
 
     def _untold(self, scene: Scene, rng: Random) -> Asked | None:
         if not scene.target.untold:
@@ -184,7 +200,7 @@ def _question(scene: Scene, field: str, rng: Random) -> str:
 
 def _fill(pattern: str, field: str, record: Record, it: str, value: str = "", rng: Random | None = None) -> str:
     """Return a question; it calls the field as the text does, or in another way if `rng` says so."""
-    noun = rng.choice(fields()[field].nouns) if rng else record.nouns[field]
+    noun = rng.choice(fields()[field].nouns) if rng else record.nouns.get(field, "")
     filled = named(pattern.replace("{l}", noun).replace("{it}", it).replace("{v}", value), record)
     return filled[0].upper() + filled[1:]
 
@@ -203,14 +219,25 @@ def _other(scene: Scene, field: str, rng: Random) -> str | None:
         near += [
             fact.answer for name, fact in scene.target.facts.items() if fields()[name].type == fields()[field].type
         ]
+    if fields()[field].type == "code":  # of the same form, or that would give it away
+        near = [value for value in (_mistyped(true.answer, rng) for _ in range(2)) if value]
     wrong = [value for value in near if value not in (true.answer, *true.accept)]
-    if wrong and rng.random() < 0.5:
+    if wrong and (fields()[field].type == "code" or rng.random() < 0.5):
         return rng.choice(wrong)
     for _ in range(ATTEMPTS):
         value = invention.invent(fields()[field].make, parts(), rng).answer
         if value not in (true.answer, *true.accept):
             return value
     return None
+
+
+def _mistyped(code: str, rng: Random) -> str:
+    """Return a code with one or two of its letters and digits changed."""
+    signs = list(code)
+    places = [place for place, sign in enumerate(signs) if sign.isalnum()]
+    for place in rng.sample(places, min(len(places), rng.randint(1, 2))):
+        signs[place] = str(rng.randrange(10)) if signs[place].isdigit() else rng.choice(parts().letters)
+    return "".join(signs)
 
 
 def _two(scene: Scene, rng: Random, both: bool = False) -> tuple[str, Record, Record] | None:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from camml.factpix import invention
 from camml.factpix.catalog import Fact
-from camml.reading.layouts import LAYOUTS, Told
+from camml.reading.layouts import LAYOUTS, PROSE, Told
 from camml.reading.words import Kind, fields, kinds, parts, wordings
 
 TOLD = (3, 7)
@@ -20,6 +21,12 @@ LONG = 0.5
 
 ASIDE, ASIDE_BRIEFLY = (2, 9), (1, 2)
 """Sentences beside the point, at least and at most; of records that have to be short."""
+
+TITLES = ("{noun} {name}", "{name} ({noun})", "{name}, {noun}", "{noun}: {name}", "{name}")
+"""Titles of records that are no sentences."""
+
+OWN_PATTERN = 0.3
+"""Share of codes that look as the field's usually do; others have a form of their own, as those of strangers do."""
 
 OWN_SENTENCE = 0.6
 """Share of facts told in a sentence of the field's own; the others are told in one that names the field."""
@@ -51,16 +58,26 @@ def invent(rng: Random, kind: Kind | None = None, *, brief: bool = False) -> Rec
     """Return a new record, of one kind or of any; a `brief` one tells less, and less beside the point."""
     kind = kind or rng.choice(list(kinds().values()))
     told = rng.sample(kind.fields, rng.randint(*(TOLD_BRIEFLY if brief else TOLD)))
-    facts = {name: invention.invent(fields()[name].make, parts(), rng) for name in told}
+    facts = {name: _value(fields()[name].make, rng) for name in told}
     nouns = {name: rng.choice(fields()[name].nouns) for name in kind.fields}
     name = _name(kind, rng)
     layout = rng.choice(sorted(LAYOUTS))
     told_facts = [
         Told(nouns[field], fact.in_text, _sentence(field, nouns[field], fact, rng)) for field, fact in facts.items()
     ]
-    block = LAYOUTS[layout](f"{kind.noun} {name}", told_facts, rng)
+    title = "{noun} {name}" if layout in PROSE else rng.choice(TITLES)
+    block = LAYOUTS[layout](title.format(noun=kind.noun, name=name), told_facts, rng)
     text = _around(block, ASIDE_BRIEFLY if brief else ASIDE, rng)
     return Record(kind, name, facts, nouns, text, layout)
+
+
+def _value(make: Mapping[str, Any], rng: Random) -> Fact:
+    """Return a value of a field."""
+    if make["type"] != "code" or rng.random() < OWN_PATTERN:
+        return invention.invent(make, parts(), rng)
+    joint = rng.choice(wordings("joints"))
+    groups = [rng.choice("@#") * rng.randint(1, 4) for _ in range(rng.randint(2, 3))]
+    return Fact((invention.code(joint.join(groups), parts(), rng),))
 
 
 def other_name(kind: Kind, taken: Sequence[str], rng: Random) -> str:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from camml.errors import CaMMLError
-from camml.serving import chat, models, stores
+from camml.serving import chat, completions, models, responses, stores
 from camml.serving.access import Access, stored_secret
 from camml.serving.bodies import first_mistake
 from camml.serving.guard import Guard
@@ -50,7 +50,8 @@ def create(service: Service, end: Callable[[], None] = lambda: None) -> FastAPI:
     # the pages of documentation that FastAPI offers load scripts from elsewhere
     app = FastAPI(title="CaMML", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     _add_handlers(app)
-    app.include_router(chat.router(service, links))
+    for interface in (chat, completions, responses):
+        app.include_router(interface.router(service, links))
     app.include_router(models.router(service))
     app.include_router(stores.router(service, links))
     app.include_router(_health(service))

@@ -37,20 +37,30 @@ class SharedEncoder:
         """See `Encoder`."""
         return self._texts.embed(texts) if texts else self._encoder.embed_texts(texts)
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens of texts are read; 0 where the encoder does not say."""
+        count = getattr(self._encoder, "count_tokens", None)
+        with self._texts.working:  # a tokenizer is not to be used by two threads
+            return int(count(texts)) if texts and count is not None else 0
+
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """See `Encoder`."""
         return self._images.embed(images) if images else self._encoder.embed_images(images)
 
 
 class Together(Generic[Item]):
-    """Vectors of items by their names; one thread computes for all that wait, the others find theirs done."""
+    """Vectors of items by their names; one thread computes for all that wait, the others find theirs done.
+
+    Attributes:
+      working: held while the encoder is at work.
+    """
 
     def __init__(self, embed: Callable[[Sequence[Item]], Vectors], name_of: Callable[[Item], str]) -> None:
         self._embed = embed
         self._name_of = name_of
         self._kept: OrderedDict[str, Any] = OrderedDict()
         self._waiting: dict[str, tuple[Item, Future[Any]]] = {}
-        self._state, self._working = Lock(), Lock()
+        self._state, self.working = Lock(), Lock()
 
     def embed(self, items: Sequence[Item]) -> Vectors:
         """Return a vector for each item.
@@ -62,7 +72,7 @@ class Together(Generic[Item]):
         with self._state:
             futures = {name: self._future(name, item) for name, item in zip(names, items, strict=True)}
         if any(not future.done() for future in futures.values()):
-            with self._working:
+            with self.working:
                 while any(not future.done() for future in futures.values()):
                     self._compute()
         return np.stack([futures[name].result() for name in names])

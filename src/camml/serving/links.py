@@ -1,5 +1,6 @@
 """Samples as answers show them, with addresses of their pictures that work."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +41,13 @@ class Links:
             link = f"{self.base}/v1/stores/{quote(home)}/thumbnail?{query}"
         meta: dict[str, Any] = finite(sample.meta)
         return SampleOut(id=sample.id, text=sample.text, meta=meta, thumbnail_url=link, store=home)
+
+    def about(self, sample: Mapping[str, Any]) -> str:
+        """Return an address that tells a sample, as answers show it, from all others."""
+        if sample["thumbnail_url"]:
+            return str(sample["thumbnail_url"])
+        store, name = quote(sample["store"] or "given"), quote(sample["id"], safe="")
+        return f"{self.base}/v1/stores/{store}/samples?id={name}"
 
     def found(self, neighbor: Neighbor, store: str | None) -> FoundSample:
         """Return a sample with its score and the passages that were read."""

@@ -28,19 +28,17 @@ def router(service: Service) -> APIRouter:
     def model(name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": created, "owned_by": "camml"}
 
-    def names() -> list[str]:
-        return [service.settings.served_name, *_encoders(service)]
-
     @router.get("/v1/models")
     async def models() -> dict[str, Any]:
-        """The model that answers, and the encoders of the datastores."""
-        return {"object": "list", "data": [model(name) for name in names()]}
+        """Return the model that answers; clients offer everything in this list for a chat."""
+        return {"object": "list", "data": [model(service.settings.served_name)]}
 
     @router.get("/v1/models/{name:path}")
     async def one_model(name: str) -> dict[str, Any]:
-        """One of them."""
-        if name not in names():
-            raise ApiError(404, f"no model {name!r} here; there are: {', '.join(names())}", "model_not_found", "model")
+        """Return the model that answers, or an encoder of a datastore."""
+        names = [service.settings.served_name, *_encoders(service)]
+        if name not in names:
+            raise ApiError(404, f"no model {name!r} here; there are: {', '.join(names)}", "model_not_found", "model")
         return model(name)
 
     @router.post("/v1/embeddings")
@@ -64,8 +62,9 @@ def router(service: Service) -> APIRouter:
             }
             for index, vector in enumerate(vectors)
         ]
-        # encoders do not say how many tokens they read
-        return {"object": "list", "data": data, "model": body.model, "usage": {"prompt_tokens": 0, "total_tokens": 0}}
+        read = await service.embed(_tokens, encoders[body.model], [item for item in items if isinstance(item, str)])
+        return {"object": "list", "data": data, "model": body.model,
+                "usage": {"prompt_tokens": read, "total_tokens": read}}  # fmt: skip
 
     return router
 
@@ -93,6 +92,12 @@ async def _embed(
         of_pictures = iter(await service.embed(encoder.embed_images, pictures) if pictures else ())
         vectors += [next(of_texts if isinstance(item, str) else of_pictures) for item in some]
     return vectors
+
+
+def _tokens(encoder: Encoder, texts: Sequence[str]) -> int:
+    """Return how many tokens of texts an encoder reads; 0 where it does not say, or none were texts."""
+    count = getattr(encoder, "count_tokens", None)
+    return int(count(texts)) if texts and count is not None else 0
 
 
 def _compared(encoder: Encoder, texts: Sequence[str]) -> Vectors:

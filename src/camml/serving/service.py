@@ -7,18 +7,17 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from PIL import Image
 
-from camml import evidence, weights
-from camml.answering import Decoding, fitting
+from camml import assistant, evidence
+from camml.answering import Decoding
 from camml.errors import ImageError, StoreLockedError, TooLargeError
 from camml.features.samples import folder_of
 from camml.prompts import Turn
 from camml.serving import engines
-from camml.serving.engines import Engine, Piece, Prepared, Request
+from camml.serving.engines import Engine, Piece, Prepared, Request, Sampling
 from camml.serving.engines._memory import size_of
 from camml.serving.gate import Gate
 from camml.serving.metrics import Metrics
@@ -68,6 +67,7 @@ class Question:
     shorten: bool = False
     id: str = ""
     notes: tuple[str, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +118,16 @@ class Service:
         Raises:
           CaMMLError: something of it cannot be used.
         """
+        model = assistant.load(settings.model, settings.engine_options.get("use"))
+        for place in settings.stores.values():
+            if settings.encoder is None:
+                model.check(place)
         shelves = {
-            name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name))
+            name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name), settings.encoder)
             for name, place in settings.stores.items()
         }
-        model = weights.folder(settings.model)
-        engine = engines.load(settings.engine, model, **_engine_options(settings, model))
+        engine = engines.load(settings.engine, model.folder, **_engine_options(settings, model.use))
+        engine.default_shots = model.shots
         return cls.of(settings, engine, shelves)
 
     @classmethod
@@ -279,7 +283,17 @@ def _request(question: Question, context: Context) -> Request:
         history = (replace(history[0], question=f"{question.system}\n\n{history[0].question}"), *history[1:])
     elif question.system:
         query = replace(query, text=f"{question.system}\n\n{query.text}")
-    return Request(query, context, question.decoding, question.stop, question.n, history, question.shorten, question.id)
+    return Request(
+        query,
+        context,
+        question.decoding,
+        question.stop,
+        question.n,
+        history,
+        question.shorten,
+        question.id,
+        question.sampling,
+    )
 
 
 def score(value: float) -> float | None:
@@ -287,12 +301,11 @@ def score(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 6)
 
 
-def _engine_options(settings: Settings, model: Path) -> dict[str, Any]:
+def _engine_options(settings: Settings, use: str) -> dict[str, Any]:
     """The options of the engine, with the cache of samples beside a datastore, where one was made for it."""
     chosen = dict(settings.engine_options)
-    camml = (chosen.get("use") or fitting(model)) == "perceiver"
     kept = next(filter(None, map(folder_of, settings.stores.values())), None)
-    if settings.engine == "transformers" and camml and kept:
+    if settings.engine == "transformers" and use == "perceiver" and kept:
         chosen.setdefault("sample_cache", str(kept))
     if settings.memory:
         key = "kv_cache_memory_bytes" if settings.engine == "vllm" else "memory"

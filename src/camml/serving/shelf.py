@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -50,13 +49,15 @@ class Shelf:
         self._thumbnail = lru_cache(THUMBNAILS)(_thumbnail)
 
     @classmethod
-    def open(cls, name: str, place: str, read_only: bool = False, images: str | None = None) -> "Shelf":
+    def open(
+        cls, name: str, place: str, read_only: bool = False, images: str | None = None, encoder: str | None = None
+    ) -> "Shelf":
         """Return the datastore at `place`, a folder or `INDEX_FILE:DATA_JSON`, whose pictures are in `images`.
 
         Raises:
           StoreError: it cannot be opened.
         """
-        return cls(name, *open_store(place, images=images), read_only)
+        return cls(name, *open_store(place, encoder, images=images), read_only)
 
     def refresh(self) -> None:
         """See what other processes have changed, looking once a second at most."""
@@ -92,7 +93,7 @@ class Shelf:
     def page(self, offset: int, limit: int) -> list[Sample]:
         """Samples in the order they were added."""
         self.refresh()
-        return list(islice(iter(self.datastore), offset, offset + limit))
+        return self.datastore.page(offset, limit)
 
     def samples(self, ids: Sequence[str]) -> list[Sample]:
         """The samples of those ids.

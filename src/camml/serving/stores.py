@@ -7,7 +7,7 @@ from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from PIL import Image
 from pydantic import ValidationError
 
-from camml.serving.bodies import CheckedRoute
+from camml.serving.bodies import CheckedRoute, first_mistake, read_json
 from camml.serving.links import Links
 from camml.serving.problems import ApiError
 from camml.serving.service import Service
@@ -16,6 +16,7 @@ from camml.serving.wire import (
     ErrorOut,
     FoundOut,
     MetaForm,
+    NewSample,
     Removed,
     SampleOut,
     SamplesOut,
@@ -115,9 +116,14 @@ def _writing(router: APIRouter, service: Service, links: Links) -> None:
         meta: Annotated[str, Form(max_length=100_000, description="a JSON object of plain values")] = "{}",
         image: Annotated[UploadFile | None, File(description="a picture")] = None,
     ) -> SampleOut:
-        """Add a sample; the next question can find it."""
-        shelf, here, facts = service.shelf(store), links.at(request), _meta(meta)
+        """Add a sample, from a form or from JSON (`NewSample`); the next question can find it."""
+        shelf, here = service.shelf(store), links.at(request)
         data = await image.read() if image is not None else None
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+            sample = _new_sample(await request.body())
+            text, sample_id, meta = sample.text, sample.id, json.dumps(sample.meta)
+            data = None if sample.image_url is None else (await service.read([sample.image_url]))[sample.image_url]
+        facts = _meta(meta)
 
         def work() -> SampleOut:
             return here.sample(shelf.add(text, data, sample_id or None, facts), store)
@@ -148,6 +154,20 @@ def _store(shelf: Shelf) -> StoreOut:
         modes=shelf.modes(),
         read_only=not shelf.can_write,
     )
+
+
+def _new_sample(data: bytes) -> NewSample:
+    """Return the sample in a body.
+
+    Raises:
+      ApiError: it is no JSON, or does not fit.
+    """
+    document = read_json(data)
+    try:
+        return NewSample.model_validate(document)
+    except ValidationError as error:
+        mistakes = [{**mistake, "loc": ("body", *mistake["loc"])} for mistake in error.errors()]
+        raise first_mistake(mistakes, document) from None
 
 
 def _meta(text: str) -> dict[str, Any]:

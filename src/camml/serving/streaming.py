@@ -1,7 +1,8 @@
 """Answers that can be abandoned: work for a client ends when the client goes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+import json
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -12,6 +13,17 @@ SEND_SECONDS = 60.0
 """How long a client may take to accept a piece."""
 
 Result = TypeVar("Result")
+
+
+ENDS_OF_LINES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
+"""What JSON may hold as it is, and clients that read events line by line take for the end of one."""
+
+
+def sse(document: Mapping[str, Any], name: str = "") -> bytes:
+    """Return a document as a server-sent event; `name` is of its kind, where a protocol has such."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False).translate(ENDS_OF_LINES)
+    begin = f"event: {name}\ndata: ".encode() if name else b"data: "
+    return begin + text.encode("utf-8", "replace") + b"\n\n"
 
 
 class ClientGone(Exception):

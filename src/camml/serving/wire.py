@@ -18,22 +18,14 @@ IGNORED = frozenset(
 )
 """Fields of OpenAI's that do not change an answer."""
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
     "logit_bias": ({},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
     "tools": ([],),
     "tool_choice": ("none", "auto"),
     "parallel_tool_calls": (True, False),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
     "reasoning_effort": ("none",),
     "functions": ([],),
     "function_call": ("none", "auto"),
-    "top_k": (0, -1),
-    "min_p": (0,),
-    "repetition_penalty": (1,),
 }
 """Fields of OpenAI's that this server does not have, and the values that ask for nothing."""
 
@@ -137,6 +129,16 @@ class ChatBody(BaseModel):
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     n: int | None = Field(None, ge=1, le=128)
     stop: Word | Annotated[list[Word], Field(max_length=4, fail_fast=True)] | None = None
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(
+        None, ge=0.1, le=10, description="1 for none; the model's own if not given"
+    )
+    top_k: int | None = Field(None, ge=-1, le=2**20, description="0 and -1 for all")
+    min_p: float | None = Field(None, ge=0, le=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    response_format: dict[str, Any] | None = Field(None, description="text, json_object or json_schema")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     store: str | bool | None = Field(None, description="a datastore; true and false, which OpenAI knows, mean nothing")
@@ -161,6 +163,10 @@ class ChatBody(BaseModel):
         return None
 
 
+MOST_INPUTS = 2048
+"""Of one request. Source: OpenAI's limit."""
+
+
 class ImageInput(Body):
     """A picture to embed."""
 
@@ -174,7 +180,9 @@ class EmbeddingBody(Body):
     model: str = Field(max_length=200)
     input: (
         Text
-        | Annotated[list[Annotated[Text | ImageInput, Field()]], Field(min_length=1, max_length=256, fail_fast=True)]
+        | Annotated[
+            list[Annotated[Text | ImageInput, Field()]], Field(min_length=1, max_length=MOST_INPUTS, fail_fast=True)
+        ]
         | ImageInput
     )
     encoding_format: Literal["float", "base64"] | None = None
@@ -201,6 +209,15 @@ class SearchBody(Body):
     k: int = Field(10, ge=1, le=1000)
     mode: Mode = "auto"
     filter: Filter | None = None
+
+
+class NewSample(Body):
+    """A sample to add, as JSON; forms have the same fields, and a file in place of `image_url`."""
+
+    text: Text = ""
+    id: Annotated[str, Field(max_length=512)] | None = None
+    meta: dict[str, Any] = Field(default_factory=dict, description="plain values")
+    image_url: str | None = Field(None, description="data:image/...;base64,... or, where allowed, an http(s) address")
 
 
 class SampleOut(BaseModel):

@@ -173,6 +173,8 @@ class DataArguments:
     eval_neighbors: str | None = _flag(None, "folder that `camml neighbors` wrote for them")
     eval_image_folder: str | None = _flag(None, "where their image paths start; default: as --image_folder")
     eval_rows: int = _flag(200, "of them at most, spread over the file")
+    distill: str | None = _flag(None, "a language model to learn from: it reads the samples' texts whole, once, ahead")
+    distill_cache: str | None = _flag(None, "folder for what it says; default: teacher in --output_dir")
     check_images: bool = _flag(False, "decode every image before training, instead of looking whether it is there")
 
     def __post_init__(self) -> None:
@@ -204,6 +206,7 @@ class RunArguments(TrainingArguments):
     early_stop: int = _flag(0, "with --eval_data: stop after so many evaluations without a better one; 0: never")
     warmup_ratio: float | None = _flag(None, "part of the steps in which the learning rate rises")
     lora_learning_rate: float | None = _flag(None, "learning rate of LoRA matrices; that of everything if not given")
+    distill_weight: float = _flag(0.5, "with --distill: share of the loss that is the distance from the teacher")
     model_max_length: int = _flag(2048, "tokens of a row at most")
     remote: str | None = field(default=None, init=False)
     """The address of the run on object storage, if that is what `output_dir` was; it then is a folder here."""
@@ -281,6 +284,8 @@ def _fit_evaluation(data: DataArguments, run: RunArguments) -> None:
       OptionError: settings of the evaluation contradict each other.
     """
     this: Any = run  # fields of transformers
+    if not 0 <= run.distill_weight <= 1:
+        raise OptionError(f"--distill_weight is {run.distill_weight:g}; give a share, 0 to 1")
     if not data.eval_data:
         asked = {
             "eval_neighbors": data.eval_neighbors,

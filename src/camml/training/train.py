@@ -7,9 +7,23 @@ from pathlib import Path
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
+from camml.data import origins
 from camml.data.collate import Collator
+from camml.data.examples import TrainingRows
 from camml.errors import InputError
-from camml.training import adapters, building, checkpoints, evaluating, features, remote, reports, rows, tuning
+from camml.neighbors import NeighborTable
+from camml.training import (
+    adapters,
+    building,
+    checkpoints,
+    distilling,
+    evaluating,
+    features,
+    remote,
+    reports,
+    rows,
+    tuning,
+)
 from camml.training.arguments import Settings
 from camml.training.progress import Progress
 from camml.training.skipping import Skipped
@@ -90,6 +104,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
     rows.check_alike(dataset, model, run)
     held_out = evaluating.read(settings, dataset, report)
     found = features.prepare(settings, model, dataset, report)
+    lessons = _lessons(settings, dataset)
     trained = tuning.freeze(model, settings.model)
     if not run.deepspeed:
         tuning.in_float32(trained)
@@ -101,10 +116,23 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
         model=trained,
         args=run,
         train_dataset=dataset,
-        data_collator=Collator(processor, found, later if data.on_bad_sample == "skip" else None),
+        data_collator=Collator(processor, found, later if data.on_bad_sample == "skip" else None, lessons),
         eval_collator=Collator(processor, None, later if data.on_bad_sample == "skip" else None),
         processing_class=processor,
         **evaluating.options(settings, held_out),
     )
     Progress.replace_default(trainer)
     return trainer
+
+
+def _lessons(settings: Settings, dataset: TrainingRows) -> distilling.Lessons | None:
+    """Return what a teacher says about the rows, computed by the first process; None without --distill."""
+    data, run = settings.data, settings.run
+    if not data.distill:
+        return None
+    folder = Path(data.distill_cache) if data.distill_cache else settings.output / "teacher"
+    about = {"data": origins.file_hash(Path(data.data_path))}
+    if data.neighbors and data.icl_num:
+        about["neighbors"] = NeighborTable.open(data.neighbors).origin.digest
+    with run.main_process_first(local=False, desc="teacher"):
+        return distilling.prepare(data.distill, folder, dataset, about, str(run.device))

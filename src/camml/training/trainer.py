@@ -19,7 +19,7 @@ from camml.data.examples import Key, TrainingRows
 from camml.data.sampler import GroupedSampler
 from camml.errors import InputError, ModelFolderError
 from camml.model import lora
-from camml.training import adapters, checkpoints, tuning
+from camml.training import adapters, checkpoints, distilling, tuning
 from camml.training.arguments import RunArguments
 from camml.training.skipping import in_one_line
 
@@ -71,6 +71,22 @@ class CamMLTrainer(Trainer):
             return super().get_eval_dataloader(eval_dataset)
         finally:
             this.data_collator = training
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """As in transformers, mixed with how far the model is from its teacher, where it has one."""
+        tokens, scores = inputs.pop("teacher_tokens", None), inputs.pop("teacher_scores", None)
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if tokens is not None:
+            share, items = self.args.distill_weight, (tokens[:, 0] >= 0).sum().clamp(min=1)
+            scale = 1
+            if self.model_accepts_loss_kwargs and num_items_in_batch is not None:
+                items = num_items_in_batch
+                scale = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+            far = distilling.divergence(outputs["logits"], inputs["labels"], tokens, scores) / items * scale
+            loss = (1 - share) * loss + share * far
+        return (loss, outputs) if return_outputs else loss
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None

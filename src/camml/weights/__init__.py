@@ -26,11 +26,17 @@ from camml.errors import FetchError, UnknownNameError
 from camml.weights import _hub
 from camml.weights._pins import tensors_hash
 
-__all__ = ["DEFAULTS", "ORIGIN", "Base", "base", "check", "folder", "names", "pinned", "place", "source",
-           "tensors_hash", "without_bars"]  # fmt: skip
+__all__ = ["DEFAULTS", "DEFAULT_MODEL", "ORIGIN", "Base", "base", "check", "folder", "names", "pinned", "place",
+           "shipped", "source", "tensors_hash", "without_bars"]  # fmt: skip
 
 DEFAULTS = ("dinov2-small", "minilm", "smollm2-135m-instruct")
 """What the small default model and encoder are made of."""
+
+DEFAULT_MODEL = "camml-mini"
+"""The model that answers where none is named."""
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""Folders of models that come with this package, by their names."""
 
 ORIGIN = "origin.json"
 """The file in a fetched folder that says where it came from."""
@@ -53,6 +59,11 @@ def names() -> list[str]:
     return [name.replace("_", "-") for name in plugins.names("weights")]
 
 
+def shipped() -> list[str]:
+    """Return the names of the models that come with this package, sorted."""
+    return sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()) if SHIPPED.is_dir() else []
+
+
 def source(name: str) -> ModuleType:
     """Return the source called `name`.
 
@@ -73,8 +84,9 @@ def folder(name: str) -> Path:
     """Return the transformers folder of `name`, fetched if it is not there yet.
 
     Args:
-      name: an existing folder; a source in this folder, by its own name ("dinov2-small") or its hub name
-        ("facebook/dinov2-small"); or any other name on the model hub ("google/siglip2-base-patch16-224").
+      name: an existing folder; a model that comes with this package ("camml-mini"); a source in this folder, by its own
+        name ("dinov2-small") or its hub name ("facebook/dinov2-small"); or any other name on the model hub
+        ("google/siglip2-base-patch16-224").
     Raises:
       UnknownNameError: it is none of these.
       FetchError: it could not be obtained or did not verify.
@@ -82,12 +94,14 @@ def folder(name: str) -> Path:
     local = Path(name).expanduser()
     if local.is_dir():
         return local.resolve()
+    if name in shipped():
+        return (SHIPPED / name).resolve()
     if name in names():
         return _fetch(name)
     if (alias := _by_hub_name(name)) is not None:
         return _fetch(alias)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        choices = ", ".join(names())
+        choices = ", ".join((*shipped(), *names()))
         raise UnknownNameError(
             f"no folder {name!r}, and no weights of that name; there are: {choices}, or OWNER/NAME on the hub"
         )

@@ -2,8 +2,9 @@
 
 import pytest
 
-from camml.evaluation.metrics.ownpix import measure, refuses, right
+from camml.evaluation.metrics.ownpix import measure, right
 from camml.evaluation.task import Item, Settings
+from camml.refusals import refuses
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from camml.errors import CaMMLError, OptionError
 from camml.prompts import Turn
 from camml.serving import engines
 from camml.serving.engines import Engine, Piece, Request
-from camml.serving.engines._answer import AnswerText, Sampler
+from camml.serving.engines._answer import AnswerText
+from camml.serving.engines._sampler import Sampler
 from camml.types import Neighbor, Query
 from tests import tiny
 

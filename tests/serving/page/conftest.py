@@ -39,6 +39,7 @@ class Parrot:
 
     slots = 4
     default_shots = 1
+    most_characters = None
 
     def budget(self, passages: str) -> None:
         """It reads all of the samples."""

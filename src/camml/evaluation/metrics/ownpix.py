@@ -9,19 +9,9 @@ from camml.evaluation.metrics import factpix
 from camml.evaluation.metrics.choices import percent
 from camml.evaluation.statistics import cluster_means
 from camml.evaluation.task import Item, Measured, Settings
-from camml.factpix.questions import REFUSAL, UNANSWERABLE
+from camml.factpix.questions import UNANSWERABLE
+from camml.refusals import REFUSAL, first_line, refuses
 
-_TELLS = "stated|said|told|given|mentioned|specified|provided|known|recorded|included|listed|indicated"
-_TELL = "say|state|tell|mention|specify|provide|include|contain|know|give"
-_FIND = "answer|answered|tell|told|say|determine|determined|find"
-_UNTOLD = re.compile(
-    r"\bnot (?:in|among|part of) (?:the|these|any|my) (?:samples?|texts?|context|information|data|records?)\b"
-    rf"|\bnot (?:\w+ )?(?:{_TELLS})\b"
-    rf"|\b(?:do|does|did) not (?:\w+ )?(?:{_TELL})\b"
-    r"|\bno (?:\w+ )?(?:information|mention|answer|data)\b"
-    rf"|\b(?:cannot|can not|ca not|could not|unable to)(?: be)? (?:{_FIND})\b"
-)
-_NOTHING = frozenset({"unknown", "none", "n a", "no answer", "unanswerable", "not available"})
 _DOUBTS = frozenset({"not", "no", "or", "and"})
 _BARE = re.compile(r"[\d.,\s]+")
 _BREAK = re.compile(r"[;,|/]")
@@ -32,13 +22,6 @@ MOST_BESIDE = 12
 """Words of a sentence beside the answer in it."""
 
 
-def refuses(answer: str) -> bool:
-    """Return whether an answer's first line says that the samples do not tell, in whatever words."""
-    line = _first_line(answer).lower().replace("’", "'").replace("n't", " not").replace("'", "")
-    bare = " ".join(re.sub(r"\W+", " ", line).split())
-    return bare in _NOTHING or bool(_UNTOLD.search(bare))
-
-
 def right(answer: str, truth: Mapping[str, object]) -> float:
     """Return 1 for a right answer, else 0: FactPix's rule, or the answer in a sentence that says nothing else.
 
@@ -47,7 +30,7 @@ def right(answer: str, truth: Mapping[str, object]) -> float:
     """
     if factpix.right(answer, truth):
         return 1.0
-    line = _first_line(answer)
+    line = first_line(answer)
     spellings = [text for text in factpix.accepted(truth) if not _BARE.fullmatch(text)]
     return float(any(_told_alone(line, spelling) for spelling in spellings))
 
@@ -65,10 +48,6 @@ def _told_alone(line: str, spelling: str) -> bool:
         and masked.count(":") <= 1
         and not any(_OTHER_VALUE.search(clause) for clause in others)
     )
-
-
-def _first_line(answer: str) -> str:
-    return next(iter(answer.strip().splitlines()), "")
 
 
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:

@@ -20,6 +20,44 @@ FinishReason = Literal["stop", "length"]
 """`stop`: the model ended its answer, or said one of the words to stop at. `length`: no more tokens were allowed."""
 
 
+JSON = '{"type": "object"}'
+"""The schema of any JSON object."""
+
+LEAST_LOGPROB = -9999.0
+"""Stands for a probability of nothing, which JSON cannot say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Ways to choose tokens that OpenAI's and vLLM's clients know, beside those of `Decoding`.
+
+    Attributes:
+      frequency_penalty, presence_penalty: taken off the logits of tokens that were said: for each time, and once.
+      repetition_penalty: the logits of tokens that were said are divided by it; None for what the model has.
+      top_k: sample from so many most likely tokens; 0 for all.
+      min_p: sample from tokens of at least this share of the largest probability.
+      logprobs: with each token its log probability, and those of so many most likely ones; None for none of them.
+      schema: the answer is to be JSON of this schema, itself JSON; empty for any text.
+    """
+
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    repetition_penalty: float | None = None
+    top_k: int = 0
+    min_p: float = 0.0
+    logprobs: int | None = None
+    schema: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token that was said, its log probability, and the most likely tokens at its place with theirs."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A question to answer.
@@ -27,7 +65,7 @@ class Request:
     Attributes:
       query: the last question of the conversation, and its picture.
       context: the samples to answer from, in order.
-      decoding: how tokens are chosen; the n-th of several answers uses the seed plus n.
+      decoding, sampling: how tokens are chosen; the n-th of several answers uses the seed plus n.
       stop: an answer ends before the first of these; they are not part of it.
       n: how many answers.
       history: the earlier turns, oldest first, each with its answer.
@@ -43,6 +81,7 @@ class Request:
     history: tuple[Turn, ...] = ()
     shorten: bool = False
     id: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +113,14 @@ class Piece:
     Attributes:
       index: which of the n answers.
       new_tokens: generated so far for this answer, the end-of-text token and held-back text included.
+      logprobs: of the tokens since the last piece, where the request asks for them.
     """
 
     text: str
     index: int = 0
     finish_reason: FinishReason | None = None
     new_tokens: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Engine(Protocol):

@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from camml.answering import Decoding
-from camml.serving.engines import FinishReason, Piece
+from camml.serving.engines import FinishReason, Piece, TokenLogprob
+from camml.serving.engines._sampler import Sampler
 
 UNFINISHED = "\ufffd"
 """What a tokenizer writes for bytes that are not a whole character yet."""
@@ -83,46 +80,6 @@ class AnswerText:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
 
-class Sampler:
-    """The choice of the next token, by the settings and the randomness of one answer alone.
-
-    Args:
-      read: the tokens of the prompt that a repetition penalty counts.
-      penalty: on tokens that were read or said; 1 for none.
-    """
-
-    def __init__(self, decoding: Decoding, index: int, device: torch.device, read: Tensor, penalty: float) -> None:
-        from transformers import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
-
-        self._generator = torch.Generator(device)
-        if decoding.seed is None:
-            self._generator.seed()
-        else:
-            self._generator.manual_seed((decoding.seed + index) % 2**63)
-        self._read = read
-        self._steps: list[Any] = [RepetitionPenaltyLogitsProcessor(penalty)] if penalty != 1 else []
-        self._random = decoding.temperature > 0
-        if self._random:
-            self._steps.append(TemperatureLogitsWarper(decoding.temperature))
-            if decoding.top_p < 1:
-                self._steps.append(TopPLogitsWarper(decoding.top_p))
-
-    @property
-    def plain(self) -> bool:
-        """It takes the likeliest token and nothing else, which a whole batch can do in one operation."""
-        return not self._steps
-
-    def choose(self, logits: Tensor, said: Sequence[int]) -> int:
-        """The next token after `said`, from float[V]."""
-        ids = torch.cat([self._read, torch.tensor(list(said), dtype=torch.long, device=logits.device)])
-        scores = logits[None].float()
-        for step in self._steps:
-            scores = step(ids[None], scores)
-        if not self._random:
-            return int(scores.argmax())
-        return int(torch.multinomial(scores.softmax(-1)[0], 1, generator=self._generator))
-
-
 class Answer:
     """One of the answers to a request, while it is generated; who chooses tokens elsewhere gives no `sampler`."""
 
@@ -136,12 +93,18 @@ class Answer:
         if sampler is not None:
             self.sampler = sampler
         self.said: list[int] = []
+        self._logprobs: list[TokenLogprob] = []
         self._stop_ids = stop_ids
         self._text = text
 
-    def take(self, token: int) -> Piece | None:
-        """What to send after `token`; nothing where no text is ready and more is to come."""
+    def take(self, token: int, logprob: TokenLogprob | None = None) -> Piece | None:
+        """Return what to send after `token`; nothing where no text is ready and more is to come.
+
+        Args:
+          logprob: what is to be sent with it.
+        """
         self.said.append(token)
+        self._logprobs += [logprob] if logprob is not None else []
         reason: FinishReason | None = None
         if token in self._stop_ids:
             reason, text = "stop", self._text.end()
@@ -154,4 +117,5 @@ class Answer:
                 reason = "stop" if self._text.stopped else reason
         if not text and reason is None:
             return None
-        return Piece(text, self.index, reason, len(self.said))
+        logprobs, self._logprobs = tuple(self._logprobs), []
+        return Piece(text, self.index, reason, len(self.said), logprobs)

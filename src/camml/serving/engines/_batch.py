@@ -13,11 +13,12 @@ from torch import Tensor
 
 from camml.errors import BusyError, CaMMLError, TooLargeError
 from camml.serving.engines import Piece, Prepared
-from camml.serving.engines._answer import Answer, AnswerText, Sampler
+from camml.serving.engines._answer import Answer, AnswerText
 from camml.serving.engines._attention import Segment, Window, run
 from camml.serving.engines._front import Front
 from camml.serving.engines._jobs import Job, Reading, Stream, deliver, shares
 from camml.serving.engines._memory import readable
+from camml.serving.engines._sampler import Sampler
 from camml.serving.engines._slots import Layout, Slots
 
 logger = logging.getLogger("camml.serving")
@@ -258,7 +259,9 @@ class Batch(Thread):
                 job.prepared.max_new_tokens,
                 front.stop_ids,
                 AnswerText(front.tokenizer, request.stop),
-                Sampler(request.decoding, index, front.device, read, penalty),
+                Sampler(
+                    request.decoding, index, front.device, read, penalty, request.sampling, front.form(request.sampling)
+                ),
             )
             for index in range(request.n)
         ]
@@ -271,14 +274,16 @@ class Batch(Thread):
             job, answer = stream.job, stream.answer
             if job.cancelled:
                 continue
+            logprob = None
             if not answer.sampler.plain:
                 try:
                     token = answer.sampler.choose(scores, answer.said)
+                    logprob = answer.sampler.logprob(scores, token, self._front.tokenizer)
                 except RuntimeError as error:  # no probabilities to choose by: numbers of the model ran over
                     self._fail([job], error)
                     job.cancelled = True
                     continue
-            piece = answer.take(token)
+            piece = answer.take(token, logprob)
             if piece is not None:
                 self._outbox.append((job, piece))
                 if piece.finish_reason:

@@ -20,7 +20,8 @@ from camml.answering.perceiver import PerceiverAnswerer
 from camml.errors import OptionError
 from camml.features.passages import Budget
 from camml.prompts import Turn
-from camml.serving.engines import Prepared, Request
+from camml.serving.engines import Prepared, Request, Sampling
+from camml.serving.engines._formats import Form, Formats
 from camml.serving.engines._pictures import Inputs, Pictures
 from camml.types import Sample
 
@@ -72,6 +73,7 @@ class Front:
         self.limit: int | None = getattr(text, "max_position_embeddings", None)
         words = set(self.tokenizer.get_vocab()) - set(self.tokenizer.all_special_tokens)
         self._longest_token = max(map(len, words), default=1)
+        self._formats = Formats(self.tokenizer, self.stop_ids)
 
     @property
     def device(self) -> torch.device:
@@ -82,6 +84,14 @@ class Front:
     def most_characters(self) -> int | None:
         """Return how long a text can be at most that the model has room for, whatever its tokens are."""
         return None if self.limit is None else self.limit * self._longest_token
+
+    def form(self, sampling: Sampling) -> Form | None:
+        """Return what holds an answer to the form that is asked for.
+
+        Raises:
+          OptionError: the form cannot be kept.
+        """
+        return self._formats.form(sampling.schema) if sampling.schema else None
 
     def counts(self) -> Mapping[str, float]:
         """Return how often what was made of samples and pictures was at hand, and how often not."""
@@ -108,6 +118,7 @@ class Front:
 
     def prepare(self, request: Request) -> Prepared:
         """See `Engine`; opens pictures and writes the prompt, without the model."""
+        self.form(request.sampling)  # a wrong one is refused before anything is computed
         inputs, notes, allowed = self._encode(request)
         tokens = inputs["input_ids"].shape[1]
         named = Inputs.of(inputs) if self.use == "perceiver" and self.plain else inputs

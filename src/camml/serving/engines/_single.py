@@ -10,15 +10,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
+from camml.answering import Decoding
 from camml.answering._generation import generation_options
 from camml.errors import CaMMLError, TooLargeError
-from camml.serving.engines import Piece, Prepared
+from camml.serving.engines import Piece, Prepared, Sampling
 from camml.serving.engines._answer import Answer, AnswerText
 from camml.serving.engines._front import Front
 from camml.serving.engines._jobs import Job, deliver
 from camml.serving.engines._memory import bytes_per_token, readable
+from camml.serving.engines._sampler import Chosen, Sampler
 
 logger = logging.getLogger("camml.serving")
 
@@ -93,10 +95,19 @@ class Single(Thread):
         front, prepared = self._front, job.prepared
         text = AnswerText(front.tokenizer, prepared.request.stop)
         answer = Answer(index, prepared.max_new_tokens, front.stop_ids, text)
-        reader = _Reader(self, job, answer)
-        decoding = prepared.request.decoding
-        seed = None if decoding.seed is None else (decoding.seed + index) % 2**63
-        options = generation_options(replace(decoding, max_new_tokens=prepared.max_new_tokens, seed=seed))
+        decoding, sampling = prepared.request.decoding, prepared.request.sampling
+        chosen = None
+        if sampling == Sampling():
+            seed = None if decoding.seed is None else (decoding.seed + index) % 2**63
+            options = generation_options(replace(decoding, max_new_tokens=prepared.max_new_tokens, seed=seed))
+        else:
+            options = generation_options(Decoding(prepared.max_new_tokens))
+            none = torch.empty(0, dtype=torch.long, device=front.device)
+            # `generate` itself applies the repetition penalty that the model has
+            own = Sampler(decoding, index, front.device, none, 1.0, sampling, front.form(sampling))
+            chosen = Chosen(own, front.tokenizer)
+            options["logits_processor"] = LogitsProcessorList([chosen])
+        reader = _Reader(self, job, answer, chosen)
         self._counters["prefills_total"] += 1
         with torch.inference_mode():
             front.model.generate(
@@ -117,7 +128,8 @@ class Single(Thread):
 class _Reader(StoppingCriteria):
     """Takes the tokens as they are generated, and ends the generation when nobody needs more of them."""
 
-    def __init__(self, single: Single, job: Job, answer: Answer) -> None:
+    def __init__(self, single: Single, job: Job, answer: Answer, chosen: Chosen | None) -> None:
+        self._chosen = chosen
         self._single = single
         self._job = job
         self._answer = answer
@@ -130,7 +142,8 @@ class _Reader(StoppingCriteria):
             self._prompt_read = True
             return
         for token in tokens.reshape(-1).tolist():
-            if not self.finished and (piece := self._answer.take(token)) is not None:
+            logprob = self._chosen.logprobs.pop(0) if self._chosen else None
+            if not self.finished and (piece := self._answer.take(token, logprob)) is not None:
                 self.finished = piece.finish_reason is not None
                 self._single._send(self._job, piece)
 

@@ -56,6 +56,8 @@ class VllmEngine:
         """See `Engine`."""
         if not 1 <= request.n <= self.slots:
             raise OptionError(f"n is {request.n}; this server gives 1 to {self.slots} answers to a question")
+        if request.sampling.logprobs is not None:
+            raise OptionError("the engine vllm gives no logprobs here; the engine transformers does")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._front.prepare, request)
 
     async def generate(self, prepared: Prepared) -> AsyncIterator[Piece]:
@@ -105,16 +107,22 @@ class VllmEngine:
 
     def _sampling(self, prepared: Prepared) -> Any:
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         decoding = prepared.request.decoding
         _, penalty = self._front.penalized(prepared)
+        sampling = prepared.request.sampling
         return SamplingParams(
             n=1 if _greedy(prepared) else prepared.request.n,
             temperature=decoding.temperature,
             top_p=decoding.top_p,
             seed=decoding.seed,
-            repetition_penalty=penalty,
+            repetition_penalty=penalty if sampling.repetition_penalty is None else sampling.repetition_penalty,
+            frequency_penalty=sampling.frequency_penalty,
+            presence_penalty=sampling.presence_penalty,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            structured_outputs=StructuredOutputsParams(json=sampling.schema) if sampling.schema else None,
             max_tokens=prepared.max_new_tokens,
             ignore_eos=True,  # what ends an answer is ours to say
             stop_token_ids=sorted(self._front.stop_ids),

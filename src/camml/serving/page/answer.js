@@ -12,7 +12,7 @@ import { sampleCard } from "./samples.js";
  *   where no answer came, after it has said why
  */
 export function answerPlace({ title, app, evidence: shown = true }) {
-  const words = make("div.reply", { "aria-live": "polite", "aria-atomic": "true" });
+  const words = make("div.reply", { dir: "auto", "aria-live": "polite", "aria-atomic": "true" });
   const facts = make("p.quiet.facts");
   const remarks = make("div.remarks");
   const node = make("div.answer", {}, title && make("h3", {}, title), words, remarks, facts);
@@ -31,7 +31,10 @@ export function answerPlace({ title, app, evidence: shown = true }) {
         {
           signal,
           oncontext: (context) => fill(evidence, ...evidenceOf(context, request.given, app.fresh)),
-          ontext: (piece) => words.append(piece),
+          ontext(piece) {
+            facts.textContent = "";
+            words.append(piece);
+          },
         },
       );
       facts.textContent = factsOf(answer, started);

@@ -2,6 +2,7 @@
 
 import { sentence } from "./dom.js";
 
+const BROKEN = "The connection broke before the answer was whole. Ask again.";
 const KEPT = "camml-key"; // in this tab's session alone
 
 /** What went wrong, in words a person can act on; `status` is HTTP's, 0 where no answer came. */
@@ -12,7 +13,11 @@ export class ServerProblem extends Error {
   }
 }
 
+/** Keep a key for this tab; one that no server can have is a problem at once, since browsers cannot even send it. */
 export function useKey(key) {
+  if (/[^\x21-\x7e]/.test(key)) {
+    throw new ServerProblem("A key has Latin letters, figures and signs alone, and no spaces. Was it copied whole?");
+  }
   sessionStorage.setItem(KEPT, key);
 }
 
@@ -45,9 +50,25 @@ const json = async (path, options) => (await send(path, options)).json();
 const samplesOf = (store) => `v1/stores/${encodeURIComponent(store)}/samples`;
 
 /** A sample as this page shows it. */
-function shown({ id, text, score = null, thumbnail_url: thumbnail, store = null }) {
+function shown({ id, text, meta = {}, score = null, thumbnail_url: thumbnail, store = null }) {
   const address = thumbnail && new URL(thumbnail, location); // of this very server, whatever name a proxy gives it
-  return { id, text, score, store, image: address ? address.pathname + address.search : null };
+  return { id, text, meta, score, store, image: address ? address.pathname + address.search : null };
+}
+
+/**
+ * Metadata as people write it, a `name: value` or `name=value` a line; figures, true, false and null are values of their own.
+ *
+ * @throws {ServerProblem} a line has no name or no value
+ */
+export function metaOf(words) {
+  const lines = words.split(/\n|;/).map((line) => line.trim());
+  return Object.fromEntries(
+    lines.filter(Boolean).map((line) => {
+      const [, name, value] = /^([^:=]+?)\s*[:=]\s*(.+)$/.exec(line) ?? [];
+      if (!name) throw new ServerProblem(`“${line}” should be a name and a value, such as country: France.`);
+      return [name, /^(-?\d+(\.\d+)?|true|false|null)$/.test(value) ? JSON.parse(value) : value];
+    }),
+  );
 }
 
 export const setup = () => json("v1/page/setup");
@@ -73,7 +94,7 @@ export async function ask(request, { signal, oncontext, ontext }) {
     answer.text += piece ?? "";
     answer.finish = event.choices?.[0]?.finish_reason ?? answer.finish;
   }
-  if (!answer.finish) throw new ServerProblem("The connection broke before the answer was whole. Ask again.");
+  if (!answer.finish) throw new ServerProblem(BROKEN);
   return answer;
 }
 
@@ -102,7 +123,10 @@ export async function* events(stream) {
   let rest = "";
   try {
     while (true) {
-      const { value, done } = await reader.read();
+      const { value, done } = await reader.read().catch((error) => {
+        if (error.name === "AbortError") throw error;
+        throw new ServerProblem(BROKEN); // the server was ended, or the network is gone
+      });
       if (done) return;
       const blocks = (rest + value.replaceAll("\r", "")).split("\n\n");
       rest = blocks.pop();
@@ -128,8 +152,9 @@ export async function list(store, offset, limit) {
 }
 
 /** The samples nearest to words, a picture, or both. */
-export async function search(store, { text, picture, mode = "auto", k = 12 }, signal) {
+export async function search(store, { text, picture, filter, mode = "auto", k = 12 }, signal) {
   const body = { k, mode };
+  if (filter && Object.keys(filter).length) body.filter = filter;
   if (text) body.query = text;
   if (picture) body.image_url = picture.url;
   const found = await json(`v1/stores/${encodeURIComponent(store)}/search`, { body, signal });
@@ -137,10 +162,11 @@ export async function search(store, { text, picture, mode = "auto", k = 12 }, si
 }
 
 /** A new sample; without an id the server makes one. */
-export async function add(store, { id, text, picture }) {
+export async function add(store, { id, text, picture, meta = {} }) {
   const body = new FormData();
   body.append("text", text);
   if (id) body.append("id", id);
+  body.append("meta", JSON.stringify(meta));
   if (picture) body.append("image", picture.blob, "picture");
   return shown(await json(samplesOf(store), { body }));
 }

@@ -29,7 +29,7 @@ export function build(panel, app) {
       "div.asked",
       {},
       picture && make("img", { src: picture.url, alt: "Your picture" }),
-      make("p", {}, question),
+      make("p", { dir: "auto" }, question),
     );
     const turn = make(
       "article.turn",
@@ -79,7 +79,7 @@ function greeting(app, ask) {
         "aria-label": image ? `${question} (with a picture)` : question,
       },
       image && make("img", { src: image, alt: "" }),
-      make("span", {}, question),
+      make("span", { dir: "auto" }, question),
     ),
   );
   return [

@@ -19,7 +19,7 @@ export function composer(app, { panel, label, placeholder, send = "Ask", carries
     problem.textContent = text;
     problem.hidden = !text;
   };
-  const words = make("textarea", { rows: 1, placeholder, "aria-label": label, enterKeyHint: "send", maxLength: 20000 });
+  const words = make("textarea", { rows: 1, dir: "auto", placeholder, "aria-label": label, enterKeyHint: "send", maxLength: 20000 });
   const go = make("button.main", { type: "submit" }, send);
   const well = pictureWell({ zone: panel, onproblem: say, onchange: () => say("") });
   const node = make("form.composer", { noValidate: true }, well.node, words, go, problem);

@@ -1,6 +1,6 @@
 // The datastore: look through it, search it, add a sample, remove one. What changes here, the next question sees.
 
-import { add, list, remove } from "./api.js";
+import { add, list, metaOf, remove } from "./api.js";
 import { button, count, fill, labelled, make } from "./dom.js";
 import { finder } from "./finder.js";
 import { intro } from "./intro.js";
@@ -29,6 +29,11 @@ export function build(panel, app) {
     await app.refresh();
     await browse(0);
   });
+  const narrow = matchMedia("(max-width: 56rem)");
+  const adder = make("details.adder", { open: !narrow.matches }, make("summary", {}, "Add a sample"), adding.node);
+  narrow.addEventListener("change", () => {
+    adder.open = !narrow.matches;
+  });
   let [offset, searching, seen] = [0, false, ""];
 
   async function browse(from) {
@@ -56,9 +61,22 @@ export function build(panel, app) {
     const pages = Math.ceil(total / PAGE);
     return [
       button("← Previous", () => browse(offset - PAGE), "", { disabled: offset === 0 }),
-      make("span", {}, `Page ${offset / PAGE + 1} of ${pages}`),
+      jump(pages),
       button("Next →", () => browse(offset + PAGE), "", { disabled: offset + PAGE >= total }),
     ];
+  }
+
+  /** The number of the page, which can be changed. */
+  function jump(pages) {
+    const number = make("input", {
+      type: "number",
+      min: 1,
+      max: pages,
+      value: offset / PAGE + 1,
+      "aria-label": "Page",
+      on: { change: () => browse(PAGE * (Math.min(pages, Math.max(1, Math.round(number.value) || 1)) - 1)) },
+    });
+    return make("span", {}, "Page ", number, ` of ${pages}`);
   }
 
   function nearest(samples) {
@@ -114,14 +132,14 @@ export function build(panel, app) {
       "div.keeper",
       {},
       make("section", { "aria-label": "Samples" }, find.node, news, status, grid, pager),
-      make("section.adder", { "aria-label": "Add a sample" }, adding.node),
+      adder,
     ),
   );
   status.tabIndex = -1;
   return {
     shown() {
       const { store } = app.settings();
-      adding.node.hidden = Boolean(app.store()?.read_only) || !store;
+      adder.hidden = Boolean(app.store()?.read_only) || !store;
       if (store !== seen) browse(0);
       seen = store;
     },
@@ -134,16 +152,17 @@ function addForm(app, onadded) {
     problem.textContent = text;
     problem.hidden = !text;
   };
-  const words = make("textarea", { rows: 4, required: true, placeholder: "This is the flag of …" });
+  const words = make("textarea", { rows: 4, dir: "auto", required: true, placeholder: "This is the flag of …" });
   const id = make("input", { placeholder: "made for you if left empty", maxLength: 200, autocomplete: "off" });
+  const facts = make("textarea", { rows: 2, dir: "auto", placeholder: "country: France\npage: 12", maxLength: 4000 });
   const go = make("button.main", { type: "submit" }, "Add the sample");
   const node = make("form.add");
   const well = pictureWell({ zone: node, onproblem: say, onchange: () => say("") });
   node.append(
-    make("h3", {}, "Add a sample"),
     well.node,
     labelled("Its text", words, ".wide"),
     labelled("Its id", id, ".wide"),
+    labelled("What else is known, a line each", facts, ".wide"),
     go,
     problem,
   );
@@ -156,8 +175,9 @@ function addForm(app, onadded) {
         id: id.value.trim(),
         text: words.value.trim(),
         picture: well.get(),
+        meta: metaOf(facts.value),
       });
-      [words.value, id.value] = ["", ""];
+      for (const field of [words, id, facts]) field.value = "";
       well.set(null);
       await onadded(sample);
     } catch (error) {

@@ -1,6 +1,6 @@
-// Finding samples of the chosen datastore, by words, by a picture, or by both.
+// Finding samples of the chosen datastore, by words, by a picture, or by both, in the way that the settings say.
 
-import { search } from "./api.js";
+import { metaOf, search } from "./api.js";
 import { make } from "./dom.js";
 import { pictureWell } from "./picture.js";
 
@@ -22,6 +22,13 @@ export function finder(app, { zone, onfound }) {
     placeholder: "Search the samples",
     "aria-label": "Search the samples",
     maxLength: 2000,
+    dir: "auto",
+  });
+  const only = make("input.only", {
+    placeholder: "only where, such as country: France",
+    "aria-label": "Only samples with this metadata",
+    maxLength: 500,
+    dir: "auto",
   });
   const well = pictureWell({ zone, label: "By picture", onproblem: say, onchange: () => run() });
   const node = make(
@@ -29,6 +36,7 @@ export function finder(app, { zone, onfound }) {
     { role: "search" },
     words,
     well.node,
+    only,
     make("button", { type: "submit" }, "Search"),
     problem,
   );
@@ -37,9 +45,12 @@ export function finder(app, { zone, onfound }) {
   async function run() {
     const [text, picture, turn] = [words.value.trim(), well.get(), ++latest];
     say("");
-    if (!text && !picture) return onfound(null);
     try {
-      const found = await search(app.settings().store, { text, picture });
+      const filter = metaOf(only.value);
+      if (!text && !picture && Object.keys(filter).length) return say("Write what to search for, too.");
+      if (!text && !picture) return onfound(null);
+      const { store, mode } = app.settings();
+      const found = await search(store, { text, picture, filter, mode });
       if (turn === latest) onfound(found); // a slower, older search has nothing to say any more
     } catch (error) {
       say(error.message);

@@ -72,6 +72,17 @@ function chosenStore() {
   );
 }
 
+/** What is said of settings that are out of range, and what holds instead. */
+function unfit() {
+  const wrong = ["shots", "tokens", "temperature"].filter((name) => !fields[name].checkValidity());
+  return wrong
+    .map((name) => {
+      const { min, max, labels } = fields[name];
+      return `${labels[0].textContent.trim()}: from ${min} to ${max}. Until then ${app.settings()[name]} is used.`;
+    })
+    .join(" ");
+}
+
 /** Questions to begin with: the operator's, or the first pictures of the datastore. */
 async function examples() {
   if (app.setup.examples.length || !app.shelves.length) return app.setup.examples;
@@ -124,15 +135,26 @@ function begin() {
   themes();
   const parts = Object.fromEntries(Object.entries(TABS).map(([name, tab]) => [name, tab.build(at(name), app)]));
   app.tabs = tabs(document.querySelector("[role=tablist]"), (name) => parts[name].shown?.());
-  fields.store.addEventListener("change", () => {
+  fields.store.addEventListener("change", async () => {
     chosenStore();
     app.tabs.start();
+    app.examples = await examples().catch(() => []); // those of another datastore would find nothing
+    for (const part of Object.values(parts)) part.started?.();
+  });
+  at("settings").addEventListener("input", () => {
+    at("unfit").textContent = unfit();
+    at("unfit").hidden = !at("unfit").textContent;
   });
   at("settings").addEventListener("submit", (event) => event.preventDefault());
   at("key").addEventListener("submit", (event) => {
     event.preventDefault();
-    useKey(at("key-field").value);
-    start(parts, true);
+    try {
+      useKey(at("key-field").value.trim());
+      start(parts, true);
+    } catch (error) {
+      at("problem").textContent = error.message;
+      at("problem").hidden = false;
+    }
   });
   window.addEventListener("keywanted", () => {
     at("key").hidden = false;

@@ -3,6 +3,7 @@
 import { button, make } from "./dom.js";
 
 const LONG = 260; // characters that are shown before "more"
+const LINES = 6; // and lines
 
 /**
  * A sample in a list.
@@ -23,7 +24,7 @@ export function sampleCard(sample, { place, fresh = false, actions = [] } = {}) 
     Number.isFinite(sample.score) &&
       make("span.score", { title: "How near it is to the question" }, sample.score.toFixed(3)),
   );
-  const words = make("div.words", {}, about, text(sample.text));
+  const words = make("div.words", {}, about, text(sample.text), facts(sample.meta));
   if (actions.length) words.append(make("div.actions", {}, ...actions));
   return make("li.sample", {}, view, words);
 }
@@ -39,19 +40,26 @@ function thumbnail(sample) {
   return image;
 }
 
+/** What is known of a sample beside its text; nothing where nothing is. */
+function facts(meta) {
+  const known = Object.entries(meta ?? {});
+  if (!known.length) return null;
+  return make(
+    "dl.meta",
+    {},
+    ...known.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", { dir: "auto" }, `${value}`))),
+  );
+}
+
 function text(whole) {
-  const node = make("p.text", {}, whole.length > LONG ? `${whole.slice(0, LONG).trimEnd()} … ` : whole);
-  if (whole.length > LONG) {
-    node.append(
-      button(
-        "more",
-        () => {
-          node.textContent = whole;
-        },
-        ".plain.more",
-        { "aria-label": "Show the whole text" },
-      ),
-    );
-  }
+  const short = whole.split("\n").slice(0, LINES).join("\n").slice(0, LONG).trimEnd();
+  const node = make("p.text", { dir: "auto" });
+  const show = (all) => {
+    const label = all ? "Show the beginning of the text alone" : "Show the whole text";
+    const toggle = button(all ? "less" : "more", () => show(!all), ".plain.more", { "aria-label": label });
+    node.replaceChildren(all ? `${whole} ` : `${short} … `, toggle);
+  };
+  if (short.length < whole.trimEnd().length) show(false);
+  else node.textContent = whole;
   return node;
 }

@@ -1,0 +1,82 @@
+"""What a model said, and what it said it from."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from camml.assistant.support import with_support
+from camml.images import ImageSource, open_image
+from camml.refusals import REFUSAL, refuses
+from camml.types import Context, Prediction, Query
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A question with all that a model is to read.
+
+    Attributes:
+      context: the samples, with the passages that are read.
+      notes: what a person should know of them.
+      refusal: why no model is to be asked; empty where one is.
+    """
+
+    query: Query
+    context: Context
+    notes: tuple[str, ...] = ()
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said, and what it said it from.
+
+    Attributes:
+      text: the answer.
+      evidence: the samples it was made from, nearest first, each with its score and the passages that were read; of the
+        one that the answer was taken from, `supporting` says which passage. Where `refused`, the nearest ones.
+      notes: what a person should know before trusting the answer.
+      prompt_tokens, new_tokens: how much was read and said.
+      refused: the samples do not tell, as the model says, or as none was asked because no sample is near enough.
+      reason: why it was refused.
+      prompt: what the model was asked.
+
+    Example:
+      >>> Answer("Seal 4711", evidence=(), new_tokens=3).text
+      'Seal 4711'
+    """
+
+    text: str
+    evidence: Context
+    notes: tuple[str, ...] = ()
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    refused: bool = False
+    reason: str = ""
+    prompt: str = ""
+
+    @classmethod
+    def of(cls, ready: Ready, prediction: Prediction) -> "Answer":
+        """Return the answer that a model gave to a question."""
+        notes = ready.notes + prediction.notes
+        refused = bool(ready.context) and refuses(prediction.text)
+        context = prediction.context if refused else with_support(prediction.text, prediction.context, ready.query.text)
+        reason = "the model found no answer in the samples" if refused else ""
+        tokens = prediction.prompt_tokens, prediction.new_tokens
+        return cls(prediction.text, context, notes, *tokens, refused, reason, prediction.prompt)
+
+    @classmethod
+    def refusal(cls, ready: Ready) -> "Answer":
+        """Return the answer to a question that no model was asked."""
+        return cls(REFUSAL, ready.context, ready.notes, refused=True, reason=ready.refusal)
+
+    def with_notes(self, *notes: str) -> "Answer":
+        """Return the same answer with more to say about it."""
+        return replace(self, notes=(*self.notes, *notes))
+
+
+def query_of(question: str, image: ImageSource | None) -> Query:
+    """Return a question with its picture, opened unless it is a file that is yet to be read.
+
+    Raises:
+      ImageError: it cannot be used.
+    """
+    return Query(question, image if image is None or isinstance(image, Path) else open_image(image))

@@ -1,0 +1,148 @@
+"""An opened datastore, and the model that answers from it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from camml import formats
+from camml.assistant.answer import Answer, Ready, query_of
+from camml.assistant.threshold import Threshold
+from camml.datastore import Datastore
+from camml.encoders import Encoder
+from camml.errors import OptionError
+from camml.features.passages import PassageChooser
+from camml.features.reranking import DEPTH, Reranker
+from camml.images import ImageSource
+from camml.retriever import Retriever
+from camml.types import Context, Query, Sample, Where
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from camml.answering import Decoding
+    from camml.assistant import Assistant
+
+
+class Collection:
+    """An opened datastore, and the model that answers from it.
+
+    Args:
+      assistant: the model.
+      datastore: opened.
+      encoder: what it was built with.
+      mode: of retrieval; None for the model's.
+      weights: what a picture and words count where both are compared, such as `{"image": 2, "text": 1}`.
+      rerank: the name of a cross-encoder that puts what was found into a better order; None leaves it.
+      min_score: the cosine that the best sample must have; None for the calibration beside the datastore, if any.
+      fallback: what is done where no sample is near enough: `refuse`, or `model` for an answer without samples.
+
+    Raises:
+      OptionError: a setting cannot be.
+
+    Example:
+      >>> import camml
+      >>> store = camml.load("models/camml-mini").index("samples.csv", "store")
+      >>> store.add([camml.Sample("fan-3", "The fan needs a belt.")])
+      >>> store.search("a belt for the fan", k=1)[0].sample.id
+      'fan-3'
+    """
+
+    def __init__(
+        self,
+        assistant: "Assistant",
+        datastore: Datastore,
+        encoder: Encoder,
+        *,
+        mode: str | None = None,
+        weights: dict[str, float] | None = None,
+        rerank: str | None = None,
+        min_score: float | None = None,
+        fallback: str = "refuse",
+    ) -> None:
+        self.assistant = assistant
+        self.datastore = datastore
+        self.encoder = encoder
+        self.retriever = Retriever(datastore, encoder, mode or assistant.settings.mode, weights=weights)
+        self.reranker = None if rerank is None else Reranker.load(rerank)
+        self.threshold = Threshold.of(datastore, min_score, fallback)
+        self.chooser = PassageChooser.beside(None if datastore.path is None else str(datastore.path), encoder)
+
+    def __len__(self) -> int:
+        return len(self.datastore)
+
+    def add(self, samples: "str | Path | Iterable[Sample]", **options: Any) -> None:
+        """Add samples; the next question can find them, without any training.
+
+        Raises:
+          InputError: a sample cannot be used, or its id is taken.
+        """
+        self.datastore.add(formats.read(samples) if not _given(samples) else samples, **options)  # type: ignore[arg-type]
+
+    def search(
+        self, question: str = "", image: ImageSource | None = None, k: int = 4, where: Where | None = None
+    ) -> Context:
+        """Return the nearest samples, nearest first."""
+        [context] = self.find([query_of(question, image)], k, where)
+        return context
+
+    def ask(self, question: str, image: ImageSource | None = None, **options: Any) -> Answer:
+        """Return an answer from the samples that are nearest; `options` are those of `ask_all`."""
+        [answer] = self.ask_all([query_of(question, image)], **options)
+        return answer
+
+    def ask_all(
+        self,
+        queries: Sequence[Query],
+        *,
+        shots: int | None = None,
+        where: Where | None = None,
+        passages: str | None = None,
+        decoding: "Decoding | None" = None,
+    ) -> list[Answer]:
+        """Return an answer to each question.
+
+        Args:
+          shots: samples to answer from; None for the model's.
+          where: which samples may be retrieved.
+          passages: `auto`, `off` or a number of tokens; None for the model's.
+
+        Raises:
+          OptionError: a setting cannot be, or a question is too long.
+          EmptyStoreError: there are no samples.
+        """
+        if shots is not None and shots < 1:
+            raise OptionError(f"shots is {shots}; give 1 or more")
+        contexts = self.find(queries, shots or self.assistant.shots, where)
+        return self.assistant.answer(self.ready(queries, contexts, passages), decoding)
+
+    def ready(self, queries: Sequence[Query], contexts: Sequence[Context], passages: str | None = None) -> list[Ready]:
+        """Return questions with what was found for them, as the model reads it, or why it is not asked.
+
+        Raises:
+          OptionError: `passages` cannot be.
+        """
+        weak = [self.threshold.weakness(context) for context in contexts]
+        alone = [bool(why) and self.threshold.fallback == "model" for why in weak]
+        read = [() if bare else context for context, bare in zip(contexts, alone, strict=True)]
+        made = self.assistant.ready(queries, read, self.chooser, passages)
+        return [
+            replace(one, notes=(*one.notes, f"answered without samples: {why}")) if bare else replace(one, refusal=why)
+            for one, why, bare in zip(made, weak, alone, strict=True)
+        ]
+
+    def find(self, queries: Sequence[Query], k: int, where: Where | None = None) -> list[Context]:
+        """Return the nearest samples of each query, in the order of the cross-encoder if there is one.
+
+        Raises:
+          OptionError: k is below 1, or a query lacks what the mode searches by.
+          EmptyStoreError: there are no samples.
+        """
+        if self.reranker is None:
+            return self.retriever.retrieve(queries, k, where)
+        deep = self.retriever.retrieve(queries, max(k, DEPTH), where)
+        return [context[:k] for context in self.reranker.ordered(queries, deep)]
+
+
+def _given(samples: object) -> bool:
+    """Return whether these are samples, and not the name of a file of them."""
+    return not isinstance(samples, str) and not hasattr(samples, "__fspath__")

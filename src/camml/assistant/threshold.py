@@ -1,0 +1,45 @@
+"""Whether what was found is near enough to answer from."""
+
+from dataclasses import dataclass
+
+from camml.datastore import Calibration, Datastore, calibration_of
+from camml.errors import OptionError
+from camml.types import Context
+
+FALLBACKS = ("refuse", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """What samples must have to be answered from.
+
+    Attributes:
+      min_score: the score that one of them must have; None for what was calibrated.
+      calibration: None where there is none, so that everything is near enough.
+      fallback: `refuse`, or `model` for an answer of the model without samples.
+    """
+
+    min_score: float | None
+    calibration: Calibration | None
+    fallback: str
+
+    @classmethod
+    def of(cls, datastore: Datastore, min_score: float | None = None, fallback: str = "refuse") -> "Threshold":
+        """Return what holds for a datastore.
+
+        Raises:
+          OptionError: a setting cannot be.
+        """
+        if fallback not in FALLBACKS:
+            raise OptionError(f"fallback is {fallback!r}; it can be: {', '.join(FALLBACKS)}")
+        if min_score is not None and not -1 <= min_score <= 1:
+            raise OptionError(f"min_score is {min_score:g}; scores are cosines, so give -1 to 1")
+        return cls(min_score, calibration_of(datastore) if min_score is None else None, fallback)
+
+    def weakness(self, context: Context) -> str:
+        """Return why no sample is near enough; empty where one is, or where nobody can tell."""
+        if self.min_score is not None:
+            best = max((neighbor.score for neighbor in context), default=-1.0)
+            low = best < self.min_score
+            return f"no sample is near enough: the best score is {best:.3f}, and {self.min_score:g} is the least" * low
+        return self.calibration.weakness(context) if self.calibration else ""

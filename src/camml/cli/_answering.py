@@ -1,0 +1,154 @@
+"""What verbs that answer share: which model, which samples, and how the answer is made."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from camml.cli._output import PASSAGES_HELP, conditions, json_value, key_values, numbers, quiet_unless_watched
+from camml.cli._pictures import add_store_images
+from camml.errors import EmptyStoreError, OptionError
+from camml.weights import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from camml.answering import Decoding
+    from camml.assistant import Assistant, Collection
+    from camml.types import Where
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declare which model answers."""
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="DIR", help="a model's folder or name (%(default)s)")
+    parser.add_argument(
+        "--use",
+        help="perceiver (CaMML models), interleaved (vision-language models) or in_prompt (language models); default: "
+        "what fits",
+    )
+    parser.add_argument("--prompt-style", metavar="NAME", help="the wording of a CaMML model's prompt")
+    parser.add_argument("--device", help="cpu, cuda, mps; default: the best there is")
+    parser.add_argument("--dtype", help="float32, bfloat16 or float16; default: what suits the device")
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Declare which samples may be found."""
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="KEY=VALUE",
+        help="only samples with this metadata; KEY<=VALUE and the like compare numbers and dates; repeatable",
+    )  # fmt: skip
+
+
+def add_ranking(parser: argparse.ArgumentParser) -> None:
+    """Declare how what is found is put into order."""
+    parser.add_argument(
+        "--weights", action="append", default=[], metavar="image=N,text=N",
+        help="what a picture and words count where both are compared (default: by what a sample stands out most in)",
+    )  # fmt: skip
+    parser.add_argument("--rerank", metavar="NAME", help="a cross-encoder that puts what was found into order")
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Declare how samples of a datastore are found."""
+    parser.add_argument("--shots", type=int, metavar="N", help="samples to use (default: what suits the model)")
+    parser.add_argument("--mode", help="auto, text-image, image-image, text-text or fused (default: the model's)")
+    add_where(parser)
+    add_store_images(parser)
+    add_ranking(parser)
+    parser.add_argument(
+        "--encoder", metavar="NAME", help="search with this encoder, whatever the model wants: what made the vectors"
+    )
+    parser.add_argument(
+        "--encoder-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
+    )
+    parser.add_argument("--passages", metavar="auto|off|N", help=PASSAGES_HELP)
+    add_threshold(parser)
+
+
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    """Declare what is done where no sample is near enough."""
+    parser.add_argument(
+        "--min-score", type=float, metavar="X",
+        help="refuse where no sample has this score (default: what `camml store calibrate` found, if it was run)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fallback", choices=("refuse", "model"), default="refuse",
+        help="where no sample is near enough: refuse, or let the model answer without samples (%(default)s)",
+    )  # fmt: skip
+
+
+def add_decoding(parser: argparse.ArgumentParser) -> None:
+    """Declare how an answer is chosen."""
+    parser.add_argument("--max-new-tokens", type=int, default=128, metavar="N", help="the longest answer (%(default)s)")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="sample from this much probability (%(default)s)")
+    parser.add_argument("--seed", type=int, help="of the sampling")
+
+
+def decoding_of(args: argparse.Namespace) -> "Decoding":
+    """Return how an answer is to be chosen.
+
+    Raises:
+      OptionError: a setting cannot be.
+    """
+    from camml.answering import Decoding
+
+    return Decoding(args.max_new_tokens, args.temperature, args.top_p, args.seed)
+
+
+def assistant_of(args: argparse.Namespace) -> "Assistant":
+    """Return the model, which is not loaded yet.
+
+    Raises:
+      OptionError: it cannot be used in this way.
+      UnknownNameError, ModelFolderError: there is no such model.
+    """
+    from camml import assistant, plugins
+
+    quiet_unless_watched()
+    if args.use == "api":
+        raise OptionError(
+            "this verb answers with a model on this machine; one behind an endpoint is asked with "
+            "`camml eval run TASK --use api --model NAME --base-url URL`, or in Python with camml.answering.api"
+        )
+    if args.use is not None:
+        plugins.find("answering", args.use)  # before a folder is looked for that such a model may not have
+    options: dict[str, Any] = {"device": args.device, "dtype": args.dtype}
+    loaded = assistant.load(args.model, args.use, **options)
+    if args.prompt_style:
+        if loaded.use != "perceiver":
+            raise OptionError("--prompt-style is for CaMML models; other models have their own chat template")
+        loaded.options["prompt_style"] = args.prompt_style
+    return loaded
+
+
+def collection_of(args: argparse.Namespace, assistant: "Assistant") -> "Collection":
+    """Return the datastore of `--store`, opened.
+
+    Raises:
+      StoreError: it cannot be, or holds nothing.
+      OptionError: it has fewer samples than are wanted.
+    """
+    options = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
+    collection = assistant.open(
+        args.store,
+        encoder=args.encoder,
+        encoder_options=options or None,
+        images=args.store_images,
+        mode=args.mode,
+        weights=numbers(args.weights, "--weights"),
+        rerank=args.rerank,
+        min_score=args.min_score,
+        fallback=args.fallback,
+    )
+    if not len(collection):
+        raise EmptyStoreError(f"{args.store} holds no samples; add some with `camml store add`")
+    check_shots(args.shots, len(collection), args.store)
+    return collection
+
+
+def where_of(args: argparse.Namespace) -> "Where | None":
+    """Return which samples may be found."""
+    return conditions(args.where) or None
+
+
+def check_shots(shots: int | None, there: int, where: str) -> None:
+    """Raise an OptionError if more samples are wanted than there are."""
+    if shots is not None and shots > there:
+        raise OptionError(f"--shots is {shots}, but {where} holds {there} samples; give at most {there}")

@@ -1,0 +1,186 @@
+"""`camml ask --batch`: the questions of a file, a few at a time; an interrupted call goes on where it stopped."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from camml.cli._answering import assistant_of, collection_of, decoding_of, where_of
+from camml.cli._output import as_json
+from camml.cli.ask import document
+from camml.durable import disk_errors
+from camml.errors import ImageError, InputError, OptionError, SampleError
+
+if TYPE_CHECKING:
+    from camml.assistant import Answer, Ready
+    from camml.types import Query
+
+AT_ONCE = 8
+"""Questions that are answered together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A question of the file.
+
+    Attributes:
+      id: its own, else the number of its line.
+      place: where it stands, for messages.
+      image: as it was written.
+    """
+
+    id: str
+    place: str
+    question: str
+    image: str | None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer what was not answered before, and write each answer as a line."""
+    if args.question is not None:
+        raise OptionError("--batch takes the questions from its file; leave out QUESTION")
+    if args.context or args.stream or args.attribute:
+        raise OptionError("--batch answers from --store, without --context, --stream and --attribute")
+    skips = args.on_bad == "skip"
+    bad: list[str] = []
+    rows = list(_rows(args.batch, bad, skips))
+    done = _answered(args.out) if args.out else set()
+    left = [row for row in rows if row.id not in done]
+    started, count = time.perf_counter(), 0
+    if left:
+        with disk_errors(args.out or Path("standard output")), _opened(args.out) as sink:
+            for line in _answers(args, left, bad, skips):
+                print(as_json(line), file=sink, flush=True)
+                count += 1
+    seconds = time.perf_counter() - started
+    kept = f", {len(rows) - len(left)} were there" if len(left) < len(rows) else ""
+    print(f"camml: {count} answered{kept}, {len(bad)} skipped, {seconds:.1f} s", file=sys.stderr)
+    return 0
+
+
+def _rows(path: Path, bad: list[str], skips: bool) -> Iterator[Row]:
+    """Yield the questions of a file of JSON lines.
+
+    Raises:
+      SampleError: a line is no question, unless such are skipped.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise SampleError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    seen: set[str] = set()
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = _row(line, str(number), f"{path}, line {number}")
+            if row.id in seen:
+                raise SampleError(f"{row.place}: the id {row.id!r} is there already")
+        except SampleError as error:
+            _skip(error, bad, skips)
+            continue
+        seen.add(row.id)
+        yield row
+
+
+def _row(line: str, number: str, place: str) -> Row:
+    """Return the question in a line.
+
+    Raises:
+      SampleError: there is none.
+    """
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise SampleError(f"{place}: is not JSON ({error})") from None
+    question = values.get("question") if isinstance(values, dict) else None
+    if not isinstance(question, str) or not question.strip():
+        raise SampleError(f'{place}: has no question; write {{"id": ..., "question": "...", "image": "..."}}')
+    image, name = values.get("image"), values.get("id", number)
+    if not isinstance(image, str | None) or not isinstance(name, str | int) or isinstance(name, bool):
+        raise SampleError(f"{place}: id and image should be texts")
+    return Row(str(name), place, question, image or None)
+
+
+def _skip(error: InputError, bad: list[str], skips: bool) -> None:
+    if not skips:
+        raise error
+    bad.append(str(error))
+    print(f"camml: skipped: {error}", file=sys.stderr)
+
+
+def _answered(out: Path) -> set[str]:
+    """Return the ids of the answers that are in a file; a last line that was cut off is taken away.
+
+    Raises:
+      SampleError: the file holds something else.
+    """
+    if not out.exists():
+        return set()
+    data = out.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    try:
+        ids = {str(json.loads(line)["id"]) for line in whole.splitlines() if line.strip()}
+    except (ValueError, KeyError, TypeError):
+        raise SampleError(
+            f"{out} holds something else than answers of `camml ask --batch`; give another --out"
+        ) from None
+    if len(whole) < len(data):
+        with disk_errors(out), out.open("rb+") as file:
+            file.truncate(len(whole))
+    return ids
+
+
+def _opened(out: Path | None) -> TextIO:
+    # closing standard output at the end would lose what others write to it
+    return open(1, "w", encoding="utf-8", closefd=False) if out is None else out.open("a", encoding="utf-8")
+
+
+def _answers(args: argparse.Namespace, rows: list[Row], bad: list[str], skips: bool) -> Iterator[dict[str, Any]]:
+    """Yield the answers to rows, a few of which are answered together."""
+    decoding, assistant = decoding_of(args), assistant_of(args)
+    collection = collection_of(args, assistant) if args.store else None
+    where = where_of(args)
+
+    def ready(queries: "list[Query]") -> "list[Ready]":
+        if collection is None:
+            return assistant.ready(queries, [()] * len(queries), passages=args.passages)
+        found = collection.find(queries, args.shots or min(assistant.shots, len(collection)), where)
+        return collection.ready(queries, found, args.passages)
+
+    def answered(some: "list[tuple[Row, Query]]") -> "list[tuple[Row, Answer]]":
+        answers = assistant.answer(ready([query for _, query in some]), decoding)
+        return [(row, answer) for (row, _), answer in zip(some, answers, strict=True)]
+
+    for start in range(0, len(rows), AT_ONCE):
+        some = [(row, query) for row in rows[start : start + AT_ONCE] if (query := _query(args, row, bad, skips))]
+        try:
+            pairs = answered(some) if some else []
+        except InputError:
+            pairs = []
+            for one in some:  # one of them is at fault; the others are answered
+                try:
+                    pairs += answered([one])
+                except InputError as error:
+                    _skip(SampleError(f"{one[0].place}: {error}"), bad, skips)
+        for row, answer in pairs:
+            yield {"id": row.id} | document(row.question, row.image, answer, {})
+
+
+def _query(args: argparse.Namespace, row: Row, bad: list[str], skips: bool) -> "Query | None":
+    """Return a row's question with its picture; None where that cannot be used and is skipped."""
+    from camml.images import open_image
+    from camml.types import Query
+
+    if row.image is None:
+        return Query(row.question)
+    own = Path(args.batch).parent / row.image
+    try:
+        return Query(row.question, open_image(own if own.exists() else row.image))
+    except ImageError as error:
+        _skip(ImageError(f"{row.place}: {error}"), bad, skips)
+        return None

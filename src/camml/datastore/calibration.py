@@ -1,0 +1,208 @@
+"""From which score on a datastore's samples have something to do with a question, measured on the datastore itself."""
+
+import json
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from camml.datastore.store import Datastore
+from camml.durable import write_file
+from camml.encoders import Encoder, Vectors, among_images
+from camml.errors import OptionError, StoreCorruptedError, StoreError
+from camml.likeness import Likeness
+from camml.passages import split
+from camml.types import Context, Sample
+from camml.words import telling_words
+
+FILE = "calibration.json"
+VERSION = 1
+FEWEST = 24
+"""Samples without which nothing can be said."""
+MOST = 256
+"""Samples that are looked at."""
+WORDS = 4
+"""Words of its text by which a sample is sought, as a question would name it."""
+NEARBY = 24
+"""Neighbors among which the nearest that is no near-duplicate is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """The least that a neighbor from one kind of search must have.
+
+    Attributes:
+      score: a cosine.
+      own: pairs that belong together, by which it was chosen.
+      strangers: the share of pairs of strangers that have it nevertheless.
+    """
+
+    score: float
+    own: int
+    strangers: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """From which score on a sample has something to do with a question.
+
+    Attributes:
+      encoder: name and revision of what made the vectors; for others it says nothing.
+      false_refusals: the share of questions about what is there that may be refused.
+      samples: how many there were.
+      searches: by their names, such as `image-image`.
+    """
+
+    encoder: str
+    false_refusals: float
+    samples: int
+    searches: Mapping[str, Least] = field(default_factory=dict)
+
+    def weakness(self, context: Context) -> str:
+        """Return why the samples are not near enough, as the first one says; empty where it is, or nobody can tell."""
+        least = self.searches.get(context[0].found_by) if context else None
+        if least is None or context[0].score >= least.score:
+            return ""
+        return (
+            f"no sample is near enough: the nearest, {context[0].sample.id!r}, has the score {context[0].score:.3f}, "
+            f"and {least.score:.3f} is the least of {context[0].found_by}"
+        )
+
+
+def calibrate(
+    datastore: Datastore, encoder: Encoder, *, false_refusals: float = 0.05, most: int = MOST, seed: int = 0
+) -> Calibration:
+    """Return from which score on samples have something to do with a question, as its own samples tell.
+
+    A picture that belongs there is stood in for by a stored one, whose nearest other picture is looked at, without
+    near-duplicates; words that belong there by a few words in a row of a sample's text, which are compared with that
+    sample. Scores are chosen so that at most `false_refusals` of these pairs fall short. So what is found
+    out is whether a question is about such things at all, not whether this very thing is there.
+
+    Args:
+      false_refusals: between 0 and 0.5.
+      most: samples to look at, drawn with `seed`.
+
+    Raises:
+      OptionError: `false_refusals` cannot be.
+      StoreError: there are too few samples.
+    """
+    if not 0 < false_refusals <= 0.5:
+        raise OptionError(f"false refusals are {false_refusals:g}; give more than 0 and at most 0.5, such as 0.05")
+    if len(datastore) < FEWEST:
+        raise StoreError(
+            f"{datastore.path} holds {len(datastore)} samples, and it takes {FEWEST} to see what is usual; "
+            "say how near the best must be by hand (min_score)"
+        )
+    rng = random.Random(seed)
+    every = list(datastore)
+    samples = rng.sample(every, min(most, len(every)))
+    searches = {
+        "image-image": _pictures(datastore, encoder, samples),
+        "text-text": _words(datastore, encoder, samples, "text", rng),
+        "text-image": _words(datastore, encoder, samples, "image", rng) if encoder.joint else None,
+    }
+    chosen = {name: _least(pairs, false_refusals) for name, pairs in searches.items() if pairs is not None}
+    return Calibration(_made_by(datastore), false_refusals, len(datastore), chosen)
+
+
+Pairs = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
+"""float[N] scores of pairs that belong together, and of strangers."""
+
+
+def _pictures(datastore: Datastore, encoder: Encoder, samples: Sequence[Sample]) -> Pairs | None:
+    """Return the pairs of pictures; None where there are too few."""
+    vectors = datastore.vectors([sample.id for sample in samples], "image")
+    if len(vectors) < FEWEST:
+        return None
+    likeness = Likeness("measured", datastore.spaced, encoder.name)
+    ids, rows = list(vectors), np.stack(list(vectors.values()))
+    own = []
+    for name, vector, context in zip(ids, rows, datastore.search(rows, "image", NEARBY), strict=True):
+        near = datastore.vectors([neighbor.sample.id for neighbor in context], "image")
+        others = [its for key, its in near.items() if key != name and not likeness.same(vector, its, "image")]
+        if others:
+            own.append(max(float(its @ vector) for its in others))
+    if len(own) < FEWEST:
+        return None
+    return np.array(own), _strangers(rows, rows)
+
+
+def _words(
+    datastore: Datastore, encoder: Encoder, samples: Sequence[Sample], target: str, rng: random.Random
+) -> Pairs | None:
+    """Return the pairs of words with what they are sought among: texts, or pictures; None where there are too few."""
+    vectors = datastore.vectors([sample.id for sample in samples], target)
+    named = {
+        sample.id: words for sample in samples if sample.id in vectors and (words := _some_words(sample.text, rng))
+    }
+    if len(named) < FEWEST:
+        return None
+    asked = encoder.embed_texts(list(named.values()))
+    asked = among_images(encoder, asked) if target == "image" else asked
+    rows = np.stack([vectors[name] for name in named])
+    return (asked * rows).sum(axis=1), _strangers(asked, rows)
+
+
+def _some_words(text: str, rng: random.Random) -> str:
+    """Return a few words in a row of one passage of a text."""
+    passage = rng.choice([text[slice(*passage.span)] for passage in split(text)] or [text])
+    words = telling_words(passage) or telling_words(text)
+    start = rng.randrange(max(1, len(words) - WORDS + 1))
+    return " ".join(words[start : start + WORDS])
+
+
+def _strangers(asked: Vectors, rows: Vectors) -> "np.ndarray[Any, Any]":
+    """Return the score of each query with the row of another one, half the list away."""
+    scores: np.ndarray[Any, Any] = (asked * np.roll(rows, len(rows) // 2, axis=0)).sum(axis=1)
+    return scores
+
+
+def _least(pairs: Pairs, rate: float) -> Least:
+    """Return the score that all but `rate` of the pairs that belong together have at least."""
+    own, strangers = pairs
+    score = math.floor(1e4 * float(np.quantile(own, rate, method="lower"))) / 1e4
+    return Least(score, len(own), round(float((strangers >= score).mean()), 4))
+
+
+def save(datastore: Datastore, calibration: Calibration) -> Path:
+    """Write a calibration beside the datastore, and return where.
+
+    Raises:
+      StoreError: it is not a datastore of its own folder.
+      DiskError: it cannot be written.
+    """
+    if datastore.path is None:
+        raise StoreError("a published index has no folder of its own; build a datastore from its JSON")
+    path = datastore.path / FILE
+    write_file(path, json.dumps({"version": VERSION, **asdict(calibration)}, indent=1).encode())
+    return path
+
+
+def calibration_of(datastore: Datastore) -> Calibration | None:
+    """Return the calibration beside a datastore; None where there is none, or one of another encoder.
+
+    Raises:
+      StoreCorruptedError: it cannot be read.
+    """
+    if datastore.path is None or not (path := datastore.path / FILE).is_file():
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+        content.pop("version")
+        searches = {name: Least(**values) for name, values in content.pop("searches").items()}
+        found = Calibration(**content, searches=searches)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreCorruptedError(
+            f"{path} cannot be used ({error}); remove it, or run `camml store calibrate --store {datastore.path}`"
+        ) from None
+    return found if found.encoder == _made_by(datastore) else None
+
+
+def _made_by(datastore: Datastore) -> str:
+    record = datastore.manifest.encoder
+    return f"{record.name} {record.revision}"

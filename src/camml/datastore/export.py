@@ -1,0 +1,106 @@
+"""A datastore as a table that other programs read."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camml.durable import replacing, sync_folder
+from camml.errors import OptionError
+
+if TYPE_CHECKING:
+    from camml.datastore.store import Datastore
+
+OWN = ("id", "text", "image")
+"""Columns that every table has; those of `meta` follow."""
+
+
+def table_of(datastore: "Datastore", vectors: bool = False) -> Any:
+    """Return the samples as a table of Arrow: `id`, `text`, `image` (a path), and a column for each key of `meta`.
+
+    Values of one key that are of several kinds, or lists and objects, become JSON texts. What a sample lacks is null. A
+    key that is called like a column of ours gets `meta_` in front of it.
+
+    Args:
+      vectors: have the columns `image_vector` and `text_vector`, too.
+    """
+    import pyarrow as pa
+
+    samples = list(datastore)
+    columns: dict[str, Any] = {
+        "id": pa.array([sample.id for sample in samples], pa.string()),
+        "text": pa.array([sample.text for sample in samples], pa.string()),
+        "image": pa.array([None if sample.image is None else str(sample.image) for sample in samples], pa.string()),
+    }
+    reserved = (*OWN, "image_vector", "text_vector")
+    for key in dict.fromkeys(key for sample in samples for key in sample.meta):
+        name = f"meta_{key}" if key in reserved else key
+        columns[name] = _column([sample.meta.get(key) for sample in samples])
+    for modality in ("image", "text") if vectors else ():
+        known = datastore.vectors([sample.id for sample in samples], modality)
+        if known:
+            kind = pa.list_(pa.float32(), len(next(iter(known.values()))))
+            columns[f"{modality}_vector"] = pa.array([known.get(sample.id) for sample in samples], kind)
+    return pa.table(columns)
+
+
+def _column(values: list[Any]) -> Any:
+    """Return values of one kind as they are, and all others as JSON texts."""
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} and len(kinds) == 2:
+        kinds = {float}
+        values = [None if value is None else float(value) for value in values]
+    if len(kinds) == 1 and kinds <= {str, int, float, bool}:
+        try:
+            return pa.array(values)
+        except (pa.ArrowInvalid, OverflowError):  # a whole number beyond 64 bits
+            pass
+    return pa.array([None if value is None else json.dumps(value, ensure_ascii=False) for value in values], pa.string())
+
+
+def _write_parquet(table: Any, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path, compression="zstd")
+
+
+def _write_arrow(table: Any, path: Path) -> None:
+    import pyarrow as pa
+
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _write_csv(table: Any, path: Path) -> None:
+    import pyarrow.csv
+
+    pyarrow.csv.write_csv(table, path)
+
+
+WRITERS: dict[str, Callable[[Any, Path], None]] = {
+    ".parquet": _write_parquet,
+    ".arrow": _write_arrow,
+    ".csv": _write_csv,
+}
+"""By the ending of the file; `.arrow` is Arrow's own file format, also called Feather."""
+
+
+def export(datastore: "Datastore", path: Path, vectors: bool = False) -> int:
+    """Write the samples to a file, whole or not at all, and return how many they are.
+
+    Raises:
+      OptionError: no format has the ending of the file, or it cannot hold vectors.
+      DiskError: it cannot be written.
+    """
+    write = WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise OptionError(f"{path} ends in none of {', '.join(WRITERS)}, which say the format")
+    if vectors and path.suffix.lower() == ".csv":
+        raise OptionError(f"{path} cannot hold vectors; write a file ending in .parquet or .arrow")
+    table = table_of(datastore, vectors)
+    with replacing(path) as unfinished:
+        write(table, unfinished)
+    sync_folder(path.absolute().parent)
+    return int(table.num_rows)

@@ -1,0 +1,186 @@
+"""A datastore as tools for assistants that speak the Model Context Protocol: search with pictures, ask, add."""
+
+import base64
+import binascii
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Image as Picture
+from mcp.server.mcpserver.exceptions import ToolError
+from PIL import Image
+
+from camml import __version__
+from camml.assistant import Collection
+from camml.durable import disk_errors, write_file
+from camml.errors import CaMMLError, ImageError, InputError
+from camml.images import open_image
+from camml.types import Context, Query, Sample
+
+SIDE = 512
+"""Pixels of the longer side of pictures that are returned."""
+MOST = 20
+"""Samples of one search."""
+MOST_BYTES = 20 * 2**20
+"""Of a picture that a client sends."""
+UPLOADS = "uploads"
+"""The folder in a datastore that holds the pictures which clients sent."""
+
+
+class Tools:
+    """The tools of the server.
+
+    Args:
+      collection: the datastore and the model that answers from it.
+      pictures: the folder whose pictures a client may name by their paths; None for none.
+    """
+
+    def __init__(self, collection: Collection, pictures: Path | None = None) -> None:
+        self.collection = collection
+        self.pictures = None if pictures is None else pictures.resolve()
+
+    def search(self, query: str = "", image: str = "", k: int = 4) -> list[Any]:
+        """Return the nearest samples as texts, each with its picture."""
+        asked = Query(query, self._picture(image) if image else None)
+        if not query.strip() and asked.image is None:
+            raise InputError("nothing to search for; give a query, an image or both")
+        if not 1 <= k <= MOST:
+            raise InputError(f"k is {k}; give 1 to {MOST}")
+        self.collection.datastore.reload()
+        [context] = self.collection.find([asked], min(k, max(1, len(self.collection))))
+        return shown(context)
+
+    def ask(self, question: str, image: str = "", shots: int = 0) -> list[Any]:
+        """Return an answer, and after it the samples that it was made from."""
+        if not question.strip():
+            raise InputError("the question is empty")
+        self.collection.datastore.reload()
+        answer = self.collection.ask(question, self._picture(image) if image else None, shots=shots or None)
+        facts = {"answer": answer.text, "refused": answer.refused, "notes": list(answer.notes)}
+        facts |= {"reason": answer.reason} if answer.reason else {}
+        return [json.dumps(facts, ensure_ascii=False), *shown(answer.evidence)]
+
+    def add(self, id: str, text: str, image: str = "") -> str:
+        """Add a sample, which the next question can find; its picture is kept in the datastore."""
+        datastore = self.collection.datastore
+        datastore.reload()
+        if id in datastore:
+            raise InputError(f"there is a sample {id!r} already; give another id")
+        file = None
+        if image:
+            file = self._kept(self._picture(image))
+        try:
+            datastore.add([Sample(id, text, file)])
+        except BaseException:
+            if file is not None:
+                file.unlink(missing_ok=True)
+            raise
+        return f"added {id!r}; there are {len(datastore)} samples now"
+
+    def _kept(self, picture: Image.Image) -> Path:
+        """Return the file in the datastore that holds a picture, named after its content."""
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        assert self.collection.datastore.path is not None
+        folder = self.collection.datastore.path.resolve() / UPLOADS
+        with disk_errors(folder):
+            folder.mkdir(exist_ok=True)
+        file = folder / f"mcp-{hashlib.sha256(buffer.getvalue()).hexdigest()[:24]}.png"
+        write_file(file, buffer.getvalue())
+        return file
+
+    def _picture(self, given: str) -> Image.Image:
+        """Return a picture that a client sent, or named by its path in the folder that it may see.
+
+        Raises:
+          ImageError: it cannot be used, or is elsewhere.
+        """
+        if self.pictures is not None and len(given) < 4096 and not given.startswith("data:"):
+            path = (self.pictures / given).resolve()
+            if path.is_file():
+                if not path.is_relative_to(self.pictures):
+                    raise ImageError(f"{given} is not in {self.pictures}, whose pictures may be used")
+                return open_image(path)
+        data = given.partition(",")[2] if given.startswith("data:") else given
+        if len(data) > MOST_BYTES * 4 // 3:
+            raise ImageError(f"the picture is larger than {MOST_BYTES >> 20} MB")
+        try:
+            return open_image(base64.b64decode(data, validate=True))
+        except (binascii.Error, ValueError) as error:
+            if isinstance(error, ImageError):
+                raise
+            where = f", or the path of a picture in {self.pictures}" if self.pictures else ""
+            raise ImageError(f"the image is no picture in base64{where}") from None
+
+
+def shown(context: Context) -> list[Any]:
+    """Return samples as texts in JSON, each followed by its picture if it has one that can be shown."""
+    content: list[Any] = []
+    for neighbor in context:
+        sample = neighbor.sample
+        facts: dict[str, Any] = {"id": sample.id, "text": neighbor.text, "score": round(neighbor.score, 4)}
+        facts |= {"meta": dict(sample.meta)} if sample.meta else {}
+        if neighbor.supporting:
+            facts["supporting"] = sample.text[slice(*neighbor.supporting)]
+        content.append(json.dumps(facts, ensure_ascii=False, default=str))
+        if sample.image is not None:
+            try:
+                content.append(_small(sample.image))
+            except ImageError:
+                continue  # its text is shown alone
+    return content
+
+
+def _small(path: Path) -> Picture:
+    buffer = io.BytesIO()
+    open_image(path, max_side=SIDE).convert("RGB").save(buffer, "JPEG", quality=85)
+    return Picture(data=buffer.getvalue(), format="jpeg")
+
+
+def server_of(tools: Tools, writable: bool = False) -> MCPServer:
+    """Return the server with its tools; `add` only where it may write."""
+    server = MCPServer(
+        "camml",
+        version=__version__,
+        instructions=f"Looks up and answers from {len(tools.collection)} samples, texts mostly with pictures.",
+    )
+    how = "base64 or a data: URL" + ", or a path in the folder of pictures" * bool(tools.pictures)
+
+    tool = partial(server.tool, structured_output=False)  # texts and pictures in turn
+
+    @tool(description=f"Find the samples nearest to words, to a picture ({how}), or to both.")
+    def search(query: str = "", image: str = "", k: int = 4) -> list[Any]:
+        with _in_words():
+            return tools.search(query, image, k)
+
+    @tool(
+        description=f"Answer a question, about a picture ({how}) or not, from the nearest samples. `refused` says that "
+        "the samples do not tell."
+    )
+    def ask(question: str, image: str = "", shots: int = 0) -> list[Any]:
+        with _in_words():
+            return tools.ask(question, image, shots)
+
+    if writable:
+
+        @tool(description=f"Add a sample under a new id: a text, and a picture ({how}) if there is one.")
+        def add(id: str, text: str, image: str = "") -> str:
+            with _in_words():
+                return tools.add(id, text, image)
+
+    return server
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Let what a person did wrong reach the client in words."""
+    try:
+        yield
+    except CaMMLError as error:
+        raise ToolError(str(error)) from None

@@ -1,0 +1,103 @@
+"""`/v1/completions`: the older interface, whose prompt is taken as a question."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from camml.serving.bodies import CheckedRoute
+from camml.serving.engines import Piece, TokenLogprob
+from camml.serving.links import Links
+from camml.serving.problems import ApiError
+from camml.serving.replies import Reply, chat_of, check, told, whole
+from camml.serving.service import Evidence, Service
+from camml.serving.streaming import EventStream, first_then_rest, sse, until_gone
+from camml.serving.wire import ChatBody, ErrorOut, Text
+
+NEUTRAL: dict[str, tuple[Any, ...]] = {"echo": (False,), "best_of": (1,), "suffix": ("",)}
+"""Fields of the older interface that this server does not have, and the values that ask for nothing."""
+
+
+class CompletionBody(BaseModel):
+    """A prompt as OpenAI's completions have it; all else is as in a chat."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)] = Field(description="one text")
+    logprobs: int | bool | None = Field(None, ge=0, le=20)
+
+    def chat(self) -> ChatBody:
+        """Return it as a chat with one question.
+
+        Raises:
+          ApiError: it has fields that this server does not have, or wrong values.
+        """
+        prompt = self.prompt if isinstance(self.prompt, str) else self.prompt[0]
+        given = dict(self.model_extra or {})
+        for name, values in NEUTRAL.items():
+            value = given.pop(name, None)
+            if value is not None and value not in values:
+                raise ApiError(400, f"this server has no {name!r}", "unsupported_parameter", name)
+        if self.logprobs is not None and self.logprobs is not False:
+            given |= {"logprobs": True, "top_logprobs": int(self.logprobs)}
+        return chat_of({**given, "messages": [{"role": "user", "content": prompt}]})
+
+
+def router(service: Service, links: Links) -> APIRouter:
+    """Return the route."""
+    router = APIRouter(
+        route_class=CheckedRoute, tags=["chat"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}}
+    )
+
+    @router.post("/v1/completions", response_class=JSONResponse)
+    async def complete(body: CompletionBody, request: Request) -> Response:
+        """Answer a prompt as a question, from samples that are found or given."""
+        chat = body.chat()
+        check(service, chat)
+        reply = Reply(service, chat, links.at(request), request.scope["camml"])
+        if chat.stream:
+            return EventStream(await first_then_rest(request, told(reply, *_chunks(reply))))
+        return JSONResponse(await until_gone(request.receive, _whole(reply)))
+
+    return router
+
+
+async def _whole(reply: Reply) -> dict[str, Any]:
+    answers = await whole(reply)
+    choices = [_choice(index, one.text, one.reason, one.logprobs) for index, one in enumerate(answers)]
+    return _document(reply, choices, usage=reply.usage(), **reply.shown())
+
+
+def _chunks(reply: Reply) -> tuple[Any, Any]:
+    counted = bool(reply.body.stream_options and reply.body.stream_options.include_usage)
+
+    def say(event: Evidence | Piece) -> Iterator[bytes]:
+        if isinstance(event, Evidence):
+            choices = [_choice(index, "", None, ()) for index in range(reply.body.n or 1)]
+            yield sse(_document(reply, choices, **reply.shown()))
+        else:
+            yield sse(_document(reply, [_choice(event.index, event.text, event.finish_reason, event.logprobs)]))
+
+    def end(texts: Sequence[str]) -> Iterator[bytes]:
+        if counted:
+            yield sse(_document(reply, [], usage=reply.usage()))
+        yield b"data: [DONE]\n\n"
+
+    return say, end
+
+
+def _document(reply: Reply, choices: Sequence[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {"id": f"cmpl-{reply.note['id']}", "object": "text_completion", "created": reply.created,
+            "model": reply.service.settings.served_name, "choices": choices, **more}  # fmt: skip
+
+
+def _choice(index: int, text: str, reason: str | None, told: Sequence[TokenLogprob]) -> dict[str, Any]:
+    logprobs = {
+        "tokens": [one.token for one in told],
+        "token_logprobs": [one.logprob for one in told],
+        "top_logprobs": [dict(one.top) for one in told],
+        "text_offset": [sum(len(other.token) for other in told[:place]) for place in range(len(told))],
+    }
+    return {"index": index, "text": text, "logprobs": logprobs if told else None, "finish_reason": reason}

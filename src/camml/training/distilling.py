@@ -1,0 +1,188 @@
+"""Learning from a teacher that reads the samples whole: a language model with their texts in its prompt.
+
+The teacher sees every conversation once, ahead. The likeliest tokens at each place of an answer are kept in a folder:
+
+part-00000.npz   up to `ROWS` conversations: ids, the number of learned tokens of each, tokens, log-probabilities
+manifest.json    what they were computed from, and whether all of them are there
+"""
+
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from camml import prompts
+from camml.data import examples
+from camml.data.examples import Example, TrainingRows
+from camml.data.llava_json import Conversation
+from camml.durable import write_file
+from camml.errors import OptionError, SampleError, StoreCorruptedError
+from camml.model.loading import kind_of, load_model
+from camml.model.modeling import IGNORED
+
+MANIFEST, FORMAT = "manifest.json", "camml-teacher"
+ROWS, LIKELIEST = 64, 32
+"""Conversations of a file, and tokens that are kept of each place."""
+
+WORDING = "brief"
+"""How texts and question are worded for the teacher, one of `camml.prompts.PASTES`."""
+
+Lesson = tuple[Tensor, Tensor]
+"""int64[N, K] and float32[N, K]: the tokens a teacher finds likeliest at N learned places, and log-probabilities."""
+
+
+class Lessons:
+    """What a teacher says about each conversation of a training set.
+
+    Args:
+      folder: that `prepare` wrote.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.lessons: dict[str, tuple[Any, Any]] = {}
+        for file in sorted(folder.glob("part-*.npz")):
+            try:
+                part = np.load(file)
+                ends = np.cumsum(part["counts"])
+                for name, tokens, scores in zip(
+                    part["ids"].tolist(),
+                    np.split(part["tokens"], ends[:-1]),
+                    np.split(part["scores"], ends[:-1]),
+                    strict=True,
+                ):
+                    self.lessons[name] = tokens, scores
+            except (OSError, ValueError, KeyError) as error:
+                raise StoreCorruptedError(
+                    f"{file} cannot be read ({error}); delete it, and it is computed again"
+                ) from error
+
+    def __call__(self, rows: Sequence[Example]) -> Lesson:
+        """Return the lessons for all learned tokens of a batch, row after row; -1 where a token has none."""
+        tokens, scores = [], []
+        for row in rows:
+            count = sum(label != IGNORED for label in row.labels[1:])
+            known, said = self.lessons[row.id]
+            lacking = max(0, count - len(known))  # the teacher's prompt is longer, so that it may see fewer of them
+            tokens.append(np.pad(known[:count], ((0, lacking), (0, 0)), constant_values=-1))
+            scores.append(np.pad(said[:count], ((0, lacking), (0, 0))))
+        return torch.from_numpy(np.concatenate(tokens)).long(), torch.from_numpy(np.concatenate(scores)).float()
+
+
+def prepare(teacher: str, folder: Path, rows: TrainingRows, about: dict[str, Any], device: str) -> Lessons:
+    """Return what a teacher says about all rows, computing what is not in `folder` yet.
+
+    Args:
+      teacher: the folder or name of a language model with the tokenizer of the model that is trained.
+      about: the hashes of data and neighbors.
+
+    Raises:
+      OptionError: no language model, another tokenizer, or `folder` holds lessons of something else.
+      DiskError: the folder cannot be written.
+    """
+    from camml import weights
+
+    source = weights.folder(teacher)
+    if kind_of(source) != "language":
+        raise OptionError(f"--distill {teacher}: give a language model, which reads texts of samples in its prompt")
+    origin = {"format": FORMAT, "teacher": _fingerprint(source), "wording": WORDING, "shots": rows.shots, **about}
+    manifest = folder / MANIFEST
+    known = json.loads(manifest.read_text("utf-8")) if manifest.is_file() else None
+    if known is not None and known["origin"] != origin:
+        raise OptionError(
+            f"{folder} holds lessons of another teacher, data or number of samples; give another --distill_cache"
+        )
+    if known is None or not known["whole"]:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(manifest, json.dumps({"origin": origin, "whole": False}).encode())
+        _compute(source, folder, rows, device)
+        write_file(manifest, json.dumps({"origin": origin, "whole": True}).encode())
+    return Lessons(folder)
+
+
+def _compute(source: Path, folder: Path, rows: TrainingRows, device: str) -> None:
+    """Write the files that are not there yet."""
+    model, tokenizer = load_model(source, dtype="auto")
+    if tokenizer.get_vocab() != {t: n for t, n in rows.processor.tokenizer.get_vocab().items() if n < len(tokenizer)}:
+        raise OptionError(
+            f"--distill {source}: its tokenizer is not that of the model that is trained; their tokens differ"
+        )
+    model = model.to(device).eval()
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or rows.max_length
+    starts = range(0, len(rows), ROWS)
+    for part, start in enumerate(tqdm(starts, "teacher", disable=None, file=sys.stderr)):
+        file = folder / f"part-{part:05}.npz"
+        if file.is_file():
+            continue
+        ids, counts, tokens, scores = [], [], [], []
+        for conversation in rows.conversations[start : start + ROWS]:
+            known, said = _lesson(model, rows, conversation, limit)
+            ids.append(conversation.id)
+            counts.append(len(known))
+            tokens.append(known.int().cpu().numpy())
+            scores.append(said.half().cpu().numpy())
+        content = io.BytesIO()
+        np.savez(content, ids=ids, counts=counts, tokens=np.concatenate(tokens), scores=np.concatenate(scores))
+        write_file(file, content.getvalue())
+
+
+@torch.inference_mode()
+def _lesson(model: Any, rows: TrainingRows, conversation: Conversation, limit: int) -> Lesson:
+    """Return what the teacher finds likeliest at each learned place of a conversation, all its samples' texts read.
+
+    There is none for a conversation that the teacher has no room for.
+    """
+    context = rows.context_of(conversation.id)[: rows.shots] if rows.shots else ()
+    first, *others = conversation.turns
+    asked = prompts.paste(first.question, [neighbor.sample.text for neighbor in context], WORDING)
+    told = replace(conversation, turns=(replace(first, question=asked), *others), image=None)
+    kept = min(LIKELIEST, model.get_input_embeddings().num_embeddings)
+    try:
+        row = examples.build(told, (), rows.processor, limit)
+    except SampleError:
+        return torch.zeros(0, kept, dtype=torch.long), torch.zeros(0, kept)
+    logits = model(input_ids=torch.tensor([row.input_ids], device=model.device)).logits[0, :-1]
+    learned = torch.tensor(row.labels[1:]) != IGNORED
+    scores = logits[learned.to(logits.device)].float().log_softmax(-1)
+    likeliest = scores.topk(kept)
+    return likeliest.indices, likeliest.values
+
+
+def divergence(logits: Tensor, labels: Tensor, tokens: Tensor, scores: Tensor) -> Tensor:
+    """Return float[]: the sum over learned tokens of how far a student is from its teacher, in nats.
+
+    Both are compared by Kullback-Leibler divergence on the teacher's likeliest tokens, whose probabilities are taken to
+    sum up to one.
+
+    Args:
+      logits: float[B, T, V] of the student, or float[B, P, V] of the P places where any row has something to learn.
+      labels: int64[B, T], `IGNORED` where nothing is learned.
+      tokens, scores: what `Lessons` gives for the batch.
+    """
+    learned = functional.pad(labels[:, 1:], (0, 1), value=IGNORED) != IGNORED
+    if logits.shape[1] != labels.shape[1]:
+        learned = learned[:, learned.any(dim=0)]
+    student = logits[learned].float()
+    taught = tokens[:, 0] >= 0
+    wanted = functional.log_softmax(scores[taught], -1)
+    got = functional.log_softmax(student[taught], -1).gather(-1, tokens[taught])
+    return functional.kl_div(got, wanted, reduction="sum", log_target=True)
+
+
+def _fingerprint(folder: Path) -> str:
+    """Return what changes with the files of a model."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.iterdir() if path.is_file()):
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+        if file.suffix == ".json":
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,103 @@
+"""`camml ask --server`, with a server that notes what it is asked."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camml.cli import main
+from tests import tiny
+
+REPLY = {
+    "choices": [{"message": {"content": "4711"}}],
+    "usage": {"prompt_tokens": 20, "completion_tokens": 2},
+    "context": [{"id": "pump", "text": "The part is 4711.", "score": 0.9, "passages": None, "meta": {}}],
+    "notes": ["a note"],
+}
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    seen: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self, code: int, document: object) -> None:
+            data = json.dumps(document).encode()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def do_GET(self) -> None:
+            self._answer(200, {"data": [{"id": "camml-mini"}, {"id": "mini"}]})
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            seen.append(body | {"key": self.headers.get("Authorization")})
+            wrong = body.get("store") == "nowhere"
+            self._answer(
+                404 if wrong else 200, {"error": {"message": "no datastore 'nowhere' here"}} if wrong else REPLY
+            )
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    listener = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listener.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.server_port}", seen
+    listener.shutdown()
+    listener.server_close()
+
+
+def test_the_question_goes_to_the_server(server, capsys, tmp_path: Path, monkeypatch) -> None:
+    url, seen = server
+    monkeypatch.setenv("CAMML_API_KEY", "secret-key")
+    picture = tiny.image(tmp_path, "query", (1, 2, 3))
+    options = [
+        "--server",
+        f"{url}/v1/",
+        "--store",
+        "plant",
+        "--shots",
+        "2",
+        "--where",
+        "hall=B",
+        "--image",
+        str(picture),
+    ]
+    assert main(["ask", "Which part?", *options]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("4711\n")
+    assert "0.9000  pump" in said
+    assert "note: a note" in said
+    [body] = seen
+    assert (body["model"], body["store"], body["shots"], body["key"]) == ("camml-mini", "plant", 2, "Bearer secret-key")
+    assert body["filter"] == {"hall": "B"}
+    assert body["messages"][0]["content"][1]["image_url"]["url"].startswith("data:image/png;base64,")
+    assert main(["ask", "Which part?", "--server", url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["context"][0]["id"] == "pump"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--store", "nowhere"], "no datastore 'nowhere' here (HTTP 404)"),
+        (["--attribute"], "--attribute is not for --server"),
+        (["--where", "year<=1999"], "takes values"),
+    ],
+)
+def test_what_it_does_not_do_is_said(server, capsys, options: list[str], said: str) -> None:
+    assert main(["ask", "what", "--server", server[0], *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_server_that_is_not_there_is_named(capsys) -> None:
+    assert main(["ask", "what", "--server", "http://127.0.0.1:9"]) == 2
+    assert "is `camml serve` running there?" in capsys.readouterr().err
+    assert main(["ask", "what", "--server", "localhost"]) == 2
+    assert "http://" in capsys.readouterr().err

@@ -1,0 +1,66 @@
+"""`camml chat`, with its lines piped in."""
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from camml import encoders
+from camml.answering.perceiver import PerceiverAnswerer
+from camml.cli import main
+from camml.datastore import Datastore
+from tests import tiny
+
+
+@pytest.fixture
+def talk(
+    tmp_path: Path, camml_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[str, str]]:
+    """Say lines, one after the other: what is printed, and on standard error."""
+    Datastore.build(tmp_path / "store", tiny.samples(tmp_path), encoders.load("hashed"))
+
+    def run(*lines: str, more: tuple[str, ...] = ()) -> tuple[str, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines) + "\n"))
+        options = ["--store", tmp_path / "store", "--model", camml_folder, "--max-new-tokens", "3", *more]
+        assert main(["chat", *map(str, options)]) == 0
+        return tuple(capsys.readouterr())
+
+    return run
+
+
+def test_it_answers_line_by_line_and_shows_the_evidence_when_asked(talk, tmp_path: Path) -> None:
+    said, errors = talk(
+        "/evidence", "a red square", "", "/evidence", f"/image {tmp_path / 'blue.png'}", "what", "/evidence"
+    )
+    assert errors == ""
+    shown = [line.split()[1] for line in said.splitlines() if line[:8].strip().replace(".", "").isdigit()]
+    assert said.startswith("nothing was asked yet\n")
+    assert (shown[0], shown[3]) == ("red", "blue")
+
+
+def test_what_is_wrong_ends_a_turn_and_not_the_conversation(talk, tmp_path: Path) -> None:
+    said, errors = talk(f"/image {tmp_path / 'gone.png'}", "/sing", "/help", "a red square", "/quit", "never asked")
+    assert "gone.png" in errors
+    assert "no command '/sing'; there are: /image" in errors
+    assert "/forget" in said
+
+
+def test_it_remembers_what_was_said_until_it_is_to_forget(talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    stream = PerceiverAnswerer.stream
+
+    def watched(self, query, context, decoding=None):
+        seen.append([turn.question for turn in query.history])
+        return stream(self, query, context, decoding)
+
+    monkeypatch.setattr(PerceiverAnswerer, "stream", watched)
+    talk("one", "two", "/forget", "three")
+    assert seen == [[], ["one"], []]
+
+
+def test_what_is_refused_is_said_and_not_remembered(talk) -> None:
+    said, _ = talk("zebra", more=("--min-score", "1"))
+    assert said.splitlines()[0] == "not in the samples"
+    assert "refused: no sample is near enough" in said

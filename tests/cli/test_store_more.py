@@ -1,0 +1,133 @@
+"""Ranges, upsert, export and calibration as a person uses them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from camml.cli import main
+from camml.datastore import Datastore
+
+Run = Callable[..., tuple[int, str, str]]
+
+ROWS = """id,text,price,made
+a,a cheap red lamp,9.5,2019-03-01
+b,a red lamp,20,2021-12-24
+c,a dear red lamp,150,2024-01-01
+d,a red lamp of unknown price,,2024-06
+"""
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main(["store", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def store(tmp_path: Path, run: Run) -> Path:
+    (tmp_path / "lamps.csv").write_text(ROWS)
+    assert run("build", tmp_path / "lamps.csv", "--out", tmp_path / "store", "--encoder", "hashed")[0] == 0
+    return tmp_path / "store"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "ids"),
+    [
+        (["price<=20"], "ab"), (["price<20"], "a"), (["price>20"], "c"), (["made>=2024"], "cd"),
+        (["made>=2020-01-01", "made<2024-01-01"], "b"), (["price>1", "made<2020"], "a"), (["price=20"], "b"),
+    ],
+)  # fmt: skip
+def test_numbers_and_dates_are_compared(store: Path, run: Run, conditions: list[str], ids: str) -> None:
+    options = [part for text in conditions for part in ("--where", text)]
+    code, said, errors = run("search", "--store", store, "--text", "lamp", "-k", 9, "--json", *options)
+    assert code == 0, errors
+    assert sorted(found["id"] for found in json.loads(said)["neighbors"]) == list(ids)
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [("price<=cheap", "neither a number nor a date"), ("<=3", "KEY<=VALUE"), ("size<=3", "no sample has 'size'")],
+)
+def test_a_bound_that_cannot_be_is_named(store: Path, run: Run, condition: str, said: str) -> None:
+    code, _, errors = run("search", "--store", store, "--text", "lamp", "--where", condition)
+    assert (code, said in errors) == (2, True), errors
+
+
+def test_upsert_replaces_what_is_there(store: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "news.jsonl").write_text('{"id": "a", "text": "a blue lamp"}\n{"id": "e", "text": "a green lamp"}\n')
+    assert run("add", tmp_path / "news.jsonl", "--store", store)[0] == 2
+    code, said, _ = run("add", tmp_path / "news.jsonl", "--store", store, "--upsert")
+    assert code == 0
+    assert said.startswith("added 1, replaced 1 in")
+    now = Datastore.open(store)
+    assert (len(now), now["a"].text) == (5, "a blue lamp")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "csv"])
+def test_an_export_is_read_by_others(store: Path, run: Run, tmp_path: Path, suffix: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    out = tmp_path / f"out.{suffix}"
+    code, said, errors = run("export", out, "--store", store)
+    assert (code, said.startswith("4 samples")) == (0, True), errors
+    read = {"parquet": pandas.read_parquet, "arrow": pandas.read_feather, "csv": pandas.read_csv}[suffix]
+    frame = read(out)
+    assert list(frame["id"]) == ["a", "b", "c", "d"]
+    assert frame["text"][0] == "a cheap red lamp"
+    assert str(frame["made"][3]) == "2024-06"
+
+
+def test_an_export_can_be_built_from_again_and_holds_vectors(store: Path, run: Run, tmp_path: Path) -> None:
+    assert run("export", tmp_path / "out.parquet", "--store", store, "--vectors")[0] == 0
+    table = Datastore.open(store).to_arrow(vectors=True)
+    dim = Datastore.open(store).manifest.encoder.text_dim
+    assert len(table["text_vector"][0].as_py()) == dim
+    assert run("export", tmp_path / "plain.parquet", "--store", store)[0] == 0
+    assert run("build", tmp_path / "plain.parquet", "--out", tmp_path / "again", "--encoder", "hashed")[0] == 0
+    assert [sample.text for sample in Datastore.open(tmp_path / "again")] == [s.text for s in Datastore.open(store)]
+
+
+def test_an_ending_that_says_no_format_is_named(store: Path, run: Run, tmp_path: Path) -> None:
+    code, _, errors = run("export", tmp_path / "out.xlsx", "--store", store)
+    assert (code, ".parquet, .arrow, .csv" in errors) == (2, True)
+    code, _, errors = run("export", tmp_path / "out.csv", "--store", store, "--vectors")
+    assert (code, "cannot hold vectors" in errors) == (2, True)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_values_of_several_kinds_become_texts(tmp_path: Path) -> None:
+    from camml import encoders
+    from camml.types import Sample
+
+    made = [
+        Sample("1", "a", meta={"x": 1, "id": "mine", "big": 2**70}),
+        Sample("2", "b", meta={"x": "one", "tags": ["p", "q"]}),
+        Sample("3", "c", meta={"n": 1}), Sample("4", "d", meta={"n": 2.5}),
+    ]  # fmt: skip
+    store = Datastore.build(tmp_path / "mixed", made, encoders.load("hashed"))
+    frame = store.to_arrow().to_pydict()
+    assert frame["x"] == ["1", '"one"', None, None]
+    assert frame["meta_id"] == ["mine", None, None, None]
+    assert frame["tags"][1] == '["p", "q"]'
+    assert frame["n"] == [None, None, 1.0, 2.5]
+    assert frame["big"][0] == str(2**70)
+
+
+def test_calibrating_says_what_it_found(tmp_path: Path, run: Run) -> None:
+    rows = "".join(f'{{"id": "m{n}", "text": "machine m{n} in hall {n % 7} needs part {n * 37}"}}\n' for n in range(40))
+    (tmp_path / "many.jsonl").write_text(rows)
+    run("build", tmp_path / "many.jsonl", "--out", tmp_path / "many", "--encoder", "hashed")
+    code, said, errors = run("calibrate", "--store", tmp_path / "many")
+    assert code == 0, errors
+    assert "text-text" in said
+    assert "5 % of questions" in said
+    facts = json.loads(run("calibrate", "--store", tmp_path / "many", "--json", "--false-refusals", "0.1")[1])
+    assert facts["searches"]["text-text"]["own"] == 40
+    assert json.loads((tmp_path / "many" / "calibration.json").read_text())["false_refusals"] == 0.1
+    assert run("calibrate", "--store", tmp_path / "many", "--samples", "0")[0] == 2

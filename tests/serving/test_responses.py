@@ -1,0 +1,98 @@
+"""OpenAI's newer interface, asked by the official client."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import BadRequestError, OpenAI
+
+from tests import tiny
+
+
+@pytest.fixture
+def client(address: str) -> OpenAI:
+    return OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
+
+
+def test_a_question_is_answered_with_its_evidence(client: OpenAI) -> None:
+    answer: Any = client.responses.create(model="tiny", input="what is red", max_output_tokens=8)
+    chat = client.chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": "what is red"}], max_tokens=8
+    )
+    assert answer.output_text == chat.choices[0].message.content
+    assert answer.status == ("incomplete" if chat.choices[0].finish_reason == "length" else "completed")
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (
+        chat.usage.prompt_tokens, chat.usage.completion_tokens,  # type: ignore[union-attr]
+    )  # fmt: skip
+    cited = answer.output[0].content[0].annotations
+    assert [one.title for one in cited] == [sample["id"] for sample in answer.context] != []
+    assert all(one.url.startswith("http://127.0.0.1") for one in cited)
+
+
+def test_a_conversation_with_instructions_and_a_picture(client: OpenAI, tmp_path: Path) -> None:
+    picture = tiny.samples(tmp_path)[0].image
+    assert picture
+    url = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+    said: Any = [
+        {"role": "user", "content": "hello"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "yes"}]},
+        {
+            "role": "user",
+            "content": [{"type": "input_text", "text": "what is it"}, {"type": "input_image", "image_url": url}],
+        },
+    ]
+    answer = client.responses.create(model="tiny", input=said, instructions="be brief", max_output_tokens=8)
+    chat: Any = [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "yes"},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "what is it"}, {"type": "image_url", "image_url": {"url": url}}],
+        },
+    ]
+    expected = client.chat.completions.create(model="tiny", messages=chat, max_tokens=8)
+    assert answer.output_text == expected.choices[0].message.content
+
+
+def test_streamed_it_is_the_same(client: OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "input": "what is red", "max_output_tokens": 12}
+    whole = client.responses.create(**asked)
+    events = list(client.responses.create(stream=True, **asked))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    kinds = [event.type for event in events]
+    assert kinds[:4] == [
+        "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",
+    ]  # fmt: skip
+    assert kinds[-1] == f"response.{whole.status}"
+    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == whole.output_text
+    last: Any = events[-1]
+    assert last.response.output_text == whole.output_text
+    assert last.response.usage == whole.usage
+
+
+def test_an_answer_in_json(client: OpenAI) -> None:
+    pytest.importorskip("llguidance")
+    schema = {"type": "object", "properties": {"sure": {"type": "boolean"}}, "required": ["sure"],
+              "additionalProperties": False}  # fmt: skip
+    form: Any = {"format": {"type": "json_schema", "name": "sure", "schema": schema}}
+    answer = client.responses.create(model="tiny", input="is it red", text=form, max_output_tokens=40)
+    assert isinstance(json.loads(answer.output_text)["sure"], bool)
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id"), ({"background": True}, "background"),
+        ({"tools": [{"type": "web_search"}]}, "tools"), ({"temperature": 9}, "temperature"),
+        ({"input": [{"type": "function_call_output", "call_id": "1", "output": "2"}]}, "input.0.type"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]}, "input"),
+    ],
+)  # fmt: skip
+def test_what_it_does_not_have_is_refused(client: OpenAI, more: dict[str, Any], param: str) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "input": "a", **more}
+    with pytest.raises(BadRequestError) as refused:
+        client.responses.create(**asked)
+    assert refused.value.param == param

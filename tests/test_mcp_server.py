@@ -1,0 +1,153 @@
+"""The tools as a client of the official SDK uses them: in this process, over stdio and over HTTP."""
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("mcp")
+
+import anyio
+from mcp import Client, StdioServerParameters
+
+from camml import assistant, encoders
+from camml.datastore import Datastore
+from camml.mcp_server import Tools, server_of
+from tests import tiny
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    Datastore.build(tmp_path / "store", tiny.samples(tmp_path), encoders.load("hashed"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def connect(store: Path, camml_folder: Path, tmp_path: Path) -> Callable[..., Any]:
+    """A client of a server in this process."""
+
+    @asynccontextmanager
+    async def connected(**options: Any) -> AsyncIterator[Client]:
+        writable = options.pop("writable", False)
+        collection = assistant.load(camml_folder).open(store, **options)
+        async with Client(server_of(Tools(collection, tmp_path), writable)) as client:
+            yield client
+
+    return connected
+
+
+def run(work: Callable[[], Any]) -> Any:
+    return anyio.run(work)
+
+
+def test_a_search_returns_texts_and_pictures(connect, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with connect() as client:
+            assert {tool.name for tool in (await client.list_tools()).tools} == {"search", "ask"}
+            found = await client.call_tool("search", {"query": "a red square", "k": 1})
+            text, picture = found.content
+            assert json.loads(text.text)["id"] == "red"
+            assert (picture.type, picture.mime_type) == ("image", "image/jpeg")
+            assert base64.b64decode(picture.data)[:2] == b"\xff\xd8"
+
+    run(work)
+
+
+def test_a_picture_is_sent_or_named_by_its_path(connect, tmp_path: Path) -> None:
+    async def work() -> None:
+        sent = base64.b64encode((tmp_path / "blue.png").read_bytes()).decode()
+        async with connect() as client:
+            for image in ("blue.png", sent, f"data:image/png;base64,{sent}"):
+                found = await client.call_tool("search", {"image": image, "k": 1})
+                assert json.loads(found.content[0].text)["id"] == "blue", image
+            for wrong in ("../../../etc/hostname", "none.png", "AAAA"):
+                found = await client.call_tool("search", {"image": wrong})
+                assert found.is_error, wrong
+
+    run(work)
+
+
+def test_an_answer_comes_with_its_evidence_or_says_that_there_is_none(connect) -> None:
+    async def work() -> None:
+        async with connect() as client:
+            said = await client.call_tool("ask", {"question": "a red square", "shots": 1})
+            facts = json.loads(said.content[0].text)
+            assert (facts["refused"], json.loads(said.content[1].text)["id"]) == (False, "red")
+            empty = await client.call_tool("ask", {"question": " "})
+            assert empty.is_error
+            assert "the question is empty" in empty.content[0].text
+        async with connect(min_score=1.0) as client:
+            facts = json.loads((await client.call_tool("ask", {"question": "zebra"})).content[0].text)
+            assert (facts["refused"], facts["answer"]) == (True, "not in the samples")
+
+    run(work)
+
+
+def test_what_is_added_is_found_by_the_next_question(connect, store: Path) -> None:
+    async def work() -> None:
+        async with connect(writable=True) as client:
+            new = {"id": "pump", "text": "the pump needs seal 4711", "image": "red.png"}
+            assert "5 samples" in (await client.call_tool("add", new)).content[0].text
+            found = await client.call_tool("search", {"query": "which seal does the pump need, 4711?", "k": 1})
+            assert json.loads(found.content[0].text)["id"] == "pump"
+            again = await client.call_tool("add", new)
+            assert again.is_error
+            assert "there is a sample 'pump' already" in again.content[0].text
+
+    run(work)
+    kept = Datastore.open(store)["pump"].image
+    assert kept is not None
+    assert kept.is_relative_to(store)
+
+
+def command(store: Path, model: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "camml", "mcp", "--store", str(store), "--model", str(model), *more]
+
+
+def test_it_speaks_over_standard_input_and_output(store: Path, camml_folder: Path) -> None:
+    program, *arguments = command(store, camml_folder)
+    server = StdioServerParameters(command=program, args=arguments, env=dict(os.environ))
+
+    async def work() -> None:
+        async with Client(server) as client:
+            found = await client.call_tool("search", {"query": "a red square", "k": 1})
+            assert json.loads(found.content[0].text)["id"] == "red"
+
+    run(work)
+
+
+@pytest.fixture
+def address(store: Path, camml_folder: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(command(store, camml_folder, "--http", str(port)), stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert server.poll() is None
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_it_speaks_over_http(address: str) -> None:
+    async def work() -> None:
+        async with Client(address) as client:
+            said = await client.call_tool("ask", {"question": "a red square"})
+            assert json.loads(said.content[1].text)["id"] == "red"
+
+    run(work)
