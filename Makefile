@@ -8,7 +8,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-seed lint types unit families docs dist setup setup-vllm test-vllm clean
+.PHONY: demo test test-slow test-attack test-seed lint types unit families docs dist setup setup-vllm test-vllm clean
 
 demo: $(VENV)/.demo  ## fetch weights and flags, build a datastore, ask questions, write a page
 	$(VENV)/bin/python examples/flags/demo.py
@@ -40,6 +40,9 @@ dist: $(VENV)/.test  ## source distribution and wheel, into dist, checked for th
 	rm -rf dist
 	$(VENV)/bin/python -m build
 	$(VENV)/bin/python -m twine check --strict dist/*
+
+test-attack: $(VENV)/.test  ## attacks on a server of this machine, larger than those of the everyday suite
+	$(VENV)/bin/python -m pytest -m attack tests/serving/test_attack.py
 
 test-seed: $(VENV)/.test  ## the commands of the paper's README as they stand, on tiny weights in the layouts people have
 	$(PIP) --editable '.[train-deepspeed]'

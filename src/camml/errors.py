@@ -90,7 +90,7 @@ class EncoderMismatchError(StoreError):
 
 
 class BusyError(CaMMLError):
-    """A request that can be served later, once others are done."""
+    """A request that can be served later, when others have been."""
 
 
 class PluginError(CaMMLError):

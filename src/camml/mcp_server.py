@@ -34,7 +34,7 @@ UPLOADS = "uploads"
 
 
 class Tools:
-    """The tools of the server.
+    """The work of the tools.
 
     Args:
       collection: the datastore and the model that answers from it.

@@ -55,6 +55,11 @@ class TestAsking:
         assert len(answer.evidence) == 2
         assert answer.new_tokens == 0
 
+    def test_a_refusal_does_not_load_the_model(self, camml_folder: Path, store: Path) -> None:
+        model = assistant.load(camml_folder)
+        assert model.open(store, min_score=1.0).ask("zebra").refused
+        assert "answerer" not in vars(model)
+
     def test_the_model_may_answer_without_samples(self, camml_folder: Path, store: Path) -> None:
         model = assistant.load(camml_folder)
         answer = model.open(store, min_score=1.0, fallback="model").ask("zebra", decoding=SHORT)

@@ -23,6 +23,7 @@ RAISED_BY = {
     "assistant/": ["ask", "serve", "eval run", "neighbors"],
     "cli/_answering.py": ["ask"],
     "cli/_ask_": ["ask"],
+    "cli/_bench_": ["bench-data"],
     "cli/_eval_": ["eval run", "eval judge", "eval score", "eval report"],
     "cli/_store": [],
     "cli/_ray.py": ["store build", "store add", "neighbors"],

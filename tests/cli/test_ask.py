@@ -1,6 +1,7 @@
 """`camml ask`, from its arguments to its exit code, on tiny models and a real datastore."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -192,3 +193,43 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_store_that_does_not_fit_the_default_model_is_refused_with_the_remedy(capsys, store) -> None:
+    said = refused(capsys, "what", "--store", store)
+    assert "the model camml-mini wants 'mini' (heads=" in said
+    assert "camml store build SOURCE --out DIR --model camml-mini" in said
+    assert "--encoder hashed" in said
+
+
+def test_the_encoder_that_it_was_built_with_searches_it_all_the_same(capsys, store, folder_that_wants) -> None:
+    assert "--encoder hashed" in refused(capsys, "what", "--store", store, "--model", folder_that_wants)
+    options = ("--encoder", "hashed", "--shots", 1)
+    found = ask(capsys, "a red square", "--store", store, "--model", folder_that_wants, *options)
+    assert found["context"][0]["id"] == "red"
+
+
+def test_too_weak_evidence_is_refused_or_left_out(capsys, store, model) -> None:
+    weak = ("zebra", "--store", store, "--model", model, "--min-score", 1)
+    found = ask(capsys, *weak)
+    assert (found["refused"], found["answer"]) == (True, "not in the samples")
+    assert found["context"]
+    found = ask(capsys, *weak, "--fallback", "model")
+    assert (found["refused"], found["context"]) == (False, [])
+    assert main(["ask", *map(str, weak)]) == 0
+    said = capsys.readouterr().out
+    assert "refused: no sample is near enough" in said
+    assert "nearest samples" in said
+
+
+def test_what_each_sample_does_is_said(capsys, store, camml_folder) -> None:
+    found = ask(capsys, "what", "--store", store, "--model", camml_folder, "--shots", 2, "--attribute")
+    assert [effect["id"] for effect in found["attribution"]] == [sample["id"] for sample in found["context"]]
+
+
+@pytest.fixture
+def folder_that_wants(camml_folder: Path, tmp_path: Path) -> Path:
+    """A model whose folder says that it wants another encoder than the store's."""
+    shutil.copytree(camml_folder, tmp_path / "wants")
+    (tmp_path / "wants" / "retrieval.json").write_text('{"encoder": "hashed", "encoder_options": {"dim": 32}}')
+    return tmp_path / "wants"

@@ -4,6 +4,8 @@ import json
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from camml.datastore import Datastore, read_manifest, verify
 from camml.datastore.files import only_writer
 from camml.datastore.table import FILTERS
-from camml.encoders import hashed
+from camml.encoders import hashed, load
 from camml.errors import (
     DiskError,
     EmptyStoreError,
@@ -491,3 +493,16 @@ def test_some_vectors_stand_for_all(tmp_path: Path) -> None:
     assert len(store.spaced("image", 6)) == 0
     store.remove(["t0"])
     assert len(store.spaced("text", 500)) == 49
+
+
+def test_opening_and_searching_import_no_pandas(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    Datastore.build(tmp_path / "store", [Sample("a", "one"), Sample("b", "two")], load("hashed"))
+    code = (
+        "import sys; from camml.datastore import open_store; store, encoder = open_store(sys.argv[1]); "
+        "store.search(encoder.embed_texts(['one']), 'text', 1, where=None); assert 'a' in store; store['b']; "
+        "print('pandas' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "store")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

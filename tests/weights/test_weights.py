@@ -295,3 +295,12 @@ class TestCheck:
         (tiny / "model.safetensors").write_bytes(b"no tensors")
         with pytest.raises(FetchError, match="BertModel do not load"):
             weights.check(tiny)
+
+
+def test_the_default_model_comes_with_the_package() -> None:
+    from camml.model.folder import is_packed
+
+    assert weights.DEFAULT_MODEL in weights.shipped()
+    assert is_packed(weights.folder(weights.DEFAULT_MODEL))
+    with pytest.raises(UnknownNameError, match=weights.DEFAULT_MODEL):
+        weights.folder("nowhere")

@@ -21,7 +21,7 @@ DEFAULT_SHOTS = {"perceiver": 3, "interleaved": 3, "in_prompt": 1}
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How an answer is chosen token by token.
+    """The way in which an answer is chosen token by token.
 
     Attributes:
       max_new_tokens: the longest answer.
@@ -61,7 +61,7 @@ class Answerer(Protocol):
     def answer(
         self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
     ) -> list[Prediction]:
-        """One answer for each query, from the context at the same place; a context may be empty.
+        """Return one answer for each query, from the context at the same place; a context may be empty.
 
         Raises:
           OptionError: a question is too long for the model.
@@ -69,11 +69,11 @@ class Answerer(Protocol):
         ...
 
     def prompt(self, query: Query, context: Context) -> str:
-        """What the model is asked, before anything is cut short; `<context>` and `<image>` mark what is no text."""
+        """Return what the model is asked, before it is cut short; `<context>` and `<image>` mark what is no text."""
         ...
 
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
-        """What a person should know before trusting the answer: a text cut short, an image that is not seen."""
+        """Return what a person should know of the answer: a text was cut short, an image is not seen."""
         ...
 
     def budget(self, tokens: int | None = None) -> Budget | None:
@@ -85,7 +85,7 @@ class Answerer(Protocol):
         ...
 
     def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
-        """The answer to one query, in pieces as they come."""
+        """Yield the answer to one query, in pieces as they come."""
         ...
 
     def likelihood(self, query: Query, context: Context, answer: str) -> float:
@@ -144,7 +144,7 @@ def with_passages(
 
 
 def load(use: str, model: str | Path, **options: Any) -> Answerer:
-    """The way `use` of using samples, with the model in folder `model`.
+    """Return the way `use` of using samples, with the model in folder `model`.
 
     Raises:
       UnknownNameError: no such way.

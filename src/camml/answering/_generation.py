@@ -1,4 +1,4 @@
-"""What every way of answering shares: where a model runs, how it decodes, how its text streams out."""
+"""Parts that every way of answering shares: where a model runs, how it decodes, how its text streams out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from queue import Empty
@@ -23,7 +23,7 @@ _HEARTBEAT = 0.5  # seconds between looks at a worker that has sent nothing
 
 
 def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
-    """The number type called `name`; without one bfloat16 on a GPU, float32 on a CPU.
+    """Return the number type called `name`; without one bfloat16 on a GPU, float32 on a CPU.
 
     Raises:
       OptionError: no such type.
@@ -123,7 +123,7 @@ class _Stop(StoppingCriteria):
 
 
 def stream_text(model: Any, tokenizer: Any, inputs: Mapping[str, Any], decoding: Decoding) -> Iterator[str]:
-    """The pieces of one generated text; closing the iterator ends the generation."""
+    """Yield the pieces of one generated text; closing the iterator ends the generation."""
     streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=_HEARTBEAT, skip_special_tokens=True)
     gone, failures = Event(), list[BaseException]()
     options = {**inputs, **generation_options(decoding), "streamer": streamer}

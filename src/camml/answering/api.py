@@ -94,7 +94,7 @@ class ApiAnswerer:
         )  # fmt: skip
 
     def _content(self, query: Query, context: Context) -> list[dict[str, Any]]:
-        """The parts of the message: each picture under its name, then texts and question."""
+        """Return the parts of the message: each picture under its name, then texts and question."""
         parts: list[dict[str, Any]] = []
         for name, picture in self._pictures(query, context):
             parts += [{"type": "text", "text": name}, {"type": "image_url", "image_url": {"url": data_url(picture)}}]
@@ -113,7 +113,7 @@ class ApiAnswerer:
 
 
 def data_url(picture: Path | Image.Image) -> str:
-    """A picture as a PNG inside a URL.
+    """Return a picture as a PNG inside a URL.
 
     Raises:
       ImageError: it cannot be read.
@@ -131,7 +131,7 @@ def load(
     base_url: str | None = None,
     see: bool = True,
 ) -> ApiAnswerer:
-    """The model of that name at `base_url` or $OPENAI_BASE_URL, with the key in $OPENAI_API_KEY.
+    """Return the model of that name at `base_url` or $OPENAI_BASE_URL, with the key in $OPENAI_API_KEY.
 
     Raises:
       OptionError: no address, or the public endpoint without a key.

@@ -98,7 +98,7 @@ class InPromptAnswerer:
     def fit(
         self, query: Query, context: Context, decoding: Decoding, history: Sequence[Turn] = ()
     ) -> tuple[str, tuple[str, ...]]:
-        """The prompt, and what was left out so that it fits: samples are shortened, the farthest first.
+        """Return the prompt, and what was left out so that it fits: samples are shortened, the farthest first.
 
         Args:
           history: the earlier turns of the conversation, each with its answer, where the query has none.
@@ -128,7 +128,7 @@ class InPromptAnswerer:
                 notes[last] = f"sample {last}: left out, no room for it"
 
     def render(self, question: str, texts: Sequence[str], history: Sequence[Turn] = ()) -> str:
-        """The prompt for a question, the texts of its samples, and the earlier turns of the conversation."""
+        """Return the prompt for a question, the texts of its samples, and the earlier turns of the conversation."""
         safe = [defuse(text, self._control) for text in texts]
         asked = prompts.paste(defuse(question, self._control), safe, self.prompt_style)
         questions = [*(defuse(turn.question, self._control) for turn in history), asked]
@@ -150,7 +150,7 @@ class InPromptAnswerer:
 
 
 def unseen(query: Query) -> tuple[str, ...]:
-    """The note that the answer was given without seeing the image."""
+    """Return the note that the answer was given without seeing the image."""
     return () if query.image is None else ("the model reads texts only; it does not see the image",)
 
 

@@ -46,7 +46,7 @@ class PerceiverAnswerer:
         self.kept = kept
 
     def in_style(self, name: str) -> "PerceiverAnswerer":
-        """The same model, asked in the prompt style `name`.
+        """Return the same model, asked in the prompt style `name`.
 
         Raises:
           UnknownNameError: no such style.
@@ -114,7 +114,7 @@ class PerceiverAnswerer:
         return inputs.to(self.model.device)
 
     def _shared(self, images: Sequence[ImageSource | None], samples: Sequence[Sample]) -> EachOnce | None:
-        """The tower, asked for each image once, where that saves something: several questions about one, for example.
+        """Return the tower, asked for each image once, where that saves something: several questions about one image.
 
         Where questions or samples have no image at all the model is given none, so that it need not mask them.
         """

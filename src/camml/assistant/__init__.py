@@ -53,7 +53,7 @@ class Assistant:
 
     @cached_property
     def use(self) -> str:
-        """How the model uses samples.
+        """The way in which the model uses samples, a file in `camml/answering`.
 
         Raises:
           ModelFolderError: the folder holds no model.
@@ -62,7 +62,7 @@ class Assistant:
 
     @property
     def shots(self) -> int:
-        """How many samples suit the model."""
+        """The number of samples that suits the model."""
         return self.settings.shots or DEFAULT_SHOTS.get(self.use, 1)
 
     @cached_property
@@ -72,7 +72,7 @@ class Assistant:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """What embeds samples and questions."""
+        """The encoder of samples and questions."""
         return encoders.load(self.settings.encoder, **self.settings.encoder_options)
 
     def index(self, samples: str | Path | Iterable[Sample], folder: str | Path, **options: Any) -> Collection:
@@ -164,6 +164,8 @@ class Assistant:
         Raises:
           OptionError: `passages` cannot be.
         """
+        if not queries:
+            return []
         wanted = passages or self.settings.passages
         looked = [usable(context, lambda reason: None) for context in contexts]
         budget = budget_of(self.answerer, wanted)
@@ -179,8 +181,11 @@ class Assistant:
           OptionError: a question is too long.
         """
         asked = [one for one in ready if not one.refusal]
-        given = iter(self.answerer.answer([one.query for one in asked], [one.context for one in asked], decoding))
-        return [Answer.refusal(one) if one.refusal else Answer.of(one, next(given)) for one in ready]
+        predictions: Iterator[Prediction] = iter(())
+        if asked:  # else the model need not even be loaded
+            queries, contexts = [one.query for one in asked], [one.context for one in asked]
+            predictions = iter(self.answerer.answer(queries, contexts, decoding))
+        return [Answer.refusal(one) if one.refusal else Answer.of(one, next(predictions)) for one in ready]
 
     def streamed(self, ready: Ready, text: str, decoding: Decoding | None = None) -> Answer:
         """Return the answer that was streamed, whole."""

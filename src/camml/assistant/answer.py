@@ -1,4 +1,4 @@
-"""What a model said, and what it said it from."""
+"""Answers, and what they were made from."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model said, and what it said it from.
+    """An answer, and what it was made from.
 
     Attributes:
       text: the answer.

@@ -1,4 +1,4 @@
-"""Which samples an answer depends on: it is looked at again without each of them."""
+"""The samples that an answer depends on: it is looked at again without each of them."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What leaving a sample out does.
+    """The effect of leaving a sample out.
 
     Attributes:
       id: of the sample.

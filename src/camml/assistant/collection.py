@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml import formats
@@ -17,8 +18,6 @@ from camml.retriever import Retriever
 from camml.types import Context, Query, Sample, Where
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from camml.answering import Decoding
     from camml.assistant import Assistant
 
@@ -70,13 +69,13 @@ class Collection:
     def __len__(self) -> int:
         return len(self.datastore)
 
-    def add(self, samples: "str | Path | Iterable[Sample]", **options: Any) -> None:
+    def add(self, samples: str | Path | Iterable[Sample], **options: Any) -> None:
         """Add samples; the next question can find them, without any training.
 
         Raises:
           InputError: a sample cannot be used, or its id is taken.
         """
-        self.datastore.add(formats.read(samples) if not _given(samples) else samples, **options)  # type: ignore[arg-type]
+        self.datastore.add(formats.read(samples) if isinstance(samples, str | Path) else samples, **options)
 
     def search(
         self, question: str = "", image: ImageSource | None = None, k: int = 4, where: Where | None = None
@@ -122,13 +121,21 @@ class Collection:
           OptionError: `passages` cannot be.
         """
         weak = [self.threshold.weakness(context) for context in contexts]
-        alone = [bool(why) and self.threshold.fallback == "model" for why in weak]
-        read = [() if bare else context for context, bare in zip(contexts, alone, strict=True)]
-        made = self.assistant.ready(queries, read, self.chooser, passages)
-        return [
-            replace(one, notes=(*one.notes, f"answered without samples: {why}")) if bare else replace(one, refusal=why)
-            for one, why, bare in zip(made, weak, alone, strict=True)
-        ]
+        alone = self.threshold.fallback == "model"
+        asked = [place for place, why in enumerate(weak) if alone or not why]
+        read = [() if weak[place] else contexts[place] for place in asked]
+        made = self.assistant.ready([queries[place] for place in asked], read, self.chooser, passages)
+        known = dict(zip(asked, made, strict=True))
+        ready = []
+        for place, (query, context, why) in enumerate(zip(queries, contexts, weak, strict=True)):
+            if place not in known:
+                ready.append(Ready(query, context, refusal=why))
+            elif why:
+                notes = (*known[place].notes, f"answered without samples: {why}")
+                ready.append(replace(known[place], notes=notes))
+            else:
+                ready.append(known[place])
+        return ready
 
     def find(self, queries: Sequence[Query], k: int, where: Where | None = None) -> list[Context]:
         """Return the nearest samples of each query, in the order of the cross-encoder if there is one.
@@ -141,8 +148,3 @@ class Collection:
             return self.retriever.retrieve(queries, k, where)
         deep = self.retriever.retrieve(queries, max(k, DEPTH), where)
         return [context[:k] for context in self.reranker.ordered(queries, deep)]
-
-
-def _given(samples: object) -> bool:
-    """Return whether these are samples, and not the name of a file of them."""
-    return not isinstance(samples, str) and not hasattr(samples, "__fspath__")

@@ -1,4 +1,4 @@
-"""Which passage of the samples an answer comes from, as far as its words show."""
+"""The passage of the samples that an answer comes from, as far as its words show."""
 
 from dataclasses import replace
 

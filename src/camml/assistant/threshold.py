@@ -1,4 +1,4 @@
-"""Whether what was found is near enough to answer from."""
+"""The nearness from which on samples are answered from."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ FALLBACKS = ("refuse", "model")
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What samples must have to be answered from.
+    """The nearness that samples must have to be answered from.
 
     Attributes:
       min_score: the score that one of them must have; None for what was calibrated.

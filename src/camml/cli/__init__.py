@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> Parser:
-    """The parser of all verbs; nothing heavy is imported for it."""
+    """Return the parser of all verbs; nothing heavy is imported for it."""
     parser = Parser(prog="camml", description="Answers about images, grounded in samples you index once.")
     parser.add_argument("--version", action="version", version=f"camml {__version__}")
     verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def describe(error: OSError) -> str:
-    """One line for a failure of the operating system: what, and on which file."""
+    """Return one line for a failure of the operating system: what, and on which file."""
     where = f": {error.filename}" if error.filename else ""
     return f"{error.strerror or error}{where}"
 

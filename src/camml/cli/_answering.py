@@ -1,4 +1,4 @@
-"""What verbs that answer share: which model, which samples, and how the answer is made."""
+"""Options that verbs which answer share: which model, which samples, and how the answer is made."""
 
 import argparse
 from typing import TYPE_CHECKING, Any

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         facts = {"question": args.question, "image": args.image, "answer": answer, "context": context}
         usage = reply.get("usage") or {}
         tokens = {"prompt_tokens": usage.get("prompt_tokens"), "new_tokens": usage.get("completion_tokens")}
+        facts["refused"] = bool(reply.get("refused"))
         print_json(facts | {"seconds": {"answer": round(seconds, 3)}} | tokens | {"notes": notes})
         return 0
     print(answer)

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _progress(args: argparse.Namespace) -> "Progress":
-    """A bar on a terminal, or where it is asked for."""
+    """Return a bar on a terminal, or where it is asked for."""
     if not (args.progress or sys.stderr.isatty()):
         return lambda *_: None
     from tqdm import tqdm

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_samples(parser: argparse.ArgumentParser) -> None:
-    """What comes with a question, and from where."""
+    """Declare what comes with a question, and from where."""
     parser.add_argument("--store", metavar="DIR", help="a datastore, or INDEX_FILE:DATA_JSON as published")
     parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
     parser.add_argument(
@@ -74,7 +74,7 @@ def _add_samples(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_answering(parser: argparse.ArgumentParser) -> None:
-    """Which questions are answered, and how."""
+    """Declare which questions are answered, and how."""
     parser.add_argument(
         "--batch-size", type=int, default=8, metavar="N", help="questions answered together (%(default)s)"
     )
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _numbers(text: str) -> list[int]:
-    """The numbers in `1,2,4`."""
+    """Return the numbers in `1,2,4`."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
@@ -144,7 +144,7 @@ def _options(args: argparse.Namespace) -> "Options":
 
 
 def _progress(args: argparse.Namespace) -> "Progress":
-    """A bar for each run on a terminal, or where it is asked for."""
+    """Return a bar for each run on a terminal, or where it is asked for."""
     if not (args.progress or sys.stderr.isatty()):
         return lambda *_: None
     from tqdm import tqdm
@@ -161,7 +161,7 @@ def _progress(args: argparse.Namespace) -> "Progress":
 
 
 def _write_sweeps(outcomes: Sequence["Outcome"], out: Path) -> list[Path]:
-    """A table for each task, and a plot where there are several numbers of samples."""
+    """Write a table for each task, and a plot where there are several numbers of samples."""
     from camml.evaluation.files import write_bytes
     from camml.evaluation.sweep import lines, markdown, plot
 
@@ -199,6 +199,13 @@ def _print(outcomes: Sequence["Outcome"], written: Sequence[Path]) -> None:
     print(text(outcomes))
     for outcome in outcomes:
         print(f"{outcome.folder}" + (f"   submission: {outcome.submission.name}" if outcome.submission else ""))
+        if risk := outcome.measures.get("risk"):
+            shares = ", ".join(
+                f"{100 * value:.1f} % at {name.partition('@')[2]} %" for name, value in risk.items() if "@" in name
+            )
+            print(
+                f"  wrong answers, where those with the nearest samples are answered alone: {shares} of the questions"
+            )
         for note in outcome.notes:
             print(f"  {note}")
     for path in written:

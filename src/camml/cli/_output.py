@@ -1,4 +1,4 @@
-"""How verbs read small options and print what they found."""
+"""Small options as verbs read them, and what they found as they print it."""
 
 import io
 import json
@@ -21,7 +21,7 @@ PASSAGES_HELP = (
 
 
 def print_json(document: object) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     print(as_json(document, indent=1))
 
 
@@ -39,7 +39,7 @@ def never_fail_to_write() -> None:
 
 
 def sample_as_json(sample: "Sample") -> dict[str, Any]:
-    """A sample as the JSON output of every verb shows it."""
+    """Return a sample as the JSON output of every verb shows it."""
     image = str(sample.image) if sample.image else None
     return {"id": sample.id, "text": sample.text, "image": image, "meta": dict(sample.meta)}
 
@@ -65,13 +65,13 @@ def neighbor_as_text(neighbor: "Neighbor") -> str:
 
 
 def shorten(text: str, most: int = 160) -> str:
-    """`text` in one line of at most `most` characters."""
+    """Return a text in one line of at most `most` characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def key_values(texts: Sequence[str], flag: str) -> dict[str, str]:
-    """The pairs of an option that was given several times as KEY=VALUE.
+    """Return the pairs of an option that was given several times as KEY=VALUE.
 
     Raises:
       OptionError: one is not of that form.
@@ -126,7 +126,7 @@ def numbers(texts: Sequence[str], flag: str) -> dict[str, float] | None:
 
 
 def json_value(text: str) -> Any:
-    """A number, true, false or null as JSON writes them; all else is text."""
+    """Return a number, true, false or null as JSON writes them; all else is text."""
     try:
         return json.loads(text)
     except ValueError:

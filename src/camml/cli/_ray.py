@@ -26,7 +26,7 @@ def add_ray(parser: argparse.ArgumentParser) -> None:
 
 
 def cluster_of(args: argparse.Namespace) -> "Cluster | None":
-    """The cluster asked for, if any.
+    """Return the cluster asked for, if any.
 
     Raises:
       OptionError: there are workers and no cluster.
@@ -43,7 +43,7 @@ def cluster_of(args: argparse.Namespace) -> "Cluster | None":
 
 
 def embedding_of(args: argparse.Namespace, encoder: str, options: Mapping[str, Any]) -> "Embed":
-    """What makes vectors with the encoder of that name: this process, or the cluster asked for."""
+    """Return what makes vectors with the encoder of that name: this process, or the cluster asked for."""
     from camml import encoders
     from camml.datastore.embedding import embed
 

@@ -9,7 +9,7 @@ UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 def size_of(text: str, flag: str) -> int:
-    """The bytes of `1GB`, `512 MB`, `1.5g` or `1000`.
+    """Return the bytes of `1GB`, `512 MB`, `1.5g` or `1000`.
 
     Raises:
       OptionError: it is none.
@@ -21,7 +21,7 @@ def size_of(text: str, flag: str) -> int:
 
 
 def size_in_words(count: float) -> str:
-    """Bytes in the largest unit that leaves a number of at least 1."""
+    """Return bytes in the largest unit that leaves a number of at least 1."""
     power = 0
     while count >= 1024 and power < len(UNITS) - 1:
         count /= 1024

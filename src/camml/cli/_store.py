@@ -1,4 +1,4 @@
-"""What the actions of `camml store` share: options, samples left out, a progress bar, the report of a change."""
+"""Parts that the actions of `camml store` share: options, samples left out, a progress bar, the report of a change."""
 
 import argparse
 import os
@@ -103,7 +103,7 @@ class Skipped:
 
 
 def read_samples(args: argparse.Namespace, skipped: Skipped) -> "Iterator[Sample]":
-    """The samples of the file given."""
+    """Yield the samples of the file given."""
     from camml import formats
 
     return formats.read(
@@ -118,7 +118,7 @@ def read_samples(args: argparse.Namespace, skipped: Skipped) -> "Iterator[Sample
 
 @contextmanager
 def progress_bar(args: argparse.Namespace, doing: str, unit: str) -> "Iterator[Callable[[int, int], None] | None]":
-    """A progress bar on standard error, where somebody watches."""
+    """Give a progress bar on standard error, where somebody watches."""
     if not (args.progress or sys.stderr.isatty()):
         yield None
         return

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def estimate(args: argparse.Namespace) -> dict[str, Any]:
-    """The numbers.
+    """Return the numbers.
 
     Raises:
       OptionError: one of those given is not positive.
@@ -95,7 +95,7 @@ def estimate(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def build_seconds(name: str, count: int, dim: int) -> float:
-    """Seconds of one core for the index `name` of `count` vectors of width `dim`; 0 where there is little to do."""
+    """Return the seconds of one core for the index `name` of `count` vectors of width `dim`; 0 where it is little."""
     from camml.stores._fast import KINDS, SEEN, lists_for
 
     if name == "hnsw":

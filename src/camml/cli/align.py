@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _group(name: str, meta: Any, key: str) -> str:
-    """What a sample is about: the metadata under `key`, where a dot goes one level down; its id for the key `id`.
+    """Return what a sample is about: the metadata under `key`, where a dot goes a level down; its id for the key `id`.
 
     Raises:
       OptionError: it has no such metadata.

@@ -55,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Retrieve, answer, print."""
+    if args.out and not args.batch:
+        raise OptionError("--out is for --batch; an answer is printed (with --json as JSON)")
     if args.server:
         from camml.cli import _ask_server
 

@@ -11,7 +11,7 @@ SETS = ("factpix", "ownpix")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sub-commands and their options."""
+    """Declare the sub-commands and their options."""
     from camml.cli import _bench_reading
 
     actions = parser.add_subparsers(title="what to do", dest="action", metavar="ACTION", required=True)
@@ -53,7 +53,7 @@ def run_build(args: argparse.Namespace) -> int:
 
 
 def describe(manifest: dict[str, Any], out: Path) -> str:
-    """What was built, for a person."""
+    """Print what was built, for a person."""
     counts = manifest["counts"]
     images = ", ".join(f"{count} of {topic}" for topic, count in counts["images"].items())
     questions = ", ".join(f"{kinds['all']} {name}" for name, kinds in counts["questions"].items())

@@ -10,7 +10,7 @@ SUMMARY = "Convert ScienceQA or shards of samples to LLaVA JSON, or an official 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One sub-command for each kind of file."""
+    """Declare one sub-command for each kind of file."""
     kinds = parser.add_subparsers(title="what to convert", dest="kind", metavar="KIND", required=True)
 
     scienceqa = kinds.add_parser("scienceqa", help="ScienceQA to LLaVA JSON, in the official prompt formats")
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_scienceqa_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of the official converter, and the layout."""
+    """Declare the flags of the official converter, and the layout."""
     parser.add_argument(
         "--base-dir", type=Path, required=True, help="folder with ScienceQA's problems.json and pid_splits.json"
     )

@@ -188,7 +188,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _headline(document: Mapping[str, Any]) -> float:
-    """The headline number of a score document, whose breakdowns are nested."""
+    """Return the headline number of a score document, whose breakdowns are nested."""
     value: Any = document["values"]
     for part in document["headline"].split("/"):
         value = value.get(part) if isinstance(value, dict) else None

@@ -12,7 +12,7 @@ SUMMARY = "Fetch pretrained weights; without a name those of the small default m
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the verb."""
+    """Declare the options."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="a source from --list, or OWNER/NAME on the model hub")
     parser.add_argument(
         "--list", action="store_true", help="list the sources and what is fetched already; fetch nothing"
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """One source: what it is, whether it is here, and from where it came."""
+    """Return one source: what it is, whether it is here, and from where it came."""
     from camml import weights
 
     module, place = weights.source(name), weights.place(name)

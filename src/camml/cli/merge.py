@@ -51,7 +51,7 @@ def _merge_run(adapter: Path, target: Path, dtype: str) -> None:
 
 
 def _dtype(name: str) -> Any:
-    """The torch dtype of that name; `auto` is float32."""
+    """Return the torch dtype of that name; `auto` is float32."""
     import torch
 
     from camml.errors import OptionError

@@ -126,7 +126,7 @@ def _report(args: argparse.Namespace, count: int, skipped: list[str], seconds: f
 
 
 def _spread(args: argparse.Namespace, options: Mapping[str, Any]) -> "Spread | None":
-    """What works on the chunks, where it is not this process."""
+    """Return what works on the chunks, where it is not this process."""
     cluster = cluster_of(args)
     if cluster is None:
         return None
@@ -166,7 +166,7 @@ def _load(
 
 @contextmanager
 def _bar(args: argparse.Namespace) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on standard error, where somebody watches."""
+    """Give a progress bar on standard error, where somebody watches."""
     if not (args.progress or sys.stderr.isatty()):
         yield None
         return

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camml.cli._answering import add_threshold
 from camml.cli._output import PASSAGES_HELP, json_value, key_values, quiet_unless_watched
 from camml.errors import InputError, OptionError
 from camml.packages import cache_dir
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder", metavar="NAME", help="search datastores with it, whatever the model wants: what made their vectors"
     )
+    add_threshold(parser)
     parser.add_argument("--read-only", action="store_true", help="samples can be neither added nor removed")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="(%(default)s)")
@@ -136,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_settings(args: argparse.Namespace) -> "Settings":
-    """What the options say.
+    """Return what the options say.
 
     Raises:
       OptionError: one is out of its range, or the server would be open to the network without anybody saying so.
@@ -160,6 +162,8 @@ def read_settings(args: argparse.Namespace) -> "Settings":
         engine_options={key: json_value(text) for key, text in engine_options.items()},
         stores=stores,
         encoder=args.encoder,
+        min_score=args.min_score,
+        fallback=args.fallback,
         store_images=_store_images(args.store_images, stores),
         read_only=args.read_only,
         api_keys=keys,
@@ -182,7 +186,7 @@ def read_settings(args: argparse.Namespace) -> "Settings":
 
 
 def _hosts(args: argparse.Namespace, keys: bool, local: bool) -> tuple[str, ...]:
-    """The names that the server answers to; all where a key is needed, since a web page has none."""
+    """Return the names that the server answers to; all where a key is needed, since a web page has none."""
     from camml.serving.settings import host_of
 
     given = tuple(args.allowed_host)
@@ -193,7 +197,7 @@ def _hosts(args: argparse.Namespace, keys: bool, local: bool) -> tuple[str, ...]
 
 
 def _keys(file: Path | None) -> dict[str, str]:
-    """The API keys in a file with the names of their owners, or else in the environment.
+    """Return the API keys in a file with the names of their owners, or else in the environment.
 
     They are never given on the command line, where all users of the machine see them.
     """
@@ -210,7 +214,7 @@ def _keys(file: Path | None) -> dict[str, str]:
 
 
 def _stores(texts: list[str]) -> dict[str, str]:
-    """Datastores by name; a folder's own name where none is given."""
+    """Return datastores by name; a folder's own name where none is given."""
     stores: dict[str, str] = {}
     for text in texts:
         name, equals, place = text.partition("=")
@@ -223,7 +227,7 @@ def _stores(texts: list[str]) -> dict[str, str]:
 
 
 def _store_images(texts: list[str], stores: dict[str, str]) -> dict[str, str]:
-    """Folders of pictures by the names of datastores; one without a name belongs to the only datastore.
+    """Return folders of pictures by the names of datastores; one without a name belongs to the only datastore.
 
     Raises:
       OptionError: there is no such datastore, or it is not said which one is meant.
@@ -242,7 +246,7 @@ def _store_images(texts: list[str], stores: dict[str, str]) -> dict[str, str]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket at that address, taken before the model is loaded.
+    """Return a socket at that address, taken before the model is loaded.
 
     Raises:
       OptionError: it cannot be had.

@@ -31,6 +31,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def action_names() -> list[str]:
-    """The actions there are, found by their files."""
+    """Return the actions there are, found by their files."""
     found = {path.stem.removeprefix("_store_") for path in Path(__file__).parent.glob("_store_*.py")}
     return [*(name for name in FIRST if name in found), *sorted(found - set(FIRST))]

@@ -7,7 +7,7 @@ SUMMARY = "Train a CaMML model: camml train [CONFIG.yaml] [--flag value ...]."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """All flags belong to the settings of training, which are too heavy to import here: take them as they come."""
+    """Take all flags as they come: they belong to the settings of training, which are too heavy to import here."""
     parser.prefix_chars = "\0"
     parser.add_argument("arguments", nargs="*", metavar="CONFIG.yaml --flag value")
 

@@ -1,4 +1,4 @@
-"""From which score on a datastore's samples have something to do with a question, measured on the datastore itself."""
+"""The score from which on samples have something to do with a question, measured on the datastore itself."""
 
 import json
 import math
@@ -33,7 +33,7 @@ NEARBY = 24
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """The least that a neighbor from one kind of search must have.
+    """The least that a neighbor found in one kind of search must have.
 
     Attributes:
       score: a cosine.
@@ -48,7 +48,7 @@ class Least:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """From which score on a sample has something to do with a question.
+    """The scores from which on a sample has something to do with a question.
 
     Attributes:
       encoder: name and revision of what made the vectors; for others it says nothing.

@@ -79,7 +79,7 @@ class Rows:
     @cached_property
     def keys(self) -> Keys:
         """int64[N], ascending."""
-        keys: Keys = self.column("key").to_numpy().astype(np.int64, copy=False)
+        keys: Keys = as_numpy(self.column("key"), np.int64)
         return keys
 
     def column(self, name: str) -> Any:
@@ -103,12 +103,12 @@ class Rows:
         if len(ids) <= FEW:
             return {one: int(self.keys[row]) for one in ids for row in self._at(one)}
         places = pc.index_in(self.column("id"), value_set=pa.array(ids, pa.large_string()))
-        rows = np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False))
+        rows = np.flatnonzero(as_numpy(places.is_valid(), np.bool))
         return {ids[places[row].as_py()]: int(self.keys[row]) for row in rows.tolist()}
 
     def with_image(self) -> Keys:
         """Return the keys of the samples that have an image."""
-        keys: Keys = self.keys[self.column("image").is_valid().to_numpy(zero_copy_only=False)]
+        keys: Keys = self.keys[as_numpy(self.column("image").is_valid(), np.bool)]
         return keys
 
     def has_image(self, key: int) -> bool:
@@ -118,7 +118,7 @@ class Rows:
     @cached_property
     def _order(self) -> np.ndarray[Any, np.dtype[np.uint64]]:
         """The permutation that sorts the ids."""
-        order: np.ndarray[Any, np.dtype[np.uint64]] = pc.sort_indices(self.column("id")).to_numpy()
+        order: np.ndarray[Any, np.dtype[np.uint64]] = as_numpy(pc.sort_indices(self.column("id")), np.uint64)
         return order
 
     def _at(self, sample_id: str) -> list[int]:
@@ -134,3 +134,17 @@ class Rows:
                 high = middle
         found = low < len(order) and ids[int(order[low])].as_py() == sample_id
         return [int(order[low])] if found else []
+
+
+def as_numpy(array: Any, dtype: Any) -> Any:
+    """Return an array of Arrow without nulls as one of numpy, read-only.
+
+    Arrow's own `to_numpy` imports pandas where that is installed, which costs more processor time than all the rest of
+    opening a datastore.
+    """
+    if len(array) == 0:
+        return np.empty(0, dtype)
+    if pa.types.is_boolean(array.type):  # one bit each
+        array = array.cast(pa.uint8())
+    width = np.dtype(dtype).itemsize
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * width)

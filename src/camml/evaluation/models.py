@@ -136,7 +136,7 @@ class Model:
 
     @property
     def mode(self) -> str | None:
-        """The retrieval mode that the model asks for, if it asks for one."""
+        """The mode of retrieval that the model wants, where it says so."""
         settings = self.assistant.settings if self.assistant else None
         return settings.mode if settings and settings.stated else None
 

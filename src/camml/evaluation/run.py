@@ -24,6 +24,7 @@ from camml.evaluation.measures import measures
 from camml.evaluation.models import Model
 from camml.evaluation.predict import Predictor, has_answer
 from camml.evaluation.retrieval import retriever_of
+from camml.evaluation.risk import risk_coverage
 from camml.evaluation.score import Score, measured_score, unanswered_note
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Item, Settings, Task
@@ -248,6 +249,8 @@ def _conclude(
               for item, record in zip(items, records, strict=True)]  # fmt: skip
     if score:
         write_json(folder.path / "score.json", score.document())
+    if risk := risk_coverage(scored):
+        measured = {**measured, "risk": risk}
     model = Path(options.model).name if variant.needs_model else variant.name
     write_json(folder.path / "measures.json", measured)
     answers = [answer_record(task, item, texts[item.id], model, unanswered.get(item.id, "")) for item in items]

@@ -1,4 +1,4 @@
-"""Reranking: retrieved samples in a better order, by a model that reads question and text together."""
+"""Samples put into a better order by a model that reads question and text together."""
 
 from collections.abc import Sequence
 from dataclasses import replace

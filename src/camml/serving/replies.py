@@ -92,7 +92,8 @@ class Reply:
         assert self.evidence is not None
         where = self.evidence.store or _store(self)
         context = [self.links.found(neighbor, where) for neighbor in self.evidence.context]
-        return {"context": [sample.model_dump() for sample in context], "notes": list(self.evidence.notes)}
+        facts = {"notes": list(self.evidence.notes), "refused": bool(self.evidence.refusal)}
+        return {"context": [sample.model_dump() for sample in context], **facts}
 
     def citations(self, end: int) -> list[dict[str, Any]]:
         """Return the evidence as citations of all the answer, for clients that keep no other fields.

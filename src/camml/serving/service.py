@@ -13,9 +13,11 @@ from PIL import Image
 
 from camml import assistant, evidence
 from camml.answering import Decoding
+from camml.assistant.threshold import Threshold
 from camml.errors import ImageError, StoreLockedError, TooLargeError
 from camml.features.samples import folder_of
 from camml.prompts import Turn
+from camml.refusals import REFUSAL
 from camml.serving import engines
 from camml.serving.engines import Engine, Piece, Prepared, Request, Sampling
 from camml.serving.engines._memory import size_of
@@ -76,6 +78,7 @@ class Evidence:
 
     Attributes:
       store: where the context was found; None where it was given, or there is none.
+      refusal: why the model is not asked; empty where it is.
     """
 
     context: Context
@@ -83,6 +86,7 @@ class Evidence:
     prepared: Prepared
     notes: tuple[str, ...]
     retrieval_seconds: float
+    refusal: str = ""
 
 
 @dataclass(slots=True)
@@ -126,6 +130,8 @@ class Service:
             name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name), settings.encoder)
             for name, place in settings.stores.items()
         }
+        for shelf in shelves.values():
+            shelf.threshold = Threshold.of(shelf.datastore, settings.min_score, settings.fallback)
         engine = engines.load(settings.engine, model.folder, **_engine_options(settings, model.use))
         engine.default_shots = model.shots
         return cls.of(settings, engine, shelves)
@@ -215,9 +221,23 @@ class Service:
         self._check_length(question)
         asked = time.perf_counter()
         context, store, notes = await self._context(question)
+        refusal = self.shelf(store).threshold.weakness(context) if store is not None else ""
+        if refusal:
+            notes = (*notes, refusal)
+            if self.shelf(store).threshold.fallback == "model":
+                context, refusal = (), ""
+            elif question.sampling.schema:
+                refusal = (
+                    ""  # words are no JSON of a schema: the model answers, and the note says how near its samples are
+                )
         retrieved = time.perf_counter() - asked
         prepared, context, unusable = await self._prepare(question, context)
-        yield Evidence(context, store, prepared, question.notes + notes + unusable + prepared.notes, retrieved)
+        said = question.notes + notes + unusable + prepared.notes
+        yield Evidence(context, store, prepared, said, retrieved, refusal)
+        if refusal:
+            for index in range(question.n):
+                yield Piece(REFUSAL, index, "stop")
+            return
         pieces = self.engine.generate(prepared)
         try:
             async for piece in pieces:

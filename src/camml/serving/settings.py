@@ -26,6 +26,7 @@ class Settings:
       stores: datastores by the names clients use; the first is used where a request names none.
       passages: how much of long texts is read, see `camml.answering.budget_of`.
       store_images: by those names, where pictures are that are not where their datastore says.
+      min_score, fallback: see `camml.assistant.Collection`.
       encoder: search datastores with it, whatever the model wants; None for what they were built with.
       read_only: samples can be neither added nor removed.
       api_keys: a request needs one of these; without any, everybody who reaches the server may use it.
@@ -57,6 +58,8 @@ class Settings:
     passages: str = "auto"
     store_images: Mapping[str, str] = field(default_factory=dict)
     encoder: str | None = None
+    min_score: float | None = None
+    fallback: str = "refuse"
     read_only: bool = False
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     key_names: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from camml.assistant.threshold import Threshold
 from camml.datastore import Datastore, open_store
 from camml.durable import disk_errors, sync_folder, write_file
 from camml.encoders import Encoder
@@ -36,6 +37,7 @@ class Shelf:
 
     Attributes:
       can_write: samples can be added and removed.
+      threshold: how near samples must be to be answered from.
     """
 
     def __init__(self, name: str, datastore: Datastore, encoder: Encoder, read_only: bool = False) -> None:
@@ -43,6 +45,7 @@ class Shelf:
         self.datastore = datastore
         self.encoder: Encoder = SharedEncoder(encoder)
         self.can_write = not read_only and datastore.path is not None
+        self.threshold = Threshold(None, None, "refuse")
         self._writing = Lock()
         self._looked = time.monotonic()
         self._chooser = PassageChooser.beside(None if datastore.path is None else str(datastore.path), encoder)

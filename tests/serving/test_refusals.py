@@ -1,0 +1,44 @@
+"""What is far from all samples, asked of a server."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from camml.assistant.threshold import Threshold
+from camml.errors import EncoderMismatchError
+from camml.serving.service import Service
+from camml.serving.settings import Settings
+from camml.weights import DEFAULT_MODEL
+from tests.serving.conftest import MakeService, Serve
+
+
+def ask(address: str, **more: object) -> dict:
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "zebra"}], "max_tokens": 3, "n": 2} | more
+    return httpx.post(f"{address}/v1/chat/completions", json=body, timeout=60).json()
+
+
+def test_it_is_refused_with_the_nearest_ones_or_answered_without_samples(
+    make_service: MakeService, serve: Serve
+) -> None:
+    service = make_service()
+    [shelf] = service.shelves.values()
+    with serve(service) as address:
+        answered = ask(address)
+        assert answered["refused"] is False
+        shelf.threshold = Threshold(1.0, None, "refuse")
+        refused = ask(address)
+        assert [choice["message"]["content"] for choice in refused["choices"]] == ["not in the samples"] * 2
+        assert (refused["refused"], refused["choices"][0]["finish_reason"]) == (True, "stop")
+        assert refused["context"] == answered["context"]
+        assert "no sample is near enough" in refused["notes"][-1]
+        assert refused["usage"]["completion_tokens"] == 0
+        shelf.threshold = Threshold(1.0, None, "model")
+        alone = ask(address)
+        assert (alone["refused"], alone["context"]) == (False, [])
+        assert alone["choices"] == ask(address, shots=0)["choices"]
+
+
+def test_a_datastore_that_does_not_fit_the_model_is_refused(store_folder: Path) -> None:
+    with pytest.raises(EncoderMismatchError, match="--encoder"):
+        Service.load(Settings(model=DEFAULT_MODEL, stores={"colours": str(store_folder)}))
