@@ -3,9 +3,9 @@
     python benchmarks/serve_pictures.py --model models/camml-mini --store DIR --pictures DIR
     python benchmarks/serve_pictures.py                              # a tiny model, to see that it works
 
-Each client asks a question about a picture of its own, answered from samples. The same questions are asked one after the
-other and all at once, by turns; a first turn, which is not counted, fills the caches. Answers must be the same both
-times. Prints a table with the spread over the turns, and writes JSON.
+Each client asks a question about a picture of its own, answered from samples. The same questions are asked one after
+the other and all at once, by turns; a first turn, which is not counted, fills the caches. Answers must be the same
+both times. Prints a table with the spread over the turns, and writes JSON.
 """
 
 import argparse
