@@ -114,14 +114,27 @@ def test_a_long_first_passage_has_no_privilege(chooser) -> None:
     assert "Agathe" in neighbor.text
 
 
-def test_a_near_sample_that_fits_is_read_whole_though_a_farther_one_has_a_better_passage(chooser, monkeypatch) -> None:
-    monkeypatch.setattr("camml.features.passages.PER_RANK", 0.0)
-    near = "A red car stands here. It was bought in spring."
-    chosen = choose(chooser, "What is the name of the driver?", context(near, LONG), words(near) + 6)
-    assert chosen[0].read.text == near
+def test_short_texts_are_read_as_without_passages(chooser) -> None:
+    """Nearest first, each from its beginning, the last one up to where the room ends."""
+    near, far = "A red car stands here. It was bought in spring.", "Its cat sleeps. The driver's name is Agathe Muster."
+    chosen = choose(chooser, "What is the name of the driver?", context(near, far, far), words(near) + 4)
+    assert [neighbor.read.text for neighbor in chosen] == [near, "Its cat sleeps. The"]
     assert not chosen[0].spans
-    assert "driver" in chosen[1].read.text
-    assert chosen[1].read.text != LONG
+
+
+def test_a_long_text_behind_a_short_one_is_read_by_its_passages(chooser) -> None:
+    near = "A red car stands here. It was bought in spring."
+    chosen = choose(chooser, "What is the name of the driver?", context(near, LONG), words(near) + 7)
+    assert chosen[0].read.text == near
+    assert "Agathe" in chosen[1].read.text
+    assert words(chosen[1].read.text) <= 7
+
+
+def test_a_text_without_spaces_is_cut_too(chooser) -> None:
+    [neighbor] = PassageChooser(chooser.encoder).choose(
+        [Query("x")], [context("港口起重机去年春天刷过漆" * 3, "短")], Budget(10, len)
+    )[0]
+    assert neighbor.read.text == "港口起重机去年春天刷"[:10]
 
 
 def test_nothing_of_an_empty_text_is_read(chooser) -> None:

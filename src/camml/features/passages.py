@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,18 +23,13 @@ MAX_BYTES = 2**30
 VERSION = 1
 """Of how texts are split; another one makes all vectors that are kept invalid."""
 
-PER_RANK = 1.0
-"""By how much passages of a sample lose against those of the next nearer one, beside cosines in [-1, 1]: the nearest
-sample is read first. On OwnPix's validation questions the small model has 37.9 % right so, 33.9 % with 0.05.
-"""
-
 PER_WORD = 0.3
 """What a passage gains that holds all words of the question; names and codes mean little to encoders."""
 
 OPENING = 0.3
-"""What the first passage of a text gains, if it takes no more than a third of the room: it names what the text is about,
-in words that questions about "this one" do not have. Of 47 validation questions of OwnPix about long texts 72 tokens hold
-the answer to 47 with it, to 44 without.
+"""What the first passage of a text gains, if it takes no more than a third of the room: it names what the text is
+about, in words that questions about "this one" do not have. Of 47 validation questions of OwnPix about long texts 72
+tokens hold the answer to 47 with it, to 44 without.
 """
 
 _logger = logging.getLogger("camml")
@@ -59,10 +55,9 @@ class Budget:
 class PassageChooser:
     """Marks in each sample of a context the passages that are to be read.
 
-    Where the texts of a context fit, all of them are read. Where they do not, the nearest samples are read whole as far
-    as they fit, so that no passage of a sample farther away takes the place of a sentence of a nearer one. In the room
-    that is left the passages that are nearest to the question are read, those of near samples before those of far ones,
-    in reading order.
+    Where the texts of a context fit, all of them are read. Where they do not, they are read nearest first, as far as
+    there is room: a text that would fit by itself from its beginning, so that short texts lose nothing, and a longer
+    one by the passages that are nearest to the question, in reading order.
 
     Args:
       encoder: what compares questions and passages; its text vectors.
@@ -98,30 +93,40 @@ class PassageChooser:
         return chosen
 
     def _shortened(self, question: str, asked: Vectors, context: Context, budget: Budget) -> Context:
-        texts = [neighbor.sample.text for neighbor in context]
-        split = [passages.split(text) for text in texts]
-        words = _words(question)
-        taken, room = _whole(texts, budget)
-        offers: list[tuple[float, int, int]] = []
-        for rank, (text, parts) in enumerate(zip(texts, split, strict=True)):
-            if taken[rank]:
+        """Return what is read of each sample of a context that is too long, nearest first."""
+        chosen: list[Neighbor] = []
+        room = budget.tokens
+        for neighbor in context:
+            text = neighbor.sample.text
+            if room <= 0 or not text.strip():
                 continue
-            for place, (part, vector) in enumerate(zip(parts, self._vectors(text, parts), strict=True)):
-                shared = len(words & _words(_read(text, part))) / max(1, len(words))
-                opening = OPENING * (place == 0 and 3 * budget.length(_read(text, part)) <= budget.tokens)
-                score = float(vector @ asked) + PER_WORD * shared + opening - PER_RANK * rank
-                offers.append((score, rank, place))
-        for _, rank, place in sorted(offers, key=lambda offer: (-offer[0], offer[1:])):
-            part = split[rank][place]
-            more = sorted({*taken[rank], part.span, *([part.heading] if part.heading else [])})
-            before = budget.length(passages.join(texts[rank], taken[rank])) if taken[rank] else 0
-            cost = budget.length(passages.join(texts[rank], more)) - before
-            if cost <= room:
-                taken[rank], room = more, room - cost
-        if not any(taken) and offers:  # a single passage that is longer than all the room: its beginning is read
-            _, rank, place = max(offers)
-            taken[rank] = [split[rank][place].span]
-        return tuple(_marked(neighbor, spans) for neighbor, spans in zip(context, taken, strict=True) if spans)
+            if budget.length(text) <= budget.tokens:
+                spans = _beginning(text, room, budget)
+            else:
+                spans = self._nearest(question, asked, text, room, budget)
+                if not spans and neighbor is context[0]:  # not even one fits: its beginning is read
+                    spans = _beginning(text, room, budget)
+            if spans:
+                room -= budget.length(passages.join(text, spans))
+                chosen.append(_marked(neighbor, spans))
+        return tuple(chosen)
+
+    def _nearest(self, question: str, asked: Vectors, text: str, room: int, budget: Budget) -> list[Span]:
+        """Return the passages of a text that are nearest to the question, as many as there is room for."""
+        parts = passages.split(text)
+        words = _words(question)
+        offers: list[tuple[float, int]] = []
+        for place, (part, vector) in enumerate(zip(parts, self._vectors(text, parts), strict=True)):
+            shared = len(words & _words(_read(text, part))) / max(1, len(words))
+            opening = OPENING * (place == 0 and 3 * budget.length(_read(text, part)) <= budget.tokens)
+            offers.append((float(vector @ asked) + PER_WORD * shared + opening, place))
+        taken: list[Span] = []
+        for _, place in sorted(offers, key=lambda offer: (-offer[0], offer[1])):
+            part = parts[place]
+            more = sorted({*taken, part.span, *([part.heading] if part.heading else [])})
+            if budget.length(passages.join(text, more)) <= room:
+                taken = more
+        return taken
 
     def _vectors(self, text: str, parts: Sequence[Passage]) -> Vectors:
         """Return float32[N, D]: the vectors of the N passages of a text."""
@@ -141,18 +146,14 @@ class PassageChooser:
         return vectors.astype(np.float32)
 
 
-def _whole(texts: Sequence[str], budget: Budget) -> tuple[list[list[Span]], int]:
-    """Return the span of each of the first texts that fit whole, none for the others, and the tokens that are left."""
-    taken: list[list[Span]] = [[] for _ in texts]
-    room = budget.tokens
-    for rank, text in enumerate(texts):
-        if not text.strip():
-            continue
-        cost = budget.length(text)
-        if cost > room:
-            break
-        taken[rank], room = [(0, len(text))], room - cost
-    return taken, room
+def _beginning(text: str, room: int, budget: Budget) -> list[Span]:
+    """Return the span of as much of the beginning of a text as there is room for, in whole words if one fits."""
+    if budget.length(text) <= room:
+        return [(0, len(text))]
+    for ends in ([match.end() for match in re.finditer(r"\S+", text)], range(1, len(text))):
+        if fitting := bisect_right(ends, room, key=lambda end: budget.length(text[:end])):
+            return [(0, ends[fitting - 1])]
+    return []
 
 
 def _read(text: str, part: Passage) -> str:
