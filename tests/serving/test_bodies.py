@@ -52,7 +52,7 @@ CASES = {
     "too many shots": (chat("hi", shots=100), "shots", "less than or equal to 64"),
     "an unknown field of a sample": (chat("hi", samples=[{"txt": "a"}]), "samples.0.txt", "not permitted"),
     "an unknown field of a search": (search(querry="red"), "querry", "not permitted"),
-    "300 texts": (embed(["x"] * 300), "input", "at most 256 items.* 300"),
+    "2100 texts": (embed(["x"] * 2100), "input", "at most 2048 items.* 2100"),
     "tokens": (embed([[1, 2, 3]]), "input", "check_embedding_ctx_length=False"),
     "tokens of one text": (embed([1, 2, 3]), "input", "check_embedding_ctx_length=False"),
     "nothing to embed": (embed([]), "input", "at least 1 item"),

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from camml.errors import StoreError
+from camml.errors import StoreError, first_line
 from camml.stores import Keys, Scores, Vectors, keys_of
 from camml.stores._exact import check_new, exact_best, ranked
 
@@ -154,7 +154,7 @@ class Store:
         except RuntimeError as error:
             if not path.exists():
                 raise FileNotFoundError(2, "No such file", str(path)) from error
-            raise StoreError(f"{path} is not a FAISS index file: {str(error).splitlines()[0]}") from error
+            raise StoreError(f"{path} is not a FAISS index file: {first_line(error)}") from error
         if index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise StoreError(f"{path} does not search by inner product; rebuild it with the metric `ip`")
         store = cls.__new__(cls)

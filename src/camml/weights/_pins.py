@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from camml.durable import write_file
+from camml.durable import digest, write_file
 from camml.errors import DiskError, ModelFolderError
 
 KEPT = ".tensors.json"
@@ -105,6 +105,5 @@ def _bytes(path: Path, start: int, end: int) -> Iterator[memoryview]:
 def _of_files(files: list[Path]) -> str:
     whole = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
-            whole.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
+        whole.update(f"{path.name}\0{digest(path)}\0".encode())
     return whole.hexdigest()

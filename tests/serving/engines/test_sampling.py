@@ -13,7 +13,7 @@ from camml.answering import Decoding
 from camml.errors import OptionError
 from camml.serving import engines
 from camml.serving.engines import Piece, Request, Sampling
-from camml.serving.engines._formats import LONGEST_SCHEMA, schema_of
+from camml.serving.engines._formats import COUNTS, LONGEST_SCHEMA, schema_of
 from camml.serving.engines._sampler import Sampler
 from camml.types import Query
 
@@ -94,6 +94,13 @@ def test_a_wrong_schema_is_refused_before_anything_is_generated(engine: Any) -> 
     ):
         with pytest.raises(OptionError, match="schema"):
             answer(engine, Sampling(schema=schema))
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_schema_does_not_count_for_ever(engine: Any, name: str) -> None:
+    pytest.importorskip("llguidance")
+    with pytest.raises(OptionError, match=f"{name} is 1e\\+09; at most 1000"):
+        answer(engine, Sampling(schema=json.dumps({"anyOf": [{"type": "null"}, {name: 10**9}]})))
 
 
 def test_probabilities_come_with_the_tokens(engine: Any) -> None:

@@ -14,6 +14,9 @@ from camml.serving.engines import JSON
 
 LONGEST_SCHEMA = 64_000
 """Characters; llguidance itself bounds what it makes of them."""
+COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
+MOST_COUNTED = 1000
+"""The largest number that a schema may give for one of these, since each time is a state of its own."""
 MOST_KEPT = 32
 """Schemas that are kept for the next answers."""
 
@@ -59,6 +62,7 @@ class Formats:
         """
         if len(schema) > LONGEST_SCHEMA:
             raise OptionError(f"the schema has {len(schema)} characters; at most {LONGEST_SCHEMA} are read")
+        check_counts(schema)
         return Form(self._matcher(schema).deep_copy())
 
     def _new_matcher(self, schema: str) -> Any:
@@ -87,6 +91,23 @@ class Formats:
         from llguidance.hf import from_tokenizer
 
         return from_tokenizer(self._tokenizer, eos_token=self._stop_ids)
+
+
+def check_counts(schema: str) -> None:
+    """Raise an OptionError for a schema that is no JSON, or that counts further than anybody needs."""
+    try:
+        waiting = [json.loads(schema)]
+    except (ValueError, RecursionError) as error:
+        raise _unusable(str(error)) from None
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            for name in COUNTS:
+                if isinstance(count := part.get(name), int | float) and count > MOST_COUNTED:
+                    raise _unusable(f"{name} is {count:g}; at most {MOST_COUNTED} can be counted")
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
 
 
 def schema_of(response_format: Any) -> str:

@@ -113,7 +113,7 @@ def load(
     memory: str | int | None = None,
     sample_cache: str | None = None,
 ) -> TransformersEngine:
-    """The engine with the model in a folder.
+    """Return the engine with the model in a folder.
 
     Args:
       use: `perceiver` (CaMML models), `interleaved` (any vision-language model) or `in_prompt` (any language model);
