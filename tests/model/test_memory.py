@@ -26,4 +26,4 @@ def test_loading_costs_the_size_of_the_model_and_no_second_copy() -> None:
     assert measured.keys() == set(loading_memory.WAYS)
     for way, numbers in measured.items():
         assert 90e6 < numbers["size"] < 120e6, way
-        assert 0.8 < numbers["grown"] / numbers["size"] < 1.4, (way, numbers)
+        assert 0.8 < numbers["grown"] / numbers["size"] < 1.6, (way, numbers)
