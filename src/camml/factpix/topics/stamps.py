@@ -1,4 +1,4 @@
-"""Tux Paint's stamps: cut-out photos and drawings with captions in many languages, redrawn in several manners."""
+"""Tux Paint's stamps: cut-out photos and drawings with captions in many languages, redrawn in several styles."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ SHAPES = frozenset(("cartoon", "coins", "bills", "us", "euro", "canadian", "japa
 
 @dataclass(frozen=True, slots=True)
 class StampDrawing:
-    """A stamp in one manner; `file` is its PNG or SVG."""
+    """A stamp in one style; `file` is its PNG or SVG."""
 
     file: Path
     style: str
