@@ -97,7 +97,7 @@ class VllmEngine:
                 await outputs.aclose()
 
     def _inputs(self, prepared: Prepared) -> Any:
-        """What vLLM is given: a prompt of nothing but words as its tokens, any other as embeddings float[T, D]."""
+        """Return what vLLM is given: tokens of a prompt of nothing but words, of any other embeddings float[T, D]."""
         from vllm.inputs.engine import embeds_input, tokens_input
 
         self._counters["prompt_tokens_total"] += prepared.prompt_tokens
@@ -170,7 +170,7 @@ def _greedy(prepared: Prepared) -> bool:
 
 
 def _said(output: Any, takers: Sequence[Sequence[Answer]]) -> Iterator[tuple[Answer, int]]:
-    """The new tokens in one `RequestOutput`, and whose they are."""
+    """Yield the new tokens in one `RequestOutput`, and whose they are."""
     for completion in output.outputs:
         for answer in takers[completion.index]:
             for token in completion.token_ids:
@@ -185,7 +185,7 @@ def load(
     prompt_style: str | None = None,
     **options: Any,
 ) -> VllmEngine:
-    """The engine with the model in a folder; the first time its language model is written to the cache by itself.
+    """Return the engine with the model in a folder; the first time its language model goes into the cache by itself.
 
     Args:
       use: `perceiver` (CaMML models) or `in_prompt` (any language model); None for what fits.
@@ -212,7 +212,7 @@ def load(
 
 
 def _engine_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
-    """`options` as vLLM's engine arguments, with defaults that suit a private server.
+    """Return `options` as vLLM's engine arguments, with defaults that suit a private server.
 
     Raises:
       OptionError: vLLM is missing, or has no such argument.
@@ -238,7 +238,7 @@ def _engine_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _start(model: Path, arguments: Mapping[str, Any]) -> Any:
-    """A running `AsyncLLM` with the language model in a folder.
+    """Return a running `AsyncLLM` with the language model in a folder.
 
     Raises:
       OptionError: it does not start.
