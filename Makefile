@@ -1,6 +1,11 @@
 # Everything runs in a virtual environment of its own; PYTHON is what makes it.
 PYTHON ?= python3
 VENV ?= .venv
+# Processes that run tests, each with one thread of torch. A file of tests stays in one process, as its fixtures do; the
+# order is that of the tree, so that the long files of training do not start last.
+WORKERS ?= logical
+PYTEST := $(VENV)/bin/python -m pytest
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-slow test-attack test-seed lint types unit families docs dist setup setup-vllm test-vllm clean
@@ -18,11 +23,11 @@ types: $(VENV)/.test
 	$(VENV)/bin/mypy
 
 unit: $(VENV)/.test
-	$(VENV)/bin/python -m pytest
+	$(PYTEST) $(PARALLEL) --durations=25
 
 test-slow: $(VENV)/.test  ## several processes, shardings, long runs: what is outside the everyday suite
 	$(PIP) '.[train-deepspeed]'
-	$(VENV)/bin/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 families: $(VENV)/.test  ## the table of docs/models.md, written from what its tests give
 	$(VENV)/bin/python -m pytest -m 'slow or not slow' --write-families \
@@ -41,14 +46,14 @@ test-attack: $(VENV)/.test  ## attacks on a server of this machine, larger than 
 
 test-seed: $(VENV)/.test  ## the commands of the paper's README as they stand, on tiny weights in the layouts people have
 	$(PIP) --editable '.[train-deepspeed]'
-	$(VENV)/bin/python -m pytest -m 'slow or not slow' tests/seed
+	$(PYTEST) -m 'slow or not slow' tests/seed
 
 setup: $(VENV)/.test  ## a virtual environment with all that development needs
 
 setup-vllm: $(VENV)/.vllm  ## vLLM for machines without a GPU, into the same virtual environment
 
 test-vllm: $(VENV)/.vllm  ## both engines give the same answers
-	$(VENV)/bin/python -m pytest tests/serving/engines/test_vllm.py
+	$(PYTEST) tests/serving/engines/test_vllm.py
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)

@@ -110,9 +110,12 @@ async def client(
             return
 
 
-async def ask(http: httpx.AsyncClient, question: str, tokens: int) -> tuple[str, float, int]:
-    """A streamed answer, when its first text came, and how many tokens it has."""
-    messages = [{"role": "user", "content": question}]
+async def ask(
+    http: httpx.AsyncClient, question: str, tokens: int, picture: str | None = None
+) -> tuple[str, float, int]:
+    """A streamed answer, when its first text came, and how many tokens it has; `picture` is a data URL."""
+    shown = [{"type": "image_url", "image_url": {"url": picture}}] if picture else []
+    messages = [{"role": "user", "content": [{"type": "text", "text": question}, *shown]}]
     body = {"model": "load", "messages": messages, "max_tokens": tokens, "stream": True,
             "stream_options": {"include_usage": True}}  # fmt: skip
     text, first, said, done = "", 0.0, 0, False

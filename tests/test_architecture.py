@@ -14,6 +14,7 @@ FLOORS = [
         "boxes",
         "chat_api",
         "control",
+        "devices",
         "durable",
         "errors",
         "images",

@@ -1,8 +1,11 @@
 """After `import camml`, and nothing else of it, transformers' Auto classes and pipelines take folders of CaMML."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -16,12 +19,56 @@ ORDERS = {
 }
 
 
-def said(code: str, folder: Path) -> list[str]:
-    """Run a program in a folder, by itself; return the lines it printed."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "is not supported for" not in done.stderr  # what a pipeline says of a model that it does not know
-    return done.stdout.splitlines()
+FORKS = """
+import json, os, sys
+import numpy, safetensors, tokenizers, torch  # most of the seconds that a program takes, and none of what is tested
+from PIL import Image
+
+for line in sys.stdin:
+    job = json.loads(line)
+    child = os.fork()
+    if not child:
+        for number, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(job[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        os.chdir(job["folder"])
+        code = 1
+        try:
+            assert not {"camml", "transformers"} & set(sys.modules)
+            exec(job["code"], {"__name__": "__main__"})
+            code = 0
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        sys.stdout.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+Said = Callable[[str, Path], list[str]]
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Said]:
+    """Run a program in a folder, by itself; return the lines it printed.
+
+    Programs are children of a process that has imported torch but neither transformers nor camml.
+    """
+    place = tmp_path_factory.mktemp("programs")
+    out, err = place / "out", place / "err"
+    with subprocess.Popen([sys.executable, "-c", FORKS], stdin=PIPE, stdout=PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+
+        def run(code: str, folder: Path) -> list[str]:
+            job = {"code": code, "folder": str(folder), "out": str(out), "err": str(err)}
+            print(json.dumps(job), file=stdin, flush=True)
+            assert stdout.readline() == "0\n", err.read_text()
+            assert "is not supported for" not in err.read_text()  # what a pipeline says of an unknown model
+            return out.read_text().splitlines()
+
+        yield run
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +86,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("name", ["parts", "added"])
-def test_auto_classes_load_a_folder(folders: Path, order: str, name: str) -> None:
+def test_auto_classes_load_a_folder(said: Said, folders: Path, order: str, name: str) -> None:
     code = ORDERS[order] + (
         "from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor\n"
         f"for auto in (AutoConfig, AutoModelForImageTextToText, AutoProcessor):\n"
@@ -50,14 +97,14 @@ def test_auto_classes_load_a_folder(folders: Path, order: str, name: str) -> Non
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("auto", ["AutoConfig", "AutoModelForImageTextToText", "AutoProcessor"])
-def test_each_of_them_by_itself(folders: Path, order: str, auto: str) -> None:
+def test_each_of_them_by_itself(said: Said, folders: Path, order: str, auto: str) -> None:
     code = f"{ORDERS[order]}from transformers import {auto}\nprint(type({auto}.from_pretrained('parts')).__name__)"
     assert said(code, folders)[0].startswith("CamML")
 
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("name", ["parts", "added"])
-def test_a_pipeline_answers_chat_messages(folders: Path, order: str, name: str) -> None:
+def test_a_pipeline_answers_chat_messages(said: Said, folders: Path, order: str, name: str) -> None:
     code = ORDERS[order] + (
         "from transformers import pipeline\n"
         f"pipe = pipeline('image-text-to-text', model={name!r})\n"
@@ -71,7 +118,7 @@ def test_a_pipeline_answers_chat_messages(folders: Path, order: str, name: str) 
     assert len(set(answers)) == 3, "each of two pictures and of none makes a difference"
 
 
-def test_a_model_of_another_kind_does_not_bring_camml_in(folders: Path) -> None:
+def test_a_model_of_another_kind_does_not_bring_camml_in(said: Said, folders: Path) -> None:
     code = (
         "import camml, sys\nfrom transformers import AutoConfig, AutoModelForCausalLM\n"
         "print(AutoConfig.for_model('llama').model_type, 'camml.model' in sys.modules)"
@@ -79,7 +126,7 @@ def test_a_model_of_another_kind_does_not_bring_camml_in(folders: Path) -> None:
     assert said(code, folders) == ["llama False"]
 
 
-def test_an_unknown_kind_is_still_unknown(folders: Path) -> None:
+def test_an_unknown_kind_is_still_unknown(said: Said, folders: Path) -> None:
     (folders / "odd").mkdir()
     (folders / "odd" / "config.json").write_text('{"model_type": "crystal_ball"}')
     code = (

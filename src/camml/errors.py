@@ -25,7 +25,16 @@ The command line turns each of them into one line on standard error and exit cod
 
 
 class CaMMLError(Exception):
-    """The root of the tree above."""
+    """The root of the tree above.
+
+    Example:
+      >>> import camml
+      >>> try:
+      ...     camml.Datastore.open("no/such/store")
+      ... except camml.CaMMLError as error:
+      ...     print(type(error).__name__)
+      StoreNotFoundError
+    """
 
 
 class InputError(CaMMLError, ValueError):
@@ -98,3 +107,8 @@ class FetchError(CaMMLError):
 
 class DiskError(CaMMLError):
     """The disk is full, or a place on it cannot be written."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message that is not blank, or else the name of its class."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

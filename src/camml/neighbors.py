@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from camml.durable import write_file
+from camml.durable import digest, write_file
 from camml.errors import OptionError, StoreCorruptedError, StoreError, StoreNotFoundError
 from camml.types import Context, Neighbor, Query, Sample
 
@@ -121,7 +121,7 @@ class NeighborTable:
                     f"{made[:12]}) than the one given (content {wanted[:12]}); run `camml neighbors` again"
                 )
         for name, checksum in manifest["files"].items():
-            if not (folder / name).is_file() or _digest(folder / name) != checksum:
+            if not (folder / name).is_file() or digest(folder / name) != checksum:
                 raise StoreCorruptedError(f"{folder / name} is missing or not as it was written; compute it again")
         return cls(folder, origin, pq.read_table(folder / NEIGHBORS), pq.read_table(folder / SAMPLES))
 
@@ -140,8 +140,8 @@ class NeighborTable:
         if sample_id not in self._row_of:
             raise StoreError(f"the neighbors in {self.path} have no sample {sample_id!r}; run `camml neighbors` again")
         row = self._row_of[sample_id]
-        found = zip(self._rows[row].as_py()[:most], self._scores[row].as_py(), strict=False)
-        return tuple(Neighbor(self._sample(number), score) for number, score in found)
+        pairs = zip(self._rows[row].as_py()[:most], self._scores[row].as_py(), strict=False)
+        return tuple(Neighbor(self._sample(number), score) for number, score in pairs)
 
     def images(self) -> list[Path]:
         """Return where the images of all samples are that are a neighbor of anything."""
@@ -252,11 +252,6 @@ def _write_table(path: Path, table: pa.Table) -> str:
     data = sink.getvalue().to_pybytes()
     write_file(path, data)
     return hashlib.sha256(data).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

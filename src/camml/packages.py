@@ -3,7 +3,6 @@
 Nothing of a package is installed, imported or executed; it is an archive with a name, a version and a checksum.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from errno import EACCES, EDQUOT, EEXIST, ENOSPC, ENOTDIR, EPERM, EROFS
 from importlib.util import find_spec
 from pathlib import Path
 
+from camml.durable import digest, sync
 from camml.errors import DiskError, FetchError
 
 PIP_DOWNLOAD = (
@@ -180,18 +180,10 @@ def _settle(folder: Path, target: Path) -> None:
         if path.is_symlink():
             continue  # it may lead nowhere, or to a file outside that is not ours to change
         path.chmod(0o755 if path.is_dir() else 0o644)  # some writers make their files private
-        _flush(path)
-    _flush(folder)
+        sync(path)
+    sync(folder)
     folder.rename(target)
-    _flush(target.parent)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(target.parent)
 
 
 def _pip() -> list[str]:
@@ -230,7 +222,6 @@ def _only(found: Iterator[Path], what: str) -> Path:
 
 
 def _verify(archive: Path, hashes: Sequence[str]) -> None:
-    with archive.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    actual = digest(archive)
     if actual not in hashes:
         raise FetchError(f"{archive.name} has the SHA-256 {actual}, not {' or '.join(hashes)}; it was thrown away")

@@ -88,6 +88,15 @@ class Retriever:
 
     Raises:
       OptionError: no such mode, or one that this encoder or datastore cannot serve.
+
+    Example:
+      >>> from camml import Datastore, encoders
+      >>> encoder = encoders.load("hashed")
+      >>> samples = [Sample("pump-7", "The pump needs seal 4711."), Sample("lamp-2", "The lamp needs a bulb.")]
+      >>> retriever = Retriever(Datastore.build("store", samples, encoder), encoder)
+      >>> [context] = retriever.retrieve([Query("Which seal does the pump need?")], k=1)
+      >>> context[0].sample.id
+      'pump-7'
     """
 
     def __init__(

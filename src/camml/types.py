@@ -24,7 +24,12 @@ from camml.prompts import Turn
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One piece of knowledge: a text, mostly with an image, under a stable id."""
+    """One piece of knowledge: a text, mostly with an image, under a stable id.
+
+    Example:
+      >>> Sample("pump-7", "The pump needs seal 4711.", Path("pump.jpg"), {"site": "Bern"}).meta["site"]
+      'Bern'
+    """
 
     id: str
     text: str
@@ -50,6 +55,11 @@ class Range:
 
     Attributes:
       bounds: pairs of `<`, `<=`, `>` or `>=` and a number or a date.
+
+    Example:
+      >>> this_year = Range(((">=", "2024"), ("<", "2025")))
+      >>> [made for made in ("2023-12-31", "2024-05", "unknown") if this_year.holds(made)]
+      ['2024-05']
     """
 
     bounds: tuple[tuple[str, str], ...]
@@ -94,6 +104,10 @@ class Query:
     Attributes:
       id: names the query's own sample, if it has one, so that it is never retrieved.
       history: the earlier turns of a conversation, each with its answer; nothing is searched by them.
+
+    Example:
+      >>> Query("Which seal does it need?", image=Path("photo.jpg")).text
+      'Which seal does it need?'
     """
 
     text: str = ""
@@ -112,6 +126,11 @@ class Neighbor:
       spans: the passages of the sample's text that are read, by their characters; none where all of it is.
       found_by: the search that found it, such as `image-image`; empty where it was given.
       supporting: the passage of the sample's text that an answer was taken from, by its characters.
+
+    Example:
+      >>> sample = Sample("pump-7", "Built in Bern. It needs seal 4711.")
+      >>> Neighbor(sample, 0.83, spans=((15, 34),)).text
+      'It needs seal 4711.'
     """
 
     sample: Sample
@@ -137,7 +156,12 @@ Context = tuple[Neighbor, ...]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An answer and what it was made from."""
+    """An answer and what it was made from.
+
+    Example:
+      >>> Prediction("Seal 4711", notes=("the picture was not seen",)).notes
+      ('the picture was not seen',)
+    """
 
     text: str
     context: Context = ()

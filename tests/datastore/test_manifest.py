@@ -7,7 +7,7 @@ import faiss
 import numpy as np
 
 from camml.datastore import Datastore, manifest, verify
-from camml.datastore.files import digest
+from camml.durable import digest
 from camml.types import Sample
 from tests.colors import Colors, sample
 

@@ -126,7 +126,7 @@ class TestAChangedImage:
         age(file)
         features = cache(tmp_path, model)
         key = features.key(file)
-        monkeypatch.setattr(tower.hashlib, "file_digest", None)
+        monkeypatch.setattr(tower, "digest", None)
         assert features.key(file) == key
 
 

@@ -38,3 +38,16 @@ def test_every_client_gets_its_own_answer(tmp_path: Path) -> None:
 def test_for_two_minutes(tmp_path: Path) -> None:
     report = load(tmp_path, "--clients", "64", "--seconds", "120")
     assert report["answers"] > 64
+
+
+def test_clients_with_pictures_get_the_same_at_once_as_alone(tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    script = SCRIPT.with_name("serve_pictures.py")
+    done = subprocess.run(
+        [sys.executable, str(script), "--out", str(out), "--clients", "6", "--turns", "1", "--tokens", "6"],
+        capture_output=True, text=True, timeout=580, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(out.read_text())
+    assert report["same_answers"]
+    assert report["different_answers"] > 1, "answers must depend on the question"

@@ -28,6 +28,10 @@ class Decoding:
       temperature: 0 for greedy decoding, else the softmax temperature of sampling.
       top_p: sample from the most likely tokens that make up this probability.
       seed: of the sampling; None for another answer each time.
+
+    Example:
+      >>> Decoding(max_new_tokens=32, temperature=0.7, seed=1).top_p
+      1.0
     """
 
     max_new_tokens: int = 128
@@ -45,7 +49,14 @@ class Decoding:
 
 
 class Answerer(Protocol):
-    """A language model that answers from retrieved samples."""
+    """A language model that answers from retrieved samples.
+
+    Example:
+      >>> from camml import Query
+      >>> answerer: Answerer = load("perceiver", "models/camml-mini")
+      >>> "Which seal?" in answerer.prompt(Query("Which seal?"), ())
+      True
+    """
 
     def answer(
         self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
@@ -138,6 +149,13 @@ def load(use: str, model: str | Path, **options: Any) -> Answerer:
     Raises:
       UnknownNameError: no such way.
       ModelFolderError: the folder does not hold a model for it.
+
+    Example:
+      >>> from camml import Query
+      >>> answerer = load("perceiver", "models/camml-mini")
+      >>> [prediction] = answerer.answer([Query("Which seal?")], [()], Decoding(max_new_tokens=4))
+      >>> 0 < prediction.new_tokens <= 4
+      True
     """
     answerer: Answerer = plugins.find("answering", use).load(Path(model), **options)
     return answerer

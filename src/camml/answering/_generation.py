@@ -22,22 +22,6 @@ from camml.errors import OptionError
 _HEARTBEAT = 0.5  # seconds between looks at a worker that has sent nothing
 
 
-def pick_device(name: str | None = None) -> torch.device:
-    """Return the device called `name`, or the best there is.
-
-    Raises:
-      OptionError: no such device here.
-    """
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise OptionError(f"device {name!r} cannot be used ({str(error).splitlines()[0]}); leave it out") from None
-    return device
-
-
 def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
     """Return the number type called `name`; without one bfloat16 on a GPU, float32 on a CPU.
 

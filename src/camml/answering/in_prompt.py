@@ -13,11 +13,11 @@ from camml.answering._generation import (
     check_fits,
     generation_options,
     log_probability,
-    pick_device,
     pick_dtype,
     stream_text,
 )
 from camml.control import control_tokens, defuse
+from camml.devices import choose_device
 from camml.errors import ModelFolderError
 from camml.features.passages import Budget
 from camml.model.loading import kind_of, load_model
@@ -163,7 +163,7 @@ def load(
       UnknownNameError: no such `prompt_style`.
       ModelFolderError: the folder does not hold a language model.
     """
-    place = pick_device(device)
+    place = choose_device(device)
     if kind_of(model) != "language":
         raise ModelFolderError(f"{model} is no language model alone; use it with {fitting(model)!r}")
     loaded, tokenizer = load_model(model, dtype=pick_dtype(dtype, place))

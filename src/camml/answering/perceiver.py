@@ -14,10 +14,10 @@ from camml.answering._generation import (
     check_fits,
     generation_options,
     log_probability,
-    pick_device,
     pick_dtype,
     stream_text,
 )
+from camml.devices import choose_device
 from camml.errors import ModelFolderError, OptionError
 from camml.features.once import EachOnce, name_of
 from camml.features.passages import Budget
@@ -163,7 +163,7 @@ def load(
     """
     if cache_gb < SMALLEST_GB:
         raise OptionError(f"a cache of {cache_gb:g} GB is too small; give at least {SMALLEST_GB}")
-    place = pick_device(device)
+    place = choose_device(device)
     if kind_of(model) != "camml":
         raise ModelFolderError(f"{model} does not hold a CaMML model; use it with {fitting(model)!r}")
     loaded, processor = load_model(model, dtype=pick_dtype(dtype, place), **options)

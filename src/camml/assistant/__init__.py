@@ -38,10 +38,11 @@ class Assistant:
 
     Example:
       >>> import camml
-      >>> model = camml.load("camml-mini")  # doctest: +SKIP
-      >>> store = model.index("samples.json", "store")  # doctest: +SKIP
-      >>> store.ask("Which spare part does it need?", image="pump.jpg").text  # doctest: +SKIP
-      'A 12 mm seal'
+      >>> model = camml.load("models/camml-mini")
+      >>> store = model.index("samples.csv", "store")
+      >>> answer = store.ask("Which seal does the pump need?", image="pump.jpg")
+      >>> answer.evidence[0].sample.id
+      'pump-7'
     """
 
     def __init__(self, folder: Path, use: str | None = None, **options: Any) -> None:
@@ -228,6 +229,12 @@ def load(model: str | Path = DEFAULT_MODEL, use: str | None = None, **options: A
 
     Raises:
       UnknownNameError, ModelFolderError: there is no such model.
+
+    Example:
+      >>> model = load("models/camml-mini")
+      >>> answer = model.ask("What is shown?", image="photo.jpg")
+      >>> answer.evidence
+      ()
     """
     return Assistant(weights.folder(str(model)), use, **options)
 

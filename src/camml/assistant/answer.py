@@ -38,6 +38,10 @@ class Answer:
       refused: the samples do not tell, as the model says, or as none was asked because no sample is near enough.
       reason: why it was refused.
       prompt: what the model was asked.
+
+    Example:
+      >>> Answer("Seal 4711", evidence=(), new_tokens=3).text
+      'Seal 4711'
     """
 
     text: str

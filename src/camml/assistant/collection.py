@@ -37,6 +37,13 @@ class Collection:
 
     Raises:
       OptionError: a setting cannot be.
+
+    Example:
+      >>> import camml
+      >>> store = camml.load("models/camml-mini").index("samples.csv", "store")
+      >>> store.add([camml.Sample("fan-3", "The fan needs a belt.")])
+      >>> store.search("a belt for the fan", k=1)[0].sample.id
+      'fan-3'
     """
 
     def __init__(

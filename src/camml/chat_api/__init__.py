@@ -46,7 +46,7 @@ class ChatApi:
 
     @classmethod
     def of_environment(cls, model: str, base_url: str | None = None) -> "ChatApi":
-        """The endpoint at `base_url` or $OPENAI_BASE_URL, with the key in $OPENAI_API_KEY.
+        """Return the endpoint at `base_url` or $OPENAI_BASE_URL, with the key in $OPENAI_API_KEY.
 
         Raises:
           OptionError: not an address, or the public endpoint without a key.
@@ -149,7 +149,7 @@ def _said(error: urllib.error.HTTPError) -> str:
 
 
 def _seconds(text: str | None) -> float | None:
-    """A Retry-After header that holds seconds."""
+    """Return a Retry-After header that holds seconds."""
     try:
         return max(0.0, float(text)) if text else None
     except ValueError:

@@ -19,7 +19,7 @@ ABOUT_SOMETHING_ELSE = frozenset({401, 402, 403, 404, 408, 409, 429})
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is sent otherwise than asked for.
+    """Settings that are sent otherwise than asked for.
 
     Attributes:
       renamed: settings that go under their newer name.

@@ -1,9 +1,9 @@
 """`camml convert`: other people's files into ours."""
 
 import argparse
-import json
 from pathlib import Path
 
+from camml.cli._output import print_json
 from camml.errors import OptionError
 
 SUMMARY = "Convert ScienceQA or shards of samples to LLaVA JSON, or an official checkpoint to a model folder."
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Convert, and say what was written."""
     written: list[dict[str, object]] = args.convert(args)
     if args.json:
-        print(json.dumps(written if len(written) > 1 else written[0]))
+        print_json(written if len(written) > 1 else written[0])
         return 0
     for result in written:
         print("wrote " + ", ".join(f"{value}" if key == "path" else f"{value} {key}" for key, value in result.items()))

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any
 
+from camml.cli._output import print_json
+
 SUMMARY = "Fetch pretrained weights; without a name those of the small default model."
 
 
@@ -74,7 +76,7 @@ def _ways(precisions: dict[str, str]) -> str:
 def report(rows: list[dict[str, Any]], as_json: bool) -> None:
     """Print `rows` as JSON or for a person."""
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     for row in rows:
         if "seconds" in row:

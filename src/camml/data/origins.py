@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from camml.datastore import official_pair, read_manifest
+from camml.durable import digest
 from camml.errors import SampleError, StoreNotFoundError
 
 
@@ -14,8 +15,7 @@ def file_hash(path: Path) -> str:
       SampleError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest(path)
     except OSError as error:
         raise SampleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 

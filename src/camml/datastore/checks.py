@@ -7,9 +7,10 @@ import numpy as np
 
 from camml.datastore import manifest as manifests
 from camml.datastore.checked import Checked
-from camml.datastore.files import REMEDY, check_size, compare, digest
+from camml.datastore.files import REMEDY, check_size, compare
 from camml.datastore.pictures import COPY
 from camml.datastore.snapshot import Snapshot, load
+from camml.durable import digest
 from camml.errors import StoreCorruptedError
 from camml.stores import in_database
 

@@ -17,9 +17,9 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from camml.datastore.files import digest, write_file
+from camml.datastore.files import write_file
 from camml.datastore.table import OnBad, refuse
-from camml.durable import disk_errors
+from camml.durable import digest, disk_errors
 from camml.encoders import Encoder, Vectors
 from camml.errors import ImageError, StoreError
 from camml.images import open_image

@@ -1,14 +1,12 @@
 """Files that are whole or absent, checked before use, and one writer at a time."""
 
-import errno
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from camml.durable import Write, disk_errors, replacing
+from camml.durable import Write, digest, disk_errors, replacing
 from camml.errors import StoreCorruptedError, StoreLockedError
 
 LOCK = "lock"
@@ -22,18 +20,6 @@ class FileRecord:
     bytes: int
     sha256: str
     modified: int = 0
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal.
-
-    Raises:
-      OSError: it cannot be read, or is no ordinary file: a pipe or a device may have no end.
-    """
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no file", str(path))
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_file(folder: Path, name: str, write: Write, *, durable: bool = True) -> FileRecord:

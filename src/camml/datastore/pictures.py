@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from camml.datastore.files import digest, write_file
+from camml.datastore.files import write_file
 from camml.datastore.manifest import Manifest
 from camml.datastore.readers import earlier_are_read
 from camml.datastore.table import Table
-from camml.durable import UNFINISHED, disk_errors, sync_folder
+from camml.durable import UNFINISHED, digest, disk_errors, sync_folder
 from camml.errors import ImageError
 from camml.stores import Keys
 from camml.types import Sample

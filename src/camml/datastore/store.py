@@ -39,6 +39,16 @@ class Datastore:
       path: its folder; none for one that can only be read.
       snapshot: what it holds.
       encoder: what made its vectors; only `add` needs it.
+
+    Example:
+      >>> from camml import Sample, encoders
+      >>> encoder = encoders.load("hashed")
+      >>> store = Datastore.build("store", [Sample("pump-7", "The pump needs seal 4711.")], encoder)
+      >>> store.add([Sample("lamp-2", "The lamp needs a bulb.")])
+      1
+      >>> [[nearest]] = store.search(encoder.embed_texts(["a bulb for the lamp"]), "text", 1)
+      >>> nearest.sample.id
+      'lamp-2'
     """
 
     def __init__(self, path: Path | None, snapshot: Snapshot, encoder: Encoder | None = None) -> None:
@@ -214,7 +224,7 @@ class Datastore:
         table, index = snapshot.table, snapshot.indexes.get(modality)
         keys = table.find(ids)
         if modality == "image":
-            keys = {one: key for one, key in keys.items() if table.has_image(key)}
+            keys = {id: key for id, key in keys.items() if table.has_image(key)}
         if index is None or not keys:
             return {}
         return dict(zip(keys, index.vectors(keys_of(list(keys.values()))), strict=True))

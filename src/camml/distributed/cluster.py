@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from camml.errors import CaMMLError, ClusterError, OptionError
+from camml.errors import CaMMLError, ClusterError, OptionError, first_line
 
 Work = Callable[[int], dict[str, Any]]
 """Does the unit of that number; what it gives is small and JSON."""
@@ -62,7 +62,7 @@ class Cluster:
                         raise pickle.loads(row["error"])
                     yield {"unit": row["unit"], **json.loads(row["result"])}
             except ray.exceptions.RayError as error:
-                raise ClusterError(f"the Ray cluster gave up: {_first_line(error)}") from error
+                raise ClusterError(f"the Ray cluster gave up: {first_line(error)}") from error
 
     def _dataset(self, ray: Any, prepare: Prepare, units: int) -> Any:
         resources = ray.cluster_resources()
@@ -111,7 +111,7 @@ class Cluster:
                     ray.init(**start)
         except Exception as error:  # Ray raises errors without a kind of their own, for a node that starts too slowly
             name = address or "this machine"
-            raise ClusterError(f"no Ray cluster at {name}: {_first_line(error)}; `ray status` says more") from error
+            raise ClusterError(f"no Ray cluster at {name}: {first_line(error)}; `ray status` says more") from error
 
 
 class Actor:
@@ -181,7 +181,3 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:
         raise ConnectionError(error.strerror or str(error)) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -24,6 +24,11 @@ class Encoder(Protocol):
       text_dim: D of text vectors.
       joint: a text can find an image: both share one space, or the encoder has a method `among_images` too, which
         moves float32[N, text_dim] of texts to where those of images are, float32[N, image_dim].
+
+    Example:
+      >>> encoder: Encoder = load("hashed")
+      >>> encoder.embed_texts(["a red pump", "a lamp"]).shape == (2, encoder.text_dim)
+      True
     """
 
     name: str
@@ -53,6 +58,10 @@ def load(name: str, **options: Any) -> Encoder:
     Raises:
       UnknownNameError: no such encoder.
       OptionError: it has no such option, or the option takes another kind of value.
+
+    Example:
+      >>> load("hashed", joint=True).joint
+      True
     """
     make = plugins.find("encoders", name).load
     known = signature(make).parameters

@@ -19,24 +19,6 @@ DTYPES = ("float32", "bfloat16", "float16")
 SAMPLES_PER_TENSOR = 64
 
 
-def choose_device(device: str | None) -> "torch.device":
-    """Return the device of that name; without a name the GPU if there is one.
-
-    Raises:
-      OptionError: no device of that name here.
-    """
-    import torch
-
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise OptionError(f"device {device!r} cannot be used here ({brief(error)}); try 'cpu'") from error
-    return chosen
-
-
 def choose_dtype(dtype: str) -> "torch.dtype":
     """Return the number format of that name.
 
@@ -99,9 +81,3 @@ def check_batch_size(size: int) -> int:
     if size < 1:
         raise OptionError(f"the batch size must be at least 1, not {size}")
     return size
-
-
-def brief(error: BaseException) -> str:
-    """Return the first line of an error."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from camml import weights
+from camml.devices import choose_device
 from camml.encoders import Vectors, _towers
-from camml.errors import ModelFolderError
+from camml.errors import ModelFolderError, first_line
 from camml.images import cuts_middle, middle_of_strip
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def load(model: str = DEFAULT, device: str | None = None, dtype: str = "float32"
     # Under its short name transformers 5.16 and 5.17 refuse it where there is no torchvision, which it does not need.
     from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
-    chosen_device, chosen_dtype = _towers.choose_device(device), _towers.choose_dtype(dtype)
+    chosen_device, chosen_dtype = choose_device(device), _towers.choose_dtype(dtype)
     folder = weights.folder(model)
     try:
         with weights.without_bars():
@@ -119,7 +120,7 @@ def load(model: str = DEFAULT, device: str | None = None, dtype: str = "float32"
         # The one back end that is there on every machine, so that a vector is the same on all.
         image_processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelFolderError(f"{_where(model, folder)} does not load: {_towers.brief(error)}") from error
+        raise ModelFolderError(f"{_where(model, folder)} does not load: {first_line(error)}") from error
     if not (hasattr(network, "get_text_features") and hasattr(network, "get_image_features")):
         raise ModelFolderError(
             f"{_where(model, folder)} is a {type(network).__name__}, which has no text and image towers in one space; "

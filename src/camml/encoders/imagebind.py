@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image
 
 from camml import packages, weights
+from camml.devices import choose_device
 from camml.encoders import Vectors, _towers
 from camml.encoders._clip_bpe import ClipTokenizer
-from camml.errors import ModelFolderError
+from camml.errors import ModelFolderError, first_line
 from camml.images import middle_of_strip
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def load(
     """
     from camml.encoders._imagebind import Towers
 
-    chosen_device, chosen_dtype = _towers.choose_device(device), _towers.choose_dtype(dtype)
+    chosen_device, chosen_dtype = choose_device(device), _towers.choose_dtype(dtype)
     towers = Towers.from_official(_read(_find(model)), {"vision": heads, "text": heads})
     tokenizer = ClipTokenizer.read(Path(merges) if merges else weights.folder("clip-bpe") / "merges.txt")
     logger.warning(NOTICE)
@@ -159,7 +160,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelFolderError(f"{path} is not a PyTorch state dict: {_towers.brief(error)}") from error
+        raise ModelFolderError(f"{path} is not a PyTorch state dict: {first_line(error)}") from error
     if not isinstance(state, Mapping):
         raise ModelFolderError(f"{path} holds a {type(state).__name__}, not a state dict")
     return state

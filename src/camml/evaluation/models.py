@@ -89,9 +89,10 @@ class Model:
         share: Share,
     ) -> dict[str, Any]:
         """Return what identifies a model that runs here, without loading it."""
-        from camml.answering._generation import pick_device, pick_dtype
+        from camml.answering._generation import pick_dtype
+        from camml.devices import choose_device
 
-        place = pick_device(share.device(device))
+        place = choose_device(share.device(device))
         try:
             self.assistant = assistant.load(name, use, device=str(place), dtype=dtype)
         except UnknownNameError as error:

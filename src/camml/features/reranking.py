@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from camml import weights
-from camml.errors import ModelFolderError, OptionError
+from camml.errors import ModelFolderError, OptionError, first_line
 from camml.types import Context, Query
 
 DEPTH = 20
@@ -49,9 +49,7 @@ class Reranker:
         except (OSError, ValueError, KeyError) as error:
             if isinstance(error, ModelFolderError):
                 raise
-            raise ModelFolderError(
-                f"{name} cannot be loaded as a cross-encoder: {str(error).splitlines()[0]}"
-            ) from None
+            raise ModelFolderError(f"{name} cannot be loaded as a cross-encoder: {first_line(error)}") from None
 
     def ordered(self, queries: Sequence[Query], contexts: Sequence[Context]) -> list[Context]:
         """Return the samples of each query, those first that fit it best."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers.image_processing_utils import BaseImageProcessor
 
-from camml.durable import write_file
+from camml.durable import digest, write_file
 from camml.errors import ImageError, OptionError
 from camml.features.arrays import ArrayCache
 from camml.images import ImageSource
@@ -41,11 +41,11 @@ def fingerprint(tower: nn.Module, config: LlavaPartsConfig, processor: CamMLProc
 
 def weights_hash(tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of tensors with their names, shapes and types."""
-    found = hashlib.sha256()
+    whole = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        whole.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return whole.hexdigest()
 
 
 class Digests:
@@ -66,13 +66,12 @@ class Digests:
             known = self._known.get(image)
             if known and known[0] == state:
                 return known[1]
-            with image.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            content = digest(image)
         except OSError as error:
             raise ImageError(f"{image}: cannot be read ({error.strerror}); check the path") from error
         if time.time_ns() - status.st_mtime_ns > SETTLED:  # until then a second change could go unseen
-            self._known[image] = state, digest
-        return digest
+            self._known[image] = state, content
+        return content
 
 
 class TowerFeatures:

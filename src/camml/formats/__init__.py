@@ -64,6 +64,10 @@ def read(
       OptionError: no such `on_bad`.
       UnknownNameError: no such `format`.
       SampleError: no such file, another format, or (with "stop") a sample that cannot be used.
+
+    Example:
+      >>> [sample.id for sample in read("samples.csv")]
+      ['pump-7', 'lamp-2']
     """
     if on_bad not in ("stop", "skip"):
         raise OptionError(f"on_bad is {on_bad!r}; it can be: stop, skip")

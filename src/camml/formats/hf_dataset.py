@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from camml.errors import DiskError, SampleError
+from camml.errors import DiskError, SampleError, first_line
 from camml.formats import _entries, _rows, _text
 
 STATE = "state.json"
@@ -43,7 +43,7 @@ def _stored_rows(path: Path) -> Iterator[dict[str, Any]]:
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             if isinstance(error, SampleError | DiskError):
                 raise
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             raise SampleError(
                 f"{file}: cannot be read as Arrow ({reason}); save or download the dataset again"
             ) from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from camml.errors import SampleError
+from camml.errors import SampleError, first_line
 from camml.formats import _entries, _rows, _shards
 from camml.remote import is_address
 
@@ -54,5 +54,5 @@ def _stored_rows(name: str) -> Iterator[dict[str, Any]]:
             for batch in pq.ParquetFile(stream).iter_batches(_rows.AT_ONCE):
                 yield from batch.to_pylist()
         except pa.ArrowException as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             raise SampleError(f"{name}: cannot be read as Parquet ({reason}); copy or write it again") from error

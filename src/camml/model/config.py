@@ -31,6 +31,12 @@ class CamMLConfig(PretrainedConfig):
       base_models: names of what the perceivers were added to, for the model card.
 
     Source: CaMML (ACL 2024), section 3; names of the official checkpoints in `camml.model.official`.
+
+    Example:
+      >>> from transformers import AutoConfig
+      >>> config = CamMLConfig(vlm_config=AutoConfig.from_pretrained("models/vlm"), perceiver_queries=36)
+      >>> config.perceiver_queries
+      36
     """
 
     model_type = "camml"

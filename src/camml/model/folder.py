@@ -1,7 +1,6 @@
 """Model folders on disk: what they say they are, and their tensors."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from camml.errors import ModelFolderError
+from camml.durable import sync
+from camml.errors import ModelFolderError, first_line
 
 WEIGHT_FILES = ("model*.safetensors", "pytorch_model*.bin")
 
@@ -34,8 +34,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         yield unfinished
         for file in unfinished.rglob("*"):
             if file.is_file():
-                with file.open("rb") as written:
-                    os.fsync(written.fileno())
+                sync(file)
         unfinished.chmod(0o755)
         unfinished.rename(target)
     except BaseException:
@@ -116,7 +115,7 @@ def read_file(file: Path) -> Iterator[tuple[str, Tensor]]:
         else:
             yield from torch.load(file, map_location="cpu", mmap=True, weights_only=True).items()
     except (OSError, RuntimeError, ValueError, AttributeError, EOFError, UnpicklingError, SafetensorError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelFolderError(f"{file} cannot be read as weights ({reason}); fetch it again") from None
 
 

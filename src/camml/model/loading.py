@@ -12,7 +12,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml import weights
-from camml.errors import ModelFolderError, OptionError
+from camml.errors import ModelFolderError, OptionError, first_line
 from camml.model import lora, packed
 from camml.model.folder import check_folder, is_packed
 from camml.model.modeling import CamMLForConditionalGeneration
@@ -67,7 +67,9 @@ def load_model(
       OptionError: an option does not fit this kind of model.
 
     Example:
-      >>> model, processor = load_model("camml-mini")  # doctest: +SKIP
+      >>> model, processor = load_model("models/camml-mini")
+      >>> type(model).__name__, type(processor).__name__
+      ('CamMLForConditionalGeneration', 'CamMLProcessor')
     """
     folder, number = _folder(name), checked_dtype(dtype)
     kind = kind_of(folder)
@@ -95,7 +97,7 @@ def load_model(
     except (OSError, KeyError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
         if isinstance(error, OptionError | ModelFolderError):
             raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelFolderError(f"{folder} cannot be loaded as a {kind} model: {reason}") from error
 
 

@@ -48,8 +48,11 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
       vlm: a vision-language model that is loaded already; without it, one with random weights.
 
     Example:
-      >>> vlm = AutoModelForImageTextToText.from_pretrained("HuggingFaceTB/SmolVLM-256M-Instruct")  # doctest: +SKIP
-      >>> model = CamMLForConditionalGeneration(CamMLConfig(vlm_config=vlm.config), vlm)  # doctest: +SKIP
+      >>> from transformers import AutoModelForImageTextToText
+      >>> vlm = AutoModelForImageTextToText.from_pretrained("models/vlm")
+      >>> model = CamMLForConditionalGeneration(CamMLConfig(vlm_config=vlm.config, perceiver_queries=36), vlm)
+      >>> model.vlm is vlm
+      True
     """
 
     config: CamMLConfig

@@ -54,8 +54,12 @@ class CamMLProcessor(Renderer, ProcessorMixin):
       OptionError: the tokenizer has another token with that id.
 
     Example:
-      >>> inputs = processor.prepare(["What is it?"], ["pump.jpg"], [samples])  # doctest: +SKIP
-      >>> answer = model.generate(**inputs)  # doctest: +SKIP
+      >>> from camml import Sample, load_model
+      >>> model, processor = load_model("models/camml-mini")
+      >>> inputs = processor.prepare(["Which seal?"], ["photo.jpg"], [[Sample("pump-7", "It needs seal 4711.")]])
+      >>> int((inputs["input_ids"] == processor.context_token_id).sum()) == processor.context_tokens
+      True
+      >>> text = processor.decode(model.generate(**inputs, max_new_tokens=4)[0])
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Who may do what: API keys, and addresses of pictures that carry their own permission."""
+"""Permissions: API keys, and addresses of pictures that carry their own permission."""
 
 import hmac
 import ipaddress
@@ -56,7 +56,7 @@ class Access:
         return not self._digests
 
     def knows(self, authorization: str) -> bool:
-        """The header `Authorization` holds one of the keys; how long this takes says nothing about them."""
+        """Return whether a header `Authorization` holds one of the keys; the time it takes tells nothing of them."""
         return self._find(authorization) is not None
 
     def enter(self, authorization: str, client: str) -> tuple[str, str]:
@@ -88,18 +88,18 @@ class Access:
         return right.hex(), self._digests[right] or right.hex()[:8]
 
     def needs_key(self, method: str, path: str) -> bool:
-        """A request needs a key in its header."""
+        """Return whether a request needs a key in its header."""
         if self.is_open:
             return False
         reads = method in ("GET", "HEAD")
         return not (reads and (path in OPEN or path.startswith("/page/") or self.signs(path)))
 
     def signs(self, path: str) -> bool:
-        """The address of a picture, which carries a signature where there are keys."""
+        """Return whether addresses of pictures carry a signature: where there are keys."""
         return not self.is_open and THUMBNAIL.fullmatch(path) is not None
 
     def thumbnail_query(self, store: str, sample_id: str) -> str:
-        """The query string that lets everybody see one thumbnail for a while."""
+        """Return the query string that lets everybody see one thumbnail for a while."""
         if self.is_open:
             return urlencode({"id": sample_id})
         # the same for a whole day, so that browsers can keep the picture
@@ -107,12 +107,12 @@ class Access:
         return urlencode({"id": sample_id, "expires": expires, "token": self._sign(store, sample_id, expires)})
 
     def may_see(self, store: str, sample_id: str, expires: int, token: str) -> bool:
-        """The signature of a thumbnail's address is ours, and not too old."""
+        """Return whether the signature of a thumbnail's address is ours, and not too old."""
         right = hmac.compare_digest(self._sign(store, sample_id, expires).encode(), token.encode("utf-8", "replace"))
         return self.is_open or (right and time.time() < expires)
 
     def _find(self, authorization: str) -> bytes | None:
-        """The digest of the key in a header, None where it is none of ours; every one is compared."""
+        """Return the digest of the key in a header, None where it is none of ours; every one is compared."""
         kind = authorization.partition(" ")[0]
         digest = sha256(_key_in(authorization)).digest()
         matches = [known for known in self._digests if hmac.compare_digest(digest, known)]

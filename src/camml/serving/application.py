@@ -30,7 +30,7 @@ CLIENT_GONE = 499
 
 
 def create(service: Service, end: Callable[[], None] = lambda: None) -> FastAPI:
-    """The application around a service, which it closes at the end.
+    """Return the application around a service, which it closes at the end.
 
     Args:
       end: called when the model has died, so that whoever runs the process can end it and start it again.
@@ -86,7 +86,7 @@ def _health(service: Service) -> APIRouter:
 
     @router.get("/health")
     async def health() -> dict[str, str]:
-        """The process is there."""
+        """Say that the process is there."""
         return {"status": "ok"}
 
     @router.get("/ready")
@@ -136,7 +136,7 @@ def _add_handlers(app: FastAPI) -> None:
 
 
 def _answer(request: Request, error: ApiError) -> Response:
-    """The answer to a request that is refused, noted for the log."""
+    """Return the answer to a request that is refused, noted for the log."""
     request.scope["camml"]["reason"] = error.code
     return error.response()
 

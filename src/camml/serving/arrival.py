@@ -28,7 +28,7 @@ class Bodies:
         self.held = 0
 
     def too_large(self) -> ApiError:
-        """The refusal of a body."""
+        """Return the refusal of a body."""
         limit = self.largest / 2**20
         return ApiError(413, f"a request may have {limit:g} MB; send a smaller picture", "request_too_large")
 
@@ -50,7 +50,7 @@ class Arrival:
         self._whole = False
 
     async def receive(self) -> Message:
-        """The next part, as ASGI has it.
+        """Return the next part, as ASGI has it.
 
         Raises:
           ApiError: the body is too large, too slow, or there is no room for it.
@@ -75,6 +75,6 @@ class Arrival:
         return message
 
     def forget(self) -> None:
-        """The body is done with."""
+        """Forget a body that is done with."""
         self._bodies.held -= self._size
         self._size = 0

@@ -10,7 +10,7 @@ from camml.serving.wire import Message
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a chat comes down to.
+    """The question and the history that a chat comes down to.
 
     Attributes:
       system: all instructions, wherever they stood.
@@ -28,7 +28,7 @@ class Conversation:
 
 
 def read(messages: Sequence[Message]) -> Conversation:
-    """A question and its history.
+    """Return a question and its history.
 
     Raises:
       ApiError: the user does not speak first and last, or shows several pictures at once.

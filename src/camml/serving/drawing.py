@@ -42,7 +42,7 @@ class DrawingApi:
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> "DrawingApi":
-        """The endpoint that the environment names.
+        """Return the endpoint that the environment names.
 
         $CAMML_IMAGES_BASE_URL and $CAMML_IMAGES_API_KEY, or else $OPENAI_BASE_URL and $OPENAI_API_KEY; the model is
         $CAMML_IMAGES_MODEL. The key for one address is never sent to the other.
@@ -63,7 +63,7 @@ class DrawingApi:
         return cls(environment.get("CAMML_IMAGES_MODEL") or DEFAULT_MODEL, url, key)
 
     def draw(self, prompt: str) -> bytes:
-        """The picture of `prompt`, as a PNG file.
+        """Return the picture of `prompt`, as a PNG file.
 
         Raises:
           OptionError: an empty prompt, or one that is too long.
@@ -92,7 +92,7 @@ class DrawingApi:
             raise FetchError(f"{self.base_url} gave no picture ({reason}); check the address and try again") from None
 
     def _picture(self, document: Any) -> bytes:
-        """What was drawn, decoded and written anew, so that nothing but pixels reaches a browser."""
+        """Return what was drawn, decoded and written anew, so that nothing but pixels reaches a browser."""
         try:
             [found] = document["data"][:1]
             sent = found.get("b64_json")
@@ -106,7 +106,7 @@ class DrawingApi:
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
-    """What the endpoint says was wrong, in a line."""
+    """Return what the endpoint says was wrong, in a line."""
     try:
         text = error.read(4000).decode(errors="replace")
     except OSError:

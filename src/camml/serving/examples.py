@@ -19,7 +19,7 @@ Example = dict[str, str | None]
 
 
 def read_examples(file: Path) -> list[Example]:
-    """The first examples of a file.
+    """Return the first examples of a file.
 
     Raises:
       SampleError: it cannot be read, or holds no questions.
@@ -36,7 +36,7 @@ def _example(sample: Sample) -> Example:
 
 
 def _data_url(path: Path) -> str:
-    """A picture that travels with the page's setup, as `<img>` cannot send a key to fetch it."""
+    """Return a picture that travels with the page's setup, as `<img>` cannot send a key to fetch it."""
     stream = io.BytesIO()
     open_image(path, max_side=SIDE).save(stream, "JPEG", quality=90)
     return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -22,7 +22,7 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: Address) -> bool:
-    """The address belongs to a machine on the open internet, also by the IPv4 address that an IPv6 one carries."""
+    """Return whether a machine on the open internet has the address, also by the IPv4 one that an IPv6 one carries."""
     if isinstance(address, ipaddress.IPv6Address):
         carried = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
         if address in NAT64:
@@ -35,7 +35,7 @@ def is_public(address: Address) -> bool:
 
 
 def resolve(host: str, port: int) -> list[Address]:
-    """All addresses of a host.
+    """Return all addresses of a host.
 
     Raises:
       OSError: it has none.
@@ -65,7 +65,7 @@ class Fetcher:
     lookup: Callable[[str, int], list[Address]] = resolve
 
     def fetch(self, url: str) -> bytes:
-        """What is at an http(s) address.
+        """Return what is at an http(s) address.
 
         Raises:
           ImageError: the address is not allowed, does not answer, or holds too much.
@@ -84,7 +84,7 @@ class Fetcher:
         raise ImageError(f"{_short(url)}: more than {self.redirects} redirections")
 
     def _get(self, url: str, deadline: float) -> bytes | str:
-        """The content, or where it has moved to."""
+        """Return the content, or where it has moved to."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
             raise ImageError(f"{_short(url)}: not a plain http or https address")
@@ -105,7 +105,7 @@ class Fetcher:
             return body
 
     def _dial(self, host: str, port: int, deadline: float) -> socket.socket:
-        """A connection to an address of `host` that was checked."""
+        """Return a connection to an address of `host` that was checked."""
         addresses = _within(deadline, lambda: self.lookup(host, port))
         if not addresses or not all(map(self.allowed, addresses)):
             raise ImageError(f"{host}: this address is not on the public internet, so it is not fetched")
@@ -141,12 +141,12 @@ def _cut_at(deadline: float, line: socket.socket) -> Iterator[socket.socket]:
 
 
 def _secured(line: socket.socket, host: str) -> socket.socket:
-    """The line with TLS, under the name of the host."""
+    """Return the line with TLS, under the name of the host."""
     return ssl.create_default_context().wrap_socket(line, server_hostname=host)
 
 
 def _within(deadline: float, work: Callable[[], Result]) -> Result:
-    """The result of work that knows no deadline of its own; a TimeoutError where it has not come by then."""
+    """Return the result of work that knows no deadline of its own; a TimeoutError where it has not come by then."""
     done: Future[Result] = Future()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""How many may come in: at a time, and in a minute."""
+"""Limits to how many may come in: at a time, and in a minute."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""What every request passes before the application sees it: limits, keys; and what is noted about it."""
+"""The guard that every request passes before the application: limits, keys; and what is noted about it."""
 
 import ipaddress
 import re
@@ -71,7 +71,7 @@ class Guard:
                 self._note(scope, note, time.perf_counter() - started)
 
     def _noted(self, send: Send, note: dict[str, Any]) -> Send:
-        """`send` that notes the status and adds the headers that every answer has."""
+        """Return a `send` that notes the status and adds the headers that every answer has."""
 
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -148,7 +148,7 @@ class Guard:
 
 
 def _address(scope: Scope) -> str:
-    """The address of a client; proxies are believed only where uvicorn was told to."""
+    """Return the address of a client; proxies are believed only where uvicorn was told to."""
     return str(scope["client"][0]) if scope.get("client") else ""
 
 
@@ -158,7 +158,7 @@ def _has_body(scope: Scope) -> bool:
 
 
 def _is_address(name: str) -> bool:
-    """Whether a host is an address in figures, which no web page can have for a name."""
+    """Return whether a host is an address in figures, which no web page can have for a name."""
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:

@@ -26,11 +26,11 @@ class Links:
     base: str = ""
 
     def at(self, request: Request) -> "Links":
-        """The same for the client of a request."""
+        """Return the same for the client of a request."""
         return replace(self, base=(self.service.settings.public_url or str(request.base_url)).rstrip("/"))
 
     def sample(self, sample: Sample, store: str | None) -> SampleOut:
-        """A sample; `store` is where it may be."""
+        """Return a sample; `store` is where it may be."""
         shelf = self.service.shelves.get(store or "")
         stored = shelf.datastore[sample.id] if shelf and sample.id in shelf.datastore else None
         # a picture that cannot be used was left out

@@ -14,7 +14,7 @@ RATES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class Metrics:
-    """What happened since the server started, and what is going on; a registry of its own for each server."""
+    """Figures of what happened since the server started, and of what goes on; each server has a registry of its own."""
 
     def __init__(self, engine: Engine, shelves: Mapping[str, Shelf]) -> None:
         self._registry = CollectorRegistry()
@@ -35,7 +35,7 @@ class Metrics:
         self._registry.register(_Now(engine, shelves))
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """Return all of it in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
@@ -47,7 +47,7 @@ class _Now:
         self._shelves = shelves
 
     def collect(self) -> Iterable[Metric]:
-        """What Prometheus' client calls for every report."""
+        """Yield the figures of now, for every report."""
         for name, value in self._engine.status().items():
             kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
             yield kind(f"camml_engine_{name}", f"Engine: {name.replace('_', ' ')}", value=value)

@@ -19,7 +19,7 @@ ITEMS = 8
 
 
 def router(service: Service) -> APIRouter:
-    """The routes."""
+    """Return the routes."""
     router = APIRouter(
         route_class=CheckedRoute, tags=["models"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}}
     )
@@ -76,7 +76,7 @@ def _encoders(service: Service) -> dict[str, Encoder]:
 async def _embed(
     service: Service, encoder: Encoder, items: Sequence[str | ImageInput], dimensions: int | None
 ) -> list[Vectors]:
-    """A vector for each item, in order; a few items at a time, so that it can be ended, and that others have turns."""
+    """Return a vector for each item, in order; a few at a time, so that it can be ended, and that others have turns."""
     pictured = any(isinstance(item, ImageInput) for item in items)
     width = encoder.image_dim if pictured or encoder.joint else encoder.text_dim
     if dimensions not in (None, width):

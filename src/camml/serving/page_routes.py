@@ -56,14 +56,14 @@ class Said(BaseModel):
 
 
 class Prompt(BaseModel):
-    """What is to be drawn."""
+    """A description of what is to be drawn."""
 
     model_config = ConfigDict(extra="forbid")
     prompt: str = Field(min_length=1, max_length=LONGEST_PROMPT)
 
 
 def router(service: Service) -> APIRouter:
-    """The page at `/`, its files under `/page/`, and under `/v1/page/` what needs a key where the server wants one."""
+    """Return the page at `/`, its files under `/page/`, and what needs a key, if any, under `/v1/page/`."""
     router = APIRouter(route_class=CheckedRoute, include_in_schema=False)
     _add_files(router)
     drawings = Gate(MOST_DRAWINGS, "drawings")
@@ -71,7 +71,7 @@ def router(service: Service) -> APIRouter:
 
     @router.get("/v1/page/setup")
     def setup() -> dict[str, Any]:
-        """What the page has to know before the first question."""
+        """Return what the page has to know before the first question."""
         return {
             "model": service.settings.served_name,
             "default_shots": service.engine.default_shots,
@@ -81,7 +81,7 @@ def router(service: Service) -> APIRouter:
 
     @router.post("/v1/page/box")
     def box(said: Said) -> dict[str, tuple[float, ...] | None]:
-        """The first box of an answer, and where on the picture it lies in pixels, by convention."""
+        """Return the first box of an answer, and where on the picture it lies in pixels, by convention."""
         found = read_box(said.text)
         if found is None:
             return {"box": None}
@@ -90,7 +90,7 @@ def router(service: Service) -> APIRouter:
 
     @router.post("/v1/page/drawing")
     async def drawing(prompt: Prompt) -> Response:
-        """The picture of a prompt, as a PNG."""
+        """Return the picture of a prompt, as a PNG."""
         with drawings.enter():
             try:
                 picture = await run_in_threadpool(DrawingApi.of_environment().draw, prompt.prompt)
@@ -116,7 +116,7 @@ def _add_files(router: APIRouter) -> None:
 
 
 def read_files() -> Mapping[str, File]:
-    """The files of the page by name."""
+    """Return the files of the page by name."""
     found = {}
     for entry in files("camml.serving").joinpath("page").iterdir():
         content = entry.read_bytes()
@@ -134,7 +134,7 @@ def read_files() -> Mapping[str, File]:
 
 
 def _serve(file: File, request: Request) -> Response:
-    """The file, or that it has not changed."""
+    """Return the file, or that it has not changed."""
     headers = {"ETag": file.tag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff",
                "Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}  # fmt: skip
     if file.tag in request.headers.get("If-None-Match", ""):
@@ -143,7 +143,7 @@ def _serve(file: File, request: Request) -> Response:
 
 
 def _drawing() -> dict[str, Any]:
-    """The model that draws, or what is missing for one."""
+    """Return the model that draws, or what is missing for one."""
     try:
         return {"model": DrawingApi.of_environment().model, "longest": LONGEST_PROMPT}
     except OptionError as error:

@@ -22,7 +22,7 @@ class Pictures:
         self._fetcher = fetcher or Fetcher(settings.max_body)
 
     def open(self, url: str) -> Image.Image:
-        """The picture in a data URL, or at an http(s) address where these are allowed.
+        """Return the picture in a data URL, or at an http(s) address where these are allowed.
 
         Raises:
           ImageError: another kind of address, or no picture that can be used.
@@ -30,7 +30,7 @@ class Pictures:
         return self.decode(self.read(url))
 
     def read(self, url: str) -> bytes:
-        """The bytes that `open` decodes."""
+        """Return the bytes that `open` decodes."""
         if url.startswith("data:"):
             return decode_data_url(url)
         if not url.lower().startswith(("http://", "https://")):
@@ -40,7 +40,7 @@ class Pictures:
         return self._fetcher.fetch(url)
 
     def decode(self, data: bytes) -> Image.Image:
-        """The picture in the bytes of an image file, shrunk to the server's limit.
+        """Return the picture in the bytes of an image file, shrunk to the server's limit.
 
         Raises:
           ImageError: it is none, is damaged, or has too many pixels.
@@ -49,7 +49,7 @@ class Pictures:
 
 
 def decode_data_url(url: str) -> bytes:
-    """The bytes in a base64 data URL.
+    """Return the bytes in a base64 data URL.
 
     Raises:
       ImageError: it is not of that form.
@@ -64,5 +64,5 @@ def decode_data_url(url: str) -> bytes:
 
 
 def suffix(data: bytes) -> str:
-    """The usual ending of the name of such an image file."""
+    """Return the usual ending of the name of such an image file."""
     return f".{format_of(data).lower()}"

@@ -1,4 +1,4 @@
-"""What goes wrong, as HTTP clients of the OpenAI API expect to read it."""
+"""Errors as HTTP clients of the OpenAI API expect to read it."""
 
 import errno
 import json
@@ -52,13 +52,13 @@ class ApiError(HTTPException):
         self.param = param
 
     def body(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as JSON."""
         status = self.status_code
         kind = KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
     def response(self) -> Response:
-        """As the whole answer."""
+        """Return it as the whole answer."""
         body = json.dumps(self.body(), ensure_ascii=False).encode("utf-8", "replace")  # it may quote broken text
         return Response(body, self.status_code, self.headers, "application/json")
 
@@ -72,12 +72,12 @@ def without_paths(text: str) -> str:
 
 
 def overloaded(message: str) -> ApiError:
-    """The refusal of a request that may be tried again soon."""
+    """Return the refusal of a request that may be tried again soon."""
     return ApiError(503, message, "overloaded", headers={"Retry-After": str(RETRY_AFTER)})
 
 
 def of_exception(error: BaseException) -> ApiError:
-    """The answer to what went wrong; what is not the client's fault says no more than that."""
+    """Return the answer to what went wrong; what is not the client's fault says no more than that."""
     match error:
         case ApiError():
             return error

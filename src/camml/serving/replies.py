@@ -26,6 +26,7 @@ from camml.types import Context, Neighbor, Query, Sample
 
 COLDEST = 1e-3
 """A temperature or share of probability below this is greedy decoding, without numbers too large to compute with."""
+TOOLS = ("tools", "tool_choice", "functions", "function_call")
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class Reply:
     tokens: dict[int, int] = field(default_factory=dict)
 
     async def events(self) -> AsyncGenerator[Evidence | Piece, None]:
-        """The evidence, then the pieces, counted; there is room for the answer until this is closed."""
+        """Yield the evidence, then the pieces, counted; there is room for the answer until this is closed."""
         with self.service.answers.enter(self.body.n or 1), scratch.folder() as folder:
             said = conversation.read(self.body.messages)
             given = [sample.image_url for sample in self.body.samples or [] if sample.image_url is not None]
@@ -82,7 +83,7 @@ class Reply:
             self.note["first_token_ms"] = round(1000 * (self.first - self.started), 1)
 
     def usage(self) -> dict[str, int]:
-        """The tokens of prompt and answers."""
+        """Return the tokens of prompt and answers."""
         read = self.evidence.prepared.prompt_tokens if self.evidence else 0
         said = sum(self.tokens.values())
         return {"prompt_tokens": read, "completion_tokens": said, "total_tokens": read + said}
@@ -177,14 +178,17 @@ def check(service: Service, body: ChatBody) -> None:
     name = service.settings.served_name
     if body.model != name:
         raise ApiError(404, f"no model {body.model!r} here; there is: {name}", "model_not_found", "model")
-    if (unsupported := body.unsupported()) is not None:
+    if (unsupported := body.unsupported()) in TOOLS:
+        told = "this server calls no tools; for an answer in a form of yours give response_format"
+        raise ApiError(400, told, "unsupported_parameter", unsupported)
+    if unsupported is not None:
         raise ApiError(400, f"this server has no {unsupported!r}", "unsupported_parameter", unsupported)
     if (body.n or 1) > service.engine.slots:
         raise ApiError(400, f"n may be at most {service.engine.slots} here", "invalid_value", "n")
 
 
 def _question(reply: Reply, said: Conversation, data: Mapping[str, bytes], folder: Path) -> Question:
-    """What is asked, with its pictures opened; given ones are kept in `folder`. Blocks.
+    """Return what is asked, with its pictures opened; given ones are kept in `folder`. Blocks.
 
     Args:
       data: the pictures' bytes by their addresses.
@@ -222,7 +226,7 @@ def _store(reply: Reply) -> str | None:
 
 
 def _given(reply: Reply, samples: Sequence[GivenSample], data: Mapping[str, bytes], folder: Path) -> Context:
-    """The samples that came with the request, and those it names by their ids."""
+    """Return the samples that came with the request, and those it names by their ids."""
     found: list[Sample] = []
     for number, sample in enumerate(samples):
         if sample.id is not None and sample.text is None and sample.image_url is None:

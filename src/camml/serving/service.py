@@ -45,7 +45,7 @@ logger = logging.getLogger("camml.serving")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person asks, and how it is to be answered.
+    """A question of a person, and how it is to be answered.
 
     Attributes:
       system: instructions that stand before the conversation; nothing is searched by them.
@@ -74,7 +74,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What an answer is made from, known before its first word.
+    """The samples that an answer is made from, known before its first word.
 
     Attributes:
       store: where the context was found; None where it was given, or there is none.
@@ -138,7 +138,7 @@ class Service:
 
     @classmethod
     def of(cls, settings: Settings, engine: Engine, shelves: Mapping[str, Shelf] | None = None) -> Self:
-        """A service of parts that are there already."""
+        """Return a service of parts that are there already."""
         shelves = shelves or {}
         return cls(
             settings,
@@ -156,7 +156,7 @@ class Service:
         return next(iter(self.shelves), None)
 
     def shelf(self, name: str | None) -> Shelf:
-        """The datastore called `name`.
+        """Return the datastore called `name`.
 
         Raises:
           ApiError: there is none.
@@ -167,11 +167,11 @@ class Service:
         return self.shelves[name]
 
     async def thread(self, work: Callable[..., Result], *args: Any) -> Result:
-        """The result of blocking work, done beside the event loop."""
+        """Return the result of blocking work, done beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     async def change(self, work: Callable[..., Result], *args: Any) -> Result:
-        """The same for work that writes to a datastore, which waits a little for other processes that do.
+        """Return the same for work that writes to a datastore, which waits a little for other processes that do.
 
         Raises:
           StoreLockedError: another process has written all the time.
@@ -186,15 +186,15 @@ class Service:
             await asyncio.sleep(0.2)  # in no thread, so that reading goes on
 
     async def look(self, work: Callable[..., Result], *args: Any) -> Result:
-        """The same for work that decodes pictures."""
+        """Return the same for work that decodes pictures."""
         return await asyncio.get_running_loop().run_in_executor(self._lookers, work, *args)
 
     async def embed(self, work: Callable[..., Result], *args: Any) -> Result:
-        """The same for an encoder that is asked for vectors alone."""
+        """Return the same for an encoder that is asked for vectors alone."""
         return await asyncio.get_running_loop().run_in_executor(self._embedders, work, *args)
 
     async def read(self, urls: Iterable[str]) -> dict[str, bytes]:
-        """The bytes of pictures by their addresses, those on the web fetched side by side.
+        """Return the bytes of pictures by their addresses, those on the web fetched side by side.
 
         Raises:
           ImageError: one cannot be had.
@@ -204,7 +204,7 @@ class Service:
         return dict(zip(wanted, await asyncio.gather(*found), strict=True))
 
     async def picture(self, url: str) -> Image.Image:
-        """The picture at an address.
+        """Return the picture at an address.
 
         Raises:
           ImageError: it cannot be had, or is none.
@@ -213,7 +213,7 @@ class Service:
         return await self.look(self.pictures.decode, data[url])
 
     async def ask(self, question: Question) -> AsyncGenerator[Evidence | Piece, None]:
-        """First the evidence, then the answers piece by piece; closing the generator ends them.
+        """Return first the evidence, then the answers piece by piece; closing the generator ends them.
 
         Raises:
           CaMMLError, ApiError: the question cannot be answered; always before the evidence.
@@ -260,7 +260,7 @@ class Service:
             )
 
     async def _prepare(self, question: Question, context: Context) -> tuple[Prepared, Context, tuple[str, ...]]:
-        """The question as the engine will read it, with the samples as they can be used, and what to say of them."""
+        """Return the question as the engine will read it, the samples as they can be used, and what to say of them."""
         context, notes = await self.look(evidence.usable, context, logger.warning)
         try:
             return await self.engine.prepare(_request(question, context)), context, notes
@@ -272,7 +272,7 @@ class Service:
         return await self.engine.prepare(_request(question, context)), context, notes
 
     async def _context(self, question: Question) -> tuple[Context, str | None, tuple[str, ...]]:
-        """The samples to answer from, where they were found, and what to say about that."""
+        """Return the samples to answer from, where they were found, and what to say about that."""
         if question.samples is not None:
             return question.samples, None, ()
         name = question.store or self.default_store
@@ -297,7 +297,7 @@ class Service:
 
 
 def _request(question: Question, context: Context) -> Request:
-    """What the engine is asked; instructions become the beginning of the first question."""
+    """Return what the engine is asked; instructions become the beginning of the first question."""
     query, history = question.query, question.history
     if question.system and history:
         history = (replace(history[0], question=f"{question.system}\n\n{history[0].question}"), *history[1:])
@@ -317,12 +317,12 @@ def _request(question: Question, context: Context) -> Request:
 
 
 def score(value: float) -> float | None:
-    """A score as JSON has it: None where samples were given, so that nobody has scored them."""
+    """Return a score as JSON has it: None where samples were given, so that nobody has scored them."""
     return None if math.isnan(value) else round(value, 6)
 
 
 def _engine_options(settings: Settings, use: str) -> dict[str, Any]:
-    """The options of the engine, with the cache of samples beside a datastore, where one was made for it."""
+    """Return the options of the engine, with the cache of samples beside a datastore, where one was made for it."""
     chosen = dict(settings.engine_options)
     kept = next(filter(None, map(folder_of, settings.stores.values())), None)
     if settings.engine == "transformers" and use == "perceiver" and kept:

@@ -1,4 +1,4 @@
-"""What a person decides about a server."""
+"""The settings of a server."""
 
 import re
 from collections.abc import Mapping
@@ -102,7 +102,7 @@ class Settings:
 
     @property
     def served_name(self) -> str:
-        """What clients call the model."""
+        """The name that clients call the model by."""
         return self.model_name or Path(self.model).name or self.model
 
 

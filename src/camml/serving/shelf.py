@@ -72,7 +72,7 @@ class Shelf:
                 self._writing.release()
 
     def search(self, query: Query, k: int, mode: str = "auto", where: Mapping[str, Any] | None = None) -> Context:
-        """The k samples nearest to a query; none where the datastore is empty.
+        """Return the k samples nearest to a query; none where the datastore is empty.
 
         Raises:
           OptionError: no such mode, or the query lacks what it searches by.
@@ -90,7 +90,7 @@ class Shelf:
         return chosen
 
     def modes(self) -> list[str]:
-        """The modes of retrieval that work."""
+        """Return the modes of retrieval that work."""
         return Retriever(self.datastore, self.encoder).modes()
 
     def page(self, offset: int, limit: int) -> list[Sample]:
@@ -99,7 +99,7 @@ class Shelf:
         return self.datastore.page(offset, limit)
 
     def samples(self, ids: Sequence[str]) -> list[Sample]:
-        """The samples of those ids.
+        """Return the samples of those ids.
 
         Raises:
           ApiError: one of them is not there.
@@ -111,7 +111,7 @@ class Shelf:
         return [datastore[one] for one in ids]
 
     def thumbnail(self, sample_id: str, side: int) -> bytes:
-        """The picture of a sample as a JPEG of at most `side` pixels.
+        """Return the picture of a sample as a JPEG of at most `side` pixels.
 
         Raises:
           ApiError: there is no such sample, or it has no picture that can be shown.
@@ -126,7 +126,7 @@ class Shelf:
             raise ApiError(404, said, "picture_not_found", "id") from None
 
     def thumbnail_counts(self) -> tuple[int, int]:
-        """How many thumbnails were at hand, and how many had to be made."""
+        """Return how many thumbnails were at hand, and how many had to be made."""
         info = self._thumbnail.cache_info()
         return info.hits, info.misses
 
@@ -186,7 +186,7 @@ class Shelf:
         return Path(os.path.realpath(self.datastore.path), UPLOADS)  # as the paths of samples are
 
     def _keep(self, picture: bytes, name: str, folder: Path | None) -> Path:
-        """The picture as a file of its own, named after sample and content."""
+        """Return the picture as a file of its own, named after sample and content."""
         where = folder or self._uploads()
         with disk_errors(where):
             where.mkdir(exist_ok=True)
@@ -202,7 +202,7 @@ class Shelf:
 
 
 def _thumbnail(path: Path, changed: int, side: int) -> bytes:
-    """A JPEG; `changed` makes a new picture under the old name another one."""
+    """Return a JPEG; `changed` makes a new picture under the old name another one."""
     stream = io.BytesIO()
     open_image(path, max_side=side).save(stream, "JPEG", quality=85)
     return stream.getvalue()

@@ -30,7 +30,7 @@ Ids = Annotated[list[str], Query(alias="id", max_length=1000)]
 
 
 def router(service: Service, links: Links) -> APIRouter:
-    """The routes."""
+    """Return the routes."""
     router = APIRouter(
         route_class=CheckedRoute,
         prefix="/v1/stores",
@@ -46,7 +46,7 @@ def router(service: Service, links: Links) -> APIRouter:
 def _listing(router: APIRouter, service: Service, links: Links) -> None:
     @router.get("")
     async def stores() -> StoresOut:
-        """All datastores."""
+        """Return all datastores."""
         data = [await service.thread(_store, shelf) for shelf in service.shelves.values()]
         return StoresOut(data=data, default=service.default_store)
 
@@ -75,7 +75,7 @@ def _listing(router: APIRouter, service: Service, links: Links) -> None:
 def _finding(router: APIRouter, service: Service, links: Links) -> None:
     @router.post("/{store}/search")
     async def search(store: str, body: SearchBody, request: Request) -> FoundOut:
-        """The samples nearest to words, to a picture, or to both."""
+        """Return the samples nearest to words, to a picture, or to both."""
         shelf, here = service.shelf(store), links.at(request)
         if not body.query.strip() and body.image_url is None:
             raise ApiError(400, "give a query, an image_url, or both", "invalid_value", "query")
@@ -97,7 +97,7 @@ def _finding(router: APIRouter, service: Service, links: Links) -> None:
         expires: Annotated[int, Query(ge=0, le=2**60)] = 0,
         token: str = "",
     ) -> Response:
-        """The picture of a sample, small. Needs an API key, or the signature that `thumbnail_url` carries."""
+        """Return the picture of a sample, small. Needs an API key, or the signature that `thumbnail_url` carries."""
         allowed = links.access.knows(request.headers.get("authorization", ""))
         if not allowed and not links.access.may_see(store, sample_id, expires, token):
             raise ApiError(401, "this address of a picture has expired, or is not from here", "invalid_api_key")
@@ -171,7 +171,7 @@ def _new_sample(data: bytes) -> NewSample:
 
 
 def _meta(text: str) -> dict[str, Any]:
-    """The metadata in a form field.
+    """Return the metadata in a form field.
 
     Raises:
       ApiError: it is not a JSON object of plain values.

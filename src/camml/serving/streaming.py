@@ -31,7 +31,7 @@ class ClientGone(Exception):
 
 
 async def until_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`, which is cancelled if the client goes before.
+    """Return the result of `work`, which is cancelled if the client goes before.
 
     Raises:
       ClientGone: it went.
@@ -84,7 +84,7 @@ class EventStream(Response):
 
 
 async def first_then_rest(request: Request, events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The same events, of which the first is there already, so that what fails before it can still be an error.
+    """Return the same events, of which the first is there already, so that what fails before it can still be an error.
 
     Raises:
       ClientGone: the client went while the first was made.

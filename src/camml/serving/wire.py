@@ -1,4 +1,4 @@
-"""What travels over HTTP: bodies of requests, checked, and what samples look like in answers."""
+"""Documents that travel over HTTP: bodies of requests, checked, and what samples look like in answers."""
 
 from typing import Annotated, Any, Literal
 
@@ -85,17 +85,17 @@ class Message(BaseModel):
     content: Text | Annotated[list[Part], Field(max_length=64, fail_fast=True)] | None = None
 
     def unsupported(self) -> str | None:
-        """A field that says something which this server does not have."""
+        """Return a field that says something which this server does not have."""
         return next((name for name in MEANT if (self.model_extra or {}).get(name)), None)
 
     def text(self) -> str:
-        """All words of the message."""
+        """Return all words of the message."""
         if isinstance(self.content, list):
             return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
         return self.content or ""
 
     def pictures(self) -> list[str]:
-        """The addresses of its pictures."""
+        """Return the addresses of its pictures."""
         parts = self.content if isinstance(self.content, list) else []
         return [part.image_url.url for part in parts if isinstance(part, ImagePart)]
 
@@ -109,7 +109,7 @@ class GivenSample(Body):
 
 
 class StreamOptions(Body):
-    """How an answer is streamed."""
+    """Options of a stream."""
 
     include_usage: bool = False
     include_obfuscation: bool = False
@@ -148,12 +148,12 @@ class ChatBody(BaseModel):
     samples: Annotated[list[GivenSample], Field(max_length=32, fail_fast=True)] | None = None
 
     def stops(self) -> tuple[str, ...]:
-        """The words to stop at."""
+        """Return the words to stop at."""
         words = [self.stop] if isinstance(self.stop, str) else self.stop or ()
         return tuple(word for word in words if word)
 
     def unsupported(self) -> str | None:
-        """A field that asks for what this server does not have."""
+        """Return a field that asks for what this server does not have."""
         for number, message in enumerate(self.messages):
             if (name := message.unsupported()) is not None:
                 return f"messages.{number}.{name}"
@@ -275,13 +275,13 @@ class StoresOut(BaseModel):
 
 
 class Removed(BaseModel):
-    """How many samples are gone."""
+    """A number of samples that are gone."""
 
     removed: int
 
 
 class ErrorDetail(BaseModel):
-    """What was wrong."""
+    """The mistake, in words and for programs."""
 
     message: str
     type: str

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from camml.errors import StoreError
+from camml.errors import StoreError, first_line
 from camml.stores import Keys, Scores, Vectors
 from camml.stores._exact import FETCHED, nothing, ranked
 from camml.stores.faiss_index import comparing, faiss_package
@@ -116,7 +116,7 @@ class Fast:
         except RuntimeError as error:
             if not path.exists():
                 raise FileNotFoundError(2, "No such file", str(path)) from error
-            raise StoreError(f"{path} is not a FAISS index file: {str(error).splitlines()[0]}") from error
+            raise StoreError(f"{path} is not a FAISS index file: {first_line(error)}") from error
         return cls(index, base, settings)
 
     def save(self, path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from camml.errors import StoreError
+from camml.errors import StoreError, first_line
 from camml.stores import Keys, Scores, Vectors, keys_of
 from camml.stores._exact import check_new, exact_best, ranked
 
@@ -111,8 +111,8 @@ class Store:
 
     def vectors(self, keys: Keys) -> Vectors:
         """Return float32[N, D]: what was added under `keys`."""
-        found: Vectors = self._index.reconstruct_batch(np.ascontiguousarray(self._rows(keys)))
-        return found
+        vectors: Vectors = self._index.reconstruct_batch(np.ascontiguousarray(self._rows(keys)))
+        return vectors
 
     def holds(self, keys: Keys) -> NDArray[np.bool]:
         """Return bool[N]: which of `keys` are there."""
@@ -121,8 +121,8 @@ class Store:
         ordered = self._keys if self._order is None else self._keys[self._order]
         if not len(ordered):
             return np.zeros(len(keys), dtype=bool)
-        found: NDArray[np.bool] = ordered[np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)] == keys
-        return found
+        held: NDArray[np.bool] = ordered[np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)] == keys
+        return held
 
     def first(self) -> int:
         """Return its smallest key; -1 where it is empty."""
@@ -154,7 +154,7 @@ class Store:
         except RuntimeError as error:
             if not path.exists():
                 raise FileNotFoundError(2, "No such file", str(path)) from error
-            raise StoreError(f"{path} is not a FAISS index file: {str(error).splitlines()[0]}") from error
+            raise StoreError(f"{path} is not a FAISS index file: {first_line(error)}") from error
         if index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise StoreError(f"{path} does not search by inner product; rebuild it with the metric `ip`")
         store = cls.__new__(cls)

@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
 from camml import prompts
-from camml.errors import OptionError
+from camml.errors import OptionError, first_line
 from camml.remote import is_address
 from camml.training import machine
 from camml.training.processes import join_on_cpu
@@ -243,7 +243,7 @@ class RunArguments(TrainingArguments):
         try:
             super().__post_init__()
         except (ValueError, ImportError, FileNotFoundError) as error:
-            raise OptionError(str(error).strip().splitlines()[0]) from error
+            raise OptionError(first_line(error)) from error
         for name, value in planned.items():
             setattr(self, name, value)
 

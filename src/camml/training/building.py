@@ -11,7 +11,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml import weights
-from camml.errors import ModelFolderError, OptionError
+from camml.errors import ModelFolderError, OptionError, first_line
 from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, LlavaPartsConfig, official, parts
 from camml.model.config import image_token_id
 from camml.model.folder import check_folder, is_packed, load_part, read_tensors
@@ -164,7 +164,7 @@ def _describe_on_vlm(arguments: ModelArguments, folder: Path) -> tuple[CamMLConf
     try:
         vlm_config, inner = AutoConfig.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
     except (OSError, KeyError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelFolderError(f"{folder} cannot be read as a vision-language model: {reason}") from None
     image_token_id(vlm_config)  # says so if there is none
     if vlm_config.model_type in BOTH_WAYS:

@@ -1,11 +1,11 @@
 """Checkpoints of a run: `checkpoint-N` is whole or not there; what is being written has another name."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from camml.durable import sync
 from camml.errors import DiskError, OptionError
 
 UNFINISHED = ".unfinished"
@@ -90,8 +90,4 @@ def publish(unfinished: Path, output: Path) -> None:
 
 def _sync(paths: Iterable[Path]) -> None:
     for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(path)

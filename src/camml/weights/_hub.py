@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from camml.errors import DiskError, FetchError
+from camml.errors import DiskError, FetchError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def _info(name: str) -> Any:
     try:
         return huggingface_hub.HfApi().model_info(name, timeout=WAIT_SECONDS)
     except Exception as error:  # the HTTP library's own errors differ between versions of huggingface_hub
-        raise FetchError(f"the model hub did not give {name}: {_first_line(error)}") from error
+        raise FetchError(f"the model hub did not give {name}: {first_line(error)}") from error
 
 
 def download(name: str, folder: Path, patterns: Sequence[str]) -> str:
@@ -88,12 +88,7 @@ def _snapshot(
     except OSError as error:
         if error.errno is not None:
             raise DiskError(f"{name} could not be stored: {error.strerror or error}") from error
-        raise FetchError(f"the download of {name} broke off: {_first_line(error)}") from error
+        raise FetchError(f"the download of {name} broke off: {first_line(error)}") from error
     except Exception as error:
-        raise FetchError(f"the download of {name} broke off: {_first_line(error)}") from error
+        raise FetchError(f"the download of {name} broke off: {first_line(error)}") from error
     return Path(path), commit
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

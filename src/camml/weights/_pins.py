@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from camml.durable import write_file
+from camml.durable import digest, write_file
 from camml.errors import DiskError, ModelFolderError
 
 KEPT = ".tensors.json"
@@ -39,12 +39,12 @@ def tensors_hash(folder: Path, *, keep: bool = False) -> str:
     key = str(folder.resolve())
     if key in _known and _known[key][0] == state:
         return _known[key][1]
-    found = _read(folder / KEPT, state) or (_of_tensors(files) if tensors else _of_files(files))
-    _known[key] = state, found
+    digests = _read(folder / KEPT, state) or (_of_tensors(files) if tensors else _of_files(files))
+    _known[key] = state, digests
     if keep and not (folder / KEPT).exists():
         with suppress(DiskError):  # a folder that may only be read is hashed each time
-            write_file(folder / KEPT, json.dumps({"sha256": found, "files": state}).encode())
-    return found
+            write_file(folder / KEPT, json.dumps({"sha256": digests, "files": state}).encode())
+    return digests
 
 
 def _read(path: Path, state: dict[str, list[int]]) -> str | None:
@@ -105,6 +105,5 @@ def _bytes(path: Path, start: int, end: int) -> Iterator[memoryview]:
 def _of_files(files: list[Path]) -> str:
     whole = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
-            whole.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
+        whole.update(f"{path.name}\0{digest(path)}\0".encode())
     return whole.hexdigest()

@@ -1,4 +1,4 @@
-"""What an engine is. A file in this folder is an engine: it defines `load(model, **options) -> Engine`.
+"""Engines, and how they are loaded. A file in this folder is an engine: it defines `load(model, **options) -> Engine`.
 
 An engine answers many requests at a time. It is used from one event loop, which it never blocks.
 """
@@ -140,7 +140,7 @@ class Engine(Protocol):
         ...
 
     async def prepare(self, request: Request) -> Prepared:
-        """The request as the model will read it; nothing is generated yet.
+        """Return the request as the model will read it; nothing is generated yet.
 
         Raises:
           OptionError: it does not fit the model.
@@ -150,7 +150,7 @@ class Engine(Protocol):
         ...
 
     def generate(self, prepared: Prepared) -> AsyncIterator[Piece]:
-        """The answers as they come. Closing the iterator, or cancelling who waits for it, ends the generation."""
+        """Yield the answers as they come. Closing the iterator, or cancelling who waits for it, ends the generation."""
         ...
 
     def budget(self, passages: str) -> Budget | None:
@@ -162,7 +162,7 @@ class Engine(Protocol):
         ...
 
     def healthy(self) -> bool:
-        """It can answer: nothing that it runs on has died."""
+        """Return whether it can answer: nothing that it runs on has died."""
         ...
 
     async def close(self) -> None:
@@ -171,7 +171,7 @@ class Engine(Protocol):
 
 
 def load(name: str, model: Path, **options: Any) -> Engine:
-    """The engine called `name` with the model in folder `model`.
+    """Return the engine called `name` with the model in folder `model`.
 
     Raises:
       UnknownNameError: no such engine.

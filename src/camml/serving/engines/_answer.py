@@ -31,7 +31,7 @@ class AnswerText:
         self._begun = False
 
     def add(self, token: int) -> str:
-        """The text that can be shown now that `token` was said."""
+        """Return the text that can be shown now that `token` was said."""
         self._ids.append(token)
         before = self._decode(self._ids[self._base : self._read])
         now = self._decode(self._ids[self._base :])
@@ -41,7 +41,7 @@ class AnswerText:
         return self._extend(now[len(before) :])
 
     def end(self) -> str:
-        """The rest of the text, once no more tokens come."""
+        """Return the rest of the text, once no more tokens come."""
         before = self._decode(self._ids[self._base : self._read])
         shown = self._extend(self._decode(self._ids[self._base :])[len(before) :])
         return shown if self.stopped else shown + self._show(len(self._text))
@@ -59,7 +59,7 @@ class AnswerText:
         return self._show(len(self._text) - self._held())
 
     def _held(self) -> int:
-        """How many characters at the end may be the beginning of a stop word."""
+        """Return how many characters at the end may be the beginning of a stop word."""
         sizes = (
             size
             for word in self._stop

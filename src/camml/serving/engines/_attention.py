@@ -70,7 +70,7 @@ class Segment:
 
 
 class Window(Cache):
-    """What one run of a model writes, and looks at."""
+    """The keys and values that one run of a model writes, and looks at."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         super().__init__(layers=[])

@@ -33,7 +33,7 @@ Encoded = tuple[dict[str, Tensor], tuple[str, ...], int]
 
 
 class Front:
-    """What a model reads, as embeddings.
+    """The part of a model before its language model: what that reads, as embeddings.
 
     `prepare` may be called from several threads; `embed` from the one that runs the model.
 
@@ -77,7 +77,7 @@ class Front:
 
     @property
     def device(self) -> torch.device:
-        """Where the language model is."""
+        """The device of the language model."""
         return torch.device(self.language_model.device)
 
     @property
@@ -148,7 +148,7 @@ class Front:
 
     @torch.inference_mode()
     def embed(self, prepared: Prepared) -> Tensor:
-        """float[T, D]: the prompt with its context and image tokens."""
+        """Return the prompt float[T, D] with its context and image tokens."""
         while not self.ready(prepared):
             self.look([prepared], TOGETHER)
         given = prepared.inputs.with_features() if isinstance(prepared.inputs, Inputs) else prepared.inputs
@@ -162,7 +162,7 @@ class Front:
         return embeds
 
     def penalized(self, prepared: Prepared) -> tuple[Tensor, float]:
-        """The tokens int64[T] of the prompt that the model's repetition penalty counts, and that penalty.
+        """Return the tokens int64[T] of the prompt that the model's repetition penalty counts, and that penalty.
 
         As `generate` has it: a prompt that is read as embeddings has no tokens to count.
         """
@@ -171,7 +171,7 @@ class Front:
         return ids if self.use == "in_prompt" else ids[:0], 1.0 if penalty is None else float(penalty)
 
     def _kept(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """The context from what is kept of its samples; nothing where nothing is kept."""
+        """Return the context from what is kept of its samples; nothing where nothing is kept."""
         assert isinstance(self._answerer, PerceiverAnswerer)
         kept = self._answerer.kept
         if kept is None:
@@ -218,7 +218,7 @@ class Front:
         return min(asked, self.limit // 4) if request.shorten and self.limit else asked
 
     def _room(self, request: Request, tokens: int) -> int:
-        """How many tokens the answer may have after a prompt of `tokens`."""
+        """Return how many tokens the answer may have after a prompt of `tokens`."""
         asked = request.decoding.max_new_tokens
         if request.shorten and self.limit is not None:
             asked = max(1, min(asked, self.limit - tokens))
@@ -234,7 +234,7 @@ def load(
     sample_cache: str | None = None,
     **options: Any,
 ) -> Front:
-    """The front of the model in a folder.
+    """Return the front of the model in a folder.
 
     Args:
       use: `perceiver`, `interleaved` or `in_prompt`; None for what fits the folder.
@@ -257,7 +257,7 @@ def load(
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end an answer, as `generate` would take them."""
+    """Return the tokens that end an answer, as `generate` would take them."""
     found: int | Sequence[int] | None = model.generation_config.eos_token_id
     if found is None:
         found = tokenizer.eos_token_id

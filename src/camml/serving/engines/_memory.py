@@ -1,4 +1,4 @@
-"""How much memory keys and values of answers may take."""
+"""The memory that keys and values of answers may take."""
 
 import os
 import re

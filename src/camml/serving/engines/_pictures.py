@@ -1,4 +1,4 @@
-"""What the tower makes of pictures: computed for several requests together, and kept by what is in the picture."""
+"""Features of pictures: computed for several requests together, and kept by what is in the picture."""
 
 import hashlib
 from collections import OrderedDict

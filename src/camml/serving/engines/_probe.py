@@ -1,4 +1,4 @@
-"""What a language model is like: how it attends, and what it keeps of a token."""
+"""A look at a language model: how it attends, and what it keeps of a token."""
 
 import logging
 

@@ -19,7 +19,7 @@ STEP = 16
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a token's keys and values are.
+    """The shapes of a token's keys and values.
 
     Attributes:
       keys, values: heads and width in each layer.

@@ -97,7 +97,7 @@ class VllmEngine:
                 await outputs.aclose()
 
     def _inputs(self, prepared: Prepared) -> Any:
-        """Return what vLLM is given: tokens of a prompt of nothing but words, embeddings float[T, D] of any other."""
+        """Return what vLLM is given: tokens of a prompt of nothing but words, of any other embeddings float[T, D]."""
         from vllm.inputs.engine import embeds_input, tokens_input
 
         self._counters["prompt_tokens_total"] += prepared.prompt_tokens
@@ -185,7 +185,7 @@ def load(
     prompt_style: str | None = None,
     **options: Any,
 ) -> VllmEngine:
-    """Return the engine of the model in a folder; the first time its language model is written to the cache by itself.
+    """Return the engine with the model in a folder; the first time its language model goes into the cache by itself.
 
     Args:
       use: `perceiver` (CaMML models) or `in_prompt` (any language model); None for what fits.
