@@ -54,7 +54,7 @@ def main() -> None:
     options = Options(
         data=args.data, out=args.runs, model="", store=str(stores["heldout"]), mode="image-image", retrieved=max(SHOTS),
         batch_size=args.batch_size, limit=args.limit, spread=args.limit is not None, device=args.device,
-        dtype=args.dtype, cache=args.runs / "cache",
+        dtype=args.dtype, cache=args.runs / "cache", encoder=args.encoder,
     )  # fmt: skip
     done, best = [], {}
     for system in systems(args):

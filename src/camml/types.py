@@ -55,6 +55,11 @@ class Range:
 
     Attributes:
       bounds: pairs of `<`, `<=`, `>` or `>=` and a number or a date.
+
+    Example:
+      >>> this_year = Range(((">=", "2024"), ("<", "2025")))
+      >>> [made for made in ("2023-12-31", "2024-05", "unknown") if this_year.holds(made)]
+      ['2024-05']
     """
 
     bounds: tuple[tuple[str, str], ...]

@@ -1,6 +1,8 @@
 """`camml ask --server`, with a server that notes what it is asked."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -101,3 +103,14 @@ def test_a_server_that_is_not_there_is_named(capsys) -> None:
     assert "is `camml serve` running there?" in capsys.readouterr().err
     assert main(["ask", "what", "--server", "localhost"]) == 2
     assert "http://" in capsys.readouterr().err
+
+
+def test_nothing_heavy_is_imported_to_ask_a_server(server, tmp_path: Path) -> None:
+    picture = tiny.image(tmp_path, "query", (1, 2, 3))
+    code = (
+        "import sys; from camml.cli import main; code = main(sys.argv[1:]); "
+        "print(code, *sorted({'torch', 'transformers', 'faiss', 'pyarrow'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, "ask", "what", "--server", server[0], "--image", str(picture)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0"

@@ -56,8 +56,8 @@ def test_it_remembers_what_was_said_until_it_is_to_forget(talk, monkeypatch: pyt
         return stream(self, query, context, decoding)
 
     monkeypatch.setattr(PerceiverAnswerer, "stream", watched)
-    talk("one", "two", "/forget", "three")
-    assert seen == [[], ["one"], []]
+    talk("one", "two", "/forget", "three", "/image", "four")
+    assert seen == [[], ["one"], [], []]
 
 
 def test_what_is_refused_is_said_and_not_remembered(talk) -> None:

@@ -1,7 +1,5 @@
 """A baseline: a model behind an OpenAI-compatible endpoint, which is sent the texts and pictures of the samples."""
 
-import base64
-import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +12,7 @@ from camml.answering import Decoding
 from camml.chat_api import ChatApi
 from camml.errors import FetchError, OptionError
 from camml.features.passages import Budget
-from camml.images import open_image
+from camml.images.data_urls import data_url
 from camml.types import Context, Prediction, Query
 
 PARALLEL = 8
@@ -110,17 +108,6 @@ class ApiAnswerer:
             if neighbor.sample.image
         ]
         return [*samples, *([] if query.image is None else [("Picture of the question:", query.image)])]
-
-
-def data_url(picture: Path | Image.Image) -> str:
-    """Return a picture as a PNG inside a URL.
-
-    Raises:
-      ImageError: it cannot be read.
-    """
-    buffer = io.BytesIO()
-    open_image(picture).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def load(

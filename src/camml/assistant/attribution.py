@@ -32,6 +32,16 @@ def attribute(assistant: "Assistant", ready: Ready, answer: Answer) -> list[Effe
 
     Raises:
       OptionError: no model answered, or one that does not tell how likely an answer is.
+
+    Example:
+      >>> import camml
+      >>> model = camml.load("models/camml-mini")
+      >>> store = model.index("samples.csv", "attributed")
+      >>> query = camml.Query("Which seal does the pump need?")
+      >>> [ready] = store.ready([query], store.find([query], 2))
+      >>> [answer] = model.answer([ready])
+      >>> [effect.id for effect in attribute(model, ready, answer)]
+      ['pump-7', 'lamp-2']
     """
     if ready.refusal:
         raise OptionError("nothing to attribute: no sample is near enough, so the model was not asked")

@@ -60,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _body(args: argparse.Namespace, model: str) -> dict[str, Any]:
     """Return the request, with the picture in it."""
-    from camml.answering.api import data_url
     from camml.cli._output import conditions
     from camml.images import open_image
+    from camml.images.data_urls import data_url
     from camml.types import Range
 
     content: list[dict[str, Any]] = [{"type": "text", "text": args.question}]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "Ask one question after another; the model, the datastore and what was said stay at hand."
 
-HELP = """/image FILE|URL  ask about this picture from now on; /image alone: about none
+HELP = """/image FILE|URL  begin a new conversation about this picture; /image alone: about none
 /evidence        show what the last answer was made from
 /forget          begin a new conversation
 /help            show this
@@ -91,6 +91,7 @@ class Chat:
         word, _, rest = line.partition(" ")
         if word == "/image":
             self.picture = _opened(rest.strip()) if rest.strip() else None
+            self.history = ()  # what was said of another picture misleads
         elif word == "/evidence":
             self._show()
         elif word == "/forget":

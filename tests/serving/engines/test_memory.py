@@ -19,6 +19,7 @@ from camml.serving.engines._attention import Segment, Window
 from camml.serving.engines._jobs import Reading, shares
 from camml.serving.engines._memory import budget, readable, size_of
 from camml.serving.engines._slots import Layout, Slots
+from camml.serving.engines.transformers import _chunk
 from camml.types import Query
 
 LAYOUT = Layout(((2, 4), (2, 4)), ((2, 4), (2, 4)), torch.float32, torch.device("cpu"))
@@ -92,6 +93,12 @@ def test_turns_go_to_the_short_and_to_the_old() -> None:
     long, short, other = reading(1000), reading(30), reading(50)
     assert shares([long, short, other], 64, oldest_first=False) == [(short, 30), (other, 34)]
     assert shares([long, short, other], 64, oldest_first=True) == [(long, 64)]
+
+
+def test_a_piece_of_a_prompt_is_about_two_steps_worth_of_work() -> None:
+    cpu = _chunk(None, "cpu", 512)
+    assert [cpu(answers) for answers in (1, 8, 16)] == [24, 52, 64]
+    assert (_chunk(None, "cuda", 512)(1), _chunk(8, "cpu", 512)(16), _chunk(None, "cpu", 7)(16)) == (512, 8, 7)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from queue import Empty, SimpleQueue
@@ -34,14 +34,22 @@ class Batch(Thread):
       slots: answers at a time.
       memory: bytes for keys and values.
       static: take the memory of the longest answers at once.
-      idle_tokens, busy_tokens: of prompts that are read in one step while nobody, or somebody, gets an answer.
+      idle_tokens: of prompts that are read in one step while nobody gets an answer.
+      busy_tokens: the same while some answers are under way, by their number.
 
     Raises:
       TooLargeError: there is not so much memory as the longest answers are to have at once.
     """
 
     def __init__(
-        self, front: Front, layout: Layout, slots: int, memory: int, static: bool, idle_tokens: int, busy_tokens: int
+        self,
+        front: Front,
+        layout: Layout,
+        slots: int,
+        memory: int,
+        static: bool,
+        idle_tokens: int,
+        busy_tokens: Callable[[int], int],
     ) -> None:
         super().__init__(name="camml-model", daemon=True)
         self._front = front
@@ -189,7 +197,7 @@ class Batch(Thread):
     def _turn(self) -> None:
         """Read on in some prompts, and get one more token of every answer."""
         ready = [reading for reading in self._reading if reading.embeds is not None]
-        tokens = self._busy_tokens if self._running else self._idle_tokens
+        tokens = self._busy_tokens(len(self._running)) if self._running else self._idle_tokens
         chunks = shares(ready, tokens, oldest_first=self._counters["chunks_total"] % 2 == 1)
         if not chunks and not self._running:
             return

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from camml.serving.engines._jobs import Job
 from camml.serving.engines._probe import check_attention, layout_of
 from camml.serving.engines._single import Single
 
-CHUNK_TOKENS = {"cpu": 64}
-"""Of prompts that are read beside each step, by the kind of device: about what two or three steps cost there."""
+CPU_CHUNK = (20, 4, 64)
+"""Tokens of prompts that are read beside a step on a CPU: so many, so many more for each answer under way, and at most
+so many. With them a step takes about three times as long; a GPU hardly notices."""
 
 logger = logging.getLogger("camml.serving")
 
@@ -44,8 +45,8 @@ class TransformersEngine:
             check_attention(front)
             layout = layout_of(front.language_model)
         if layout is not None:
-            chunk = chunk_tokens or CHUNK_TOKENS.get(front.device.type, prefill_tokens)
-            self._batch = Batch(front, layout, slots, room, static, prefill_tokens, min(chunk, prefill_tokens))
+            chunk = _chunk(chunk_tokens, front.device.type, prefill_tokens)
+            self._batch = Batch(front, layout, slots, room, static, prefill_tokens, chunk)
         else:
             kind = front.language_model.config.model_type
             logger.warning("a %r model reads more than embeddings: it answers one request at a time", kind)
@@ -98,6 +99,14 @@ class TransformersEngine:
         """See `Engine`."""
         self._readers.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._batch.close)
+
+
+def _chunk(asked: int | None, device: str, most: int) -> Callable[[int], int]:
+    """Return how many tokens of prompts are read beside a step, by the number of answers under way."""
+    if asked is not None or device != "cpu":
+        return lambda answers: min(asked or most, most)
+    least, more, most_there = CPU_CHUNK
+    return lambda answers: min(least + more * answers, most_there, most)
 
 
 def load(
