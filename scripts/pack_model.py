@@ -19,6 +19,7 @@ from transformers import set_seed
 
 from camml.errors import CaMMLError, ModelFolderError, OptionError
 from camml.model import CamMLConfig, lora, packed
+from camml.model.folder import ADDED_FILE
 from camml.training import building
 from camml.training.arguments import ModelArguments
 
@@ -53,18 +54,18 @@ def pack(run: Path, out: Path, keep: float = 1.0) -> None:
         )
     flags = ModelArguments(**told["model"])  # a run that knew fewer flags than there are now had their defaults
     adapter = json.loads((run / lora.ADAPTER).read_text("utf-8"))
-    between = load_file(run / lora.BETWEEN)
+    added = load_file(run / ADDED_FILE)
     if keep < 1:
         dtype = torch.bfloat16 if told["settings"].get("bf16") else torch.float32
         start = _start(flags, told["seed"], dtype)
-        between = {name: torch.lerp(start[name].float(), tensor.float(), keep) for name, tensor in between.items()}
+        added = {name: torch.lerp(start[name].float(), tensor.float(), keep) for name, tensor in added.items()}
     packed.pack(
         out,
         language_model=base["language_model"],
         vision_tower=base["vision_tower"],
         sizes={name: getattr(config.vlm_config, name) for name in PARTS}
         | {name: getattr(config, name) for name in PERCEIVERS},
-        between={_name(name): tensor for name, tensor in between.items()},
+        added={_name(name): tensor for name, tensor in added.items()},
         lora={_name(name): tensor for name, tensor in load_file(run / "adapter_model.safetensors").items()},
         scale=adapter["lora_alpha"] / adapter["r"],
         prompt_style=flags.prompt_style,

@@ -4,6 +4,7 @@ import os
 import tarfile
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,10 @@ from tests.family_table import (  # noqa: E402, F401
     pytest_runtest_makereport,
     pytest_sessionfinish,
 )
+
+# vLLM imports setuptools, which takes the place of distutils and refuses to where others have imported that before
+with suppress(ImportError):
+    import setuptools  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
 

@@ -28,8 +28,8 @@ class Box:
 
 def read_box(text: str) -> Box | None:
     """Read the first `[x1, y1, x2, y2]` (or in round brackets) of an answer."""
-    found = _BOX.search(text)
-    return Box(*map(float, found.groups())) if found else None
+    match = _BOX.search(text)
+    return Box(*map(float, match.groups())) if match else None
 
 
 def overlap(one: Box, other: Box) -> float:

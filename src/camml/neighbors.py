@@ -140,8 +140,8 @@ class NeighborTable:
         if sample_id not in self._row_of:
             raise StoreError(f"the neighbors in {self.path} have no sample {sample_id!r}; run `camml neighbors` again")
         row = self._row_of[sample_id]
-        found = zip(self._rows[row].as_py()[:most], self._scores[row].as_py(), strict=False)
-        return tuple(Neighbor(self._sample(number), score) for number, score in found)
+        pairs = zip(self._rows[row].as_py()[:most], self._scores[row].as_py(), strict=False)
+        return tuple(Neighbor(self._sample(number), score) for number, score in pairs)
 
     def images(self) -> list[Path]:
         """Return where the images of all samples are that are a neighbor of anything."""

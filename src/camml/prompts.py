@@ -161,12 +161,12 @@ def vicuna(questions: Sequence[str], answers: Sequence[str | None]) -> str:
 
 def messages(questions: Sequence[str], answers: Sequence[str | None]) -> list[dict[str, str]]:
     """Return the conversation in the form that a chat template takes."""
-    found: list[dict[str, str]] = []
+    chat: list[dict[str, str]] = []
     for question, answer in zip(questions, answers, strict=True):
-        found.append({"role": "user", "content": question})
+        chat.append({"role": "user", "content": question})
         if answer is not None:
-            found.append({"role": "assistant", "content": answer})
-    return found
+            chat.append({"role": "assistant", "content": answer})
+    return chat
 
 
 def in_parts(message: Mapping[str, str]) -> dict[str, object]:

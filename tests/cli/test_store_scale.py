@@ -31,7 +31,7 @@ def store(tmp_path: Path, run: Run) -> Path:
     words = ["red", "green", "blue", "round", "long", "old", "new"]
     rows = [{"id": f"s{n}", "text": f"{words[n % 7]} {words[n % 5]} {words[n % 3]} {n}"} for n in range(300)]
     (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options = ("--encoder", "hashed", "--encoder-option", "dim=32", "--store", "faiss")
+    options = ("--encoder", "hashed", "--encoder-option", "dim=32", "--vectors", "faiss")
     assert run("build", tmp_path / "samples.jsonl", "--out", tmp_path / "store", *options)[0] == 0
     return tmp_path / "store"
 
@@ -129,3 +129,19 @@ def test_amounts(text: str, size: int) -> None:
     with pytest.raises(OptionError, match="--x"):
         size_of(f"-{text}", "--x")
     assert size_of(size_in_words(size), "--x") == pytest.approx(size, rel=0.01)
+
+
+@pytest.mark.parametrize("flag", ["--vectors", "--store"])
+def test_where_vectors_are_kept_has_a_flag_of_its_own_and_the_old_one(flag: str, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "samples.jsonl").write_text('{"id": "a", "text": "a red pump"}\n')
+    options = ("--out", tmp_path / "store", "--encoder", "hashed", flag, "memory")
+    assert run("build", tmp_path / "samples.jsonl", *options)[0] == 0
+    assert Datastore.open(tmp_path / "store").manifest.store == "memory"
+
+
+def test_store_means_a_datastore_in_the_help_of_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["store", "build", "--help"])
+    said = capsys.readouterr().out
+    assert "--vectors KIND" in said
+    assert "--store" not in said

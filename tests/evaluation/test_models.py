@@ -1,17 +1,22 @@
 """What identifies a model in a run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from camml.errors import FetchError
+from camml import encoders
+from camml.cli import main
+from camml.datastore import Datastore
+from camml.errors import EncoderMismatchError, FetchError
 from camml.evaluation.contexts import Variant
 from camml.evaluation.files import read_json
 from camml.evaluation.fingerprints import Fingerprints
 from camml.evaluation.models import Model
 from camml.evaluation.run import run
 from camml.evaluation.shares import Share
+from camml.types import Sample
 from camml.weights import tensors_hash
 from tests import tiny
 
@@ -56,3 +61,36 @@ def test_a_packed_model_that_pins_another_base_is_refused_before_anything_runs(l
 def test_a_whole_model_has_no_bases(options) -> None:
     [outcome] = run(["gqa"], [Variant("none", 0)], options(store=None))
     assert "bases" not in read_json(outcome.folder / "run.json")["model"]
+
+
+@pytest.fixture
+def wanting(camml_folder: Path, tmp_path: Path) -> Path:
+    """A model whose folder says how its samples are found."""
+    shutil.copytree(camml_folder, tmp_path / "wanting")
+    wanted = {"encoder": "hashed", "encoder_options": {"dim": 32}, "mode": "text-text"}
+    (tmp_path / "wanting" / "retrieval.json").write_text(json.dumps(wanted))
+    return tmp_path / "wanting"
+
+
+def test_a_datastore_that_does_not_fit_the_model_is_refused_unless_its_encoder_is_named(wanting, tmp_path) -> None:
+    samples = [Sample("a", "one"), Sample("b", "two")]
+    Datastore.build(tmp_path / "other", samples, encoders.load("hashed"))
+    Datastore.build(tmp_path / "fits", samples, encoders.load("hashed", dim=32), encoder_options={"dim": 32})
+    model = Model(str(wanting), None, None, "cpu", None, Fingerprints(), Share(0, 1))
+    assert model.mode == "text-text"
+    model.check_store(str(tmp_path / "fits"), None)
+    model.check_store(str(tmp_path / "other"), "hashed")
+    with pytest.raises(EncoderMismatchError, match="--encoder hashed"):
+        model.check_store(str(tmp_path / "other"), None)
+
+
+def test_neighbors_are_found_as_the_model_that_learns_from_them_wants(wanting, tmp_path, capsys) -> None:
+    samples = [Sample("a", "one"), Sample("b", "two")]
+    Datastore.build(tmp_path / "other", samples, encoders.load("hashed"))
+    rows = [{"id": "q", "conversations": [{"from": "human", "value": "one?"}, {"from": "gpt", "value": "1"}]}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    command = ["neighbors", str(tmp_path / "rows.json"), str(tmp_path / "other"), str(tmp_path / "out"), "--k", "1"]
+    assert main([*command, "--model", str(wanting)]) == 2
+    assert "--encoder hashed" in capsys.readouterr().err
+    assert main([*command, "--model", str(wanting), "--encoder", "hashed", "--json"]) == 0
+    assert '"text-text"' in "".join(path.read_text() for path in (tmp_path / "out").glob("*.json"))

@@ -145,7 +145,7 @@ def write_packed(folder: Path) -> CamMLForConditionalGeneration:
         language_model=str(language),
         vision_tower=str(tower),
         sizes=sizes,
-        between={
+        added={
             key.removeprefix("vlm."): tensor + 0.5
             for key, tensor in made.state_dict().items()
             if key.startswith(("vlm.projector.", "context_perceiver."))

@@ -16,10 +16,13 @@ from camml.types import Sample
 from tests import tiny
 
 
-def write_official(folder: Path, *, with_tower: bool = True) -> CamMLForConditionalGeneration:
-    """A checkpoint in the official layout, made from a model of ours, which is given back."""
-    settings = tiny.config(perceiver_positions=False, projector_type="mlp2x_gelu", perceiver_heads=12)
-    model = tiny.model(settings)
+def write_official(
+    folder: Path, *, with_tower: bool = True, model: CamMLForConditionalGeneration | None = None
+) -> CamMLForConditionalGeneration:
+    """Write a checkpoint in the official layout, made from a model of ours, which is given back."""
+    if model is None:
+        model = tiny.model(tiny.config(perceiver_positions=False, projector_type="mlp2x_gelu", perceiver_heads=12))
+    settings = model.config
     names = {f"context_perceiver.{part}": theirs for part, theirs in ours_to_theirs()}
     tensors = {}
     for name, tensor in model.state_dict().items():

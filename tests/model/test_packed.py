@@ -11,7 +11,7 @@ from camml.answering import Decoding, perceiver
 from camml.cli import main
 from camml.errors import ModelFolderError, OptionError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor, packed
-from camml.model.folder import PACKED, is_packed
+from camml.model.folder import ADDED_FILE, PACKED, is_packed
 from camml.model.parts import assemble
 from camml.training.arguments import ModelArguments
 from camml.training.building import build
@@ -19,19 +19,19 @@ from camml.types import Query
 from tests.model.test_parts import SIZES, parts
 
 NAME = "language_model.model.layers.0.mlp.down_proj"
-BETWEEN = ("vlm.projector.", "context_perceiver.")
+ADDED = ("vlm.projector.", "context_perceiver.")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A packed folder: parts of its own between, and LoRA matrices of rank 2 for one weight."""
+    """A packed folder: what CaMML adds, and LoRA matrices of rank 2 for one weight."""
     language, tower = parts(tmp_path, "clip")
     torch.manual_seed(7)
     model, _ = assemble(language, tower, **SIZES)
-    between = {
+    added = {
         name.removeprefix("vlm."): tensor.bfloat16().float() + 0.5  # packed files leave out that it is of the `vlm`
         for name, tensor in model.state_dict().items()
-        if name.startswith(BETWEEN)
+        if name.startswith(ADDED)
     }
     rows, columns = dict(model.named_parameters())[f"vlm.{NAME}.weight"].shape
     lora = {f"{NAME}.lora_A": torch.ones(2, columns), f"{NAME}.lora_B": torch.full((rows, 2), 0.25)}
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
         language_model=str(language),
         vision_tower=str(tower),
         sizes=SIZES,
-        between=between,
+        added=added,
         lora=lora,
         scale=2.0,
     )
@@ -53,7 +53,7 @@ def test_what_was_trained_comes_back_and_the_rest_is_as_it_was(folder: Path) -> 
     base, _ = assemble(folder.parent / "language", folder.parent / "tower", **SIZES)
     for name, tensor in base.state_dict().items():
         expected = tensor
-        if name.startswith(BETWEEN):
+        if name.startswith(ADDED):
             expected = (tensor.bfloat16().float() + 0.5).bfloat16().float()
         elif name == f"vlm.{NAME}.weight":
             expected = tensor + 2.0 * 2 * 0.25
@@ -93,8 +93,8 @@ def test_sixteen_bits_are_all_that_is_kept(folder: Path) -> None:
     assert is_packed(folder)
     assert not is_packed(folder.parent)
     model, _ = packed.load(folder)
-    between = sum(part.numel() for name, part in model.named_parameters() if "perceiver" in name or "projector" in name)
-    assert (folder / packed.BETWEEN).stat().st_size < 2 * between + 40_000
+    added = sum(part.numel() for name, part in model.named_parameters() if "perceiver" in name or "projector" in name)
+    assert (folder / ADDED_FILE).stat().st_size < 2 * added + 40_000
 
 
 def test_it_answers_as_it_is(folder: Path) -> None:
@@ -115,7 +115,7 @@ def test_it_is_not_trained_further_as_it_is(folder: Path) -> None:
         (PACKED, "{", "cannot be used"),
         (PACKED, "{}", "language_model"),
         (PACKED, None, "cannot be used"),
-        (packed.BETWEEN, "torn", packed.BETWEEN),
+        (ADDED_FILE, "torn", ADDED_FILE),
         (packed.LORA, None, packed.LORA),
     ],
 )

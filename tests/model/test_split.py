@@ -1,15 +1,17 @@
 """A model taken apart gives what it gave as a whole."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from camml.errors import ModelFolderError
+from camml.errors import ModelFolderError, OptionError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 from camml.model.split import split
-from tests import tiny
+from camml.types import Sample
+from tests import families, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +46,59 @@ def test_front_and_language_model_are_the_whole(tmp_path, text, tied) -> None:
     assert (
         AutoTokenizer.from_pretrained(language_folder)("what is").input_ids == processor.tokenizer("what is").input_ids
     )
+
+
+MORE = {
+    **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "glm4v"), "its positions have several axes"),
+    **dict.fromkeys(("gemma3", "paligemma"), "some tokens see those behind them"),
+    "aya_vision": "has another head than a 'cohere2' language model",
+}
+"""Families whose language model does not run by itself, and why."""
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_the_language_model_of_a_vision_language_model_runs_by_itself_or_is_refused(
+    family: str, tmp_path: Path
+) -> None:
+    whole, processor = tiny.added(family)
+    whole.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    if family in MORE:
+        with pytest.raises(OptionError, match=f"a '{family}' model .*{MORE[family]}.*; use --engine transformers"):
+            split(tmp_path / "model")
+        return
+    front_folder, language_folder = split(tmp_path / "model")
+    front, missed = CamMLForConditionalGeneration.from_pretrained(front_folder, output_loading_info=True)
+    assert not any(missed.values())
+    language, missed = AutoModelForCausalLM.from_pretrained(language_folder, output_loading_info=True)
+    assert not any(missed.values())
+    samples = [*tiny.samples(tmp_path)[:2], Sample("words", "a text without any image")]
+    inputs = CamMLProcessor.from_pretrained(front_folder).prepare(["what"], [samples[0].image], [samples])
+    with torch.no_grad():
+        embeds = front.embed(**inputs)
+        assert torch.equal(embeds, whole.embed(**inputs)), "the whole model embeds the same, and runs no layer for it"
+        assert torch.equal(language(inputs_embeds=embeds).logits, whole(**inputs).logits)
+    assert not any(".layers." in name for name, _ in front.language_part.named_parameters())
+
+
+def test_two_threads_that_read_and_answer_do_not_meet(tmp_path: Path) -> None:
+    """One stops the language model to see what it reads, while another runs it."""
+    whole, processor = tiny.added("llava")
+    inputs = processor.prepare(["what"], [tiny.samples(tmp_path)[0].image], [tiny.samples(tmp_path)])
+
+    def answer(_: int) -> torch.Tensor:
+        with torch.no_grad():
+            return whole(**inputs).logits
+
+    def embed(_: int) -> torch.Tensor:
+        with torch.no_grad():
+            return whole.embed(**inputs)
+
+    expected = answer(0), embed(0)
+    with ThreadPoolExecutor(4) as pool:
+        answers, embeds = pool.map(answer, range(12)), pool.map(embed, range(12))
+        assert all(torch.equal(logits, expected[0]) for logits in answers)
+        assert all(torch.equal(read, expected[1]) for read in embeds)
 
 
 def test_a_model_is_taken_apart_once_and_again_when_it_changes(camml_folder, cache) -> None:

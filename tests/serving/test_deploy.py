@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from camml.cli import build_parser
+from camml.weights import DEFAULT_MODEL, SHIPPED
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -53,6 +54,14 @@ def test_the_cpu_file_is_whole_and_private() -> None:
     assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
     grace = int(service["stop_grace_period"].removesuffix("s"))
     assert grace > build_parser().parse_args(["serve"]).drain_seconds
+
+
+def test_the_image_holds_the_default_model() -> None:
+    """The package names it by a link out of `src`, which must lead somewhere in the image too."""
+    [link] = (path for path in SHIPPED.iterdir() if path.name == DEFAULT_MODEL)
+    place = link.resolve().relative_to(DEPLOY.parent)
+    assert f"COPY {place} ./{place}\n" in DOCKERFILE
+    assert f"!{place}" in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
 
 
 def test_the_image_copies_what_there_is_and_runs_as_nobody_special() -> None:

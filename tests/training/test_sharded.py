@@ -15,10 +15,12 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig
 
 from camml.model import CamMLForConditionalGeneration
 from camml.model.loading import load_model
+from camml.training import recipes
+from camml.training.train import train
 from tests import tiny
 from tests.training import runs
 
-pytestmark = pytest.mark.slow
+slow = pytest.mark.slow
 
 SHARDINGS = {
     "data parallel": {"ddp_find_unused_parameters": False},
@@ -39,7 +41,7 @@ def start(bench: Path) -> Path:
 
 def flags(bench: Path, start: Path, output: Path, **more: object) -> list[str]:
     fixed = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "group_by_modality_length": False}
-    return runs.flags(bench, model_name_or_path=start, vision_tower=None, output_dir=output, **fixed, **more)
+    return runs.flags(bench, model_name_or_path=start, vision_tower=None, output_dir=output, **{**fixed, **more})
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,21 @@ def alone(bench: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return output
 
 
+def test_two_sharded_steps_are_those_of_one_process(bench: Path, start: Path, tmp_path: Path) -> None:
+    """The smallest run over two processes, for every day."""
+    few = {"max_steps": 2, "save_steps": 2}
+    train(recipes.parse(flags(bench, start, tmp_path / "alone", per_device_train_batch_size=2, **few)))
+    runs.run(flags(bench, start, tmp_path / "out", per_device_train_batch_size=1, fsdp="True", **few), processes=2)
+    expected = runs.losses(tmp_path / "alone")
+    assert list(expected) == [1, 2]
+    assert runs.losses(tmp_path / "out") == pytest.approx(expected, rel=1e-5)
+    models = [load_model(tmp_path / name)[0].state_dict() for name in ("alone", "out")]
+    assert models[0].keys() == models[1].keys()
+    for name, value in models[0].items():
+        torch.testing.assert_close(models[1][name], value, rtol=1e-3, atol=1e-4)
+
+
+@slow
 @pytest.mark.parametrize("kind", SHARDINGS)
 def test_two_processes_learn_what_one_does_and_can_be_resumed(
     kind: str, bench: Path, start: Path, alone: Path, tmp_path: Path
@@ -72,6 +89,7 @@ def test_two_processes_learn_what_one_does_and_can_be_resumed(
     assert runs.losses(output) == pytest.approx(before, rel=1e-6)
 
 
+@slow
 def test_two_machines_of_one_process_each_learn_what_one_process_does(
     bench: Path, start: Path, alone: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +118,7 @@ def test_two_machines_of_one_process_each_learn_what_one_process_does(
     assert CamMLForConditionalGeneration.from_pretrained(output).config.model_type == "camml"
 
 
+@slow
 class TestZero3FromParts:
     """What people have: a language model, and a folder of CLIP with its text half."""
 

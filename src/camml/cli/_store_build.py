@@ -34,11 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_encoder_options(parser)
     add_ray(parser)
     parser.add_argument(
-        "--store",
+        "--vectors",
+        dest="store",
         default="faiss",
         metavar="KIND",
         help="where vectors are: faiss, memory, milvus://HOST:PORT or milvus://FILE.db (default: %(default)s)",
     )
+    # what --vectors was called before: everywhere else --store is a datastore
+    parser.add_argument("--store", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--copy-images", action="store_true", help="keep a copy of each image in the datastore")
 
 

@@ -73,7 +73,7 @@ def read(
         raise OptionError(f"{(flags or Flags()).skip.split()[0]} is {on_bad!r}; it can be: stop, skip")
     flags = flags or Flags()
     root = Path(os.path.abspath(path.parent if images is None else images))
-    found: list[Conversation] = []
+    conversations: list[Conversation] = []
     problems: list[InputError] = []
     names: Counter[str] = Counter()
     mended: list[str] = []
@@ -83,7 +83,7 @@ def read(
             conversation = _conversation(entry, _unique(entry, names, place, mended), root, place, flags)
             if decode_images and conversation.image:
                 check_image(conversation.image)
-            found.append(conversation)
+            conversations.append(conversation)
         except InputError as error:
             problem = error if isinstance(error, SampleError) else SampleError(f"{place}: {error}")
             problems.append(problem)
@@ -93,9 +93,9 @@ def read(
         _logger.warning("%s: %d ids that repeat or hold a slash were changed, such as %s", path, len(mended), mended[0])
     if problems and on_bad == "stop":
         raise SampleError(_summary(problems, flags))
-    if not found:
+    if not conversations:
         raise SampleError(f"{path}: holds no conversation to train on" + (f"; {problems[0]}" if problems else ""))
-    return found
+    return conversations
 
 
 def _summary(problems: list[InputError], flags: Flags) -> str:

@@ -195,12 +195,12 @@ def calibration_of(datastore: Datastore) -> Calibration | None:
         content = json.loads(path.read_bytes())
         content.pop("version")
         searches = {name: Least(**values) for name, values in content.pop("searches").items()}
-        found = Calibration(**content, searches=searches)
+        calibration = Calibration(**content, searches=searches)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreCorruptedError(
             f"{path} cannot be used ({error}); remove it, or run `camml store calibrate --store {datastore.path}`"
         ) from None
-    return found if found.encoder == _made_by(datastore) else None
+    return calibration if calibration.encoder == _made_by(datastore) else None
 
 
 def _made_by(datastore: Datastore) -> str:

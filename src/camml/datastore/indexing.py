@@ -192,8 +192,8 @@ def _tuned(fast: Fast, truth: GroundTruth, target: float) -> dict[str, Any] | No
     tuning, measuring = truth.half(False), truth.half(True)
     for setting in fast.settings_to_try():
         fast.settings = setting
-        found = without_own(fast.candidates(tuning.queries, DEPTHS[-1] + 1), tuning.own)
-        depth = next((depth for depth in DEPTHS if tuning.recall(found[:, :depth]) >= target), None)
+        candidates = without_own(fast.candidates(tuning.queries, DEPTHS[-1] + 1), tuning.own)
+        depth = next((depth for depth in DEPTHS if tuning.recall(candidates[:, :depth]) >= target), None)
         if depth is None:
             continue
         fast.settings = {**setting, "depth": depth}
@@ -205,18 +205,18 @@ def _tuned(fast: Fast, truth: GroundTruth, target: float) -> dict[str, Any] | No
 
 def drift(folder: Path) -> dict[str, dict[str, float]]:
     """Return for each compressed index recall as recorded, recall now on other queries, and the share outside it."""
-    now, found = load(folder), dict[str, dict[str, float]]()
+    now, drifts = load(folder), dict[str, dict[str, float]]()
     for modality, fast in now.manifest.fast.items():
         view = now.indexes[modality]
         truth = GroundTruth.draw(view, now.table.keys_with(modality), seed=now.manifest.generation)
         recall = truth.recall(without_own(view.search(truth.queries, K + 1)[1], truth.own)[:, :K])
-        found[modality] = {
+        drifts[modality] = {
             "recorded": fast.measured["recall"],
             "recall": recall,
             "target": fast.measured["target"],
             "outside": max(0.0, 1 - fast.count / len(view)),
         }
-    return found
+    return drifts
 
 
 def _chunks(keys: Keys) -> Iterator[Keys]:

@@ -32,8 +32,8 @@ class GroundTruth:
         """Draw vectors under `keys` as queries and find the nearest others of each by exact comparison."""
         own = np.sort(np.random.default_rng(seed).choice(keys, min(QUERIES, len(keys)), replace=False))
         queries = view.vectors(own)
-        found = view.exact().search(queries, K + 1)[1]
-        return cls(queries, own, without_own(found, own))
+        neighbors = view.exact().search(queries, K + 1)[1]
+        return cls(queries, own, without_own(neighbors, own))
 
     def half(self, second: bool) -> "GroundTruth":
         """Return every other query: one half tunes the settings, the other measures."""

@@ -101,7 +101,7 @@ class Rows:
     def find(self, ids: Sequence[str]) -> Mapping[str, int]:
         """Return the keys of those of `ids` that exist."""
         if len(ids) <= FEW:
-            return {one: int(self.keys[row]) for one in ids for row in self._at(one)}
+            return {id: int(self.keys[row]) for id in ids for row in self._at(id)}
         places = pc.index_in(self.column("id"), value_set=pa.array(ids, pa.large_string()))
         rows = np.flatnonzero(as_numpy(places.is_valid(), np.bool))
         return {ids[places[row].as_py()]: int(self.keys[row]) for row in rows.tolist()}
@@ -132,8 +132,8 @@ class Rows:
                 low = middle + 1
             else:
                 high = middle
-        found = low < len(order) and ids[int(order[low])].as_py() == sample_id
-        return [int(order[low])] if found else []
+        exists = low < len(order) and ids[int(order[low])].as_py() == sample_id
+        return [int(order[low])] if exists else []
 
 
 def as_numpy(array: Any, dtype: Any) -> Any:

@@ -73,12 +73,12 @@ class Spool(Sequence[Sample]):
             place = range(len(self))[index]
             return self._group(place // GROUP)[place % GROUP]
         start, stop, _ = index.indices(len(self))
-        found: list[Sample] = []
+        samples: list[Sample] = []
         while start < stop:
             number, first = divmod(start, GROUP)
-            found += self._group(number)[first : first + stop - start]
+            samples += self._group(number)[first : first + stop - start]
             start = (number + 1) * GROUP
-        return found
+        return samples
 
     def _group(self, number: int) -> list[Sample]:
         if number == self._groups:

@@ -224,7 +224,7 @@ class Datastore:
         table, index = snapshot.table, snapshot.indexes.get(modality)
         keys = table.find(ids)
         if modality == "image":
-            keys = {one: key for one, key in keys.items() if table.has_image(key)}
+            keys = {id: key for id, key in keys.items() if table.has_image(key)}
         if index is None or not keys:
             return {}
         return dict(zip(keys, index.vectors(keys_of(list(keys.values()))), strict=True))

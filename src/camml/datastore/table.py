@@ -51,13 +51,13 @@ class Table:
 
     def find(self, ids: Sequence[str]) -> dict[str, int]:
         """Return the keys of those of `ids` that exist."""
-        found: dict[str, int] = {}
-        sought = [one for one in ids if not _HALF.search(one)]  # others cannot be there, nor be looked up
+        keys: dict[str, int] = {}
+        usable = [id for id in ids if not _HALF.search(id)]  # others cannot be there, nor be looked up
         for part in self.parts:
-            its = part.find(sought)
+            its = part.find(usable)
             alive = self._alive(keys_of(list(its.values())))
-            found |= {one: key for (one, key), lives in zip(its.items(), alive, strict=True) if lives}
-        return found
+            keys |= {id: key for (id, key), lives in zip(its.items(), alive, strict=True) if lives}
+        return keys
 
     def row(self, key: int) -> int:
         """Return the position of a living key, counted from 0."""
@@ -180,6 +180,6 @@ def _matches(value: Any, want: Any) -> bool:
     if isinstance(want, Range):
         return want.holds(value) or (isinstance(value, list) and any(map(want.holds, value)))
     if isinstance(value, list) and not isinstance(want, list):
-        return any(_matches(one, want) for one in value)
+        return any(_matches(member, want) for member in value)
     as_text = isinstance(want, str) and value is not None and want in (str(value), json.dumps(value))  # True, true
     return bool(value == want) or as_text

@@ -70,8 +70,8 @@ class View:
         """Find the k best that are not removed, as `VectorStore.search` says."""
         if allowed is not None:
             allowed = allowed[self.alive(allowed)]
-        found = [self._living(part, queries, k, allowed) for part in self.searched]
-        return found[0] if len(found) == 1 else merged(found, len(queries), k)
+        answers = [self._living(part, queries, k, allowed) for part in self.searched]
+        return answers[0] if len(answers) == 1 else merged(answers, len(queries), k)
 
     def _living(self, part: Searched, queries: Vectors, k: int, allowed: Keys | None) -> tuple[Scores, Keys]:
         """Return the k best of one store that are not removed, fetched deeper where removed ones rank above them."""

@@ -57,7 +57,7 @@ class RayEmbedding:
         work = work.absolute()
         with disk_errors(work):
             work.mkdir(parents=True, exist_ok=True)
-        plan.write(work / plan.NAME, ([(one.id, one.text, one.image) for one in samples[part]] for part in shards))
+        plan.write(work / plan.NAME, ([(s.id, s.text, s.image) for s in samples[part]] for part in shards))
         names: dict[int, str] = {}
         done = 0
         revision = encoder.name, encoder.revision

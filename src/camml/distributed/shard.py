@@ -75,5 +75,5 @@ def _vectors(column: Any) -> Vectors:
     """Return the vectors in a column, less its nulls."""
     rows = column.combine_chunks()
     dim = rows.type.list_size
-    found: Vectors = rows.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
-    return found
+    vectors: Vectors = rows.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+    return vectors

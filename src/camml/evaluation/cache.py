@@ -22,10 +22,10 @@ class Cache:
         """Return what was put under `key`; None where there is nothing, or nothing that can be read."""
         place = self._place(key)
         try:
-            found = json.loads(place.read_bytes()) if place else None
+            value = json.loads(place.read_bytes()) if place else None
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        return value if isinstance(value, dict) else None
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Remember `value` under `key`.
@@ -49,8 +49,8 @@ class Memory(Cache):
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return what was put under `key`; None where there is nothing."""
-        if key not in self._known and (found := super().get(key)) is not None:
-            self._known[key] = found
+        if key not in self._known and (value := super().get(key)) is not None:
+            self._known[key] = value
         return self._known.get(key)
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:

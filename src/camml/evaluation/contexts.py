@@ -95,9 +95,9 @@ def altered(variant: Variant, found: Context, seed: str) -> Context:
         random.Random(seed).shuffle(order)
         return tuple(order)
     if variant.context == "no_images":
-        return tuple(replace(one, sample=replace(one.sample, image=None)) for one in context)
+        return tuple(replace(neighbor, sample=replace(neighbor.sample, image=None)) for neighbor in context)
     if variant.context == "no_texts":
-        return tuple(replace(one, sample=replace(one.sample, text="")) for one in context)
+        return tuple(replace(neighbor, sample=replace(neighbor.sample, text="")) for neighbor in context)
     return context
 
 
@@ -118,7 +118,7 @@ def copied_answer(sample: Sample) -> str:
     if isinstance(answer, str):
         return answer
     for mark in ANSWER_MARKS:
-        _, found, after = sample.text.rpartition(mark)
-        if found and after.strip():
+        _, separator, after = sample.text.rpartition(mark)
+        if separator and after.strip():
             return after.strip()
     return sample.text.strip()

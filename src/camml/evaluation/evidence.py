@@ -80,11 +80,11 @@ class Evidence:
         known = [self._cache.get(key) for key in keys]
         found = [found for found in known if found]
         if len(found) == len(queries):
-            return [self._neighbors(one["ids"], one["scores"]) for one in found]
+            return [self._neighbors(entry["ids"], entry["scores"]) for entry in found]
         contexts = self.retriever.retrieve(queries, depth)
         self.searched += len(queries)
         for key, context in zip(keys, contexts, strict=True):
-            ids, scores = [one.sample.id for one in context], [float(one.score) for one in context]
+            ids, scores = [neighbor.sample.id for neighbor in context], [float(neighbor.score) for neighbor in context]
             self._cache.put(key, {"ids": ids, "scores": scores})
         return contexts
 

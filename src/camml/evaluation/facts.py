@@ -86,12 +86,12 @@ def says(item: Item, sample: Sample) -> str | None:
     not have the field and does not, it says that this is not in the samples.
     """
     field = item.truth["field"]
-    values = [str(one) for place in ("facts", "also") for one in _listed(facts(sample).get(place), field)]
+    values = [str(value) for place in ("facts", "also") for value in _listed(facts(sample).get(place), field)]
     if not values:
         return REFUSAL if item.truth["kind"] == UNANSWERABLE else None
     if item.truth["kind"] in ("open", UNANSWERABLE):
         return values[0]
-    plain_values = [plain(one) for one in values]
+    plain_values = [plain(value) for value in values]
     if item.truth["kind"] == "choice":
         options = zip(LETTERS, map(plain, item.truth["choices"]), strict=False)
         letters = [letter for letter, option in options if option in plain_values]

@@ -61,4 +61,4 @@ class Fingerprints:
     def context(self, context: Context) -> list[Mapping[str, Any]]:
         """Return what each sample holds, in order; of a text that is read in part, that part."""
         samples = (neighbor.read for neighbor in context)
-        return [{"id": one.id, "text": one.text, "image": self.picture(one.image)} for one in samples]
+        return [{"id": sample.id, "text": sample.text, "image": self.picture(sample.image)} for sample in samples]

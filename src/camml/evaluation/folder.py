@@ -108,7 +108,7 @@ class RunFolder:
         Raises:
           OptionError: the others have given nothing for an hour.
         """
-        found: list[Record] = []
+        collected: list[Record] = []
         for portion in parts:
             deadline = time.monotonic() + PATIENCE
             while (records := self.part(portion)) is None:
@@ -118,8 +118,8 @@ class RunFolder:
                         "start the run again, what is finished is kept"
                     )
                 time.sleep(_PAUSE)
-            found += records
-        return found
+            collected += records
+        return collected
 
     def complete(self, records: Sequence[Record], answers: Sequence[Mapping[str, Any]]) -> None:
         """Write the files that people read, and drop those of portions."""

@@ -79,12 +79,12 @@ class CamMLModel(lmms):  # type: ignore[misc]
         return [answers[place] for place in range(len(asked))]
 
     def _answers(self, asked: Sequence["_Request"], decoding: Decoding) -> list[str]:
-        queries = [one.query for one in asked]
+        queries = [request.query for request in asked]
         contexts: list[Context] = [()] * len(queries)
         if self.retriever:
             contexts = self.retriever.retrieve(queries, self.shots)
-        found = answer_all(self.model.answerer(None), queries, contexts, decoding)
-        return [one.stop(prediction.text) for one, prediction in zip(asked, found, strict=True)]
+        predictions = answer_all(self.model.answerer(None), queries, contexts, decoding)
+        return [request.stop(prediction.text) for request, prediction in zip(asked, predictions, strict=True)]
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Refuse: this model is not made for it.
@@ -110,7 +110,7 @@ class _Request:
         text, options, visuals_of, number, task, split = request.args
         document = documents[task][split][number]
         visuals = visuals_of(document) or []
-        images = [one for one in _flat(visuals) if isinstance(one, Image.Image)]
+        images = [visual for visual in _flat(visuals) if isinstance(visual, Image.Image)]
         if len(images) > 1 or len(images) != len(list(_flat(visuals))):
             raise OptionError(f"task {task}, document {number}: a CaMML question has at most one image, and no video")
         name = None if keep_duplicates else _id(document, f"{task}/{split}/{number}")
@@ -136,4 +136,4 @@ def _id(document: Any, place: str) -> str:
 
 def _flat(visuals: Any) -> chain[Any]:
     """Yield the entries of a list that may hold lists."""
-    return chain.from_iterable(one if isinstance(one, list) else [one] for one in visuals)
+    return chain.from_iterable(visual if isinstance(visual, list) else [visual] for visual in visuals)

@@ -61,12 +61,12 @@ def hits(items: Sequence[Item], records: Sequence[Record]) -> dict[str, float]:
     A log says of a found sample whether it is `right` only where the task can tell.
     """
     found = [record["retrieved"] for record in records]
-    if not all(retrieved and all("right" in one for one in retrieved) for retrieved in found):
+    if not all(retrieved and all("right" in neighbor for neighbor in retrieved) for retrieved in found):
         return {}
     deepest = min((len(retrieved) for retrieved in found), default=0)
     clusters = [item.cluster for item in items]
     shares = {}
     for depth in (depth for depth in DEPTHS if depth <= deepest):
-        right = [float(any(one["right"] for one in retrieved[:depth])) for retrieved in found]
+        right = [float(any(neighbor["right"] for neighbor in retrieved[:depth])) for retrieved in found]
         shares[f"hit@{depth}"] = 100 * mean(cluster_means(right, clusters))
     return shares

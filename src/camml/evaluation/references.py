@@ -16,13 +16,13 @@ def read_captioned(questions: DataFile, references: DataFile, images: str, folde
     """Read the pictures to caption; without a question file (scoring needs none) those that have references."""
     path = references.require(folder)
     truth = caption_truth(path)
-    found = questions.find(folder)
-    if found is None:
+    file = questions.find(folder)
+    if file is None:
         return [
             Item(key, int(key) if key.isdigit() else key, "", None, captions, {}, key)
             for key, captions in truth.items()
         ]
-    return with_truth(read_questions(found, folder / images, key="image_id"), truth, path)
+    return with_truth(read_questions(file, folder / images, key="image_id"), truth, path)
 
 
 def read_boxed(questions: DataFile, references: DataFile, folder: Path) -> list[Item]:

@@ -46,12 +46,12 @@ def present(row: Mapping[str, str], name: str) -> bool:
 
 def options(row: Mapping[str, str]) -> dict[str, str]:
     """Map letters to options, up to the first that is empty."""
-    found = {}
+    by_letter = {}
     for letter in LETTERS:
         if not present(row, letter):
             break
-        found[letter] = row[letter]
-    return found
+        by_letter[letter] = row[letter]
+    return by_letter
 
 
 def rotations(row: Mapping[str, str]) -> list[dict[str, str]]:

@@ -200,8 +200,8 @@ def _evidence(
     datastore, encoder = open_store(options.store, options.encoder, options.encoder_options, options.store_images)
     mode = options.mode or (model.mode if model else None)
     retriever = retriever_of(datastore, encoder, mode, options.keep_duplicates)
-    found = Memory(options.cache / "found" if options.cache else None)
-    evidence = Evidence(options.store, datastore, retriever, options.retrieved, options.seed, found, fingerprints)
+    searches = Memory(options.cache / "found" if options.cache else None)
+    evidence = Evidence(options.store, datastore, retriever, options.retrieved, options.seed, searches, fingerprints)
     evidence.check(max(variant.shots for variant in variants))
     return evidence
 

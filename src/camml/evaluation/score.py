@@ -153,9 +153,9 @@ def _interval(measured: Measured, resamples: int) -> Interval:
     values, clusters = list(measured.per_item.values()), measured.clusters
     if measured.of_clusters:
         values, clusters = cluster_means(values, clusters), ()
-    found = bootstrap_interval(values, clusters=clusters, statistic=measured.headline_of, resamples=resamples)
+    interval = bootstrap_interval(values, clusters=clusters, statistic=measured.headline_of, resamples=resamples)
     scale = 1.0 if measured.headline_of else measured.scale
-    return Interval(scale * found.low, scale * found.high)
+    return Interval(scale * interval.low, scale * interval.high)
 
 
 def _refuse_unused(name: str, task: Task, settings: Settings) -> None:

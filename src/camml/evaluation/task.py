@@ -133,10 +133,10 @@ class DataFile:
         Raises:
           SampleError: it is not there; the message says how to get it.
         """
-        found = self.find(folder)
-        if found is None:
+        path = self.find(folder)
+        if path is None:
             raise SampleError(f"no {folder / self.path}; get it from {self.source}")
-        return found
+        return path
 
 
 @dataclass(frozen=True, slots=True)

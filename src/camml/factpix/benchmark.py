@@ -136,36 +136,36 @@ def add_topic(made: Benchmark, name: str, topic: Topic, entries: Sequence[Entry]
         plan = splits.plan(topic, entry, split_of[entry.key], rng)
         planned.append(Planned(entry, plan, _invent(plan, rng)))
         pictures |= {image_path(name, style, entry.key): entry.drawings[style] for style in plan.styles}
-    for one in planned:
-        made.samples += [samples.sample(name, one.entry, style, one.plan.split, seed) for style in one.plan.stored]
-        if one.noted:
-            target = made.late_samples if one.plan.split == HELDOUT else made.samples
-            target += samples.note_samples(name, one.entry, one.plan, one.noted, seed)
+    for item in planned:
+        made.samples += [samples.sample(name, item.entry, style, item.plan.split, seed) for style in item.plan.stored]
+        if item.noted:
+            target = made.late_samples if item.plan.split == HELDOUT else made.samples
+            target += samples.note_samples(name, item.entry, item.plan, item.noted, seed)
     for split in SPLITS:
-        _ask(made, name, [one for one in planned if one.plan.split == split], split, seed)
+        _ask(made, name, [item for item in planned if item.plan.split == split], split, seed)
     for name_of_file, split in ((SEVERAL, HELDOUT), (SEVERAL_TRAIN, TRAIN)):
-        _ask_several(made, name, [one for one in planned if one.plan.split == split], name_of_file, seed)
+        _ask_several(made, name, [item for item in planned if item.plan.split == split], name_of_file, seed)
 
 
 def _ask(made: Benchmark, name: str, planned: Sequence[Planned], split: str, seed: int) -> None:
     """Add the questions about classes of one split."""
     kinds = TRAINING_KINDS if split == TRAIN else TEST_KINDS
     new_wordings = NEW_WORDINGS if split == HELDOUT else 0.0
-    asker = Asker(split, words_of(name), [one.entry.facts for one in planned], kinds, new_wordings)
-    for one in planned:
-        for style in one.plan.asked:
-            subject = Subject(name, one.entry.key, style, one.entry.facts, one.entry.rivals)
-            asked = list(asker.ask(subject, Random(f"{seed}|{name}|{one.entry.key}|{style}|questions")))
+    asker = Asker(split, words_of(name), [item.entry.facts for item in planned], kinds, new_wordings)
+    for item in planned:
+        for style in item.plan.asked:
+            subject = Subject(name, item.entry.key, style, item.entry.facts, item.entry.rivals)
+            asked = list(asker.ask(subject, Random(f"{seed}|{name}|{item.entry.key}|{style}|questions")))
             made.questions[split] += asked
-            for new in one.plan.new:
+            for new in item.plan.new:
                 made.questions["style"] += [_in_style(record, style, new) for record in asked]
-    noted = [(one, one.noted) for one in planned if one.noted]
+    noted = [(item, item.noted) for item in planned if item.noted]
     late = "late" if split == HELDOUT else split
     note_asker = Asker(late, words_of("notes"), [note.facts for _, note in noted], kinds, new_wordings)
-    for one, note in noted:
-        for style in one.plan.asked:
-            subject = Subject(name, one.entry.key, style, note.facts, {})
-            rng = Random(f"{seed}|{name}|{one.entry.key}|{style}|note questions")
+    for item, note in noted:
+        for style in item.plan.asked:
+            subject = Subject(name, item.entry.key, style, note.facts, {})
+            rng = Random(f"{seed}|{name}|{item.entry.key}|{style}|note questions")
             made.questions[late] += note_asker.ask(subject, rng)
 
 
@@ -173,13 +173,13 @@ def _ask_several(made: Benchmark, name: str, planned: Sequence[Planned], file: s
     """Add prints of the classes that are stored more than once, and the questions about them."""
     training = file == SEVERAL_TRAIN
     asker = several.SeveralAsker(file, 0.0 if training else NEW_WORDINGS)
-    for one in planned:
-        rng = Random(f"{seed}|{name}|{one.entry.key}|prints")
-        if len(one.plan.stored) < 2 or not one.plan.asked or (training and rng.random() >= PRINTED):
+    for item in planned:
+        rng = Random(f"{seed}|{name}|{item.entry.key}|prints")
+        if len(item.plan.stored) < 2 or not item.plan.asked or (training and rng.random() >= PRINTED):
             continue
-        prints = several.invent(notes.TRAIN if training else notes.LATE, one.plan.stored, rng)
-        made.several_samples[file] += several.print_samples(name, one.entry, one.plan.split, prints, seed)
-        made.questions[file] += asker.ask(name, one.entry.key, one.plan.asked[0], prints, rng)
+        prints = several.invent(notes.TRAIN if training else notes.LATE, item.plan.stored, rng)
+        made.several_samples[file] += several.print_samples(name, item.entry, item.plan.split, prints, seed)
+        made.questions[file] += asker.ask(name, item.entry.key, item.plan.asked[0], prints, rng)
 
 
 def _in_style(record: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:

@@ -85,12 +85,12 @@ def _intact(folder: Path, sums: Path, recipe: str, wanted: Mapping[str, Drawing]
     if not sums.is_file():
         return {}
     head, *lines = sums.read_text(encoding="utf-8").splitlines()
-    found = {}
+    intact = {}
     for line in lines:
         digest, _, path = line.partition("  ")
         file = folder / path
         if path not in wanted:
             file.unlink(missing_ok=True)
         elif head == f"# {recipe}" and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest:
-            found[path] = digest
-    return found
+            intact[path] = digest
+    return intact

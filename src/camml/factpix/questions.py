@@ -107,8 +107,8 @@ class Asker:
         """Choose the value to ask about, true and wrong in turn."""
         wrong_next = self._said[field, "no"] < self._said[field, "yes"]
         if wrong_next:
-            found = self._wrong(field, fact, subject.rivals.get(field, ()), 1, rng)
-            value = found[0] if found else None
+            wrong = self._wrong(field, fact, subject.rivals.get(field, ()), 1, rng)
+            value = wrong[0] if wrong else None
         else:
             value = rng.choice(fact.values)
         if value is not None:
@@ -118,15 +118,15 @@ class Asker:
     def _wrong(self, field: str, fact: Fact, rivals: Sequence[str], count: int, rng: Random) -> list[str]:
         """Return up to `count` different values that are not true of the fact."""
         taken = {fold(value) for value in (*fact.values, *fact.accept)}
-        found: list[str] = []
+        values: list[str] = []
         for _ in range(ATTEMPTS):
-            if len(found) == count:
+            if len(values) == count:
                 break
             value = rng.choice(rivals) if rivals else rng.choice(rng.choice(self._pool[field]).values)
             if fold(value) not in taken:
                 taken.add(fold(value))
-                found.append(value)
-        return found
+                values.append(value)
+        return values
 
     def _record(
         self, subject: Subject, text: str, answer: str, more: Mapping[str, Any], about: Mapping[str, str]

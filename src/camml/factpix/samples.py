@@ -32,15 +32,15 @@ def sample(topic: str, entry: Entry, style: str, split: str, seed: int) -> dict[
 
 def note_samples(topic: str, entry: Entry, plan: Plan, noted: Noted, seed: int) -> list[dict[str, Any]]:
     """Return a second sample for each stored picture of a class, with its note alone or with all facts as well."""
-    found = []
+    samples = []
     for style in plan.stored:
         rng = Random(f"{seed}|{topic}|{entry.key}|{style}|{noted.suffix}")
         text, facts = words_of("notes").tell(noted.facts, rng), dict(noted.facts)
         if rng.random() < 0.5:
             text = f"{words_of(topic).tell(entry.facts, rng)} {text}"
             facts = {**entry.facts, **facts}
-        found.append(record(topic, entry.key, style, plan.split, f"#{noted.suffix}", text, facts))
-    return found
+        samples.append(record(topic, entry.key, style, plan.split, f"#{noted.suffix}", text, facts))
+    return samples
 
 
 def record(

@@ -63,15 +63,20 @@ def invent(kind: str, styles: Sequence[str], rng: Random) -> list[Print]:
 def print_samples(topic: str, entry: Entry, split: str, prints: Sequence[Print], seed: int) -> list[Record]:
     """Return a sample for each print, with the stored picture of its style."""
     made = []
-    for one in prints:
-        rng = Random(f"{seed}|{topic}|{entry.key}|{one.style}|print")
+    for copy in prints:
+        rng = Random(f"{seed}|{topic}|{entry.key}|{copy.style}|print")
         pattern = rng.choice(words_of("several").fields["tell"]["ask"])
-        text, facts = pattern, dict(one.facts)
-        for field, value in (("number", one.number), ("year", one.year), ("price", one.price), ("keeper", one.keeper)):
+        text, facts = pattern, dict(copy.facts)
+        for field, value in (
+            ("number", copy.number),
+            ("year", copy.year),
+            ("price", copy.price),
+            ("keeper", copy.keeper),
+        ):
             text = text.replace(f"{{{field}}}", str(value))
         if rng.random() < TALKATIVE:
             text, facts = f"{words_of(topic).tell(entry.facts, rng)} {text}", {**entry.facts, **facts}
-        made.append(samples.record(topic, entry.key, one.style, split, "#print", text, facts))
+        made.append(samples.record(topic, entry.key, copy.style, split, "#print", text, facts))
     return made
 
 
@@ -146,9 +151,9 @@ def _counted(prints: Sequence[Print], rng: Random) -> tuple[str, str, dict[str, 
         return form, "number", {}, str(len(prints)), OPEN
     if form == "kept":
         keeper = rng.choice(prints).keeper
-        return form, "number", {"x": keeper}, str(sum(one.keeper == keeper for one in prints)), OPEN
-    year = rng.choice([*(one.year + 1 for one in prints), rng.randint(*YEARS)])
-    return form, "number", {"x": str(year)}, str(sum(one.year < year for one in prints)), OPEN
+        return form, "number", {"x": keeper}, str(sum(copy.keeper == keeper for copy in prints)), OPEN
+    year = rng.choice([*(copy.year + 1 for copy in prints), rng.randint(*YEARS)])
+    return form, "number", {"x": str(year)}, str(sum(copy.year < year for copy in prints)), OPEN
 
 
 def _first(form: str, prints: Sequence[Print]) -> Print:

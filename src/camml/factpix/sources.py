@@ -47,8 +47,9 @@ INVENTED = "Keepers, nicknames, inventory numbers and shelves are invented."
 def attribution(sources: Iterable[Source], invented: str = INVENTED) -> str:
     """Say who made what under which licence, as Markdown; `invented` says which facts nobody vouches for."""
     rows = [
-        f"| [{one.title}]({one.home}) | {one.author} | {one.license} | `{one.package}` {one.version} |"
-        for one in sorted(set(sources), key=lambda one: one.package)
+        f"| [{source.title}]({source.home}) | {source.author} | {source.license} "
+        f"| `{source.package}` {source.version} |"
+        for source in sorted(set(sources), key=lambda source: source.package)
     ]
     return (
         "# Where this comes from\n\n"

@@ -43,13 +43,13 @@ def assign(entries: Sequence[Entry], seed: int, name: str) -> Mapping[str, str]:
     # Large kins fill training: a held-out split that is half clock faces says little.
     order.sort(key=lambda kin: len(kins[kin]) > 6)
     wanted = {split: share * len(entries) for split, share in SHARES.items()}
-    found: dict[str, str] = {}
+    assigned: dict[str, str] = {}
     for kin in order:
         split = next((split for split, left in wanted.items() if left > 0), TRAIN)
-        found |= dict.fromkeys(kins[kin], split)
+        assigned |= dict.fromkeys(kins[kin], split)
         if split in wanted:
             wanted[split] -= len(kins[kin])
-    return found
+    return assigned
 
 
 def plan(topic: Topic, entry: Entry, split: str, rng: Random) -> Plan:

@@ -137,15 +137,15 @@ class ArrayCache:
 
     def _mapped(self, shard: Path, end: int) -> "np.memmap[Any, Any] | None":
         """Map the bytes of a shard, at least up to `end`; return None where it has them no longer."""
-        found = self._maps.get(shard)
-        if found is None or len(found) < end:
+        mapped = self._maps.get(shard)
+        if mapped is None or len(mapped) < end:
             try:
-                found = np.memmap(shard, np.uint8, "r")
+                mapped = np.memmap(shard, np.uint8, "r")
                 os.utime(shard)  # the shards that are used are the last to be removed
             except (OSError, ValueError):  # gone, or empty
                 return None
-            self._maps[shard] = found
-        return found if len(found) >= end else None
+            self._maps[shard] = mapped
+        return mapped if len(mapped) >= end else None
 
     def _writable(self, more: int) -> tuple[Path, BinaryIO, BinaryIO]:
         """Return the shard of this process, with room for `more` bytes."""
@@ -198,12 +198,12 @@ def _append(file: BinaryIO, data: bytes) -> None:
 
 def _shards(root: Path) -> Sequence[tuple[float, int, Path]]:
     """Return when each shard below `root` was last used, its bytes and its path, the oldest first."""
-    found = []
+    shards = []
     for shard in root.rglob(f"*{NUMBERS}"):
         with suppress(OSError):
             status = shard.stat()
-            found.append((status.st_mtime, status.st_size, shard))
-    return sorted(found)
+            shards.append((status.st_mtime, status.st_size, shard))
+    return sorted(shards)
 
 
 def _entry(line: bytes, shard: Path) -> tuple[str, Entry] | None:

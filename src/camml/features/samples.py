@@ -136,16 +136,16 @@ class SampleFeatures:
 
     def _states(self, wanted: dict[str, Sample]) -> "dict[str, np.ndarray[Any, Any]]":
         """Return float16[Lv + Lt, P] of each sample by its key."""
-        found = {key: states for key in wanted if (states := self.cache.get(key)) is not None}
-        missing = iter([(key, sample) for key, sample in wanted.items() if key not in found])
+        cached = {key: states for key in wanted if (states := self.cache.get(key)) is not None}
+        missing = iter([(key, sample) for key, sample in wanted.items() if key not in cached])
         while batch := dict(islice(missing, BATCH)):
             for key, states in self._computed(batch):
-                found[key] = states
+                cached[key] = states
                 try:
                     self._keep(key, states)
                 except DiskError as error:  # an answer needs no cache
                     _logger.warning("%s: samples are not kept", error)
-        return found
+        return cached
 
     def _keep(self, key: str, states: "np.ndarray[Any, Any]") -> None:
         if not (self.cache.folder / ABOUT).exists():

@@ -41,11 +41,11 @@ def fingerprint(tower: nn.Module, config: LlavaPartsConfig, processor: CamMLProc
 
 def weights_hash(tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of tensors with their names, shapes and types."""
-    found = hashlib.sha256()
+    whole = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        whole.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return whole.hexdigest()
 
 
 class Digests:

@@ -41,10 +41,10 @@ def names(source: Source, suffixes: Sequence[str]) -> list[str]:
     Raises:
       SampleError: there are none.
     """
-    found = [name for one in _ranges(str(source)) for name in _files(one, tuple(suffixes))]
-    if not found:
+    files = [name for name_or_pattern in _ranges(str(source)) for name in _files(name_or_pattern, tuple(suffixes))]
+    if not files:
         raise SampleError(f"{source}: there is no {' or '.join(suffixes)} file; check the address or path")
-    return found
+    return files
 
 
 def places(source: Source, suffixes: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -104,14 +104,14 @@ def _files(name: str, suffixes: tuple[str, ...]) -> list[str]:
         return _files_there(name, suffixes)
     path = Path(name)
     if path.is_dir():
-        return sorted(str(one) for one in path.iterdir() if _is_one(one.name, suffixes))
+        return sorted(str(file) for file in path.iterdir() if _is_one(file.name, suffixes))
     if path.is_file():
         return [name]
     if not is_pattern(name):
         raise SampleError(f"{name}: no such file or folder; check the path")
     named = is_hidden(path.name)  # a pattern that begins with a dot asks for hidden files
     return sorted(
-        str(one) for one in path.parent.glob(path.name) if one.is_file() and (named or not is_hidden(one.name))
+        str(file) for file in path.parent.glob(path.name) if file.is_file() and (named or not is_hidden(file.name))
     )
 
 
@@ -124,9 +124,9 @@ def _files_there(name: str, suffixes: tuple[str, ...]) -> list[str]:
     with storage_errors(name, SampleError):
         system, path = file_system(name)
         if is_pattern(name):
-            found = [one for one in system.glob(path) if is_hidden(name) or not is_hidden(one)]
+            addresses = [address for address in system.glob(path) if is_hidden(name) or not is_hidden(address)]
         elif name.lower().endswith(suffixes):
-            found = [path]
+            addresses = [path]
         else:
-            found = [one for one in system.ls(path, detail=False) if _is_one(one, suffixes)]
-    return [f"{scheme}://{one.lstrip('/')}" for one in sorted(found)]
+            addresses = [address for address in system.ls(path, detail=False) if _is_one(address, suffixes)]
+    return [f"{scheme}://{address.lstrip('/')}" for address in sorted(addresses)]

@@ -84,12 +84,12 @@ def _entry(key: str, files: list[tuple[str, bytes]], images: Path) -> dict[str, 
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(data, parse_constant=lambda _: None)
+        value = json.loads(data, parse_constant=lambda _: None)
     except (ValueError, RecursionError) as error:
         raise _entries.BadEntry(f"its JSON cannot be read ({error})") from error
-    if not isinstance(found, dict):
-        raise _entries.BadEntry(f"its JSON is {_entries.kind(found)}, not an object")
-    return found
+    if not isinstance(value, dict):
+        raise _entries.BadEntry(f"its JSON is {_entries.kind(value)}, not an object")
+    return value
 
 
 def _groups(name: str) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:

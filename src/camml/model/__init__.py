@@ -1,4 +1,12 @@
-"""The model: a real transformers model, with its configuration and processor registered with the Auto classes."""
+"""The model: a real transformers model, with its configuration and processor registered with the Auto classes.
+
+modeling    the forward pass: samples to context tokens, the prompt with them, the vision-language model as it is
+perceiver   the perceivers      placement   features into placeholders      config      sizes and choices
+processor   questions, images and samples to tensors; rendering, batching   are its parts
+llava_parts, llava_processor    a vision-language model out of a language model and a vision tower
+loading     one door for every kind of folder: folder, official, packed, lora   are the kinds; split takes one apart
+parts       new models out of pretrained parts; copying   a start for their perceivers; card   what a folder says
+"""
 
 from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.models.auto import CONFIG_MAPPING

@@ -94,7 +94,7 @@ class CamMLConfig(PretrainedConfig):
 
     @property
     def context_tokens(self) -> int:
-        """How many tokens a context becomes, whatever its number of samples."""
+        """The number of tokens that a context becomes, whatever its number of samples."""
         return 2 * self.perceiver_queries
 
     @property

@@ -93,7 +93,7 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]
             f"--perceiver_copied {' '.join(map(str, copied))}: give at most {RANK_WAVES} numbers that add up to the "
             f"{2 * plan.half} context tokens, the first at least {plan.half}"
         )
-    found = [(rank, place) for rank, count in enumerate(copied) for place in range(count)]
+    places_of_words = [(rank, place) for rank, count in enumerate(copied) for place in range(count)]
     for part in (perceiver.vision_perceiver, perceiver.language_perceiver, perceiver.context_perceiver):
         _silence(part)
     assert perceiver.word_position is not None
@@ -107,8 +107,8 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]
     perceiver.text_in.weight[plan.content, plan.columns] = 1.0
     waves = sinusoids(torch.arange(max(copied), device=words.device), plan.room) * signs
     for queries, wanted in (
-        (perceiver.vision_queries, found[: plan.half]),
-        (perceiver.text_queries, found[plan.half :]),
+        (perceiver.vision_queries, places_of_words[: plan.half]),
+        (perceiver.text_queries, places_of_words[plan.half :]),
     ):
         ranks, places = (waves[list(numbers)].to(queries.dtype) for numbers in zip(*wanted, strict=True))
         queries.zero_()
@@ -122,7 +122,7 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]
 
 
 class _Plan:
-    """Which of the perceivers' numbers carry words and which carry places, and how loud they come out of LayerNorm."""
+    """The numbers of the perceivers that carry words, those that carry places, and how loud LayerNorm lets them."""
 
     def __init__(self, perceiver: ContextPerceiver, words: Tensor) -> None:
         if perceiver.word_position is None:
@@ -151,7 +151,7 @@ class _Plan:
         self.wave = self.size / pairs**0.5  # how loud one wave is in a query that is nothing but waves
 
     def unseen(self, ranks: int) -> Tensor:
-        """float[8], of length 1: among the places of ranks a direction that queries of the first `ranks` do not see.
+        """Return float[8], of length 1: a direction of places that queries of the first `ranks` do not see.
 
         It has no mean either, which LayerNorm would take away.
         """
@@ -191,7 +191,7 @@ class _Plan:
 
 
 def _cross_attention(perceiver: Perceiver) -> Attention:
-    """That of the first layer; the others start silent."""
+    """Return the cross-attention of the first layer; the others start silent."""
     attention = cast(PerceiverLayer, perceiver.layers[0]).cross_attention
     assert attention is not None, "even layers have cross-attention"
     return attention

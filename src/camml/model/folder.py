@@ -21,7 +21,7 @@ WEIGHT_FILES = ("model*.safetensors", "pytorch_model*.bin")
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A place to write a folder that appears as `target` when it is complete, and not at all if something fails.
+    """Yield a place to write a folder that appears as `target` when it is complete, and not at all if something fails.
 
     Raises:
       ModelFolderError: `target` is there already.
@@ -42,17 +42,20 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise
 
 
+ADDED_FILE = "between.safetensors"
+"""The file of what CaMML adds to its base model: perceivers, and a projector of ours. All versions call it so."""
+
 PACKED = "packed.json"
 """The file that says that a folder holds only what was trained, see `camml.model.packed`."""
 
 
 def is_packed(folder: Path) -> bool:
-    """Whether `folder` holds what was trained alone."""
+    """Return whether `folder` holds what was trained alone."""
     return (folder / PACKED).is_file()
 
 
 def check_folder(folder: Path) -> dict[str, Any]:
-    """The configuration of a model folder that has weights too; of a packed one, that it is CaMML's.
+    """Return the configuration of a model folder that has weights too; of a packed one, that it is CaMML's.
 
     Raises:
       ModelFolderError: no such folder, or it is not one of a model.
@@ -68,7 +71,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The `config.json` of a model folder.
+    """Return the `config.json` of a model folder.
 
     Raises:
       ModelFolderError: there is none, or it is not a JSON object.
@@ -86,12 +89,12 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    """All tensors of a model folder by name, mapped from disk rather than read; safetensors before pickles.
+    """Yield all tensors of a model folder by name, mapped from disk rather than read; safetensors before pickles.
 
     Raises:
       ModelFolderError: there are no weights, or a file of them cannot be read.
     """
-    files = next((found for pattern in WEIGHT_FILES if (found := sorted(folder.glob(pattern)))), [])
+    files = next((matching for pattern in WEIGHT_FILES if (matching := sorted(folder.glob(pattern)))), [])
     if not files:
         raise ModelFolderError(f"{folder} holds no weights ({' or '.join(WEIGHT_FILES)})")
     for file in files:
@@ -99,7 +102,7 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def read_file(file: Path) -> Iterator[tuple[str, Tensor]]:
-    """All tensors of one file by name: safetensors, or a pickle that holds nothing but tensors.
+    """Yield all tensors of one file by name: safetensors, or a pickle that holds nothing but tensors.
 
     Raises:
       ModelFolderError: it cannot be read, or holds something else.

@@ -66,27 +66,27 @@ class LlavaPartsConfig(PretrainedConfig):
 
     @property
     def patch_grid(self) -> tuple[int, int]:
-        """How many patches are below and beside one another."""
+        """The numbers of patches below and beside one another."""
         patch = self.vision_config.patch_size
         height, width = patch if isinstance(patch, list | tuple) else (patch, patch)
         return self.image_size // height, self.image_size // width
 
     @property
     def first_features(self) -> int:
-        """How many features the tower gives before those of patches that are used: CLS and register tokens."""
+        """The number of features before those of patches that are used: CLS and register tokens."""
         if self.vision_feature_select == "patch" or "siglip" in self.vision_config.model_type:
             return 0
         return 1 + int(getattr(self.vision_config, "num_register_tokens", 0))
 
     @property
     def patch_tokens(self) -> int:
-        """How many features of the tower one image has: one a patch, and those before them that are used."""
+        """The number of features of one image: one a patch, and those before them that are used."""
         rows, columns = self.patch_grid
         return rows * columns + self.first_features
 
     @property
     def image_tokens(self) -> int:
-        """How many tokens the image of a question becomes."""
+        """The number of tokens that the image of a question becomes."""
         return self.patch_tokens // self.image_pooling**2
 
 
@@ -129,14 +129,6 @@ class LlavaPartsForConditionalGeneration(PreTrainedModel, GenerationMixin):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
             if module.bias is not None:
                 init.zeros_(module.bias)
-
-    def get_input_embeddings(self) -> nn.Module:
-        """Return the word embeddings of the language model."""
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the word embeddings of the language model."""
-        self.language_model.set_input_embeddings(value)
 
     def get_output_embeddings(self) -> nn.Module:
         """Return the head of the language model."""

@@ -1,4 +1,4 @@
-"""What prepares text and images for a `LlavaPartsForConditionalGeneration`."""
+"""The processor of a `LlavaPartsForConditionalGeneration`: prepares its text and images."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain

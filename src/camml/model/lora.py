@@ -12,18 +12,17 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText
 
 from camml import weights
 from camml.errors import ModelFolderError, OptionError
 from camml.model.config import CamMLConfig
-from camml.model.folder import read_file, set_precision
-from camml.model.llava_parts import LlavaPartsForConditionalGeneration
+from camml.model.folder import ADDED_FILE, read_file, set_precision
 from camml.model.modeling import CamMLForConditionalGeneration
-from camml.model.parts import load_tower
+from camml.model.parts import load_parts
 from camml.model.processor import CamMLProcessor
 
-BASE, BETWEEN, ADAPTER = "camml_base.json", "between.safetensors", "adapter_config.json"
+BASE, ADAPTER = "camml_base.json", "adapter_config.json"
 
 ADDED = ("vlm.projector.", "context_perceiver.")
 """How the names of tensors begin that CaMML adds to a base model."""
@@ -55,7 +54,9 @@ def save(folder: Path, base: Mapping[str, str], config: CamMLConfig, tensors: Ma
       tensors: all of the model; those that CaMML adds are kept.
     """
     names = added(tensors)
-    save_file({ours: tensors[theirs].detach().cpu().contiguous() for ours, theirs in names.items()}, folder / BETWEEN)
+    save_file(
+        {ours: tensors[theirs].detach().cpu().contiguous() for ours, theirs in names.items()}, folder / ADDED_FILE
+    )
     about = {"base": dict(base), "config": json.loads(config.to_json_string(use_diff=False))}
     (folder / BASE).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
     file = folder / ADAPTER
@@ -71,10 +72,10 @@ def load_added(model: nn.Module, folder: Path) -> None:
     Raises:
       ModelFolderError: they are not all there.
     """
-    saved = dict(read_file(folder / BETWEEN))
+    saved = dict(read_file(folder / ADDED_FILE))
     names = added(name for name, _ in model.named_parameters())
     if saved.keys() != names.keys():
-        raise ModelFolderError(f"{folder / BETWEEN} does not fit the model the run started from")
+        raise ModelFolderError(f"{folder / ADDED_FILE} does not fit the model the run started from")
     model.load_state_dict({names[ours]: tensor for ours, tensor in saved.items()}, strict=False)
 
 
@@ -129,7 +130,5 @@ def _started_from(base: Mapping[str, str], config: CamMLConfig) -> CamMLForCondi
     if "vlm" in base:
         vlm = AutoModelForImageTextToText.from_pretrained(weights.folder(base["vlm"]), dtype=number)
         return CamMLForConditionalGeneration(config, vlm)
-    parts = config.vlm_config
-    language = AutoModelForCausalLM.from_pretrained(weights.folder(base["language_model"]), dtype=number)
-    tower = load_tower(weights.folder(base["vision_tower"]), parts.vision_config, number)
-    return CamMLForConditionalGeneration(config, LlavaPartsForConditionalGeneration(parts, tower, language))
+    language, tower = (weights.folder(base[part]) for part in ("language_model", "vision_tower"))
+    return CamMLForConditionalGeneration(config, load_parts(config.vlm_config, language, tower, number))

@@ -4,14 +4,15 @@
             ─ texts: its word embeddings ────┴─ perceivers ─ 2 M context tokens
     prompt with 2 M placeholders ─ word embedding, context tokens written over the placeholders ─ the model as it is
 
-Everything else (images of the question, positions, cache, `generate`) is the vision-language model's own business.
+Everything else (images of the question, positions, cache, `generate`) is the vision-language model's own business. The
+class reads in that order; the perceivers themselves are in `perceiver`, the writing over placeholders in `placement`.
 """
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from camml.model import card, official
 from camml.model.config import CamMLConfig
 from camml.model.llava_parts import LlavaPartsForConditionalGeneration
 from camml.model.perceiver import ContextPerceiver
-from camml.model.placement import delivered, spread, watch
+from camml.model.placement import delivered, holding, read_embeddings, spread, watch
 
 IGNORED = -100
 """The label of a token that is not learned. Source: `ignore_index` of PyTorch's cross-entropy."""
@@ -79,76 +80,6 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self._watch()
         self.post_init()
         self.generation_config = self.vlm.generation_config
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """Load a model as transformers does; a folder in the official CaMML layout is read as it is."""
-        if official.is_official(pretrained_model_name_or_path):
-            return official.load(cls, pretrained_model_name_or_path, **kwargs)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-
-    def save_pretrained(self, save_directory: Any, *args: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """Save a model as transformers does, with a model card; one that somebody wrote is left as it is."""
-        own = set(signature(PreTrainedModel.save_pretrained).parameters)
-        hub = {name: kwargs.pop(name) for name in list(kwargs) if name not in own}
-        super().save_pretrained(save_directory, *args, **kwargs)
-        if kwargs.get("is_main_process", True):
-            card.write(Path(save_directory), card.compose(self.config, card.count(self), tags=self.model_tags or ()))
-        if push_to_hub:
-            self.push_to_hub(hub.pop("repo_id", Path(save_directory).name), **hub)
-
-    def push_to_hub(self, repo_id: str, *, tags: str | list[str] | None = None, **kwargs: Any) -> Any:
-        """Upload a model with its card; keywords are those of transformers' own `push_to_hub`."""
-        self.add_model_tags(tags or [])
-        return card.push(self, repo_id, **kwargs)
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        std = self.config.initializer_range
-        if isinstance(module, nn.Linear):
-            init.normal_(module.weight, mean=0.0, std=std)
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, ContextPerceiver):
-            init.normal_(module.vision_queries, mean=0.0, std=std)
-            init.normal_(module.text_queries, mean=0.0, std=std)
-            for gain in (module.word_position, module.sample_position):
-                if gain is not None:  # about as large as projected word embeddings are with new weights
-                    init.constant_(gain, 0.1)
-
-    # ---- word embeddings ----------------------------------------------------------------------------------------
-
-    def _watch(self) -> None:
-        """Let the word embedding look out for context placeholders."""
-        for handle in self._watching:
-            handle.remove()
-        self._watching = watch(self.get_input_embeddings(), self.config.context_token_id)
-
-    def get_input_embeddings(self) -> nn.Module:
-        """Return the word embeddings of the language model."""
-        return self.vlm.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the word embeddings of the language model."""
-        self.vlm.set_input_embeddings(value)
-        self._watch()
-
-    def get_output_embeddings(self) -> nn.Module:
-        """Return the head of the language model."""
-        return self.vlm.get_output_embeddings()
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the head of the language model."""
-        self.vlm.set_output_embeddings(new_embeddings)
-
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> Any:
-        """Resize the word embeddings as transformers does; placeholders keep their ids, which the configuration has."""
-        embeddings = self.vlm.resize_token_embeddings(*args, **kwargs)
-        self._watch()
-        return embeddings
 
     # ---- samples to context tokens ------------------------------------------------------------------------------
 
@@ -351,23 +282,87 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Raises:
           OptionError: the vision-language model is of a kind whose language model reads more than embeddings.
         """
-        if not isinstance(self.vlm, LlavaPartsForConditionalGeneration):
-            raise OptionError(f"a {self.config.vlm_config.model_type!r} model cannot be read as embeddings alone")
         with self._delivering(self._context(input_ids, inputs), input_ids):
-            return self.vlm.embed(input_ids, **inputs)
+            if isinstance(self.vlm, LlavaPartsForConditionalGeneration):
+                return self.vlm.embed(input_ids, **inputs)
+            try:
+                return read_embeddings(self.vlm, self.language_part, {"input_ids": input_ids, **inputs})
+            except OptionError as error:
+                kind = self.config.vlm_config.model_type
+                raise OptionError(f"a {kind!r} model reads more than embeddings: {error}") from None
 
-    # ---- parts --------------------------------------------------------------------------------------------------
+    # ---- words, weights and parts ------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Let the word embedding look out for context placeholders."""
+        for handle in self._watching:
+            handle.remove()
+        self._watching = watch(self.get_input_embeddings(), self.config.context_token_id)
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the word embeddings of the language model."""
+        self.vlm.set_input_embeddings(value)
+        self._watch()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the head of the language model."""
+        return self.vlm.get_output_embeddings()
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the head of the language model."""
+        self.vlm.set_output_embeddings(new_embeddings)
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> Any:
+        """Resize the word embeddings as transformers does; placeholders keep their ids, which the configuration has."""
+        embeddings = self.vlm.resize_token_embeddings(*args, **kwargs)
+        self._watch()
+        return embeddings
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        std = self.config.initializer_range
+        if isinstance(module, nn.Linear):
+            init.normal_(module.weight, mean=0.0, std=std)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, ContextPerceiver):
+            init.normal_(module.vision_queries, mean=0.0, std=std)
+            init.normal_(module.text_queries, mean=0.0, std=std)
+            for gain in (module.word_position, module.sample_position):
+                if gain is not None:  # about as large as projected word embeddings are with new weights
+                    init.constant_(gain, 0.1)
 
     @property
     def language_part(self) -> nn.Module:
         """The smallest model inside the vision-language model that holds its word embeddings and its layers."""
-        words = self.get_input_embeddings()
-        holding = [
-            module
-            for module in self.vlm.modules()
-            if isinstance(module, PreTrainedModel) and any(part is words for part in module.modules())
-        ]
-        return cast(nn.Module, holding[-1])
+        return holding(self.vlm, self.get_input_embeddings())
+
+    # ---- files -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a model as transformers does; a folder in the official CaMML layout is read as it is."""
+        if official.is_official(pretrained_model_name_or_path):
+            return official.load(cls, pretrained_model_name_or_path, **kwargs)
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    def save_pretrained(self, save_directory: Any, *args: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Save a model as transformers does, with a model card; one that somebody wrote is left as it is."""
+        own = set(signature(PreTrainedModel.save_pretrained).parameters)
+        hub = {name: kwargs.pop(name) for name in list(kwargs) if name not in own}
+        super().save_pretrained(save_directory, *args, **kwargs)
+        if kwargs.get("is_main_process", True):
+            card.write(Path(save_directory), card.compose(self.config, card.count(self), tags=self.model_tags or ()))
+        if push_to_hub:
+            self.push_to_hub(hub.pop("repo_id", Path(save_directory).name), **hub)
+
+    def push_to_hub(self, repo_id: str, *, tags: str | list[str] | None = None, **kwargs: Any) -> Any:
+        """Upload a model with its card; keywords are those of transformers' own `push_to_hub`."""
+        self.add_model_tags(tags or [])
+        return card.push(self, repo_id, **kwargs)
 
 
 def _names_of(vlm: Any) -> list[str] | None:

@@ -67,7 +67,7 @@ DEAD = re.compile(r"\.cls\.|position_ids$|rotary_emb\.inv_freq$")
 
 
 class OfficialConfig(CamMLConfig):
-    """How `AutoConfig` reads the configuration of an official folder: the result is an ordinary `CamMLConfig`."""
+    """The configuration of an official folder as `AutoConfig` reads it: the result is an ordinary `CamMLConfig`."""
 
     model_type = OFFICIAL_MODEL_TYPE
 
@@ -83,13 +83,13 @@ class OfficialConfig(CamMLConfig):
 
 
 def is_official(folder: Any) -> bool:
-    """Whether `folder` is a folder in the official layout."""
+    """Return whether `folder` is a folder in the official layout."""
     file = Path(str(folder)) / "config.json"
     return file.is_file() and read_config(file.parent).get("model_type") == OFFICIAL_MODEL_TYPE
 
 
 def split_tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """The tensors of the language model, of the tower (both by their library's names) and of CaMML (by ours)."""
+    """Return the tensors of language model and tower (by their library's names) and those of CaMML (by ours)."""
     tensors = {name: tensor for name, tensor in read_tensors(folder) if not DEAD.search(name)}
     towers = {name.removeprefix(TOWER_PREFIX): tensors.pop(name) for name in list(tensors) if TOWER_PREFIX in name}
     owned = {own: tensors.pop(name) for name, own in own_names(tensors).items()}
@@ -97,7 +97,7 @@ def split_tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], d
 
 
 def own_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Our name of every official tensor that is ours to place (projector, perceivers, maps), by official name."""
+    """Return our name of every tensor that is ours to place (projector, perceivers, maps), by official name."""
     parts = {theirs: ours for ours, theirs in OUTER_PARTS.items()}
     for perceiver in ("vision_perceiver", "language_perceiver", "context_perceiver"):
         ours = f"context_perceiver.{perceiver}"
@@ -106,16 +106,16 @@ def own_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
         for number in {match[1] for name in tensors if (match := pattern.match(name))}:
             for own, theirs in LAYER_PARTS.items():
                 parts[f"{perceiver}.bert.encoder.layer.{number}.{theirs}"] = f"{ours}.layers.{number}.{own}"
-    found = {}
+    names = {}
     for name in tensors:
         for theirs, own in parts.items():
             if name == theirs or name.startswith(theirs + "."):
-                found[name] = own + name[len(theirs) :]
-    return found
+                names[name] = own + name[len(theirs) :]
+    return names
 
 
 def vision_config(folder: Path, official: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> CLIPVisionConfig:
-    """The configuration of the tower: from the folder that config.json names, else read off its tensors."""
+    """Return the configuration of the tower: from the folder that config.json names, else read off its tensors."""
     named = tower_folder(folder, official)
     if named is not None:
         config = AutoConfig.from_pretrained(named)
@@ -139,7 +139,7 @@ def vision_config(folder: Path, official: Mapping[str, Any], tensors: Mapping[st
 
 
 def text_config(official: Mapping[str, Any]) -> LlamaConfig:
-    """The language model's half of an official configuration."""
+    """Return the language model's half of an official configuration."""
     ours = ("mm_", "perceiver_", "tune_mm", "freeze_mm", "image_", "use_mm", "random_shots", "architectures", "dtype")
     values = {key: value for key, value in official.items() if not key.startswith(ours)}
     for key in ("model_type", "torch_dtype", "icl_num", "transformers_version", "_name_or_path"):
@@ -148,14 +148,14 @@ def text_config(official: Mapping[str, Any]) -> LlamaConfig:
 
 
 def config_of(folder: Path) -> CamMLConfig:
-    """Our configuration of a folder in the official layout."""
+    """Return our configuration of a folder in the official layout."""
     values = read_config(folder)
     tensors = {} if tower_folder(folder, values) else split_tensors(folder)[1]
     return build_config(values, vision_config(folder, values, tensors))
 
 
 def tower_folder(folder: Path, official: Mapping[str, Any]) -> Path | None:
-    """The folder of the CLIP tower that config.json names, beside the checkpoint or anywhere; None without one."""
+    """Return the folder of the CLIP tower that config.json names, beside the checkpoint or anywhere; or None."""
     named = official.get("mm_vision_tower") or official.get("vision_tower") or ""
     places = (folder / named, Path(named))
     return next((place for place in places if named and (place / "config.json").is_file()), None)
@@ -188,7 +188,7 @@ def tokenizer(folder: Path, config: LlavaPartsConfig) -> PreTrainedTokenizerBase
     drops. Published Llama vocabularies keep all spaces; for one that does not, the rule is put back.
     """
     # the configuration is given, as AutoTokenizer does not know the official model type
-    found = AutoTokenizer.from_pretrained(folder, config=config.text_config)
+    reader = AutoTokenizer.from_pretrained(folder, config=config.text_config)
     file = folder / "tokenizer.model"
     if file.is_file():
         from sentencepiece import sentencepiece_model_pb2 as sentencepiece
@@ -196,10 +196,10 @@ def tokenizer(folder: Path, config: LlavaPartsConfig) -> PreTrainedTokenizerBase
         model: Any = sentencepiece.ModelProto()  # type: ignore[attr-defined]
         model.ParseFromString(file.read_bytes())
         if model.normalizer_spec.remove_extra_whitespaces:
-            found.backend_tokenizer.normalizer = normalizers.Sequence(
+            reader.backend_tokenizer.normalizer = normalizers.Sequence(
                 [normalizers.Replace(Regex("^ +| +$"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
             )
-    return found
+    return reader
 
 
 def build_config(official: Mapping[str, Any], tower: CLIPVisionConfig) -> CamMLConfig:
@@ -225,7 +225,7 @@ def build_config(official: Mapping[str, Any], tower: CLIPVisionConfig) -> CamMLC
 def load(
     model_class: "type[CamMLForConditionalGeneration]", folder: str | Path, **kwargs: Any
 ) -> "CamMLForConditionalGeneration":
-    """The model of a folder in the official layout; `kwargs` are those of `from_pretrained`.
+    """Return the model of a folder in the official layout; `kwargs` are those of `from_pretrained`.
 
     Raises:
       ModelFolderError: a tensor is missing, left over or of another shape than the configuration says.

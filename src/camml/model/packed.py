@@ -1,8 +1,8 @@
 """A model as what was trained alone: projector, perceivers and LoRA matrices, in 16 bits, beside the names of the rest.
 
-A packed folder holds `packed.json`, `between.safetensors` (projector and perceivers by their names in the model) and
-`lora.safetensors` (`NAME.lora_A`, `NAME.lora_B` for a weight `NAME.weight`). The language model and the vision tower
-come from where `camml fetch` brings them; their hashes are written down, and others refused.
+A packed folder holds `packed.json`, `between.safetensors` (what CaMML adds: projector and perceivers, by their names
+in the model) and `lora.safetensors` (`NAME.lora_A`, `NAME.lora_B` for a weight `NAME.weight`). The language model and
+the vision tower come from where `camml fetch` brings them; their hashes are written down, and others refused.
 """
 
 import json
@@ -16,13 +16,13 @@ from torch import Tensor
 
 from camml import weights
 from camml.errors import ModelFolderError
-from camml.model.folder import PACKED, new_folder, read_file
+from camml.model.folder import ADDED_FILE, PACKED, new_folder, read_file
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.parts import assemble
 from camml.model.processor import CamMLProcessor
 
 PARTS = ("language_model", "vision_tower")
-BETWEEN, LORA = "between.safetensors", "lora.safetensors"
+LORA = "lora.safetensors"
 
 
 def pack(
@@ -31,7 +31,7 @@ def pack(
     language_model: str,
     vision_tower: str,
     sizes: Mapping[str, Any],
-    between: Mapping[str, Tensor],
+    added: Mapping[str, Tensor],
     lora: Mapping[str, Tensor],
     scale: float,
     prompt_style: str | None = None,
@@ -42,7 +42,7 @@ def pack(
     Args:
       language_model, vision_tower: names that `camml fetch` knows.
       sizes: fields of `CamMLConfig`.
-      between: projector and perceivers.
+      added: projector and perceivers.
       lora: matrices `NAME.lora_A` float[r, in] and `NAME.lora_B` float[out, r].
       scale: what their product counts, alpha / r.
       prompt_style: a name in `camml.prompts.STYLES`; None for the tokenizer's own.
@@ -64,7 +64,7 @@ def pack(
     }
     with new_folder(target) as unfinished:
         (unfinished / PACKED).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
-        for name, tensors in ((BETWEEN, between), (LORA, lora)):
+        for name, tensors in ((ADDED_FILE, added), (LORA, lora)):
             halves = {key: tensor.detach().to(torch.bfloat16).contiguous() for key, tensor in tensors.items()}
             save_file(halves, unfinished / name)
 
@@ -95,11 +95,11 @@ def load(
         for part, name in zip(PARTS, names, strict=True)
     ]
     model, processor = assemble(*bases, dtype=dtype, prompt_style=style, **sizes)
-    between = {in_model(name): tensor.float() for name, tensor in read_file(folder / BETWEEN)}
+    added = {in_model(name): tensor.float() for name, tensor in read_file(folder / ADDED_FILE)}
     wanted = {name for name in model.state_dict() if name.startswith(("vlm.projector.", "context_perceiver."))}
-    if between.keys() != wanted:
-        raise ModelFolderError(f"{folder / BETWEEN} does not fit the sizes in {PACKED}")
-    model.load_state_dict(between, strict=False)
+    if added.keys() != wanted:
+        raise ModelFolderError(f"{folder / ADDED_FILE} does not fit the sizes in {PACKED}")
+    model.load_state_dict(added, strict=False)
     matrices = {in_model(name): tensor.float() for name, tensor in read_file(folder / LORA)}
     own = dict(model.named_parameters())
     for name in sorted({key.rpartition(".lora_")[0] for key in matrices}):

@@ -67,20 +67,32 @@ def assemble(
     config, processor = describe(
         language_model, vision_tower, prompt_style=prompt_style, image_aspect_ratio=image_aspect_ratio, **sizes
     )
-    parts: LlavaPartsConfig = config.vlm_config
-    language: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        language_model, dtype=dtype or "auto", **(language_options or {})
-    )
-    tower = load_tower(vision_tower, parts.vision_config, dtype or "auto")
-    model = CamMLForConditionalGeneration(config, LlavaPartsForConditionalGeneration(parts, tower, language))
-    if copied is not None:
-        start_copying(model, copied)
+    vlm = load_parts(config.vlm_config, language_model, vision_tower, dtype or "auto", **(language_options or {}))
+    model = add_perceivers(config, vlm, copied, perceivers)
     if projector:
         load_part(model, ("vlm.projector.",), weights, projector)
-    if perceivers:
-        load_part(model, ("context_perceiver.",), bert_blocks(model, perceivers), perceivers, partial=True)
-    set_precision(model, language.dtype)
+    set_precision(model, vlm.language_model.dtype)
     return model, processor
+
+
+def load_parts(
+    config: LlavaPartsConfig, language_model: Path, vision_tower: Path, dtype: Any, **options: Any
+) -> LlavaPartsForConditionalGeneration:
+    """Return a vision-language model out of two folders, with a new projector; `options` are the language model's."""
+    language: PreTrainedModel = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype, **options)
+    return LlavaPartsForConditionalGeneration(config, load_tower(vision_tower, config.vision_config, dtype), language)
+
+
+def add_perceivers(
+    config: CamMLConfig, vlm: PreTrainedModel, copied: Sequence[int] | None, bert: Path | None
+) -> CamMLForConditionalGeneration:
+    """Return a vision-language model with new perceivers, which start as in `assemble`."""
+    model = CamMLForConditionalGeneration(config, vlm)
+    if copied is not None:
+        start_copying(model, copied)
+    if bert:
+        load_part(model, ("context_perceiver.",), bert_blocks(model, bert), bert, partial=True)
+    return model
 
 
 def describe(
@@ -181,13 +193,13 @@ def read_projector(file: Path) -> dict[str, Tensor]:
     """
     if not file.is_file():
         raise ModelFolderError(f"no projector file {file}")
-    found = {}
+    tensors = {}
     for name, tensor in read_file(file):
         _, separator, rest = name.rpartition("mm_projector.")
         if not separator:
             raise ModelFolderError(f"{file} holds {name!r}, which is no part of a projector")
-        found[f"vlm.projector.{rest}"] = tensor
-    return found
+        tensors[f"vlm.projector.{rest}"] = tensor
+    return tensors
 
 
 def projector_type(weights: dict[str, Tensor]) -> str:
@@ -206,12 +218,12 @@ def bert_blocks(model: CamMLForConditionalGeneration, folder: Path) -> dict[str,
     names = {f"layers.{n}.{ours}": f"encoder.layer.{n}.{theirs}" for n in range(model.config.perceiver_layers)
              for ours, theirs in BERT_PARTS.items()}  # fmt: skip
     names["norm"] = "embeddings.LayerNorm"
-    found = {}
+    tensors = {}
     for ours, theirs in names.items():
         for kind, old in (("weight", "gamma"), ("bias", "beta")):
             tensor = bert.get(f"{theirs}.{kind}", bert.get(f"{theirs}.{old}"))
             if tensor is None:
                 raise ModelFolderError(f"{folder} is no BERT folder: it has no {theirs}.{kind}")
             for perceiver in ("vision", "language", "context"):
-                found[f"context_perceiver.{perceiver}_perceiver.{ours}.{kind}"] = tensor
-    return found
+                tensors[f"context_perceiver.{perceiver}_perceiver.{ours}.{kind}"] = tensor
+    return tensors

@@ -32,7 +32,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, queries: Tensor, keys: Tensor, key_mask: Tensor | None) -> Tensor:
-        """float[S, Lq, P] for `queries` float[S, Lq, P] over `keys` float[S, Lk, P].
+        """Return float[S, Lq, P] for `queries` float[S, Lq, P] over `keys` float[S, Lk, P].
 
         `key_mask` bool[S, Lk] is False on padding, None where there is none. A row without any key attends to
         nothing: its result is the output bias alone.
@@ -51,7 +51,7 @@ class Attention(nn.Module):
         return self.output(mixed)
 
     def _split(self, states: Tensor) -> Tensor:
-        """float[S, heads, L, P / heads]."""
+        """Return float[S, heads, L, P / heads]."""
         return states.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
@@ -74,7 +74,7 @@ class PerceiverLayer(GradientCheckpointingLayer):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, states: Tensor, keys: Tensor, state_mask: Tensor | None, key_mask: Tensor | None) -> Tensor:
-        """float[S, Lq, P] for `states` float[S, Lq, P] and `keys` float[S, Lk, P]."""
+        """Return float[S, Lq, P] for `states` float[S, Lq, P] and `keys` float[S, Lk, P]."""
         states = self.self_norm(states + self.dropout(self.self_attention(states, states, state_mask)))
         if self.cross_attention is not None and self.cross_norm is not None:
             states = self.cross_norm(states + self.dropout(self.cross_attention(states, keys, key_mask)))
@@ -95,7 +95,7 @@ class Perceiver(nn.Module):
     def forward(
         self, queries: Tensor, keys: Tensor, query_mask: Tensor | None = None, key_mask: Tensor | None = None
     ) -> Tensor:
-        """float[S, Lq, P] for `queries` float[S, Lq, P] and `keys` float[S, Lk, P]; masks are False on padding."""
+        """Return float[S, Lq, P] for `queries` float[S, Lq, P] and `keys` float[S, Lk, P]; masks: False on padding."""
         states = self.dropout(self.norm(queries))
         for layer in self.layers:
             states = layer(states, keys, query_mask, key_mask)
@@ -164,12 +164,12 @@ class ContextPerceiver(nn.Module):
 
     @staticmethod
     def _placed(states: Tensor, gain: Tensor) -> Tensor:
-        """`states` float[S, L, P] that know their place in the sample."""
+        """Return `states` float[S, L, P] that know their place in the sample."""
         places = torch.arange(states.shape[1], device=states.device)
         return states + gain * sinusoids(places, states.shape[2]).to(states.dtype)
 
     def compress(self, seen: Tensor, seen_mask: Tensor, read: Tensor, read_mask: Tensor) -> Tensor:
-        """The context tokens float[B, 2 M, D] of rows of samples: M from their images, then M from their texts.
+        """Return the context tokens float[B, 2 M, D] of rows of samples: M from their images, then M from their texts.
 
         Args:
           seen: float[B, N, Lv, P].  seen_mask: bool[B, N, Lv].  read: float[B, N, Lt, P].  read_mask: bool[B, N, Lt].
@@ -194,7 +194,7 @@ class ContextPerceiver(nn.Module):
         return torch.cat([self.vision_out(vision), self.text_out(text)], dim=1)
 
     def _starts(self, seen_mask: Tensor, read_mask: Tensor) -> Tensor:
-        """int64[B, N]: the place in the whole context of each sample's first word.
+        """Return int64[B, N]: the place in the whole context of each sample's first word.
 
         The first M words of the nearest sample come by its image. Where it has none they are looked for M places
         later, among the words that come by texts; where it has fewer, the next sample starts at place M all the same.
@@ -206,7 +206,7 @@ class ContextPerceiver(nn.Module):
         return lengths.cumsum(dim=1)[:, : read_mask.shape[1]]
 
     def _shifted(self, states: Tensor, starts: Tensor) -> Tensor:
-        """`states` float[B, N, L, P] whose words are `starts` int64[B, N] places further.
+        """Return `states` float[B, N, L, P] whose words are `starts` int64[B, N] places further.
 
         A place is angles of waves, so a later place is a turn of these (as in rotary embeddings, Su et al. 2021).
         """
@@ -220,12 +220,12 @@ class ContextPerceiver(nn.Module):
 
 
 def rates(width: int, device: torch.device | None = None) -> Tensor:
-    """float32[width // 2]: by how many radians a place each wave of `sinusoids` goes on."""
+    """Return float32[width // 2]: by how many radians a place each wave of `sinusoids` goes on."""
     return torch.exp(torch.arange(width // 2, device=device) * -_decay(width))
 
 
 def word_waves(width: int, heads: int) -> Tensor:
-    """int64[W]: the waves that tell words apart, fast ones, no more than one head can look at."""
+    """Return int64[W]: the waves that tell words apart, fast ones, no more than one head can look at."""
     # counted without tensors, as a model that is being loaded has none with values yet
     fast = sum(math.exp(-number * _decay(width)) > SLOWEST for number in range(width // 2))
     pairs = min(width // heads // 2, fast)
@@ -238,7 +238,7 @@ def _decay(width: int) -> float:
 
 
 def sinusoids(places: Tensor, width: int) -> Tensor:
-    """float32[N, width] that tells `places` (numbers[N]) apart, for places without limit.
+    """Return float32[N, width] that tells `places` (numbers[N]) apart, for places without limit.
 
     Source: Vaswani et al. (2017), section 3.5.
     """

@@ -93,7 +93,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
 
     @property
     def image_processor(self) -> Any:
-        """What prepares images for the model's tower."""
+        """The part that prepares images for the model's tower."""
         return getattr(self.processor, "image_processor", None)
 
     @property
@@ -349,15 +349,15 @@ class CamMLProcessor(Renderer, ProcessorMixin):
 
     def sample_ids(self, text: str) -> list[int]:
         """Return the tokens of a sample's text as the model reads them: at least one, at most `sample_max_length`."""
-        tokens = self.tokenizer.encode(self.harmless(text), add_special_tokens=False)
-        kept = [*first_tokens(self.tokenizer), *tokens][: self.sample_max_length]
-        return kept or [self.tokenizer.pad_token_id]
+        return self._all_sample_ids(text)[: self.sample_max_length] or [self.tokenizer.pad_token_id]
 
     def sample_length(self, text: str) -> int:
         """Return how many tokens the text of a sample has before anything is cut off."""
-        return len(self.tokenizer.encode(self.harmless(text), add_special_tokens=False)) + len(
-            first_tokens(self.tokenizer)
-        )
+        return len(self._all_sample_ids(text))
+
+    def _all_sample_ids(self, text: str) -> list[int]:
+        tokens = self.tokenizer.encode(self.harmless(text), add_special_tokens=False)
+        return [*first_tokens(self.tokenizer), *tokens]
 
     def apply_chat_template(self, conversation: Any, chat_template: str | None = None, **kwargs: Any) -> Any:
         """Return what the vision-language model's processor makes of messages; see transformers."""

@@ -10,10 +10,8 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from camml import prompts
 from camml.control import control_tokens, defuse
 from camml.errors import OptionError, SampleError
-from camml.model.llava_processor import LlavaPartsProcessor, first_tokens
+from camml.model.llava_processor import LlavaPartsProcessor, Span, first_tokens
 from camml.prompts import Turn
-
-Span = tuple[int, int]
 
 ANSWER = "\ue010{}\ue011"
 """What stands for an answer while its place in a prompt is looked for; no text of a person holds such characters."""

@@ -1,4 +1,4 @@
-"""How a model wants its samples found: what a folder says of encoder, mode, samples and passages."""
+"""Settings of retrieval in a model's folder: encoder, mode, samples and passages that suit the model."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ FILE = "retrieval.json"
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """What a datastore for a model is built with, and how it is searched.
+    """Settings that a datastore for a model is built with, and searched with.
 
     Attributes:
       encoder, encoder_options: what embeds samples and questions.

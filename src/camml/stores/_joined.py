@@ -39,8 +39,8 @@ class Joined:
         return exact_best(queries, k, len(self), self._rough, self._vectors)
 
     def _rough(self, queries: Vectors, depth: int) -> tuple[Scores, Keys]:
-        found = [part.rough(queries, min(depth, len(part))) for part in self._parts]
-        scores, keys = (np.concatenate(columns, axis=1) for columns in zip(*found, strict=True))
+        answers = [part.rough(queries, min(depth, len(part))) for part in self._parts]
+        scores, keys = (np.concatenate(columns, axis=1) for columns in zip(*answers, strict=True))
         order = np.argsort(np.where(keys < 0, np.inf, -scores), axis=1, kind="stable")[:, :depth]
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(keys, order, axis=1)
 

@@ -111,8 +111,8 @@ class Store:
 
     def vectors(self, keys: Keys) -> Vectors:
         """Return float32[N, D]: what was added under `keys`."""
-        found: Vectors = self._index.reconstruct_batch(np.ascontiguousarray(self._rows(keys)))
-        return found
+        vectors: Vectors = self._index.reconstruct_batch(np.ascontiguousarray(self._rows(keys)))
+        return vectors
 
     def holds(self, keys: Keys) -> NDArray[np.bool]:
         """Return bool[N]: which of `keys` are there."""
@@ -121,8 +121,8 @@ class Store:
         ordered = self._keys if self._order is None else self._keys[self._order]
         if not len(ordered):
             return np.zeros(len(keys), dtype=bool)
-        found: NDArray[np.bool] = ordered[np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)] == keys
-        return found
+        held: NDArray[np.bool] = ordered[np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)] == keys
+        return held
 
     def first(self) -> int:
         """Return its smallest key; -1 where it is empty."""

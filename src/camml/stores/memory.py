@@ -50,8 +50,8 @@ class Store:
         """Return float32[N, D]: what was added under `keys`."""
         order = np.argsort(self._keys)
         rows = order[np.searchsorted(self._keys, keys, sorter=order)]
-        found: Vectors = self._vectors[rows]
-        return found
+        vectors: Vectors = self._vectors[rows]
+        return vectors
 
     def save(self, path: Path) -> None:
         """Write to one file."""

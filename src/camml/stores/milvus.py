@@ -93,13 +93,13 @@ class Store:
 
     def keys(self, first: int = 0) -> Keys:
         """Return all keys from `first` on, in ascending order."""
-        found: list[int] = []
+        keys: list[int] = []
         with _failures(self._name):
             last = first - 1
             while batch := self._next_keys(last):
-                found += batch
+                keys += batch
                 last = batch[-1]
-        return keys_of(found)
+        return keys_of(keys)
 
     def _next_keys(self, last: int) -> list[int]:
         """Return some keys above `last`: every one up to the largest of them."""
@@ -193,20 +193,20 @@ class Store:
 
     def _fetched(self, keys: Keys, **how: str) -> dict[int, Vectors]:
         """Fetch the vectors of those of `keys` that are there."""
-        found: dict[int, Vectors] = {}
+        vectors: dict[int, Vectors] = {}
         with _failures(self._name):
             for part in self._parts(len(keys)):
                 for row in self._client.get(self._name, ids=keys[part].tolist(), output_fields=[VECTOR], **how):
-                    found[int(row[KEY])] = np.asarray(row[VECTOR], dtype=np.float32)
-        return found
+                    vectors[int(row[KEY])] = np.asarray(row[VECTOR], dtype=np.float32)
+        return vectors
 
     def _present(self, keys: Keys) -> Keys:
-        found: list[int] = []
+        present: list[int] = []
         with _failures(self._name):
             for start in range(0, len(keys), NAMED):
                 rows = self._client.get(self._name, ids=keys[start : start + NAMED].tolist(), output_fields=[KEY])
-                found += [int(row[KEY]) for row in rows]
-        return keys_of(sorted(found))
+                present += [int(row[KEY]) for row in rows]
+        return keys_of(sorted(present))
 
     def drop(self) -> None:
         """Remove the collection and all that is in it."""

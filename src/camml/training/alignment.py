@@ -46,7 +46,7 @@ def align(
     learning_rate: float = 1e-3,
     seed: int = 0,
 ) -> Heads:
-    """The maps under which samples of one group are near, picture to picture and picture to text.
+    """Return the maps under which samples of one group are near, picture to picture and picture to text.
 
     In every step each group of a batch gives two samples: the picture of the first is to find the picture and the text
     of the second among those of all groups, and the other way round.
@@ -88,7 +88,7 @@ def align(
 
 
 def _start(pictures: Tensor, dim: int) -> nn.Parameter:
-    """The principal directions of the pictures: near pictures start near."""
+    """Return the principal directions of the pictures: near pictures start near."""
     _, _, directions = torch.linalg.svd(pictures[:20_000], full_matrices=False)
     start = torch.zeros(dim, pictures.shape[1])
     start[: len(directions[:dim])] = directions[:dim]
@@ -96,7 +96,7 @@ def _start(pictures: Tensor, dim: int) -> nn.Parameter:
 
 
 def _draw(lists: Sequence[Sequence[int]], count: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Two samples of each of `count` groups, different ones where there are."""
+    """Return two samples of each of `count` groups, different ones where there are."""
     chosen = random.choice(len(lists), min(count, len(lists)), replace=False)
     pairs = [random.choice(lists[group], 2, replace=len(lists[group]) < 2) for group in chosen]
     first, second = torch.from_numpy(np.stack(pairs).T)
@@ -104,14 +104,14 @@ def _draw(lists: Sequence[Sequence[int]], count: int, random: np.random.Generato
 
 
 def _contrast(left: Tensor, right: Tensor) -> Tensor:
-    """The loss of finding the counterpart among all, both ways, for float[B, D] twice."""
+    """Return the loss of finding the counterpart among all, both ways, for float[B, D] twice."""
     scores = left @ right.T / TEMPERATURE
     wanted = torch.arange(len(left))
     return (cross_entropy(scores, wanted) + cross_entropy(scores.T, wanted)) / 2
 
 
 def matrix(vectors: Sequence[Vectors]) -> Vectors:
-    """float32[N, D] of N vectors float32[D].
+    """Return float32[N, D] of N vectors float32[D].
 
     Raises:
       OptionError: there are none.

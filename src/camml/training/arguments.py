@@ -47,7 +47,7 @@ def _flag(default: Any, text: str, **more: Any) -> Any:
 
 @dataclass
 class ModelArguments:
-    """What is trained, and what it starts from."""
+    """Flags about the model: what is trained, and what it starts from."""
 
     model_name_or_path: str = _flag(
         "", "folder of a vision-language or a language model, or of a CaMML model to go on with"
@@ -151,7 +151,7 @@ class ModelArguments:
 
 @dataclass
 class DataArguments:
-    """What it is trained on."""
+    """Flags about the data: what is trained on."""
 
     data_path: str = _flag("", "the training set, LLaVA JSON")
     image_folder: str | None = _flag(None, "where its image paths start; default: beside it")
@@ -198,7 +198,7 @@ class DataArguments:
 
 @dataclass
 class RunArguments(TrainingArguments):
-    """How it is trained: the flags of transformers' TrainingArguments, and names that older versions gave them."""
+    """Flags about the run: those of transformers' TrainingArguments, and names that older versions gave them."""
 
     report_to: None | str | list[str] = _flag("tensorboard", "tensorboard, wandb, ..., none")  # noqa: RUF009, RUF036
     remove_unused_columns: bool = _flag(False, "accepted; the model knows its inputs")

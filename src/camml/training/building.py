@@ -14,7 +14,6 @@ from camml import weights
 from camml.errors import ModelFolderError, OptionError, first_line
 from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, LlavaPartsConfig, official, parts
 from camml.model.config import image_token_id
-from camml.model.copying import start_copying
 from camml.model.folder import check_folder, is_packed, load_part, read_tensors
 from camml.model.loading import kind_of
 from camml.model.lora import is_run
@@ -54,19 +53,23 @@ def build(
         model = CamMLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
         return model, CamMLProcessor.from_pretrained(folder, **_spoken(arguments))
     copied = (arguments.perceiver_copied or ()) if arguments.perceiver_init == "copy" else None
+    bert, options = _optional(arguments.pretrain_perceivers), _loading_options(arguments, dtype)
     if start == "vlm":
-        return _build_on_vlm(arguments, folder, dtype, copied)
+        config, processor = _describe_on_vlm(arguments, folder)
+        if "quantization_config" in options:
+            options["quantization_config"].llm_int8_skip_modules = _outside_language(config)
+        vlm = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, **options)
+        model = parts.add_perceivers(config, vlm, copied, bert)
+        model.context_perceiver.to(dtype)
+        return model, processor
     model, processor = parts.assemble(
-        folder,
-        weights.folder(str(arguments.vision_tower)),
+        *_two_folders(arguments),
         projector=_optional(arguments.pretrain_mm_mlp_adapter),
-        perceivers=_optional(arguments.pretrain_perceivers),
+        perceivers=bert,
         copied=copied,
-        prompt_style=arguments.prompt_style,
-        image_aspect_ratio=arguments.image_aspect_ratio,
         dtype=dtype,
-        language_options=_loading_options(arguments, dtype),
-        **sizes(arguments),
+        language_options=options,
+        **_worded(arguments),
     )
     processor.thinking = arguments.thinking
     return model, processor
@@ -80,22 +83,17 @@ def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, Ca
     """
     folder, start = weights.folder(arguments.model_name_or_path), start_of(arguments)
     if start == "camml":
-        config = official.config_of(folder) if official.is_official(folder) else CamMLConfig.from_pretrained(folder)
+        config = CamMLConfig.from_pretrained(folder)
         processor = CamMLProcessor.from_pretrained(folder, **_spoken(arguments))
     elif start == "vlm":
         config, processor = _describe_on_vlm(arguments, folder)
     else:
-        chosen = sizes(arguments)
+        chosen = _worded(arguments)
         if arguments.pretrain_mm_mlp_adapter:
-            projector = parts.read_projector(Path(arguments.pretrain_mm_mlp_adapter))
-            chosen["projector_type"] = parts.projector_type(projector)
-        config, processor = parts.describe(
-            folder,
-            weights.folder(str(arguments.vision_tower)),
-            prompt_style=arguments.prompt_style,
-            image_aspect_ratio=arguments.image_aspect_ratio,
-            **chosen,
-        )
+            chosen["projector_type"] = parts.projector_type(
+                parts.read_projector(Path(arguments.pretrain_mm_mlp_adapter))
+            )
+        config, processor = parts.describe(*_two_folders(arguments), **chosen)
         processor.thinking = arguments.thinking
     with torch.device("meta"):
         return CamMLForConditionalGeneration(config), processor
@@ -154,24 +152,6 @@ def base_of(arguments: ModelArguments) -> dict[str, str]:
     if start == "language_model":
         names["vision_tower"] = str(arguments.vision_tower)
     return {part: str(Path(name).resolve()) if Path(name).exists() else name for part, name in names.items()}
-
-
-def _build_on_vlm(
-    arguments: ModelArguments, folder: Path, dtype: torch.dtype, copied: Any
-) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
-    config, processor = _describe_on_vlm(arguments, folder)
-    options = _loading_options(arguments, dtype)
-    if "quantization_config" in options:
-        options["quantization_config"].llm_int8_skip_modules = _outside_language(config)
-    vlm = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, **options)
-    model = CamMLForConditionalGeneration(config, vlm)
-    if copied is not None:
-        start_copying(model, copied)
-    if arguments.pretrain_perceivers:
-        bert = Path(arguments.pretrain_perceivers)
-        load_part(model, ("context_perceiver.",), parts.bert_blocks(model, bert), bert, partial=True)
-    model.context_perceiver.to(dtype)
-    return model, processor
 
 
 def _describe_on_vlm(arguments: ModelArguments, folder: Path) -> tuple[CamMLConfig, CamMLProcessor]:
@@ -268,6 +248,17 @@ def _spoken(arguments: ModelArguments) -> dict[str, Any]:
     """Return what the processor of a finished model is to have otherwise than it was saved with."""
     chosen: dict[str, Any] = {"prompt_style": arguments.prompt_style} if arguments.prompt_style else {}
     return chosen | ({"thinking": True} if arguments.thinking else {})
+
+
+def _worded(arguments: ModelArguments) -> dict[str, Any]:
+    """Return the sizes, and how a model of two parts is asked and shown images."""
+    how = {"prompt_style": arguments.prompt_style, "image_aspect_ratio": arguments.image_aspect_ratio}
+    return sizes(arguments) | how
+
+
+def _two_folders(arguments: ModelArguments) -> tuple[Path, Path]:
+    """Return the folders of the language model and of the vision tower."""
+    return weights.folder(arguments.model_name_or_path), weights.folder(str(arguments.vision_tower))
 
 
 def _optional(path: str | None) -> Path | None:

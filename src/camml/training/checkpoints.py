@@ -13,13 +13,13 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 def finished(output: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first."""
+    """Return the checkpoints of a run, oldest first."""
     found = {int(match[1]): path for path in output.glob("checkpoint-*") if (match := _NAME.fullmatch(path.name))}
     return [found[step] for step in sorted(found) if (found[step] / "trainer_state.json").is_file()]
 
 
 def to_resume(output: Path, wanted: str | None) -> Path | None:
-    """The checkpoint that a run goes on from.
+    """Return the checkpoint that a run goes on from.
 
     Args:
       wanted: the folder of one; "False" to start anew; None or "True" for the newest there is, if any.

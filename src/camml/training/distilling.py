@@ -42,7 +42,7 @@ Lesson = tuple[Tensor, Tensor]
 
 
 class Lessons:
-    """What a teacher says about each conversation of a training set.
+    """The words of a teacher about each conversation of a training set.
 
     Args:
       folder: that `prepare` wrote.

@@ -47,19 +47,19 @@ def memory_lines(settings: Settings, model: CamMLForConditionalGeneration, found
 
 
 def spread_out(count: int, most: int) -> list[int]:
-    """At most `most` row numbers from the first to the last."""
+    """Return at most `most` row numbers from the first to the last."""
     most = min(count, most)
     return sorted({round(number * (count - 1) / max(most - 1, 1)) for number in range(most)})
 
 
 def longest(found: TrainingRows) -> int:
-    """The most tokens of the rows that have the most words."""
+    """Return the most tokens of the rows that have the most words."""
     by_words = sorted(range(len(found)), key=lambda row: -found.conversations[row].words)[:MEASURED]
     return max(len(found[row].input_ids) for row in by_words)
 
 
 def show(example: Example, processor: CamMLProcessor) -> str:
-    """A row as text: placeholders counted, what is trained in brackets, and the texts of its context."""
+    """Return a row as text: placeholders counted, what is trained in brackets, and the texts of its context."""
     slots = {processor.context_token_id: "context", processor.image_token_id: "image"}
     pieces: list[tuple[object, list[int]]] = []
     for token, label in zip(example.input_ids, example.labels, strict=True):

@@ -25,7 +25,7 @@ BATCH = 32  # images; towers are small
 def prepare(
     settings: Settings, model: CamMLForConditionalGeneration, rows: TrainingRows, report: Report
 ) -> TowerFeatures | None:
-    """The features of all images that `rows` may use; None where the run keeps none.
+    """Return the features of all images that `rows` may use; None where the run keeps none.
 
     Rows whose image cannot be used are left out, or stop the run, as --on_bad_sample says.
 
@@ -72,7 +72,7 @@ def prepare(
 
 
 def images_of(rows: TrainingRows) -> list[Path]:
-    """All images of the rows and of the samples they may get, each once, in an order that is always the same."""
+    """Return all images of the rows and of the samples they may get, each once, in an order that is always the same."""
     found: dict[Path, None] = {}
     for conversation in rows.conversations:
         if conversation.image:
@@ -104,7 +104,7 @@ def _check_room(features: TowerFeatures, images: list[Path], most: float) -> Non
 
 
 def _rounds(run: RunArguments) -> list[tuple[int, int]]:
-    """Which share of the images this process computes in each round.
+    """Yield the share of the images that this process computes in each round.
 
     In the first all processes share the images. Where machines have disks of their own, the second fills each; and the
     last shows every process the images that cannot be used.

@@ -1,4 +1,4 @@
-"""What this machine can do, asked before anything else is."""
+"""The abilities of this machine, asked before anything else is."""
 
 import os
 import platform

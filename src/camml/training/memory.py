@@ -1,4 +1,4 @@
-"""How much memory a run needs on each device, before it is started."""
+"""The memory that a run needs on each device, estimated before it is started."""
 
 from dataclasses import dataclass
 

@@ -32,19 +32,19 @@ def report(settings: Settings) -> str:
     model, processor = building.sketch(settings.model)
     data, later = settings.data, _neighbors_later(settings)
     skipped: list[InputError] = []
-    found = rows.read(
+    training_rows = rows.read(
         replace(data, icl_num=0, neighbors=None) if later else data,
         processor,
         max_length=settings.run.model_max_length,
         seed=settings.run.seed,
         report=skipped.append,
     )
-    pictures = sum(row.image is not None for row in found.conversations)
-    lines.append(f"data: {len(found)} samples in {data.data_path}, {pictures} with an image, which is there")
+    pictures = sum(row.image is not None for row in training_rows.conversations)
+    lines.append(f"data: {len(training_rows)} samples in {data.data_path}, {pictures} with an image, which is there")
     lines += [f"skipped: {error}" for error in skipped]
     state = "none yet" if later else "not used" if not data.icl_num else "there, with their pictures"
     lines.append(f"neighbors: {state}" + (f" ({data.neighbors})" if data.neighbors else ""))
-    return "\n".join([*lines, *dry_run.memory_lines(settings, model, found)])
+    return "\n".join([*lines, *dry_run.memory_lines(settings, model, training_rows)])
 
 
 def _neighbors_later(settings: Settings) -> bool:

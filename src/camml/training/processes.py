@@ -6,7 +6,7 @@ from camml.errors import OptionError
 
 
 def launched() -> bool:
-    """Whether this is one of several processes that torchrun started."""
+    """Return whether this is one of several processes that torchrun started."""
     return "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 

@@ -26,7 +26,7 @@ class _Parser(HfArgumentParser):
 
 
 def names() -> list[str]:
-    """The names of all flags, sorted."""
+    """Return the names of all flags, sorted."""
     return sorted({field.name for part in PARTS for field in fields(part) if field.init})
 
 
@@ -67,7 +67,7 @@ def _read(arguments: Sequence[str]) -> tuple[_Parser, list[str], Namespace]:
 
 
 def from_yaml(path: Path) -> list[str]:
-    """The flags in a YAML file.
+    """Return the flags in a YAML file.
 
     Raises:
       OptionError: there is no such file, or it is not a mapping of flags to values.
@@ -92,7 +92,7 @@ def from_yaml(path: Path) -> list[str]:
 
 
 def describe() -> str:
-    """The project's own flags with their defaults and meanings, for `--help`."""
+    """Return the project's own flags with their defaults and meanings, for `--help`."""
     lines = ["usage: camml train [CONFIG.yaml] [--flag value ...]", ""]
     for part in PARTS:
         lines.append((part.__doc__ or "").splitlines()[0])
@@ -113,7 +113,7 @@ def _unknown(flag: str) -> str:
 
 
 def namespace(settings: Settings) -> dict[str, Any]:
-    """All settings that differ from their defaults, as a recipe."""
+    """Return all settings that differ from their defaults, as a recipe."""
     found: dict[str, Any] = {}
     for part in (settings.model, settings.data, settings.run):
         for field in fields(part):

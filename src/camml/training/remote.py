@@ -31,7 +31,7 @@ _logger = logging.getLogger("camml")
 
 
 def local_folder(address: str) -> Path:
-    """The folder on this machine in which a run of that address is trained."""
+    """Return the folder on this machine in which a run of that address is trained."""
     name = address.rstrip("/").rpartition("/")[2]
     return cache_dir() / "runs" / f"{name}-{hashlib.sha256(address.rstrip('/').encode()).hexdigest()[:12]}"
 
@@ -50,7 +50,7 @@ class RemoteRun:
         self._system, self._root = file_system(self.address)
 
     def finished(self) -> dict[int, dict[str, int]]:
-        """The whole checkpoints there, by step, oldest first: the sizes of their files by name, in bytes."""
+        """Return the whole checkpoints there, by step, oldest first: the sizes of their files by name, in bytes."""
         with storage_errors(self.address, DiskError):
             self._system.invalidate_cache()
             markers = self._system.glob(f"{self._root}/checkpoint-*/{MARKER}")
@@ -94,7 +94,7 @@ class RemoteRun:
             self._fetch_checkpoint(step, there[step])
 
     def local(self, wanted: str | None) -> str | None:
-        """What to resume from, as `checkpoints.to_resume` takes it."""
+        """Return what to resume from, as `checkpoints.to_resume` takes it."""
         return str(self.folder / f"checkpoint-{_step(str(wanted))}") if is_address(wanted) else wanted
 
     def _fetch_checkpoint(self, step: int, sizes: dict[str, int]) -> None:
@@ -168,7 +168,7 @@ class RemoteRun:
 
 
 def join(run: Any, folder: Path) -> RemoteRun | None:
-    """The run on object storage that all processes take part in, fetched; nothing where the run is on a disk.
+    """Return the run on object storage that all processes take part in, fetched; None where the run is on a disk.
 
     Args:
       run: the `RunArguments`; what to resume from is made a local folder in them.
@@ -218,7 +218,7 @@ class Upload(TrainerCallback):
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a folder, less checkpoints and what is unfinished in the folder of a run."""
+    """Return the files of a folder, less checkpoints and what is unfinished in the folder of a run."""
     return [
         path
         for path in folder.rglob("*")
@@ -238,7 +238,7 @@ def _together() -> None:
 
 
 def _anywhere(failed: bool, args: TrainingArguments) -> bool:
-    """Whether it failed in any process; each waits for all."""
+    """Return whether it failed in any process; each waits for all."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return failed
     flag = torch.tensor([float(failed)], device=args.device)

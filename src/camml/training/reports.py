@@ -1,4 +1,4 @@
-"""What a run leaves beside its weights: `run.json`, `loss.png`, a model card."""
+"""The files that a run leaves beside its weights: `run.json`, `loss.png`, a model card."""
 
 import json
 import platform
@@ -53,7 +53,7 @@ class Record:
 
     @classmethod
     def of(cls, settings: Settings, skipped: list[str]) -> "Record":
-        """The record of a run that begins."""
+        """Return the record of a run that begins."""
         run, data = settings.run, settings.data
         manifest = Path(data.neighbors) / "manifest.json" if data.neighbors and data.icl_num else None
         return cls(
@@ -76,7 +76,7 @@ class Record:
         write_file(output / RUN, json.dumps(asdict(self), indent=1, ensure_ascii=False, default=str).encode())
 
     def check_same(self, output: Path) -> None:
-        """That the run in `output` is this one.
+        """Raise an OptionError unless the run in `output` is this one.
 
         Raises:
           OptionError: it was started with other data, seed or batch, so it cannot be continued.
@@ -157,10 +157,10 @@ def card_of(record: Record, model: nn.Module) -> str:
 
 
 def _git_revision() -> str | None:
-    """The revision of the code, with "+" where it was changed; None outside of a checkout."""
+    """Return the revision of the code, with "+" where it was changed; None outside of a checkout."""
     folder = Path(__file__).parent
     try:
-        found = subprocess.run(
+        answer = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+"],
             cwd=folder,
             capture_output=True,
@@ -169,14 +169,14 @@ def _git_revision() -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None
+    return answer.stdout.strip() or None
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": sys.version.split()[0]}
+    versions = {"python": sys.version.split()[0]}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -34,7 +34,7 @@ BUILT_IN: dict[str, dict[str, Any]] = {
 
 
 def deepspeed_config(name: str) -> dict[str, Any]:
-    """The configuration in the file `name`; where there is none, the one built in under that name.
+    """Return the configuration in the file `name`; where there is none, the one built in under that name.
 
     Raises:
       OptionError: there is neither, or the file is not JSON.
@@ -54,5 +54,5 @@ def deepspeed_config(name: str) -> dict[str, Any]:
 
 
 def stage(config: dict[str, Any] | str | None) -> int:
-    """The ZeRO stage of a DeepSpeed configuration; 0 without one."""
+    """Return the ZeRO stage of a DeepSpeed configuration; 0 without one."""
     return int(config.get("zero_optimization", {}).get("stage", 0)) if isinstance(config, dict) else 0

@@ -35,7 +35,7 @@ class Skipped:
             os.close(handle)
 
     def reasons(self) -> list[str]:
-        """All reasons so far, each once."""
+        """Return all reasons so far, each once."""
         try:
             lines = self.file.read_bytes().splitlines()
         except FileNotFoundError:
@@ -43,19 +43,19 @@ class Skipped:
         return unique(json.loads(line) for line in lines)
 
     def move_to(self, reasons: list[str]) -> list[str]:
-        """`reasons` and those in the file, each once; the file is removed."""
+        """Return `reasons` and those in the file, each once; the file is removed."""
         found = unique([*reasons, *self.reasons()])
         self.file.unlink(missing_ok=True)
         return found
 
 
 def unique(reasons: Iterable[str]) -> list[str]:
-    """Each once, in their order."""
+    """Return each once, in their order."""
     return list(dict.fromkeys(reasons))
 
 
 def in_one_line(error: CaMMLError) -> CaMMLError:
-    """An error as it was raised; a worker's arrives with the whole way it came wrapped around it."""
+    """Return an error as it was raised; a worker's arrives with the whole way it came wrapped around it."""
     kind = type(error)
     last = str(error).strip().splitlines()[-1]
     return kind(last.removeprefix(f"{kind.__module__}.{kind.__qualname__}: "))

@@ -74,7 +74,7 @@ def train(settings: Settings) -> Path:
 
 
 def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTrainer:
-    """A trainer with model and data, ready to go.
+    """Return a trainer with model and data, ready to go.
 
     Args:
       skipped: takes the reasons for samples that are left out.

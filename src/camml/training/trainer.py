@@ -63,7 +63,7 @@ class CamMLTrainer(Trainer):
         return self.sampler
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-        """As in transformers, with batches made by the collator for it."""
+        """Return the loader that transformers makes, with batches made by the collator for it."""
         this: Any = self  # transformers gives this attribute no type
         training = this.data_collator
         this.data_collator = this.eval_collator or training
@@ -75,7 +75,7 @@ class CamMLTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """As in transformers, mixed with how far the model is from its teacher, where it has one."""
+        """Return the loss as transformers does, mixed with the distance to a teacher, where there is one."""
         tokens, scores = inputs.pop("teacher_tokens", None), inputs.pop("teacher_scores", None)
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         if tokens is not None:
@@ -91,7 +91,7 @@ class CamMLTrainer(Trainer):
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> Any:
-        """As in transformers, for the logits alone: what else a model gives is not gathered."""
+        """Predict as transformers does, for the logits alone: what else a model gives is not gathered."""
         return super().prediction_step(model, inputs, prediction_loss_only, [*(ignore_keys or ()), *BESIDE_LOGITS])
 
     def take_best(self) -> None:
@@ -107,7 +107,7 @@ class CamMLTrainer(Trainer):
             print(f"camml: step {step} did best ({self.state.best_metric:.1%} exact): its weights", file=sys.stderr)
 
     def create_optimizer(self, *arguments: Any, **options: Any) -> torch.optim.Optimizer:
-        """As in transformers, with a learning rate of their own for LoRA matrices where there is one."""
+        """Make transformers' optimizer, with a learning rate of their own for LoRA matrices where there is one."""
         optimizer: torch.optim.Optimizer = super().create_optimizer(*arguments, **options)
         if self.args.lora_learning_rate is not None:
             names = {id(parameter): name for name, parameter in self.model.named_parameters()}
@@ -117,7 +117,7 @@ class CamMLTrainer(Trainer):
         return optimizer
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
-        """As in transformers, with a stopwatch: what is spent here is spent waiting for data.
+        """Fetch batches as transformers does, with a stopwatch: what is spent here is spent waiting for data.
 
         Raises:
           SampleError, ImageError: data that cannot be trained on.
@@ -134,13 +134,13 @@ class CamMLTrainer(Trainer):
         return batches, items
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """As in transformers, and with the rates since the last time."""
+        """Log as transformers does, and with the rates since the last time."""
         if "loss" in logs:
             logs |= self.meter.read()
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """As in transformers, into a folder that gets the name of a checkpoint when all of it is on the disk."""
+        """Save as transformers does, into a folder that gets the name of a checkpoint when all of it is on the disk."""
         output, name = Path(self.args.output_dir), f"checkpoint-{self.state.global_step}"
         unfinished = output / checkpoints.UNFINISHED
         if self.is_local_process_zero():
@@ -169,7 +169,7 @@ class CamMLTrainer(Trainer):
         return str(self._staging) if self._staging else str(super()._get_output_dir(trial))
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """As in transformers; beside an adapter what CaMML adds, which PEFT leaves out, and where it began."""
+        """Save as transformers does; beside an adapter what CaMML adds, which PEFT leaves out, and where it began."""
         super()._save(output_dir, state_dict)
         if adapters.is_adapter(self.model) and self.args.should_save:
             tensors = state_dict or self.model.state_dict()
@@ -216,7 +216,7 @@ def split_groups(optimizer: torch.optim.Optimizer, chosen: set[int], learning_ra
 
 
 class Meter:
-    """What happened since it was last read."""
+    """Counts of what happened since it was last read."""
 
     def __init__(self) -> None:
         self.waited = 0.0
@@ -225,7 +225,7 @@ class Meter:
         self.started = time.perf_counter()
 
     def read(self) -> dict[str, float]:
-        """Tokens and samples a second on all processes, the share of time without data, gigabytes on the device."""
+        """Return tokens and samples a second on all processes, the share of time without data, memory in gigabytes."""
         seconds = time.perf_counter() - self.started
         found = {
             "tokens_per_second": round(self.tokens / seconds, 1),
@@ -245,11 +245,11 @@ class _Epochs(TrainerCallback):
         self.trainer = trainer
 
     def on_epoch_begin(self, args: RunArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """The state counts epochs with their finished part."""
+        """Tell the sampler its epoch; the state counts epochs with their finished part."""
         if self.trainer.sampler is not None:
             self.trainer.sampler.epoch = int(round(state.epoch or 0, 6))
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that speaks and writes."""
+    """Return whether this process is the one that speaks and writes."""
     return int(os.environ.get("RANK", "0")) == 0

@@ -178,7 +178,7 @@ def pinned(name: str, sha256: str) -> Path:
                 continue
             if seen[-1].sha256 == sha256:
                 return seen[-1].folder
-    told = "; ".join(dict.fromkeys(f"{one.sha256[:16]} from {_from(one.source, one.precision)}" for one in seen))
+    told = "; ".join(dict.fromkeys(f"{it.sha256[:16]} from {_from(it.source, it.precision)}" for it in seen))
     raise FetchError(
         f"{name}: the model was made on weights with the SHA-256 {sha256[:16]}, and here are {told}; on others it "
         "would answer otherwise: fetch them where the right ones can be reached, or take a model that was made on these"

@@ -39,12 +39,12 @@ def tensors_hash(folder: Path, *, keep: bool = False) -> str:
     key = str(folder.resolve())
     if key in _known and _known[key][0] == state:
         return _known[key][1]
-    found = _read(folder / KEPT, state) or (_of_tensors(files) if tensors else _of_files(files))
-    _known[key] = state, found
+    digests = _read(folder / KEPT, state) or (_of_tensors(files) if tensors else _of_files(files))
+    _known[key] = state, digests
     if keep and not (folder / KEPT).exists():
         with suppress(DiskError):  # a folder that may only be read is hashed each time
-            write_file(folder / KEPT, json.dumps({"sha256": found, "files": state}).encode())
-    return found
+            write_file(folder / KEPT, json.dumps({"sha256": digests, "files": state}).encode())
+    return digests
 
 
 def _read(path: Path, state: dict[str, list[int]]) -> str | None:

@@ -66,27 +66,27 @@ def complete(folder: Path) -> None:
 
 def _rename(graph: Path) -> dict[str, _onnx.Array]:
     """Return the tensors of the graph under the names of `Dinov2Model`."""
-    found = {name.removeprefix("model."): array for name, array in _onnx.tensors(graph).items()}
-    cls = found["cls_token"]
+    arrays = {name.removeprefix("model."): array for name, array in _onnx.tensors(graph).items()}
+    cls = arrays["cls_token"]
     # The graph adds the token to itself: the exporter merged two equal constants, the token and its position.
     [positions] = [array for array in _onnx.constants(graph, "Reshape") if array.shape == (1, 37 * 37, WIDTH)]
     renamed = {
         "embeddings.cls_token": cls,
         "embeddings.mask_token": np.zeros((1, WIDTH), np.float32),  # only pretraining masks patches
         "embeddings.position_embeddings": np.concatenate([cls, positions], axis=1),
-        "embeddings.patch_embeddings.projection.weight": found["patch_embed.proj.weight"],
-        "embeddings.patch_embeddings.projection.bias": found["patch_embed.proj.bias"],
-        "layernorm.weight": found["norm.weight"],
-        "layernorm.bias": found["norm.bias"],
+        "embeddings.patch_embeddings.projection.weight": arrays["patch_embed.proj.weight"],
+        "embeddings.patch_embeddings.projection.bias": arrays["patch_embed.proj.bias"],
+        "layernorm.weight": arrays["norm.weight"],
+        "layernorm.bias": arrays["norm.bias"],
     }
     for index in range(LAYERS):
         old, new = f"blocks.{index}", f"encoder.layer.{index}"
         for kind in ("weight", "bias"):
             for part, name in PARTS.items():
-                renamed[f"{new}.{name}.{kind}"] = found[f"{old}.{part}.{kind}"]
-            thirds = np.split(found[f"{old}.attn.qkv.{kind}"], 3)
+                renamed[f"{new}.{name}.{kind}"] = arrays[f"{old}.{part}.{kind}"]
+            thirds = np.split(arrays[f"{old}.attn.qkv.{kind}"], 3)
             for name, third in zip(("query", "key", "value"), thirds, strict=True):
                 renamed[f"{new}.attention.attention.{name}.{kind}"] = np.ascontiguousarray(third)
         for number in (1, 2):
-            renamed[f"{new}.layer_scale{number}.lambda1"] = found[f"{old}.ls{number}.gamma"]
+            renamed[f"{new}.layer_scale{number}.lambda1"] = arrays[f"{old}.ls{number}.gamma"]
     return renamed

@@ -21,6 +21,7 @@ from camml.prompts import Turn
 from camml.serving import engines
 from camml.serving.engines import Engine, Piece, Request, Sampling
 from camml.types import Context, Neighbor, Query, Sample
+from tests import family_parts, tiny
 
 needs_vllm = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed (`make setup-vllm`)")
 
@@ -248,3 +249,45 @@ class TestBothEngines:
         with pytest.raises(Exception, match="going down"):
             run(close())
         assert not vllm.healthy()
+
+
+SEEDS = {"llava": 5, "smolvlm": 1}
+"""By family a seed whose six answers differ, and whose likeliest tokens are never close to the next ones."""
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def tiny_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vision-language model with random weights and perceivers; heads of 32 numbers, as vLLM wants them."""
+    folder, real = tmp_path_factory.mktemp(request.param) / "model", family_parts._text
+    wide = {"hidden_size": 128, "intermediate_size": 192, "num_attention_heads": 4, "num_key_value_heads": 2}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(family_parts, "_text", lambda rows, **more: real(rows, **more) | wide)
+        model, processor = tiny.added(request.param, seed=SEEDS[request.param])
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@needs_vllm
+@pytest.mark.timeout(900)
+def test_a_vision_language_model_answers_as_with_transformers(
+    tiny_folder: Path, context: Context, run: Callable[[Awaitable[Any]], Any]
+) -> None:
+    """Each picture, sample and question gives an answer of its own, the same in both engines."""
+    requests = _requests(context)
+    plain = engines.load("transformers", tiny_folder, device="cpu", dtype="float32")
+    expected = [run(_answers(plain, request)) for request in requests]
+    run(plain.close())
+    assert len({answer for [(answer, *_)] in expected}) == len(expected)
+    vllm = engines.load(
+        "vllm", tiny_folder, device="cpu", dtype="float32", max_model_len=512, max_num_seqs=8,
+        kv_cache_memory_bytes=2**28,
+    )  # fmt: skip
+    assert run(_all(vllm, requests)) == expected
+    run(vllm.close())
+
+
+@needs_vllm
+def test_what_vllm_cannot_read_is_refused_at_the_start(camml_vlm_folder: Path) -> None:
+    with pytest.raises(OptionError, match=r"'qwen2_5_vl' model .*positions have several axes.*--engine transformers"):
+        engines.load("vllm", camml_vlm_folder)

@@ -70,8 +70,8 @@ def caption_scores(
         chatter, _, reason = done.stderr.decode(errors="replace").partition("\0")
         words = [line.strip() for line in (chatter if reason else chatter or "no reason given").splitlines()]
         raise OptionError(f"the caption scorers failed: {next(filter(None, reversed(words)), reason.strip())}")
-    found = json.loads(done.stdout)
-    return found["values"], found["cider"]
+    scores = json.loads(done.stdout)
+    return scores["values"], scores["cider"]
 
 
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:

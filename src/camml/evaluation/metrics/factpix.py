@@ -62,8 +62,8 @@ def holds(answer: str, accepted: Sequence[str]) -> float:
 
 def said(answer: str) -> str | None:
     """Return the first "yes" or "no" in an answer; None where it has neither."""
-    found = _SAYS.search(answer.lower())
-    return found[1] if found else None
+    match = _SAYS.search(answer.lower())
+    return match[1] if match else None
 
 
 def right(answer: str, truth: Mapping[str, object]) -> float:

@@ -24,8 +24,8 @@ def short_answer(text: str) -> str | None:
         return text
     if len(text) >= 3 and text[0] in LETTERS and text[1:3] == ". ":
         return text[0]
-    found = _THE_ANSWER_IS.findall(text)
-    return found[0] if len(found) == 1 else None
+    matches = _THE_ANSWER_IS.findall(text)
+    return matches[0] if len(matches) == 1 else None
 
 
 def reasoned_answer(text: str) -> str | None:
@@ -33,8 +33,8 @@ def reasoned_answer(text: str) -> str | None:
 
     Source: CaMML's eval_science_qa_new.py.
     """
-    found = _ANSWER.findall(text)
-    return found[0] if len(found) == 1 else None
+    matches = _ANSWER.findall(text)
+    return matches[0] if len(matches) == 1 else None
 
 
 def accuracy_with(read: Reader, *, of_images: bool = False) -> Callable[..., Measured]:

@@ -28,7 +28,7 @@ def board_page(title: str, found: Sequence[Ranking], runs: Sequence[Run], wrong:
       runs: all of them.
       wrong: number of wrong answers of a run, by its place.
     """
-    ran = [one for one in found if any(row.run for row in one.rows)]
+    ran = [ranking for ranking in found if any(row.run for row in ranking.rows)]
     asked_in_all = sum(run.questions for run in runs)
     body = joined(
         element(
@@ -41,7 +41,7 @@ def board_page(title: str, found: Sequence[Ranking], runs: Sequence[Run], wrong:
             "main",
             element("h2", "Overview"),
             _overview(found, runs),
-            *(_ranking(one, wrong) for one in ran),
+            *(_ranking(ranking, wrong) for ranking in ran),
         ),
         element("footer", *(element("p", *_linked(note)) for note in (*notes(runs), f"CaMML {__version__}"))),
     )  # fmt: skip
@@ -62,13 +62,13 @@ def _overview(found: Sequence[Ranking], runs: Sequence[Run]) -> Markup:
     columns = systems(runs)
     head = element("tr", element("th", "task", scope="col"), *(_column(name) for name in columns))
     lines = []
-    for one in found:
-        best = next((row.system for row in one.rows if row.figure and not (row.run and row.run.subset)), None)
-        cells = (_cell(one.of(system), system == best) for system in columns)
-        ran = any(row.run for row in one.rows)
-        name: str = name_of(one.measure)
+    for ranking in found:
+        best = next((row.system for row in ranking.rows if row.figure and not (row.run and row.run.subset)), None)
+        cells = (_cell(ranking.of(system), system == best) for system in columns)
+        ran = any(row.run for row in ranking.rows)
+        name: str = name_of(ranking.measure)
         if ran:
-            name = element("a", name, href=f"#{_anchor(one)}")
+            name = element("a", name, href=f"#{_anchor(ranking)}")
         lines.append(element("tr", element("th", name, scope="row"), *cells, class_=None if ran else "published"))
     table = element("table", element("thead", head), element("tbody", *lines), class_="overview")
     return element("div", table, class_="scroll", tabindex=0, role="region", aria_label="Overview of all tasks")

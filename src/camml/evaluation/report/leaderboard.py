@@ -84,19 +84,19 @@ def markdown(title: str, found: Sequence[Ranking], runs: Sequence[Run]) -> str:
     """Return the leaderboard as Markdown, with links to the pages of the runs."""
     columns = systems(runs)
     lines = [f"# {_plain(title)}", "", *_row("task", *map(_plain, columns)), *_row(*["---"] * (len(columns) + 1))]
-    for one in found:
-        lines += _row(_plain(name_of(one.measure)), *(_cell(one.of(system)) for system in columns))
-    for one in found:
-        if any(row.run for row in one.rows):
-            lines += ["", f"## {_plain(name_of(one.measure))}", ""]
-            lines += _row("system", one.measure.name, "95 % interval", "questions") + _row(*["---"] * 4)
-            lines += [line for row in one.rows for line in _row(*_cells(row))]
+    for table in found:
+        lines += _row(_plain(name_of(table.measure)), *(_cell(table.of(system)) for system in columns))
+    for table in found:
+        if any(row.run for row in table.rows):
+            lines += ["", f"## {_plain(name_of(table.measure))}", ""]
+            lines += _row("system", table.measure.name, "95 % interval", "questions") + _row(*["---"] * 4)
+            lines += [line for row in table.rows for line in _row(*_cells(row))]
     return "\n".join([*lines, "", *(f"{note}\n" for note in notes(runs))])
 
 
 def notes(runs: Sequence[Run]) -> list[str]:
     """List what a reader must know to compare the numbers."""
-    found = [
+    remarks = [
         "All numbers are in the points of papers; more is better. Intervals are 95 %, by bootstrap over images.",
         f"Published figures: {CAMML.title}, {CAMML.url}, whose tables also give those of {LLAVA.title}, {LLAVA.url}. "
         "They have no intervals.",
@@ -104,10 +104,12 @@ def notes(runs: Sequence[Run]) -> list[str]:
     if any(run.subset for run in runs):
         words = dict.fromkeys('"N drawn"' if run.identity.get("spread") else '"first N"' for run in runs if run.subset)
         told = " and ".join(words)
-        found.append(f"{told}: only so many questions were asked; such a score does not compare with published ones.")
+        remarks.append(f"{told}: only so many questions were asked; such a score does not compare with published ones.")
     if any(run.score and _without_width(run.score.get("interval")) for run in runs):
-        found.append("An interval without width: all answers scored the same. It says little about further questions.")
-    return found + [
+        remarks.append(
+            "An interval without width: all answers scored the same. It says little about further questions."
+        )
+    return remarks + [
         f"{run.system}, {run.task}: {note}." for run in runs for note in (run.score or {}).get("notes") or []
     ]
 

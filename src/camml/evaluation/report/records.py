@@ -108,7 +108,7 @@ def entry(record: Record, verdict: str, table: SampleTable, images: QuestionPict
 
 def _samples(record: Mapping[str, Any], table: SampleTable) -> list[list[Any]]:
     """Return [number, score, place in the context] of each sample: those given in their order, then those left over."""
-    scores = {one["id"]: one.get("score") for one in record.get("retrieved") or []}
+    scores = {neighbor["id"]: neighbor.get("score") for neighbor in record.get("retrieved") or []}
     used = list(record.get("used") or [])
     given = [[table.number(name), scores.get(name), place] for place, name in enumerate(used, start=1)]
     return given + [[table.number(name), score, 0] for name, score in scores.items() if name not in used]

@@ -68,9 +68,9 @@ def write_report(
         wrong |= write_run(run, out, opened, data, pictures)
     for name in ("report.css", "report.js"):
         write_bytes(out / "assets" / name, asset(name).encode())
-    found = rankings(runs)
-    write_bytes(out / "leaderboard.md", markdown(title, found, runs).encode("utf-8", "replace"))
-    write_bytes(out / "index.html", board_page(title, found, runs, wrong))
+    tables = rankings(runs)
+    write_bytes(out / "leaderboard.md", markdown(title, tables, runs).encode("utf-8", "replace"))
+    write_bytes(out / "index.html", board_page(title, tables, runs, wrong))
     progress(len(runs), len(runs))
     questions = sum(run.questions for run in runs)
     return Report(out / "index.html", len(runs), questions, tuple(unfinished), pictures.lost)

@@ -21,10 +21,10 @@ def read(questions: DataFile, suffix: str, folder: Path) -> list[Item]:
     """Read the items, with the true letters, and the groups of the paper where problems.json is there."""
     images = IMAGES.find(folder) or folder / IMAGES.path
     items = read_conversations(questions.require(folder), images, suffix)
-    found = PROBLEMS.find(folder)
-    problems = read_json(found) if found else {}
+    problems_file = PROBLEMS.find(folder)
+    problems = read_json(problems_file) if problems_file else {}
     if not isinstance(problems, dict):
-        raise SampleError(f"{found} should be ScienceQA's own file: an object from id to problem")
+        raise SampleError(f"{problems_file} should be ScienceQA's own file: an object from id to problem")
     return [replace(item, truth=science_truth(item.record, problems.get(item.id))) for item in items]
 
 

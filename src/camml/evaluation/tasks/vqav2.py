@@ -20,8 +20,8 @@ ANNOTATIONS = DataFile(
 def read(folder: Path) -> list[Item]:
     """Read the items; with truth only where an annotation file has been put beside them."""
     items = read_questions(QUESTIONS.require(folder), folder / IMAGES.path)
-    found = ANNOTATIONS.find(folder)
-    return with_truth(items, vqa_truth(found), found) if found else items
+    annotations = ANNOTATIONS.find(folder)
+    return with_truth(items, vqa_truth(annotations), annotations) if annotations else items
 
 
 def submit(items: Sequence[Item], answers: Mapping[str, str], path: Path, folder: Path) -> None:

@@ -77,15 +77,15 @@ def neighbors(atlas: Map) -> dict[int, set[int]]:
         for shifted in _shifts(grown):
             # over borders only: what faces it across water is no neighbour
             grown = np.where((grown == 0) & lines, shifted, grown)
-    found: dict[int, set[int]] = {place: set() for place in places}
+    adjacent: dict[int, set[int]] = {place: set() for place in places}
     for first, second in ((grown[:, :-1], grown[:, 1:]), (grown[:-1], grown[1:])):
         apart = first != second
         pairs, counts = np.unique(np.stack([first[apart], second[apart]]), axis=1, return_counts=True)
         for (a, b), count in zip(pairs.T.tolist(), counts.tolist(), strict=True):
-            if count >= MEETING and a in found and b in found:
-                found[a].add(b)
-                found[b].add(a)
-    return found
+            if count >= MEETING and a in adjacent and b in adjacent:
+                adjacent[a].add(b)
+                adjacent[b].add(a)
+    return adjacent
 
 
 def _shifts(labels: "NDArray[np.int16]") -> Iterator["NDArray[np.int16]"]:

@@ -93,14 +93,14 @@ def entries() -> Sequence[Entry]:
     messages = json.loads((folder / "en" / "messages.json").read_text(encoding="utf-8"))
     spanish = {record["hexcode"]: record["label"] for record in _records(folder, "es")}
     sets = {style: icons.read(source.fetch() / "icons.json") for style, source in STYLES.items()}
-    found = []
+    kept = []
     for record in _records(folder, "en"):
         code = record["hexcode"].lower()
         if record.get("group") in LEFT_OUT or FACING_RIGHT in code:
             continue
         known = facts(record, messages, spanish.get(record["hexcode"], ""))
-        found.append(Entry(code, kin(code, record["label"]), known, drawings(record, sets)))
-    return sorted(found, key=lambda entry: entry.key)
+        kept.append(Entry(code, kin(code, record["label"]), known, drawings(record, sets)))
+    return sorted(kept, key=lambda entry: entry.key)
 
 
 def drawings(record: Mapping[str, Any], sets: Mapping[str, icons.IconSet]) -> dict[str, icons.IconDrawing]:
@@ -108,7 +108,7 @@ def drawings(record: Mapping[str, Any], sets: Mapping[str, icons.IconSet]) -> di
     code = record["hexcode"].lower().replace("-fe0f", "")
     name = slug(record["label"])
     known = [names for icon_set in sets.values() if (names := icon_set.names_of_characters.get(code))]
-    found = {}
+    by_style = {}
     for style, icon_set in sets.items():
         if style == "fxemoji":
             tried = [_run_together(code)]
@@ -116,15 +116,15 @@ def drawings(record: Mapping[str, Any], sets: Mapping[str, icons.IconSet]) -> di
             tried = [icon_set.names_of_characters.get(code, "")]
         else:
             tried = [sets["noto"].names_of_characters.get(code, ""), name, *known]
-        found[style] = next(filter(None, map(icon_set.drawing, tried)), None)
-    return {style: drawing for style, drawing in found.items() if drawing}
+        by_style[style] = next(filter(None, map(icon_set.drawing, tried)), None)
+    return {style: drawing for style, drawing in by_style.items() if drawing}
 
 
 def facts(record: Mapping[str, Any], messages: Mapping[str, Any], spanish: str) -> dict[str, Fact]:
     """Return the known facts about an emoji, field by field."""
     label = record["label"]
-    group = next(one["message"] for one in messages["groups"] if one["order"] == record["group"])
-    subgroup = next(one for one in messages["subgroups"] if one["order"] == record["subgroup"])
+    group = next(entry["message"] for entry in messages["groups"] if entry["order"] == record["group"])
+    subgroup = next(entry for entry in messages["subgroups"] if entry["order"] == record["subgroup"])
     kind = FACE_SUBGROUPS.get(subgroup["key"], subgroup["message"])
     tags = [tag for tag in record.get("tags", ()) if WORDS.fullmatch(tag) and tag not in label and label not in tag]
     known = {

@@ -93,15 +93,15 @@ def entries() -> Sequence[Entry]:
     sets = {style: icons.read(source.fetch() / "icons.json") for style, source in STYLES.items()}
     names = {record["cca3"]: in_sentence(record["name"]["common"]) for record in records}
     seen: set[tuple[str, str]] = set()
-    found = []
+    kept = []
     for record in records:
         drawn = drawings(record, sets)
         bodies = {(style, sets[style].body(drawing.name)) for style, drawing in drawn.items()}
         if ASKED_STYLE in drawn and not bodies & seen:
             rivals = {"borders": [names[r["cca3"]] for r in records if _may_be_mistaken(r, record)]}
-            found.append(Entry(record["cca2"].lower(), record["cca2"].lower(), facts(record, names), drawn, rivals))
+            kept.append(Entry(record["cca2"].lower(), record["cca2"].lower(), facts(record, names), drawn, rivals))
         seen |= bodies
-    return sorted(found, key=lambda entry: entry.key)
+    return sorted(kept, key=lambda entry: entry.key)
 
 
 def drawings(record: Mapping[str, Any], sets: Mapping[str, icons.IconSet]) -> dict[str, icons.IconDrawing]:
@@ -115,8 +115,8 @@ def drawings(record: Mapping[str, Any], sets: Mapping[str, icons.IconSet]) -> di
         "openmoji": sets["openmoji"].names_of_characters.get(characters),
         "emojione": emoji and emoji.replace("flag-", "flag-for-", 1),
     }
-    found = {style: icon_set.drawing(name.get(style, code)) for style, icon_set in sets.items()}
-    return {style: drawing for style, drawing in found.items() if drawing}
+    by_style = {style: icon_set.drawing(name.get(style, code)) for style, icon_set in sets.items()}
+    return {style: drawing for style, drawing in by_style.items() if drawing}
 
 
 def facts(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Fact]:

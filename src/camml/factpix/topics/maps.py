@@ -117,11 +117,11 @@ class MapDrawing:
 def entries() -> Sequence[Entry]:
     """Return every division that is large enough to be seen, of every map of one country or state."""
     folder = KGEOGRAPHY.fetch() / "usr" / "share" / "kgeography"
-    found: dict[str, Entry] = {}
+    by_key: dict[str, Entry] = {}
     for file in sorted(folder.glob("*.kgm")):
         if file.stem not in LEFT_OUT:
-            found |= {entry.key: entry for entry in entries_of(file)}
-    return [found[key] for key in sorted(found)]
+            by_key |= {entry.key: entry for entry in entries_of(file)}
+    return [by_key[key] for key in sorted(by_key)]
 
 
 def entries_of(file: Path) -> Iterator[Entry]:

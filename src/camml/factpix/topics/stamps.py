@@ -1,4 +1,4 @@
-"""Tux Paint's stamps: cut-out photos and drawings with captions in many languages, redrawn in several manners."""
+"""Tux Paint's stamps: cut-out photos and drawings with captions in many languages, redrawn in several styles."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ SHAPES = frozenset(("cartoon", "coins", "bills", "us", "euro", "canadian", "japa
 
 @dataclass(frozen=True, slots=True)
 class StampDrawing:
-    """A stamp in one manner; `file` is its PNG or SVG."""
+    """A stamp in one style; `file` is its PNG or SVG."""
 
     file: Path
     style: str
@@ -112,7 +112,7 @@ def redrawn(stamp: Image.Image, style: str) -> Image.Image:
 def entries() -> Sequence[Entry]:
     """Return every stamp whose caption is a name and not a sentence."""
     root = TUX_PAINT.fetch() / "usr" / "share" / "tuxpaint" / "stamps"
-    found = []
+    kept = []
     for caption in sorted(root.rglob("*.txt")):
         place = caption.relative_to(root)
         file = next((f for f in (caption.with_suffix(".png"), caption.with_suffix(".svg")) if f.is_file()), None)
@@ -120,8 +120,8 @@ def entries() -> Sequence[Entry]:
         key = slug(place.with_suffix("").as_posix())
         if file and known and key not in UNDRAWABLE and not place.as_posix().startswith(LEFT_OUT):
             drawings = {style: StampDrawing(file, style) for style in STYLES}
-            found.append(Entry(key, known["name"].answer.casefold(), known, drawings))
-    return found
+            kept.append(Entry(key, known["name"].answer.casefold(), known, drawings))
+    return kept
 
 
 def facts(lines: Sequence[str], place: Path) -> Mapping[str, Fact]:
