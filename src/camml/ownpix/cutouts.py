@@ -119,7 +119,7 @@ def _different(topic: str, place: Path, files: Iterable[Path]) -> list[Cutout]:
 
 
 def _sized(file: Path) -> bool:
-    """Whether the header of a PNG has sides that can be used; nothing is decoded, as some would fill the memory."""
+    """Return True if the header of a PNG has usable sides; nothing is decoded, as some would fill the memory."""
     with file.open("rb") as stream:
         head = stream.read(24)
     if len(head) < 24 or head[:8] != b"\x89PNG\r\n\x1a\n":
@@ -129,7 +129,7 @@ def _sized(file: Path) -> bool:
 
 
 def _usable(image: Image.Image) -> bool:
-    """Whether a drawing has colours and covers neither too little nor all of its box."""
+    """Return True if a drawing has colours and covers neither too little nor all of its box."""
     small = image.resize((32, 32))
     white = Image.new("RGBA", small.size, "white")
     white.alpha_composite(small)

@@ -52,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a model reads of the texts of all samples together.
+    """The part of the texts of all samples together that a model reads.
 
     Attributes:
       size: how much, in the unit of `length`.

@@ -30,7 +30,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a question is asked about: the records that are given, which one it is about, how that is spoken of.
+    """The subject of a question: the records that are given, the one it is about, and how that is spoken of.
 
     Attributes:
       pointed: "this boat" is understood: its record comes first, or its picture is shown.

@@ -12,7 +12,7 @@ from camml.factpix.invention import Parts
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a record may tell: its nouns, how a value is made, questions and sentences of its own."""
+    """A field of a record: its nouns, how a value is made, questions and sentences of its own."""
 
     name: str
     nouns: Sequence[str]
@@ -28,7 +28,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is recorded: a boat, a course."""
+    """A kind of record: a boat, a course."""
 
     noun: str
     plural: str

@@ -17,7 +17,7 @@ from camml.serving import engines
 from camml.serving.engines import Request
 from camml.serving.engines._attention import Segment, Window
 from camml.serving.engines._jobs import Reading, shares
-from camml.serving.engines._memory import budget, readable, size_of
+from camml.serving.engines._memory import budget, bytes_per_token, readable, size_of
 from camml.serving.engines._slots import Layout, Slots
 from camml.serving.engines.transformers import _chunk
 from camml.types import Query
@@ -83,6 +83,14 @@ def test_sizes() -> None:
             size_of(wrong)
     assert budget("1GB", torch.device("cpu")) == 10**9
     assert budget(None, torch.device("cpu")) > 10**6
+
+
+def test_what_a_token_takes_is_told_of_usual_models_alone() -> None:
+    from transformers import LlamaConfig, MambaConfig
+
+    small = LlamaConfig(hidden_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2)
+    assert bytes_per_token(small, torch.float32) == 2 * 3 * 2 * 16 * 4
+    assert bytes_per_token(MambaConfig(), torch.float32) == 0
 
 
 def test_turns_go_to_the_short_and_to_the_old() -> None:
@@ -227,6 +235,18 @@ class TestBudget:
     def test_the_longest_slots_do_not_fit(self, camml_folder: Path) -> None:
         with pytest.raises(TooLargeError, match="slots of 512 tokens"):
             engines.load("transformers", camml_folder, cache="static", memory="100kB")
+
+    def test_memory_that_is_taken_at_once_serves_all_slots(self, camml_folder: Path, per_token: int) -> None:
+        engine: Any = engines.load("transformers", camml_folder, cache="static", slots=2, memory=1024 * per_token)
+        request = Request(Query("a"), (), Decoding(300))
+
+        async def both() -> list[str]:
+            return list(await asyncio.gather(text_of(engine, request), text_of(engine, request)))
+
+        first, second = asyncio.run(both())
+        assert first == second != ""
+        assert engine.status()["memory_bytes"] == 1024 * per_token
+        asyncio.run(engine.close())
 
     def test_models_that_answer_one_by_one(self, vlm_folder: Path) -> None:
         engine: Any = engines.load("transformers", vlm_folder, memory="1kB")

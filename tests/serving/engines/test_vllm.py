@@ -1,6 +1,7 @@
 """vLLM answers as transformers does, on real small weights."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
@@ -18,7 +19,7 @@ from camml.errors import OptionError
 from camml.model.parts import assemble
 from camml.prompts import Turn
 from camml.serving import engines
-from camml.serving.engines import Engine, Piece, Request
+from camml.serving.engines import Engine, Piece, Request, Sampling
 from camml.types import Context, Neighbor, Query, Sample
 from tests import family_parts, tiny
 
@@ -179,6 +180,19 @@ class TestBothEngines:
         [(stopped, reason, _)] = run(_answers(vllm, Request(first.query, first.context, Decoding(12), (word,))))
         assert word not in stopped
         assert reason == "stop"
+
+    def test_penalties_and_forms_of_answers(self, plain, vllm, context, run) -> None:
+        question = Query("What is the capital of this country?", _picture("red"))
+        schema = {"type": "object", "properties": {"capital": {"enum": ["Skopje", "Riyadh"]}}, "required": ["capital"],
+                  "additionalProperties": False}  # fmt: skip
+        form = Request(question, context[:1], Decoding(40), sampling=Sampling(schema=json.dumps(schema)))
+        for engine in (plain, vllm):
+            [(text, reason, _)] = run(_answers(engine, form))
+            assert (json.loads(text)["capital"] in ("Skopje", "Riyadh"), reason) == (True, "stop")
+        penalised = Request(question, context, Decoding(30), sampling=Sampling(frequency_penalty=1.5))
+        assert run(_answers(vllm, penalised)) == run(_answers(plain, penalised))
+        with pytest.raises(OptionError, match="logprobs"):
+            run(_answers(vllm, Request(question, sampling=Sampling(logprobs=1))))
 
     def test_several_answers(self, vllm, context, run) -> None:
         [first, *_] = _requests(context)

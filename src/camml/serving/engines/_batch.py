@@ -83,7 +83,7 @@ class Batch(Thread):
                 f"a prompt of {prepared.prompt_tokens} tokens and {n} answers of up to {prepared.max_new_tokens} take "
                 f"{readable(need)}, and this server has {readable(memory)} for them: ask for less"
             )
-        if need > memory // self._size and need + self._promised() > memory:
+        if self._slots.whole is None and need > memory // self._size and need + self._promised() > memory:
             raise BusyError("the memory for long questions is in use; try again in a moment, or ask for less")
 
     def _promised(self) -> int:

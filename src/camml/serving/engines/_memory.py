@@ -66,8 +66,11 @@ def budget(memory: str | int | None, device: torch.device) -> int:
 
 
 def bytes_per_token(config: Any, dtype: torch.dtype) -> int:
-    """Return about how much the keys and values of one token take in a model of a usual kind."""
+    """Return about how much the keys and values of one token take; 0 for a model of an unusual kind."""
     text = config.get_text_config()
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(2 * text.num_hidden_layers * heads * width * dtype.itemsize)
+    try:
+        heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+        width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        return int(2 * text.num_hidden_layers * heads * width * dtype.itemsize)
+    except (AttributeError, TypeError):  # one without heads, or with other heads in each layer
+        return 0

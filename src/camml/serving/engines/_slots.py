@@ -85,12 +85,15 @@ class Slots:
     Args:
       memory: bytes that blocks may take.
       whole: rows and tokens of the only block, which then is made at once and kept.
+
+    Attributes:
+      memory, whole: as given.
     """
 
     def __init__(self, layout: Layout, memory: int, whole: tuple[int, int] | None = None) -> None:
         self.memory = memory
         self._layout = layout
-        self._whole = whole
+        self.whole = whole
         self.blocks: list[Block] = []
         if whole is not None:
             self.blocks = [Block.make(layout, *whole)]
@@ -109,7 +112,7 @@ class Slots:
         """Return whether so many answers have room now."""
         size, length = self._shape(tokens)
         free = sum(block.size - len(block.rows) for block in self._alike(size, length))
-        if self._whole is not None:
+        if self.whole is not None:
             return answers <= free
         new = -(-max(0, answers - free) // size)
         return self.allocated + new * self._bytes(size, length) <= self.memory
@@ -134,7 +137,7 @@ class Slots:
     def free(self, row: Row) -> None:
         """Give a row back: the last one of its kind moves to its place, and a block without rows is let go."""
         block = row.block
-        if block.rows == [row] and self._whole is None:
+        if block.rows == [row] and self.whole is None:
             self.blocks.remove(block)
             return
         last_block = [other for other in self._alike(block.size, block.length) if other.rows][-1]
@@ -145,12 +148,12 @@ class Slots:
             block.rows[place] = last
             last.block = block
         last_block.rows.pop()
-        if not last_block.rows and self._whole is None:
+        if not last_block.rows and self.whole is None:
             self.blocks.remove(last_block)
 
     def clear(self) -> None:
         """Give all rows back."""
-        if self._whole is None:
+        if self.whole is None:
             self.blocks = []
         for block in self.blocks:
             block.rows = []
@@ -163,8 +166,8 @@ class Slots:
 
     def _shape(self, tokens: int) -> tuple[int, int]:
         """Return how many rows of which length the block of an answer has."""
-        if self._whole is not None:
-            return self._whole
+        if self.whole is not None:
+            return self.whole
         if tokens > LONGEST_SHARED:
             return 1, -(-tokens // STEP) * STEP
         length = max(SHORTEST, 1 << (tokens - 1).bit_length())
