@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from camml.encoders import Encoder, Vectors, among_images
+from camml.encoders import Encoder, Vectors, among_images, balanced
 from camml.errors import EmptyStoreError, OptionError
 from camml.images import open_image
 from camml.likeness import Above, Likeness
@@ -23,6 +23,7 @@ SEARCHES: Mapping[str, Search] = {
     "image-image": ("image", "image"),
     "text-text": ("text", "text"),
 }
+IMAGES = SEARCHES["image-image"]
 MODES = ("auto", *SEARCHES, "fused")
 FUSED = ("image-image", "text-image", "text-text")
 WITH_IMAGE = ("image-image", "text-text")
@@ -30,8 +31,10 @@ WITHOUT_IMAGE = ("text-text", "text-image")
 """What is compared in the modes `fused` and `auto`; of equals those of the first come first."""
 """`auto` compares pictures with pictures and words with texts, words alone with pictures too where they share a space,
 and ranks by how far a sample stands out of what is usual; `fused` joins all that apply by reciprocal rank."""
-POLICY = 2
-"""Changes whenever the same settings could find other samples; 1 searched by the picture alone where there was one."""
+POLICY = 3
+"""Changes whenever the same settings could find other samples; 1 searched by the picture alone where there was one, 2
+compared pictures with one weight for plain and mapped vectors.
+"""
 
 FUSED_DEPTH = 100
 """Neighbors of each search that are fused, so that the first k do not depend on k."""
@@ -61,7 +64,7 @@ class QueryState:
 
     Attributes:
       searches: what is to be compared with what.
-      vectors: its embeddings by modality.
+      vectors: its embeddings by modality, and `balanced`, that of its image as it is compared with stored ones.
       own: for a query that is itself a sample: the vectors by modality that no neighbor may come close to.
     """
 
@@ -204,6 +207,11 @@ class Retriever:
         for state in states:
             if state.query.id is not None and self.duplicate_above is not None:
                 state.own = state.vectors | state.own
+        seen = [state for state in states if IMAGES in state.searches]
+        if seen:
+            asked = np.stack([state.vectors["image"] for state in seen])
+            for state, vector in zip(seen, balanced(self.encoder, asked, self._background(IMAGES)), strict=True):
+                state.vectors["balanced"] = vector
 
     def _recall(self, state: QueryState) -> None:
         """Take from the datastore what it knows of a query that is one of its samples."""
@@ -258,6 +266,8 @@ class Retriever:
     def _vector(self, state: QueryState, search: Search) -> Vectors:
         """Return float32[D] of a query for one of its searches."""
         source, target = search
+        if search == IMAGES:
+            return state.vectors["balanced"]
         vector = state.vectors[source]
         return vector if source == target else among_images(self.encoder, vector[None])[0]
 

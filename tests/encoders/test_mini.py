@@ -88,6 +88,28 @@ def test_heads_bring_texts_to_images_and_leave_them_among_texts(tmp_path: Path) 
     np.testing.assert_array_equal(encoders.among_images(plain, plain.embed_texts(TEXTS)), plain.embed_texts(TEXTS))
 
 
+def test_plain_and_mapped_vectors_count_by_how_little_they_spread(tmp_path: Path) -> None:
+    options = save_mini(tmp_path)
+    plain = encoders.load("mini", **options)
+    file = save_heads(tmp_path / "heads.safetensors", plain.image_dim, plain.text_dim)
+    joint = encoders.load("mini", **options, heads=str(file))
+    seen = joint.embed_images(images())
+    stored = np.concatenate([seen] * 4)
+    cut = plain.image_dim
+    shares = PLAIN_SHARE, 1 - PLAIN_SHARE
+    cosines = [
+        seen[:, part] @ stored[:, part].T / share
+        for part, share in zip((slice(cut), slice(cut, None)), shares, strict=True)
+    ]
+    weights = [1 / cosine.std(axis=1, keepdims=True) for cosine in cosines]
+    wanted = sum(w * cosine for w, cosine in zip(weights, cosines, strict=True)) / sum(weights)
+    balanced = joint.balance(seen, stored) @ stored.T
+    np.testing.assert_allclose(balanced, wanted, atol=1e-4)
+    np.testing.assert_allclose(balanced[:, : len(seen)].diagonal(), 1, atol=1e-4)  # a picture is still itself
+    np.testing.assert_array_equal(joint.balance(seen, stored[:7]), seen)  # too few to tell
+    np.testing.assert_array_equal(plain.balance(seen[:, :cut], stored[:, :cut]), seen[:, :cut])
+
+
 def test_heads_of_other_widths_are_refused(tmp_path: Path) -> None:
     options = save_mini(tmp_path)
     file = save_heads(tmp_path / "heads.safetensors", 3, 4)

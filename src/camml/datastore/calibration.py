@@ -12,10 +12,11 @@ import numpy as np
 
 from camml.datastore.store import Datastore
 from camml.durable import write_file
-from camml.encoders import Encoder, Vectors, among_images
+from camml.encoders import Encoder, Vectors, among_images, balanced
 from camml.errors import OptionError, StoreCorruptedError, StoreError
 from camml.likeness import Likeness
 from camml.passages import split
+from camml.ranking import BACKGROUND
 from camml.types import Context, Sample
 from camml.words import telling_words
 
@@ -122,14 +123,17 @@ def _pictures(datastore: Datastore, encoder: Encoder, samples: Sequence[Sample])
     likeness = Likeness("measured", datastore.spaced, encoder.name)
     ids, rows = list(vectors), np.stack(list(vectors.values()))
     own = []
-    for name, vector, context in zip(ids, rows, datastore.search(rows, "image", NEARBY), strict=True):
+    asked = balanced(encoder, rows, datastore.spaced("image", BACKGROUND))
+    for place, context in enumerate(datastore.search(asked, "image", NEARBY)):
         near = datastore.vectors([neighbor.sample.id for neighbor in context], "image")
-        others = [its for key, its in near.items() if key != name and not likeness.same(vector, its, "image")]
+        others = [
+            its for key, its in near.items() if key != ids[place] and not likeness.same(rows[place], its, "image")
+        ]
         if others:
-            own.append(max(float(its @ vector) for its in others))
+            own.append(max(float(its @ asked[place]) for its in others))
     if len(own) < FEWEST:
         return None
-    return np.array(own), _strangers(rows, rows)
+    return np.array(own), _strangers(asked, rows)
 
 
 def _words(

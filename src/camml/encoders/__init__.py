@@ -52,6 +52,18 @@ def among_images(encoder: Encoder, texts: Vectors) -> Vectors:
     return texts if move is None else cast(Vectors, move(texts))
 
 
+def balanced(encoder: Encoder, images: Vectors, background: Vectors) -> Vectors:
+    """Return the vectors of query images, float32[N, image_dim], as they are compared with stored ones.
+
+    An encoder whose vectors have several parts may let each part count by how much it tells apart in this datastore.
+
+    Args:
+      background: float32[M, image_dim], some stored vectors that stand for all.
+    """
+    balance = getattr(encoder, "balance", None)
+    return images if balance is None else cast(Vectors, balance(images, background))
+
+
 def load(name: str, **options: Any) -> Encoder:
     """Load the encoder called `name`; `options` go to its own `load`: `model="google/siglip2-base-patch16-224"`.
 

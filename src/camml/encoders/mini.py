@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 SIDE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PLAIN_SHARE = 0.75
-"""What the vector without maps counts beside the mapped one in an image's, so that maps do no harm to pictures unlike
-those that they were learned from: see docs/retrieval.md.
+"""What the vector without maps counts beside the mapped one in a stored image's. What each counts for a query is
+decided when it is asked (`balance`), so that maps do no harm to pictures unlike those that they were learned from: see
+docs/retrieval.md.
 """
+FEWEST = 8
+"""Stored images that tell how far cosines spread; among fewer the parts count as they are stored."""
 MAX_TOKENS = 256
 """Source: `max_seq_length` of all-MiniLM-L6-v2."""
 
@@ -97,6 +100,25 @@ class MiniEncoder:
             return texts
         mapped = _towers.unit(texts @ self._text_head.T)
         return np.concatenate([np.zeros((len(texts), self._plain_dim), np.float32), mapped], axis=1)
+
+    def balance(self, images: Vectors, background: Vectors) -> Vectors:
+        """Return query vectors, float32[N, 768 + D], whose product with a stored one weighs two cosines anew.
+
+        That of the parts without maps and that of the mapped ones count by how little they spread among stored images,
+        so that each has its say by how far it stands out from what is usual, in its own standard deviations. The
+        weights sum up to one: a picture still has a product of 1 with itself.
+
+        Args:
+          background: float32[M, 768 + D], vectors of stored images.
+        """
+        if not self.joint or len(background) < FEWEST:
+            return images
+        shares = np.array([PLAIN_SHARE, 1 - PLAIN_SHARE], np.float32)
+        parts = [slice(None, self._plain_dim), slice(self._plain_dim, None)]
+        spreads = np.stack([(images[:, part] @ background[:, part].T).std(axis=1) for part in parts], axis=1) / shares
+        weights = 1 / np.maximum(spreads, 1e-6)
+        factors = weights / weights.sum(axis=1, keepdims=True) / shares
+        return np.concatenate([images[:, part] * factors[:, [n]] for n, part in enumerate(parts)], axis=1)
 
     def _embed_images(self, images: list[Image.Image]) -> "torch.Tensor":
         import torch
