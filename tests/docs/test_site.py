@@ -54,12 +54,17 @@ def test_contributing_points_to_what_is_there() -> None:
 
 
 def test_continuous_integration_calls_targets_that_make_has() -> None:
-    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+    variables = set(re.findall(r"^(\w+ \?=)", makefile, re.MULTILINE))
     for file in (ROOT / ".github" / "workflows" / "ci.yml", ROOT / ".ci" / "run", ROOT / "CONTRIBUTING.md"):
-        called = {
-            target
-            for line in re.findall(r"(?:^|run: |^ +)make ([\w -]+)", file.read_text("utf-8"), re.MULTILINE)
-            for target in line.split()
+        words = {
+            word
+            for line in re.findall(r"(?:^|run: |^ +)make ([\w =-]+)", file.read_text("utf-8"), re.MULTILINE)
+            for word in line.split()
         }
+        given = {f"{word.partition('=')[0]} ?=" for word in words if "=" in word}
+        called = {word for word in words if "=" not in word}
         assert called
         assert called <= targets, f"{file}: {called - targets}"
+        assert given <= variables, f"{file}: {given - variables}"
