@@ -13,7 +13,7 @@ pytest.importorskip("milvus_lite")
 from camml.datastore import Datastore, commits, migration, verify
 from camml.datastore import manifest as manifests
 from camml.errors import OptionError, StoreError, UnknownNameError
-from camml.stores import milvus
+from camml.stores import milvus, parse_store
 from camml.types import Sample
 from tests.colors import Colors, picture, sample
 
@@ -177,7 +177,7 @@ def test_migration_and_back(
             assert content(folder) == before
             if Datastore.open(folder).manifest.store == milvus.__name__.rpartition(".")[2] and target == "milvus":
                 break
-            if Datastore.open(folder).manifest.store == migration.home(second)[0]:
+            if Datastore.open(folder).manifest.store == parse_store(second)[0]:
                 break
     fuse.left = 0
     assert steps > 3

@@ -58,7 +58,7 @@ def engine(camml_folder: Path) -> Iterator[Engine]:
 
 
 def run_apart(work: Coroutine[Any, Any, Result]) -> Result:
-    """Return the result of a coroutine, run in a thread: a browser's tests leave an event loop running in this one."""
+    """Return the result of a coroutine, run in a thread: a browser of a test has an event loop running in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
 

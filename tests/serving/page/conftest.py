@@ -138,9 +138,9 @@ def wait(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser."""
+    """The browser; gone with its file of tests, since an event loop runs in this thread for as long as it lives."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'camml[dev]'")
     if not CHROMIUM:
         pytest.skip("needs a browser: apt-get install chromium")
@@ -148,6 +148,8 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
         browser.close()
+    with pytest.raises(RuntimeError):  # later files call asyncio.run
+        asyncio.get_running_loop()
 
 
 @pytest.fixture
