@@ -1,14 +1,15 @@
 """What is far from all samples, asked of a server."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
 
 from camml.assistant.threshold import Threshold
-from camml.errors import EncoderMismatchError
 from camml.serving.service import Service
 from camml.serving.settings import Settings
+from camml.types import Query
 from camml.weights import DEFAULT_MODEL
 from tests.serving.conftest import MakeService, Serve
 
@@ -39,6 +40,24 @@ def test_it_is_refused_with_the_nearest_ones_or_answered_without_samples(
         assert alone["choices"] == ask(address, shots=0)["choices"]
 
 
-def test_a_datastore_that_does_not_fit_the_model_is_refused(store_folder: Path) -> None:
-    with pytest.raises(EncoderMismatchError, match="--encoder"):
-        Service.load(Settings(model=DEFAULT_MODEL, stores={"colours": str(store_folder)}))
+def test_a_datastore_that_does_not_fit_the_model_is_searched_as_it_is_and_the_log_says_so(
+    store_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = Mock(slots=1)
+    monkeypatch.setattr("camml.serving.engines.load", lambda *_, **__: engine)
+    with caplog.at_level("WARNING", "camml"):
+        service = Service.load(Settings(model=DEFAULT_MODEL, stores={"colours": str(store_folder)}))
+    assert "was built with encoder 'hashed'" in caplog.text
+    assert "--encoder" in caplog.text
+    [context] = [service.shelves["colours"].search(Query("red"), 1)]
+    assert len(context) == 1
+
+
+def test_clients_may_name_the_default_model_of_the_version_before() -> None:
+    usual = Settings(model=DEFAULT_MODEL)
+    assert usual.served_name == "camml-mini"
+    assert usual.answers_to("camml-mini")
+    assert usual.answers_to("smollm2-135m-instruct")
+    assert not usual.answers_to("gpt-4")
+    assert not Settings(model="other/folder").answers_to("smollm2-135m-instruct")
+    assert not Settings(model=DEFAULT_MODEL, model_name="ours").answers_to("smollm2-135m-instruct")

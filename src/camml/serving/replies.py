@@ -175,8 +175,8 @@ def chat_of(document: dict[str, Any]) -> ChatBody:
 
 def check(service: Service, body: ChatBody) -> None:
     """Raise an ApiError for what this server does not do."""
-    name = service.settings.served_name
-    if body.model != name:
+    if not service.settings.answers_to(body.model):
+        name = service.settings.served_name
         raise ApiError(404, f"no model {body.model!r} here; there is: {name}", "model_not_found", "model")
     if (unsupported := body.unsupported()) in TOOLS:
         told = "this server calls no tools; for an answer in a form of yours give response_format"

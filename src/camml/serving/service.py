@@ -14,7 +14,7 @@ from PIL import Image
 from camml import assistant, evidence
 from camml.answering import Decoding
 from camml.assistant.threshold import Threshold
-from camml.errors import ImageError, StoreLockedError, TooLargeError
+from camml.errors import EncoderMismatchError, ImageError, StoreLockedError, TooLargeError
 from camml.features.samples import folder_of
 from camml.prompts import Turn
 from camml.refusals import REFUSAL
@@ -119,13 +119,19 @@ class Service:
     def load(cls, settings: Settings) -> Self:
         """Open the datastores and load the model.
 
+        A datastore that was built with another encoder than the model wants is searched with its own, and the log says
+        so, with what to do: a server that has started before starts again.
+
         Raises:
           CaMMLError: something of it cannot be used.
         """
         model = assistant.load(settings.model, settings.engine_options.get("use"))
         for place in settings.stores.values():
             if settings.encoder is None:
-                model.check(place)
+                try:
+                    model.check(place)
+                except EncoderMismatchError as error:
+                    logger.warning("%s", error)
         shelves = {
             name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name), settings.encoder)
             for name, place in settings.stores.items()

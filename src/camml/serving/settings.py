@@ -8,11 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from camml.errors import OptionError
+from camml.weights import DEFAULT_MODEL
 
 STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SHORTEST_KEY = 8
 ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^\s/?#@:\[\]*]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?")
 USUAL_PORTS = (("http", "80"), ("https", "443"))
+FORMER_DEFAULT = "smollm2-135m-instruct"
+"""The default model of version 0.1: clients that were set up to name it are answered by today's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,11 @@ class Settings:
     def served_name(self) -> str:
         """The name that clients call the model by."""
         return self.model_name or Path(self.model).name or self.model
+
+    def answers_to(self, name: str) -> bool:
+        """Return whether clients may call the model so: its name, or with the default model that of the one before."""
+        usual = self.model == DEFAULT_MODEL and not self.model_name
+        return name == self.served_name or (usual and name == FORMER_DEFAULT)
 
 
 def host_of(url: str) -> str:
