@@ -1,14 +1,15 @@
 """The datastore endpoints: what is added is found at once, and stays."""
 
+import asyncio
 import base64
 import errno
 import io
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from PIL import Image
 from camml import encoders
 from camml.datastore import Datastore, open_store
 from camml.datastore.files import only_writer
+from camml.serving.engines import Piece, Prepared
 from camml.serving.shelf import UPLOADS
 from camml.types import Sample
 from tests.serving.conftest import MakeService, Serve
@@ -364,20 +366,29 @@ def test_a_full_disk_is_the_servers_trouble(http: httpx.Client, monkeypatch: pyt
     assert add(http, png("red"), text="a").status_code == 201
 
 
-def test_clients_that_go_are_counted(http: httpx.Client) -> None:
+def test_clients_that_go_are_counted(make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = make_service()
+    generate = service.engine.generate
+
+    async def slow(prepared: Prepared) -> AsyncIterator[Piece]:
+        """Give each piece late, so that no machine is done before the client goes."""
+        async with aclosing(generate(prepared)) as pieces:
+            async for piece in pieces:
+                yield piece
+                await asyncio.sleep(2)
+
+    monkeypatch.setattr(service.engine, "generate", slow, raising=False)
     question = {"model": "tiny", "messages": [{"role": "user", "content": "red"}], "max_tokens": 400, "n": 8}
-    address = f"{http.base_url}/v1/chat/completions"
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(
-            address, json=question, timeout=httpx.Timeout(10, read=0.02)
-        )  # a quick machine answers in less than 0.3
-    with httpx.stream("POST", address, json=question | {"stream": True}, timeout=60) as answer:
-        next(answer.iter_lines())
-    for _ in range(100):
-        if "camml_gone_total 2.0" in http.get("/metrics").text:
-            return
-        time.sleep(0.1)
-    pytest.fail("two clients went, and the figures do not say so")
+    with serve(service) as address, httpx.Client(base_url=address, timeout=60) as http:
+        with pytest.raises(httpx.ReadTimeout):
+            http.post("/v1/chat/completions", json=question, timeout=0.3)
+        with http.stream("POST", "/v1/chat/completions", json=question | {"stream": True}) as answer:
+            next(answer.iter_lines())
+        for _ in range(100):
+            if "camml_gone_total 2.0" in http.get("/metrics").text:
+                return
+            time.sleep(0.1)
+        pytest.fail("two clients went, and the figures do not say so")
 
 
 class TestSamplesAsJson:
