@@ -1,13 +1,14 @@
 """Published pairs of a FAISS file and a JSON, and datastores by name."""
 
 import json
+import shutil
 from pathlib import Path
 
 import faiss
 import numpy as np
 import pytest
 
-from camml import encoders
+from camml import encoders, weights
 from camml.datastore import (
     Datastore,
     check_pictures,
@@ -178,3 +179,19 @@ class TestPictures:
     def test_another_encoder_is_refused_with_the_flag(self, published) -> None:
         with pytest.raises(EncoderMismatchError, match=r"have 3 numbers.*hashed.*--encoder"):
             open_official(*published, encoder=encoders.load("hashed"))
+
+
+@pytest.mark.weights
+def test_maps_of_the_shipped_model_are_found_where_the_package_is_now(tmp_path: Path) -> None:
+    """The datastore was built from a clone, or an installation, that is gone."""
+    shipped = weights.folder(weights.DEFAULT_MODEL) / "heads.safetensors"
+    elsewhere = tmp_path / "clone" / "models" / "heads.safetensors"
+    elsewhere.parent.mkdir(parents=True)
+    shutil.copy(shipped, elsewhere)
+    options = {"heads": str(elsewhere), "dtype": "bfloat16"}
+    built = encoders.load("mini", **options)
+    Datastore.build(tmp_path / "store", [Sample("a", "A red pump.")], built, encoder_options=options)
+    elsewhere.unlink()
+    datastore, encoder = open_store(str(tmp_path / "store"))
+    assert [sample.id for sample in datastore] == ["a"]
+    assert encoder.revision == built.revision

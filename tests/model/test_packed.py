@@ -13,6 +13,7 @@ from camml.errors import ModelFolderError, OptionError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor, packed
 from camml.model.folder import ADDED_FILE, PACKED, is_packed
 from camml.model.parts import assemble
+from camml.model.retrieval_settings import settings_of
 from camml.training.arguments import ModelArguments
 from camml.training.building import build
 from camml.types import Query
@@ -133,3 +134,22 @@ def test_sizes_that_do_not_fit_are_named(folder: Path) -> None:
     (folder / PACKED).write_text(json.dumps(about))
     with pytest.raises(ModelFolderError, match="does not fit the sizes"):
         packed.load(folder)
+
+
+def test_unpacked_it_still_says_how_its_samples_are_found(folder: Path, tmp_path: Path) -> None:
+    about = json.loads((folder / PACKED).read_text())
+    about["retrieval"] = {"encoder": "hashed", "encoder_options": {"heads": "maps.bin", "joint": True}, "shots": 3}
+    (folder / PACKED).write_text(json.dumps(about))
+    (folder / "maps.bin").write_bytes(b"maps")
+    packed.unpack(folder, tmp_path / "whole")
+    before, after = settings_of(folder), settings_of(tmp_path / "whole")
+    assert after.stated
+    assert (after.encoder, after.shots) == ("hashed", 3)
+    assert after.encoder_options == {"heads": str((tmp_path / "whole" / "maps.bin").resolve()), "joint": True}
+    assert Path(str(before.encoder_options["heads"])).read_bytes() == (tmp_path / "whole" / "maps.bin").read_bytes()
+
+
+def test_a_folder_that_says_nothing_of_retrieval_still_says_nothing(folder: Path, tmp_path: Path) -> None:
+    packed.unpack(folder, tmp_path / "whole")
+    assert not (tmp_path / "whole" / "retrieval.json").exists()
+    assert not settings_of(tmp_path / "whole").stated

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from camml import encoders, formats, layouts
+from camml import encoders, formats, layouts, weights
 from camml.datastore import manifest as manifests
 from camml.datastore.manifest import EncoderRecord, Manifest
 from camml.datastore.places import Places
@@ -201,8 +201,25 @@ def open_store(
         return _open(read, pair[0], encoder), encoder
     record = manifests.read(Path(name)).encoder
     options = record.options if encoder_options is None and encoder_name in (None, record.name) else encoder_options
-    encoder = encoders.load(encoder_name or record.name, **(options or {}))
+    encoder = encoders.load(encoder_name or record.name, **_with_shipped_files(options or {}))
     return Datastore.open(name, encoder, images=None if str(images) == NO_PICTURES else images), encoder
+
+
+def _with_shipped_files(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options in which a file that is gone is that of its name in the model that comes with this package.
+
+    A datastore is opened after a new installation too, or from another clone. Whether the file is the right one is
+    checked when the datastore is opened with what was loaded.
+    """
+    return {name: _shipped(value) if isinstance(value, str) else value for name, value in options.items()}
+
+
+def _shipped(value: str) -> str:
+    path = Path(value)
+    if not path.is_absolute() or path.exists():
+        return value
+    shipped = weights.folder(weights.DEFAULT_MODEL) / path.name
+    return str(shipped) if shipped.is_file() else value
 
 
 def official_pair(name: str) -> tuple[Path, Path] | None:

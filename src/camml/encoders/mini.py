@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 SIDE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PLAIN_SHARE = 0.75
-"""What the vector without maps counts beside the mapped one in a stored image's. What each counts for a query is
-decided when it is asked (`balance`), so that maps do no harm to pictures unlike those that they were learned from: see
+"""Share of the plain vector in a stored image's, beside the mapped one. The shares for a query are chosen when it is
+asked (`balance`), so that maps do no harm to pictures unlike those that they were learned from: see
 docs/retrieval.md.
 """
 FEWEST = 8

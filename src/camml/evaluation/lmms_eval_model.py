@@ -16,7 +16,7 @@ from camml.evaluation.shares import Share
 from camml.types import Context, Query
 
 IDS = ("question_id", "questionId", "id")
-"""Where tasks keep the id of a question."""
+"""Fields in which tasks keep the id of a question."""
 
 
 class CamMLModel(lmms):  # type: ignore[misc]

@@ -19,7 +19,7 @@ SMALLEST = 96
 WHOLE_PAGE = 0.8
 """The part of a page from which a picture is the page itself, as in a scan."""
 MOST_FIGURES = 20
-"""Of a page: drawings of more pieces are not cut into them."""
+"""Figures cut out of a page, at most; a drawing of more pieces is not cut into them."""
 CAPTION = 48
 """Points below a figure that are looked for its caption."""
 

@@ -16,7 +16,7 @@ PICTURES = (
 )
 PDF = (".pdf",)
 PAGE = re.compile(r"[0-9a-f]{32}-\d+(-figure-\d+)?\.jpg")
-"""How pictures of pages and figures are called, which were written here and not given."""
+"""Names of the pictures of pages and figures, which were written here and not given."""
 
 _STORE = b'"format": "camml-datastore"'
 _UNFIT = re.compile(rf"{UNFIT_FOR_IDS.pattern}|[%:]")

@@ -20,6 +20,7 @@ from camml.model.folder import ADDED_FILE, PACKED, new_folder, read_file
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.parts import assemble
 from camml.model.processor import CamMLProcessor
+from camml.model.retrieval_settings import copy_settings
 
 PARTS = ("language_model", "vision_tower")
 LORA = "lora.safetensors"
@@ -127,3 +128,4 @@ def unpack(folder: Path, target: Path, dtype: torch.dtype = torch.float32) -> No
         model, processor = load(folder, dtype)
         model.save_pretrained(unfinished)
         processor.save_pretrained(unfinished)
+        copy_settings(folder, unfinished)

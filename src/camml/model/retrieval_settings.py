@@ -1,6 +1,7 @@
 """Settings of retrieval in a model's folder: encoder, mode, samples and passages that suit the model."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -60,3 +61,17 @@ def settings_of(folder: Path) -> RetrievalSettings:
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelFolderError(f"{file} cannot be used ({error}); take the folder again") from error
     return replace(settings, encoder_options=options)
+
+
+def copy_settings(source: Path, target: Path) -> None:
+    """Write what the model in `source` says of retrieval, and files that it names, into the model folder `target`."""
+    settings = settings_of(source)
+    if not settings.stated:
+        return
+    options = dict(settings.encoder_options)
+    for name, value in options.items():
+        if isinstance(value, str) and Path(value).is_file() and Path(value).parent == source.resolve():
+            shutil.copyfile(value, target / Path(value).name)
+            options[name] = Path(value).name
+    about = replace(settings, encoder_options=options).as_json()
+    (target / FILE).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
