@@ -67,7 +67,7 @@ def router(service: Service, links: Links) -> APIRouter:
 async def _whole(reply: Reply) -> dict[str, Any]:
     answers = await whole(reply)
     choices = [_choice(index, one.text, one.reason, one.logprobs) for index, one in enumerate(answers)]
-    return _document(reply, choices, usage=reply.usage(), **reply.shown())
+    return _document(reply, choices, usage=reply.usage(), **reply.shown(answers[0].text))
 
 
 def _chunks(reply: Reply) -> tuple[Any, Any]:
@@ -78,7 +78,9 @@ def _chunks(reply: Reply) -> tuple[Any, Any]:
             choices = [_choice(index, "", None, ()) for index in range(reply.body.n or 1)]
             yield sse(_document(reply, choices, **reply.shown()))
         else:
-            yield sse(_document(reply, [_choice(event.index, event.text, event.finish_reason, event.logprobs)]))
+            marked = reply.shown(reply.texts[event.index]) if event.finish_reason else {}
+            choice = _choice(event.index, event.text, event.finish_reason, event.logprobs)
+            yield sse(_document(reply, [choice], **marked))
 
     def end(texts: Sequence[str]) -> Iterator[bytes]:
         if counted:

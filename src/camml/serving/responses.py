@@ -177,7 +177,7 @@ def _status(reason: str | None) -> str:
 
 
 def _message(reply: Reply, text: str, status: str) -> dict[str, Any]:
-    annotations = [{"type": "url_citation", **citation} for citation in reply.citations(len(text))]
+    annotations = [{"type": "url_citation", **citation} for citation in reply.citations(text)]
     content = {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
     return {
         "type": "message",
@@ -207,5 +207,5 @@ def _document(reply: Reply, body: ResponsesBody, text: str | None, reason: str |
             "output_tokens": usage["completion_tokens"], "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": usage["total_tokens"],
         },
-        **reply.shown(),
+        **reply.shown(text),
     }  # fmt: skip
