@@ -1,4 +1,4 @@
-"""A store of somebody else, one file with the methods that docs/extending.md lists, is held to the contract and works."""
+"""A store written from docs/extending.md alone, with the methods listed there, is held to the contract and works."""
 
 import inspect
 import os
