@@ -6,29 +6,23 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from camml.serving.bodies import CheckedRoute
 from camml.serving.engines import Piece, TokenLogprob
+from camml.serving.interface import new_router, reply_to
 from camml.serving.links import Links
-from camml.serving.replies import Reply, check, told, whole
+from camml.serving.replies import Reply, whole
 from camml.serving.service import Evidence, Service
-from camml.serving.streaming import EventStream, first_then_rest, sse, until_gone
-from camml.serving.wire import ChatBody, ErrorOut
+from camml.serving.streaming import sse
+from camml.serving.wire import ChatBody
 
 
 def router(service: Service, links: Links) -> APIRouter:
     """Return the route."""
-    router = APIRouter(
-        route_class=CheckedRoute, tags=["chat"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}}
-    )
+    router = new_router()
 
     @router.post("/v1/chat/completions", response_class=JSONResponse)
     async def chat(body: ChatBody, request: Request) -> Response:
         """Answer the last question of a conversation, from samples that are found or given."""
-        check(service, body)
-        reply = Reply(service, body, links.at(request), request.scope["camml"])
-        if body.stream:
-            return EventStream(await first_then_rest(request, told(reply, *_chunks(reply))))
-        return JSONResponse(await until_gone(request.receive, _whole(reply)))
+        return await reply_to(service, links, body, request, _whole, _chunks)
 
     return router
 

@@ -8,12 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from camml.answering import Decoding
 from camml.errors import SampleError
 from camml.serving import conversation, scratch
-from camml.serving.bodies import first_mistake
 from camml.serving.conversation import Conversation
 from camml.serving.engines import Piece, Sampling, TokenLogprob
 from camml.serving.engines._formats import schema_of
@@ -158,19 +155,6 @@ async def told(
     log_content(reply, texts)
     for data in end(texts):
         yield data
-
-
-def chat_of(document: dict[str, Any]) -> ChatBody:
-    """Return what another interface was asked as a chat.
-
-    Raises:
-      ApiError: a value of it does not fit.
-    """
-    try:
-        return ChatBody.model_validate(document)
-    except ValidationError as error:
-        mistakes = [{**mistake, "loc": ("body", *mistake["loc"])} for mistake in error.errors()]
-        raise first_mistake(mistakes, document) from None
 
 
 def check(service: Service, body: ChatBody) -> None:
