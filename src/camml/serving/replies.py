@@ -215,8 +215,8 @@ def _question(reply: Reply, said: Conversation, data: Mapping[str, bytes], folde
         schema_of(body.response_format) if body.response_format is not None else "",
     )
     return Question(
-        Query(said.question, picture), decoding, said.history, said.system, _store(reply), body.shots, body.mode,
-        body.filter, None if body.samples is None else _given(reply, body.samples, data, folder),
+        Query(said.question, picture), decoding, said.history, said.system, _store(reply), body.shots, body.search(),
+        None if body.samples is None else _given(reply, body.samples, data, folder),
         body.stops(), body.n or 1, asked is None, reply.note["id"], said.notes, sampling,
     )  # fmt: skip
 
