@@ -25,3 +25,13 @@ def test_the_example_in_python_takes_the_same_model() -> None:
     [model] = re.findall(r'camml\.load\("([^"]+)"\)', example)
     assert weights.folder(model).is_dir()
     compile(example, "README.md", "exec")
+
+
+def test_it_is_short() -> None:
+    assert len(README.split()) <= 900
+
+
+def test_its_links_lead_to_files() -> None:
+    targets = {target for target in re.findall(r"\]\(([^)#]+)", README) if "://" not in target}
+    assert len(targets) > 20
+    assert [target for target in sorted(targets) if not (ROOT / target).exists()] == []

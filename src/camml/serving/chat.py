@@ -6,35 +6,30 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from camml.serving.bodies import CheckedRoute
 from camml.serving.engines import Piece, TokenLogprob
+from camml.serving.interface import new_router, reply_to
 from camml.serving.links import Links
-from camml.serving.replies import Reply, check, told, whole
+from camml.serving.replies import Reply, whole
 from camml.serving.service import Evidence, Service
-from camml.serving.streaming import EventStream, first_then_rest, sse, until_gone
-from camml.serving.wire import ChatBody, ErrorOut
+from camml.serving.streaming import sse
+from camml.serving.wire import ChatBody
 
 
 def router(service: Service, links: Links) -> APIRouter:
     """Return the route."""
-    router = APIRouter(
-        route_class=CheckedRoute, tags=["chat"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}}
-    )
+    router = new_router()
 
     @router.post("/v1/chat/completions", response_class=JSONResponse)
     async def chat(body: ChatBody, request: Request) -> Response:
         """Answer the last question of a conversation, from samples that are found or given."""
-        check(service, body)
-        reply = Reply(service, body, links.at(request), request.scope["camml"])
-        if body.stream:
-            return EventStream(await first_then_rest(request, told(reply, *_chunks(reply))))
-        return JSONResponse(await until_gone(request.receive, _whole(reply)))
+        return await reply_to(service, links, body, request, _whole, _chunks)
 
     return router
 
 
 async def _whole(reply: Reply) -> dict[str, Any]:
     """Return the whole answer as one document."""
+    answers = await whole(reply)
     choices = [
         {
             "index": index,
@@ -42,18 +37,22 @@ async def _whole(reply: Reply) -> dict[str, Any]:
                 "role": "assistant",
                 "content": answer.text,
                 "refusal": None,
-                "annotations": _annotations(reply, len(answer.text)),
+                "annotations": _annotations(reply, answer.text),
             },
             "logprobs": _logprobs(answer.logprobs),
             "finish_reason": answer.reason,
         }
-        for index, answer in enumerate(await whole(reply))
+        for index, answer in enumerate(answers)
     ]
-    return _document(reply, "chat.completion", choices, usage=reply.usage(), **reply.shown())
+    return _document(reply, "chat.completion", choices, usage=reply.usage(), **reply.shown(answers[0].text))
 
 
 def _chunks(reply: Reply) -> tuple[Any, Any]:
-    """Return what to stream of an answer; the first chunk carries the evidence, also as annotations."""
+    """Return what to stream of an answer.
+
+    The first chunk carries the evidence, also as annotations; the one that ends an answer once more, marked. Clients
+    add up what comes in `delta`, so that annotations come once.
+    """
     counted = bool(reply.body.stream_options and reply.body.stream_options.include_usage)
     blank = {"usage": None} if counted else {}
 
@@ -62,11 +61,12 @@ def _chunks(reply: Reply) -> tuple[Any, Any]:
 
     def say(event: Evidence | Piece) -> Iterator[bytes]:
         if isinstance(event, Evidence):
-            delta = {"role": "assistant", "content": "", "annotations": _annotations(reply, 0)}
+            delta = {"role": "assistant", "content": "", "annotations": _annotations(reply)}
             yield chunk([_choice(index, delta) for index in range(reply.body.n or 1)], **reply.shown())
         else:
             delta = {"content": event.text} if event.text else {}
-            yield chunk([_choice(event.index, delta, event.finish_reason, event.logprobs)])
+            marked = reply.shown(reply.texts[event.index]) if event.finish_reason else {}
+            yield chunk([_choice(event.index, delta, event.finish_reason, event.logprobs)], **marked)
 
     def end(texts: Sequence[str]) -> Iterator[bytes]:
         if counted:
@@ -87,8 +87,8 @@ def _choice(
     return {"index": index, "delta": delta, "logprobs": _logprobs(logprobs), "finish_reason": reason}
 
 
-def _annotations(reply: Reply, end: int) -> list[dict[str, Any]]:
-    return [{"type": "url_citation", "url_citation": citation} for citation in reply.citations(end)]
+def _annotations(reply: Reply, answer: str | None = None) -> list[dict[str, Any]]:
+    return [{"type": "url_citation", "url_citation": citation} for citation in reply.citations(answer)]
 
 
 def _logprobs(told: Sequence[TokenLogprob]) -> dict[str, Any] | None:

@@ -7,14 +7,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from camml.serving.bodies import CheckedRoute
 from camml.serving.engines import Piece, TokenLogprob
+from camml.serving.interface import chat_of, new_router, reply_to, without
 from camml.serving.links import Links
-from camml.serving.problems import ApiError
-from camml.serving.replies import Reply, chat_of, check, told, whole
+from camml.serving.replies import Reply, whole
 from camml.serving.service import Evidence, Service
-from camml.serving.streaming import EventStream, first_then_rest, sse, until_gone
-from camml.serving.wire import ChatBody, ErrorOut, Text
+from camml.serving.streaming import sse
+from camml.serving.wire import ChatBody, Text
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {"echo": (False,), "best_of": (1,), "suffix": ("",)}
 """Fields of the older interface that this server does not have, and the values that ask for nothing."""
@@ -35,11 +34,7 @@ class CompletionBody(BaseModel):
           ApiError: it has fields that this server does not have, or wrong values.
         """
         prompt = self.prompt if isinstance(self.prompt, str) else self.prompt[0]
-        given = dict(self.model_extra or {})
-        for name, values in NEUTRAL.items():
-            value = given.pop(name, None)
-            if value is not None and value not in values:
-                raise ApiError(400, f"this server has no {name!r}", "unsupported_parameter", name)
+        given = without(self.model_extra, NEUTRAL)
         if self.logprobs is not None and self.logprobs is not False:
             given |= {"logprobs": True, "top_logprobs": int(self.logprobs)}
         return chat_of({**given, "messages": [{"role": "user", "content": prompt}]})
@@ -47,19 +42,12 @@ class CompletionBody(BaseModel):
 
 def router(service: Service, links: Links) -> APIRouter:
     """Return the route."""
-    router = APIRouter(
-        route_class=CheckedRoute, tags=["chat"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}}
-    )
+    router = new_router()
 
     @router.post("/v1/completions", response_class=JSONResponse)
     async def complete(body: CompletionBody, request: Request) -> Response:
         """Answer a prompt as a question, from samples that are found or given."""
-        chat = body.chat()
-        check(service, chat)
-        reply = Reply(service, chat, links.at(request), request.scope["camml"])
-        if chat.stream:
-            return EventStream(await first_then_rest(request, told(reply, *_chunks(reply))))
-        return JSONResponse(await until_gone(request.receive, _whole(reply)))
+        return await reply_to(service, links, body.chat(), request, _whole, _chunks)
 
     return router
 
@@ -67,7 +55,7 @@ def router(service: Service, links: Links) -> APIRouter:
 async def _whole(reply: Reply) -> dict[str, Any]:
     answers = await whole(reply)
     choices = [_choice(index, one.text, one.reason, one.logprobs) for index, one in enumerate(answers)]
-    return _document(reply, choices, usage=reply.usage(), **reply.shown())
+    return _document(reply, choices, usage=reply.usage(), **reply.shown(answers[0].text))
 
 
 def _chunks(reply: Reply) -> tuple[Any, Any]:
@@ -78,7 +66,9 @@ def _chunks(reply: Reply) -> tuple[Any, Any]:
             choices = [_choice(index, "", None, ()) for index in range(reply.body.n or 1)]
             yield sse(_document(reply, choices, **reply.shown()))
         else:
-            yield sse(_document(reply, [_choice(event.index, event.text, event.finish_reason, event.logprobs)]))
+            marked = reply.shown(reply.texts[event.index]) if event.finish_reason else {}
+            choice = _choice(event.index, event.text, event.finish_reason, event.logprobs)
+            yield sse(_document(reply, [choice], **marked))
 
     def end(texts: Sequence[str]) -> Iterator[bytes]:
         if counted:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from camml.answering import Decoding
+from camml.assistant.answer import NOT_TOLD
+from camml.assistant.support import judged
 from camml.errors import SampleError
 from camml.serving import conversation, scratch
-from camml.serving.bodies import first_mistake
 from camml.serving.conversation import Conversation
 from camml.serving.engines import Piece, Sampling, TokenLogprob
 from camml.serving.engines._formats import schema_of
@@ -31,7 +30,12 @@ TOOLS = ("tools", "tool_choice", "functions", "function_call")
 
 @dataclass(slots=True)
 class Reply:
-    """An answer under way: what its documents have in common, and what is counted."""
+    """An answer under way: what its documents have in common, and what is counted.
+
+    Attributes:
+      texts: of the answers by their places, as far as they are there.
+      asked: the words of the question.
+    """
 
     service: Service
     body: ChatBody
@@ -42,6 +46,8 @@ class Reply:
     evidence: Evidence | None = None
     first: float = math.nan
     tokens: dict[int, int] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+    asked: str = ""
 
     async def events(self) -> AsyncGenerator[Evidence | Piece, None]:
         """Yield the evidence, then the pieces, counted; there is room for the answer until this is closed."""
@@ -51,6 +57,7 @@ class Reply:
             shown = given if said.picture is None else [said.picture, *given]
             data = await self.service.read(shown)
             question = await self.service.look(_question, self, said, data, Path(folder))
+            self.asked = question.query.text
             async with aclosing(self.service.ask(question)) as events:
                 try:
                     async for event in events:
@@ -64,6 +71,7 @@ class Reply:
             self.evidence = event
             return
         self.tokens[event.index] = event.new_tokens
+        self.texts[event.index] = self.texts.get(event.index, "") + event.text
         metrics, now = self.service.metrics, time.perf_counter()
         if math.isnan(self.first):
             self.first = now
@@ -88,23 +96,30 @@ class Reply:
         said = sum(self.tokens.values())
         return {"prompt_tokens": read, "completion_tokens": said, "total_tokens": read + said}
 
-    def shown(self) -> dict[str, Any]:
-        """Return the evidence as the answer carries it."""
-        assert self.evidence is not None
-        where = self.evidence.store or _store(self)
-        context = [self.links.found(neighbor, where) for neighbor in self.evidence.context]
-        facts = {"notes": list(self.evidence.notes), "refused": bool(self.evidence.refusal)}
-        return {"context": [sample.model_dump() for sample in context], **facts}
+    def shown(self, answer: str | None = None) -> dict[str, Any]:
+        """Return the evidence as the answer carries it.
 
-    def citations(self, end: int) -> list[dict[str, Any]]:
+        Args:
+          answer: one of the answers, once it is whole: whether it refuses, and the passage it was taken from.
+        """
+        assert self.evidence is not None
+        where, reason, found = self.evidence.store or _store(self), self.evidence.refusal, self.evidence.context
+        if answer is not None and not reason:
+            refused, found = judged(answer, found, self.asked)
+            reason = NOT_TOLD if refused else ""
+        context = [self.links.found(neighbor, where).model_dump() for neighbor in found]
+        return {"context": context, "notes": list(self.evidence.notes), "refused": bool(reason), "reason": reason}
+
+    def citations(self, answer: str | None = None) -> list[dict[str, Any]]:
         """Return the evidence as citations of all the answer, for clients that keep no other fields.
 
         Args:
-          end: how many characters the answer has.
+          answer: as far as it is there; None where it has not begun.
         """
         return [
-            {"title": sample["id"], "url": self.links.about(sample), "start_index": 0, "end_index": end}
-            for sample in self.shown()["context"]
+            {"title": sample["id"], "url": self.links.about(sample), "start_index": 0, "end_index": len(answer or "")}
+            | ({"supporting": sample["supporting"]} if sample["supporting"] else {})
+            for sample in self.shown(answer)["context"]
         ]
 
 
@@ -140,12 +155,10 @@ async def told(
       say: what to send of the evidence, and of each piece.
       end: what to send in the end, by the texts of the answers.
     """
-    texts, begun = [""] * (reply.body.n or 1), False
+    begun = False
     async with aclosing(reply.events()) as events:
         try:
             async for event in events:
-                if isinstance(event, Piece):
-                    texts[event.index] += event.text
                 for data in say(event):
                     begun = True
                     yield data
@@ -155,22 +168,10 @@ async def told(
             # the status is sent: what is left is to say so in the stream
             yield sse(of_exception(error).body())
             return
+    texts = [reply.texts.get(index, "") for index in range(reply.body.n or 1)]
     log_content(reply, texts)
     for data in end(texts):
         yield data
-
-
-def chat_of(document: dict[str, Any]) -> ChatBody:
-    """Return what another interface was asked as a chat.
-
-    Raises:
-      ApiError: a value of it does not fit.
-    """
-    try:
-        return ChatBody.model_validate(document)
-    except ValidationError as error:
-        mistakes = [{**mistake, "loc": ("body", *mistake["loc"])} for mistake in error.errors()]
-        raise first_mistake(mistakes, document) from None
 
 
 def check(service: Service, body: ChatBody) -> None:

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from camml.serving.bodies import CheckedRoute
 from camml.serving.engines import Piece
+from camml.serving.interface import chat_of, new_router, reply_to, without
 from camml.serving.links import Links
 from camml.serving.problems import ApiError
-from camml.serving.replies import Reply, chat_of, check, told, whole
+from camml.serving.replies import Reply, whole
 from camml.serving.service import Evidence, Service
-from camml.serving.streaming import EventStream, first_then_rest, sse, until_gone
-from camml.serving.wire import ChatBody, ErrorOut, Kept, Text
+from camml.serving.streaming import sse
+from camml.serving.wire import ChatBody, Kept, Text
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "background": (False,),
@@ -84,11 +84,7 @@ class ResponsesBody(BaseModel):
         Raises:
           ApiError: it has fields that this server does not have, or wrong values.
         """
-        given = dict(self.model_extra or {})
-        for name, values in NEUTRAL.items():
-            value = given.pop(name, None)
-            if value is not None and value not in values:
-                raise ApiError(400, f"this server has no {name!r}", "unsupported_parameter", name)
+        given = without(self.model_extra, NEUTRAL)
         said = (
             [{"role": "user", "content": self.input}] if isinstance(self.input, str) else [i.chat() for i in self.input]
         )
@@ -102,19 +98,15 @@ class ResponsesBody(BaseModel):
 
 def router(service: Service, links: Links) -> APIRouter:
     """Return the route."""
-    router = APIRouter(
-        route_class=CheckedRoute, tags=["chat"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}}
-    )
+    router = new_router()
 
     @router.post("/v1/responses", response_class=JSONResponse)
     async def respond(body: ResponsesBody, request: Request) -> Response:
         """Answer the last question of a conversation, from samples that are found or given."""
-        chat = body.chat()
-        check(service, chat)
-        reply = Reply(service, chat, links.at(request), request.scope["camml"])
-        if chat.stream:
-            return EventStream(await first_then_rest(request, told(reply, *_Stream(reply, body).parts())))
-        return JSONResponse(await until_gone(request.receive, _whole(reply, body)))
+        return await reply_to(
+            service, links, body.chat(), request,
+            lambda reply: _whole(reply, body), lambda reply: _Stream(reply, body).parts(),
+        )  # fmt: skip
 
     return router
 
@@ -177,7 +169,7 @@ def _status(reason: str | None) -> str:
 
 
 def _message(reply: Reply, text: str, status: str) -> dict[str, Any]:
-    annotations = [{"type": "url_citation", **citation} for citation in reply.citations(len(text))]
+    annotations = [{"type": "url_citation", **citation} for citation in reply.citations(text)]
     content = {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
     return {
         "type": "message",
@@ -207,5 +199,5 @@ def _document(reply: Reply, body: ResponsesBody, text: str | None, reason: str |
             "output_tokens": usage["completion_tokens"], "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": usage["total_tokens"],
         },
-        **reply.shown(),
+        **reply.shown(text),
     }  # fmt: skip

@@ -235,6 +235,7 @@ class FoundSample(SampleOut):
 
     score: float | None = Field(description="cosine, or fused rank score; None where the sample was given")
     passages: list[str] | None = Field(None, description="what was read of the text, where that is not all of it")
+    supporting: str | None = Field(None, description="the passage that the answer was taken from, as its words show")
 
 
 class SamplesOut(BaseModel):

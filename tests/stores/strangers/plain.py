@@ -1,4 +1,4 @@
-"""A vector store as somebody writes it who has read no more than README: its scores are those of a matrix product."""
+"""A vector store written from docs/extending.md alone: its scores are those of a matrix product."""
 
 import numpy as np
 

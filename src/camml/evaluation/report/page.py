@@ -7,12 +7,11 @@ from typing import Any
 
 from camml.evaluation.contexts import KINDS
 from camml.evaluation.files import write_bytes
-from camml.evaluation.report.leaderboard import number, spread
-from camml.evaluation.report.markup import Markup, document, element, joined
 from camml.evaluation.report.pictures import Pictures
 from camml.evaluation.report.published import measures
 from camml.evaluation.report.records import SampleTable, entry, verdicts
-from camml.evaluation.report.runs import Figure, Run
+from camml.evaluation.report.rendering import page
+from camml.evaluation.report.runs import Run
 from camml.evaluation.report.samples import QuestionPictures, Stores
 
 PROMPTS_A_FILE = 200
@@ -42,8 +41,7 @@ def write_run(run: Run, out: Path, stores: Stores, data: Path, pictures: Picture
         _write_script(folder / f"prompts-{part}.js", f"camml.prompts[{part}]", prompts[place : place + PROMPTS_A_FILE])
     content = {"perFile": PROMPTS_A_FILE, "entries": entries, "samples": table.rows, "prompts": {}}
     _write_script(folder / "records.js", "var camml", content)
-    title = f"{measures(run.task)[0].title}: {run.system}"
-    write_bytes(folder / "index.html", document(title, "../..", _body(run, remark), ("records.js",)))
+    write_bytes(folder / "index.html", _page(run, remark))
     return {run.place: words.count("wrong")} if {"right", "wrong"} & set(words) else {}
 
 
@@ -52,46 +50,23 @@ def _write_script(path: Path, name: str, value: Any) -> None:
     write_bytes(path, f"{name} = {json.dumps(value, separators=(',', ':'))};\n".encode("ascii"))
 
 
-def _body(run: Run, remark: str) -> Markup:
+def _page(run: Run, remark: str) -> bytes:
+    """Return the page around the questions; `remark` is what its datastore lacks.
+
+    Above the questions stands what a reader of the score must know: some have no answer, or one of an earlier run.
+    """
     headline = measures(run.task)[0]
-    figure = run.figure(headline)
-    return joined(
-        element(
-            "header",
-            element("nav", element("a", "← Leaderboard", href="../../index.html"), class_="crumbs"),
-            element("h1", headline.title),
-            element("p", run.system, class_="system"),
-            element("p", *_score(figure, headline.name), class_="headline"),
-            *(element("p", told, class_="remark") for told in (remark, *_notes(run)) if told),
-            element(
-                "div",
-                element("details", element("summary", "How it was run"), _table(_facts(run))),
-                element("details", element("summary", "All numbers"), _table(_numbers(run))) if run.score else None,
-                class_="folds",
-            ),
-        ),
-        element("main", element("noscript", "This page needs JavaScript. The same is in the run's log.jsonl."),
-                id="records"),
-    )  # fmt: skip
-
-
-def _notes(run: Run) -> list[str]:
-    """Return what a reader of the score must know: questions without an answer, answers that were kept from before."""
-    return [str(note) for note in (run.score or {}).get("notes") or ()]
-
-
-def _score(figure: Figure | None, name: str) -> Iterator[Markup]:
-    if figure is None:
-        yield element("strong", "not scored")
-        return
-    yield joined(element("span", f"{name.replace('_', ' ')} ", class_="quiet"), element("strong", number(figure.value)))
-    if interval := spread(figure):
-        yield element("span", f" 95 % interval {interval}", class_="quiet")
-
-
-def _table(rows: Iterator[tuple[str, str]]) -> Markup:
-    lines = (element("tr", element("th", name, scope="row"), element("td", value)) for name, value in rows)
-    return element("div", element("table", element("tbody", *lines), class_="facts"), class_="scroll")
+    return page(
+        "run.html",
+        root="../..",
+        title=f"{headline.title}: {run.system}",
+        run=run,
+        measure=headline,
+        figure=run.figure(headline),
+        remarks=[remark] * bool(remark) + [str(note) for note in (run.score or {}).get("notes") or ()],
+        facts=list(_facts(run)),
+        numbers=list(_numbers(run)) if run.score else [],
+    )
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:

@@ -8,9 +8,9 @@ from camml.errors import OptionError
 from camml.evaluation.files import write_bytes
 from camml.evaluation.report.board_page import board_page
 from camml.evaluation.report.leaderboard import markdown, rankings
-from camml.evaluation.report.markup import GENERATOR, asset
 from camml.evaluation.report.page import write_run
 from camml.evaluation.report.pictures import Pictures
+from camml.evaluation.report.rendering import GENERATOR, asset
 from camml.evaluation.report.runs import find_runs
 from camml.evaluation.report.samples import Stores
 

@@ -50,9 +50,9 @@ const json = async (path, options) => (await send(path, options)).json();
 const samplesOf = (store) => `v1/stores/${encodeURIComponent(store)}/samples`;
 
 /** A sample as this page shows it. */
-function shown({ id, text, meta = {}, score = null, thumbnail_url: thumbnail, store = null }) {
+function shown({ id, text, meta = {}, score = null, supporting = null, thumbnail_url: thumbnail, store = null }) {
   const address = thumbnail && new URL(thumbnail, location); // of this very server, whatever name a proxy gives it
-  return { id, text, meta, score, store, image: address ? address.pathname + address.search : null };
+  return { id, text, meta, score, supporting, store, image: address ? address.pathname + address.search : null };
 }
 
 /**
@@ -78,23 +78,30 @@ export const stores = () => json("v1/stores");
  * Ask, and hear the answer as it comes.
  *
  * @param {object} request question, picture, history, store, mode, shots, samples, tokens, temperature
- * @param {{signal, oncontext: (samples: object[]) => void, ontext: (piece: string) => void}} listeners
- * @returns {Promise<{text, context, notes, usage, finish}>}
+ * @param {{signal, oncontext: (samples: object[]) => void, ontext: (piece: string) => void}} listeners `oncontext` hears
+ *   the samples before the answer; in what is returned the passage is marked that it was taken from
+ * @returns {Promise<{text, context, notes, reason, usage, finish}>} `reason` says why the samples do not tell
  */
 export async function ask(request, { signal, oncontext, ontext }) {
   const response = await send("v1/chat/completions", { body: bodyOf(request), signal });
-  const answer = { text: "", context: [], notes: [], usage: null, finish: null };
+  const answer = { text: "", context: null, notes: [], reason: "", usage: null, finish: null };
   for await (const event of events(response.body)) {
     if (event.error) throw new ServerProblem(sentence(event.error.message ?? "The answer broke off."));
     if (event.notes) answer.notes = event.notes;
     if (event.usage) answer.usage = event.usage;
-    if (event.context) oncontext((answer.context = event.context.map(shown)));
+    if (event.reason) answer.reason = event.reason;
+    if (event.context) {
+      const samples = event.context.map(shown);
+      if (!answer.context) oncontext(samples);
+      answer.context = samples;
+    }
     const piece = event.choices?.[0]?.delta?.content;
     if (piece) ontext(piece);
     answer.text += piece ?? "";
     answer.finish = event.choices?.[0]?.finish_reason ?? answer.finish;
   }
   if (!answer.finish) throw new ServerProblem(BROKEN);
+  answer.context ??= [];
   return answer;
 }
 

@@ -1,0 +1,73 @@
+"""The ways in and out that all interfaces to a chat share: a question in, one document or a stream of events out."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from camml.serving.bodies import CheckedRoute, first_mistake
+from camml.serving.links import Links
+from camml.serving.problems import ApiError
+from camml.serving.replies import Reply, check, told
+from camml.serving.service import Service
+from camml.serving.streaming import EventStream, first_then_rest, until_gone
+from camml.serving.wire import ChatBody, ErrorOut
+
+Whole = Callable[[Reply], Coroutine[Any, Any, dict[str, Any]]]
+"""The whole answer as one document."""
+Chunks = Callable[[Reply], tuple[Any, Any]]
+"""What to stream of an answer, as `told` takes it."""
+
+
+def new_router() -> APIRouter:
+    """Return a router for the routes of an interface."""
+    return APIRouter(
+        route_class=CheckedRoute, tags=["chat"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}}
+    )
+
+
+async def reply_to(
+    service: Service, links: Links, chat: ChatBody, request: Request, whole: Whole, chunks: Chunks
+) -> Response:
+    """Return the answer to a chat, as a document or as a stream, whichever it asks for.
+
+    Raises:
+      ApiError: this server does not do what it asks for.
+    """
+    check(service, chat)
+    reply = Reply(service, chat, links.at(request), request.scope["camml"])
+    if chat.stream:
+        return EventStream(await first_then_rest(request, told(reply, *chunks(reply))))
+    return JSONResponse(await until_gone(request.receive, whole(reply)))
+
+
+def without(given: Mapping[str, Any] | None, neutral: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+    """Return fields without those that an interface knows and this server does not have.
+
+    Args:
+      neutral: these, and the values of each that ask for nothing.
+
+    Raises:
+      ApiError: one of them asks for something.
+    """
+    rest = dict(given or {})
+    for name, values in neutral.items():
+        value = rest.pop(name, None)
+        if value is not None and value not in values:
+            raise ApiError(400, f"this server has no {name!r}", "unsupported_parameter", name)
+    return rest
+
+
+def chat_of(document: dict[str, Any]) -> ChatBody:
+    """Return what another interface was asked as a chat.
+
+    Raises:
+      ApiError: a value of it does not fit.
+    """
+    try:
+        return ChatBody.model_validate(document)
+    except ValidationError as error:
+        mistakes = [{**mistake, "loc": ("body", *mistake["loc"])} for mistake in error.errors()]
+        raise first_mistake(mistakes, document) from None
