@@ -28,6 +28,7 @@ class Decoding:
       temperature: 0 for greedy decoding, else the softmax temperature of sampling.
       top_p: sample from the most likely tokens that make up this probability.
       seed: of the sampling; None for another answer each time.
+      grounded: only words of the samples and the question are said, where there are samples; None as the model has it.
 
     Example:
       >>> Decoding(max_new_tokens=32, temperature=0.7, seed=1).top_p
@@ -38,6 +39,7 @@ class Decoding:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    grounded: bool | None = None
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:

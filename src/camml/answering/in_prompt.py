@@ -16,6 +16,7 @@ from camml.answering._generation import (
     pick_dtype,
     stream_text,
 )
+from camml.answering.grounding import Grounding
 from camml.control import control_tokens, defuse
 from camml.devices import choose_device
 from camml.errors import ModelFolderError
@@ -44,6 +45,7 @@ class InPromptAnswerer:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         tokenizer.padding_side = "left"
+        self.grounding = Grounding(model, tokenizer)
 
     def answer(
         self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
@@ -55,7 +57,9 @@ class InPromptAnswerer:
         fitted = [self.fit(query, context, decoding) for query, context in zip(queries, contexts, strict=True)]
         inputs = self._inputs([prompt for prompt, _ in fitted])
         with torch.inference_mode():
-            sequences = self.model.generate(**inputs, **generation_options(decoding))
+            sequences = self.model.generate(
+                **inputs, **generation_options(decoding, self.grounding.forms(queries, contexts, decoding))
+            )
         answers = sequences[:, inputs["input_ids"].shape[1] :]
         return [
             Prediction(
@@ -83,7 +87,13 @@ class InPromptAnswerer:
         """See `Answerer`."""
         decoding = decoding or Decoding()
         prompt, _ = self.fit(query, context, decoding)
-        return stream_text(self.model, self.tokenizer, self._inputs([prompt]), decoding)
+        return stream_text(
+            self.model,
+            self.tokenizer,
+            self._inputs([prompt]),
+            decoding,
+            self.grounding.forms([query], [context], decoding),
+        )
 
     def likelihood(self, query: Query, context: Context, answer: str) -> float:
         """See `Answerer`."""

@@ -17,6 +17,7 @@ from camml.answering._generation import (
     pick_dtype,
     stream_text,
 )
+from camml.answering.grounding import Grounding
 from camml.control import control_tokens, defuse
 from camml.devices import choose_device
 from camml.errors import ModelFolderError
@@ -54,6 +55,7 @@ class InterleavedAnswerer:
         self._control = control_tokens(self.tokenizer)
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.grounding = Grounding(model, self.tokenizer)
         self.limit: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
     def answer(
@@ -67,7 +69,9 @@ class InterleavedAnswerer:
         inputs = join([row for row, _ in rows], self.tokenizer.pad_token_id, "left")
         given = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
         with torch.inference_mode():
-            sequences = self.model.generate(**given, **generation_options(decoding))
+            sequences = self.model.generate(
+                **given, **generation_options(decoding, self.grounding.forms(queries, contexts, decoding))
+            )
         answers = sequences[:, inputs["input_ids"].shape[1] :]
         return [
             Prediction(
@@ -95,7 +99,9 @@ class InterleavedAnswerer:
         decoding = decoding or Decoding()
         row, _ = self.fit(query, context, decoding)
         inputs = {name: tensor.to(self.model.device) for name, tensor in row.items()}
-        return stream_text(self.model, self.tokenizer, inputs, decoding)
+        return stream_text(
+            self.model, self.tokenizer, inputs, decoding, self.grounding.forms([query], [context], decoding)
+        )
 
     def likelihood(self, query: Query, context: Context, answer: str) -> float:
         """See `Answerer`."""

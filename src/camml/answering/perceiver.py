@@ -17,6 +17,7 @@ from camml.answering._generation import (
     pick_dtype,
     stream_text,
 )
+from camml.answering.grounding import Grounding
 from camml.devices import choose_device
 from camml.errors import ModelFolderError, OptionError
 from camml.features.once import EachOnce, name_of
@@ -44,6 +45,7 @@ class PerceiverAnswerer:
         self.model = model.eval()
         self.processor = processor
         self.kept = kept
+        self.grounding = Grounding(model, processor.tokenizer, bool(model.config.grounded))
 
     def in_style(self, name: str) -> "PerceiverAnswerer":
         """Return the same model, asked in the prompt style `name`.
@@ -65,7 +67,9 @@ class PerceiverAnswerer:
         decoding = decoding or Decoding()
         inputs = self._inputs(queries, contexts, decoding)
         with torch.inference_mode():
-            sequences = self.model.generate(**inputs, **generation_options(decoding))
+            sequences = self.model.generate(
+                **inputs, **generation_options(decoding, self.grounding.forms(queries, contexts, decoding))
+            )
         answers = sequences[:, inputs["input_ids"].shape[1] :]
         pad = self.processor.tokenizer.pad_token_id
         return [
@@ -84,7 +88,9 @@ class PerceiverAnswerer:
         """See `Answerer`."""
         decoding = decoding or Decoding()
         inputs = self._inputs([query], [context], decoding)
-        return stream_text(self.model, self.processor.tokenizer, inputs, decoding)
+        return stream_text(
+            self.model, self.processor.tokenizer, inputs, decoding, self.grounding.forms([query], [context], decoding)
+        )
 
     def likelihood(self, query: Query, context: Context, answer: str) -> float:
         """See `Answerer`."""

@@ -146,6 +146,26 @@ class PassageChooser:
         return vectors.astype(np.float32)
 
 
+def cut(context: Context, budget: Budget) -> Context:
+    """Return a context of which the first words are read, nearest first, as far as there is room.
+
+    This is what a reader gets that does not choose by the question.
+
+    Example:
+        >>> from camml.types import Neighbor, Sample
+        >>> near = [Neighbor(Sample(id=name, text=text), 1.0) for name, text in (("a", "red and big"), ("b", "blue"))]
+        >>> [neighbor.text for neighbor in cut(near, Budget(2, lambda text: len(text.split())))]
+        ['red and']
+    """
+    chosen: list[Neighbor] = []
+    room = budget.tokens
+    for neighbor in context:
+        if room > 0 and (spans := _beginning(neighbor.sample.text, room, budget)):
+            room -= budget.length(passages.join(neighbor.sample.text, spans))
+            chosen.append(_marked(neighbor, spans))
+    return tuple(chosen)
+
+
 def _beginning(text: str, room: int, budget: Budget) -> list[Span]:
     """Return the span of as much of the beginning of a text as there is room for, in whole words if one fits."""
     if budget.length(text) <= room:

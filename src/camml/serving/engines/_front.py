@@ -68,7 +68,7 @@ class Front:
             self.use, self._encode, tokenizer = "in_prompt", self._for_prompt, answerer.tokenizer
         self.tokenizer = deepcopy(tokenizer)
         self.default_shots = DEFAULT_SHOTS[self.use]
-        self.stop_ids = _stop_ids(answerer.model, self.tokenizer)
+        self.stop_ids = stop_ids(answerer.model, self.tokenizer)
         text = self.language_model.config.get_text_config()
         self.limit: int | None = getattr(text, "max_position_embeddings", None)
         words = set(self.tokenizer.get_vocab()) - set(self.tokenizer.all_special_tokens)
@@ -270,12 +270,3 @@ def load(
     if not isinstance(answerer, PerceiverAnswerer | InPromptAnswerer | InterleavedAnswerer):
         raise OptionError(f"models used {use!r} cannot be served; there are: perceiver, interleaved, in_prompt")
     return Front(answerer)
-
-
-def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Return the tokens that end an answer, as `generate` would take them."""
-    found: int | Sequence[int] | None = model.generation_config.eos_token_id
-    if found is None:
-        found = tokenizer.eos_token_id
-    ids = [found] if isinstance(found, int) else found or []
-    return frozenset(ids)
