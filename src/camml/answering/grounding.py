@@ -11,6 +11,8 @@ from threading import Lock
 from typing import Any
 
 import torch
+from llguidance import LLMatcher
+from llguidance.hf import from_tokenizer
 from torch import Tensor
 from transformers import LogitsProcessor
 
@@ -68,8 +70,6 @@ class Grammars:
         Raises:
           ValueError: it cannot be used.
         """
-        from llguidance import LLMatcher
-
         matcher = LLMatcher(self._known, grammar)
         if matcher.is_error():
             raise ValueError(matcher.get_error())
@@ -87,8 +87,6 @@ class Grammars:
 
     @cached_property
     def _wrapped(self) -> Any:
-        from llguidance.hf import from_tokenizer
-
         return from_tokenizer(self._tokenizer, eos_token=self._stop_ids)
 
 
@@ -139,11 +137,14 @@ class Grounding:
 
     Args:
       usual: whether it does where nobody says so.
+
+    Attributes:
+      grammars: those of its tokenizer.
     """
 
     def __init__(self, model: Any, tokenizer: Any, usual: bool = False) -> None:
         self.usual = usual
-        self._grammars = Grammars(tokenizer, stop_ids(model, tokenizer))
+        self.grammars = Grammars(tokenizer, stop_ids(model, tokenizer))
 
     def wanted(self, decoding: Decoding) -> bool:
         """Return whether answers are held to words of the samples."""
@@ -153,7 +154,7 @@ class Grounding:
         """Return what the answers to some questions are held to; nothing where they are free."""
         if not self.wanted(decoding):
             return ()
-        return [self._grammars.in_words_of(*pair) for pair in zip(queries, contexts, strict=True)]
+        return [self.grammars.in_words_of(*pair) for pair in zip(queries, contexts, strict=True)]
 
 
 def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:

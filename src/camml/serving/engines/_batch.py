@@ -268,7 +268,7 @@ class Batch(Thread):
                 front.stop_ids,
                 AnswerText(front.tokenizer, request.stop),
                 Sampler(
-                    request.decoding, index, front.device, read, penalty, request.sampling, front.form(request.sampling)
+                    request.decoding, index, front.device, read, penalty, request.sampling, front.form(request)
                 ),
             )
             for index in range(request.n)

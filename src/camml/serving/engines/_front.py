@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from camml import answering
 from camml.answering import DEFAULT_SHOTS, Decoding, budget_of, fitting
 from camml.answering._generation import check_fits
+from camml.answering.grounding import Form, Grounding, stop_ids
 from camml.answering.in_prompt import InPromptAnswerer, unseen
 from camml.answering.interleaved import InterleavedAnswerer
 from camml.answering.perceiver import PerceiverAnswerer
@@ -22,8 +23,8 @@ from camml.errors import OptionError
 from camml.features.passages import Budget
 from camml.model.language import bare_language_model, read_embeddings
 from camml.prompts import Turn
-from camml.serving.engines import Prepared, Request, Sampling
-from camml.serving.engines._formats import Form, Formats
+from camml.serving.engines import Prepared, Request
+from camml.serving.engines._formats import Formats
 from camml.serving.engines._pictures import Inputs, Pictures
 from camml.types import Query, Sample
 
@@ -73,7 +74,8 @@ class Front:
         self.limit: int | None = getattr(text, "max_position_embeddings", None)
         words = set(self.tokenizer.get_vocab()) - set(self.tokenizer.all_special_tokens)
         self._longest_token = max(map(len, words), default=1)
-        self._formats = Formats(self.tokenizer, self.stop_ids)
+        self._grounding = Grounding(answerer.model, self.tokenizer, answerer.grounding.usual)
+        self._formats = Formats(self._grounding.grammars)
 
     @torch.inference_mode()
     def take_apart(self) -> None:
@@ -99,13 +101,16 @@ class Front:
         """Return how long a text can be at most that the model has room for, whatever its tokens are."""
         return None if self.limit is None else self.limit * self._longest_token
 
-    def form(self, sampling: Sampling) -> Form | None:
-        """Return what holds an answer to the form that is asked for.
+    def form(self, request: Request) -> Form | None:
+        """Return what holds an answer to the form that is asked for, or to words of its samples.
 
         Raises:
           OptionError: the form cannot be kept.
         """
-        return self._formats.form(sampling.schema) if sampling.schema else None
+        if request.sampling.schema:
+            return self._formats.form(request.sampling.schema)
+        forms = self._grounding.forms([request.query], [request.context], request.decoding)
+        return next(iter(forms), None)
 
     def counts(self) -> Mapping[str, float]:
         """Return how often what was made of samples and pictures was at hand, and how often not."""
@@ -132,7 +137,7 @@ class Front:
 
     def prepare(self, request: Request) -> Prepared:
         """See `Engine`; opens pictures and writes the prompt, without the model."""
-        self.form(request.sampling)  # a wrong one is refused before anything is computed
+        self.form(request)  # a wrong one is refused before anything is computed
         inputs, notes, allowed = self._encode(request)
         tokens = inputs["input_ids"].shape[1]
         named = Inputs.of(inputs) if self._parts else inputs
