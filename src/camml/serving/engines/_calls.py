@@ -33,7 +33,7 @@ _JSON = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class CallForm:
-    """How a model writes a call: JSON with a name and arguments, between two marks, or without any as all it says."""
+    """The form of a call: JSON with a name and arguments, between two marks, or without any as all of an answer."""
 
     begin: str = ""
     end: str = ""
