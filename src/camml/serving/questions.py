@@ -68,7 +68,7 @@ def question_of(
     tools = tools_of(body)
     return Question(
         Query(said.turns[-1].question, newest), _decoding(service, body), tuple(history), said.system,
-        store_of(service, body), body.shots, body.mode, body.filter,
+        store_of(service, body), body.shots, body.search(),
         None if body.samples is None else _given(service, body, data, folder),
         body.stops(), body.n or 1, asked is None, name, said.notes, _sampling(body, tools), last, tools,
     )  # fmt: skip

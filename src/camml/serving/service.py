@@ -15,6 +15,7 @@ from camml import assistant, evidence
 from camml.answering import Decoding
 from camml.assistant.threshold import Threshold
 from camml.errors import EncoderMismatchError, ImageError, StoreLockedError, TooLargeError
+from camml.features.reranking import Reranker
 from camml.features.samples import folder_of
 from camml.prompts import Turn
 from camml.refusals import REFUSAL
@@ -26,6 +27,7 @@ from camml.serving.gate import Gate
 from camml.serving.metrics import Metrics
 from camml.serving.pictures import Pictures
 from camml.serving.problems import ApiError
+from camml.serving.searching import Search
 from camml.serving.settings import Settings
 from camml.serving.shelf import Shelf
 from camml.serving.tools import Tools
@@ -53,7 +55,7 @@ class Question:
       system: instructions that stand before the conversation; nothing is searched by them.
       store: the datastore to search; None for the server's first.
       shots: samples to use; None for what suits the model, 0 for an answer without any.
-      mode, where: how and among which samples to search.
+      search: how to do that.
       samples: given samples in their order, instead of searching.
       asked: the last turn, where it is more than the query; `history` holds those before.
       tools: that the answer may call.
@@ -65,8 +67,7 @@ class Question:
     system: str = ""
     store: str | None = None
     shots: int | None = None
-    mode: str = "auto"
-    where: Mapping[str, Any] | None = None
+    search: Search = field(default_factory=Search)
     samples: Context | None = None
     stop: tuple[str, ...] = ()
     n: int = 1
@@ -150,8 +151,11 @@ class Service:
             name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name), settings.encoder)
             for name, place in settings.stores.items()
         }
+        reranker = Reranker.load(settings.rerank) if settings.rerank and shelves else None
         for shelf in shelves.values():
             shelf.threshold = Threshold.of(shelf.datastore, settings.min_score, settings.fallback)
+            shelf.usual = Search(model.settings.mode, weights=settings.weights, rerank=reranker is not None)
+            shelf.reranker = reranker
         engine = engines.load(settings.engine, model.folder, **_engine_options(settings, model.use))
         engine.default_shots = model.shots
         return cls.of(settings, engine, shelves)
@@ -308,7 +312,7 @@ class Service:
         shelf = self.shelf(name)
         shots = question.shots or self.engine.default_shots
         with self.metrics.retrieval.time():
-            context = await self.thread(shelf.search, question.query, shots, question.mode, question.where)
+            context = await self.thread(shelf.search, question.query, shots, question.search)
             found = len(context)
             budget = self.engine.budget(self.settings.passages)
             if budget is not None:

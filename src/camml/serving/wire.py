@@ -5,14 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from camml.serving.messages import ImageUrl, Message, Text, Tool, ToolChoice
+from camml.serving.searching import Searching
 
 Id = Annotated[str, Field(min_length=1, max_length=512)]
 Word = Annotated[str, Field(max_length=200)]
 Scalar = str | bool | int | float | None
-Key = Annotated[str, Field(max_length=200)]
-Wanted = Annotated[str, Field(max_length=2000)] | bool | int | float | None
-Filter = Annotated[dict[Key, Wanted], Field(max_length=32, description="only samples with these values in their meta")]
-Mode = Annotated[str, Field(max_length=40, description="auto, text-image, image-image, text-text or fused")]
 
 IGNORED = frozenset(
     {"user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "verbosity"}
@@ -56,7 +53,7 @@ class StreamOptions(Body):
     include_obfuscation: bool = False
 
 
-class ChatBody(BaseModel):
+class ChatBody(Searching):
     """A question as OpenAI's chat completions have it, and where to look for samples."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -87,8 +84,6 @@ class ChatBody(BaseModel):
     stream_options: StreamOptions | None = None
     store: str | bool | None = Field(None, description="a datastore; true and false, which OpenAI knows, mean nothing")
     shots: int | None = Field(None, ge=0, le=64, description="samples to use; 0 answers without any")
-    mode: Mode = "auto"
-    filter: Filter | None = None
     samples: Annotated[list[GivenSample], Field(max_length=32, fail_fast=True)] | None = None
 
     def stops(self) -> tuple[str, ...]:
@@ -145,14 +140,12 @@ class EmbeddingBody(Body):
         return value
 
 
-class SearchBody(Body):
+class SearchBody(Searching, Body):
     """A search in a datastore by words, by a picture, or by both."""
 
     query: Text = ""
     image_url: str | None = None
     k: int = Field(10, ge=1, le=1000)
-    mode: Mode = "auto"
-    filter: Filter | None = None
 
 
 class NewSample(Body):

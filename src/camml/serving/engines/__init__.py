@@ -95,7 +95,7 @@ class Request:
     def turns(self) -> list[Turn]:
         """Return the whole conversation, the question last."""
         shown = () if self.query.image is None else (self.query.image,)
-        return [*self.history, self.asked or Turn(self.query.text, None, shown)]
+        return [*(self.query.history or self.history), self.asked or Turn(self.query.text, None, shown)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from camml.errors import OptionError
+from camml.errors import OptionError, first_line
 from camml.serving.engines import Piece, Prepared, Request, _front, _memory
 from camml.serving.engines._batch import Batch
 from camml.serving.engines._front import Front, FrontEngine
@@ -38,17 +38,16 @@ class TransformersEngine(FrontEngine):
         self.slots = slots
         self._batch: Batch | Single
         room = _memory.budget(memory, front.device)
-        layout = None
-        if front.plain:
+        try:
+            front.take_apart()
             check_attention(front)
             layout = layout_of(front.language_model)
-        if layout is not None:
+        except Exception as error:  # whatever a model does of its own, it can still answer by itself
+            logger.warning("one request is answered at a time: %s", first_line(error))
+            self._batch = Single(front, room)
+        else:
             chunk = _chunk(chunk_tokens, front.device.type, prefill_tokens)
             self._batch = Batch(front, layout, slots, room, static, prefill_tokens, chunk)
-        else:
-            kind = front.language_model.config.model_type
-            logger.warning("a %r model reads more than embeddings: it answers one request at a time", kind)
-            self._batch = Single(front, room)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="camml-read")
 
     async def prepare(self, request: Request) -> Prepared:
