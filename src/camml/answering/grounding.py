@@ -5,6 +5,7 @@ words of its samples it cannot: `99/334U` is not cut to `99/334`, and no name is
 """
 
 import json
+import logging
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from threading import Lock
@@ -19,6 +20,8 @@ from transformers import LogitsProcessor
 from camml.answering import Decoding
 from camml.refusals import REFUSAL
 from camml.types import Context, Query
+
+_logger = logging.getLogger("camml")
 
 LONGEST = 20_000
 """Characters of a sample that may be said; of a longer one what was read of it."""
@@ -48,7 +51,7 @@ class Form:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing can follow."""
+        """Whether nothing can follow but the end."""
         return bool(self._matcher.is_stopped())
 
 
@@ -78,7 +81,13 @@ class Grammars:
     def in_words_of(self, query: Query, context: Context) -> Form | None:
         """Return the beginning of an answer in words of a context and its question; None where there are no samples."""
         grammar = words_of(query, context)
-        return None if grammar is None else Form(self.matcher(grammar))
+        if grammar is None:
+            return None
+        try:
+            return Form(self.matcher(grammar))
+        except ValueError as error:  # free words are better than no answer
+            _logger.warning("the answer is not held to words of its samples: %s", " ".join(str(error).split())[:200])
+            return None
 
     @property
     def _known(self) -> Any:
@@ -122,12 +131,11 @@ class Held(LogitsProcessor):
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         for row, form in enumerate(self._forms):
-            if form is None or form.ended:
+            if form is None:
                 continue
-            if self._begun:
+            if self._begun and not form.ended:
                 form.take(int(input_ids[row, -1]))
-            if not form.ended:
-                scores[row] = scores[row].masked_fill(~form.allowed(scores.shape[1], scores.device), -torch.inf)
+            scores[row] = scores[row].masked_fill(~form.allowed(scores.shape[1], scores.device), -torch.inf)
         self._begun = True
         return scores
 

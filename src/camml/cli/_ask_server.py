@@ -17,7 +17,7 @@ SECONDS = 600.0
 OF_SERVER = {
     "context": "--context", "encoder": "--encoder", "rerank": "--rerank", "prompt_style": "--prompt-style",
     "use": "--use", "device": "--device", "dtype": "--dtype", "min_score": "--min-score", "passages": "--passages",
-    "store_images": "--store-images", "encoder_option": "--encoder-option",
+    "store_images": "--store-images", "grounded": "--grounded", "encoder_option": "--encoder-option",
     "attribute": "--attribute", "stream": "--stream", "batch": "--batch",
 }  # fmt: skip
 """Options that a server has decided about, or that it does not have."""
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if args.question is None or not args.question.strip():
         raise InputError("the question is empty")
     for name, flag in OF_SERVER.items():
-        if getattr(args, name):
+        if getattr(args, name) or (name == "grounded" and args.grounded is not None):
             raise OptionError(f"{flag} is not for --server, which answers with the settings that it was started with")
     started = time.perf_counter()
     url = args.server.rstrip("/").removesuffix("/v1")

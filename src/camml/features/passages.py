@@ -42,10 +42,12 @@ class Budget:
     Attributes:
       tokens: of the texts of all samples of a question together.
       length: how many tokens a text has.
+      chosen: what is read is chosen by the question; otherwise it is what comes first.
     """
 
     tokens: int
     length: Callable[[str], int]
+    chosen: bool = True
 
     def exceeded(self, context: Context) -> bool:
         """Return whether the texts of a context have more tokens."""
@@ -83,6 +85,8 @@ class PassageChooser:
 
         A sample of which nothing fits is left out.
         """
+        if not budget.chosen:
+            return [cut(context, budget) for context in contexts]
         chosen = list(contexts)
         long = [number for number, context in enumerate(contexts) if budget.exceeded(context)]
         if not long:

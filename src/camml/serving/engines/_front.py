@@ -125,8 +125,13 @@ class Front:
         """
         if request.sampling.schema:
             return self._formats.form(request.sampling.schema)
-        forms = self._grounding.forms([request.query], [request.context], request.decoding)
-        return next(iter(forms), None)
+        if not self.grounded(request):
+            return None
+        return self._grounding.grammars.in_words_of(request.query, request.context)
+
+    def grounded(self, request: Request) -> bool:
+        """Return whether an answer is held to words of its samples; calls of tools are written in other ones."""
+        return bool(request.context) and not request.tools and self._grounding.wanted(request.decoding)
 
     def counts(self) -> Mapping[str, float]:
         """Return how often what was made of samples and pictures was at hand, and how often not."""
@@ -153,7 +158,8 @@ class Front:
 
     def prepare(self, request: Request) -> Prepared:
         """See `Engine`; opens pictures and writes the prompt, without the model."""
-        self.form(request)  # a wrong one is refused before anything is computed
+        if request.sampling.schema:
+            self._formats.form(request.sampling.schema)  # a wrong one is refused before anything is computed
         inputs, notes, allowed = self._encode(request)
         tokens = inputs["input_ids"].shape[1]
         named = Inputs.of(inputs) if self._parts else inputs
