@@ -31,7 +31,7 @@ FLOORS = [
         "types",
         "words",
     ],
-    ["weights"],
+    ["running", "weights"],
     ["encoders", "formats", "stores"],
     ["datastore", "evidence", "neighbors", "retriever"],
     ["model"],
