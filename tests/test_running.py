@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import socket
 import socketserver
 import stat
 import threading
@@ -136,9 +137,7 @@ class TestOthers:
                 running.ask(server, "/v1", {"secret": True})
         assert seen == []
 
-    @pytest.mark.skipif(
-        not hasattr(__import__("socket"), "SO_PEERCRED"), reason="a system that does not tell who listens"
-    )
+    @pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="a system that does not tell who listens")
     def test_a_process_of_theirs_is_told_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with answering(SERVER) as seen:
             [server] = running.servers()
