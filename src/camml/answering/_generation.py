@@ -22,20 +22,6 @@ from camml.errors import OptionError
 _HEARTBEAT = 0.5  # seconds between looks at a worker that has sent nothing
 
 
-def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
-    """Return the number type called `name`; without one bfloat16 on a GPU, float32 on a CPU.
-
-    Raises:
-      OptionError: no such type.
-    """
-    choices = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if name is None:
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
-    if name not in choices:
-        raise OptionError(f"no dtype {name!r}; there are: {', '.join(choices)}")
-    return choices[name]
-
-
 def generation_options(decoding: Decoding) -> dict[str, Any]:
     """Return the arguments of transformers' `generate` for `decoding`.
 

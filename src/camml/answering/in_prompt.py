@@ -13,11 +13,10 @@ from camml.answering._generation import (
     check_fits,
     generation_options,
     log_probability,
-    pick_dtype,
     stream_text,
 )
 from camml.control import control_tokens, defuse
-from camml.devices import choose_device
+from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError
 from camml.features.passages import Budget
 from camml.model.loading import kind_of, load_model
@@ -166,5 +165,5 @@ def load(
     place = choose_device(device)
     if kind_of(model) != "language":
         raise ModelFolderError(f"{model} is no language model alone; use it with {fitting(model)!r}")
-    loaded, tokenizer = load_model(model, dtype=pick_dtype(dtype, place))
+    loaded, tokenizer = load_model(model, dtype=choose_dtype(dtype, place))
     return InPromptAnswerer(loaded.to(place), tokenizer, prompt_style)

@@ -14,11 +14,10 @@ from camml.answering._generation import (
     check_fits,
     generation_options,
     log_probability,
-    pick_dtype,
     stream_text,
 )
 from camml.control import control_tokens, defuse
-from camml.devices import choose_device
+from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError
 from camml.features.passages import Budget
 from camml.images import ImageSource
@@ -180,5 +179,5 @@ def load(
     place = choose_device(device)
     if kind_of(model) != "vision-language":
         raise ModelFolderError(f"{model} does not hold a vision-language model; use it with {fitting(model)!r}")
-    loaded, processor = load_model(model, dtype=pick_dtype(dtype, place))
+    loaded, processor = load_model(model, dtype=choose_dtype(dtype, place))
     return InterleavedAnswerer(loaded.to(place), processor, prompt_style, see_samples)

@@ -14,10 +14,9 @@ from camml.answering._generation import (
     check_fits,
     generation_options,
     log_probability,
-    pick_dtype,
     stream_text,
 )
-from camml.devices import choose_device
+from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
 from camml.features.once import EachOnce, name_of
 from camml.features.passages import Budget
@@ -166,7 +165,7 @@ def load(
     place = choose_device(device)
     if kind_of(model) != "camml":
         raise ModelFolderError(f"{model} does not hold a CaMML model; use it with {fitting(model)!r}")
-    loaded, processor = load_model(model, dtype=pick_dtype(dtype, place), **options)
+    loaded, processor = load_model(model, dtype=choose_dtype(dtype, place), **options)
     loaded = loaded.to(place)
     kept = SampleFeatures(cache, loaded, processor, round(cache_gb * 1e9)) if cache else None
     return PerceiverAnswerer(loaded, processor, kept)
