@@ -32,6 +32,14 @@ def generation_options(decoding: Decoding) -> dict[str, Any]:
     return options | ({"logits_processor": LogitsProcessorList([_Draw(decoding)])} if decoding.temperature > 0 else {})
 
 
+def generate(model: Any, inputs: Mapping[str, Any], decoding: Decoding) -> torch.Tensor:
+    """Return the tokens that a model writes behind its prompts, int64[B, N], padded at the end."""
+    with torch.inference_mode():
+        sequences = model.generate(**inputs, **generation_options(decoding))
+    written: torch.Tensor = sequences[:, inputs["input_ids"].shape[1] :]
+    return written
+
+
 class _Draw(LogitsProcessor):
     """Draws the next token of each row, by random numbers that are the request's own, and leaves it the only choice.
 

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import (
     check_fits,
-    generation_options,
+    generate,
     log_probability,
     stream_text,
 )
@@ -53,9 +52,7 @@ class InPromptAnswerer:
         decoding = decoding or Decoding()
         fitted = [self.fit(query, context, decoding) for query, context in zip(queries, contexts, strict=True)]
         inputs = self._inputs([prompt for prompt, _ in fitted])
-        with torch.inference_mode():
-            sequences = self.model.generate(**inputs, **generation_options(decoding))
-        answers = sequences[:, inputs["input_ids"].shape[1] :]
+        answers = generate(self.model, inputs, decoding)
         return [
             Prediction(
                 text=self.tokenizer.decode(answer, skip_special_tokens=True).strip(),

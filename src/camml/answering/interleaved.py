@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
@@ -12,7 +11,7 @@ from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import (
     check_fits,
-    generation_options,
+    generate,
     log_probability,
     stream_text,
 )
@@ -65,9 +64,7 @@ class InterleavedAnswerer:
         rows = [self.fit(query, context, decoding) for query, context in zip(queries, contexts, strict=True)]
         inputs = join([row for row, _ in rows], self.tokenizer.pad_token_id, "left")
         given = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
-        with torch.inference_mode():
-            sequences = self.model.generate(**given, **generation_options(decoding))
-        answers = sequences[:, inputs["input_ids"].shape[1] :]
+        answers = generate(self.model, given, decoding)
         return [
             Prediction(
                 text=self.tokenizer.decode(answer, skip_special_tokens=True).strip(),

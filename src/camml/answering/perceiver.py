@@ -6,13 +6,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import BatchFeature
 
 from camml.answering import Decoding, fitting
 from camml.answering._generation import (
     check_fits,
-    generation_options,
+    generate,
     log_probability,
     stream_text,
 )
@@ -63,9 +62,7 @@ class PerceiverAnswerer:
             return []
         decoding = decoding or Decoding()
         inputs = self._inputs(queries, contexts, decoding)
-        with torch.inference_mode():
-            sequences = self.model.generate(**inputs, **generation_options(decoding))
-        answers = sequences[:, inputs["input_ids"].shape[1] :]
+        answers = generate(self.model, inputs, decoding)
         pad = self.processor.tokenizer.pad_token_id
         return [
             Prediction(
