@@ -1,15 +1,12 @@
 """Ranges, upsert, export and calibration as a person uses them."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from camml.cli import main
 from camml.datastore import Datastore
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.cli.conftest import Run
 
 ROWS = """id,text,price,made
 a,a cheap red lamp,9.5,2019-03-01
@@ -17,17 +14,6 @@ b,a red lamp,20,2021-12-24
 c,a dear red lamp,150,2024-01-01
 d,a red lamp of unknown price,,2024-06
 """
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = main(["store", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
