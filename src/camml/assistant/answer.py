@@ -3,10 +3,13 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from camml.assistant.support import with_support
+from camml.assistant.support import judged
 from camml.images import ImageSource, open_image
-from camml.refusals import REFUSAL, refuses
+from camml.refusals import REFUSAL
 from camml.types import Context, Prediction, Query
+
+NOT_TOLD = "the model found no answer in the samples"
+"""Why an answer is a refusal where a model gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,8 @@ class Answer:
     def of(cls, ready: Ready, prediction: Prediction) -> "Answer":
         """Return the answer that a model gave to a question."""
         notes = ready.notes + prediction.notes
-        refused = bool(ready.context) and refuses(prediction.text)
-        context = prediction.context if refused else with_support(prediction.text, prediction.context, ready.query.text)
-        reason = "the model found no answer in the samples" if refused else ""
+        refused, context = judged(prediction.text, prediction.context, ready.query.text)
+        reason = NOT_TOLD if refused else ""
         tokens = prediction.prompt_tokens, prediction.new_tokens
         return cls(prediction.text, context, notes, *tokens, refused, reason, prediction.prompt)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from camml.passages import Span, split
+from camml.refusals import refuses
 from camml.types import Context
 from camml.words import telling_words
 
@@ -35,6 +36,18 @@ def with_support(answer: str, context: Context, question: str = "") -> Context:
         return context
     at, span = chosen
     return (*context[:at], replace(context[at], supporting=span), *context[at + 1 :])
+
+
+def judged(answer: str, context: Context, question: str = "") -> tuple[bool, Context]:
+    """Return whether an answer says that the samples do not tell, and the samples, marked where it does not.
+
+    Example:
+      >>> from camml.types import Neighbor, Sample
+      >>> judged("not in the samples", (Neighbor(Sample("a", "It is red."), 1.0),))[0]
+      True
+    """
+    refused = bool(context) and refuses(answer)
+    return refused, context if refused else with_support(answer, context, question)
 
 
 def _read(text: str, spans: tuple[Span, ...]) -> list[Span]:

@@ -17,7 +17,7 @@ SECONDS = 600.0
 OF_SERVER = {
     "context": "--context", "encoder": "--encoder", "rerank": "--rerank", "prompt_style": "--prompt-style",
     "use": "--use", "device": "--device", "dtype": "--dtype", "min_score": "--min-score", "passages": "--passages",
-    "store_images": "--store-images", "weights": "--weights", "encoder_option": "--encoder-option",
+    "store_images": "--store-images", "encoder_option": "--encoder-option",
     "attribute": "--attribute", "stream": "--stream", "batch": "--batch",
 }  # fmt: skip
 """Options that a server has decided about, or that it does not have."""
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _body(args: argparse.Namespace, model: str) -> dict[str, Any]:
     """Return the request, with the picture in it."""
-    from camml.cli._output import conditions
+    from camml.cli._output import conditions, numbers
     from camml.images import open_image
     from camml.images.data_urls import data_url
     from camml.types import Range
@@ -68,9 +68,9 @@ def _body(args: argparse.Namespace, model: str) -> dict[str, Any]:
     content: list[dict[str, Any]] = [{"type": "text", "text": args.question}]
     if args.image:
         content.append({"type": "image_url", "image_url": {"url": data_url(open_image(args.image))}})
-    where = conditions(args.where)
-    if ranges := [key for key, value in where.items() if isinstance(value, Range)]:
-        raise OptionError(f"--where {ranges[0]}: a server takes values (KEY=VALUE), no ranges; ask without --server")
+    where = {
+        key: dict(value.bounds) if isinstance(value, Range) else value for key, value in conditions(args.where).items()
+    }
     body = {
         "model": model,
         "messages": [{"role": "user", "content": content}],
@@ -79,6 +79,7 @@ def _body(args: argparse.Namespace, model: str) -> dict[str, Any]:
         "top_p": args.top_p,
     }
     more = {"store": args.store, "shots": args.shots, "mode": args.mode, "filter": where or None, "seed": args.seed}
+    more["weights"] = numbers(args.weights, "--weights")
     return body | {name: value for name, value in more.items() if value is not None}
 
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._answering import add_threshold
-from camml.cli._output import PASSAGES_HELP, json_value, key_values, quiet_unless_watched
+from camml.cli._answering import add_ranking, add_threshold
+from camml.cli._output import PASSAGES_HELP, json_value, key_values, numbers, quiet_unless_watched
 from camml.errors import InputError, OptionError
 from camml.packages import cache_dir
 from camml.weights import DEFAULT_MODEL
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder", metavar="NAME", help="search datastores with it, whatever the model wants: what made their vectors"
     )
+    add_ranking(parser)
     add_threshold(parser)
     parser.add_argument("--read-only", action="store_true", help="samples can be neither added nor removed")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s: this machine only)")
@@ -162,6 +163,8 @@ def read_settings(args: argparse.Namespace) -> "Settings":
         engine_options={key: json_value(text) for key, text in engine_options.items()},
         stores=stores,
         encoder=args.encoder,
+        weights=numbers(args.weights, "--weights"),
+        rerank=args.rerank,
         min_score=args.min_score,
         fallback=args.fallback,
         store_images=_store_images(args.store_images, stores),

@@ -25,9 +25,10 @@ from transformers.generation.logits_process import LogitsProcessorList, Repetiti
 from camml.errors import OptionError
 from camml.model import card, official
 from camml.model.config import CamMLConfig
+from camml.model.language import language_part, read_embeddings
 from camml.model.llava_parts import LlavaPartsForConditionalGeneration
 from camml.model.perceiver import ContextPerceiver
-from camml.model.placement import delivered, holding, read_embeddings, spread, watch
+from camml.model.placement import delivered, spread, watch
 
 IGNORED = -100
 """The label of a token that is not learned. Source: `ignore_index` of PyTorch's cross-entropy."""
@@ -274,10 +275,10 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         kwargs["logits_processor"] = LogitsProcessorList([counted, *(kwargs.get("logits_processor") or [])])
         kwargs["repetition_penalty"] = 1.0
 
-    def embed(self, input_ids: Tensor, **inputs: Any) -> Tensor:
+    def embed(self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Any) -> Tensor:
         """Return float[B, T, D]: the prompt as the language model reads it, with image and context tokens.
 
-        For engines that run the language model by themselves.
+        For engines that run the language model by themselves; arguments are those of `forward`.
 
         Raises:
           OptionError: the vision-language model is of a kind whose language model reads more than embeddings.
@@ -285,11 +286,7 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         with self._delivering(self._context(input_ids, inputs), input_ids):
             if isinstance(self.vlm, LlavaPartsForConditionalGeneration):
                 return self.vlm.embed(input_ids, **inputs)
-            try:
-                return read_embeddings(self.vlm, self.language_part, {"input_ids": input_ids, **inputs})
-            except OptionError as error:
-                kind = self.config.vlm_config.model_type
-                raise OptionError(f"a {kind!r} model reads more than embeddings: {error}") from None
+            return read_embeddings(self.vlm, {"input_ids": input_ids, "attention_mask": attention_mask, **inputs})
 
     # ---- words, weights and parts ------------------------------------------------------------------------------------
 
@@ -338,7 +335,8 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
     @property
     def language_part(self) -> nn.Module:
         """The smallest model inside the vision-language model that holds its word embeddings and its layers."""
-        return holding(self.vlm, self.get_input_embeddings())
+        part: nn.Module = language_part(self.vlm)
+        return part
 
     # ---- files -------------------------------------------------------------------------------------------------------
 

@@ -1,18 +1,14 @@
-"""The ways of features: into placeholders of a row, into places of a padded batch, and on to the language model."""
+"""The ways of features: into placeholders of a row, and into places of a padded batch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from transformers import PreTrainedModel
-
-from camml.errors import OptionError
 
 
 def fill_placeholders(embeds: Tensor, input_ids: Tensor, token_id: int, features: Tensor) -> Tensor:
@@ -107,61 +103,3 @@ def _after(token_id: int, words: nn.Module, inputs: tuple[Any, ...], embeds: Ten
     delivery.done = True
     features = delivery.features.repeat_interleave(len(embeds) // delivery.rows, dim=0)
     return _fill(embeds, delivery.places, token_id, features)
-
-
-def holding(model: nn.Module, words: nn.Module) -> nn.Module:
-    """Return the smallest model inside a model that holds the word embedding `words`, with the layers that read it."""
-    models = (module for module in model.modules() if isinstance(module, PreTrainedModel))
-    return cast(nn.Module, [part for part in models if any(module is words for module in part.modules())][-1])
-
-
-class _Read(Exception):
-    """The arguments that a language model was about to read."""
-
-
-_READING: ContextVar[object] = ContextVar("camml_reading", default=None)
-
-
-def read_embeddings(vlm: nn.Module, language: nn.Module, inputs: Mapping[str, Any]) -> Tensor:
-    """Return what the language model inside a vision-language model reads: float[B, T, D]; its layers do not run.
-
-    Raises:
-      OptionError: it reads more than embeddings whose places follow one another.
-    """
-    mine = object()
-
-    def stop(_: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-        if _READING.get() is mine:  # another thread may run the same model
-            raise _Read(named)
-
-    token, handle = _READING.set(mine), language.register_forward_pre_hook(stop, with_kwargs=True)
-    try:
-        vlm(**inputs)
-    except _Read as read:
-        given: dict[str, Any] = read.args[0]
-    else:
-        raise OptionError("its language model is not run with named arguments")
-    finally:
-        handle.remove()
-        _READING.reset(token)
-    if (reason := _more_than_embeddings(given)) is not None:
-        raise OptionError(reason)
-    embeds: Tensor = given["inputs_embeds"]
-    return embeds
-
-
-def _more_than_embeddings(given: Mapping[str, Any]) -> str | None:
-    """Return what the arguments of a language model hold besides embeddings, if anything."""
-    places, mask = given.get("position_ids"), given.get("attention_mask")
-    if isinstance(places, Tensor) and places.dim() != 2:
-        return "its positions have several axes"
-    if isinstance(mask, Mapping) or (isinstance(mask, Tensor) and mask.dim() != 2):
-        return "some tokens see those behind them"
-    if isinstance(places, Tensor) and bool((places != torch.arange(places.shape[1], device=places.device)).any()):
-        return "its positions do not count from 0"
-    usual = ("inputs_embeds", "attention_mask", "position_ids", "cache_position")
-    for name, value in given.items():
-        parts = value if isinstance(value, list | tuple) else [value]
-        if name not in usual and any(isinstance(part, Tensor) for part in parts):
-            return f"its layers read {name} besides"
-    return None if isinstance(given.get("inputs_embeds"), Tensor) else "it reads no embeddings"

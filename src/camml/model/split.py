@@ -2,24 +2,19 @@
 
 import hashlib
 import json
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from camml import packages
 from camml.errors import OptionError
 from camml.model.folder import WEIGHT_FILES, check_folder
-from camml.model.llava_parts import LlavaPartsForConditionalGeneration
+from camml.model.language import bare_language_model, language_part
 from camml.model.loading import load_model
-from camml.model.modeling import CamMLForConditionalGeneration
-from camml.model.placement import holding
-from camml.model.processor import CamMLProcessor
 from camml.types import Sample
 
 
@@ -44,8 +39,10 @@ def split(folder: Path) -> tuple[Path, Path]:
 
 def _split_camml(folder: Path, room: Path) -> None:
     model, processor = load_model(folder)
+    prompt = processor.prepare(["a"], [Image.new("RGB", (64, 48), "white")], [[Sample("a", "a")]])
     try:
-        language = bare_language_model(model, processor)
+        with torch.no_grad():
+            language = bare_language_model(model.vlm, model.embed(**prompt)[:, -4:])
     except OptionError as error:
         raise OptionError(f"{folder}: {error}, so it does not run by itself; use --engine transformers") from None
     language.save_pretrained(room / "language_model")
@@ -62,42 +59,9 @@ def _split_language_model(folder: Path, room: Path) -> None:
     AutoTokenizer.from_pretrained(folder).save_pretrained(room / "front")
 
 
-@torch.no_grad()
-def bare_language_model(model: CamMLForConditionalGeneration, processor: CamMLProcessor) -> PreTrainedModel:
-    """Return the language model inside a model, as one that runs by itself; the weights are not copied.
-
-    Raises:
-      OptionError: that would be another model: what it reads are not embeddings alone, or the vision-language model
-        has another head than such a language model.
-    """
-    vlm = model.vlm
-    if isinstance(vlm, LlavaPartsForConditionalGeneration):
-        own: PreTrainedModel = vlm.language_model
-        return own
-    prompt = processor.prepare(["a"], [Image.new("RGB", (64, 48), "white")], [[Sample("a", "a")]])
-    embeds = model.embed(**prompt)[:, -4:]
-    part, head = model.language_part, model.get_output_embeddings()
-    config: Any = deepcopy(model.config.get_text_config())
-    kind = model.config.vlm_config.model_type
-    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or head is None:
-        raise OptionError(f"a {kind!r} model has a {config.model_type!r} language model, which is none by itself")
-    config.tie_word_embeddings = head.weight is model.get_input_embeddings().weight
-    with torch.device("meta"):
-        language: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=part.dtype)
-    setattr(language, language.base_model_prefix, part)
-    language.set_output_embeddings(head)
-    language.generation_config = model.generation_config
-    expected = head(part(inputs_embeds=embeds).last_hidden_state)
-    if any(parameter.is_meta for parameter in language.parameters()) or not torch.allclose(
-        language(inputs_embeds=embeds).logits, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())
-    ):
-        raise OptionError(f"a {kind!r} model has another head than a {config.model_type!r} language model")
-    return language
-
-
 def _without_layers(model: Any) -> None:
     """Leave a model with the word embeddings of its language model, which are its head too, and none of its layers."""
-    part = holding(model, model.get_input_embeddings())
+    part = language_part(model)
     for name, child in part.named_children():
         if isinstance(child, nn.ModuleList):
             setattr(part, name, nn.ModuleList())

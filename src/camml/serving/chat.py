@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from camml.serving.engines import Piece, TokenLogprob
+from camml.serving.engines import Call, Piece, TokenLogprob
 from camml.serving.interface import new_router, reply_to
 from camml.serving.links import Links
 from camml.serving.replies import Reply, whole
@@ -29,25 +29,31 @@ def router(service: Service, links: Links) -> APIRouter:
 
 async def _whole(reply: Reply) -> dict[str, Any]:
     """Return the whole answer as one document."""
+    answers = await whole(reply)
     choices = [
         {
             "index": index,
             "message": {
                 "role": "assistant",
-                "content": answer.text,
+                "content": None if answer.calls and not answer.text else answer.text,
                 "refusal": None,
-                "annotations": _annotations(reply, len(answer.text)),
+                "annotations": _annotations(reply, answer.text),
+                **_calls(reply, index, answer.calls),
             },
             "logprobs": _logprobs(answer.logprobs),
             "finish_reason": answer.reason,
         }
-        for index, answer in enumerate(await whole(reply))
+        for index, answer in enumerate(answers)
     ]
-    return _document(reply, "chat.completion", choices, usage=reply.usage(), **reply.shown())
+    return _document(reply, "chat.completion", choices, usage=reply.usage(), **reply.shown(answers[0].text))
 
 
 def _chunks(reply: Reply) -> tuple[Any, Any]:
-    """Return what to stream of an answer; the first chunk carries the evidence, also as annotations."""
+    """Return what to stream of an answer.
+
+    The first chunk carries the evidence, also as annotations; the one that ends an answer once more, marked. Clients
+    add up what comes in `delta`, so that annotations come once.
+    """
     counted = bool(reply.body.stream_options and reply.body.stream_options.include_usage)
     blank = {"usage": None} if counted else {}
 
@@ -56,11 +62,13 @@ def _chunks(reply: Reply) -> tuple[Any, Any]:
 
     def say(event: Evidence | Piece) -> Iterator[bytes]:
         if isinstance(event, Evidence):
-            delta = {"role": "assistant", "content": "", "annotations": _annotations(reply, 0)}
+            delta = {"role": "assistant", "content": "", "annotations": _annotations(reply)}
             yield chunk([_choice(index, delta) for index in range(reply.body.n or 1)], **reply.shown())
         else:
-            delta = {"content": event.text} if event.text else {}
-            yield chunk([_choice(event.index, delta, event.finish_reason, event.logprobs)])
+            said = {"content": event.text} if event.text else {}
+            delta = said | _calls(reply, event.index, event.calls, numbered=True)
+            marked = reply.shown(reply.texts[event.index]) if event.finish_reason else {}
+            yield chunk([_choice(event.index, delta, event.finish_reason, event.logprobs)], **marked)
 
     def end(texts: Sequence[str]) -> Iterator[bytes]:
         if counted:
@@ -81,8 +89,22 @@ def _choice(
     return {"index": index, "delta": delta, "logprobs": _logprobs(logprobs), "finish_reason": reason}
 
 
-def _annotations(reply: Reply, end: int) -> list[dict[str, Any]]:
-    return [{"type": "url_citation", "url_citation": citation} for citation in reply.citations(end)]
+def _calls(reply: Reply, index: int, calls: Sequence[Call], numbered: bool = False) -> dict[str, Any]:
+    """Return calls of tools as a field of a message, or none; numbered as streams have them."""
+    told = [
+        ({"index": call.number} if numbered else {})
+        | {
+            "id": f"call_{reply.note['id']}_{index}_{call.number}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in calls
+    ]
+    return {"tool_calls": told} if told else {}
+
+
+def _annotations(reply: Reply, answer: str | None = None) -> list[dict[str, Any]]:
+    return [{"type": "url_citation", "url_citation": citation} for citation in reply.citations(answer)]
 
 
 def _logprobs(told: Sequence[TokenLogprob]) -> dict[str, Any] | None:

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from camml.serving.engines import Piece, TokenLogprob
 from camml.serving.interface import chat_of, new_router, reply_to, without
 from camml.serving.links import Links
+from camml.serving.messages import Text
 from camml.serving.replies import Reply, whole
 from camml.serving.service import Evidence, Service
 from camml.serving.streaming import sse
-from camml.serving.wire import ChatBody, Text
+from camml.serving.wire import ChatBody
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {"echo": (False,), "best_of": (1,), "suffix": ("",)}
 """Fields of the older interface that this server does not have, and the values that ask for nothing."""
@@ -55,7 +56,7 @@ def router(service: Service, links: Links) -> APIRouter:
 async def _whole(reply: Reply) -> dict[str, Any]:
     answers = await whole(reply)
     choices = [_choice(index, one.text, one.reason, one.logprobs) for index, one in enumerate(answers)]
-    return _document(reply, choices, usage=reply.usage(), **reply.shown())
+    return _document(reply, choices, usage=reply.usage(), **reply.shown(answers[0].text))
 
 
 def _chunks(reply: Reply) -> tuple[Any, Any]:
@@ -66,7 +67,9 @@ def _chunks(reply: Reply) -> tuple[Any, Any]:
             choices = [_choice(index, "", None, ()) for index in range(reply.body.n or 1)]
             yield sse(_document(reply, choices, **reply.shown()))
         else:
-            yield sse(_document(reply, [_choice(event.index, event.text, event.finish_reason, event.logprobs)]))
+            marked = reply.shown(reply.texts[event.index]) if event.finish_reason else {}
+            choice = _choice(event.index, event.text, event.finish_reason, event.logprobs)
+            yield sse(_document(reply, [choice], **marked))
 
     def end(texts: Sequence[str]) -> Iterator[bytes]:
         if counted:

@@ -50,7 +50,9 @@ class Links:
         return f"{self.base}/v1/stores/{store}/samples?id={name}"
 
     def found(self, neighbor: Neighbor, store: str | None) -> FoundSample:
-        """Return a sample with its score and the passages that were read."""
-        read = [neighbor.sample.text[slice(*span)] for span in neighbor.spans] or None
+        """Return a sample with its score, the passages that were read, and the one that the answer was taken from."""
+        text = neighbor.sample.text
+        read = [text[slice(*span)] for span in neighbor.spans] or None
+        supporting = text[slice(*neighbor.supporting)] if neighbor.supporting else None
         sample = self.sample(neighbor.sample, store).model_dump()
-        return FoundSample(**sample, score=score(neighbor.score), passages=read)
+        return FoundSample(**sample, score=score(neighbor.score), passages=read, supporting=supporting)

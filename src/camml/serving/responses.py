@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from camml.serving.engines import Piece
 from camml.serving.interface import chat_of, new_router, reply_to, without
 from camml.serving.links import Links
+from camml.serving.messages import Kept, Text
 from camml.serving.problems import ApiError
 from camml.serving.replies import Reply, whole
 from camml.serving.service import Evidence, Service
 from camml.serving.streaming import sse
-from camml.serving.wire import ChatBody, Kept, Text
+from camml.serving.wire import ChatBody
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "background": (False,),
@@ -169,7 +170,7 @@ def _status(reason: str | None) -> str:
 
 
 def _message(reply: Reply, text: str, status: str) -> dict[str, Any]:
-    annotations = [{"type": "url_citation", **citation} for citation in reply.citations(len(text))]
+    annotations = [{"type": "url_citation", **citation} for citation in reply.citations(text)]
     content = {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
     return {
         "type": "message",
@@ -199,5 +200,5 @@ def _document(reply: Reply, body: ResponsesBody, text: str | None, reason: str |
             "output_tokens": usage["completion_tokens"], "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": usage["total_tokens"],
         },
-        **reply.shown(),
+        **reply.shown(text),
     }  # fmt: skip

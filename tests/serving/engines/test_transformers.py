@@ -246,7 +246,7 @@ class TestModelsThatAnswerOneRequestAtATime:
     def test_every_answer_is_that_of_the_request_alone(self, folder, requests, caplog) -> None:
         alone = answering.load(answering.fitting(folder), folder)
         engine = engines.load("transformers", folder)
-        assert "one request at a time" in caplog.text
+        assert "one request is answered at a time" in caplog.text
         for request, ([text], [last]) in zip(requests, answers(engine, requests), strict=True):
             [expected] = alone.answer([request.query], [request.context], request.decoding)
             assert text == expected.text

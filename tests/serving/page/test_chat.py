@@ -30,6 +30,37 @@ def test_an_answer_comes_with_the_samples_it_was_made_from(open_page: Any, addre
     assert texts(page, "#chat .turn:last-child .evidence") == ["Answered without samples."]
 
 
+LONG = "Hall B has many machines, and much is known of them. " * 9
+"""More than a card shows at first."""
+
+
+@pytest.mark.parametrize(("before", "after"), [("", LONG), (LONG, ""), (LONG, LONG), ("", "")])
+def test_the_passage_that_an_answer_comes_from_is_marked_and_seen(
+    open_page: Any, tmp_path: Path, before: str, after: str
+) -> None:
+    class Clerk(Parrot):
+        def say(self, request: Any) -> str:
+            return "4711" if "spare" in request.query.text else "The samples do not say."
+
+    passage = "It needs the spare part 4711."
+    extra = (Sample("pump", f"{before}{passage} {after}".strip()), Sample("lamp", "The lamp needs a bulb."))
+    with serving(service_of(make_store(tmp_path, 1, extra=extra), Clerk())) as address:
+        page = open_page(address)
+        page.locator("[name=shots]").fill("3")
+        ask(page, "chat", "Which spare part does hall B need?")
+        wait(lambda: texts(page, "#chat .evidence mark") == [passage])
+        assert texts(page, "#chat .evidence .source .id") == ["pump"]
+        assert page.locator("#chat .evidence mark").is_visible()
+        for _ in range(2 if before or after else 0):
+            page.locator("#chat .source .more").click()
+            assert texts(page, "#chat .evidence mark") == [passage]
+        assert texts(page, "#chat .evidence h3") == ["Made from 3 samples"]
+        ask(page, "chat", "Who owns it?")
+        assert texts(page, "#chat .turn:last-child .note") == ["The model found no answer in the samples."]
+        assert texts(page, "#chat .turn:last-child .evidence h3") == ["Nearest samples"]
+        assert texts(page, "#chat .turn:last-child mark") == []
+
+
 def test_settings_travel_with_the_question(open_page: Any, address: str, parrot: Parrot) -> None:
     page = open_page(address)
     page.locator("[name=mode]").select_option("text-text")

@@ -8,10 +8,11 @@ from threading import Lock
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from camml import answering
+from camml import answering, prompts
 from camml.answering import DEFAULT_SHOTS, Decoding, budget_of, fitting
 from camml.answering._generation import check_fits
 from camml.answering.in_prompt import InPromptAnswerer, unseen
@@ -19,11 +20,12 @@ from camml.answering.interleaved import InterleavedAnswerer
 from camml.answering.perceiver import PerceiverAnswerer
 from camml.errors import OptionError
 from camml.features.passages import Budget
-from camml.prompts import Turn
+from camml.model.language import bare_language_model, read_embeddings
 from camml.serving.engines import Prepared, Request, Sampling
+from camml.serving.engines._calls import CallForm, form_of
 from camml.serving.engines._formats import Form, Formats
 from camml.serving.engines._pictures import Inputs, Pictures
-from camml.types import Sample
+from camml.types import Query, Sample
 
 TOGETHER = 16
 """Pictures that the tower sees together, where nobody waits."""
@@ -39,9 +41,8 @@ class Front:
 
     Attributes:
       use: how samples are used, a file in `camml/answering`.
-      plain: a prompt is nothing but embeddings, whose places follow one another, so that any engine can batch them.
-      model: the whole model, which generates by itself where prompts are not plain.
-      language_model: the bare language model that reads the embeddings of plain prompts.
+      model: the whole model, which can generate by itself.
+      language_model: the bare language model that reads embeddings; the vision-language model until `take_apart`.
       tokenizer: of its own, so that decoding an answer never meets the writing of a prompt.
       stop_ids: the tokens that end an answer.
       limit: how many tokens prompt and answer may have together; None where nothing says so.
@@ -55,25 +56,39 @@ class Front:
         self._reading = Lock()  # a tokenizer is not to be used by two threads
         self.model: PreTrainedModel = answerer.model
         self.language_model: PreTrainedModel = answerer.model
-        self.plain = True
+        self._parts = False
         self._encode: Callable[[Request], Encoded]
         if isinstance(answerer, PerceiverAnswerer):
             self.use, self._encode, tokenizer = "perceiver", self._for_perceiver, answerer.processor.tokenizer
-            self.plain = answerer.processor.parts
-            self.language_model = answerer.model.vlm.language_model if self.plain else answerer.model.vlm
+            self._parts = answerer.processor.parts
+            self.language_model = answerer.model.vlm.language_model if self._parts else answerer.model.vlm
         elif isinstance(answerer, InterleavedAnswerer):
-            self.use, self._encode, self.plain = "interleaved", self._for_interleaved, False
-            tokenizer = answerer.tokenizer
+            self.use, self._encode, tokenizer = "interleaved", self._for_interleaved, answerer.tokenizer
         else:
             self.use, self._encode, tokenizer = "in_prompt", self._for_prompt, answerer.tokenizer
         self.tokenizer = deepcopy(tokenizer)
         self.default_shots = DEFAULT_SHOTS[self.use]
+        self.most_pictures = 0 if self.use == "in_prompt" else 1 if self._parts else None
         self.stop_ids = _stop_ids(answerer.model, self.tokenizer)
         text = self.language_model.config.get_text_config()
         self.limit: int | None = getattr(text, "max_position_embeddings", None)
         words = set(self.tokenizer.get_vocab()) - set(self.tokenizer.all_special_tokens)
         self._longest_token = max(map(len, words), default=1)
         self._formats = Formats(self.tokenizer, self.stop_ids)
+
+    @torch.inference_mode()
+    def take_apart(self) -> None:
+        """Let the language model of a vision-language model read embeddings by itself, as engines that batch want it.
+
+        Raises:
+          OptionError: it reads more than embeddings whose places follow one another, or has another head.
+        """
+        if self.use == "in_prompt" or self._parts:
+            return
+        query = Query("a", Image.new("RGB", (64, 48), "white"))
+        vlm = self.language_model
+        embeds = self.embed(self.prepare(Request(query, decoding=Decoding(1))))
+        self.language_model = bare_language_model(vlm, embeds[None, -4:])
 
     @property
     def device(self) -> torch.device:
@@ -84,6 +99,21 @@ class Front:
     def most_characters(self) -> int | None:
         """Return how long a text can be at most that the model has room for, whatever its tokens are."""
         return None if self.limit is None else self.limit * self._longest_token
+
+    def calls(self) -> CallForm | None:
+        """Return how the model writes calls of tools; None where it knows none."""
+        answerer, skipped = self._answerer, set(self.tokenizer.all_special_tokens)
+        if isinstance(answerer, PerceiverAnswerer) and prompts.style(answerer.processor.prompt_style).vicuna:
+            return None
+        writer: Any = answerer.tokenizer if isinstance(answerer, InPromptAnswerer) else answerer.processor
+
+        def template(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> str:
+            said = messages if self.most_pictures is not None else [prompts.in_parts(message) for message in messages]
+            begin = said[-1]["role"] == "user"
+            return str(writer.apply_chat_template(said, tools=tools, tokenize=False, add_generation_prompt=begin))
+
+        with self._reading:
+            return form_of(template, skipped)
 
     def form(self, sampling: Sampling) -> Form | None:
         """Return what holds an answer to the form that is asked for.
@@ -121,16 +151,15 @@ class Front:
         self.form(request.sampling)  # a wrong one is refused before anything is computed
         inputs, notes, allowed = self._encode(request)
         tokens = inputs["input_ids"].shape[1]
-        named = Inputs.of(inputs) if self.use == "perceiver" and self.plain else inputs
+        named = Inputs.of(inputs) if self._parts else inputs
         return Prepared(request, tokens, allowed, notes, named)
 
     @torch.inference_mode()
     def look(self, requests: Sequence[Prepared], most: int) -> None:
-        """Show the tower the pictures of some requests together, `most` at a time, as far as it has not seen them."""
-        assert isinstance(self._answerer, PerceiverAnswerer | InPromptAnswerer)
+        """Show a tower of its own the pictures of some requests together, `most` at a time, that it has not seen."""
         inputs = [prepared.inputs for prepared in requests if isinstance(prepared.inputs, Inputs)]
-        if isinstance(self._answerer, PerceiverAnswerer):
-            vlm = self._answerer.model.vlm
+        if self._parts:
+            vlm: Any = self.model.vlm
             self._pictures.look(inputs, most, lambda pixels: vlm.tower_features(pixels.to(self.device)))
 
     @staticmethod
@@ -157,6 +186,8 @@ class Front:
             if context := prepared.request.context:
                 inputs |= self._kept([neighbor.read for neighbor in context])
             embeds: Tensor = self._answerer.model.embed(**inputs)[0]
+        elif self.use == "interleaved":
+            embeds = read_embeddings(self.model, inputs)[0]
         else:
             embeds = self.language_model.get_input_embeddings()(inputs["input_ids"])[0]
         return embeds
@@ -164,11 +195,14 @@ class Front:
     def penalized(self, prepared: Prepared) -> tuple[Tensor, float]:
         """Return the tokens int64[T] of the prompt that the model's repetition penalty counts, and that penalty.
 
-        As `generate` has it: a prompt that is read as embeddings has no tokens to count.
+        As `generate` has it: a prompt of a language model with a tower of its own is read as embeddings, and has no
+        tokens to count; nor has one with placeholders that are no words of the vocabulary.
         """
-        penalty = self._answerer.model.generation_config.repetition_penalty
+        penalty = self.model.generation_config.repetition_penalty
         ids: Tensor = prepared.inputs["input_ids"][0].to(self.device)
-        return ids if self.use == "in_prompt" else ids[:0], 1.0 if penalty is None else float(penalty)
+        words = self.language_model.get_input_embeddings().num_embeddings
+        counted = ids[:0] if self._parts or int(ids.max()) >= words else ids
+        return counted, 1.0 if penalty is None else float(penalty)
 
     def _kept(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         """Return the context from what is kept of its samples; nothing where nothing is kept."""
@@ -182,25 +216,26 @@ class Front:
 
     def _for_perceiver(self, request: Request) -> Encoded:
         assert isinstance(self._answerer, PerceiverAnswerer)
-        query, context = request.query, request.context
-        turns = [*request.history, Turn(query.text)]
+        query, context, turns = request.query, request.context, request.turns
+        images = [image for turn in turns for image in turn.images]
+        if self._parts:  # which looks at one picture, wherever that was shown
+            turns, images = [replace(turn, images=()) for turn in turns], []
         with self._reading:
             inputs = self._answerer.processor.prepare(
                 [turns],
-                images=[query.image],
+                images=[query.image if self._parts else images],
                 samples=[[neighbor.read for neighbor in context]],
                 encode_samples=self._answerer.kept is None,
+                tools=request.tools,
             )
             notes = self._answerer.notes(query, context)
-        if self.plain:
-            inputs.pop("attention_mask")
         return dict(inputs), notes, self._room(request, inputs["input_ids"].shape[1])
 
     def _for_prompt(self, request: Request) -> Encoded:
         assert isinstance(self._answerer, InPromptAnswerer)
         with self._reading:
             least = Decoding(self._least(request))
-            prompt, cuts = self._answerer.fit(request.query, request.context, least, request.history)
+            prompt, cuts = self._answerer.fit(request.query, request.context, least, request.turns, request.tools)
             special = not self.tokenizer.chat_template
             ids = self._answerer.tokenizer(prompt, add_special_tokens=special)["input_ids"]
         return {"input_ids": torch.tensor([ids])}, unseen(request.query) + cuts, self._room(request, len(ids))
@@ -209,7 +244,7 @@ class Front:
         assert isinstance(self._answerer, InterleavedAnswerer)
         with self._reading:
             least = Decoding(self._least(request))
-            inputs, cuts = self._answerer.fit(request.query, request.context, least, request.history)
+            inputs, cuts = self._answerer.fit(request.query, request.context, least, request.turns, request.tools)
         return inputs, cuts, self._room(request, inputs["input_ids"].shape[1])
 
     def _least(self, request: Request) -> int:
@@ -224,6 +259,25 @@ class Front:
             asked = max(1, min(asked, self.limit - tokens))
         check_fits(tokens, Decoding(asked), self.limit)
         return asked
+
+
+class FrontEngine:
+    """The half of an `Engine` that its front knows."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self.default_shots = front.default_shots
+        self.most_pictures = front.most_pictures
+        self.calls = front.calls()
+
+    @property
+    def most_characters(self) -> int | None:
+        """See `Engine`."""
+        return self._front.most_characters
+
+    def budget(self, passages: str) -> Budget | None:
+        """See `Engine`."""
+        return self._front.budget(passages)
 
 
 def load(

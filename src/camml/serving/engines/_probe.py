@@ -1,11 +1,9 @@
 """A look at a language model: how it attends, and what it keeps of a token."""
 
-import logging
-
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from camml.errors import ModelFolderError
+from camml.errors import OptionError
 from camml.serving.engines import _attention
 from camml.serving.engines._attention import Segment, Window
 from camml.serving.engines._front import Front
@@ -16,8 +14,6 @@ TOKENS = (3, 5, 4, 6, 5)
 NEAR = 0.05
 """Of the largest logit: what the order of sums may change, in 16 bits too."""
 
-logger = logging.getLogger("camml.serving")
-
 
 def check_attention(front: Front) -> None:
     """See that every token may look at all before it, which is what slots are for.
@@ -25,19 +21,26 @@ def check_attention(front: Front) -> None:
     A window is fine as long as prompt and answer fit in it, so it becomes the limit.
 
     Raises:
-      ModelFolderError: the model has layers of another kind.
+      OptionError: the model has layers of another kind.
     """
     config = front.language_model.config
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if other := kinds - {"full_attention", "sliding_attention"}:
-        raise ModelFolderError(f"the language model has {min(other)} layers, which this engine cannot batch; use vllm")
+        raise OptionError(f"a {config.model_type!r} language model has {min(other)} layers, which cannot be batched")
     window = getattr(config, "sliding_window", None)
     if window and ("sliding_attention" in kinds or not getattr(config, "layer_types", None)):
         front.limit = min(front.limit or window, window)
 
 
-def layout_of(model: PreTrainedModel) -> Layout | None:
-    """Return what a model keeps of a token, and let it attend by slots; None where it does not take to that."""
+def layout_of(model: PreTrainedModel) -> Layout:
+    """Return what a model keeps of a token, and let it attend by slots.
+
+    Raises:
+      OptionError: it does not take to that.
+    """
+    kind, before = model.config.model_type, model.config._attn_implementation
+    if before != "sdpa":
+        raise OptionError(f"a {kind!r} language model attends by {before!r}, which cannot be batched")
     with torch.inference_mode():
         words = model.get_input_embeddings()(torch.tensor(TOKENS, device=model.device))
         cache = DynamicCache()
@@ -47,17 +50,16 @@ def layout_of(model: PreTrainedModel) -> Layout | None:
             for tensors in ([layer.keys for layer in cache.layers], [layer.values for layer in cache.layers])
         ]
         layout = Layout(shapes[0], shapes[1], cache.layers[0].keys.dtype, cache.layers[0].keys.device)
-        before = model.config._attn_implementation
-        if before != "sdpa":
-            return None
+        same = False
         try:
             _attention.use(model)
-            if _same(model, layout, words, expected):
-                return layout
-        except Exception as error:  # whatever a model does of its own, it can still answer by itself
-            logger.warning("the model cannot be batched: %s", error)
-        model.set_attn_implementation(before)
-    return None
+            same = _same(model, layout, words, expected)
+        finally:
+            if not same:
+                model.set_attn_implementation(before)
+    if not same:
+        raise OptionError(f"a {kind!r} language model attends by rules of its own, which cannot be batched")
+    return layout
 
 
 def _same(model: PreTrainedModel, layout: Layout, words: torch.Tensor, expected: torch.Tensor) -> bool:

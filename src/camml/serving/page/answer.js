@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { count, fill, make, sentence } from "./dom.js";
-import { sampleCard } from "./samples.js";
+import { markSource, sampleCard } from "./samples.js";
 
 /**
  * An answer to come.
@@ -38,7 +38,9 @@ export function answerPlace({ title, app, evidence: shown = true }) {
         },
       );
       facts.textContent = factsOf(answer, started);
-      remarks.append(...answer.notes.map((note) => make("p.note", {}, sentence(note))));
+      markEvidence(evidence, answer);
+      const notes = new Set([...answer.notes, answer.reason].filter(Boolean));
+      remarks.append(...[...notes].map((note) => make("p.note", {}, sentence(note))));
       if (!answer.text.trim()) remarks.append(make("p.note", {}, "The model answered with nothing."));
       return answer;
     } catch (error) {
@@ -64,6 +66,13 @@ function evidenceOf(context, given, fresh) {
     return sampleCard({ ...sample, id, image }, { place: index + 1, fresh: fresh.has(id) });
   });
   return [make("h3", {}, `Made from ${count(context.length, "sample")}`), make("ol.samples", {}, ...cards)];
+}
+
+/** What the whole answer tells of its samples: which passage it was taken from, or that none of them tells. */
+function markEvidence(evidence, answer) {
+  if (answer.reason && answer.context.length) evidence.querySelector("h3").textContent = "Nearest samples";
+  const cards = evidence.querySelectorAll("li.sample");
+  answer.context.forEach((sample, index) => sample.supporting && markSource(cards[index], sample));
 }
 
 function factsOf(answer, started) {

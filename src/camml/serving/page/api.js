@@ -50,9 +50,9 @@ const json = async (path, options) => (await send(path, options)).json();
 const samplesOf = (store) => `v1/stores/${encodeURIComponent(store)}/samples`;
 
 /** A sample as this page shows it. */
-function shown({ id, text, meta = {}, score = null, thumbnail_url: thumbnail, store = null }) {
+function shown({ id, text, meta = {}, score = null, supporting = null, thumbnail_url: thumbnail, store = null }) {
   const address = thumbnail && new URL(thumbnail, location); // of this very server, whatever name a proxy gives it
-  return { id, text, meta, score, store, image: address ? address.pathname + address.search : null };
+  return { id, text, meta, score, supporting, store, image: address ? address.pathname + address.search : null };
 }
 
 /**
@@ -71,6 +71,21 @@ export function metaOf(words) {
   );
 }
 
+/**
+ * Which samples may be found, as people write it: metadata, or `name<=value` and the like for figures and dates.
+ *
+ * @throws {ServerProblem} a line is neither
+ */
+export function filterOf(words) {
+  const filter = {};
+  for (const line of words.split(/\n|;/).filter((part) => part.trim())) {
+    const [, name, sign, bound] = /^\s*([^:=<>]+?)\s*(<=|>=|<|>)\s*(.+?)\s*$/.exec(line) ?? [];
+    if (!name) Object.assign(filter, metaOf(line));
+    else filter[name] = { ...(typeof filter[name] === "object" ? filter[name] : {}), [sign]: bound };
+  }
+  return filter;
+}
+
 export const setup = () => json("v1/page/setup");
 export const stores = () => json("v1/stores");
 
@@ -78,25 +93,35 @@ export const stores = () => json("v1/stores");
  * Ask, and hear the answer as it comes.
  *
  * @param {object} request question, picture, history, store, mode, shots, samples, tokens, temperature
- * @param {{signal, oncontext: (samples: object[]) => void, ontext: (piece: string) => void}} listeners
- * @returns {Promise<{text, context, notes, usage, finish}>}
+ * @param {{signal, oncontext: (samples: object[]) => void, ontext: (piece: string) => void}} listeners `oncontext` hears
+ *   the samples before the answer; in what is returned the passage is marked that it was taken from
+ * @returns {Promise<{text, context, notes, reason, usage, finish}>} `reason` says why the samples do not tell
  */
 export async function ask(request, { signal, oncontext, ontext }) {
   const response = await send("v1/chat/completions", { body: bodyOf(request), signal });
-  const answer = { text: "", context: [], notes: [], usage: null, finish: null };
+  const answer = { text: "", context: null, notes: [], reason: "", usage: null, finish: null };
   for await (const event of events(response.body)) {
     if (event.error) throw new ServerProblem(sentence(event.error.message ?? "The answer broke off."));
     if (event.notes) answer.notes = event.notes;
     if (event.usage) answer.usage = event.usage;
-    if (event.context) oncontext((answer.context = event.context.map(shown)));
+    if (event.reason) answer.reason = event.reason;
+    if (event.context) {
+      const samples = event.context.map(shown);
+      if (!answer.context) oncontext(samples);
+      answer.context = samples;
+    }
     const piece = event.choices?.[0]?.delta?.content;
     if (piece) ontext(piece);
     answer.text += piece ?? "";
     answer.finish = event.choices?.[0]?.finish_reason ?? answer.finish;
   }
   if (!answer.finish) throw new ServerProblem(BROKEN);
+  answer.context ??= [];
   return answer;
 }
+
+/** A way of searching to ask for; none where it is left to the server. */
+const chosen = (mode) => (mode === "auto" ? undefined : mode);
 
 function bodyOf({ question, picture, history = [], store, mode, shots, samples, tokens, temperature, model }) {
   const content = picture
@@ -114,7 +139,7 @@ function bodyOf({ question, picture, history = [], store, mode, shots, samples, 
     messages: [...history, { role: "user", content }],
   };
   if (samples) return { ...body, store, samples };
-  return { ...body, store, mode, shots };
+  return { ...body, store, mode: chosen(mode), shots };
 }
 
 /** The JSON documents of a stream of server-sent events, up to its end or "[DONE]". */
@@ -152,8 +177,8 @@ export async function list(store, offset, limit) {
 }
 
 /** The samples nearest to words, a picture, or both. */
-export async function search(store, { text, picture, filter, mode = "auto", k = 12 }, signal) {
-  const body = { k, mode };
+export async function search(store, { text, picture, filter, mode, k = 12 }, signal) {
+  const body = { k, mode: chosen(mode) };
   if (filter && Object.keys(filter).length) body.filter = filter;
   if (text) body.query = text;
   if (picture) body.image_url = picture.url;

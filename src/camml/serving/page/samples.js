@@ -51,15 +51,31 @@ function facts(meta) {
   );
 }
 
-function text(whole) {
+/** Mark the card of the sample that an answer was taken from, and the passage in its text. */
+export function markSource(card, sample) {
+  card.classList.add("source");
+  card.querySelector(".id").after(make("span.from", { title: "The answer was taken from here, as its words show" }, "source"));
+  card.querySelector(".text").replaceWith(text(sample.text, sample.supporting));
+}
+
+/** A text, a long one by its beginning; of a marked passage that lies further on, that as well. */
+function text(whole, passage = "") {
+  const at = passage ? whole.indexOf(passage) : -1;
   const short = whole.split("\n").slice(0, LINES).join("\n").slice(0, LONG).trimEnd();
   const node = make("p.text", { dir: "auto" });
-  const show = (all) => {
-    const label = all ? "Show the beginning of the text alone" : "Show the whole text";
-    const toggle = button(all ? "less" : "more", () => show(!all), ".plain.more", { "aria-label": label });
-    node.replaceChildren(all ? `${whole} ` : `${short} … `, toggle);
+  const mark = () => make("mark", {}, passage);
+  const all = at < 0 ? [whole] : [whole.slice(0, at), mark(), whole.slice(at + passage.length)];
+  let some = [`${short} … `];
+  if (at >= 0 && at < short.length) {
+    const rest = short.slice(at + passage.length);
+    some = [whole.slice(0, at), mark(), rest ? `${rest} … ` : " … "];
+  } else if (at >= 0) some = [`${short} … `, mark(), " … "];
+  const show = (wanted) => {
+    const label = wanted ? "Show the beginning of the text alone" : "Show the whole text";
+    const toggle = button(wanted ? "less" : "more", () => show(!wanted), ".plain.more", { "aria-label": label });
+    node.replaceChildren(...(wanted ? [...all, " "] : some), toggle);
   };
   if (short.length < whole.trimEnd().length) show(false);
-  else node.textContent = whole;
+  else node.replaceChildren(...all);
   return node;
 }
