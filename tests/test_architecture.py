@@ -32,7 +32,7 @@ FLOORS = [
         "types",
         "words",
     ],
-    ["weights"],
+    ["running", "weights"],
     ["encoders", "formats", "stores"],
     ["datastore", "evidence", "neighbors", "retriever"],
     ["model"],
