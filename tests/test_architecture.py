@@ -24,6 +24,7 @@ FLOORS = [
         "passages",
         "pillow",
         "plugins",
+        "progress",
         "prompts",
         "ranking",
         "refusals",

@@ -1,17 +1,14 @@
 """Ranges, upsert, export and calibration as a person uses them."""
 
 import json
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from camml.cli import main
 from camml.datastore import Datastore
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.cli.conftest import Run
 
 ROWS = """id,text,price,made
 a,a cheap red lamp,9.5,2019-03-01
@@ -19,17 +16,6 @@ b,a red lamp,20,2021-12-24
 c,a dear red lamp,150,2024-01-01
 d,a red lamp of unknown price,,2024-06
 """
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = main(["store", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -164,7 +150,7 @@ def test_info_says_since_when_and_whether_to_calibrate_again(tmp_path: Path, run
     assert (after["changed"], "advice" in after) == (5 / 40, False)
     run("add", rows(44, 48), "--store", store)
     said = run("info", "--store", store)[1]
-    assert "samples: least score text-text 0." in said
+    assert "samples; least score: text-text 0." in said
     assert "22% of its samples came or went since: run `camml store calibrate" in said
     run("calibrate", "--store", store)
     assert told()["changed"] == 0  # type: ignore[index]

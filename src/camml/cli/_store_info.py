@@ -78,10 +78,7 @@ def _in_words(calibration: dict[str, Any] | None) -> str:
     if "made" in calibration:
         least = ", ".join(f"{name} {score:.3f}" for name, score in calibration["least"].items())
         when = calibration["made"] or "an unknown time"
-        rate = 100 * calibration["false_refusals"]
-        said = [
-            f"of {when}, {calibration['samples']} samples: least score {least or 'of no search'}, {rate:g} % refused"
-        ]
+        said = [f"of {when}, {calibration['samples']} samples; least score: {least or 'of no search'}"]
     return "; ".join([*said, *filter(None, [calibration.get("advice")])])
 
 
