@@ -51,7 +51,7 @@ class Form:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing can follow but the end."""
+        """Return whether nothing can follow but the end."""
         return bool(self._matcher.is_stopped())
 
 
