@@ -28,6 +28,7 @@ FLOORS = [
         "ranking",
         "refusals",
         "remote",
+        "tokens",
         "types",
         "words",
     ],
