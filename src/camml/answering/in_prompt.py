@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -13,13 +12,12 @@ from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import (
     check_fits,
-    generation_options,
+    generate,
     log_probability,
-    pick_dtype,
     stream_text,
 )
 from camml.control import control_tokens, defuse
-from camml.devices import choose_device
+from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
 from camml.features.passages import Budget
 from camml.model.loading import kind_of, load_model
@@ -56,9 +54,7 @@ class InPromptAnswerer:
         decoding = decoding or Decoding()
         fitted = [self.fit(query, context, decoding) for query, context in zip(queries, contexts, strict=True)]
         inputs = self._inputs([prompt for prompt, _ in fitted])
-        with torch.inference_mode():
-            sequences = self.model.generate(**inputs, **generation_options(decoding))
-        answers = sequences[:, inputs["input_ids"].shape[1] :]
+        answers = generate(self.model, inputs, decoding)
         return [
             Prediction(
                 text=self.tokenizer.decode(answer, skip_special_tokens=True).strip(),
@@ -183,5 +179,5 @@ def load(
     place = choose_device(device)
     if kind_of(model) != "language":
         raise ModelFolderError(f"{model} is no language model alone; use it with {fitting(model)!r}")
-    loaded, tokenizer = load_model(model, dtype=pick_dtype(dtype, place))
+    loaded, tokenizer = load_model(model, dtype=choose_dtype(dtype, place))
     return InPromptAnswerer(loaded.to(place), tokenizer, prompt_style)

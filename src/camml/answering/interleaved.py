@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
 from jinja2 import TemplateError
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
@@ -15,13 +14,12 @@ from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import (
     check_fits,
-    generation_options,
+    generate,
     log_probability,
-    pick_dtype,
     stream_text,
 )
 from camml.control import control_tokens, defuse
-from camml.devices import choose_device
+from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
 from camml.features.passages import Budget
 from camml.images import ImageSource
@@ -69,9 +67,7 @@ class InterleavedAnswerer:
         rows = [self.fit(query, context, decoding) for query, context in zip(queries, contexts, strict=True)]
         inputs = join([row for row, _ in rows], self.tokenizer.pad_token_id, "left")
         given = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
-        with torch.inference_mode():
-            sequences = self.model.generate(**given, **generation_options(decoding))
-        answers = sequences[:, inputs["input_ids"].shape[1] :]
+        answers = generate(self.model, given, decoding)
         return [
             Prediction(
                 text=self.tokenizer.decode(answer, skip_special_tokens=True).strip(),
@@ -206,5 +202,5 @@ def load(
     place = choose_device(device)
     if kind_of(model) != "vision-language":
         raise ModelFolderError(f"{model} does not hold a vision-language model; use it with {fitting(model)!r}")
-    loaded, processor = load_model(model, dtype=pick_dtype(dtype, place))
+    loaded, processor = load_model(model, dtype=choose_dtype(dtype, place))
     return InterleavedAnswerer(loaded.to(place), processor, prompt_style, see_samples)

@@ -112,6 +112,7 @@ class Service:
       shelves: the datastores by name.
       answers, store_work, looks: how much may be going on at a time.
       dead: the model has stopped, and the process should be started again.
+      passages: how much of long texts is read.
     """
 
     settings: Settings
@@ -123,6 +124,7 @@ class Service:
     store_work: Gate
     started: float = field(default_factory=time.time)
     dead: bool = False
+    passages: str = "auto"
     looks: Gate = field(default_factory=lambda: Gate(MOST_LOOKS, "pictures"))
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "camml-store"))
     # each kind of work that a client can make slow has threads of its own, so that it delays nothing else
@@ -158,13 +160,15 @@ class Service:
             shelf.reranker = reranker
         engine = engines.load(settings.engine, model.folder, **_engine_options(settings, model.use))
         engine.default_shots = model.shots
-        return cls.of(settings, engine, shelves)
+        service = cls.of(settings, engine, shelves)
+        service.passages = settings.passages or model.settings.passages
+        return service
 
     @classmethod
     def of(cls, settings: Settings, engine: Engine, shelves: Mapping[str, Shelf] | None = None) -> Self:
         """Return a service of parts that are there already."""
         shelves = shelves or {}
-        return cls(
+        service = cls(
             settings,
             engine,
             shelves,
@@ -173,6 +177,8 @@ class Service:
             Gate(engine.slots + settings.max_waiting, "questions"),
             Gate(MOST_STORE_REQUESTS, "datastore requests"),
         )
+        service.passages = settings.passages or "auto"
+        return service
 
     @property
     def default_store(self) -> str | None:
@@ -314,7 +320,7 @@ class Service:
         with self.metrics.retrieval.time():
             context = await self.thread(shelf.search, question.query, shots, question.search)
             found = len(context)
-            budget = self.engine.budget(self.settings.passages)
+            budget = self.engine.budget(self.passages)
             if budget is not None:
                 context = await self.thread(shelf.read, question.query.text, context, budget)
         few = (f"only {found} of {shots} samples were found in {name!r}",) if found < (question.shots or 1) else ()

@@ -28,7 +28,7 @@ class Settings:
       model_name: what clients call it; the last part of `model` if not given.
       engine, engine_options: a file in `camml/serving/engines`, and what it is loaded with.
       stores: datastores by the names clients use; the first is used where a request names none.
-      passages: how much of long texts is read, see `camml.answering.budget_of`.
+      passages: how much of long texts is read, see `camml.answering.budget_of`; None for what suits the model.
       store_images: by those names, where pictures are that are not where their datastore says.
       weights, rerank: how samples are put into order, where a request does not say; see `camml.assistant.Collection`.
       min_score, fallback: see `camml.assistant.Collection`.
@@ -60,7 +60,7 @@ class Settings:
     engine: str = "transformers"
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     stores: Mapping[str, str] = field(default_factory=dict)
-    passages: str = "auto"
+    passages: str | None = None
     store_images: Mapping[str, str] = field(default_factory=dict)
     encoder: str | None = None
     weights: Mapping[str, float] | None = None
@@ -89,7 +89,8 @@ class Settings:
         for name in ("max_new_tokens", "max_body", "max_pixels", "max_side"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if self.passages not in ("auto", "off") and not (self.passages.isdecimal() and int(self.passages)):
+        passages = self.passages or "auto"
+        if passages not in ("auto", "off") and not (passages.isdecimal() and int(passages)):
             raise OptionError(f"passages is {self.passages!r}; it can be: auto, off, or a number of tokens")
         check_weights(self.weights)
         for name in ("max_waiting", "rate_limit"):

@@ -5,6 +5,7 @@ import io
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -14,7 +15,7 @@ from camml.assistant.threshold import Threshold
 from camml.datastore import Datastore, open_store
 from camml.durable import disk_errors, sync_folder, write_file
 from camml.encoders import Encoder
-from camml.errors import ImageError, OptionError, SampleError
+from camml.errors import ImageError, OptionError, SampleError, StoreCorruptedError
 from camml.features.passages import Budget, PassageChooser
 from camml.features.reranking import Reranker, nearest
 from camml.images import open_image
@@ -74,8 +75,14 @@ class Shelf:
             try:
                 self._looked = time.monotonic()
                 self.datastore.reload()
+                self._calibrate()
             finally:
                 self._writing.release()
+
+    def _calibrate(self) -> None:
+        """Go by the calibration that is there now."""
+        with suppress(StoreCorruptedError):  # the one before holds
+            self.threshold = Threshold.of(self.datastore, self.threshold.min_score, self.threshold.fallback)
 
     def search(self, query: Query, k: int, how: Search | None = None) -> Context:
         """Return the k samples nearest to a query; none where the datastore is empty.

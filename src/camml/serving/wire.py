@@ -162,6 +162,7 @@ class FoundSample(SampleOut):
     """A sample that was found, and how near it is."""
 
     score: float | None = Field(description="cosine, or fused rank score; None where the sample was given")
+    found_by: str | None = Field(None, description="the search that found it, such as image-image")
     passages: list[str] | None = Field(None, description="what was read of the text, where that is not all of it")
     supporting: str | None = Field(None, description="the passage that the answer was taken from, as its words show")
 

@@ -5,16 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from camml import weights
-from camml.errors import OptionError
+from camml.devices import DTYPES, choose_dtype
 from camml.model import CamMLProcessor, lora
 from camml.model.folder import new_folder, read_config
 from camml.training.arguments import RunArguments
-
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def merge(adapter: Path, target: Path, dtype: str = "auto") -> None:
@@ -29,12 +26,10 @@ def merge(adapter: Path, target: Path, dtype: str = "auto") -> None:
       ModelFolderError: `adapter` is no such folder, what it started from is gone, or `target` is there already.
       OptionError: no such dtype.
     """
-    if dtype not in DTYPES:
-        raise OptionError(f"no dtype {dtype!r}; there are: {', '.join(DTYPES)}")
+    wanted = None if dtype == "auto" else choose_dtype(dtype)
     with new_folder(target) as unfinished:
         model = lora.apart(adapter).merge_and_unload()
-        number = getattr(torch, _dtype_before(adapter) if dtype == "auto" else dtype)
-        model.to(number).save_pretrained(unfinished)
+        model.to(wanted or choose_dtype(_dtype_before(adapter))).save_pretrained(unfinished)
         CamMLProcessor.from_pretrained(adapter).save_pretrained(unfinished)
 
 
@@ -44,7 +39,7 @@ def _dtype_before(adapter: Path) -> str:
     config = read_config(weights.folder(next(iter(base.values()))))
     for part in (config.get("text_config") or {}, config):
         name = str(part.get("dtype") or part.get("torch_dtype"))
-        if name in DTYPES[1:]:
+        if name in DTYPES:
             return name
     return "float32"
 
