@@ -39,8 +39,8 @@ CASES = {
     "a number for content": (chat(5), "messages.0.content", "a string or a list"),
     "an object for content": (chat({"type": "text", "text": "a"}), "messages.0.content", "a string or a list"),
     "too long": (chat("x" * 1_000_001), "messages.0.content", "at most 1000000 characters"),
-    "an unknown role": (("/v1/chat/completions", {"model": "tiny", "messages": [{"role": "tool", "content": "a"}]}),
-                        "messages.0.role", "'system', 'developer', 'user' or 'assistant'"),
+    "an unknown role": (("/v1/chat/completions", {"model": "tiny", "messages": [{"role": "function", "content": "a"}]}),
+                        "messages.0.role", "'system', 'developer', 'user', 'assistant' or 'tool'"),
     "no messages": (("/v1/chat/completions", {"model": "tiny"}), "messages", "required"),
     "five stop words": (chat("hi", stop=list("abcde")), "stop", "at most 4 items.* 5"),
     "a number among stop words": (chat("hi", stop=["a", 5]), "stop.1", "a string"),
@@ -55,8 +55,11 @@ CASES = {
     "2100 texts": (embed(["x"] * 2100), "input", "at most 2048 items.* 2100"),
     "tokens": (embed([[1, 2, 3]]), "input", "check_embedding_ctx_length=False"),
     "tokens of one text": (embed([1, 2, 3]), "input", "check_embedding_ctx_length=False"),
+    "a token below zero": (embed([1, -2]), "input.1", "greater than or equal to 0"),
+    "a token among texts": (embed(["a", 5]), "input.1", "a string or an object or a list"),
+    "a truth among tokens": (embed([1, True]), "input.1", "a number"),
     "nothing to embed": (embed([]), "input", "at least 1 item"),
-    "null among texts": (embed(["a", None]), "input.1", "a string or an object"),
+    "null among texts": (embed(["a", None]), "input.1", "a string or an object or a list"),
 }  # fmt: skip
 
 

@@ -92,7 +92,7 @@ class PerceiverAnswerer:
         return log_probability(self.model, self._inputs([query], [context], Decoding(max(1, len(ids)))), ids)
 
     def budget(self, tokens: int | None = None) -> Budget | None:
-        """See `Answerer`; perceivers whose places run on read no more words than there are context tokens."""
+        """See `Answerer`; perceivers with continuous positions read no more words than there are context tokens."""
         config = self.model.config
         limit = tokens or (config.context_tokens if config.perceiver_run_on else None)
         return None if limit is None else Budget(limit, self.processor.sample_length)

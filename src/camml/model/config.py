@@ -25,7 +25,7 @@ class CamMLConfig(PretrainedConfig):
       perceiver_dropout: probability, in training only.
       perceiver_positions: let words know their place in a sample, and samples their place in the context. The
         published models have no such positions (`False`), so that a context is a set to them. `True` is ours.
-      perceiver_run_on: let the places of words run on from sample to sample, as those of one text, so that how many
+      perceiver_run_on: count the positions of words continuously over all samples, as in one text, so that how many
         words are read of the next sample depends on how many the one before it has. Ours.
       sample_max_length: tokens a sample's text may have; the rest is cut off.
       grounded: answers are held to words of their samples, unless somebody wants it otherwise. Ours.
@@ -72,7 +72,7 @@ class CamMLConfig(PretrainedConfig):
                 f"perceiver_heads {self.perceiver_heads}"
             )
         if self.perceiver_run_on and not self.perceiver_positions:
-            raise OptionError("perceiver_run_on needs places that can run on: perceiver_positions")
+            raise OptionError("perceiver_run_on (continuous positions) needs perceiver_positions")
         super().__post_init__(**kwargs)
 
     @classmethod

@@ -26,6 +26,7 @@ from camml.serving.engines import Prepared, Request
 from camml.serving.engines._calls import CallForm, form_of
 from camml.serving.engines._formats import Formats
 from camml.serving.engines._pictures import Inputs, Pictures
+from camml.tokens import text_of
 from camml.types import Query, Sample
 
 TOGETHER = 16
@@ -67,7 +68,7 @@ class Front:
             self.use, self._encode, tokenizer = "interleaved", self._for_interleaved, answerer.tokenizer
         else:
             self.use, self._encode, tokenizer = "in_prompt", self._for_prompt, answerer.tokenizer
-        self.tokenizer = deepcopy(tokenizer)
+        self.tokenizer, self._words = deepcopy(tokenizer), tokenizer
         self.default_shots = DEFAULT_SHOTS[self.use]
         self.most_pictures = 0 if self.use == "in_prompt" else 1 if self._parts else None
         self.stop_ids = stop_ids(answerer.model, self.tokenizer)
@@ -116,6 +117,11 @@ class Front:
 
         with self._reading:
             return form_of(template, skipped)
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """See `Engine`."""
+        with self._reading:
+            return text_of(self._words, tokens)
 
     def form(self, request: Request) -> Form | None:
         """Return what holds an answer to the form that is asked for, or to words of its samples.
@@ -285,6 +291,10 @@ class FrontEngine:
     def most_characters(self) -> int | None:
         """See `Engine`."""
         return self._front.most_characters
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """See `Engine`."""
+        return self._front.text_of(tokens)
 
     def budget(self, passages: str) -> Budget | None:
         """See `Engine`."""
