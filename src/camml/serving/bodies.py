@@ -96,6 +96,8 @@ def first_mistake(errors: Sequence[Mapping[str, Any]], body: Any) -> ApiError:
     if error["type"] in _WORDS:
         kinds = dict.fromkeys(_WORDS[e["type"]] for at, e in mistakes if at == place and e["type"] in _WORDS)
         message = f"Input should be {' or '.join(kinds)}"
+    if message.startswith("Expected UploadFile"):
+        message = "Input should be a file"
     if isinstance(body, bytes):
         message = "send JSON, and say so: Content-Type: application/json"
     where = ".".join(map(str, place)) or str(error["loc"][0])
