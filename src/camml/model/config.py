@@ -28,6 +28,7 @@ class CamMLConfig(PretrainedConfig):
       perceiver_run_on: count the positions of words continuously over all samples, as in one text, so that how many
         words are read of the next sample depends on how many the one before it has. Ours.
       sample_max_length: tokens a sample's text may have; the rest is cut off.
+      grounded: answers are held to words of their samples, unless somebody wants it otherwise. Ours.
       base_models: names of what the perceivers were added to, for the model card.
 
     Source: CaMML (ACL 2024), section 3; names of the official checkpoints in `camml.model.official`.
@@ -53,6 +54,7 @@ class CamMLConfig(PretrainedConfig):
     perceiver_positions: bool = True
     perceiver_run_on: bool = False
     sample_max_length: int = 2048
+    grounded: bool = False
     base_models: Any = None  # a list of names where they are known
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False

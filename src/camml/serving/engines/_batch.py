@@ -267,9 +267,7 @@ class Batch(Thread):
                 job.prepared.max_new_tokens,
                 front.stop_ids,
                 AnswerText(front.tokenizer, request.stop),
-                Sampler(
-                    request.decoding, index, front.device, read, penalty, request.sampling, front.form(request.sampling)
-                ),
+                Sampler(request.decoding, index, front.device, read, penalty, request.sampling, front.form(request)),
             )
             for index in range(request.n)
         ]
