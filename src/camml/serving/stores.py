@@ -177,8 +177,8 @@ def _meta(text: str) -> dict[str, Any]:
       ApiError: it is not a JSON object of plain values.
     """
     try:
-        return MetaForm(meta=json.loads(text)).meta
-    except (ValueError, RecursionError, ValidationError):
+        return MetaForm(meta=read_json(text.encode())).meta
+    except (ApiError, ValueError, ValidationError):
         raise ApiError(
             400, 'meta should be a JSON object of plain values, such as {"country": "France"}', "invalid_value", "meta"
         ) from None
