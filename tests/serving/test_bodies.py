@@ -84,6 +84,21 @@ def test_unknown_fields_that_are_null_ask_for_nothing(address: str, path: str, b
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "said"),
+    [
+        ({"Content-Type": "text/plain"}, 400, "Content-Type: application/json"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 400, "Content-Type: application/json"),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415, "'gzip'"),
+    ],
+)
+def test_what_is_sent_as_something_else_is_said(address: str, headers: dict[str, str], status: int, said: str) -> None:
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}
+    answer = httpx.post(f"{address}/v1/chat/completions", content=json.dumps(body), headers=headers, timeout=60)
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
+
+
 BOMBS = {
     "filter values": chat("hi", filter={str(n): [n] for n in range(300_000)}),
     "unknown fields": search(**{str(n): n for n in range(300_000)}),
@@ -121,6 +136,7 @@ def test_what_is_measured() -> None:
         (b"{", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
         (b"\xff", "is not JSON"),
+        (b'{"model": "a", "b": 1, "model": "c"}', "'model' is there twice"),
         (b"1" * 5000, "is not JSON"),
     ):
         with pytest.raises(ApiError) as caught:

@@ -391,6 +391,22 @@ def test_clients_that_go_are_counted(make_service: MakeService, serve: Serve, mo
         pytest.fail("two clients went, and the figures do not say so")
 
 
+@pytest.mark.parametrize(
+    ("sent", "param", "said"),
+    [
+        ({"content": b"text=Z%FCrich", "headers": {"content-type": "application/x-www-form-urlencoded"}},
+         "text", "UTF-8"),
+        ({"data": {"text": "a", "image": "no file"}}, "image", "a file"),
+        ({"data": {"text": "a"}, "files": [("image", ("a.png", png("red"))), ("image", ("b.png", png("blue")))]},
+         "image", "one picture"),
+    ],
+)  # fmt: skip
+def test_forms_that_lose_something_are_refused(address: str, sent: dict[str, Any], param: str, said: str) -> None:
+    answer = httpx.post(f"{address}/v1/stores/colours/samples", timeout=60, **sent)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert said in answer.json()["error"]["message"]
+
+
 class TestSamplesAsJson:
     def test_one_with_all_of_it_can_be_found(self, make_service: MakeService, serve: Serve) -> None:
         picture = io.BytesIO()
