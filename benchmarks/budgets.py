@@ -92,7 +92,7 @@ def main() -> None:
             batch_size=args.batch_size, limit=args.limit, spread=True, dtype=args.dtype, grounded=args.grounded,
             cache=args.runs / "cache", encoder=args.encoder,
         )  # fmt: skip
-        [copied] = run([task], [Variant("copy", 1)], replace(options, out=options.out / "copy"))
+        [copied] = run([task], [Variant("copy", 1)], replace(options, out=options.out / "copy", grounded=None))
         rows.append({"reader": "no model", "task": task, "texts": "nearest fact", "shots": 1} | figures(copied))
         for reader in readers:
             if not args.only or reader.name in args.only:

@@ -234,7 +234,9 @@ def _engine_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     cpu = {"kv_cache_memory_bytes": CPU_CACHE_BYTES, "enforce_eager": True} if current_platform.is_cpu() else {}
     if "gpu_memory_utilization" in options:
         cpu.pop("kv_cache_memory_bytes", None)
-    return {"disable_log_stats": True, "shutdown_timeout": DRAIN_SECONDS, **cpu, **options}
+    # llguidance, which alone knows the grammar of words of samples; of others vLLM would ask xgrammar first
+    forms = {"structured_outputs_config": {"backend": "guidance"}}
+    return {"disable_log_stats": True, "shutdown_timeout": DRAIN_SECONDS, **forms, **cpu, **options}
 
 
 def _start(model: Path, arguments: Mapping[str, Any]) -> Any:
