@@ -92,6 +92,7 @@ def test_what_cannot_be_used_stays_as_it_was_and_is_listed(photos: Path, store: 
     for _ in range(2):
         code, _, errors = run("sync", photos, "--store", store)
         assert (code, errors.count("\n")) == (2, 1)
+        assert "--on-bad skip" in errors
         assert sync(run, photos, store, "--on-bad", "skip")[:3] == (0, 0, 0)
     assert len(Datastore.open(store)) == 3
     assert run("sync", photos, "--store", store, "--on-bad", "skip")[2].count("camml: skipped: ") == 2

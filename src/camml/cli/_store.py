@@ -72,9 +72,13 @@ class Skipped:
         print(f"camml: skipped: {error}", file=sys.stderr)
 
     def on_bad(self, sample: "Sample", error: InputError) -> None:
-        """Note one that could not be stored, or stop there."""
+        """Note one that cannot be stored, or stop there."""
+        self.refuse(error)
+
+    def refuse(self, error: InputError) -> None:
+        """Note one that cannot be used, or stop there."""
         if not self.skips:
-            raise error
+            raise type(error)(f"{error}; or leave out what cannot be used: --on-bad skip")
         self.report(error)
 
 

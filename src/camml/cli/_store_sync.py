@@ -38,14 +38,8 @@ def run(args: argparse.Namespace) -> int:
     """Compare, change in one step, and say what was done."""
     from camml.datastore import open_store
     from camml.datastore.syncing import plan
-    from camml.errors import SampleError
 
     started, skipped = time.perf_counter(), Skipped(args.on_bad)
-
-    def unread(error: SampleError) -> None:
-        if not skipped.skips:
-            raise error
-        skipped.report(error)
 
     unusable = set[str]()
 
@@ -54,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         unusable.add(sample.id)
 
     datastore, _ = open_store(args.store)
-    planned = plan(datastore, args.folder, args.images, unread, args.moved_from)
+    planned = plan(datastore, args.folder, args.images, skipped.refuse, args.moved_from)
     samples = [*planned.added, *planned.changed]
     if (samples or planned.gone) and not args.dry_run:
         with progress_bar("embedding", "samples", show=args.progress or None) as progress:
