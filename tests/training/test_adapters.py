@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from camml.cli import main
 from camml.errors import ModelFolderError, OptionError, UnknownNameError
-from camml.model import CamMLForConditionalGeneration, CamMLProcessor, lora
+from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, lora
+from camml.model.loading import merge
 from camml.training import adapters, building, recipes
 from camml.training.arguments import ModelArguments
 from camml.training.train import train
@@ -33,7 +35,12 @@ def test_the_merged_model_gives_the_same_logits(tune: str, bench: Path, tmp_path
     arguments = runs.flags(bench, output_dir=tmp_path / "out", **more, gradient_checkpointing=True)
     output = train(recipes.parse(arguments))
     assert main(["merge", str(output), str(tmp_path / "merged"), "--json"]) == 0
-    apart = lora.apart(output)
+    config, base = (
+        CamMLConfig.from_pretrained(tmp_path / "merged"),
+        json.loads((output / lora.BASE).read_text())["base"],
+    )
+    apart = PeftModel.from_pretrained(lora._started_from(base, config, torch.float32), output).eval()
+    lora.load_added(apart, output)
     matrices = [p for name, p in apart.named_parameters() if "lora_B" in name]
     assert len(matrices) == 14
     assert all(matrix.abs().max() > 0 for matrix in matrices)
@@ -80,13 +87,16 @@ def test_in_16_bits_no_input_is_cast_twice_and_the_losses_are_the_same(
 
 
 def test_what_cannot_be_merged_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelFolderError, match="not the folder of a LoRA run"):
-        adapters.merge(tmp_path, tmp_path / "out")
+    with pytest.raises(ModelFolderError, match="neither a packed model nor the folder of a LoRA run"):
+        merge(tmp_path, tmp_path / "out")
+    (tmp_path / lora.ADAPTER).write_text('{"r": 2, "lora_alpha": 4}')
+    (tmp_path / lora.BASE).write_text("{}")
     with pytest.raises(OptionError, match="bfloat16"):
-        adapters.merge(tmp_path, tmp_path / "out", "int3")
-    (tmp_path / lora.ADAPTER).write_text("{}")
+        merge(tmp_path, tmp_path / "out", "int3")
+    with pytest.raises(ModelFolderError, match=f"{lora.BASE} or {lora.ADAPTER} cannot be used"):
+        merge(tmp_path, tmp_path / "out")
     about = {"base": {"vlm": str(tmp_path / "gone")}, "config": {}}
     (tmp_path / lora.BASE).write_text(json.dumps(about))
     with pytest.raises(UnknownNameError, match="gone"):
-        adapters.merge(tmp_path, tmp_path / "out")
+        merge(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from camml.cli._output import print_json
 
@@ -21,42 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Merge, and say what was written."""
-    from camml.model import packed
-    from camml.model.folder import is_packed
+    from camml.model.loading import merge
 
-    if is_packed(args.adapter):
-        packed.unpack(args.adapter, args.target, _dtype(args.dtype))
-    else:
-        _merge_run(args.adapter, args.target, args.dtype)
+    merge(args.adapter, args.target, args.dtype)
     if args.json:
         print_json({"path": str(args.target)})
     else:
         print(f"wrote {args.target}")
     return 0
-
-
-def _merge_run(adapter: Path, target: Path, dtype: str) -> None:
-    """Merge a run of training.
-
-    Raises:
-      InputError: the packages for training are not there.
-    """
-    from camml.errors import InputError
-
-    try:
-        from camml.training import adapters
-    except ImportError as error:
-        raise InputError(f"merging needs more packages ({error.name}): pip install 'camml[train]'") from error
-    adapters.merge(adapter, target, dtype)
-
-
-def _dtype(name: str) -> Any:
-    """Return the torch dtype of that name; `auto` is float32."""
-    import torch
-
-    from camml.errors import OptionError
-
-    choices = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if name not in choices:
-        raise OptionError(f"no dtype {name!r}; there are: {', '.join(choices)}")
-    return choices[name]
