@@ -149,5 +149,5 @@ def _started_from(
         language, tower = (weights.folder(base[part]) for part in ("language_model", "vision_tower"))
         vlm = load_parts(config.vlm_config, language, tower, dtype)
     model = CamMLForConditionalGeneration(config, vlm)
-    set_precision(model, model.language_part.dtype)
+    set_precision(model, vlm.dtype)
     return model
