@@ -20,7 +20,6 @@ from typing import Any
 import torch
 
 PACKAGES = ("torch", "transformers", "numpy")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 GB = 2**30
 
 
@@ -58,11 +57,6 @@ def ratios(mine: Sequence[float], theirs: Sequence[float]) -> Spread:
 def pick_device() -> torch.device:
     """A GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
-    """By default bfloat16 on a GPU, float32 on a CPU, as `camml` does."""
-    return DTYPES[name] if name else torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 def clock(device: torch.device) -> float:

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from _shapes import Shape, photo, text, tokenizer
+from _shapes import build as random_model
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import CLIPImageProcessorPil, CLIPVisionConfig, LlamaConfig
+from transformers import CLIPImageProcessorPil
 
 from camml.data.collate import Collator
 from camml.data.examples import TrainingRows
 from camml.data.llava_json import Conversation
-from camml.model import CamMLForConditionalGeneration
-from camml.model.parts import config_of_parts, processor_of_parts
+from camml.model.parts import processor_of_parts
 from camml.prompts import Turn
 from camml.training import tuning
 from camml.training.arguments import ModelArguments
@@ -30,23 +30,8 @@ def build(tune: str, shape: Shape, device: torch.device) -> Any:
     """The model with random weights on the device: bfloat16 where frozen; float32 where trained."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    config = config_of_parts(
-        CLIPVisionConfig(**shape.vision, image_size=shape.image),
-        LlamaConfig(**shape.text),
-        projector_type=shape.projector,
-        perceiver_hidden_size=shape.width,
-        perceiver_intermediate_size=4 * shape.width,
-        perceiver_queries=shape.queries,
-        perceiver_positions=False,
-    )
-    before = torch.get_default_dtype()
     # trained in bfloat16 when everything is: float32 with its moments would be 16 bytes a parameter
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        with device:
-            model = CamMLForConditionalGeneration(config)
-    finally:
-        torch.set_default_dtype(before)
+    model = random_model(shape, device, torch.bfloat16, positions=False).requires_grad_(True)
     if tune == "qlora":
         quantise(model.vlm.language_model, device)
     wrapped = tuning.freeze(model, ModelArguments(model_name_or_path="-", tune=tune))

@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import torch
 from _measure import (
-    DTYPES,
     Spread,
     circumstances,
     clock,
@@ -35,7 +34,6 @@ from _measure import (
     matmul_ceiling,
     peak,
     pick_device,
-    pick_dtype,
     profile,
     profile_table,
     ratios,
@@ -46,6 +44,7 @@ from _shapes import CASES, Shape, build, photo, pick_size, text, tokenizer
 from torch import Tensor
 from transformers import CLIPImageProcessorPil
 
+from camml.devices import DTYPES, choose_dtype
 from camml.features.samples import SampleFeatures
 from camml.model import fill_placeholders
 from camml.model.parts import processor_of_parts
@@ -225,7 +224,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/context_cost.json"))
     args = parser.parse_args()
     shots, device = sorted({0, *args.shots}), pick_device()
-    dtype, size = pick_dtype(args.dtype, device), pick_size(args.size, device)
+    dtype, size = choose_dtype(args.dtype, device), pick_size(args.size, device)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(CASES[size], device, dtype, max(shots), Path(folder))
         document = circumstances(device, dtype) | {

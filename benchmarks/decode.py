@@ -18,12 +18,10 @@ from typing import Any
 
 import torch
 from _measure import (
-    DTYPES,
     Spread,
     circumstances,
     clock,
     pick_device,
-    pick_dtype,
     profile,
     profile_table,
     ratios,
@@ -34,6 +32,8 @@ from _measure import (
 from _shapes import CASES, Shape, build, inputs, pick_size
 from torch import Tensor
 from transformers import CompileConfig
+
+from camml.devices import DTYPES, choose_dtype
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/decode.json"))
     args = parser.parse_args()
     device = pick_device()
-    dtype, size = pick_dtype(args.dtype, device), pick_size(args.size, device)
+    dtype, size = choose_dtype(args.dtype, device), pick_size(args.size, device)
     model, speed = build(CASES[size], device, dtype), read_speed(device)
     weights = sum(p.numel() * p.element_size() for p in read_every_step(model.vlm.language_model))
     document = circumstances(device, dtype) | {

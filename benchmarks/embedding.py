@@ -18,14 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from _measure import (
-    DTYPES,
     Spread,
     by_turns,
     circumstances,
     count_operations,
     matmul_ceiling,
     pick_device,
-    pick_dtype,
     profile,
     profile_table,
     ratios,
@@ -37,6 +35,7 @@ from PIL import Image
 
 from camml import encoders
 from camml.datastore import Datastore
+from camml.devices import DTYPES, choose_dtype
 from camml.images import open_image
 from camml.types import Sample
 
@@ -132,7 +131,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/embedding.json"))
     args = parser.parse_args()
     device = pick_device()
-    dtype, count = pick_dtype(args.dtype, device), args.images or (4096 if device.type == "cuda" else 128)
+    dtype, count = choose_dtype(args.dtype, device), args.images or (4096 if device.type == "cuda" else 128)
     named = str(dtype).removeprefix("torch.")
     with tempfile.TemporaryDirectory() as folder:
         encoder: Any = (

@@ -27,12 +27,10 @@ from typing import Any
 
 import numpy as np
 from _measure import (
-    DTYPES,
     Spread,
     circumstances,
     matmul_ceiling,
     pick_device,
-    pick_dtype,
     profile,
     profile_table,
     ratios,
@@ -45,6 +43,7 @@ from transformers import CLIPImageProcessorPil
 from camml.answering import Decoding
 from camml.answering.perceiver import PerceiverAnswerer
 from camml.datastore import Datastore
+from camml.devices import DTYPES, choose_dtype
 from camml.evaluation.contexts import variants
 from camml.evaluation.files import read_lines
 from camml.evaluation.run import Options, run
@@ -203,7 +202,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/evaluation.json"))
     args = parser.parse_args()
     device = pick_device()
-    dtype, size = pick_dtype(args.dtype, device), pick_size(args.size, device, "tiny")
+    dtype, size = choose_dtype(args.dtype, device), pick_size(args.size, device, "tiny")
     side = args.side or (56 if size == "tiny" else 224)
     model, ceiling = build(CASES[size], device, dtype), matmul_ceiling(device, dtype)
     with tempfile.TemporaryDirectory() as work:

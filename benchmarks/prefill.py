@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from _measure import (
-    DTYPES,
     Spread,
     by_turns,
     circumstances,
@@ -26,7 +25,6 @@ from _measure import (
     floor_line,
     matmul_ceiling,
     pick_device,
-    pick_dtype,
     profile,
     profile_table,
     ratios,
@@ -37,6 +35,7 @@ from _shapes import CASES, Shape, build, inputs, pick_size
 from decode import answer, generation
 from torch import Tensor
 
+from camml.devices import DTYPES, choose_dtype
 from camml.model.modeling import SAMPLE
 
 
@@ -66,7 +65,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/prefill.json"))
     args = parser.parse_args()
     device = pick_device()
-    dtype, size = pick_dtype(args.dtype, device), pick_size(args.size, device)
+    dtype, size = choose_dtype(args.dtype, device), pick_size(args.size, device)
     model, ceiling = build(CASES[size], device, dtype), matmul_ceiling(device, dtype)
     document = circumstances(device, dtype) | {
         "size": size, "repeats": args.repeats, "matmul_per_second": ceiling, "lines": [], "profile": [],

@@ -76,7 +76,7 @@ def act(store: str, action: str, groups: list[int], pictures: str, log: str | No
     encoder = Digests(Path(log) if log else None)
     datastore = None if action == "build" else Datastore.open(store, encoder)
     if die_at:
-        _die(store, die_at)
+        die_before(die_at, store)
     if datastore is None:
         Datastore.build(store, samples, encoder, batch_size=BATCH, copy_images=True)
     elif action == "add":
@@ -85,12 +85,13 @@ def act(store: str, action: str, groups: list[int], pictures: str, log: str | No
         datastore.remove([one.id for one in samples])
 
 
-def _die(store: str, die_at: int) -> None:
-    left = die_at
+def die_before(step: int, folder: str) -> None:
+    """Let this process kill itself before its n-th operation on files in `folder`."""
+    left = step
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal left
-        if event in WATCHED and str(arguments[0]).startswith(store):
+        if event in WATCHED and str(arguments[0]).startswith(folder):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)

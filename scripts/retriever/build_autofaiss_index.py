@@ -16,6 +16,7 @@ import numpy as np
 from camml import durable
 from camml.cli import Parser
 from camml.errors import CaMMLError, InputError
+from camml.stores.faiss_index import write_index
 
 FOLDER = Path("data/llava/llava_665k")
 CHUNK = 65_536
@@ -40,7 +41,7 @@ def build(vectors: Path, index_file: Path) -> int:
             index.add(np.ascontiguousarray(part[start : start + CHUNK], dtype=np.float32))
     index_file.parent.mkdir(parents=True, exist_ok=True)
     with durable.replacing(index_file) as unfinished:
-        faiss.write_index(index, str(unfinished))
+        write_index(index, unfinished)
     return int(index.ntotal)
 
 

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from camml import durable, encoders, formats
 from camml.cli import Parser
-from camml.cli._output import json_value, key_values
+from camml.cli._encoder import add_encoder_option, encoder_options
 from camml.errors import CaMMLError, SampleError
 from camml.images import each_image, open_image
+from camml.progress import progress_bar
 from camml.types import Sample
 
 FOLDER = Path("data/llava/llava_665k")
@@ -51,11 +51,11 @@ def embed(samples: Sequence[Sample], encoder: encoders.Encoder, file: Path, batc
     with durable.replacing(file) as unfinished:
         shape = (len(samples), encoder.image_dim)
         vectors = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
-        with tqdm(total=len(samples), unit=" pictures", disable=not sys.stderr.isatty()) as bar:
+        with progress_bar("embedding", "pictures") as progress:
             for start in range(0, len(samples), batch_size):
                 some = [sample.image for sample in samples[start : start + batch_size] if sample.image]
                 vectors[start : start + len(some)] = encoder.embed_images(each_image(open_image, some))
-                bar.update(len(some))
+                progress(start + len(some), len(samples))
         vectors.flush()
 
 
@@ -76,13 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--vectors", type=Path, default=FOLDER / "vision_emb" / "llava_665k_vision.npy")
     parser.add_argument("--metadata", type=Path, default=FOLDER / "llava_665k_memory_metadata.json")
     parser.add_argument("--encoder", default="imagebind", help="(%(default)s)")
-    parser.add_argument("--encoder-option", action="append", default=[], metavar="KEY=VALUE")
+    add_encoder_option(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="pictures at a time (%(default)s)")
     args = parser.parse_args(argv)
     try:
         samples = read_samples(args.source, args.images)
-        options = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
-        embed(samples, encoders.load(args.encoder, **options), args.vectors, args.batch_size)
+        embed(samples, encoders.load(args.encoder, **encoder_options(args)), args.vectors, args.batch_size)
         write_metadata(samples, args.metadata)
     except (CaMMLError, OSError) as error:
         print(f"camml: error: {error}", file=sys.stderr)

@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 
 from camml.durable import digest, write_file
 from camml.errors import OptionError, StoreCorruptedError, StoreError, StoreNotFoundError
+from camml.progress import Progress
 from camml.types import Context, Neighbor, Query, Sample
 
 FORMAT = "camml-neighbors"
 MANIFEST, NEIGHBORS, SAMPLES, WORK = "manifest.json", "neighbors.parquet", "samples.parquet", "work"
 
 Retrieve = Callable[[Sequence[Query], int], list[Context]]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,20 @@ Text of users can hold neither, so no question can move or forge a placeholder.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from camml.errors import OptionError, UnknownNameError
 
 CONTEXT = "\ue000"
 IMAGE = "\ue001"
 
-ChatTemplate = Callable[[list[dict[str, str]]], str]
+Message = Mapping[str, Any]
+"""A message as chat templates take it: `role`, `content`, and what else there is about tools."""
+ChatTemplate = Callable[[list[dict[str, Any]]], str]
 """Messages of `role` and `content` to the text a model was trained on, up to where its answer begins.
 
 In a content the character `IMAGE` stands for a picture.
@@ -22,10 +28,36 @@ In a content the character `IMAGE` stands for a picture.
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A question and its answer; the answer is None where the model is to give it."""
+    """A question and its answer; the answer is None where the model is to give it.
+
+    Attributes:
+      images: pictures that came with the question, for models that look at several.
+      steps: messages between question and answer: calls of tools by the assistant, and their results.
+    """
 
     question: str
     answer: str | None = None
+    images: tuple[Path | Image.Image, ...] = ()
+    steps: tuple[Message, ...] = ()
+
+    def told(self, tell: Callable[[str], str], tell_answer: Callable[[str], str] | None = None) -> "Turn":
+        """Return the turn with other texts.
+
+        Args:
+          tell: gives them; `tell_answer` those of answers, where they are special.
+        """
+        answer = self.answer and (tell_answer or tell)(self.answer)
+        steps = tuple(retold(step, tell) for step in self.steps)
+        return replace(self, question=tell(self.question), answer=answer, steps=steps)
+
+
+def retold(value: Any, tell: Callable[[str], str]) -> Any:
+    """Return a document of JSON with all texts in it, keys too, as `tell` gives them."""
+    if isinstance(value, str):
+        return tell(value)
+    if isinstance(value, Mapping):
+        return {tell(key): retold(inner, tell) for key, inner in value.items()}
+    return [retold(inner, tell) for inner in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,53 +155,64 @@ def render(
 ) -> str:
     """Return the whole prompt of a conversation whose last answer is still to come, or which is complete.
 
-    Context and images belong to the first question.
+    Context and images belong to the first question, but for images that a later turn has.
 
     Args:
       image: how many images there are.
 
     Raises:
       UnknownNameError: no such style.
-      OptionError: the style speaks through the tokenizer's chat template, and there is none.
+      OptionError: the style speaks through the tokenizer's chat template, and there is none; or it knows no tools.
     """
     wording = style(style_name)
-    questions = [
-        word(wording, turn.question, context=context, images=int(image)) if number == 0 else clean(turn.question)
-        for number, turn in enumerate(turns)
+    first = int(image) - sum(len(turn.images) for turn in turns[1:])
+    said = [turn.told(clean) for turn in turns]
+    said = [
+        replace(turn, question=show(turn) if number else word(wording, turn.question, context=context, images=first))
+        for number, turn in enumerate(said)
     ]
-    answers = [None if turn.answer is None else clean(turn.answer) for turn in turns]
     if wording.vicuna:
-        return vicuna(questions, answers)
+        return vicuna(said)
     if chat_template is None:
         raise OptionError(f"prompt style {style_name!r} needs a tokenizer with a chat template; or use 'official'")
-    said = messages(questions, answers)
+    chat = messages(said)
     if wording.system is not None and (context or image):
-        said.insert(0, {"role": "system", "content": wording.system})
-    return chat_template(said)
+        chat.insert(0, {"role": "system", "content": wording.system})
+    return chat_template(chat)
 
 
-def vicuna(questions: Sequence[str], answers: Sequence[str | None]) -> str:
+def show(turn: Turn) -> str:
+    """Return the question of a turn with the places of its images before it."""
+    return f"{IMAGE * len(turn.images)}\n{turn.question}" if turn.images else turn.question
+
+
+def vicuna(turns: Sequence[Turn]) -> str:
     """Render the conversation as Vicuna v1.1 and later were trained on it.
 
     Source: the template `vicuna_v1` of the published training code.
+
+    Raises:
+      OptionError: there are calls of tools in it, which Vicuna does not know.
     """
+    if any(turn.steps for turn in turns):
+        raise OptionError("a model that is asked as Vicuna was trained knows no tools")
     text = VICUNA_SYSTEM + " "
-    for question, answer in zip(questions, answers, strict=True):
-        text += f"USER: {question} ASSISTANT:" + ("" if answer is None else f" {answer}</s>")
+    for turn in turns:
+        text += f"USER: {turn.question} ASSISTANT:" + ("" if turn.answer is None else f" {turn.answer}</s>")
     return text
 
 
-def messages(questions: Sequence[str], answers: Sequence[str | None]) -> list[dict[str, str]]:
+def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
     """Return the conversation in the form that a chat template takes."""
-    chat: list[dict[str, str]] = []
-    for question, answer in zip(questions, answers, strict=True):
-        chat.append({"role": "user", "content": question})
-        if answer is not None:
-            chat.append({"role": "assistant", "content": answer})
+    chat: list[dict[str, Any]] = []
+    for turn in turns:
+        chat += [{"role": "user", "content": turn.question}, *map(dict, turn.steps)]
+        if turn.answer is not None:
+            chat.append({"role": "assistant", "content": turn.answer})
     return chat
 
 
-def in_parts(message: Mapping[str, str]) -> dict[str, object]:
+def in_parts(message: Message) -> dict[str, Any]:
     """Return a message whose images are parts of their own, as chat templates of vision-language models want it."""
     parts: list[dict[str, str]] = []
     for number, text in enumerate(message["content"].split(IMAGE)):

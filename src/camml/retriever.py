@@ -1,5 +1,6 @@
 """Queries to contexts: one policy of retrieval for training, evaluation, command line and server."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -110,12 +111,7 @@ class Retriever:
         duplicate_above: Above = "measured",
         weights: Mapping[str, float] | None = None,
     ) -> None:
-        if weights is not None and (
-            weights.keys() - {"image", "text"} or not any(weights.values()) or min(weights.values()) < 0
-        ):
-            raise OptionError(
-                f"weights are {dict(weights or {})}; give image, text or both, such as image=2 and text=1"
-            )
+        check_weights(weights)
         self.datastore = datastore
         self.encoder = encoder
         self.mode = mode
@@ -328,6 +324,20 @@ class Retriever:
                 nearer.append(image)
                 kept.append(neighbor)
         return tuple(kept)
+
+
+def check_weights(weights: Mapping[str, float] | None) -> None:
+    """Raise an OptionError if that is not what an image and a text can count.
+
+    Example:
+      >>> check_weights({"image": 2.0, "text": 1.0})
+    """
+    if weights is None:
+        return
+    sizes = weights.values()
+    if weights.keys() <= {"image", "text"} and any(sizes) and all(0 <= size < math.inf for size in sizes):
+        return
+    raise OptionError(f"weights are {dict(weights)}; give image, text or both, such as image=2 and text=1")
 
 
 def _labelled(context: Context, search: Search) -> Context:

@@ -11,7 +11,7 @@ Letters of all tensor shapes in this project:
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,22 @@ UNFIT_FOR_IDS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\]")
 
 Everything else may be in one: spaces of every width, and the signs that join letters, which many languages need.
 """
+
+
+def mended_id(id: str, taken: Container[str]) -> str:
+    """Return an id that a datastore can hold and that is not taken yet.
+
+    Example:
+      >>> mended_id("coco/1", {"coco_1"})
+      'coco_1#2'
+    """
+    wanted = UNFIT_FOR_IDS.sub("_", id)
+    mended, count = wanted, 1
+    while mended in taken:
+        count += 1
+        mended = f"{wanted}#{count}"
+    return mended
+
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _DATE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)?)?")

@@ -56,7 +56,7 @@ def test_pictures_stand_where_their_texts_do_whichever_comes_first(context, pict
     assert last.index("the capital") < last.index("a red square") < last.index("what")
     assert plain.count("<image>") == last.count("<image>") == 3
     turned = InterleavedAnswerer(model, processor, "nearest_last")
-    _, images = turned._content(asked, [neighbor.sample for neighbor in context[:2]])
+    _, images = turned._content(Turn("what", None, (picture,)), [neighbor.sample for neighbor in context[:2]])
     assert images == [context[1].sample.image, context[0].sample.image, picture]
 
 
@@ -82,7 +82,7 @@ def test_samples_that_do_not_fit_are_shortened_farthest_first_and_it_is_said(pic
 
 def test_earlier_turns_come_before_the_question(context) -> None:
     answerer = InterleavedAnswerer(*families.build("llava"))
-    row, _ = answerer.fit(Query("and now"), context[:1], SHORT, [Turn("what was it", "a field")])
+    row, _ = answerer.fit(Query("and now"), context[:1], SHORT, [Turn("what was it", "a field"), Turn("and now")])
     text = answerer.tokenizer.decode(row["input_ids"][0])
     assert text.index("what was it") < text.index("a field") < text.index("a red square") < text.index("and now")
 

@@ -1,11 +1,13 @@
 """Every test of the command line runs in a working directory of its own, and gives paths as seen from there."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from camml import cli
+
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +28,15 @@ def elsewhere(
         return parse(parser, shorter)
 
     monkeypatch.setattr(cli.Parser, "parse_args", parse_args)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run an action of `camml store`: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = cli.main(["store", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run

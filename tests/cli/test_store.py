@@ -2,33 +2,17 @@
 
 import json
 import threading
-from argparse import Namespace
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from camml.cli import _store, main
-from camml.cli._store import encoder_options
+from camml.cli import _store
 from camml.datastore import Datastore
 from camml.datastore.files import only_writer
+from tests.cli.conftest import Run
 from tests.colors import picture
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main(["store", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -214,19 +198,3 @@ def test_a_store_is_built_with_what_its_model_wants(source: Path, tmp_path: Path
     code, _, said = run("build", source, "--out", tmp_path / "both", "--model", model, "--encoder", "hashed")
     assert code == 2
     assert "--model says which encoder it wants" in said
-
-
-def test_paths_among_the_settings_of_an_encoder_hold_from_every_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "heads.safetensors").touch()
-    (tmp_path / "cpu").touch()
-    given = ["heads=heads.safetensors", "device=cpu", "model=google/siglip2", "side=112"]
-    options = encoder_options(Namespace(encoder_option=given))
-    assert options == {
-        "heads": str(tmp_path / "heads.safetensors"),
-        "device": "cpu",
-        "model": "google/siglip2",
-        "side": 112,
-    }

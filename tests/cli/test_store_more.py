@@ -1,15 +1,14 @@
 """Ranges, upsert, export and calibration as a person uses them."""
 
 import json
-from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from camml.cli import main
 from camml.datastore import Datastore
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.cli.conftest import Run
 
 ROWS = """id,text,price,made
 a,a cheap red lamp,9.5,2019-03-01
@@ -17,17 +16,6 @@ b,a red lamp,20,2021-12-24
 c,a dear red lamp,150,2024-01-01
 d,a red lamp of unknown price,,2024-06
 """
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = main(["store", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -131,3 +119,46 @@ def test_calibrating_says_what_it_found(tmp_path: Path, run: Run) -> None:
     assert facts["searches"]["text-text"]["own"] == 40
     assert json.loads((tmp_path / "many" / "calibration.json").read_text())["false_refusals"] == 0.1
     assert run("calibrate", "--store", tmp_path / "many", "--samples", "0")[0] == 2
+
+
+def test_info_says_since_when_and_whether_to_calibrate_again(tmp_path: Path, run: Run) -> None:
+    def rows(start: int, end: int) -> Path:
+        samples = [{"id": f"m{n}", "text": f"machine m{n} needs part {n * 37}"} for n in range(start, end)]
+        (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, samples)))
+        return tmp_path / "rows.jsonl"
+
+    store = tmp_path / "many"
+
+    def told() -> dict[str, Any] | None:
+        facts: dict[str, Any] | None = json.loads(run("info", "--store", store, "--json")[1])["calibration"]
+        return facts
+
+    run("build", rows(0, 40), "--out", store, "--encoder", "hashed")
+    assert told() is None
+    assert "calibration none" in run("info", "--store", store)[1]
+    run("calibrate", "--store", store)
+    before = told()
+    assert before is not None
+    assert datetime.fromisoformat(before["made"]).tzinfo is not None
+    assert (before["samples"], before["changed"], before["false_refusals"]) == (40, 0, 0.05)
+    assert before["least"].keys() == {"text-text"}
+    assert "advice" not in before
+    run("add", rows(40, 44), "--store", store)
+    run("remove", "m0", "--store", store)
+    after = told()
+    assert after is not None
+    assert (after["changed"], "advice" in after) == (5 / 40, False)
+    run("add", rows(44, 48), "--store", store)
+    said = run("info", "--store", store)[1]
+    assert "samples; least score: text-text 0." in said
+    assert "22% of its samples came or went since: run `camml store calibrate" in said
+    run("calibrate", "--store", store)
+    assert told()["changed"] == 0  # type: ignore[index]
+    content = json.loads((store / "calibration.json").read_text())
+    old = {name: value for name, value in content.items() if name not in ("made", "next_key")}
+    (store / "calibration.json").write_text(json.dumps(old))
+    assert (told()["made"], told()["changed"]) == ("", 0)  # type: ignore[index]
+    (store / "calibration.json").write_text(json.dumps(content | {"encoder": "other 1"}))
+    assert "of another encoder (other 1)" in told()["advice"]  # type: ignore[index]
+    (store / "calibration.json").write_text("{")
+    assert "cannot be used" in told()["advice"]  # type: ignore[index]

@@ -1,7 +1,6 @@
 """`camml store index`, `check`, `migrate` and `size`."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,20 +9,7 @@ from camml.cli import main
 from camml.cli._sizes import size_in_words, size_of
 from camml.datastore import Datastore
 from camml.errors import OptionError
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main(["store", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
+from tests.cli.conftest import Run
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camml.cli import main
 from camml.datastore import Datastore, verify
+from tests.cli.conftest import Run
 from tests.pdf_files import write_pdf
 
-Run = Callable[..., tuple[int, str, str]]
 COUNTS = ("added", "updated", "removed", "unchanged")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main(["store", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def picture(path: Path, color: str = "red", **options: Any) -> Path:

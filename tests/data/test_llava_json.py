@@ -104,3 +104,11 @@ def test_files_that_are_no_list_of_conversations(tmp_path: Path, text: str, mess
         llava_json.read(tmp_path / "y.json")
     with pytest.raises(OptionError, match="stop, skip"):
         llava_json.read(tmp_path / "x.json", on_bad="ignore")
+
+
+def test_ids_that_repeat_a_mended_one_are_those_of_the_datastore(tmp_path: Path) -> None:
+    talk = turns("q", "a")
+    path = write(tmp_path, *({"id": name, "conversations": talk} for name in ("a", "a", "a#2", "b\\c", "b\nc")))
+    ids = [row.id for row in llava_json.read(path)]
+    assert len(set(ids)) == 5
+    assert ids == [sample.id for sample in formats.read(path, mend_ids=True)]

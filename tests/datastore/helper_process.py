@@ -6,7 +6,6 @@ One JSON command a line on standard input, one JSON answer a line on standard ou
 import hashlib
 import json
 import os
-import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -18,7 +17,7 @@ from PIL import Image
 from camml.datastore import Datastore
 from camml.errors import StoreLockedError
 from camml.types import Sample
-from tests.kill_writer import BATCH, WATCHED, Digests
+from tests.kill_writer import BATCH, Digests, die_before
 
 REFUSED = 3
 """How a child ends whose change was refused."""
@@ -50,20 +49,6 @@ def change(action: str, store: str, samples: list[dict[str, Any]], ids: list[str
         Datastore.open(store, Digests()).add(map(sample_of, samples), batch_size=BATCH)
     else:
         Datastore.open(store).remove(ids)
-
-
-def die_before(step: int, folder: str) -> None:
-    """Let this process kill itself before its n-th operation on files in `folder`."""
-    left = step
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal left
-        if event in WATCHED and str(arguments[0]).startswith(folder):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
 
 
 def in_a_child(cwd: str, die_at: int, folder: str, **what: Any) -> int:

@@ -61,6 +61,6 @@ def test_mistakes_are_said(pictured: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="computed from another dataset"):
         mix(tmp_path / "new", [pictured, (other, table)])
     other.write_text("{}")
-    with pytest.raises(SampleError, match="should be a list of conversations"):
+    with pytest.raises(SampleError, match="is an object, not a list"):
         mix(tmp_path / "new", [pictured, (other, table)])
     assert not (tmp_path / "new").exists()

@@ -7,6 +7,8 @@ import httpx
 import pytest
 
 from camml.assistant.threshold import Threshold
+from camml.datastore import Calibration, save_calibration
+from camml.datastore.calibration import Least
 from camml.serving.service import Service
 from camml.serving.settings import Settings
 from camml.types import Query
@@ -38,6 +40,22 @@ def test_it_is_refused_with_the_nearest_ones_or_answered_without_samples(
         alone = ask(address)
         assert (alone["refused"], alone["context"]) == (False, [])
         assert alone["choices"] == ask(address, shots=0)["choices"]
+
+
+def test_a_calibration_is_gone_by_as_soon_as_it_is_there(
+    make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camml.serving.shelf.RELOAD_SECONDS", 0.0)
+    service = make_service()
+    [shelf] = service.shelves.values()
+    with serve(service) as address:
+        assert not ask(address, mode="text-text")["refused"]
+        record = shelf.datastore.manifest.encoder
+        made_by = f"{record.name} {record.revision}"
+        save_calibration(shelf.datastore, Calibration(made_by, 0.05, 4, {"text-text": Least(0.999, 4, 0.0)}))
+        assert ask(address, mode="text-text")["refused"]
+        (Path(service.settings.stores["colours"]) / "calibration.json").write_text("{")
+        assert ask(address, mode="text-text")["refused"], "a broken one does not count"
 
 
 def test_a_datastore_that_does_not_fit_the_model_is_searched_as_it_is_and_the_log_says_so(

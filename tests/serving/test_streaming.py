@@ -36,6 +36,8 @@ class Slow:
 
     slots = 2
     default_shots = 1
+    most_pictures: int | None = 1
+    calls = None
     most_characters = None
 
     def budget(self, passages: str) -> None:

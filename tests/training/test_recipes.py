@@ -1,6 +1,8 @@
 """Flags and YAML files to settings."""
 
+import shlex
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -157,32 +159,64 @@ def test_help_names_every_flag_of_ours() -> None:
         assert f"--{name}" in text
 
 
-@pytest.mark.parametrize("name", ["7B_sqa", "13B_sqa", "7B_665K", "13B_665K"])
-def test_the_scripts_say_what_the_recipes_say(name: str, tmp_path: Path) -> None:
-    """Each script is run to its end, with programs in place of python and torchrun that only write down their words."""
+def launched_by(script: Path, tmp_path: Path) -> tuple[list[str], list[str], list[str]]:
+    """The words of the check, of the neighbors and of torchrun: programs that write them down stand in for the real."""
     words = tmp_path / "words"
     for program in ("python", "torchrun"):
         (tmp_path / program).write_text(f'#!/bin/sh\nprintf "%s\\n" {program} "$@" >> {words}\n')
         (tmp_path / program).chmod(0o755)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "file": "run", "GPUS_PER_NODE": "2"}
-    script = ROOT / "scripts" / f"train_camml_{name}.sh"
     subprocess.run([script, "--seed", "7"], env=environment, check=True, cwd=tmp_path)
     before, launched = words.read_text().split("torchrun\n")
     checks, neighbors = before.split("python\n")[1:]
-    arguments = launched.splitlines()
-    assert checks.splitlines() == [*arguments[arguments.index("-m") :], "--check", "True"]  # first, and of all flags
-    assert neighbors.split()[:3] == ["-m", "camml", "neighbors"]
+    return checks.splitlines(), neighbors.splitlines(), launched.splitlines()
+
+
+def differing(one: object, other: object) -> set[str]:
+    return {field.name for field in fields(one) if getattr(one, field.name) != getattr(other, field.name)}
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "data"),
+    [
+        ("7B_sqa", "camml_7b_sqa", "scienceqa/llava_train_QCM-LEPA.json"),
+        ("13B_sqa", "camml_13b_sqa", "scienceqa/llava_train_QCM-LEPA.json"),
+        ("7B_665K", "camml_7b", "llava/llava_665k/llava_v1_5_mix665k.json"),
+        ("13B_665K", "camml_13b", "llava/llava_665k/llava_v1_5_mix665k.json"),
+    ],
+)
+def test_a_script_checks_computes_neighbors_and_trains_by_its_recipe(
+    name: str, config: str, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks, neighbors, arguments = launched_by(ROOT / "scripts" / f"train_camml_{name}.sh", tmp_path)
+    assert checks == [*arguments[arguments.index("-m") :], "--check", "True"]  # first, and of all flags
+    assert neighbors[:4] == ["-m", "camml", "neighbors", f"./data/{data}"]
+    assert neighbors[5] in recipes.from_yaml(ROOT / "configs" / f"{config}.yaml")
     start = arguments.index("train") + 1
     assert arguments[:1] == ["--nproc_per_node=2"]
     assert arguments[start - 3 : start] == ["-m", "camml", "train"]
+    monkeypatch.chdir(ROOT)
     script_says = recipes.parse([*arguments[start:], "--dry_run", "True"])
-    config = {"7B_sqa": "camml_7b_sqa", "13B_sqa": "camml_13b_sqa", "7B_665K": "camml_7b", "13B_665K": "camml_13b"}[
-        name
-    ]
-    recipe_says = recipes.parse([str(ROOT / "configs" / f"{config}.yaml"), "--dry_run", "True"])
-    assert script_says.run.seed == 7
+    recipe_says = recipes.parse([f"configs/{config}.yaml", "--dry_run", "True"])
     assert script_says.model == recipe_says.model
-    assert script_says.model.perceiver_init == "bert"
     assert script_says.data == recipe_says.data
-    for field in ("num_train_epochs", "learning_rate", "warmup_steps", "lr_scheduler_type", "deepspeed", "save_steps"):
-        assert getattr(script_says.run, field) == getattr(recipe_says.run, field)
+    assert script_says.run.output_dir == "./checkpoints/run"
+    published = {"fp16", "bf16", "per_device_eval_batch_size"}
+    assert differing(script_says.run, recipe_says.run) - {"tf32"} == {"seed", "output_dir", *published}
+
+
+@pytest.mark.parametrize(
+    ("program", "config"), [("train_camml_sqa.py", "camml_7b_sqa"), ("train_camml.py", "camml_7b")]
+)
+def test_recipes_are_the_published_commands(program: str, config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "tests" / "seed" / "commands.md").read_text()
+    [command] = [block for block in text.split("```") if "torchrun" in block and f"/{program}" in block]
+    flags = shlex.split(command.replace("\\\n", " "))
+    monkeypatch.chdir(ROOT)
+    recipe_says = recipes.parse([f"configs/{config}.yaml", "--dry_run", "True"])
+    ready = ["--neighbors", recipe_says.data.neighbors, "--dry_run", "True"]
+    command_says = recipes.parse([*flags[flags.index("--deepspeed") :], *ready])
+    assert differing(command_says.model, recipe_says.model) <= {"prompt_style", "perceiver_init"}  # in its program
+    assert command_says.data == recipe_says.data
+    ours = {"output_dir", "fp16", "bf16", "per_device_eval_batch_size", "dataloader_num_workers"}
+    assert differing(command_says.run, recipe_says.run) - {"tf32"} == {*ours, "evaluation_strategy"}

@@ -22,20 +22,6 @@ from camml.errors import OptionError
 _HEARTBEAT = 0.5  # seconds between looks at a worker that has sent nothing
 
 
-def pick_dtype(name: str | None, device: torch.device) -> torch.dtype:
-    """Return the number type called `name`; without one bfloat16 on a GPU, float32 on a CPU.
-
-    Raises:
-      OptionError: no such type.
-    """
-    choices = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if name is None:
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
-    if name not in choices:
-        raise OptionError(f"no dtype {name!r}; there are: {', '.join(choices)}")
-    return choices[name]
-
-
 def generation_options(decoding: Decoding) -> dict[str, Any]:
     """Return the arguments of transformers' `generate` for `decoding`.
 
@@ -44,6 +30,14 @@ def generation_options(decoding: Decoding) -> dict[str, Any]:
     options: dict[str, Any] = {"max_new_tokens": decoding.max_new_tokens, "do_sample": False}
     options |= {"temperature": None, "top_p": None, "top_k": None}
     return options | ({"logits_processor": LogitsProcessorList([_Draw(decoding)])} if decoding.temperature > 0 else {})
+
+
+def generate(model: Any, inputs: Mapping[str, Any], decoding: Decoding) -> torch.Tensor:
+    """Return the tokens that a model writes behind its prompts, int64[B, N], padded at the end."""
+    with torch.inference_mode():
+        sequences = model.generate(**inputs, **generation_options(decoding))
+    written: torch.Tensor = sequences[:, inputs["input_ids"].shape[1] :]
+    return written
 
 
 class _Draw(LogitsProcessor):

@@ -1,24 +1,24 @@
 """The baseline: texts of the samples in the prompt of any instruction-tuned language model, which sees no image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
+from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import (
     check_fits,
-    generation_options,
+    generate,
     log_probability,
-    pick_dtype,
     stream_text,
 )
 from camml.control import control_tokens, defuse
-from camml.devices import choose_device
-from camml.errors import ModelFolderError
+from camml.devices import choose_device, choose_dtype
+from camml.errors import ModelFolderError, OptionError
 from camml.features.passages import Budget
 from camml.model.loading import kind_of, load_model
 from camml.prompts import Turn
@@ -54,9 +54,7 @@ class InPromptAnswerer:
         decoding = decoding or Decoding()
         fitted = [self.fit(query, context, decoding) for query, context in zip(queries, contexts, strict=True)]
         inputs = self._inputs([prompt for prompt, _ in fitted])
-        with torch.inference_mode():
-            sequences = self.model.generate(**inputs, **generation_options(decoding))
-        answers = sequences[:, inputs["input_ids"].shape[1] :]
+        answers = generate(self.model, inputs, decoding)
         return [
             Prediction(
                 text=self.tokenizer.decode(answer, skip_special_tokens=True).strip(),
@@ -73,7 +71,7 @@ class InPromptAnswerer:
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""
-        return self.render(query.text, [neighbor.text for neighbor in context], query.history)
+        return self.render([*query.history, Turn(query.text)], [neighbor.text for neighbor in context])
 
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
         """See `Answerer`."""
@@ -96,22 +94,28 @@ class InPromptAnswerer:
         return None if tokens is None else Budget(tokens, lambda text: len(self.tokenizer.encode(text)))
 
     def fit(
-        self, query: Query, context: Context, decoding: Decoding, history: Sequence[Turn] = ()
+        self,
+        query: Query,
+        context: Context,
+        decoding: Decoding,
+        turns: Sequence[Turn] = (),
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> tuple[str, tuple[str, ...]]:
         """Return the prompt, and what was left out so that it fits: samples are shortened, the farthest first.
 
         Args:
-          history: the earlier turns of the conversation, each with its answer, where the query has none.
+          turns: the conversation up to the question, where it is more than the query and its history.
+          tools: that the model may call, as chat templates take them.
 
         Raises:
           OptionError: the question alone is too long.
         """
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        history = query.history or history
+        turns = turns or [*query.history, Turn(query.text)]
         texts = [neighbor.text for neighbor in context]
         notes: dict[str, str] = {}
         while True:
-            prompt = self.render(query.text, texts, history)
+            prompt = self.render(turns, texts, tools)
             tokens = self._length(prompt)
             excess = 0 if limit is None else tokens + decoding.max_new_tokens - limit
             if excess <= 0:
@@ -127,16 +131,25 @@ class InPromptAnswerer:
                 texts.pop()
                 notes[last] = f"sample {last}: left out, no room for it"
 
-    def render(self, question: str, texts: Sequence[str], history: Sequence[Turn] = ()) -> str:
-        """Return the prompt for a question, the texts of its samples, and the earlier turns of the conversation."""
-        safe = [defuse(text, self._control) for text in texts]
-        asked = prompts.paste(defuse(question, self._control), safe, self.prompt_style)
-        questions = [*(defuse(turn.question, self._control) for turn in history), asked]
-        answers = [*(turn.answer and defuse(turn.answer, self._control) for turn in history), None]
+    def render(self, turns: Sequence[Turn], texts: Sequence[str], tools: Sequence[Mapping[str, Any]] = ()) -> str:
+        """Return the prompt for a conversation, and the texts of the samples for its last question."""
+        *history, last = [turn.told(self._harmless) for turn in turns]
+        asked = prompts.paste(last.question, list(map(self._harmless, texts)), self.prompt_style)
+        said = [*history, replace(last, question=asked)]
         if not self.tokenizer.chat_template:
-            return prompts.vicuna(questions, answers)
-        messages = prompts.messages(questions, answers)
-        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            return prompts.vicuna(said)
+        given = {"tools": prompts.retold(tools, self._harmless)} if tools else {}
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    prompts.messages(said), tokenize=False, add_generation_prompt=True, **given
+                )
+            )
+        except TemplateError as error:
+            raise OptionError(f"the chat template of this model does not take the conversation: {error}") from None
+
+    def _harmless(self, text: str) -> str:
+        return defuse(text, self._control)
 
     def _length(self, prompt: str) -> int:
         return len(self._inputs([prompt])["input_ids"][0])
@@ -166,5 +179,5 @@ def load(
     place = choose_device(device)
     if kind_of(model) != "language":
         raise ModelFolderError(f"{model} is no language model alone; use it with {fitting(model)!r}")
-    loaded, tokenizer = load_model(model, dtype=pick_dtype(dtype, place))
+    loaded, tokenizer = load_model(model, dtype=choose_dtype(dtype, place))
     return InPromptAnswerer(loaded.to(place), tokenizer, prompt_style)

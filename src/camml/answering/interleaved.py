@@ -1,10 +1,12 @@
 """The baseline for vision-language models: pictures and texts of the samples in the prompt, before the question."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
+from jinja2 import TemplateError
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
@@ -12,14 +14,13 @@ from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import (
     check_fits,
-    generation_options,
+    generate,
     log_probability,
-    pick_dtype,
     stream_text,
 )
 from camml.control import control_tokens, defuse
-from camml.devices import choose_device
-from camml.errors import ModelFolderError
+from camml.devices import choose_device, choose_dtype
+from camml.errors import ModelFolderError, OptionError
 from camml.features.passages import Budget
 from camml.images import ImageSource
 from camml.model.batching import join, prepare_row
@@ -66,9 +67,7 @@ class InterleavedAnswerer:
         rows = [self.fit(query, context, decoding) for query, context in zip(queries, contexts, strict=True)]
         inputs = join([row for row, _ in rows], self.tokenizer.pad_token_id, "left")
         given = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
-        with torch.inference_mode():
-            sequences = self.model.generate(**given, **generation_options(decoding))
-        answers = sequences[:, inputs["input_ids"].shape[1] :]
+        answers = generate(self.model, given, decoding)
         return [
             Prediction(
                 text=self.tokenizer.decode(answer, skip_special_tokens=True).strip(),
@@ -83,7 +82,7 @@ class InterleavedAnswerer:
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""
-        content, _ = self._content(query, [neighbor.read for neighbor in context])
+        content, _ = self._content(_asked(query), [neighbor.read for neighbor in context])
         return content.replace(prompts.IMAGE, "<image>")
 
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
@@ -108,20 +107,29 @@ class InterleavedAnswerer:
         """See `Answerer`."""
         return None if tokens is None else Budget(tokens, lambda text: len(self.tokenizer.encode(text)))
 
-    def fit(self, query: Query, context: Context, decoding: Decoding, history: Sequence[Turn] = ()) -> Row:
+    def fit(
+        self,
+        query: Query,
+        context: Context,
+        decoding: Decoding,
+        turns: Sequence[Turn] = (),
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> Row:
         """Return the inputs of one question, and what was left out so that they fit: the farthest sample first.
 
         Args:
-          history: the earlier turns of the conversation, each with its answer, where the query has none.
+          turns: the conversation up to the question, where it is more than the query and its history.
+          tools: that the model may call, as chat templates take them.
 
         Raises:
           OptionError: the question alone is too long.
           ImageError: a picture cannot be used.
         """
         samples = [neighbor.read for neighbor in context]
+        turns = turns or [*query.history, _asked(query)]
         notes: dict[str, str] = {}
         while True:
-            row = self._row(query, samples, query.history or history)
+            row = self._row(turns, samples, tools)
             tokens = row["input_ids"].shape[1]
             excess = 0 if self.limit is None else tokens + decoding.max_new_tokens - self.limit
             if excess <= 0:
@@ -137,31 +145,45 @@ class InterleavedAnswerer:
             else:
                 notes[last.id] = f"sample {last.id}: left out, no room for it"
 
-    def _content(self, query: Query, samples: Sequence[Sample]) -> tuple[str, list[ImageSource]]:
+    def _content(self, asked: Turn, samples: Sequence[Sample]) -> tuple[str, list[ImageSource]]:
         """Return the last message, with `prompts.IMAGE` for each picture, and the pictures in reading order."""
         seen = [sample.image if self.see_samples else None for sample in samples]
         mark = prompts.IMAGE + "\n"
         texts = [mark * (i is not None) + self._harmless(s.text) for s, i in zip(samples, seen, strict=True)]
-        question = mark * (query.image is not None) + self._harmless(query.text)
+        question = mark * len(asked.images) + self._harmless(asked.question)
         content = prompts.paste(question, texts, self.prompt_style)
         ordered = reversed(seen) if prompts.PASTES[self.prompt_style].nearest_last else seen
-        return content, [image for image in (*ordered, query.image) if image is not None]
+        return content, [*(image for image in ordered if image is not None), *asked.images]
 
     def _harmless(self, text: str) -> str:
         """Return a text of a person without what controls the model."""
         return defuse(prompts.clean(text), self._control)
 
-    def _row(self, query: Query, samples: Sequence[Sample], history: Sequence[Turn]) -> dict[str, Tensor]:
-        content, images = self._content(query, samples)
-        questions = [*(self._harmless(turn.question) for turn in history), content]
-        answers = [*(turn.answer and self._harmless(turn.answer) for turn in history), None]
+    def _row(
+        self, turns: Sequence[Turn], samples: Sequence[Sample], tools: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Tensor]:
+        content, images = self._content(turns[-1], samples)
+        *history, last = [turn.told(self._harmless) for turn in turns]
+        said = [*(replace(turn, question=prompts.show(turn)) for turn in history), replace(last, question=content)]
         if getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template:
-            messages = [prompts.in_parts(message) for message in prompts.messages(questions, answers)]
-            text = str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            text = self._templated([prompts.in_parts(message) for message in prompts.messages(said)], tools)
         else:
             mark = str(getattr(self.processor, "boi_token", None) or getattr(self.processor, "image_token", ""))
-            text = prompts.vicuna(questions, answers).replace(prompts.IMAGE, mark)
-        return prepare_row(self.processor, text, images)
+            text = prompts.vicuna(said).replace(prompts.IMAGE, mark)
+        return prepare_row(self.processor, text, [*chain.from_iterable(turn.images for turn in history), *images])
+
+    def _templated(self, messages: Sequence[prompts.Message], tools: Sequence[Mapping[str, Any]]) -> str:
+        given = {"tools": prompts.retold(tools, self._harmless)} if tools else {}
+        try:
+            return str(
+                self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **given)
+            )
+        except TemplateError as error:
+            raise OptionError(f"the chat template of this model does not take the conversation: {error}") from None
+
+
+def _asked(query: Query) -> Turn:
+    return Turn(query.text, None, () if query.image is None else (query.image,))
 
 
 def load(
@@ -180,5 +202,5 @@ def load(
     place = choose_device(device)
     if kind_of(model) != "vision-language":
         raise ModelFolderError(f"{model} does not hold a vision-language model; use it with {fitting(model)!r}")
-    loaded, processor = load_model(model, dtype=pick_dtype(dtype, place))
+    loaded, processor = load_model(model, dtype=choose_dtype(dtype, place))
     return InterleavedAnswerer(loaded.to(place), processor, prompt_style, see_samples)

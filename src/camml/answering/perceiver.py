@@ -6,18 +6,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import BatchFeature
 
 from camml.answering import Decoding, fitting
 from camml.answering._generation import (
     check_fits,
-    generation_options,
+    generate,
     log_probability,
-    pick_dtype,
     stream_text,
 )
-from camml.devices import choose_device
+from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
 from camml.features.once import EachOnce, name_of
 from camml.features.passages import Budget
@@ -64,9 +62,7 @@ class PerceiverAnswerer:
             return []
         decoding = decoding or Decoding()
         inputs = self._inputs(queries, contexts, decoding)
-        with torch.inference_mode():
-            sequences = self.model.generate(**inputs, **generation_options(decoding))
-        answers = sequences[:, inputs["input_ids"].shape[1] :]
+        answers = generate(self.model, inputs, decoding)
         pad = self.processor.tokenizer.pad_token_id
         return [
             Prediction(
@@ -166,7 +162,7 @@ def load(
     place = choose_device(device)
     if kind_of(model) != "camml":
         raise ModelFolderError(f"{model} does not hold a CaMML model; use it with {fitting(model)!r}")
-    loaded, processor = load_model(model, dtype=pick_dtype(dtype, place), **options)
+    loaded, processor = load_model(model, dtype=choose_dtype(dtype, place), **options)
     loaded = loaded.to(place)
     kept = SampleFeatures(cache, loaded, processor, round(cache_gb * 1e9)) if cache else None
     return PerceiverAnswerer(loaded, processor, kept)

@@ -12,7 +12,7 @@ from camml.datastore import Datastore
 from camml.encoders import Encoder
 from camml.errors import OptionError
 from camml.features.passages import PassageChooser
-from camml.features.reranking import DEPTH, Reranker
+from camml.features.reranking import Reranker, nearest
 from camml.images import ImageSource
 from camml.retriever import Retriever
 from camml.types import Context, Query, Sample, Where
@@ -144,7 +144,4 @@ class Collection:
           OptionError: k is below 1, or a query lacks what the mode searches by.
           EmptyStoreError: there are no samples.
         """
-        if self.reranker is None:
-            return self.retriever.retrieve(queries, k, where)
-        deep = self.retriever.retrieve(queries, max(k, DEPTH), where)
-        return [context[:k] for context in self.reranker.ordered(queries, deep)]
+        return nearest(self.retriever, self.reranker, queries, k, where)

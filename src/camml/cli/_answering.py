@@ -3,7 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._output import PASSAGES_HELP, conditions, json_value, key_values, numbers, quiet_unless_watched
+from camml.cli._encoder import add_encoder_option, encoder_options
+from camml.cli._output import PASSAGES_HELP, conditions, numbers, quiet_unless_watched
 from camml.cli._pictures import add_store_images
 from camml.errors import EmptyStoreError, OptionError
 from camml.weights import DEFAULT_MODEL
@@ -54,9 +55,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder", metavar="NAME", help="search with this encoder, whatever the model wants: what made the vectors"
     )
-    parser.add_argument(
-        "--encoder-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
-    )
+    add_encoder_option(parser)
     parser.add_argument("--passages", metavar="auto|off|N", help=PASSAGES_HELP)
     add_threshold(parser)
 
@@ -125,11 +124,10 @@ def collection_of(args: argparse.Namespace, assistant: "Assistant") -> "Collecti
       StoreError: it cannot be, or holds nothing.
       OptionError: it has fewer samples than are wanted.
     """
-    options = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
     collection = assistant.open(
         args.store,
         encoder=args.encoder,
-        encoder_options=options or None,
+        encoder_options=encoder_options(args) or None,
         images=args.store_images,
         mode=args.mode,
         weights=numbers(args.weights, "--weights"),

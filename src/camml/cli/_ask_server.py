@@ -1,35 +1,59 @@
-"""`camml ask --server`: the question put to a running `camml serve`, so that nothing is loaded here."""
+"""`camml ask` of a running `camml serve`, so that nothing is loaded here: one at an address, or one of this user."""
 
 import argparse
 import http.client
 import json
+import math
 import os
+import sys
 import time
 import urllib.error
 import urllib.request
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from camml.cli._output import print_json, shorten
-from camml.errors import FetchError, InputError, OptionError
+from camml import __version__, running
+from camml.cli._output import conditions, numbers, print_json
+from camml.errors import CaMMLError, FetchError, InputError, OptionError
+
+if TYPE_CHECKING:
+    from camml.types import Neighbor
 
 KEY = "CAMML_API_KEY"
-SECONDS = 600.0
+CHAT = "/v1/chat/completions"
+SIDE = 2048
+"""Pixels of the longer side of a picture that is sent; a server makes larger ones as small itself."""
 OF_SERVER = {
     "context": "--context", "encoder": "--encoder", "rerank": "--rerank", "prompt_style": "--prompt-style",
     "use": "--use", "device": "--device", "dtype": "--dtype", "min_score": "--min-score", "passages": "--passages",
-    "store_images": "--store-images", "weights": "--weights", "encoder_option": "--encoder-option",
+    "store_images": "--store-images", "encoder_option": "--encoder-option",
     "attribute": "--attribute", "stream": "--stream", "batch": "--batch",
 }  # fmt: skip
 """Options that a server has decided about, or that it does not have."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer as a server gave it; see `camml.assistant.Answer`, which takes long to import."""
+
+    text: str
+    evidence: "tuple[Neighbor, ...]"
+    notes: tuple[str, ...]
+    refused: bool
+    reason: str
+    prompt_tokens: int
+    new_tokens: int
+    prompt: str = ""
+
+
 def run(args: argparse.Namespace) -> int:
-    """Ask, and print answer and evidence."""
+    """Ask the server of `--server`, and print answer and evidence."""
     if args.question is None or not args.question.strip():
         raise InputError("the question is empty")
-    for name, flag in OF_SERVER.items():
-        if getattr(args, name):
-            raise OptionError(f"{flag} is not for --server, which answers with the settings that it was started with")
+    for flag in [*_not_theirs(args), *["--fallback"] * (args.fallback != "refuse")]:
+        raise OptionError(f"{flag} is not for --server, which answers with the settings that it was started with")
     started = time.perf_counter()
     url = args.server.rstrip("/").removesuffix("/v1")
     if not url.startswith(("http://", "https://")):
@@ -37,40 +61,74 @@ def run(args: argparse.Namespace) -> int:
             f"--server {args.server!r} should begin with http:// or https://, such as http://127.0.0.1:8000"
         )
     [model, *_] = _call(f"{url}/v1/models")["data"]
-    reply = _call(f"{url}/v1/chat/completions", _body(args, model["id"]))
-    answer = str(reply["choices"][0]["message"]["content"])
-    context, notes, seconds = reply.get("context") or [], reply.get("notes") or [], time.perf_counter() - started
-    if args.json:
-        facts = {"question": args.question, "image": args.image, "answer": answer, "context": context}
-        usage = reply.get("usage") or {}
-        tokens = {"prompt_tokens": usage.get("prompt_tokens"), "new_tokens": usage.get("completion_tokens")}
-        facts["refused"] = bool(reply.get("refused"))
-        print_json(facts | {"seconds": {"answer": round(seconds, 3)}} | tokens | {"notes": notes})
-        return 0
-    print(answer)
-    print("\nevidence" if context else "\nno evidence: answered without samples")
-    for sample in context:
-        score = "  given" if sample["score"] is None else f"{sample['score']:7.4f}"
-        print(f"{score}  {sample['id']}\n         {shorten(' '.join(sample['passages'] or [sample['text']]))}")
-    for note in notes:
-        print(f"note: {note}")
-    print(f"answer {seconds:.1f} s from {url} ({model['id']})")
+    reply = _call(f"{url}{CHAT}", _body(args, model["id"], args.store))
+    _print(args, reply, {}, started)
+    print(f"camml: answered by {url} ({model['id']})", file=sys.stderr)
     return 0
 
 
-def _body(args: argparse.Namespace, model: str) -> dict[str, Any]:
+def run_here(args: argparse.Namespace) -> bool:
+    """Ask a running server of this user that would answer as this command does; return whether it did, and printed."""
+    server = _fitting(args)
+    if server is None:
+        return False
+    started = time.perf_counter()
+    store = server.stores[os.path.realpath(args.store)] if args.store else None
+    body = _body(args, server.name, store) | ({} if store else {"shots": 0})
+    try:
+        reply = running.ask(server, CHAT, body, os.environ.get(KEY))
+        images = _images(args.store, [sample["id"] for sample in reply["context"] if sample["thumbnail_url"]])
+    except (CaMMLError, KeyError, TypeError) as error:  # whatever is wrong is said, or put right, by answering here
+        print(f"camml: the server at {server.address} did not answer ({error}); answering here", file=sys.stderr)
+        return False
+    _print(args, reply, images, started)
+    said = f"answered by the running server at {server.address} (process {server.pid})"
+    print(f"camml: {said}; --no-server answers here", file=sys.stderr)
+    return True
+
+
+def _not_theirs(args: argparse.Namespace) -> list[str]:
+    """Return the options given that a server has decided about, or does not have."""
+    values = {flag: getattr(args, name) for name, flag in OF_SERVER.items()}
+    return [flag for flag, value in values.items() if value is not None and value is not False and value != []]
+
+
+def _fitting(args: argparse.Namespace) -> running.Running | None:
+    """Return a running server of this user that has the model and the datastore, and whose answer would be the same."""
+    if args.no_server or _not_theirs(args) or args.seed is not None or not (args.question or "").strip():
+        return None
+    place, model = os.path.realpath(args.store) if args.store else "", running.identity(args.model)
+    for server in running.servers():
+        same = (server.version, server.model) == (__version__, model)
+        knows = not place or (place in server.stores and server.fallback == args.fallback)
+        if same and knows and (os.environ.get(KEY) or not server.needs_key):
+            return server
+    return None
+
+
+def _images(store: str | None, ids: Sequence[str]) -> dict[str, Path | None]:
+    """Return where the pictures of samples are."""
+    if not store or not ids:
+        return {}
+    from camml.datastore import Datastore
+
+    datastore = Datastore.open(store)
+    return {name: datastore[name].image for name in ids if name in datastore}
+
+
+def _body(args: argparse.Namespace, model: str, store: str | None) -> dict[str, Any]:
     """Return the request, with the picture in it."""
-    from camml.cli._output import conditions
     from camml.images import open_image
     from camml.images.data_urls import data_url
     from camml.types import Range
 
     content: list[dict[str, Any]] = [{"type": "text", "text": args.question}]
     if args.image:
-        content.append({"type": "image_url", "image_url": {"url": data_url(open_image(args.image))}})
-    where = conditions(args.where)
-    if ranges := [key for key, value in where.items() if isinstance(value, Range)]:
-        raise OptionError(f"--where {ranges[0]}: a server takes values (KEY=VALUE), no ranges; ask without --server")
+        picture = data_url(open_image(args.image, max_side=SIDE))
+        content.append({"type": "image_url", "image_url": {"url": picture}})
+    where = {
+        key: dict(value.bounds) if isinstance(value, Range) else value for key, value in conditions(args.where).items()
+    }
     body = {
         "model": model,
         "messages": [{"role": "user", "content": content}],
@@ -78,8 +136,50 @@ def _body(args: argparse.Namespace, model: str) -> dict[str, Any]:
         "temperature": args.temperature,
         "top_p": args.top_p,
     }
-    more = {"store": args.store, "shots": args.shots, "mode": args.mode, "filter": where or None, "seed": args.seed}
+    more = {"store": store, "shots": args.shots, "mode": args.mode, "filter": where or None, "seed": args.seed}
+    more["weights"] = numbers(args.weights, "--weights")
     return body | {name: value for name, value in more.items() if value is not None}
+
+
+def _print(
+    args: argparse.Namespace, reply: Mapping[str, Any], images: Mapping[str, Path | None], started: float
+) -> None:
+    """Print what a server answered as what is answered here is printed."""
+    from camml.cli import ask
+
+    usage = reply.get("usage") or {}
+    answer: Any = Told(
+        str(reply["choices"][0]["message"]["content"]),
+        tuple(_neighbor(sample, images) for sample in reply.get("context") or []),
+        tuple(reply.get("notes") or []),
+        bool(reply.get("refused")),
+        str(reply.get("reason") or ""),
+        usage.get("prompt_tokens") or 0,
+        usage.get("completion_tokens") or 0,
+    )
+    seconds = {"answer": time.perf_counter() - started}
+    if args.json:
+        print_json(ask.document(args.question, args.image, answer, seconds))
+        return
+    print(answer.text)
+    ask.print_evidence(answer, seconds)
+
+
+def _neighbor(sample: Mapping[str, Any], images: Mapping[str, Path | None]) -> "Neighbor":
+    """Return a sample of the evidence; its picture is where it is on this disk, or else at the server."""
+    from camml.types import Neighbor, Sample
+
+    text, image = sample["text"], images.get(sample["id"]) or sample.get("thumbnail_url")
+    spans = tuple(_span(text, passage) for passage in sample.get("passages") or [])
+    supporting = _span(text, sample["supporting"]) if sample.get("supporting") else None
+    score = math.nan if sample["score"] is None else sample["score"]
+    known = Sample(sample["id"], text, image, sample.get("meta") or {})
+    return Neighbor(known, score, spans, sample.get("found_by") or "", supporting)
+
+
+def _span(text: str, passage: str) -> tuple[int, int]:
+    start = max(0, text.find(passage))
+    return start, start + len(passage)
 
 
 def _call(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -93,7 +193,7 @@ def _call(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=running.SECONDS) as answer:
             document: dict[str, Any] = json.loads(answer.read())
             return document
     except urllib.error.HTTPError as error:

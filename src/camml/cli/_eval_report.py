@@ -4,12 +4,9 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from camml.cli._output import print_json
-
-if TYPE_CHECKING:
-    from camml.evaluation.report.write import Progress
+from camml.progress import progress_bar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +30,10 @@ def run(args: argparse.Namespace) -> int:
     """Write the report and say where it is."""
     from camml.evaluation.report import write_report
 
-    report = write_report(
-        args.runs, args.out, stores=args.store, data=args.data, title=args.title, progress=_progress(args)
-    )
+    with progress_bar("report", "runs", show=args.progress or None) as progress:
+        report = write_report(
+            args.runs, args.out, stores=args.store, data=args.data, title=args.title, progress=progress
+        )
     for folder in report.unfinished:
         print(f"camml: left out, not finished: {folder}", file=sys.stderr)
     if report.lost:
@@ -46,20 +44,3 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"{report.page}   (runs: {report.runs}, questions: {report.questions})")
     return 0
-
-
-def _progress(args: argparse.Namespace) -> "Progress":
-    """Return a bar on a terminal, or where it is asked for."""
-    if not (args.progress or sys.stderr.isatty()):
-        return lambda *_: None
-    from tqdm import tqdm
-
-    bar = tqdm(unit="run", file=sys.stderr)
-
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-        if done == total:
-            bar.close()
-
-    return show

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._output import PASSAGES_HELP, json_value, key_values, print_json, quiet_unless_watched
+from camml.cli._encoder import add_encoder_option, encoder_options
+from camml.cli._output import PASSAGES_HELP, print_json, quiet_unless_watched
 from camml.cli._pictures import add_store_images
 from camml.errors import OptionError
 
@@ -45,9 +46,7 @@ def _add_samples(parser: argparse.ArgumentParser) -> None:
     """Declare what comes with a question, and from where."""
     parser.add_argument("--store", metavar="DIR", help="a datastore, or INDEX_FILE:DATA_JSON as published")
     parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
-    parser.add_argument(
-        "--encoder-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
-    )
+    add_encoder_option(parser)
     add_store_images(parser)
     parser.add_argument(
         "--context",
@@ -129,14 +128,13 @@ def _options(args: argparse.Namespace) -> "Options":
 
     if args.resamples < 0:
         raise OptionError(f"--resamples {args.resamples} should be 0 or more")
-    encoder = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
     same = ("data", "model", "use", "base_url", "prompt_style", "device", "dtype", "store", "store_images", "encoder",
             "mode", "keep_duplicates", "passages", "batch_size", "limit", "spread", "max_new_tokens", "temperature",
             "top_p", "seed", "predict_only", "resamples")  # fmt: skip
     return Options(
         **{name: getattr(args, name) for name in same},
         out=_out(args),
-        encoder_options=encoder or None,
+        encoder_options=encoder_options(args) or None,
         retrieved=args.retrieve,
         settings=Settings(grades=args.grades),
         cache=None if args.no_cache else cache_dir() / "answers",

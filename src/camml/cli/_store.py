@@ -1,15 +1,13 @@
-"""Parts that the actions of `camml store` share: options, samples left out, a progress bar, the report of a change."""
+"""Parts that the actions of `camml store` share: options, samples left out, the report of a change."""
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from camml.cli._output import json_value, key_values, print_json
+from camml.cli._output import print_json
 from camml.cli._pictures import add_store_images
 from camml.errors import CaMMLError, InputError, StoreLockedError
 
@@ -61,28 +59,6 @@ def add_store(parser: argparse.ArgumentParser, *, official: bool = False) -> Non
         add_store_images(parser)
 
 
-def add_encoder_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the settings of an encoder."""
-    parser.add_argument(
-        "--encoder-option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting of the encoder; repeatable",
-    )
-
-
-def encoder_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings given; paths that are there in full, since a datastore is used from other folders too."""
-    given = key_values(args.encoder_option, "--encoder-option").items()
-    return {key: os.path.abspath(text) if _names_a_path(text) else json_value(text) for key, text in given}
-
-
-def _names_a_path(text: str) -> bool:
-    """Return whether a setting is a path that is there, and not a word that a file happens to be called."""
-    return bool(Path(text).suffix or Path(text).name != text) and Path(text).exists()
-
-
 class Skipped:
     """The samples left out, with `--on-bad skip`; each is named on standard error."""
 
@@ -114,23 +90,6 @@ def read_samples(args: argparse.Namespace, skipped: Skipped) -> "Iterator[Sample
         report=skipped.report,
         mend_ids=args.mend_ids or None,  # None: where the format is LLaVA JSON
     )
-
-
-@contextmanager
-def progress_bar(args: argparse.Namespace, doing: str, unit: str) -> "Iterator[Callable[[int, int], None] | None]":
-    """Give a progress bar on standard error, where somebody watches."""
-    if not (args.progress or sys.stderr.isatty()):
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(unit=f" {unit}", file=sys.stderr, desc=doing) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
 
 
 def when_free(change: Callable[[], int]) -> int:

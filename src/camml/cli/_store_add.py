@@ -5,7 +5,8 @@ import time
 from typing import Any
 
 from camml.cli._ray import add_ray, embedding_of
-from camml.cli._store import Skipped, add_source, add_store, progress_bar, read_samples, report_change, when_free
+from camml.cli._store import Skipped, add_source, add_store, read_samples, report_change, when_free
+from camml.progress import progress_bar
 
 SUMMARY = "add the samples of a file"
 
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     datastore, _ = open_store(args.store)
     record = datastore.manifest.encoder
     before = datastore.manifest.counts["samples"]
-    with progress_bar(args, "embedding", "samples") as progress:
+    with progress_bar("embedding", "samples", show=args.progress or None) as progress:
         options: dict[str, Any] = {
             "batch_size": args.batch_size,
             "embed": embedding_of(args, record.name, record.options),

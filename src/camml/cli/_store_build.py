@@ -5,17 +5,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from camml.cli._encoder import add_encoder_option, encoder_options
 from camml.cli._ray import add_ray, embedding_of
-from camml.cli._store import (
-    Skipped,
-    add_encoder_options,
-    add_source,
-    encoder_options,
-    progress_bar,
-    read_samples,
-    report_change,
-)
+from camml.cli._store import Skipped, add_source, read_samples, report_change
 from camml.errors import OptionError
+from camml.progress import progress_bar
 from camml.weights import DEFAULT_MODEL
 
 SUMMARY = "index the samples of a file in a new datastore"
@@ -31,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"the model that is to answer: build with the encoder and maps that it wants (default: {DEFAULT_MODEL})",
     )
-    add_encoder_options(parser)
+    add_encoder_option(parser)
     add_ray(parser)
     parser.add_argument(
         "--vectors",
@@ -53,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     started, skipped = time.perf_counter(), Skipped(args.on_bad)
     encoder, options = _encoder(args)
     samples = read_samples(args, skipped)
-    with progress_bar(args, "embedding", "samples") as progress:
+    with progress_bar("embedding", "samples", show=args.progress or None) as progress:
         datastore = Datastore.build(
             args.out,
             samples,

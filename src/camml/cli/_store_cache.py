@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from camml.cli._output import print_json, quiet_unless_watched
-from camml.cli._store import add_progress, add_store, progress_bar
+from camml.cli._store import add_progress, add_store
+from camml.progress import progress_bar
 
 SUMMARY = "keep what a CaMML model makes of each sample, so that answering need not compute it"
 
@@ -41,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
     folder.mkdir(exist_ok=True)
     computed = 0
     if not args.lazy:
-        with progress_bar(args, "caching", "samples") as show:
+        with progress_bar("caching", "samples", show=args.progress or None) as progress:
             total = len(samples)
-            computed = answerer.kept.fill(samples, lambda done: show(done, total) if show else None, args.batch_size)
+            computed = answerer.kept.fill(samples, lambda done: progress(done, total), args.batch_size)
     facts: dict[str, Any] = {
         "path": str(folder),
         "samples": len(samples),

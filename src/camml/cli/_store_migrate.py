@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from camml.cli._output import print_json
-from camml.cli._store import add_progress, add_store, progress_bar
+from camml.cli._store import add_progress, add_store
+from camml.progress import progress_bar
 
 SUMMARY = "move the vectors to another kind of vector store"
 
@@ -24,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from camml.datastore import migration
 
     started = time.perf_counter()
-    with progress_bar(args, "moving", "vectors") as progress:
+    with progress_bar("moving", "vectors", show=args.progress or None) as progress:
         count = migration.migrate(Path(args.store), args.to, progress)
     seconds = round(time.perf_counter() - started, 3)
     if args.json:

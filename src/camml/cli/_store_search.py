@@ -3,8 +3,9 @@
 import argparse
 
 from camml.cli._answering import add_ranking, add_where
+from camml.cli._encoder import add_encoder_option, encoder_options
 from camml.cli._output import conditions, neighbor_as_json, neighbor_as_text, numbers, print_json
-from camml.cli._store import add_encoder_options, add_store, encoder_options
+from camml.cli._store import add_store
 from camml.errors import OptionError
 
 SUMMARY = "show the samples nearest to a text, an image or both"
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_where(parser)
     add_ranking(parser)
     parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
-    add_encoder_options(parser)
+    add_encoder_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from camml.cli._output import print_json
-from camml.cli._store import Skipped, add_progress, add_store, progress_bar
+from camml.cli._store import Skipped, add_progress, add_store
+from camml.progress import progress_bar
 
 if TYPE_CHECKING:
     from camml.errors import InputError
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     planned = plan(datastore, args.folder, args.images, unread, args.moved_from)
     samples = [*planned.added, *planned.changed]
     if (samples or planned.gone) and not args.dry_run:
-        with progress_bar(args, "embedding", "samples") as progress:
+        with progress_bar("embedding", "samples", show=args.progress or None) as progress:
             datastore.update(samples, planned.gone, batch_size=args.batch_size, on_bad=left_out, progress=progress)
     ids = {
         "added": [sample.id for sample in planned.added if sample.id not in unusable],

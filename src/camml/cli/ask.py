@@ -37,8 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_search(parser)
     add_model(parser)
     add_decoding(parser)
-    parser.add_argument(
+    served = parser.add_mutually_exclusive_group()
+    served.add_argument(
         "--server", metavar="URL", help="ask a running `camml serve`; --store names one of its datastores"
+    )
+    served.add_argument(
+        "--no-server", action="store_true", help="answer here, even where a server of yours runs with this datastore"
     )
     parser.add_argument("--batch", type=Path, metavar="FILE", help="questions as JSON lines: id, question, image")
     parser.add_argument("--out", type=Path, metavar="FILE", help="of --batch: answers are added there")
@@ -57,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     """Retrieve, answer, print."""
     if args.out and not args.batch:
         raise OptionError("--out is for --batch; an answer is printed (with --json as JSON)")
-    if args.server:
-        from camml.cli import _ask_server
+    from camml.cli import _ask_server
 
+    if args.server:
         return _ask_server.run(args)
     if args.batch:
         from camml.cli import _ask_batch
@@ -69,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("the question is empty")
     if args.shots is not None and args.shots < 1:
         raise OptionError(f"--shots is {args.shots}; give 1 or more, or leave out --store and --context to use none")
+    if _ask_server.run_here(args):
+        return 0
     decoding = decoding_of(args)
     query = _query(args)
     started = time.perf_counter()

@@ -3,16 +3,17 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._output import json_value, key_values, print_json
+from camml.cli._encoder import add_encoder_option, encoder_options
+from camml.cli._output import print_json
 from camml.cli._pictures import add_store_images
 from camml.cli._ray import add_ray, cluster_of
 from camml.errors import InputError
+from camml.progress import progress_bar
 
 if TYPE_CHECKING:
     from camml.datastore import Datastore
@@ -42,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--k", type=int, default=10, metavar="N", help="neighbors of each sample (%(default)s)")
     parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
-    parser.add_argument(
-        "--encoder-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the encoder"
-    )
+    add_encoder_option(parser)
     parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="samples at a time (%(default)s)")
     add_ray(parser)
     parser.add_argument("--on-bad", default="stop", help="stop at a sample that cannot be used, or skip it")
@@ -68,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
     flags = llava_json.Flags("--images DIR", "--on-bad skip")
     conversations = llava_json.read(args.dataset, args.images, on_bad=args.on_bad, report=report, flags=flags)
-    options = {key: json_value(text) for key, text in key_values(args.encoder_option, "--encoder-option").items()}
+    options = encoder_options(args)
     args.mode = args.mode or _wanted_mode(args)
     datastore, encoder = open_store(args.store, args.encoder, options or None, args.store_images)
     check_pictures(args.store, datastore, args.store_images)  # the table holds their paths, and training opens them
@@ -87,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         policy=POLICY,
     )
     queries = [conversation.query for conversation in conversations]
-    with _bar(args) as progress:
+    with progress_bar("neighbors", "samples", show=args.progress or None) as progress:
         table = neighbors.compute(
             queries,
             retriever.retrieve_some if args.allow_none else retriever.retrieve,
@@ -162,20 +161,3 @@ def _load(
 
     retriever = _retriever(*open_store(store, encoder_name, options or None, images), mode, keep_duplicates)
     return retriever.retrieve_some if allow_none else retriever.retrieve
-
-
-@contextmanager
-def _bar(args: argparse.Namespace) -> Iterator[Callable[[int, int], None] | None]:
-    """Give a progress bar on standard error, where somebody watches."""
-    if not (args.progress or sys.stderr.isatty()):
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(unit=" samples", file=sys.stderr, desc="neighbors") as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show

@@ -2,15 +2,18 @@
 
 import argparse
 import os
+import platform
 import re
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._answering import add_threshold
-from camml.cli._output import PASSAGES_HELP, json_value, key_values, quiet_unless_watched
+from camml import __version__, running
+from camml.cli._answering import add_ranking, add_threshold
+from camml.cli._output import PASSAGES_HELP, json_value, key_values, numbers, quiet_unless_watched
 from camml.errors import InputError, OptionError
 from camml.packages import cache_dir
 from camml.weights import DEFAULT_MODEL
@@ -51,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder", metavar="NAME", help="search datastores with it, whatever the model wants: what made their vectors"
     )
+    add_ranking(parser)
     add_threshold(parser)
     parser.add_argument("--read-only", action="store_true", help="samples can be neither added nor removed")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s: this machine only)")
@@ -104,7 +108,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--memory", default="", metavar="SIZE",
         help="for keys and values of answers, such as 4GB (default: half of what is free; of vLLM its own)",
     )  # fmt: skip
-    parser.add_argument("--passages", default="auto", metavar="auto|off|N", help=PASSAGES_HELP)
+    parser.add_argument("--passages", metavar="auto|off|N", help=PASSAGES_HELP)
     parser.add_argument("--log-content", action="store_true", help="write questions and answers to the log")
 
 
@@ -131,7 +135,10 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     listener.listen(BACKLOG)  # whoever reads the address may call at once
     print(_greeting(service, listener), flush=True)
-    server.run(sockets=[listener])
+    with ExitStack() as inside:
+        about = _running(service.settings, _address(listener))
+        door = inside.enter_context(running.door(about)) if about else None
+        server.run(sockets=[listener, *filter(None, [door])])
     if service.dead:  # for what restarts servers on failure
         print("camml: the model has stopped; the log says why", file=sys.stderr)
     return int(service.dead)
@@ -162,6 +169,8 @@ def read_settings(args: argparse.Namespace) -> "Settings":
         engine_options={key: json_value(text) for key, text in engine_options.items()},
         stores=stores,
         encoder=args.encoder,
+        weights=numbers(args.weights, "--weights"),
+        rerank=args.rerank,
         min_score=args.min_score,
         fallback=args.fallback,
         store_images=_store_images(args.store_images, stores),
@@ -262,9 +271,29 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _greeting(service: "Service", listener: socket.socket) -> str:
+def _running(settings: "Settings", address: str) -> running.Running | None:
+    """Return what `camml ask` should know of a server, None where it answers otherwise than that would by itself."""
+    chosen = settings.encoder, settings.min_score, settings.rerank, settings.weights, settings.passages
+    if any(value is not None for value in chosen) or settings.engine_options.keys() & {"use", "dtype", "prompt_style"}:
+        return None
+    stores = {
+        os.path.realpath(place): name
+        for name, place in settings.stores.items()
+        if name not in settings.store_images and Path(place).is_dir()
+    }
+    return running.Running(
+        platform.node(), os.getpid(), address, __version__, running.identity(settings.model), settings.served_name,
+        stores, settings.fallback, bool(settings.api_keys),
+    )  # fmt: skip
+
+
+def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _greeting(service: "Service", listener: socket.socket) -> str:
     stores = ", ".join(f"{name} ({len(shelf.datastore)} samples)" for name, shelf in service.shelves.items())
     facts: dict[str, Any] = {"model": service.settings.served_name, "datastores": stores or "none"}
     said = "; ".join(f"{name}: {value}" for name, value in facts.items())
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}  {said}"
+    return f"{_address(listener)}  {said}"

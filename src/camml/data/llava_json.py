@@ -1,19 +1,18 @@
 """LLaVA JSON as conversations to train on; what cannot be trained on is found here, before anything else starts."""
 
-import json
 import logging
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from camml.errors import InputError, OptionError, SampleError
+from camml.formats import json_elements
 from camml.images import check_image
 from camml.layouts import find_picture
 from camml.prompts import Turn
-from camml.types import Query
+from camml.types import Query, mended_id
 
 _logger = logging.getLogger("camml")
 
@@ -75,9 +74,9 @@ def read(
     root = Path(os.path.abspath(path.parent if images is None else images))
     conversations: list[Conversation] = []
     problems: list[InputError] = []
-    names: Counter[str] = Counter()
+    names: set[str] = set()
     mended: list[str] = []
-    for number, entry in enumerate(_entries(path), 1):
+    for number, entry in enumerate(json_elements(path), 1):
         place = f"{path}: entry {number}"
         try:
             conversation = _conversation(entry, _unique(entry, names, place, mended), root, place, flags)
@@ -107,28 +106,15 @@ def _summary(problems: list[InputError], flags: Flags) -> str:
     return f"{len(problems)} samples cannot be trained on: {first}{more}; mend them, or use {flags.skip}"
 
 
-def _entries(path: Path) -> list[Any]:
-    try:
-        entries = json.loads(path.read_bytes())
-    except OSError as error:
-        raise SampleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except ValueError as error:
-        raise SampleError(f"{path}: is not JSON ({error})") from error
-    if not isinstance(entries, list):
-        raise SampleError(f"{path}: is not a list of conversations, but a JSON {type(entries).__name__}")
-    return entries
-
-
-def _unique(entry: object, names: Counter[str], place: str, mended: list[str]) -> str:
-    """Return the id of an entry, mended as the published datastores' are: "/" to "_", "#2" for the second of a name."""
+def _unique(entry: object, names: set[str], place: str, mended: list[str]) -> str:
+    """Return the id of an entry, mended as in a datastore of the same file; `names` are those before it."""
     if not isinstance(entry, Mapping):
         raise SampleError(f"{place}: is no object with the keys id and conversations")
     raw = entry.get("id")
     if isinstance(raw, bool) or not isinstance(raw, str | int) or not str(raw).strip():
         raise SampleError(f"{place}: has no id; give each sample its own")
-    wanted = str(raw).replace("/", "_")
-    names[wanted] += 1
-    name = wanted if names[wanted] == 1 else f"{wanted}#{names[wanted]}"
+    name = mended_id(str(raw), names)
+    names.add(name)
     if name != str(raw):
         mended.append(f"{str(raw)!r} to {name!r}")
     return name

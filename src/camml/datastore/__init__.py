@@ -1,6 +1,7 @@
 """Samples with their vectors in a folder: built, opened, added to, removed from, searched."""
 
 from camml.datastore.calibration import Calibration, calibrate, calibration_of
+from camml.datastore.calibration import read as read_calibration
 from camml.datastore.calibration import save as save_calibration
 from camml.datastore.checks import verify
 from camml.datastore.export import export
@@ -30,6 +31,7 @@ __all__ = [
     "official_samples",
     "open_official",
     "open_store",
+    "read_calibration",
     "read_manifest",
     "save_calibration",
     "verify",

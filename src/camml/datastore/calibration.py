@@ -4,12 +4,14 @@ import json
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from camml.datastore.manifest import Manifest
 from camml.datastore.store import Datastore
 from camml.durable import write_file
 from camml.encoders import Encoder, Vectors, among_images, balanced
@@ -56,12 +58,26 @@ class Calibration:
       false_refusals: the share of questions about what is there that may be refused.
       samples: how many there were.
       searches: by their names, such as `image-image`.
+      next_key: of the datastore then, by which it is known how many samples came later; None where that was not kept.
+      made: when it was, in UTC as ISO 8601 writes it; empty where that was not kept.
     """
 
     encoder: str
     false_refusals: float
     samples: int
     searches: Mapping[str, Least] = field(default_factory=dict)
+    next_key: int | None = None
+    made: str = field(default="", compare=False)
+
+    def changed(self, manifest: Manifest) -> float:
+        """Return how many samples came and went since, as a share of those there were."""
+        now = manifest.counts.get("samples", 0)
+        came = max(0, now - self.samples) if self.next_key is None else manifest.next_key - self.next_key
+        return (came + max(0, self.samples + came - now)) / max(1, self.samples)
+
+    def fits(self, manifest: Manifest) -> bool:
+        """Return whether the vectors of a datastore are still those of the same encoder."""
+        return self.encoder == _made_by(manifest)
 
     def weakness(self, context: Context) -> str:
         """Return why the samples are not near enough, as the first one says; empty where it is, or nobody can tell."""
@@ -108,7 +124,8 @@ def calibrate(
         "text-image": _words(datastore, encoder, samples, "image", rng) if encoder.joint else None,
     }
     chosen = {name: _least(pairs, false_refusals) for name, pairs in searches.items() if pairs is not None}
-    return Calibration(_made_by(datastore), false_refusals, len(datastore), chosen)
+    now = datastore.manifest
+    return Calibration(_made_by(now), false_refusals, len(datastore), chosen, now.next_key)
 
 
 Pairs = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
@@ -183,7 +200,8 @@ def save(datastore: Datastore, calibration: Calibration) -> Path:
     if datastore.path is None:
         raise StoreError("a published index has no folder of its own; build a datastore from its JSON")
     path = datastore.path / FILE
-    write_file(path, json.dumps({"version": VERSION, **asdict(calibration)}, indent=1).encode())
+    made = replace(calibration, made=datetime.now(UTC).isoformat(timespec="seconds"))
+    write_file(path, json.dumps({"version": VERSION, **asdict(made)}, indent=1).encode())
     return path
 
 
@@ -193,20 +211,29 @@ def calibration_of(datastore: Datastore) -> Calibration | None:
     Raises:
       StoreCorruptedError: it cannot be read.
     """
-    if datastore.path is None or not (path := datastore.path / FILE).is_file():
+    calibration = None if datastore.path is None else read(datastore.path)
+    return calibration if calibration and calibration.fits(datastore.manifest) else None
+
+
+def read(folder: Path) -> Calibration | None:
+    """Return the calibration in the folder of a datastore, whatever encoder it is of; None where there is none.
+
+    Raises:
+      StoreCorruptedError: it cannot be read.
+    """
+    path = folder / FILE
+    if not path.is_file():
         return None
     try:
         content = json.loads(path.read_bytes())
         content.pop("version")
         searches = {name: Least(**values) for name, values in content.pop("searches").items()}
-        calibration = Calibration(**content, searches=searches)
+        return Calibration(**content, searches=searches)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreCorruptedError(
-            f"{path} cannot be used ({error}); remove it, or run `camml store calibrate --store {datastore.path}`"
+            f"{path} cannot be used ({error}); remove it, or run `camml store calibrate --store {folder}`"
         ) from None
-    return calibration if calibration.encoder == _made_by(datastore) else None
 
 
-def _made_by(datastore: Datastore) -> str:
-    record = datastore.manifest.encoder
-    return f"{record.name} {record.revision}"
+def _made_by(manifest: Manifest) -> str:
+    return f"{manifest.encoder.name} {manifest.encoder.revision}"

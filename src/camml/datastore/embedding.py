@@ -7,7 +7,7 @@ import hashlib
 import json
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -23,6 +23,7 @@ from camml.durable import digest, disk_errors
 from camml.encoders import Encoder, Vectors
 from camml.errors import ImageError, StoreError
 from camml.images import open_image
+from camml.progress import Progress
 from camml.types import Sample
 
 AHEAD = 2
@@ -30,9 +31,6 @@ AHEAD = 2
 
 PART = 65_536
 """Samples, rounded to whole batches, whose vectors are in memory at a time."""
-
-Progress = Callable[[int, int], None]
-"""What is called with the number of samples done and of all samples."""
 
 
 @dataclass(frozen=True, slots=True)

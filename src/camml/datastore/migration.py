@@ -16,10 +16,10 @@ from camml.datastore.rows import Rows
 from camml.datastore.snapshot import Snapshot, load
 from camml.durable import disk_errors
 from camml.errors import CaMMLError, DiskError, StoreError
+from camml.progress import Progress
 from camml.stores import Keys, ServedStore, create, parse_store
 
 CHUNK = 4096
-Progress = Callable[[int, int], None]
 
 
 def migrate(folder: Path, target: str, progress: Progress | None = None) -> int:

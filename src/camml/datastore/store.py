@@ -9,7 +9,7 @@ import numpy as np
 
 from camml.datastore import manifest as manifests
 from camml.datastore.commits import commit_added, commit_removed, tidy, tidy_up, writing
-from camml.datastore.embedding import Embed, Embedded, Progress, embed
+from camml.datastore.embedding import Embed, Embedded, embed
 from camml.datastore.locations import WORK, collection_name, stored_location
 from camml.datastore.manifest import EncoderRecord, Manifest
 from camml.datastore.pictures import COPIES
@@ -25,6 +25,7 @@ from camml.errors import (
     SampleError,
     StoreError,
 )
+from camml.progress import Progress
 from camml.stores import keys_of, parse_store
 from camml.types import Context, Neighbor, Sample, Where
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from camml.datastore.embedding import Chunk, Embedded, Progress, compute, join, part_of
+from camml.datastore.embedding import Chunk, Embedded, compute, join, part_of
 from camml.datastore.table import OnBad, refuse
 from camml.distributed import plan, shard
 from camml.distributed.cluster import Cluster, Work
 from camml.durable import disk_errors
 from camml.encoders import Encoder
 from camml.errors import ClusterError, ImageError, InputError, StoreError
+from camml.progress import Progress
 from camml.types import Sample
 
 SHARD = 1024

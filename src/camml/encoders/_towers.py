@@ -15,22 +15,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-DTYPES = ("float32", "bfloat16", "float16")
 SAMPLES_PER_TENSOR = 64
-
-
-def choose_dtype(dtype: str) -> "torch.dtype":
-    """Return the number format of that name.
-
-    Raises:
-      OptionError: it is none of `DTYPES`.
-    """
-    import torch
-
-    if dtype not in DTYPES:
-        raise OptionError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}")
-    chosen: torch.dtype = getattr(torch, dtype)
-    return chosen
 
 
 def embed_in_batches(

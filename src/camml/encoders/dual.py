@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from camml import weights
-from camml.devices import choose_device
+from camml.devices import choose_device, choose_dtype
 from camml.encoders import Vectors, _towers
 from camml.errors import ModelFolderError, first_line
 from camml.images import cuts_middle, middle_of_strip
@@ -111,7 +111,7 @@ def load(model: str = DEFAULT, device: str | None = None, dtype: str = "float32"
     # Under its short name transformers 5.16 and 5.17 refuse it where there is no torchvision, which it does not need.
     from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
-    chosen_device, chosen_dtype = choose_device(device), _towers.choose_dtype(dtype)
+    chosen_device, chosen_dtype = choose_device(device), choose_dtype(dtype)
     folder = weights.folder(model)
     try:
         with weights.without_bars():

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from camml import packages, weights
-from camml.devices import choose_device
+from camml.devices import choose_device, choose_dtype
 from camml.encoders import Vectors, _towers
 from camml.encoders._clip_bpe import ClipTokenizer
 from camml.errors import ModelFolderError, first_line
@@ -103,7 +103,7 @@ def load(
     """
     from camml.encoders._imagebind import Towers
 
-    chosen_device, chosen_dtype = choose_device(device), _towers.choose_dtype(dtype)
+    chosen_device, chosen_dtype = choose_device(device), choose_dtype(dtype)
     towers = Towers.from_official(_read(_find(model)), {"vision": heads, "text": heads})
     tokenizer = ClipTokenizer.read(Path(merges) if merges else weights.folder("clip-bpe") / "merges.txt")
     logger.warning(NOTICE)

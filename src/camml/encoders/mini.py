@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from camml import weights
-from camml.devices import choose_device
+from camml.devices import choose_device, choose_dtype
 from camml.encoders import Vectors, _towers
 from camml.errors import OptionError
 from camml.images import each_image
@@ -184,7 +184,7 @@ def load(
     """
     from transformers import AutoModel, AutoTokenizer
 
-    chosen_device, chosen_dtype = choose_device(device), _towers.choose_dtype(dtype)
+    chosen_device, chosen_dtype = choose_device(device), choose_dtype(dtype)
     vision_folder, text_folder = weights.folder(vision), weights.folder(text)
     with weights.without_bars():
         eyes, reader = (AutoModel.from_pretrained(folder) for folder in (vision_folder, text_folder))

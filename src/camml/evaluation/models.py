@@ -89,8 +89,7 @@ class Model:
         share: Share,
     ) -> dict[str, Any]:
         """Return what identifies a model that runs here, without loading it."""
-        from camml.answering._generation import pick_dtype
-        from camml.devices import choose_device
+        from camml.devices import choose_device, choose_dtype
 
         place = choose_device(share.device(device))
         try:
@@ -103,7 +102,7 @@ class Model:
             "hash": fingerprints.folder(folder),
             **_bases(folder),
             "device": place.type,
-            "dtype": str(pick_dtype(dtype, place)).removeprefix("torch."),
+            "dtype": str(choose_dtype(dtype, place)).removeprefix("torch."),
         }
 
     def keep_samples(self, store: str | None) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 from camml import weights
 from camml.errors import ModelFolderError, OptionError, first_line
-from camml.types import Context, Query
+from camml.retriever import Retriever
+from camml.types import Context, Query, Where
 
 DEPTH = 20
 """Samples that are found first and then put into order."""
@@ -26,6 +28,7 @@ class Reranker:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self._lock = Lock()  # a tokenizer pads for one caller at a time
 
     @classmethod
     def load(cls, name: str) -> "Reranker":
@@ -71,14 +74,30 @@ class Reranker:
         scores: list[float] = []
         for start in range(0, len(texts), BATCH):
             some = list(texts[start : start + BATCH])
-            inputs = self.tokenizer(
-                [question] * len(some),
-                some,
-                padding=True,
-                truncation="only_second",
-                max_length=limit,
-                return_tensors="pt",
-            )
+            with self._lock:
+                inputs = self.tokenizer(
+                    [question] * len(some),
+                    some,
+                    padding=True,
+                    truncation="only_second",
+                    max_length=limit,
+                    return_tensors="pt",
+                )
             with torch.inference_mode():
                 scores += self.model(**inputs).logits[:, -1].tolist()
         return scores
+
+
+def nearest(
+    retriever: Retriever, reranker: Reranker | None, queries: Sequence[Query], k: int, where: Where | None = None
+) -> list[Context]:
+    """Return the k nearest samples of each query, or of more than these the first k in the cross-encoder's order.
+
+    Raises:
+      OptionError: k is below 1, or a query lacks what the mode searches by.
+      EmptyStoreError: there are no samples.
+    """
+    if reranker is None:
+        return retriever.retrieve(queries, k, where)
+    deep = retriever.retrieve(queries, max(k, DEPTH), where)
+    return [context[:k] for context in reranker.ordered(queries, deep)]

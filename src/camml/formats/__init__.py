@@ -9,9 +9,12 @@ from typing import Protocol, cast
 from camml import plugins
 from camml.errors import OptionError, SampleError
 from camml.formats._entries import Found
+from camml.formats._json_list import elements as json_elements
 from camml.formats._shards import Source, is_pattern
 from camml.remote import is_address
-from camml.types import UNFIT_FOR_IDS, Sample
+from camml.types import UNFIT_FOR_IDS, Sample, mended_id
+
+__all__ = ["Format", "find_format", "json_elements", "read", "source", "takes_many"]
 
 Report = Callable[[SampleError], None]
 
@@ -144,11 +147,7 @@ def _with_unique_ids(
         if isinstance(sample, SampleError):
             yield sample
             continue
-        wanted = UNFIT_FOR_IDS.sub("_", sample.id) if mend else sample.id
-        id, count = wanted, 1
-        while mend and id in places:
-            count += 1
-            id = f"{wanted}#{count}"
+        id = mended_id(sample.id, places) if mend else sample.id
         if id in places:
             yield SampleError(
                 f"{path}: {place}: the id {id!r} is that of {places[id]} already; "

@@ -12,6 +12,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml import weights
+from camml.devices import choose_dtype
 from camml.errors import ModelFolderError, OptionError, first_line
 from camml.model import lora, packed
 from camml.model.folder import check_folder, is_packed, new_folder
@@ -110,10 +111,7 @@ def checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """
     if isinstance(dtype, torch.dtype) or dtype in (None, "auto"):
         return dtype if isinstance(dtype, torch.dtype) else None
-    number = getattr(torch, str(dtype).removeprefix("torch."), None)
-    if not isinstance(number, torch.dtype) or not number.is_floating_point:
-        raise OptionError(f"no dtype {dtype!r}; there are: auto, float32, bfloat16, float16")
-    return number
+    return choose_dtype(str(dtype).removeprefix("torch."))
 
 
 def check_fits(model: CamMLForConditionalGeneration, processor: CamMLProcessor) -> None:

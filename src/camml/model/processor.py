@@ -1,7 +1,7 @@
 """Questions, images and samples to the tensors a CaMML model reads, and its answers back to text."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +211,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         padding_side: str = "left",
         features_of: FeaturesOf | None = None,
         encode_samples: bool = True,
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> BatchFeature:
         """Return all that a model needs for B questions.
 
@@ -221,6 +222,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
           padding_side: `left` for generation, `right` for training.
           features_of: where the tower's features of all images are at hand, so that it need not run.
           encode_samples: False to leave the `sample_*` tensors out, for callers who have the `context_embeds`.
+          tools: that the model may call, as chat templates take them.
 
         Returns:
           what the vision-language model's processor gives, padded; and where there are samples, padded to N a row and
@@ -242,7 +244,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
                     f"{len(rows)} questions, but {name} for {len(given)}; give one entry for each question"
                 )
         pictures = [_listed(entry) for entry in images]
-        prompts_ = [self.render(r, bool(c), len(p)) for r, c, p in zip(rows, contexts, pictures, strict=True)]
+        prompts_ = [self.render(r, bool(c), len(p), tools) for r, c, p in zip(rows, contexts, pictures, strict=True)]
         prepared = [self.row(prompt, own) for prompt, own in zip(prompts_, pictures, strict=True)]
         inputs = self.join(prepared, padding_side, features_of)
         if encode_samples and any(contexts):
@@ -278,12 +280,9 @@ class CamMLProcessor(Renderer, ProcessorMixin):
     def tokenize(self, prompt: str) -> list[int]:
         """Return the ids of a prompt without images, or of a model of parts; placeholders are in place."""
         if self.parts:
-            return self.processor.tokenize(prompt, self._slots())
+            return self.processor.tokenize(prompt, {prompts.CONTEXT: [self.context_token_id] * self.context_tokens})
         ids: list[int] = self.row(prompt, ())["input_ids"][0].tolist()
         return ids
-
-    def _slots(self) -> dict[str, list[int]]:
-        return {prompts.CONTEXT: [self.context_token_id] * self.context_tokens}
 
     def _expanded(self, prompt: str) -> str:
         return prompt.replace(prompts.CONTEXT, prompts.CONTEXT * self.context_tokens)

@@ -1,6 +1,6 @@
 """Conversations to prompts, in the wording of a style and the chat template of a model, and the places of answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import TemplateError
@@ -54,11 +54,22 @@ class Renderer:
         inside = thought.strip().removeprefix(THOUGHT[0]).removesuffix(THOUGHT[1])
         return THOUGHT[0] + self.harmless(inside) + THOUGHT[1] + self.harmless(said)
 
-    def render(self, conversation: str | Sequence[Turn], context: bool, images: bool | int) -> str:
-        """Return the prompt of one row in this processor's style, with `prompts.CONTEXT` and `prompts.IMAGE` in it."""
+    def render(
+        self,
+        conversation: str | Sequence[Turn],
+        context: bool,
+        images: bool | int,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
+        """Return the prompt of one row in this processor's style, with `prompts.CONTEXT` and `prompts.IMAGE` in it.
+
+        Args:
+          tools: that the model may call, as chat templates take them.
+        """
         turns = [Turn(conversation)] if isinstance(conversation, str) else conversation
-        turns = [Turn(self.harmless(t.question), t.answer and self.harmless_answer(t.answer)) for t in turns]
-        template = self._chat_template if self.chat_template else None
+        turns = [turn.told(self.harmless, self.harmless_answer) for turn in turns]
+        offered = prompts.retold(tools, self.harmless)
+        template = (lambda chat: self._chat_template(chat, offered)) if self.chat_template else None
         return prompts.render(self.prompt_style, turns, context=context, image=images, chat_template=template)
 
     def render_answers(self, turns: Sequence[Turn], context: bool, images: bool | int) -> tuple[str, list[Span]]:
@@ -114,22 +125,23 @@ class Renderer:
         said = thought.removeprefix(THOUGHT[0]).removesuffix(THOUGHT[1]).strip()
         return begin if said or self.thinking else start
 
-    def _chat_template(self, messages: list[dict[str, str]]) -> str:
-        begin = messages[-1]["role"] == "user"
+    def _chat_template(self, messages: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]]) -> str:
+        begin = messages[-1]["role"] != "assistant"
         given: Any = messages if self.parts else [prompts.in_parts(message) for message in messages]
         try:
-            text = self._templated(given, begin)
+            text = self._templated(given, begin, tools)
         except TemplateError as error:
             if messages[0]["role"] != "system":
                 raise OptionError(f"the chat template of this model does not take the conversation: {error}") from None
-            text = self._templated(given[1:], begin)  # some have no system role
+            text = self._templated(given[1:], begin, tools)  # some have no system role
         if not self.parts:
             return text
         # templates of some models write the first token themselves; `tokenize` adds it for all
         return text.removeprefix(self.tokenizer.bos_token or "") if first_tokens(self.tokenizer) else text
 
-    def _templated(self, messages: Any, begin: bool) -> str:
-        switch = {"enable_thinking": self.thinking} if "enable_thinking" in str(self.chat_template) else {}
+    def _templated(self, messages: Any, begin: bool, tools: Sequence[Mapping[str, Any]]) -> str:
+        switch: dict[str, Any] = {"tools": list(tools)} if tools else {}
+        switch |= {"enable_thinking": self.thinking} if "enable_thinking" in str(self.chat_template) else {}
         return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=begin, **switch))
 
     def _marked(self, prompt: str) -> str:

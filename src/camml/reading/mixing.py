@@ -1,16 +1,17 @@
 """Several sets of training data as one: their conversations in one file, their neighbors in one table."""
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from camml.errors import DiskError, OptionError, SampleError
+from camml.durable import digest
+from camml.errors import OptionError, SampleError
 from camml.factpix import writing
+from camml.formats import json_elements
 from camml.neighbors import NeighborTable, Origin, compute
-from camml.types import Context, Query
+from camml.types import Context, Query, mended_id
 
 CONVERSATIONS, NEIGHBORS = "conversations.json", "neighbors"
 
@@ -35,8 +36,8 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]]) -> dict[str, int]:
     origins: list[Origin] = []
     sizes: dict[str, int] = {}
     for data, table in parts:
-        entries, raw = _read(data)
-        known = NeighborTable.open(table, dataset_hash=hashlib.sha256(raw).hexdigest())
+        entries = list(json_elements(data))
+        known = NeighborTable.open(table, dataset_hash=digest(data))
         origins.append(known.origin)
         for entry in entries:
             name = _plain_id(entry, data)
@@ -45,12 +46,12 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]]) -> dict[str, int]:
             contexts[name] = known.context(name)
             rows.append(_moved(entry, data, out))
         sizes[str(data)] = len(entries)
-    digest = writing.write_json(out, {CONVERSATIONS: rows})[CONVERSATIONS]
+    written = writing.write_json(out, {CONVERSATIONS: rows})[CONVERSATIONS]
 
     def retrieve(queries: Sequence[Query], k: int) -> list[Context]:
         return [contexts[query.id or ""][:k] for query in queries]
 
-    compute([Query("", None, name) for name in contexts], retrieve, out / NEIGHBORS, _origin(out, digest, origins))
+    compute([Query("", None, name) for name in contexts], retrieve, out / NEIGHBORS, _origin(out, written, origins))
     return sizes
 
 
@@ -69,24 +70,11 @@ def _origin(out: Path, digest: str, origins: Sequence[Origin]) -> Origin:
     )
 
 
-def _read(data: Path) -> tuple[list[Any], bytes]:
-    try:
-        raw = data.read_bytes()
-        entries = json.loads(raw)
-    except OSError as error:
-        raise DiskError(f"{data} cannot be read ({error.strerror}); check the path") from error
-    except ValueError as error:
-        raise SampleError(f"{data} is not JSON ({error})") from error
-    if not isinstance(entries, list):
-        raise SampleError(f"{data} should be a list of conversations, not a JSON {type(entries).__name__}")
-    return entries, raw
-
-
 def _plain_id(entry: Any, data: Path) -> str:
     """Return the id of an entry as a table of neighbors has it."""
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str | int):
         raise SampleError(f"{data}: an entry without an id; each row needs its own")
-    return str(entry["id"]).replace("/", "_")
+    return mended_id(str(entry["id"]), ())
 
 
 def _moved(entry: dict[str, Any], data: Path, out: Path) -> dict[str, Any]:

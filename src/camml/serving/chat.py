@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from camml.serving.engines import Piece, TokenLogprob
+from camml.serving.engines import Call, Piece, TokenLogprob
 from camml.serving.interface import new_router, reply_to
 from camml.serving.links import Links
 from camml.serving.replies import Reply, whole
@@ -35,9 +35,10 @@ async def _whole(reply: Reply) -> dict[str, Any]:
             "index": index,
             "message": {
                 "role": "assistant",
-                "content": answer.text,
+                "content": None if answer.calls and not answer.text else answer.text,
                 "refusal": None,
                 "annotations": _annotations(reply, answer.text),
+                **_calls(reply, index, answer.calls),
             },
             "logprobs": _logprobs(answer.logprobs),
             "finish_reason": answer.reason,
@@ -64,7 +65,8 @@ def _chunks(reply: Reply) -> tuple[Any, Any]:
             delta = {"role": "assistant", "content": "", "annotations": _annotations(reply)}
             yield chunk([_choice(index, delta) for index in range(reply.body.n or 1)], **reply.shown())
         else:
-            delta = {"content": event.text} if event.text else {}
+            said = {"content": event.text} if event.text else {}
+            delta = said | _calls(reply, event.index, event.calls, numbered=True)
             marked = reply.shown(reply.texts[event.index]) if event.finish_reason else {}
             yield chunk([_choice(event.index, delta, event.finish_reason, event.logprobs)], **marked)
 
@@ -85,6 +87,20 @@ def _choice(
     index: int, delta: dict[str, Any], reason: str | None = None, logprobs: Sequence[TokenLogprob] = ()
 ) -> dict[str, Any]:
     return {"index": index, "delta": delta, "logprobs": _logprobs(logprobs), "finish_reason": reason}
+
+
+def _calls(reply: Reply, index: int, calls: Sequence[Call], numbered: bool = False) -> dict[str, Any]:
+    """Return calls of tools as a field of a message, or none; numbered as streams have them."""
+    told = [
+        ({"index": call.number} if numbered else {})
+        | {
+            "id": f"call_{reply.note['id']}_{index}_{call.number}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in calls
+    ]
+    return {"tool_calls": told} if told else {}
 
 
 def _annotations(reply: Reply, answer: str | None = None) -> list[dict[str, Any]]:

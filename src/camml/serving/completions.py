@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from camml.serving.engines import Piece, TokenLogprob
 from camml.serving.interface import chat_of, new_router, reply_to, without
 from camml.serving.links import Links
+from camml.serving.messages import Text
 from camml.serving.replies import Reply, whole
 from camml.serving.service import Evidence, Service
 from camml.serving.streaming import sse
-from camml.serving.wire import ChatBody, Text
+from camml.serving.wire import ChatBody
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {"echo": (False,), "best_of": (1,), "suffix": ("",)}
 """Fields of the older interface that this server does not have, and the values that ask for nothing."""

@@ -1,11 +1,32 @@
 """The messages of a chat as a question with its history."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from camml.prompts import Turn
+from camml.prompts import Message as Step
+from camml.serving.messages import Message
 from camml.serving.problems import ApiError
-from camml.serving.wire import Message
+from camml.serving.tools import check_depth
+
+MOST_PICTURES = 32
+"""Of one conversation."""
+
+
+@dataclass(slots=True)
+class Said:
+    """A turn of the conversation.
+
+    Attributes:
+      pictures: the addresses of those that came with the question.
+      steps: calls of tools and their results, as chat templates take them.
+    """
+
+    question: str
+    pictures: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,53 +35,107 @@ class Conversation:
 
     Attributes:
       system: all instructions, wherever they stood.
-      history: the earlier turns with their answers.
-      question: the last words of the user.
-      picture: the address of the newest picture, which is the one the model sees.
+      turns: the last is the question.
       notes: what is not looked at.
     """
 
     system: str
-    history: tuple[Turn, ...]
-    question: str
-    picture: str | None
+    turns: tuple[Said, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def picture(self) -> str | None:
+        """Return the address of the newest picture, which is searched by."""
+        return next((turn.pictures[-1] for turn in reversed(self.turns) if turn.pictures), None)
 
-def read(messages: Sequence[Message]) -> Conversation:
+    @property
+    def pictures(self) -> list[str]:
+        """Return the addresses of the pictures that the model sees, in their order."""
+        return [url for turn in self.turns for url in turn.pictures]
+
+
+def read(messages: Sequence[Message], most_pictures: int | None = 1, calls: bool = False) -> Conversation:
     """Return a question and its history.
 
+    Args:
+      most_pictures: how many pictures the model sees; None for all. Where it is one, that is the newest.
+      calls: whether the model knows calls of tools.
+
     Raises:
-      ApiError: the user does not speak first and last, or shows several pictures at once.
+      ApiError: the user does not speak first and last, or there is what the model does not know.
     """
-    turns: list[Turn] = []
+    turns: list[Said] = []
     system: list[str] = []
-    pictures: list[str] = []
-    for message in messages:
-        text = message.text()
+    for number, message in enumerate(messages):
+        if (message.tool_calls or message.role == "tool") and not calls:
+            raise _wrong("the chat template of this model knows no calls of tools: leave them and their results out")
+        if message.pictures() and message.role != "user":
+            raise _wrong(f"a message of role {message.role!r} holds a picture; pictures come from the user")
         if message.role in ("system", "developer"):
-            system.append(text)
+            system.append(message.text())
         elif message.role == "user":
-            shown = message.pictures()
-            if len(shown) > 1:
-                raise _wrong(f"a message holds {len(shown)} pictures; this model looks at one picture at a time")
-            pictures += shown
-            if turns and turns[-1].answer is None:
-                turns[-1] = Turn(f"{turns[-1].question}\n{text}")
-            else:
-                turns.append(Turn(text))
+            _ask(turns, message, most_pictures)
         elif not turns:
-            raise _wrong("the assistant speaks before the user; begin with a message of role 'user'")
+            raise _wrong(f"the role {message.role!r} speaks before the user; begin with a message of role 'user'")
+        elif message.role == "tool" or message.tool_calls:
+            turns[-1].steps.append(_step(turns[-1], message, number))
         else:
             before = turns[-1].answer
-            turns[-1] = Turn(turns[-1].question, text if before is None else f"{before}\n{text}")
-    if not turns or turns[-1].answer is not None:
-        raise _wrong("there is no question: the last message should be of role 'user'")
-    if not turns[-1].question.strip() and not pictures:
+            turns[-1].answer = message.text() if before is None else f"{before}\n{message.text()}"
+    if not turns or turns[-1].answer is not None or (turns[-1].steps and turns[-1].steps[-1]["role"] != "tool"):
+        raise _wrong("there is no question: the last message should be of role 'user', or the result of a tool")
+    shown = [url for turn in turns for url in turn.pictures]
+    if not turns[-1].question.strip() and not shown:
         raise _wrong("the question is empty")
-    several = ("of several pictures in the conversation, the newest is looked at",) if len(pictures) > 1 else ()
-    picture = pictures[-1] if pictures else None
-    return Conversation("\n".join(system).strip(), tuple(turns[:-1]), turns[-1].question, picture, several)
+    if len(shown) > MOST_PICTURES:
+        raise _wrong(f"the conversation holds {len(shown)} pictures; at most {MOST_PICTURES} are looked at")
+    several = len(shown) > 1 and most_pictures is not None
+    notes = ("of several pictures in the conversation, the newest is looked at",) if several else ()
+    if several:
+        for turn in turns:
+            turn.pictures = [url for url in turn.pictures if url is shown[-1]]
+    return Conversation("\n".join(system).strip(), tuple(turns), notes)
+
+
+def _ask(turns: list[Said], message: Message, most_pictures: int | None) -> None:
+    """Add what the user says; two messages without an answer between them are one question."""
+    text, shown = message.text(), message.pictures()
+    if most_pictures is not None and len(shown) > 1:
+        looks = "looks at one picture at a time" if most_pictures else "reads texts only, and the search takes one"
+        raise _wrong(f"a message holds {len(shown)} pictures; this model {looks}")
+    if turns and turns[-1].answer is None and not turns[-1].steps:
+        turns[-1].question += f"\n{text}"
+        turns[-1].pictures += shown
+    else:
+        turns.append(Said(text, shown))
+
+
+def _step(turn: Said, message: Message, number: int) -> dict[str, Any]:
+    """Return calls, or the result of one, as chat templates take them."""
+    if message.role != "tool":
+        made = [
+            {"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": arguments}}
+            for call in message.tool_calls or ()
+            for arguments in [_arguments(call.function.arguments, number)]
+        ]
+        return {"role": "assistant", "content": message.text(), "tool_calls": made}
+    names = {call["id"]: call["function"]["name"] for step in turn.steps for call in step.get("tool_calls", ())}
+    if message.tool_call_id not in names:
+        told = f"messages.{number} answers no call: its tool_call_id {message.tool_call_id!r} is that of none before it"
+        raise _wrong(told)
+    name = names[message.tool_call_id]
+    return {"role": "tool", "name": name, "tool_call_id": message.tool_call_id, "content": message.text()}
+
+
+def _arguments(text: str, number: int) -> dict[str, Any]:
+    try:
+        arguments = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise _wrong(f"the arguments of a call in messages.{number} are no JSON object")
+    check_depth(arguments, f"messages.{number}.tool_calls")
+    return arguments
 
 
 def _wrong(message: str) -> ApiError:

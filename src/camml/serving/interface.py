@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from camml.serving.bodies import CheckedRoute, first_mistake
 from camml.serving.links import Links
 from camml.serving.problems import ApiError
-from camml.serving.replies import Reply, check, told
+from camml.serving.questions import check
+from camml.serving.replies import Reply, told
 from camml.serving.service import Service
 from camml.serving.streaming import EventStream, first_then_rest, until_gone
 from camml.serving.wire import ChatBody, ErrorOut
@@ -19,6 +20,13 @@ Whole = Callable[[Reply], Coroutine[Any, Any, dict[str, Any]]]
 """The whole answer as one document."""
 Chunks = Callable[[Reply], tuple[Any, Any]]
 """What to stream of an answer, as `told` takes it."""
+
+TOOLS: Mapping[str, tuple[Any, ...]] = {
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "parallel_tool_calls": (True, False),
+}
+"""Fields about calls of tools, which only chats have, and the values that ask for nothing."""
 
 
 def new_router() -> APIRouter:
@@ -53,10 +61,11 @@ def without(given: Mapping[str, Any] | None, neutral: Mapping[str, tuple[Any, ..
       ApiError: one of them asks for something.
     """
     rest = dict(given or {})
-    for name, values in neutral.items():
+    for name, values in {**neutral, **TOOLS}.items():
         value = rest.pop(name, None)
         if value is not None and value not in values:
-            raise ApiError(400, f"this server has no {name!r}", "unsupported_parameter", name)
+            told = f"this server has no {name!r}" + ("; /v1/chat/completions calls tools" if name in TOOLS else "")
+            raise ApiError(400, told, "unsupported_parameter", name)
     return rest
 
 

@@ -55,4 +55,10 @@ class Links:
         read = [text[slice(*span)] for span in neighbor.spans] or None
         supporting = text[slice(*neighbor.supporting)] if neighbor.supporting else None
         sample = self.sample(neighbor.sample, store).model_dump()
-        return FoundSample(**sample, score=score(neighbor.score), passages=read, supporting=supporting)
+        return FoundSample(
+            **sample,
+            score=score(neighbor.score),
+            found_by=neighbor.found_by or None,
+            passages=read,
+            supporting=supporting,
+        )

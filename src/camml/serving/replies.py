@@ -2,30 +2,22 @@
 
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from camml.answering import Decoding
 from camml.assistant.answer import NOT_TOLD
 from camml.assistant.support import judged
-from camml.errors import SampleError
 from camml.serving import conversation, scratch
-from camml.serving.conversation import Conversation
-from camml.serving.engines import Piece, Sampling, TokenLogprob
-from camml.serving.engines._formats import schema_of
+from camml.serving.engines import Call, Piece, TokenLogprob
 from camml.serving.links import Links
-from camml.serving.problems import ApiError, of_exception
-from camml.serving.service import Evidence, Question, Service
+from camml.serving.problems import of_exception
+from camml.serving.questions import addresses, question_of, store_of
+from camml.serving.service import Evidence, Service
 from camml.serving.streaming import sse
-from camml.serving.wire import ChatBody, GivenSample
-from camml.types import Context, Neighbor, Query, Sample
-
-COLDEST = 1e-3
-"""A temperature or share of probability below this is greedy decoding, without numbers too large to compute with."""
-TOOLS = ("tools", "tool_choice", "functions", "function_call")
+from camml.serving.wire import ChatBody
 
 
 @dataclass(slots=True)
@@ -52,13 +44,12 @@ class Reply:
     async def events(self) -> AsyncGenerator[Evidence | Piece, None]:
         """Yield the evidence, then the pieces, counted; there is room for the answer until this is closed."""
         with self.service.answers.enter(self.body.n or 1), scratch.folder() as folder:
-            said = conversation.read(self.body.messages)
-            given = [sample.image_url for sample in self.body.samples or [] if sample.image_url is not None]
-            shown = given if said.picture is None else [said.picture, *given]
-            data = await self.service.read(shown)
-            question = await self.service.look(_question, self, said, data, Path(folder))
+            service, body, engine = self.service, self.body, self.service.engine
+            said = conversation.read(body.messages, engine.most_pictures, engine.calls is not None)
+            data = await service.read(addresses(body, said))
+            question = await service.look(question_of, service, body, said, data, Path(folder), self.note["id"])
             self.asked = question.query.text
-            async with aclosing(self.service.ask(question)) as events:
+            async with aclosing(service.ask(question)) as events:
                 try:
                     async for event in events:
                         self._count(event)
@@ -103,7 +94,11 @@ class Reply:
           answer: one of the answers, once it is whole: whether it refuses, and the passage it was taken from.
         """
         assert self.evidence is not None
-        where, reason, found = self.evidence.store or _store(self), self.evidence.refusal, self.evidence.context
+        where, reason, found = (
+            self.evidence.store or store_of(self.service, self.body),
+            self.evidence.refusal,
+            self.evidence.context,
+        )
         if answer is not None and not reason:
             refused, found = judged(answer, found, self.asked)
             reason = NOT_TOLD if refused else ""
@@ -130,6 +125,7 @@ class Answered:
     text: str = ""
     reason: str | None = None
     logprobs: list[TokenLogprob] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
 
 
 async def whole(reply: Reply) -> list[Answered]:
@@ -142,6 +138,7 @@ async def whole(reply: Reply) -> list[Answered]:
                 answer.text += event.text
                 answer.reason = event.finish_reason
                 answer.logprobs += event.logprobs
+                answer.calls += event.calls
     log_content(reply, [answer.text for answer in answers])
     return answers
 
@@ -172,75 +169,6 @@ async def told(
     log_content(reply, texts)
     for data in end(texts):
         yield data
-
-
-def check(service: Service, body: ChatBody) -> None:
-    """Raise an ApiError for what this server does not do."""
-    if not service.settings.answers_to(body.model):
-        name = service.settings.served_name
-        raise ApiError(404, f"no model {body.model!r} here; there is: {name}", "model_not_found", "model")
-    if (unsupported := body.unsupported()) in TOOLS:
-        told = "this server calls no tools; for an answer in a form of yours give response_format"
-        raise ApiError(400, told, "unsupported_parameter", unsupported)
-    if unsupported is not None:
-        raise ApiError(400, f"this server has no {unsupported!r}", "unsupported_parameter", unsupported)
-    if (body.n or 1) > service.engine.slots:
-        raise ApiError(400, f"n may be at most {service.engine.slots} here", "invalid_value", "n")
-
-
-def _question(reply: Reply, said: Conversation, data: Mapping[str, bytes], folder: Path) -> Question:
-    """Return what is asked, with its pictures opened; given ones are kept in `folder`. Blocks.
-
-    Args:
-      data: the pictures' bytes by their addresses.
-    """
-    body, service = reply.body, reply.service
-    picture = None if said.picture is None else service.pictures.decode(data[said.picture])
-    asked = body.max_completion_tokens or body.max_tokens
-    temperature, top_p = body.temperature or 0.0, 1.0 if body.top_p is None else body.top_p
-    greedy = temperature < COLDEST or top_p < COLDEST
-    decoding = Decoding(
-        asked or service.settings.max_new_tokens,
-        0.0 if greedy else temperature,
-        1.0 if greedy else top_p,
-        body.seed,
-    )
-    sampling = Sampling(
-        body.frequency_penalty or 0.0,
-        body.presence_penalty or 0.0,
-        body.repetition_penalty,
-        max(0, body.top_k or 0),
-        body.min_p or 0.0,
-        (body.top_logprobs or 0) if body.logprobs else None,
-        schema_of(body.response_format) if body.response_format is not None else "",
-    )
-    return Question(
-        Query(said.question, picture), decoding, said.history, said.system, _store(reply), body.shots, body.mode,
-        body.filter, None if body.samples is None else _given(reply, body.samples, data, folder),
-        body.stops(), body.n or 1, asked is None, reply.note["id"], said.notes, sampling,
-    )  # fmt: skip
-
-
-def _store(reply: Reply) -> str | None:
-    name = reply.body.store
-    return name if isinstance(name, str) else reply.service.default_store
-
-
-def _given(reply: Reply, samples: Sequence[GivenSample], data: Mapping[str, bytes], folder: Path) -> Context:
-    """Return the samples that came with the request, and those it names by their ids."""
-    found: list[Sample] = []
-    for number, sample in enumerate(samples):
-        if sample.id is not None and sample.text is None and sample.image_url is None:
-            found += reply.service.shelf(_store(reply)).samples([sample.id])
-        elif sample.image_url is None and not (sample.text or "").strip():
-            raise SampleError(f"samples[{number}] has no text, no image_url and no id")
-        else:
-            found.append(Sample(sample.id or f"given-{number}", sample.text or ""))
-            if sample.image_url is not None:
-                file = folder / f"{number}.png"
-                reply.service.pictures.decode(data[sample.image_url]).save(file, compress_level=1)
-                found[-1] = replace(found[-1], image=file)
-    return tuple(Neighbor(sample, math.nan) for sample in found)
 
 
 def log_content(reply: Reply, texts: Sequence[str]) -> None:

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from camml.serving.engines import Piece
 from camml.serving.interface import chat_of, new_router, reply_to, without
 from camml.serving.links import Links
+from camml.serving.messages import Kept, Text
 from camml.serving.problems import ApiError
 from camml.serving.replies import Reply, whole
 from camml.serving.service import Evidence, Service
 from camml.serving.streaming import sse
-from camml.serving.wire import ChatBody, Kept, Text
+from camml.serving.wire import ChatBody
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "background": (False,),

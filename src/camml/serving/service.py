@@ -15,18 +15,22 @@ from camml import assistant, evidence
 from camml.answering import Decoding
 from camml.assistant.threshold import Threshold
 from camml.errors import EncoderMismatchError, ImageError, StoreLockedError, TooLargeError
+from camml.features.reranking import Reranker
 from camml.features.samples import folder_of
 from camml.prompts import Turn
 from camml.refusals import REFUSAL
 from camml.serving import engines
 from camml.serving.engines import Engine, Piece, Prepared, Request, Sampling
+from camml.serving.engines._calls import CallForm, CallReader
 from camml.serving.engines._memory import size_of
 from camml.serving.gate import Gate
 from camml.serving.metrics import Metrics
 from camml.serving.pictures import Pictures
 from camml.serving.problems import ApiError
+from camml.serving.searching import Search
 from camml.serving.settings import Settings
 from camml.serving.shelf import Shelf
+from camml.serving.tools import Tools
 from camml.types import Context, Query
 
 Result = TypeVar("Result")
@@ -51,8 +55,10 @@ class Question:
       system: instructions that stand before the conversation; nothing is searched by them.
       store: the datastore to search; None for the server's first.
       shots: samples to use; None for what suits the model, 0 for an answer without any.
-      mode, where: how and among which samples to search.
+      search: how to do that.
       samples: given samples in their order, instead of searching.
+      asked: the last turn, where it is more than the query; `history` holds those before.
+      tools: that the answer may call.
     """
 
     query: Query
@@ -61,8 +67,7 @@ class Question:
     system: str = ""
     store: str | None = None
     shots: int | None = None
-    mode: str = "auto"
-    where: Mapping[str, Any] | None = None
+    search: Search = field(default_factory=Search)
     samples: Context | None = None
     stop: tuple[str, ...] = ()
     n: int = 1
@@ -70,6 +75,16 @@ class Question:
     id: str = ""
     notes: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    asked: Turn | None = None
+    tools: Tools | None = None
+
+    @property
+    def turns(self) -> list[Turn]:
+        """Return the whole conversation, the question last; instructions are the beginning of its first question."""
+        turns = [*self.history, self.asked or Turn(self.query.text, None, tuple(filter(None, [self.query.image])))]
+        if self.system:
+            turns[0] = replace(turns[0], question=f"{self.system}\n\n{turns[0].question}")
+        return turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +112,7 @@ class Service:
       shelves: the datastores by name.
       answers, store_work, looks: how much may be going on at a time.
       dead: the model has stopped, and the process should be started again.
+      passages: how much of long texts is read.
     """
 
     settings: Settings
@@ -108,6 +124,7 @@ class Service:
     store_work: Gate
     started: float = field(default_factory=time.time)
     dead: bool = False
+    passages: str = "auto"
     looks: Gate = field(default_factory=lambda: Gate(MOST_LOOKS, "pictures"))
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "camml-store"))
     # each kind of work that a client can make slow has threads of its own, so that it delays nothing else
@@ -136,17 +153,22 @@ class Service:
             name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name), settings.encoder)
             for name, place in settings.stores.items()
         }
+        reranker = Reranker.load(settings.rerank) if settings.rerank and shelves else None
         for shelf in shelves.values():
             shelf.threshold = Threshold.of(shelf.datastore, settings.min_score, settings.fallback)
+            shelf.usual = Search(model.settings.mode, weights=settings.weights, rerank=reranker is not None)
+            shelf.reranker = reranker
         engine = engines.load(settings.engine, model.folder, **_engine_options(settings, model.use))
         engine.default_shots = model.shots
-        return cls.of(settings, engine, shelves)
+        service = cls.of(settings, engine, shelves)
+        service.passages = settings.passages or model.settings.passages
+        return service
 
     @classmethod
     def of(cls, settings: Settings, engine: Engine, shelves: Mapping[str, Shelf] | None = None) -> Self:
         """Return a service of parts that are there already."""
         shelves = shelves or {}
-        return cls(
+        service = cls(
             settings,
             engine,
             shelves,
@@ -155,6 +177,8 @@ class Service:
             Gate(engine.slots + settings.max_waiting, "questions"),
             Gate(MOST_STORE_REQUESTS, "datastore requests"),
         )
+        service.passages = settings.passages or "auto"
+        return service
 
     @property
     def default_store(self) -> str | None:
@@ -232,10 +256,9 @@ class Service:
             notes = (*notes, refusal)
             if self.shelf(store).threshold.fallback == "model":
                 context, refusal = (), ""
-            elif question.sampling.schema:
-                refusal = (
-                    ""  # words are no JSON of a schema: the model answers, and the note says how near its samples are
-                )
+            elif question.sampling.schema or question.tools or question.turns[-1].steps:
+                # words are no JSON of a schema, and a tool may know: the note says how near the samples are
+                refusal = ""
         retrieved = time.perf_counter() - asked
         prepared, context, unusable = await self._prepare(question, context)
         said = question.notes + notes + unusable + prepared.notes
@@ -244,12 +267,20 @@ class Service:
             for index in range(question.n):
                 yield Piece(REFUSAL, index, "stop")
             return
-        pieces = self.engine.generate(prepared)
+        pieces, readers = self.engine.generate(prepared), self._readers(question)
         try:
             async for piece in pieces:
-                yield piece
+                yield readers[piece.index].read(piece) if readers else piece
         finally:
             await pieces.aclose()  # type: ignore[attr-defined]
+
+    def _readers(self, question: Question) -> list[CallReader]:
+        """Return what takes calls of tools out of the answers; nothing where there are no tools."""
+        tools, form = question.tools, self.engine.calls
+        if tools is None or form is None:
+            return []
+        form = CallForm() if tools.schema else form
+        return [CallReader(form, tools.names, tools.single) for _ in range(question.n)]
 
     def _check_length(self, question: Question) -> None:
         """Refuse by its length alone what no tokens could make short enough: to count them takes long.
@@ -258,8 +289,8 @@ class Service:
           TooLargeError: it is so long.
         """
         most = self.engine.most_characters
-        turns = (len(turn.question) + len(turn.answer or "") for turn in question.history)
-        length = len(question.system) + len(question.query.text) + sum(turns)
+        length = sum(len(turn.question) + len(turn.answer or "") + len(str(turn.steps)) for turn in question.turns)
+        length += len(str(question.tools.offered)) if question.tools else 0
         if most is not None and length > most:
             raise TooLargeError(
                 f"the question has {length} characters, and the model reads fewer than {most}; shorten it"
@@ -287,9 +318,9 @@ class Service:
         shelf = self.shelf(name)
         shots = question.shots or self.engine.default_shots
         with self.metrics.retrieval.time():
-            context = await self.thread(shelf.search, question.query, shots, question.mode, question.where)
+            context = await self.thread(shelf.search, question.query, shots, question.search)
             found = len(context)
-            budget = self.engine.budget(self.settings.passages)
+            budget = self.engine.budget(self.passages)
             if budget is not None:
                 context = await self.thread(shelf.read, question.query.text, context, budget)
         few = (f"only {found} of {shots} samples were found in {name!r}",) if found < (question.shots or 1) else ()
@@ -303,22 +334,20 @@ class Service:
 
 
 def _request(question: Question, context: Context) -> Request:
-    """Return what the engine is asked; instructions become the beginning of the first question."""
-    query, history = question.query, question.history
-    if question.system and history:
-        history = (replace(history[0], question=f"{question.system}\n\n{history[0].question}"), *history[1:])
-    elif question.system:
-        query = replace(query, text=f"{question.system}\n\n{query.text}")
+    """Return what the engine is asked."""
+    *history, asked = question.turns
     return Request(
-        query,
+        question.query,
         context,
         question.decoding,
         question.stop,
         question.n,
-        history,
+        tuple(history),
         question.shorten,
         question.id,
         question.sampling,
+        asked,
+        question.tools.offered if question.tools else (),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from camml.errors import OptionError
+from camml.retriever import check_weights
 from camml.weights import DEFAULT_MODEL
 
 STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -27,8 +28,9 @@ class Settings:
       model_name: what clients call it; the last part of `model` if not given.
       engine, engine_options: a file in `camml/serving/engines`, and what it is loaded with.
       stores: datastores by the names clients use; the first is used where a request names none.
-      passages: how much of long texts is read, see `camml.answering.budget_of`.
+      passages: how much of long texts is read, see `camml.answering.budget_of`; None for what suits the model.
       store_images: by those names, where pictures are that are not where their datastore says.
+      weights, rerank: how samples are put into order, where a request does not say; see `camml.assistant.Collection`.
       min_score, fallback: see `camml.assistant.Collection`.
       encoder: search datastores with it, whatever the model wants; None for what they were built with.
       read_only: samples can be neither added nor removed.
@@ -58,9 +60,11 @@ class Settings:
     engine: str = "transformers"
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     stores: Mapping[str, str] = field(default_factory=dict)
-    passages: str = "auto"
+    passages: str | None = None
     store_images: Mapping[str, str] = field(default_factory=dict)
     encoder: str | None = None
+    weights: Mapping[str, float] | None = None
+    rerank: str | None = None
     min_score: float | None = None
     fallback: str = "refuse"
     read_only: bool = False
@@ -85,8 +89,10 @@ class Settings:
         for name in ("max_new_tokens", "max_body", "max_pixels", "max_side"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if self.passages not in ("auto", "off") and not (self.passages.isdecimal() and int(self.passages)):
+        passages = self.passages or "auto"
+        if passages not in ("auto", "off") and not (passages.isdecimal() and int(passages)):
             raise OptionError(f"passages is {self.passages!r}; it can be: auto, off, or a number of tokens")
+        check_weights(self.weights)
         for name in ("max_waiting", "rate_limit"):
             if getattr(self, name) < 0:
                 raise OptionError(f"{name} is {getattr(self, name)}; give 0 or more")

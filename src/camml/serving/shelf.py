@@ -5,6 +5,7 @@ import io
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -14,14 +15,16 @@ from camml.assistant.threshold import Threshold
 from camml.datastore import Datastore, open_store
 from camml.durable import disk_errors, sync_folder, write_file
 from camml.encoders import Encoder
-from camml.errors import ImageError, SampleError
+from camml.errors import ImageError, OptionError, SampleError, StoreCorruptedError
 from camml.features.passages import Budget, PassageChooser
+from camml.features.reranking import Reranker, nearest
 from camml.images import open_image
 from camml.retriever import Retriever
 from camml.serving import scratch
 from camml.serving.encoding import SharedEncoder
 from camml.serving.pictures import suffix
 from camml.serving.problems import ApiError
+from camml.serving.searching import Search
 from camml.types import Context, Query, Sample
 
 UPLOADS = "uploads"
@@ -38,6 +41,8 @@ class Shelf:
     Attributes:
       can_write: samples can be added and removed.
       threshold: how near samples must be to be answered from.
+      usual: how samples are found where a request does not say.
+      reranker: puts what was found into a better order; None where there is none.
     """
 
     def __init__(self, name: str, datastore: Datastore, encoder: Encoder, read_only: bool = False) -> None:
@@ -46,6 +51,8 @@ class Shelf:
         self.encoder: Encoder = SharedEncoder(encoder)
         self.can_write = not read_only and datastore.path is not None
         self.threshold = Threshold(None, None, "refuse")
+        self.usual = Search("auto")
+        self.reranker: Reranker | None = None
         self._writing = Lock()
         self._looked = time.monotonic()
         self._chooser = PassageChooser.beside(None if datastore.path is None else str(datastore.path), encoder)
@@ -68,20 +75,32 @@ class Shelf:
             try:
                 self._looked = time.monotonic()
                 self.datastore.reload()
+                self._calibrate()
             finally:
                 self._writing.release()
 
-    def search(self, query: Query, k: int, mode: str = "auto", where: Mapping[str, Any] | None = None) -> Context:
+    def _calibrate(self) -> None:
+        """Go by the calibration that is there now."""
+        with suppress(StoreCorruptedError):  # the one before holds
+            self.threshold = Threshold.of(self.datastore, self.threshold.min_score, self.threshold.fallback)
+
+    def search(self, query: Query, k: int, how: Search | None = None) -> Context:
         """Return the k samples nearest to a query; none where the datastore is empty.
 
         Raises:
-          OptionError: no such mode, or the query lacks what it searches by.
+          OptionError: no such mode, the query lacks what it searches by, or there is no cross-encoder.
         """
         self.refresh()
-        retriever = Retriever(self.datastore, self.encoder, mode)
+        how, usual = how or self.usual, self.usual
+        reranks = usual.rerank if how.rerank is None else how.rerank
+        if reranks and self.reranker is None:
+            raise OptionError("this server has no cross-encoder to rerank with; start it with --rerank NAME")
+        weights = usual.weights if how.weights is None else how.weights
+        retriever = Retriever(self.datastore, self.encoder, how.mode or usual.mode or "auto", weights=weights)
         if not len(self.datastore):
             return ()
-        [context] = retriever.retrieve([query], min(k, len(self.datastore)), where or None)
+        reranker = self.reranker if reranks else None
+        [context] = nearest(retriever, reranker, [query], min(k, len(self.datastore)), how.where or None)
         return context
 
     def read(self, question: str, context: Context, budget: Budget) -> Context:

@@ -82,7 +82,7 @@ def _finding(router: APIRouter, service: Service, links: Links) -> None:
 
         def work(picture: Image.Image | None) -> FoundOut:
             with service.metrics.retrieval.time():
-                context = shelf.search(Sought(body.query, picture), body.k, body.mode, body.filter)
+                context = shelf.search(Sought(body.query, picture), body.k, body.search())
             return FoundOut(data=[here.found(neighbor, store) for neighbor in context])
 
         with service.store_work.enter():

@@ -4,14 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Text = Annotated[str, Field(max_length=1_000_000)]
+from camml.serving.messages import ImageUrl, Message, Text, Tool, ToolChoice
+from camml.serving.searching import Searching
+
 Id = Annotated[str, Field(min_length=1, max_length=512)]
 Word = Annotated[str, Field(max_length=200)]
 Scalar = str | bool | int | float | None
-Key = Annotated[str, Field(max_length=200)]
-Wanted = Annotated[str, Field(max_length=2000)] | bool | int | float | None
-Filter = Annotated[dict[Key, Wanted], Field(max_length=32, description="only samples with these values in their meta")]
-Mode = Annotated[str, Field(max_length=40, description="auto, text-image, image-image, text-text or fused")]
 
 IGNORED = frozenset(
     {"user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "verbosity"}
@@ -19,9 +17,6 @@ IGNORED = frozenset(
 """Fields of OpenAI's that do not change an answer."""
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logit_bias": ({},),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "parallel_tool_calls": (True, False),
     "modalities": (["text"],),
     "reasoning_effort": ("none",),
     "functions": ([],),
@@ -43,63 +38,6 @@ class Body(BaseModel):
         return {key: inner for key, inner in value.items() if inner is not None or key in cls.model_fields}
 
 
-class Kept(BaseModel):
-    """Part of a conversation as a client keeps it, with fields of its own, which are not looked at."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-
-class ImageUrl(Kept):
-    """A picture."""
-
-    url: str = Field(description="data:image/...;base64,... or, where allowed, an http(s) address")
-
-
-class TextPart(Kept):
-    """A piece of a message in words."""
-
-    type: Literal["text"]
-    text: Text
-
-
-class ImagePart(Kept):
-    """A picture in a message."""
-
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
-
-
-MEANT = ("tool_calls", "function_call", "audio")
-"""Fields of a message that say something which this server does not have, unless they are empty."""
-
-
-class Message(BaseModel):
-    """One message of a conversation; what clients keep beside it is not looked at."""
-
-    model_config = ConfigDict(extra="allow")
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[Part], Field(max_length=64, fail_fast=True)] | None = None
-
-    def unsupported(self) -> str | None:
-        """Return a field that says something which this server does not have."""
-        return next((name for name in MEANT if (self.model_extra or {}).get(name)), None)
-
-    def text(self) -> str:
-        """Return all words of the message."""
-        if isinstance(self.content, list):
-            return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
-        return self.content or ""
-
-    def pictures(self) -> list[str]:
-        """Return the addresses of its pictures."""
-        parts = self.content if isinstance(self.content, list) else []
-        return [part.image_url.url for part in parts if isinstance(part, ImagePart)]
-
-
 class GivenSample(Body):
     """A sample to answer from: one of the datastore by its id, or one that is brought along."""
 
@@ -115,7 +53,7 @@ class StreamOptions(Body):
     include_obfuscation: bool = False
 
 
-class ChatBody(BaseModel):
+class ChatBody(Searching):
     """A question as OpenAI's chat completions have it, and where to look for samples."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -139,12 +77,13 @@ class ChatBody(BaseModel):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: dict[str, Any] | None = Field(None, description="text, json_object or json_schema")
+    tools: Annotated[list[Tool], Field(max_length=128, fail_fast=True)] | None = None
+    tool_choice: ToolChoice | None = Field(None, description="none, auto, required, or a tool")
+    parallel_tool_calls: bool | None = Field(None, description="false for one call at most")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     store: str | bool | None = Field(None, description="a datastore; true and false, which OpenAI knows, mean nothing")
     shots: int | None = Field(None, ge=0, le=64, description="samples to use; 0 answers without any")
-    mode: Mode = "auto"
-    filter: Filter | None = None
     samples: Annotated[list[GivenSample], Field(max_length=32, fail_fast=True)] | None = None
 
     def stops(self) -> tuple[str, ...]:
@@ -201,14 +140,12 @@ class EmbeddingBody(Body):
         return value
 
 
-class SearchBody(Body):
+class SearchBody(Searching, Body):
     """A search in a datastore by words, by a picture, or by both."""
 
     query: Text = ""
     image_url: str | None = None
     k: int = Field(10, ge=1, le=1000)
-    mode: Mode = "auto"
-    filter: Filter | None = None
 
 
 class NewSample(Body):
@@ -234,6 +171,7 @@ class FoundSample(SampleOut):
     """A sample that was found, and how near it is."""
 
     score: float | None = Field(description="cosine, or fused rank score; None where the sample was given")
+    found_by: str | None = Field(None, description="the search that found it, such as image-image")
     passages: list[str] | None = Field(None, description="what was read of the text, where that is not all of it")
     supporting: str | None = Field(None, description="the passage that the answer was taken from, as its words show")
 

@@ -9,10 +9,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from camml.errors import StoreError, first_line
 from camml.stores import Keys, Scores, Vectors
 from camml.stores._exact import FETCHED, nothing, ranked
-from camml.stores.faiss_index import comparing, faiss_package
+from camml.stores.faiss_index import comparing, faiss_package, read_index, write_index
 
 LINKS = 32
 """M of HNSW: links of a node on each level; twice as many on the lowest."""
@@ -110,20 +109,11 @@ class Fast:
     @classmethod
     def open(cls, path: Path, base: Base, settings: Mapping[str, int], *, mapped: bool = True) -> Self:
         """Open what `save` wrote; mapped from the disk, or in memory so that it can grow."""
-        faiss = faiss_package()
-        try:
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
-        except RuntimeError as error:
-            if not path.exists():
-                raise FileNotFoundError(2, "No such file", str(path)) from error
-            raise StoreError(f"{path} is not a FAISS index file: {first_line(error)}") from error
-        return cls(index, base, settings)
+        return cls(read_index(path, mapped), base, settings)
 
     def save(self, path: Path) -> None:
         """Write to one file."""
-        faiss = faiss_package()
-        with path.open("wb") as file:
-            faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write))
+        write_index(self.index, path)
 
     def __len__(self) -> int:
         return int(self.index.ntotal)

@@ -34,6 +34,29 @@ def faiss_package() -> Any:
     return import_module("faiss")
 
 
+def read_index(path: Path, mapped: bool) -> Any:
+    """Read an index file; mapped from the disk, or in memory so that it can grow.
+
+    Raises:
+      FileNotFoundError: there is none.
+      StoreError: it is not an index file.
+    """
+    faiss = faiss_package()
+    try:
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+    except RuntimeError as error:
+        if not path.exists():
+            raise FileNotFoundError(2, "No such file", str(path)) from error
+        raise StoreError(f"{path} is not a FAISS index file: {first_line(error)}") from error
+
+
+def write_index(index: Any, path: Path) -> None:
+    """Write an index to a file; FAISS's own writer does not notice a disk that fills up at its last flush."""
+    faiss = faiss_package()
+    with path.open("wb") as file:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+
+
 @contextmanager
 def comparing(queries: int) -> Iterator[None]:
     """Make FAISS compare so many queries the fast way; the setting is the process's, so it is restored.
@@ -138,8 +161,7 @@ class Store:
         owned = self._index.thisown
         named.index, named.ntotal, named.own_fields = self._index, len(self), False
         self._index.thisown = owned  # to be put into another takes it away, and nobody would free the vectors
-        with path.open("wb") as file:  # FAISS's own writer does not notice a disk that fills up at its last flush
-            faiss.write_index(named, faiss.PyCallbackIOWriter(file.write))
+        write_index(named, path)
 
     @classmethod
     def open(cls, path: Path, *, mapped: bool = False) -> Self:
@@ -149,12 +171,7 @@ class Store:
           StoreError: not a FAISS file, or one that does not search by inner product or keeps no vectors.
         """
         faiss = faiss_package()
-        try:
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
-        except RuntimeError as error:
-            if not path.exists():
-                raise FileNotFoundError(2, "No such file", str(path)) from error
-            raise StoreError(f"{path} is not a FAISS index file: {first_line(error)}") from error
+        index = read_index(path, mapped)
         if index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise StoreError(f"{path} does not search by inner product; rebuild it with the metric `ip`")
         store = cls.__new__(cls)

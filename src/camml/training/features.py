@@ -2,21 +2,20 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torch import distributed
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from camml.data.examples import TrainingRows
 from camml.errors import ImageError, InputError, OptionError, SampleError
 from camml.features.tower import TowerFeatures, fingerprint
 from camml.model import CamMLForConditionalGeneration, LlavaPartsForConditionalGeneration
+from camml.progress import progress_bar
 from camml.training import building
 from camml.training.arguments import RunArguments, Settings
+from camml.training.processes import wait_for_all
 
 Report = Callable[[InputError], None]
 BATCH = 32  # images; towers are small
@@ -50,7 +49,7 @@ def prepare(
         _check_room(features, images, data.cache_gb)
         wrong: dict[Path, ImageError] = {}
         for share, shares in _rounds(run):
-            with _bar(run) as progress:
+            with progress_bar("tower features", "images", show=not run.process_index) as progress:
                 wrong = features.compute(
                     images[share::shares],
                     rows.processor,
@@ -59,7 +58,7 @@ def prepare(
                     workers=run.dataloader_num_workers,
                     progress=progress,
                 )
-            _together()
+            wait_for_all()
             features.cache.refresh()
     _leave_out(rows, wrong, data.on_bad_sample, report)
     lost = [image for image in images_of(rows) if image not in features]
@@ -132,18 +131,6 @@ def _tower(settings: Settings, seeing: LlavaPartsForConditionalGeneration) -> It
         whole.to(home).train(training)
 
 
-@contextmanager
-def _bar(run: RunArguments) -> Iterator[Callable[[int, int], None]]:
-    """Progress on standard error, of the first process."""
-    with tqdm(unit=" images", desc="tower features", file=sys.stderr, disable=bool(run.process_index)) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
-
-
 def _leave_out(rows: TrainingRows, wrong: dict[Path, ImageError], on_bad: str, report: Report) -> None:
     """Take the rows with images that cannot be used from `rows`.
 
@@ -163,8 +150,3 @@ def _leave_out(rows: TrainingRows, wrong: dict[Path, ImageError], on_bad: str, r
         raise SampleError(f"an image of the datastore cannot be used: {wrong[still[0]]}; mend it, or `camml neighbors`")
     if not rows.conversations:
         raise SampleError("no sample can be trained on: the images of all of them cannot be used")
-
-
-def _together() -> None:
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.barrier()

@@ -1,6 +1,8 @@
-"""Sharded training on processors alone: what accelerate sets up for GPUs only, set up here for CPUs."""
+"""The processes of one training, and sharding on CPUs, which accelerate sets up for GPUs only."""
 
 import os
+
+from torch import distributed
 
 from camml.errors import OptionError
 
@@ -8,6 +10,17 @@ from camml.errors import OptionError
 def launched() -> bool:
     """Return whether this is one of several processes that torchrun started."""
     return "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def joined() -> bool:
+    """Return whether this process can talk to the others of a training."""
+    return bool(distributed.is_available() and distributed.is_initialized())
+
+
+def wait_for_all() -> None:
+    """Wait until every process of a training is here; return at once where there is one."""
+    if joined():
+        distributed.barrier()
 
 
 def join_on_cpu(kind: str) -> dict[str, bool]:

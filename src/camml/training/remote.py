@@ -21,6 +21,7 @@ from camml.errors import DiskError, OptionError
 from camml.packages import cache_dir
 from camml.remote import file_system, is_address, storage_errors
 from camml.training import checkpoints
+from camml.training.processes import joined, wait_for_all
 
 MARKER = "complete.json"
 RUN = "run.json"
@@ -184,7 +185,7 @@ def join(run: Any, folder: Path) -> RemoteRun | None:
     with run.main_process_first(local=False):  # folders may be shared, or each machine's own
         if run.local_process_index == 0:
             found.fetch(run.resume_from_checkpoint, alone=machines == 1)
-    _together()
+    wait_for_all()
     run.resume_from_checkpoint = found.local(run.resume_from_checkpoint)
     return found
 
@@ -232,14 +233,9 @@ def _step(name: str) -> int:
     return int(number) if number.isdigit() else -1
 
 
-def _together() -> None:
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.barrier()
-
-
 def _anywhere(failed: bool, args: TrainingArguments) -> bool:
     """Return whether it failed in any process; each waits for all."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not joined():
         return failed
     flag = torch.tensor([float(failed)], device=args.device)
     distributed.all_reduce(flag, op=distributed.ReduceOp.MAX)

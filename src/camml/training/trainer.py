@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import distributed
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
@@ -21,6 +20,7 @@ from camml.errors import InputError, ModelFolderError
 from camml.model import lora
 from camml.training import adapters, checkpoints, distilling, tuning
 from camml.training.arguments import RunArguments
+from camml.training.processes import wait_for_all
 from camml.training.skipping import in_one_line
 
 BESIDE_LOGITS = ("past_key_values", "hidden_states", "attentions", "image_hidden_states", "rope_deltas")
@@ -146,22 +146,22 @@ class CamMLTrainer(Trainer):
         if self.is_local_process_zero():
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True, exist_ok=True)
-        self._together()
+        wait_for_all()
         self.state.best_model_checkpoint = None  # a path in the folder that checkpoints leave; the step is what counts
         self._staging = unfinished
         try:
             super()._save_checkpoint(model, trial)
         finally:
             self._staging = None
-        self._together()
+        wait_for_all()
         if self.is_world_process_zero():
             checkpoints.commit(unfinished / name, output / name)
             checkpoints.rotate(output, self.args.save_total_limit, self.state.best_global_step)
-        self._together()
+        wait_for_all()
         if self.is_local_process_zero() and (unfinished / name).is_dir():  # another machine with a disk of its own
             checkpoints.commit(unfinished / name, output / name)
             checkpoints.rotate(output, self.args.save_total_limit, self.state.best_global_step)
-        self._together()
+        wait_for_all()
 
     _staging: Path | None = None
 
@@ -189,19 +189,15 @@ class CamMLTrainer(Trainer):
         if self.is_world_process_zero():
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)
-        self._together()
+        wait_for_all()
         self.save_model(str(unfinished))
-        self._together()
+        wait_for_all()
         if self.is_world_process_zero():
             for leftover in ADAPTER_BASE_LEFTOVERS:
                 (unfinished / leftover).unlink(missing_ok=True)
             checkpoints.publish(unfinished, output)
             shutil.rmtree(output / checkpoints.UNFINISHED, ignore_errors=True)
-        self._together()
-
-    def _together(self) -> None:
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.barrier()
+        wait_for_all()
 
 
 def split_groups(optimizer: torch.optim.Optimizer, chosen: set[int], learning_rate: float) -> None:

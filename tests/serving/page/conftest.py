@@ -39,6 +39,8 @@ class Parrot:
 
     slots = 4
     default_shots = 1
+    most_pictures: int | None = 1
+    calls = None
     most_characters = None
 
     def budget(self, passages: str) -> None:

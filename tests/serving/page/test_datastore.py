@@ -7,6 +7,7 @@ import pytest
 
 from camml import weights
 from camml.serving import engines
+from camml.types import Sample
 from tests.layouts import picture
 from tests.serving.page.conftest import Parrot, ask, make_store, service_of, serving, texts, wait
 
@@ -82,6 +83,22 @@ def test_samples_are_looked_through_and_searched(open_page: Any, tmp_path: Path)
         wait(lambda: texts(page, "#datastore .grid .id")[:2] == ["s22", "s2"])  # one color to the encoder, newest first
         page.get_by_role("button", name="Remove the picture").click()
         wait(lambda: len(texts(page, "#datastore .grid .id")) == 24)
+
+
+def test_a_search_takes_ranges_of_metadata(open_page: Any, tmp_path: Path) -> None:
+    years = tuple(
+        Sample(f"y{year}", f"machine of {year}", meta={"year": year, "hall": "B"}) for year in (1890, 1950, 2000)
+    )
+    with serving(service_of(make_store(tmp_path, 1, extra=years), Parrot())) as address:
+        page = open_page(f"{address}/#datastore", quiet=True)  # a refusal is a complaint
+        page.locator("#datastore input[type=search]").fill("machine")
+        for only, ids in [("year>=1900; year<1999", {"y1950"}), ("hall: B; year>1900", {"y1950", "y2000"})]:
+            page.locator("#datastore .only").fill(only)
+            page.locator("#datastore .finder button[type=submit]").click()
+            wait(lambda ids=ids: set(texts(page, "#datastore .samples .id")) == ids)
+        page.locator("#datastore .only").fill("year<old")
+        page.locator("#datastore .only").press("Enter")
+        wait(lambda: "neither a number nor a date" in "".join(texts(page, "#datastore .finder .problem")))
 
 
 def test_mistakes_in_a_new_sample_are_said(open_page: Any, tmp_path: Path) -> None:

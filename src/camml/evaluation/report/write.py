@@ -1,6 +1,6 @@
 """Run folders to a report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,7 @@ from camml.evaluation.report.pictures import Pictures
 from camml.evaluation.report.rendering import GENERATOR, asset
 from camml.evaluation.report.runs import find_runs
 from camml.evaluation.report.samples import Stores
-
-Progress = Callable[[int, int], None]
-"""Called with the number of runs written so far, and of all."""
+from camml.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,7 @@ def write_report(
       stores: the datastores that the runs retrieved from, so that samples are shown with text and picture.
       data: the folder of all tasks' data, for pictures that the logs do not lead to.
       title: the heading.
+      progress: called with the number of runs written so far, and of all.
     Raises:
       SampleError: no finished run, or one that cannot be read.
       StoreNotFoundError: no such datastore.

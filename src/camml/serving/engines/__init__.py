@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from camml import plugins
 from camml.answering import Decoding
@@ -16,8 +16,12 @@ from camml.features.passages import Budget
 from camml.prompts import Turn
 from camml.types import Context, Query
 
-FinishReason = Literal["stop", "length"]
-"""`stop`: the model ended its answer, or said one of the words to stop at. `length`: no more tokens were allowed."""
+if TYPE_CHECKING:
+    from camml.serving.engines._calls import CallForm
+
+FinishReason = Literal["stop", "length", "tool_calls"]
+"""`stop`: the model ended its answer, or said one of the words to stop at. `length`: no more tokens were allowed.
+`tool_calls`: there are calls of tools in the answer; engines leave that to their callers to see."""
 
 
 JSON = '{"type": "object"}'
@@ -68,7 +72,9 @@ class Request:
       decoding, sampling: how tokens are chosen; the n-th of several answers uses the seed plus n.
       stop: an answer ends before the first of these; they are not part of it.
       n: how many answers.
-      history: the earlier turns, oldest first, each with its answer.
+      history: the earlier turns, oldest first.
+      asked: the last turn, where it is more than the query: several pictures, or calls of tools and their results.
+      tools: that the model may call, as chat templates take them.
       shorten: where prompt and answer do not fit, allow fewer new tokens rather than refuse.
       id: for logs.
     """
@@ -82,6 +88,14 @@ class Request:
     shorten: bool = False
     id: str = ""
     sampling: Sampling = field(default_factory=Sampling)
+    asked: Turn | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def turns(self) -> list[Turn]:
+        """Return the whole conversation, the question last."""
+        shown = () if self.query.image is None else (self.query.image,)
+        return [*(self.query.history or self.history), self.asked or Turn(self.query.text, None, shown)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +118,20 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a tool.
+
+    Attributes:
+      number: of the answer's calls, from 0.
+      arguments: JSON.
+    """
+
+    number: int
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """The next part of an answer; the texts of all pieces of one `index` make up that answer.
 
@@ -114,6 +142,7 @@ class Piece:
       index: which of the n answers.
       new_tokens: generated so far for this answer, the end-of-text token and held-back text included.
       logprobs: of the tokens since the last piece, where the request asks for them.
+      calls: of tools, taken out of the text by who knows the tools; none from an engine.
     """
 
     text: str
@@ -121,6 +150,7 @@ class Piece:
     finish_reason: FinishReason | None = None
     new_tokens: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
+    calls: tuple[Call, ...] = ()
 
 
 class Engine(Protocol):
@@ -129,10 +159,14 @@ class Engine(Protocol):
     Attributes:
       slots: how many answers it makes at a time; more wait.
       default_shots: how many samples suit this model.
+      most_pictures: how many pictures of a conversation the model sees; None for as many as there is room for.
+      calls: how the model writes calls of tools; None where it knows none.
     """
 
     slots: int
     default_shots: int
+    most_pictures: int | None
+    calls: "CallForm | None"
 
     @property
     def most_characters(self) -> int | None:

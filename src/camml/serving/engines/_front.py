@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from camml import answering
+from camml import answering, prompts
 from camml.answering import DEFAULT_SHOTS, Decoding, budget_of, fitting
 from camml.answering._generation import check_fits
 from camml.answering.in_prompt import InPromptAnswerer, unseen
@@ -21,8 +21,8 @@ from camml.answering.perceiver import PerceiverAnswerer
 from camml.errors import OptionError
 from camml.features.passages import Budget
 from camml.model.language import bare_language_model, read_embeddings
-from camml.prompts import Turn
 from camml.serving.engines import Prepared, Request, Sampling
+from camml.serving.engines._calls import CallForm, form_of
 from camml.serving.engines._formats import Form, Formats
 from camml.serving.engines._pictures import Inputs, Pictures
 from camml.types import Query, Sample
@@ -68,6 +68,7 @@ class Front:
             self.use, self._encode, tokenizer = "in_prompt", self._for_prompt, answerer.tokenizer
         self.tokenizer = deepcopy(tokenizer)
         self.default_shots = DEFAULT_SHOTS[self.use]
+        self.most_pictures = 0 if self.use == "in_prompt" else 1 if self._parts else None
         self.stop_ids = _stop_ids(answerer.model, self.tokenizer)
         text = self.language_model.config.get_text_config()
         self.limit: int | None = getattr(text, "max_position_embeddings", None)
@@ -98,6 +99,21 @@ class Front:
     def most_characters(self) -> int | None:
         """Return how long a text can be at most that the model has room for, whatever its tokens are."""
         return None if self.limit is None else self.limit * self._longest_token
+
+    def calls(self) -> CallForm | None:
+        """Return how the model writes calls of tools; None where it knows none."""
+        answerer, skipped = self._answerer, set(self.tokenizer.all_special_tokens)
+        if isinstance(answerer, PerceiverAnswerer) and prompts.style(answerer.processor.prompt_style).vicuna:
+            return None
+        writer: Any = answerer.tokenizer if isinstance(answerer, InPromptAnswerer) else answerer.processor
+
+        def template(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> str:
+            said = messages if self.most_pictures is not None else [prompts.in_parts(message) for message in messages]
+            begin = said[-1]["role"] == "user"
+            return str(writer.apply_chat_template(said, tools=tools, tokenize=False, add_generation_prompt=begin))
+
+        with self._reading:
+            return form_of(template, skipped)
 
     def form(self, sampling: Sampling) -> Form | None:
         """Return what holds an answer to the form that is asked for.
@@ -200,14 +216,17 @@ class Front:
 
     def _for_perceiver(self, request: Request) -> Encoded:
         assert isinstance(self._answerer, PerceiverAnswerer)
-        query, context = request.query, request.context
-        turns = [*(query.history or request.history), Turn(query.text)]
+        query, context, turns = request.query, request.context, request.turns
+        images = [image for turn in turns for image in turn.images]
+        if self._parts:  # which looks at one picture, wherever that was shown
+            turns, images = [replace(turn, images=()) for turn in turns], []
         with self._reading:
             inputs = self._answerer.processor.prepare(
                 [turns],
-                images=[query.image],
+                images=[query.image if self._parts else images],
                 samples=[[neighbor.read for neighbor in context]],
                 encode_samples=self._answerer.kept is None,
+                tools=request.tools,
             )
             notes = self._answerer.notes(query, context)
         return dict(inputs), notes, self._room(request, inputs["input_ids"].shape[1])
@@ -216,7 +235,7 @@ class Front:
         assert isinstance(self._answerer, InPromptAnswerer)
         with self._reading:
             least = Decoding(self._least(request))
-            prompt, cuts = self._answerer.fit(request.query, request.context, least, request.history)
+            prompt, cuts = self._answerer.fit(request.query, request.context, least, request.turns, request.tools)
             special = not self.tokenizer.chat_template
             ids = self._answerer.tokenizer(prompt, add_special_tokens=special)["input_ids"]
         return {"input_ids": torch.tensor([ids])}, unseen(request.query) + cuts, self._room(request, len(ids))
@@ -225,7 +244,7 @@ class Front:
         assert isinstance(self._answerer, InterleavedAnswerer)
         with self._reading:
             least = Decoding(self._least(request))
-            inputs, cuts = self._answerer.fit(request.query, request.context, least, request.history)
+            inputs, cuts = self._answerer.fit(request.query, request.context, least, request.turns, request.tools)
         return inputs, cuts, self._room(request, inputs["input_ids"].shape[1])
 
     def _least(self, request: Request) -> int:
@@ -240,6 +259,25 @@ class Front:
             asked = max(1, min(asked, self.limit - tokens))
         check_fits(tokens, Decoding(asked), self.limit)
         return asked
+
+
+class FrontEngine:
+    """The half of an `Engine` that its front knows."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self.default_shots = front.default_shots
+        self.most_pictures = front.most_pictures
+        self.calls = front.calls()
+
+    @property
+    def most_characters(self) -> int | None:
+        """See `Engine`."""
+        return self._front.most_characters
+
+    def budget(self, passages: str) -> Budget | None:
+        """See `Engine`."""
+        return self._front.budget(passages)
 
 
 def load(

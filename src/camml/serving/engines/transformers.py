@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import OptionError, first_line
-from camml.features.passages import Budget
 from camml.serving.engines import Piece, Prepared, Request, _front, _memory
 from camml.serving.engines._batch import Batch
-from camml.serving.engines._front import Front
+from camml.serving.engines._front import Front, FrontEngine
 from camml.serving.engines._jobs import Job
 from camml.serving.engines._probe import check_attention, layout_of
 from camml.serving.engines._single import Single
@@ -23,7 +22,7 @@ so many. With them a step takes about three times as long; a GPU hardly notices.
 logger = logging.getLogger("camml.serving")
 
 
-class TransformersEngine:
+class TransformersEngine(FrontEngine):
     """An `Engine` on a model in this process; one thread runs the model, others open pictures and write prompts."""
 
     def __init__(
@@ -35,9 +34,8 @@ class TransformersEngine:
         chunk_tokens: int | None = None,
         memory: str | int | None = None,
     ) -> None:
+        super().__init__(front)
         self.slots = slots
-        self.default_shots = front.default_shots
-        self._front = front
         self._batch: Batch | Single
         room = _memory.budget(memory, front.device)
         try:
@@ -76,15 +74,6 @@ class TransformersEngine:
                 yield piece
         finally:
             job.cancelled = True
-
-    def budget(self, passages: str) -> Budget | None:
-        """See `Engine`."""
-        return self._front.budget(passages)
-
-    @property
-    def most_characters(self) -> int | None:
-        """See `Engine`."""
-        return self._front.most_characters
 
     def status(self) -> Mapping[str, float]:
         """See `Engine`."""

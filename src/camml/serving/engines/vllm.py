@@ -15,10 +15,9 @@ from uuid import uuid4
 
 from camml.answering import fitting
 from camml.errors import CaMMLError, OptionError
-from camml.features.passages import Budget
 from camml.serving.engines import Piece, Prepared, Request, _front
 from camml.serving.engines._answer import Answer, AnswerText
-from camml.serving.engines._front import Front
+from camml.serving.engines._front import Front, FrontEngine
 from camml.serving.engines._split import split
 
 CPU_CACHE_BYTES = 2 * 2**30
@@ -31,7 +30,7 @@ OURS = ("model", "tokenizer", "enable_prompt_embeds", "skip_tokenizer_init")
 """What of vLLM's arguments is not to be chosen."""
 
 
-class VllmEngine:
+class VllmEngine(FrontEngine):
     """An `Engine` on a vLLM; one thread makes embeddings, others open pictures and write prompts.
 
     Args:
@@ -39,11 +38,10 @@ class VllmEngine:
     """
 
     def __init__(self, front: Front, llm: Any) -> None:
+        super().__init__(front)
         self.slots: int = llm.vllm_config.scheduler_config.max_num_seqs
-        self.default_shots = front.default_shots
         longest: int = llm.model_config.max_model_len
         front.limit = min(front.limit or longest, longest)
-        self._front = front
         self._llm = llm
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="camml-read")
         self._embedder = ThreadPoolExecutor(1, thread_name_prefix="camml-embed")
@@ -129,15 +127,6 @@ class VllmEngine:
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
         )
-
-    @property
-    def most_characters(self) -> int | None:
-        """See `Engine`."""
-        return self._front.most_characters
-
-    def budget(self, passages: str) -> Budget | None:
-        """See `Engine`."""
-        return self._front.budget(passages)
 
     def status(self) -> Mapping[str, float]:
         """See `Engine`."""

@@ -71,6 +71,21 @@ export function metaOf(words) {
   );
 }
 
+/**
+ * Which samples may be found, as people write it: metadata, or `name<=value` and the like for figures and dates.
+ *
+ * @throws {ServerProblem} a line is neither
+ */
+export function filterOf(words) {
+  const filter = {};
+  for (const line of words.split(/\n|;/).filter((part) => part.trim())) {
+    const [, name, sign, bound] = /^\s*([^:=<>]+?)\s*(<=|>=|<|>)\s*(.+?)\s*$/.exec(line) ?? [];
+    if (!name) Object.assign(filter, metaOf(line));
+    else filter[name] = { ...(typeof filter[name] === "object" ? filter[name] : {}), [sign]: bound };
+  }
+  return filter;
+}
+
 export const setup = () => json("v1/page/setup");
 export const stores = () => json("v1/stores");
 
@@ -105,6 +120,9 @@ export async function ask(request, { signal, oncontext, ontext }) {
   return answer;
 }
 
+/** A way of searching to ask for; none where it is left to the server. */
+const chosen = (mode) => (mode === "auto" ? undefined : mode);
+
 function bodyOf({ question, picture, history = [], store, mode, shots, samples, tokens, temperature, model }) {
   const content = picture
     ? [
@@ -121,7 +139,7 @@ function bodyOf({ question, picture, history = [], store, mode, shots, samples, 
     messages: [...history, { role: "user", content }],
   };
   if (samples) return { ...body, store, samples };
-  return { ...body, store, mode, shots };
+  return { ...body, store, mode: chosen(mode), shots };
 }
 
 /** The JSON documents of a stream of server-sent events, up to its end or "[DONE]". */
@@ -159,8 +177,8 @@ export async function list(store, offset, limit) {
 }
 
 /** The samples nearest to words, a picture, or both. */
-export async function search(store, { text, picture, filter, mode = "auto", k = 12 }, signal) {
-  const body = { k, mode };
+export async function search(store, { text, picture, filter, mode, k = 12 }, signal) {
+  const body = { k, mode: chosen(mode) };
   if (filter && Object.keys(filter).length) body.filter = filter;
   if (text) body.query = text;
   if (picture) body.image_url = picture.url;

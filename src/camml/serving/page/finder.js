@@ -1,6 +1,6 @@
 // Finding samples of the chosen datastore, by words, by a picture, or by both, in the way that the settings say.
 
-import { metaOf, search } from "./api.js";
+import { filterOf, search } from "./api.js";
 import { make } from "./dom.js";
 import { pictureWell } from "./picture.js";
 
@@ -25,7 +25,7 @@ export function finder(app, { zone, onfound }) {
     dir: "auto",
   });
   const only = make("input.only", {
-    placeholder: "only where, such as country: France",
+    placeholder: "only where, such as country: France or year<=1900",
     "aria-label": "Only samples with this metadata",
     maxLength: 500,
     dir: "auto",
@@ -46,7 +46,7 @@ export function finder(app, { zone, onfound }) {
     const [text, picture, turn] = [words.value.trim(), well.get(), ++latest];
     say("");
     try {
-      const filter = metaOf(only.value);
+      const filter = filterOf(only.value);
       if (!text && !picture && Object.keys(filter).length) return say("Write what to search for, too.");
       if (!text && !picture) return onfound(null);
       const { store, mode } = app.settings();

@@ -1,0 +1,113 @@
+"""Messages of a conversation and tools, as they travel over HTTP."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(max_length=1_000_000)]
+Name = Annotated[str, Field(pattern=r"^[\w.-]{1,128}$", description="letters, digits, _, - and .")]
+
+
+class Kept(BaseModel):
+    """Part of a conversation as a client keeps it, with fields of its own, which are not looked at."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class ImageUrl(Kept):
+    """A picture."""
+
+    url: str = Field(description="data:image/...;base64,... or, where allowed, an http(s) address")
+
+
+class TextPart(Kept):
+    """A piece of a message in words."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class ImagePart(Kept):
+    """A picture in a message."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
+class CalledFunction(Kept):
+    """The function of a call."""
+
+    name: Name
+    arguments: Text = Field(description="a JSON object")
+
+
+class MadeCall(Kept):
+    """A call that was made before."""
+
+    id: str = Field(max_length=200)
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+MEANT = ("function_call", "audio")
+"""Fields of a message that say something which this server does not have, unless they are empty."""
+
+
+class Message(BaseModel):
+    """One message of a conversation; what clients keep beside it is not looked at."""
+
+    model_config = ConfigDict(extra="allow")
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | Annotated[list[Part], Field(max_length=64, fail_fast=True)] | None = None
+    tool_calls: Annotated[list[MadeCall], Field(max_length=128, fail_fast=True)] | None = None
+    tool_call_id: Annotated[str, Field(max_length=200)] | None = None
+
+    def unsupported(self) -> str | None:
+        """Return a field that says something which this server does not have."""
+        return next((name for name in MEANT if (self.model_extra or {}).get(name)), None)
+
+    def text(self) -> str:
+        """Return all words of the message."""
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+        return self.content or ""
+
+    def pictures(self) -> list[str]:
+        """Return the addresses of its pictures."""
+        parts = self.content if isinstance(self.content, list) else []
+        return [part.image_url.url for part in parts if isinstance(part, ImagePart)]
+
+
+class Function(Kept):
+    """A function that the model may call."""
+
+    name: Name
+    description: Annotated[str, Field(max_length=20_000)] | None = None
+    parameters: dict[str, Any] | None = Field(None, description="a JSON schema")
+
+
+class Tool(Kept):
+    """A tool that the model may call."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class ChosenFunction(Kept):
+    """The name of a function."""
+
+    name: Name
+
+
+class ChosenTool(Kept):
+    """The tool that is to be called."""
+
+    type: Literal["function"]
+    function: ChosenFunction
+
+
+ToolChoice = Literal["none", "auto", "required"] | ChosenTool

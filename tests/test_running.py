@@ -1,0 +1,182 @@
+"""Servers that this user runs: their doors, and who may not be behind one."""
+
+import json
+import os
+import platform
+import socket
+import socketserver
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camml import running
+from camml.errors import FetchError
+from camml.running import Running
+
+SERVER = Running(platform.node(), os.getpid(), "http://127.0.0.1:8000", "1", "m", "m", {"/a": "a"}, "refuse", False)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CAMML_HOME", str(tmp_path))
+    return tmp_path
+
+
+@contextmanager
+def answering(server: Running, status: int = 200, reply: object = None) -> Iterator[list[dict[str, Any]]]:
+    """Open a door, behind which every request is noted and answered."""
+    document = reply or {"said": "yes"} if status == 200 else {"error": {"message": "no"}}
+    seen: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            seen.append({"path": self.path, "key": self.headers["Authorization"], **body})
+            data = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def address_string(self) -> str:
+            return "door"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with running.door(server) as door:
+        assert door is not None
+        listener = socketserver.UnixStreamServer(door.getsockname(), Handler, bind_and_activate=False)
+        listener.socket.close()
+        listener.socket = door
+        thread = threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield seen
+        listener.shutdown()
+
+
+def test_a_server_is_there_for_as_long_as_its_door_is_open() -> None:
+    assert list(running.servers()) == []
+    with answering(SERVER) as seen:
+        [server] = running.servers()
+        assert replace(server, door="") == SERVER
+        assert running.ask(server, "/v1", {"a": 1}, "key") == {"said": "yes"}
+        assert seen == [{"path": "/v1", "key": "Bearer key", "a": 1}]
+    assert list(running.servers()) == []
+    assert list(running.folder().iterdir()) == []
+
+
+def test_nobody_else_can_open_door_or_note() -> None:
+    with running.door(SERVER):
+        assert stat.S_IMODE(running.folder().stat().st_mode) == 0o700
+        assert {stat.S_IMODE(file.stat().st_mode) for file in running.folder().iterdir()} == {0o600}
+        assert len(list(running.folder().iterdir())) == 2
+
+
+def test_a_refusal_is_told() -> None:
+    with answering(SERVER, 401):
+        [server] = running.servers()
+        with pytest.raises(FetchError, match=r"no \(HTTP 401\)"):
+            running.ask(server, "/v1", {})
+
+
+def test_the_door_of_a_server_that_was_killed_is_taken_away() -> None:
+    with running.door(SERVER) as door:
+        assert door is not None
+        door.close()
+        [server] = running.servers()
+        with pytest.raises(FetchError, match="it has ended"):
+            running.ask(server, "/v1", {})
+        assert list(running.folder().iterdir()) == []
+
+
+def _another_user(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    me = os.geteuid()
+    real = Path.lstat
+
+    def lstat(self: Path) -> os.stat_result:
+        about = list(real(self))
+        about[stat.ST_UID] = me + 1 if self == place else about[stat.ST_UID]
+        return os.stat_result(about)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+
+
+class TestOthers:
+    """What another user may have put there is neither read nor asked."""
+
+    @pytest.mark.parametrize("what", ["folder", "note"])
+    def test_theirs_is_passed_over(self, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        with answering(SERVER) as seen:
+            [server] = running.servers()
+            place = {"folder": running.folder(), "note": Path(server.door).with_suffix(".json")}[what]
+            _another_user(monkeypatch, place)
+            assert list(running.servers()) == []
+            assert seen == []
+
+    @pytest.mark.parametrize("what", ["folder", "note"])
+    def test_what_others_could_write_is_passed_over(self, what: str) -> None:
+        with running.door(SERVER):
+            [server] = running.servers()
+            {"folder": running.folder(), "note": Path(server.door).with_suffix(".json")}[what].chmod(0o722)
+            assert list(running.servers()) == []
+
+    @pytest.mark.parametrize("what", ["folder", "door"])
+    def test_a_door_that_is_theirs_by_now_is_not_asked(self, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        with answering(SERVER) as seen:
+            [server] = running.servers()
+            _another_user(monkeypatch, {"folder": running.folder(), "door": Path(server.door)}[what])
+            with pytest.raises(FetchError):
+                running.ask(server, "/v1", {"secret": True})
+        assert seen == []
+
+    @pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="a system that does not tell who listens")
+    def test_a_process_of_theirs_is_told_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with answering(SERVER) as seen:
+            [server] = running.servers()
+            monkeypatch.setattr(running, "_is_private", lambda *_: True)
+            monkeypatch.setattr(os, "geteuid", lambda: 12345678)
+            with pytest.raises(FetchError, match="another user"):
+                running.ask(server, "/v1", {"secret": True})
+        assert seen == []
+
+    def test_a_link_is_passed_over(self, tmp_path: Path) -> None:
+        with running.door(SERVER):
+            [server] = running.servers()
+            note = Path(server.door).with_suffix(".json")
+            note.rename(tmp_path / "elsewhere")
+            note.symlink_to(tmp_path / "elsewhere")
+            assert list(running.servers()) == []
+
+    def test_a_door_elsewhere_is_passed_over(self) -> None:
+        with running.door(SERVER):
+            [note] = running.folder().glob("*.json")
+            for change in ({"door": "/tmp/other.sock"}, {"host": "another"}, {"door": 3}, {"more": 1}):
+                note.write_text(json.dumps(json.loads(note.read_text()) | change))
+                assert list(running.servers()) == []
+            note.write_text("{")
+            assert list(running.servers()) == []
+
+
+def test_where_there_can_be_no_door_there_is_none(home: Path) -> None:
+    running.folder().write_text("a file is in the way")
+    with running.door(SERVER) as door:
+        assert door is None
+    assert list(running.servers()) == []
+
+
+def test_a_folder_that_changes_is_another_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    assert running.identity("camml-mini") == "camml-mini"
+    before = running.identity(str(tmp_path / "model"))
+    (tmp_path / "link").symlink_to("model")
+    assert running.identity(str(tmp_path / "link")) == before
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert running.identity(str(tmp_path / "model")) != before
