@@ -4,8 +4,9 @@
     camml train configs/mini.yaml --data_path rows.json --icl_num 0 --output_dir checkpoints/in_prompt
     python benchmarks/in_prompt_baseline.py model checkpoints/in_prompt models/in_prompt
 
-The recipe and the rows are those of `mini`; one to three texts, drawn like its samples, stand before the
-first question. `benchmarks/factpix.py --tuned models/in_prompt` measures it.
+The recipe and the rows are those of `mini`. Before the first question of every other row stand one to three whole
+texts, before that of the rest the words that `mini` reads: three texts, of which the first `--room` tokens are kept.
+`benchmarks/budgets.py` and `benchmarks/factpix.py --tuned models/in_prompt` measure it.
 """
 
 import argparse
@@ -14,29 +15,37 @@ import tempfile
 from pathlib import Path
 from random import Random
 
-from camml import prompts
+from transformers import AutoTokenizer
+
+from camml import prompts, weights
 from camml.cli import main as camml
 from camml.data import llava_json
 from camml.durable import write_file
+from camml.features.passages import Budget, cut
 from camml.neighbors import NeighborTable
 
 MOST = 3
 
 
-def rows(data: Path, neighbors: Path, out: Path, wording: str) -> None:
+def rows(data: Path, neighbors: Path, out: Path, wording: str, room: int, tokenizer_of: str) -> None:
     """Write the conversations of `data` without images, the texts of their neighbors in the first question."""
     table = NeighborTable.open(neighbors)
-    found = []
+    tokenizer = AutoTokenizer.from_pretrained(weights.folder(tokenizer_of))
+    budget = Budget(room, lambda text: len(tokenizer.encode(text)))
+    written = []
     for number, conversation in enumerate(llava_json.read(data)):
-        shots = Random(f"42 0 {number}").randint(1, MOST)  # as `camml train` draws them in its first epoch
-        texts = [neighbor.sample.text for neighbor in table.context(conversation.id, shots)]
+        if number % 2:
+            texts = [neighbor.text for neighbor in cut(table.context(conversation.id, MOST), budget)]
+        else:
+            shots = Random(f"42 0 {number}").randint(1, MOST)
+            texts = [neighbor.text for neighbor in table.context(conversation.id, shots)]
         turns = []
         for place, turn in enumerate(conversation.turns):
             text = prompts.paste(turn.question, texts, wording) if texts and not place else turn.question
             turns += [{"from": "human", "value": text}, {"from": "gpt", "value": turn.answer}]
-        found.append({"id": conversation.id, "conversations": turns})
-    write_file(out, json.dumps(found, ensure_ascii=False, indent=0).encode())
-    print(f"{len(found)} rows in {out}")
+        written.append({"id": conversation.id, "conversations": turns})
+    write_file(out, json.dumps(written, ensure_ascii=False, indent=0).encode())
+    print(f"{len(written)} rows in {out}")
 
 
 def model(run: Path, out: Path) -> None:
@@ -61,12 +70,14 @@ def main() -> None:
     for name in ("data", "neighbors", "out"):
         first.add_argument(name, type=Path)
     first.add_argument("--wording", default="brief", choices=list(prompts.PASTES))
+    first.add_argument("--room", type=int, default=72, help="tokens of all texts of a row that are kept (%(default)s)")
+    first.add_argument("--tokenizer", default="smollm2-135m-instruct", help="that counts them (%(default)s)")
     second = verbs.add_parser("model")
     for name in ("run", "out"):
         second.add_argument(name, type=Path)
     args = parser.parse_args()
     if args.verb == "rows":
-        rows(args.data, args.neighbors, args.out, args.wording)
+        rows(args.data, args.neighbors, args.out, args.wording, args.room, args.tokenizer)
     else:
         model(args.run, args.out)
 

@@ -4,7 +4,8 @@ python scripts/pack_model.py checkpoints/mini models/camml-mini --keep 0.5
 
 `--keep` packs projector and perceivers on the straight line from what they were before training (0) to what they are
 (1), which often does better on what training did not show than either end. Source: Wortsman et al. 2022, "Robust
-fine-tuning of zero-shot models".
+fine-tuning of zero-shot models". `--retrieval` names a model whose retrieval settings the packed one is to have, with
+the files that these name, such as the maps of its encoder; without it those that the run's folder has, if any.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import set_seed
 
+from camml import weights
 from camml.errors import CaMMLError, ModelFolderError, OptionError
 from camml.model import CamMLConfig, lora, packed
 from camml.model.folder import ADDED_FILE
@@ -33,11 +35,12 @@ PERCEIVERS = (
 """Fields of the model's configuration that are packed, those of a model of parts and those of CaMML."""
 
 
-def pack(run: Path, out: Path, keep: float = 1.0) -> None:
+def pack(run: Path, out: Path, keep: float = 1.0, retrieval: Path | None = None) -> None:
     """Pack the LoRA run, or a checkpoint of it, in folder `run`.
 
     Args:
       keep: how far from their start to their end projector and perceivers are packed.
+      retrieval: a model folder whose retrieval settings are taken along; by default `run`.
     """
     if not 0 <= keep <= 1:
         raise OptionError(f"--keep is {keep:g}; give a part of the way, 0 to 1")
@@ -69,6 +72,7 @@ def pack(run: Path, out: Path, keep: float = 1.0) -> None:
         lora={_name(name): tensor for name, tensor in load_file(run / "adapter_model.safetensors").items()},
         scale=adapter["lora_alpha"] / adapter["r"],
         prompt_style=flags.prompt_style,
+        retrieval_of=retrieval or run,
     )
 
 
@@ -93,9 +97,13 @@ def main() -> int:
     parser.add_argument(
         "--keep", type=float, default=1.0, help="part of what projector and perceivers learned (%(default)s)"
     )
+    parser.add_argument(
+        "--retrieval", metavar="MODEL", help="folder or name of a model whose retrieval settings are taken along"
+    )
     args = parser.parse_args()
     try:
-        pack(args.run, args.out, args.keep)
+        retrieval = weights.folder(args.retrieval) if args.retrieval else None
+        pack(args.run, args.out, args.keep, retrieval)
     except CaMMLError as error:
         print(f"pack_model: error: {error}", file=sys.stderr)
         return 2

@@ -29,6 +29,7 @@ FLOORS = [
         "ranking",
         "refusals",
         "remote",
+        "tokens",
         "types",
         "words",
     ],

@@ -86,3 +86,10 @@ def test_what_was_on_lines_of_its_own_stays_so() -> None:
     assert join(text, [spans[2], spans[0]]) == "One.\nThree."
     assert join(text, spans[:2]) == "One. Two."
     assert passages.join(text, []) == ""
+
+
+def test_a_long_sentence_without_pauses_is_cut_between_words() -> None:
+    text = "abcdefg " * (LONGEST // 3)
+    parts = texts(text)
+    assert len(parts) > 1
+    assert {word for part in parts for word in part.split()} == {"abcdefg"}

@@ -74,3 +74,9 @@ def test_weights_add_up_how_far_each_stands_out(weights: tuple[float, float], or
 def test_weighed_neighbors_keep_the_score_of_where_they_stand_out_most() -> None:
     found = weigh([PICTURES, WORDS], [0.5, 0.2], COSINES, [1, 3])
     assert {neighbor.sample.id: neighbor.score for neighbor in found} == {"a": 0.9, "b": 0.5, "c": 0.45}
+
+
+def test_what_is_usual_in_a_list_counts_for_nothing_in_it() -> None:
+    lists, cosines = [context(a=0.9), context(d=0.4)], [{"a": 0.9}, {"d": 0.4}]
+    assert ids(weigh(lists, [0.85, 0.1], cosines, [1.0, 1.0])) == ["d", "a"]
+    assert ids(weigh(lists, [0.3, 0.3], cosines, [1.0, 1.0])) == ["a", "d"]

@@ -48,7 +48,7 @@ def test_what_cannot_be_stored_is_found_in_any_group(tmp_path: Path) -> None:
     kept = Spool(given, EMPTY, tmp_path, lambda one, error: errors.append(str(error)))
     assert [one.id for one in kept] == [*(f"n{n}" for n in range(9)), "n10"]
     assert "sample 10 of the input (id 'n2') is there twice, the first time as sample 3" in errors[0]
-    assert "sample 11 of the input (id 'n9') has no text" in errors[1]
+    assert "sample 11 of the input (id 'n9') has no text and no image" in errors[1]
     nothing = Spool([sample(f"n{n}", "") for n in range(9)], EMPTY, tmp_path, lambda one, error: None)
     assert list(nothing) == []
     with pytest.raises(SampleError, match="sample 10"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from camml.datastore import Datastore
-from camml.distributed import Cluster, RayEmbedding
+from camml.distributed import Cluster, RayEmbedding, cluster
 from camml.distributed.cluster import _share
 from camml.errors import ClusterError, OptionError
 from camml.types import Sample
@@ -94,6 +94,32 @@ def test_an_address_where_nobody_listens() -> None:
         held.bind(("127.0.0.1", 0))
         with pytest.raises(ClusterError, match="refused"):
             list(Cluster(f"127.0.0.1:{held.getsockname()[1]}").run(lambda: lambda unit: {}, 1))
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-ERR unknown command\r\n", None])
+def test_an_address_where_something_else_listens(said: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may say something, hang up, or (None) say nothing at all."""
+    ray = pytest.importorskip("ray")
+    if ray.is_initialized():
+        ray.shutdown()
+    monkeypatch.setattr(cluster, "SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            there, _ = listening.accept()
+            there.recv(100)
+            if said is not None:
+                there.sendall(said)
+                there.close()
+            else:
+                there.recv(100)  # until the other end gives up
+                there.close()
+
+        other = threading.Thread(target=answer)
+        other.start()
+        with pytest.raises(ClusterError, match="what listens there is not Ray"):
+            list(Cluster(f"127.0.0.1:{listening.getsockname()[1]}").run(lambda: lambda unit: {}, 1))
+        other.join()
 
 
 def test_settings_out_of_range() -> None:

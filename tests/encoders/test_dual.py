@@ -39,6 +39,14 @@ def test_siglip_texts_are_lower_case_and_padded_to_64_tokens_without_a_mask(tmp_
     np.testing.assert_allclose(found, features(model.get_text_features(input_ids=ids)), atol=1e-5)
 
 
+@pytest.mark.parametrize(("kind", "text"), [("clip", "a.red.dog"), ("siglip", "a.red.dog")])
+def test_its_tokens_stand_for_their_text_and_are_counted(kind: str, text: str, tmp_path: Path) -> None:
+    encoder = build(kind, tmp_path)
+    tokens = encoder._tokenizer(text)["input_ids"]
+    assert encoder.text_of(tokens).replace(" ", "") == text
+    assert encoder.count_tokens([text]) == encoder.count_tokens([text.title()]) == len(tokens)
+
+
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
 def test_images_are_what_the_model_gives(kind: str, tmp_path: Path) -> None:
     encoder = build(kind, tmp_path)

@@ -71,3 +71,8 @@ def test_a_key_that_says_its_form_is_never_guessed(tmp_path: Path) -> None:
     for key, wanted in (("xyxy", 1.0), ("xywh", 400 / 1200)):
         document(folder / "llava_refcoco_val_gt.json", [{"obj_id": 1, key: [10, 20, 30, 40]}])
         assert score("refcoco", tmp_path, answers, resamples=0).values["mean_iou"] == pytest.approx(wanted)
+
+
+def test_a_right_edge_left_of_the_left_one_is_a_width() -> None:
+    assert form_of([truth(300, 20, 100, 400)], HERE) == "xywh"
+    assert form_of([truth(20, 300, 400, 100)], HERE) == "xywh"

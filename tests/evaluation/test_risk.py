@@ -32,3 +32,9 @@ def test_scores_that_say_nothing_leave_the_risk_as_it_is() -> None:
 )
 def test_what_is_not_known_is_left_out(records: list[dict]) -> None:
     assert risk_coverage(records) == {}
+
+
+def test_near_samples_come_first_whatever_their_answers_are_worth() -> None:
+    found = risk_coverage([record(0.2, 1.0), record(0.9, 0.0)])
+    assert found["risk@50"] == 1
+    assert found["risk@100"] == 0.5

@@ -3,9 +3,11 @@
 import base64
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from camml.errors import SampleError
 from camml.evaluation.questions import ONE_LETTER
 from camml.evaluation.rotations import options, read_rotations, rotations
 from camml.evaluation.task import DataFile
@@ -61,3 +63,8 @@ def test_pictures_are_bytes_and_may_be_shared(tmp_path: Path) -> None:
     )
     assert [item.image for item in items] == [b"\x89PNG...", b"\x89PNG...", None]
     assert items[2].truth is None
+
+
+def test_an_index_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SampleError, match=r"row 3: the index should be a number, not 'one'"):
+        _read(tmp_path, *([index, "Which?", "", "a", "b", "", "", "A", ""] for index in ("1", "one")))

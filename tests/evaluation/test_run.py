@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -99,10 +100,14 @@ def test_all_tasks_run(finished) -> None:
 
 
 @pytest.mark.slow
-def test_captions_are_scored(options) -> None:
+def test_captions_are_scored(options, benchmarks) -> None:
     for outcome in run(CAPTIONS, ONE_SHOT, options()):
-        assert outcome.score.values["CIDEr"] >= 0
-        assert all(record["score"] is not None for record in log(outcome.folder))
+        records = log(outcome.folder)
+        assert outcome.score.values["CIDEr"] == pytest.approx(fmean(record["score"] for record in records))
+        answers = [(record["id"], record["truth"][0]) for record in records]
+        perfect = outcome.folder / "truths.jsonl"
+        perfect.write_text("".join(json.dumps({"question_id": name, "text": truth}) + "\n" for name, truth in answers))
+        assert score(outcome.task, benchmarks[0], perfect).values["CIDEr"] > outcome.score.values["CIDEr"]
 
 
 @pytest.mark.parametrize("use", ["perceiver", "in_prompt"])

@@ -153,14 +153,25 @@ class TestBudgets:
         assert budget_of(answerer, "off") is None
         assert budget_of(answerer, "40").tokens == 40  # type: ignore[union-attr]
 
+    def test_the_first_words_are_read_whatever_is_asked(self, llm_folder: Path, chooser) -> None:
+        answerer = answering.load("in_prompt", llm_folder)
+        budget = budget_of(answerer, "first:9")
+        assert (budget.tokens, budget.chosen) == (9, False)  # type: ignore[union-attr]
+        assert budget_of(answerer, "9").chosen  # type: ignore[union-attr]
+        given = context(LONG, "Green.")
+        [read] = chooser.choose([Query("What is the name of the driver?")], [given], Budget(9, words, chosen=False))
+        assert [neighbor.text for neighbor in read] == [" ".join(LONG.split()[:9])]
+        [read] = chooser.choose([Query("What is it?")], [given], Budget(40, words, chosen=False))
+        assert [neighbor.text for neighbor in read] == [LONG, "Green."]
+
     def test_others_read_what_fits_their_prompt(self, llm_folder: Path) -> None:
         plain = PerceiverAnswerer(tiny.model(), tiny.processor())
         assert budget_of(plain, "auto") is None
         assert budget_of(answering.load("in_prompt", llm_folder), "auto") is None
 
-    @pytest.mark.parametrize("wrong", ["on", "0", "-3", "1.5", ""])
+    @pytest.mark.parametrize("wrong", ["on", "0", "-3", "1.5", "", "first:0", "first:x", "9:first"])
     def test_a_wrong_setting_is_named_with_the_choices(self, wrong: str) -> None:
-        with pytest.raises(OptionError, match="auto, off, or a number"):
+        with pytest.raises(OptionError, match="auto, off, a number"):
             budget_of(PerceiverAnswerer(tiny.model(), tiny.processor()), wrong)
 
     def test_the_model_reads_the_passages_alone(self, llm_folder: Path, chooser) -> None:

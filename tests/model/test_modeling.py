@@ -230,10 +230,9 @@ class TestGenerate:
         inputs = self.inputs(model, samples, picture)
         model.generate(**inputs, max_new_tokens=4, do_sample=False, repetition_penalty=1.3, no_repeat_ngram_size=2)
 
-    def test_a_placeholder_is_never_said(self, model, samples, picture) -> None:
-        inputs = self.inputs(model, samples, picture)
-        new = model.generate(**inputs, max_new_tokens=8, do_sample=True)[:, inputs["input_ids"].shape[1] :]
-        assert (new < model.config.get_text_config().vocab_size).all()
+    def test_a_placeholder_cannot_be_said(self, model) -> None:
+        scored = model.get_output_embeddings().weight.shape[0]
+        assert scored <= min(model.config.context_token_id, model.config.image_token_id)
 
 
 class TestFolders:

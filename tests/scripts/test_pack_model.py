@@ -1,6 +1,7 @@
 """What a LoRA run trained, packed whole or part of the way back to where it began."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -28,13 +29,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch
     return output, building.build(recipes.parse(arguments).model)[0].state_dict()
 
 
-def packed(run: Path, out: Path, keep: str) -> dict[str, torch.Tensor]:
+def packed(run: Path, out: Path, keep: str, *more: str) -> dict[str, torch.Tensor]:
     sys.path.insert(0, str(SCRIPTS))
     try:
         import pack_model
     finally:
         sys.path.remove(str(SCRIPTS))
-    before, sys.argv = sys.argv, ["pack_model.py", str(run), str(out), "--keep", keep]
+    before, sys.argv = sys.argv, ["pack_model.py", str(run), str(out), "--keep", keep, *more]
     try:
         assert pack_model.main() == (0 if 0 <= float(keep) <= 1 else 2)
     finally:
@@ -86,3 +87,27 @@ def test_a_packed_run_gives_the_logits_of_the_run(run, tmp_path: Path) -> None:
 
 
 MATRIX = "vlm.language_model.model.layers.1.mlp.up_proj.weight"
+
+
+def test_how_samples_are_found_is_taken_along(run, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "maps.safetensors").write_bytes(b"maps")
+    about = {"encoder": "mini", "encoder_options": {"heads": "maps.safetensors"}, "mode": "fused", "shots": 3}
+    (model / "retrieval.json").write_text(json.dumps(about))
+    packed(run[0], tmp_path / "with", "1", "--retrieval", str(model))
+    told = json.loads((tmp_path / "with" / "packed.json").read_text())["retrieval"]
+    assert told == about | {"passages": "auto"}
+    assert (tmp_path / "with" / "maps.safetensors").read_bytes() == b"maps"
+    packed(run[0], tmp_path / "without", "1")
+    assert json.loads((tmp_path / "without" / "packed.json").read_text())["retrieval"] == {}
+
+
+def test_files_are_readable_as_the_umask_says(run, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        packed(run[0], tmp_path / "out", "1")
+    finally:
+        os.umask(before)
+    assert {oct(path.stat().st_mode & 0o777) for path in (tmp_path / "out").iterdir()} == {"0o640"}
+    assert oct((tmp_path / "out").stat().st_mode & 0o777) == "0o750"

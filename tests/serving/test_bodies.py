@@ -39,8 +39,8 @@ CASES = {
     "a number for content": (chat(5), "messages.0.content", "a string or a list"),
     "an object for content": (chat({"type": "text", "text": "a"}), "messages.0.content", "a string or a list"),
     "too long": (chat("x" * 1_000_001), "messages.0.content", "at most 1000000 characters"),
-    "an unknown role": (("/v1/chat/completions", {"model": "tiny", "messages": [{"role": "tool", "content": "a"}]}),
-                        "messages.0.role", "'system', 'developer', 'user' or 'assistant'"),
+    "an unknown role": (("/v1/chat/completions", {"model": "tiny", "messages": [{"role": "function", "content": "a"}]}),
+                        "messages.0.role", "'system', 'developer', 'user', 'assistant' or 'tool'"),
     "no messages": (("/v1/chat/completions", {"model": "tiny"}), "messages", "required"),
     "five stop words": (chat("hi", stop=list("abcde")), "stop", "at most 4 items.* 5"),
     "a number among stop words": (chat("hi", stop=["a", 5]), "stop.1", "a string"),
@@ -55,8 +55,11 @@ CASES = {
     "2100 texts": (embed(["x"] * 2100), "input", "at most 2048 items.* 2100"),
     "tokens": (embed([[1, 2, 3]]), "input", "check_embedding_ctx_length=False"),
     "tokens of one text": (embed([1, 2, 3]), "input", "check_embedding_ctx_length=False"),
+    "a token below zero": (embed([1, -2]), "input.1", "greater than or equal to 0"),
+    "a token among texts": (embed(["a", 5]), "input.1", "a string or an object or a list"),
+    "a truth among tokens": (embed([1, True]), "input.1", "a number"),
     "nothing to embed": (embed([]), "input", "at least 1 item"),
-    "null among texts": (embed(["a", None]), "input.1", "a string or an object"),
+    "null among texts": (embed(["a", None]), "input.1", "a string or an object or a list"),
 }  # fmt: skip
 
 
@@ -79,6 +82,21 @@ def test_the_mistake_that_was_made_is_named(address: str, name: str) -> None:
 def test_unknown_fields_that_are_null_ask_for_nothing(address: str, path: str, body: dict[str, Any]) -> None:
     answer = httpx.post(address + path, json=body | {"input_type": None, "truncate": None}, timeout=60)
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "said"),
+    [
+        ({"Content-Type": "text/plain"}, 400, "Content-Type: application/json"),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 400, "Content-Type: application/json"),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415, "'gzip'"),
+    ],
+)
+def test_what_is_sent_as_something_else_is_said(address: str, headers: dict[str, str], status: int, said: str) -> None:
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}
+    answer = httpx.post(f"{address}/v1/chat/completions", content=json.dumps(body), headers=headers, timeout=60)
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
 
 
 BOMBS = {
@@ -118,6 +136,7 @@ def test_what_is_measured() -> None:
         (b"{", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
         (b"\xff", "is not JSON"),
+        (b'{"model": "a", "b": 1, "model": "c"}', "'model' is there twice"),
         (b"1" * 5000, "is not JSON"),
     ):
         with pytest.raises(ApiError) as caught:

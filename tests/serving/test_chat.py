@@ -221,6 +221,25 @@ class TestKeptMessages:
         assert ask(client, [message]).choices[0].message.content == plain
 
 
+@pytest.mark.parametrize(
+    ("before", "written"),
+    [
+        ("data:image/png;base64,", lambda data: base64.encodebytes(data).decode()),
+        ("data:image/png;base64,", lambda data: base64.urlsafe_b64encode(data).decode().rstrip("=")),
+        ("DATA:image/PNG;charset=utf-8;BASE64,", lambda data: base64.b64encode(data).decode()),
+    ],
+    ids=["in lines", "for addresses, without its end", "in capitals"],
+)
+def test_addresses_with_data_may_be_written_in_other_ways(
+    client: OpenAI, store_folder: Path, before: str, written: Any
+) -> None:
+    [message] = shown(QUESTION, store_folder.parent / "red.png")
+    plain = ask(client, [message]).choices[0].message.content
+    data = (store_folder.parent / "red.png").read_bytes()
+    message["content"][1]["image_url"]["url"] = before + written(data)
+    assert ask(client, [message]).choices[0].message.content == plain
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("field", "value"),

@@ -6,6 +6,8 @@ import httpx
 import pytest
 from openai import BadRequestError, OpenAI
 
+from tests import tiny
+
 
 @pytest.fixture
 def client(address: str) -> OpenAI:
@@ -23,6 +25,21 @@ def test_a_prompt_is_answered_as_the_question_of_a_chat(client: OpenAI) -> None:
     assert [sample["id"] for sample in answer.context] == [sample["id"] for sample in chat.context]  # type: ignore[attr-defined]
     listed = client.completions.create(prompt=["what is red"], **asked)
     assert listed.choices[0].text == answer.choices[0].text
+
+
+def test_a_prompt_may_come_as_tokens_of_the_model(client: OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "max_tokens": 12}
+    expected = client.completions.create(prompt="what is red, Zürich", **asked)
+    tokens = tiny.tokenizer().encode("what is red, Zürich", add_special_tokens=False)
+    for prompt in (tokens, [tokens], [1, *tokens]):
+        answer = client.completions.create(prompt=prompt, **asked)
+        assert (answer.choices[0].text, answer.usage) == (expected.choices[0].text, expected.usage)
+
+
+def test_tokens_of_another_tokenizer_are_refused(client: OpenAI) -> None:
+    letters = [tiny.tokenizer().encode(letter)[0] for letter in "the capital"]  # which has longer tokens here
+    with pytest.raises(BadRequestError, match=r"own tokenizer.*send texts"):
+        client.completions.create(model="tiny", prompt=letters)
 
 
 def test_streamed_it_is_the_same(client: OpenAI) -> None:
@@ -59,7 +76,8 @@ def test_probabilities(client: OpenAI) -> None:
     ("more", "param"),
     [
         ({"echo": True}, "echo"), ({"best_of": 3}, "best_of"), ({"suffix": "b"}, "suffix"), ({"tools": [{}]}, "tools"),
-        ({"prompt": ["a", "b"]}, "prompt"), ({"prompt": [1, 2]}, "prompt"), ({"top_p": 3}, "top_p"),
+        ({"prompt": ["a", "b"]}, "prompt"), ({"prompt": [10**6]}, "prompt"), ({"prompt": [1.5]}, "prompt.0"),
+        ({"prompt": []}, "prompt"), ({"prompt": {}}, "prompt"), ({"top_p": 3}, "top_p"),
     ],
 )  # fmt: skip
 def test_what_it_does_not_have_is_refused(client: OpenAI, more: dict[str, Any], param: str) -> None:

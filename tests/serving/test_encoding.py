@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from PIL import Image
 
 from camml import encoders
 from camml.encoders import Vectors
+from camml.errors import InputError
 from camml.serving.encoding import MOST_KEPT, TOGETHER, SharedEncoder, Together
+from tests.encoders.tiny_encoders import save_mini
 
 
 @pytest.fixture
@@ -28,6 +31,18 @@ def test_gives_what_the_encoder_within_gives(hashed: Any) -> None:
         assert np.array_equal(shared.embed_images(pictures), hashed.embed_images(pictures))
     assert shared.embed_texts([]).shape == hashed.embed_texts([]).shape
     assert (shared.name, shared.joint, shared.image_dim) == (hashed.name, hashed.joint, hashed.image_dim)
+
+
+def test_tokens_stand_for_the_text_they_are_of(tmp_path: Path, hashed: Any) -> None:
+    shared = SharedEncoder(encoders.load("mini", **save_mini(tmp_path)))
+    tokens = shared._tokenizer("reddog")["input_ids"]
+    assert shared.text_of(tokens).replace(" ", "") == "reddog"
+    assert np.array_equal(shared.embed_texts([shared.text_of(tokens)]), shared.embed_texts(["reddog"]))
+    assert shared.count_tokens([shared.text_of(tokens)]) == len(tokens)
+    with pytest.raises(InputError, match="no token here"):
+        shared.text_of([15339, 1917])
+    with pytest.raises(InputError, match="'hashed' takes no tokens"):
+        SharedEncoder(hashed).text_of([1])
 
 
 class Counted:

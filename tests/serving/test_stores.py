@@ -391,6 +391,22 @@ def test_clients_that_go_are_counted(make_service: MakeService, serve: Serve, mo
         pytest.fail("two clients went, and the figures do not say so")
 
 
+@pytest.mark.parametrize(
+    ("sent", "param", "said"),
+    [
+        ({"content": b"text=Z%FCrich", "headers": {"content-type": "application/x-www-form-urlencoded"}},
+         "text", "UTF-8"),
+        ({"data": {"text": "a", "image": "no file"}}, "image", "a file"),
+        ({"data": {"text": "a"}, "files": [("image", ("a.png", png("red"))), ("image", ("b.png", png("blue")))]},
+         "image", "one picture"),
+    ],
+)  # fmt: skip
+def test_forms_that_lose_something_are_refused(address: str, sent: dict[str, Any], param: str, said: str) -> None:
+    answer = httpx.post(f"{address}/v1/stores/colours/samples", timeout=60, **sent)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert said in answer.json()["error"]["message"]
+
+
 class TestSamplesAsJson:
     def test_one_with_all_of_it_can_be_found(self, make_service: MakeService, serve: Serve) -> None:
         picture = io.BytesIO()
@@ -400,12 +416,29 @@ class TestSamplesAsJson:
             place = f"{address}/v1/stores/colours/samples"
             added = httpx.post(place, json={"text": "orange", "id": "o 1", "meta": {"page": 3}, "image_url": url})
             assert (added.status_code, added.json()["id"], added.json()["meta"]) == (201, "o 1", {"page": 3})
-            alone = httpx.post(place, json={"image_url": url})
-            assert alone.status_code == 400
-            assert "has no text" in alone.json()["error"]["message"], (
-                "a datastore holds texts, with pictures or without"
-            )
             assert httpx.get(place).json()["total"] == 5
+
+    def test_a_picture_alone_is_found_by_pictures_and_like_no_text(
+        self, make_service: MakeService, serve: Serve
+    ) -> None:
+        place = "/v1/stores/colours/samples"
+        picture, other = png("orange"), png("purple", (16, 64))
+        url = "data:image/png;base64," + base64.b64encode(other).decode()
+        with serve(make_service()) as address, httpx.Client(base_url=address, timeout=60) as http:
+            sent = http.post(place, data={"id": "form"}, files={"image": ("a.png", picture)})
+            assert (sent.status_code, sent.json()["text"]) == (201, "")
+            assert http.post(place, json={"image_url": url, "id": "json"}).status_code == 201
+            assert search(http, image_url=url, k=1)[0]["id"] == "json"
+            assert search(http, query="orange", mode="text-image", k=1)[0]["id"] == "form"
+            by_text = search(http, query="a red square", mode="text-text", k=7)
+            assert by_text[0]["id"] == "red"
+            assert [sample["score"] for sample in by_text if sample["id"] in ("form", "json")] == [0, 0]
+            asked = {"model": "tiny", "messages": [{"role": "user", "content": "what"}], "samples": [{"id": "form"}]}
+            answer = http.post("/v1/chat/completions", json=asked | {"max_tokens": 2})
+            assert answer.status_code == 200
+            assert http.post(place, json={"text": " ", "image_url": url}).status_code == 201
+            nothing = http.post(place, data={"text": " "})
+            assert (nothing.status_code, nothing.json()["error"]["code"]) == (400, "invalid_value")
 
     @pytest.mark.parametrize(
         ("body", "param"),

@@ -198,6 +198,8 @@ RESULT = {"role": "tool", "tool_call_id": "a", "content": "12"}
         ({"tools": [WEATHER] * 129}, "tools", "128"),
         ({"tools": [{"type": "function", "function": {"name": "f", "parameters": DEEP}}]},
          "tools.0.function.parameters", "deeper"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": ["object", "null"]}}}]},
+         "tools.0.function.parameters", "of type 'object'"),
         ({"tool_choice": {"type": "function", "function": {"name": "no"}}}, "tool_choice", "get_weather, clock"),
         ({"tool_choice": "sometimes"}, "tool_choice", "required"),
         ({"tools": [], "tool_choice": "required"}, "tool_choice", "no tools"),

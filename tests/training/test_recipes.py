@@ -157,6 +157,8 @@ def test_help_names_every_flag_of_ours() -> None:
     text = recipes.describe()
     for name in ("perceiver_querys", "icl_num", "neighbors", "on_bad_sample", "warmup_ratio", "dry_run"):
         assert f"--{name}" in text
+    assert "--remote" not in text  # worked out, not given
+    assert all(len(line.split()) > 1 for line in text.splitlines() if line.startswith("  --"))
 
 
 def launched_by(script: Path, tmp_path: Path) -> tuple[list[str], list[str], list[str]]:

@@ -6,7 +6,7 @@ texts into that of any language model, and `api` sends both to a model behind an
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,9 @@ from camml import plugins
 from camml.errors import OptionError
 from camml.features.passages import Budget, PassageChooser
 from camml.types import Context, Prediction, Query
+
+FIRST = "first:"
+"""Begins a setting of passages by which texts are read from their beginning, whatever is asked."""
 
 DEFAULT_SHOTS = {"perceiver": 3, "interleaved": 3, "in_prompt": 1}
 """A small language model mixes up the facts of several samples that stand in its prompt."""
@@ -28,6 +31,7 @@ class Decoding:
       temperature: 0 for greedy decoding, else the softmax temperature of sampling.
       top_p: sample from the most likely tokens that make up this probability.
       seed: of the sampling; None for another answer each time.
+      grounded: only words of the samples and the question are said, where there are samples; None as the model has it.
 
     Example:
       >>> Decoding(max_new_tokens=32, temperature=0.7, seed=1).top_p
@@ -38,6 +42,7 @@ class Decoding:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    grounded: bool | None = None
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -112,16 +117,26 @@ def budget_of(answerer: Answerer, passages: str) -> Budget | None:
     """Return how much text of the samples a model is to read, by a setting of people; None for all of it.
 
     Args:
-      passages: `auto` for what the model has room for, `off` for all of it, or a number of tokens.
+      passages: `auto` for what the model has room for, `off` for all of it, a number of tokens; `first:NUMBER` for the
+        first tokens instead of what the question asks for.
 
     Raises:
       OptionError: it is something else.
     """
+    check_passages(passages)
     if passages == "off":
         return None
-    if passages != "auto" and not (passages.isdecimal() and int(passages)):
-        raise OptionError(f"passages is {passages!r}; it can be: auto, off, or a number of tokens")
-    return answerer.budget() if passages == "auto" else answerer.budget(int(passages))
+    if passages == "auto":
+        return answerer.budget()
+    budget = answerer.budget(int(passages.removeprefix(FIRST)))
+    return replace(budget, chosen=False) if budget and passages.startswith(FIRST) else budget
+
+
+def check_passages(passages: str) -> None:
+    """Raise an OptionError if a setting of passages is none."""
+    tokens = passages.removeprefix(FIRST)
+    if passages not in ("auto", "off") and not (tokens.isdecimal() and int(tokens)):
+        raise OptionError(f"passages is {passages!r}; it can be: auto, off, a number of tokens, or {FIRST}NUMBER")
 
 
 def with_passages(

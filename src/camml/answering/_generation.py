@@ -17,25 +17,33 @@ from transformers import (
 )
 
 from camml.answering import Decoding
+from camml.answering.grounding import Form, Held
 from camml.errors import OptionError
 
 _HEARTBEAT = 0.5  # seconds between looks at a worker that has sent nothing
 
 
-def generation_options(decoding: Decoding) -> dict[str, Any]:
+def generation_options(decoding: Decoding, forms: Sequence[Form | None] = ()) -> dict[str, Any]:
     """Return the arguments of transformers' `generate` for `decoding`.
 
     `generate` draws from the random numbers of the whole process, so tokens are drawn here and it takes the likeliest.
+
+    Args:
+      forms: what the answer of each row is held to.
     """
     options: dict[str, Any] = {"max_new_tokens": decoding.max_new_tokens, "do_sample": False}
     options |= {"temperature": None, "top_p": None, "top_k": None}
-    return options | ({"logits_processor": LogitsProcessorList([_Draw(decoding)])} if decoding.temperature > 0 else {})
+    steps: list[LogitsProcessor] = [Held(forms)] if any(forms) else []
+    steps += [_Draw(decoding)] if decoding.temperature > 0 else []
+    return options | ({"logits_processor": LogitsProcessorList(steps)} if steps else {})
 
 
-def generate(model: Any, inputs: Mapping[str, Any], decoding: Decoding) -> torch.Tensor:
+def generate(
+    model: Any, inputs: Mapping[str, Any], decoding: Decoding, forms: Sequence[Form | None] = ()
+) -> torch.Tensor:
     """Return the tokens that a model writes behind its prompts, int64[B, N], padded at the end."""
     with torch.inference_mode():
-        sequences = model.generate(**inputs, **generation_options(decoding))
+        sequences = model.generate(**inputs, **generation_options(decoding, forms))
     written: torch.Tensor = sequences[:, inputs["input_ids"].shape[1] :]
     return written
 
@@ -116,11 +124,13 @@ class _Stop(StoppingCriteria):
         return torch.full((input_ids.shape[0],), self.event.is_set(), device=input_ids.device)
 
 
-def stream_text(model: Any, tokenizer: Any, inputs: Mapping[str, Any], decoding: Decoding) -> Iterator[str]:
+def stream_text(
+    model: Any, tokenizer: Any, inputs: Mapping[str, Any], decoding: Decoding, forms: Sequence[Form | None] = ()
+) -> Iterator[str]:
     """Yield the pieces of one generated text; closing the iterator ends the generation."""
     streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=_HEARTBEAT, skip_special_tokens=True)
     gone, failures = Event(), list[BaseException]()
-    options = {**inputs, **generation_options(decoding), "streamer": streamer}
+    options = {**inputs, **generation_options(decoding, forms), "streamer": streamer}
 
     def work() -> None:
         try:

@@ -16,6 +16,7 @@ from camml.answering._generation import (
     log_probability,
     stream_text,
 )
+from camml.answering.grounding import Grounding
 from camml.control import control_tokens, defuse
 from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
@@ -44,6 +45,7 @@ class InPromptAnswerer:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         tokenizer.padding_side = "left"
+        self.grounding = Grounding(model, tokenizer)
 
     def answer(
         self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
@@ -54,7 +56,7 @@ class InPromptAnswerer:
         decoding = decoding or Decoding()
         fitted = [self.fit(query, context, decoding) for query, context in zip(queries, contexts, strict=True)]
         inputs = self._inputs([prompt for prompt, _ in fitted])
-        answers = generate(self.model, inputs, decoding)
+        answers = generate(self.model, inputs, decoding, self.grounding.forms(queries, contexts, decoding))
         return [
             Prediction(
                 text=self.tokenizer.decode(answer, skip_special_tokens=True).strip(),
@@ -81,7 +83,13 @@ class InPromptAnswerer:
         """See `Answerer`."""
         decoding = decoding or Decoding()
         prompt, _ = self.fit(query, context, decoding)
-        return stream_text(self.model, self.tokenizer, self._inputs([prompt]), decoding)
+        return stream_text(
+            self.model,
+            self.tokenizer,
+            self._inputs([prompt]),
+            decoding,
+            self.grounding.forms([query], [context], decoding),
+        )
 
     def likelihood(self, query: Query, context: Context, answer: str) -> float:
         """See `Answerer`."""

@@ -18,6 +18,7 @@ from camml.answering._generation import (
     log_probability,
     stream_text,
 )
+from camml.answering.grounding import Grounding
 from camml.control import control_tokens, defuse
 from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
@@ -55,6 +56,7 @@ class InterleavedAnswerer:
         self._control = control_tokens(self.tokenizer)
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.grounding = Grounding(model, self.tokenizer)
         self.limit: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
     def answer(
@@ -67,7 +69,7 @@ class InterleavedAnswerer:
         rows = [self.fit(query, context, decoding) for query, context in zip(queries, contexts, strict=True)]
         inputs = join([row for row, _ in rows], self.tokenizer.pad_token_id, "left")
         given = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
-        answers = generate(self.model, given, decoding)
+        answers = generate(self.model, given, decoding, self.grounding.forms(queries, contexts, decoding))
         return [
             Prediction(
                 text=self.tokenizer.decode(answer, skip_special_tokens=True).strip(),
@@ -94,7 +96,9 @@ class InterleavedAnswerer:
         decoding = decoding or Decoding()
         row, _ = self.fit(query, context, decoding)
         inputs = {name: tensor.to(self.model.device) for name, tensor in row.items()}
-        return stream_text(self.model, self.tokenizer, inputs, decoding)
+        return stream_text(
+            self.model, self.tokenizer, inputs, decoding, self.grounding.forms([query], [context], decoding)
+        )
 
     def likelihood(self, query: Query, context: Context, answer: str) -> float:
         """See `Answerer`."""

@@ -15,6 +15,7 @@ from camml.answering._generation import (
     log_probability,
     stream_text,
 )
+from camml.answering.grounding import Grounding
 from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
 from camml.features.once import EachOnce, name_of
@@ -42,6 +43,7 @@ class PerceiverAnswerer:
         self.model = model.eval()
         self.processor = processor
         self.kept = kept
+        self.grounding = Grounding(model, processor.tokenizer, bool(model.config.grounded))
 
     def in_style(self, name: str) -> "PerceiverAnswerer":
         """Return the same model, asked in the prompt style `name`.
@@ -62,7 +64,7 @@ class PerceiverAnswerer:
             return []
         decoding = decoding or Decoding()
         inputs = self._inputs(queries, contexts, decoding)
-        answers = generate(self.model, inputs, decoding)
+        answers = generate(self.model, inputs, decoding, self.grounding.forms(queries, contexts, decoding))
         pad = self.processor.tokenizer.pad_token_id
         return [
             Prediction(
@@ -80,7 +82,9 @@ class PerceiverAnswerer:
         """See `Answerer`."""
         decoding = decoding or Decoding()
         inputs = self._inputs([query], [context], decoding)
-        return stream_text(self.model, self.processor.tokenizer, inputs, decoding)
+        return stream_text(
+            self.model, self.processor.tokenizer, inputs, decoding, self.grounding.forms([query], [context], decoding)
+        )
 
     def likelihood(self, query: Query, context: Context, answer: str) -> float:
         """See `Answerer`."""
@@ -88,7 +92,7 @@ class PerceiverAnswerer:
         return log_probability(self.model, self._inputs([query], [context], Decoding(max(1, len(ids)))), ids)
 
     def budget(self, tokens: int | None = None) -> Budget | None:
-        """See `Answerer`; perceivers whose places run on read no more words than there are context tokens."""
+        """See `Answerer`; perceivers with continuous positions read no more words than there are context tokens."""
         config = self.model.config
         limit = tokens or (config.context_tokens if config.perceiver_run_on else None)
         return None if limit is None else Budget(limit, self.processor.sample_length)

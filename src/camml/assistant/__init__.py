@@ -159,7 +159,7 @@ class Assistant:
 
         Args:
           chooser: of passages; None for one that is made when a text is too long.
-          passages: `auto`, `off` or a number of tokens; None for the model's.
+          passages: see `camml.answering.budget_of`; None for the model's.
 
         Raises:
           OptionError: `passages` cannot be.

@@ -103,7 +103,7 @@ class Collection:
         Args:
           shots: samples to answer from; None for the model's.
           where: which samples may be retrieved.
-          passages: `auto`, `off` or a number of tokens; None for the model's.
+          passages: see `camml.answering.budget_of`; None for the model's.
 
         Raises:
           OptionError: a setting cannot be, or a question is too long.

@@ -78,6 +78,16 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
     parser.add_argument("--top-p", type=float, default=1.0, help="sample from this much probability (%(default)s)")
     parser.add_argument("--seed", type=int, help="of the sampling")
+    add_grounded(parser)
+
+
+def add_grounded(parser: argparse.ArgumentParser) -> None:
+    """Declare whether answers are held to words of their samples."""
+    parser.add_argument(
+        "--grounded", action=argparse.BooleanOptionalAction,
+        help="say only words of the samples and of the question, yes, no, or a small number (default: as the model has "
+        "it; CaMML mini does)",
+    )  # fmt: skip
 
 
 def decoding_of(args: argparse.Namespace) -> "Decoding":
@@ -88,7 +98,7 @@ def decoding_of(args: argparse.Namespace) -> "Decoding":
     """
     from camml.answering import Decoding
 
-    return Decoding(args.max_new_tokens, args.temperature, args.top_p, args.seed)
+    return Decoding(args.max_new_tokens, args.temperature, args.top_p, args.seed, args.grounded)
 
 
 def assistant_of(args: argparse.Namespace) -> "Assistant":

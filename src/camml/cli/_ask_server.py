@@ -28,7 +28,7 @@ SIDE = 2048
 OF_SERVER = {
     "context": "--context", "encoder": "--encoder", "rerank": "--rerank", "prompt_style": "--prompt-style",
     "use": "--use", "device": "--device", "dtype": "--dtype", "min_score": "--min-score", "passages": "--passages",
-    "store_images": "--store-images", "encoder_option": "--encoder-option",
+    "store_images": "--store-images", "grounded": "--grounded", "encoder_option": "--encoder-option",
     "attribute": "--attribute", "stream": "--stream", "batch": "--batch",
 }  # fmt: skip
 """Options that a server has decided about, or that it does not have."""
@@ -90,7 +90,8 @@ def run_here(args: argparse.Namespace) -> bool:
 def _not_theirs(args: argparse.Namespace) -> list[str]:
     """Return the options given that a server has decided about, or does not have."""
     values = {flag: getattr(args, name) for name, flag in OF_SERVER.items()}
-    return [flag for flag, value in values.items() if value is not None and value is not False and value != []]
+    given = [flag for flag, value in values.items() if value is not None and value is not False and value != []]
+    return [*given, *["--no-grounded"] * (args.grounded is False)]
 
 
 def _fitting(args: argparse.Namespace) -> running.Running | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camml.cli._answering import add_grounded
 from camml.cli._encoder import add_encoder_option, encoder_options
 from camml.cli._output import PASSAGES_HELP, print_json, quiet_unless_watched
 from camml.cli._pictures import add_store_images
@@ -65,6 +66,7 @@ def _add_samples(parser: argparse.ArgumentParser) -> None:
         "--retrieve", type=int, default=4, metavar="N", help="samples retrieved, the first used (%(default)s)"
     )
     parser.add_argument("--passages", default="auto", metavar="auto|off|N", help=PASSAGES_HELP)
+    add_grounded(parser)
     parser.add_argument(
         "--keep-duplicates",
         action="store_true",
@@ -130,7 +132,7 @@ def _options(args: argparse.Namespace) -> "Options":
         raise OptionError(f"--resamples {args.resamples} should be 0 or more")
     same = ("data", "model", "use", "base_url", "prompt_style", "device", "dtype", "store", "store_images", "encoder",
             "mode", "keep_duplicates", "passages", "batch_size", "limit", "spread", "max_new_tokens", "temperature",
-            "top_p", "seed", "predict_only", "resamples")  # fmt: skip
+            "top_p", "seed", "grounded", "predict_only", "resamples")  # fmt: skip
     return Options(
         **{name: getattr(args, name) for name in same},
         out=_out(args),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PASSAGES_HELP = (
     "of texts that the model has no room for, read the passages that the question asks for: auto (default), off, or at "
-    "most N tokens of all texts together"
+    "most N tokens of all texts together; first:N reads the first N tokens, whatever is asked"
 )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml import __version__, running
-from camml.cli._answering import add_ranking, add_threshold
+from camml.cli._answering import add_grounded, add_ranking, add_threshold
 from camml.cli._output import PASSAGES_HELP, json_value, key_values, numbers, quiet_unless_watched
 from camml.errors import InputError, OptionError
 from camml.packages import cache_dir
@@ -109,6 +109,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         help="for keys and values of answers, such as 4GB (default: half of what is free; of vLLM its own)",
     )  # fmt: skip
     parser.add_argument("--passages", metavar="auto|off|N", help=PASSAGES_HELP)
+    add_grounded(parser)
     parser.add_argument("--log-content", action="store_true", help="write questions and answers to the log")
 
 
@@ -184,6 +185,7 @@ def read_settings(args: argparse.Namespace) -> "Settings":
         public_url=args.public_url,
         max_new_tokens=args.max_new_tokens,
         passages=args.passages,
+        grounded=args.grounded,
         memory=args.memory,
         max_body=args.max_body_mb * 2**20,
         max_pixels=args.max_megapixels * 1_000_000,

@@ -38,7 +38,7 @@ class Embedded:
     """The samples that could be used, and their vectors.
 
     Attributes:
-      text: float32[N, text_dim], one row for each sample.
+      text: float32[N, text_dim], one row for each sample; zeros where it has an image alone.
       image: float32[I, image_dim], one row for each sample with an image.
       image_rows: int64[I], which samples these are.
     """
@@ -192,8 +192,10 @@ def _compute(opened: _Opened, encoder: Encoder, on_bad: OnBad) -> Chunk:
     _report(batch, opened.bad, on_bad)
     texts = [sample.text for row, sample in enumerate(batch) if row not in opened.bad]
     images = list(opened.images.values())
-    vectors = _embedded(texts, encoder, "text", batch), _embedded(images, encoder, "image", batch)
-    return Chunk(*vectors, dict(opened.bad))
+    said = np.array([bool(text.strip()) for text in texts], dtype=bool)
+    vectors = np.zeros((len(texts), encoder.text_dim), np.float32)  # a picture alone is like no text
+    vectors[said] = _embedded([text for text in texts if text.strip()], encoder, "text", batch)
+    return Chunk(vectors, _embedded(images, encoder, "image", batch), dict(opened.bad))
 
 
 def _report(batch: Sequence[Sample], bad: Mapping[int, str], on_bad: OnBad) -> None:

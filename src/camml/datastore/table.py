@@ -160,8 +160,8 @@ def _problem(sample: Sample) -> str | None:
     """Say why a sample cannot be stored; return None where it can."""
     if not sample.id.strip() or UNFIT_FOR_IDS.search(sample.id):
         return "has an id that is empty or holds a slash or an unprintable character; rename it"
-    if not sample.text.strip():
-        return "has no text; give it one, or leave it out"
+    if not sample.text.strip() and sample.image is None:
+        return "has no text and no image; give it one of them, or leave it out"
     try:
         str(sample.image or "").encode()
     except UnicodeEncodeError:

@@ -21,6 +21,8 @@ OBJECT_STORE = 128 * 2**20
 """Bytes of shared memory that a cluster started here may use; only numbers and messages pass through it."""
 RETRIES = 20
 """A node's death costs several, as Ray asks it again and again for some 15 seconds before it believes it."""
+SECONDS = 10.0
+"""How long an address may take to answer."""
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 
 
@@ -166,11 +168,11 @@ def _share(gpus: float, workers: int) -> float:
 
 
 def _check_reachable(address: str) -> None:
-    """Raise if nothing answers at HOST:PORT; Ray itself would try for a minute.
+    """Raise if nothing answers at HOST:PORT, where Ray itself would try for a minute, or not as Ray does.
 
     Raises:
       ValueError: it is of another form.
-      OSError: nothing answers.
+      OSError: nothing answers, or something that does not speak gRPC, for which Ray would wait without end.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if address == "auto":
@@ -178,6 +180,24 @@ def _check_reachable(address: str) -> None:
     if not colon or not port.isdigit():
         raise ValueError("give HOST:PORT of its head node, or local")
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
+            answers = bool(os.environ.get("RAY_USE_TLS")) or _speaks_grpc(connection)
     except OSError as error:
         raise ConnectionError(error.strerror or str(error)) from error
+    if not answers:
+        raise ConnectionError("what listens there is not Ray")
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Return whether the other end answers the greeting of HTTP/2, on which gRPC rests, as its first frame must.
+
+    Source: RFC 9113, section 3.4; a frame has its kind in the fourth byte, and SETTINGS is 4.
+    """
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+    try:
+        said = b""
+        while len(said) < 4 and (more := connection.recv(4 - len(said))):
+            said += more
+    except (TimeoutError, ConnectionResetError):
+        return False
+    return said[3:4] == b"\x04"

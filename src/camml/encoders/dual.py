@@ -11,6 +11,7 @@ from camml.devices import choose_device, choose_dtype
 from camml.encoders import Vectors, _towers
 from camml.errors import ModelFolderError, first_line
 from camml.images import cuts_middle, middle_of_strip
+from camml.tokens import text_of
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +57,12 @@ class DualEncoder:
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Return how many tokens of texts are read, without those that fill them up."""
-        return sum(map(len, self._tokenizer(list(texts), truncation=True, max_length=self._max_tokens)["input_ids"]))
+        read = [text.lower() for text in texts] if self._siglip else list(texts)
+        return sum(map(len, self._tokenizer(read, truncation=True, max_length=self._max_tokens)["input_ids"]))
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """Return the text that tokens of this encoder stand for; see `camml.tokens`."""
+        return text_of(self._tokenizer, tokens)
 
     def _embed_texts(self, texts: list[str]) -> "torch.Tensor":
         if self._siglip:

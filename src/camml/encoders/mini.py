@@ -17,6 +17,7 @@ from camml.devices import choose_device, choose_dtype
 from camml.encoders import Vectors, _towers
 from camml.errors import OptionError
 from camml.images import each_image
+from camml.tokens import text_of
 
 if TYPE_CHECKING:
     import torch
@@ -144,6 +145,10 @@ class MiniEncoder:
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Return how many tokens of texts are read."""
         return sum(map(len, self._tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]))
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """Return the text that tokens of this encoder stand for; see `camml.tokens`."""
+        return text_of(self._tokenizer, tokens)
 
     def _embed_texts(self, texts: list[str]) -> "torch.Tensor":
         batch = self._tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")

@@ -47,6 +47,7 @@ class Options:
       retrieved: how many samples are retrieved, of which the first are used.
       keep_duplicates: samples that are the question itself, or nearly, may be retrieved as others are.
       max_new_tokens: instead of the task's own.    temperature, top_p, seed: of the decoding; 0 is greedy.
+      grounded: answers are held to words of their samples; None as the model has it.
       limit: ask only so many questions of each task, the first ones unless `spread`.
       spread: take these from all clusters (pictures, classes) alike, instead of the first.
       predict_only: leave the scoring for later.
@@ -76,6 +77,7 @@ class Options:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    grounded: bool | None = None
     predict_only: bool = False
     resamples: int = 1000
     settings: Settings = field(default_factory=Settings)
@@ -176,7 +178,8 @@ def _items(task: Task, options: Options) -> list[Item]:
 
 def _decoding(task: Task, options: Options) -> Decoding:
     limit = options.max_new_tokens if options.max_new_tokens is not None else task.max_new_tokens
-    return Decoding(limit, options.temperature, options.top_p, options.seed if options.temperature else None)
+    seed = options.seed if options.temperature else None
+    return Decoding(limit, options.temperature, options.top_p, seed, options.grounded)
 
 
 def _evidence(

@@ -42,10 +42,12 @@ class Budget:
     Attributes:
       tokens: of the texts of all samples of a question together.
       length: how many tokens a text has.
+      chosen: what is read is chosen by the question; otherwise it is what comes first.
     """
 
     tokens: int
     length: Callable[[str], int]
+    chosen: bool = True
 
     def exceeded(self, context: Context) -> bool:
         """Return whether the texts of a context have more tokens."""
@@ -83,6 +85,8 @@ class PassageChooser:
 
         A sample of which nothing fits is left out.
         """
+        if not budget.chosen:
+            return [cut(context, budget) for context in contexts]
         chosen = list(contexts)
         long = [number for number, context in enumerate(contexts) if budget.exceeded(context)]
         if not long:
@@ -144,6 +148,26 @@ class PassageChooser:
             except (DiskError, OSError) as error:  # an answer needs no cache
                 _logger.warning("%s: vectors of passages are not kept", error)
         return vectors.astype(np.float32)
+
+
+def cut(context: Context, budget: Budget) -> Context:
+    """Return a context of which the first words are read, nearest first, as far as there is room.
+
+    This is what a reader gets that does not choose by the question.
+
+    Example:
+        >>> from camml.types import Neighbor, Sample
+        >>> near = [Neighbor(Sample(id=name, text=text), 1.0) for name, text in (("a", "red and big"), ("b", "blue"))]
+        >>> [neighbor.text for neighbor in cut(near, Budget(2, lambda text: len(text.split())))]
+        ['red and']
+    """
+    chosen: list[Neighbor] = []
+    room = budget.tokens
+    for neighbor in context:
+        if room > 0 and (spans := _beginning(neighbor.sample.text, room, budget)):
+            room -= budget.length(passages.join(neighbor.sample.text, spans))
+            chosen.append(_marked(neighbor, spans))
+    return tuple(chosen)
 
 
 def _beginning(text: str, room: int, budget: Budget) -> list[Span]:

@@ -25,9 +25,10 @@ class CamMLConfig(PretrainedConfig):
       perceiver_dropout: probability, in training only.
       perceiver_positions: let words know their place in a sample, and samples their place in the context. The
         published models have no such positions (`False`), so that a context is a set to them. `True` is ours.
-      perceiver_run_on: let the places of words run on from sample to sample, as those of one text, so that how many
+      perceiver_run_on: count the positions of words continuously over all samples, as in one text, so that how many
         words are read of the next sample depends on how many the one before it has. Ours.
       sample_max_length: tokens a sample's text may have; the rest is cut off.
+      grounded: answers are held to words of their samples, unless somebody wants it otherwise. Ours.
       base_models: names of what the perceivers were added to, for the model card.
 
     Source: CaMML (ACL 2024), section 3; names of the official checkpoints in `camml.model.official`.
@@ -53,6 +54,7 @@ class CamMLConfig(PretrainedConfig):
     perceiver_positions: bool = True
     perceiver_run_on: bool = False
     sample_max_length: int = 2048
+    grounded: bool = False
     base_models: Any = None  # a list of names where they are known
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
@@ -70,7 +72,7 @@ class CamMLConfig(PretrainedConfig):
                 f"perceiver_heads {self.perceiver_heads}"
             )
         if self.perceiver_run_on and not self.perceiver_positions:
-            raise OptionError("perceiver_run_on needs places that can run on: perceiver_positions")
+            raise OptionError("perceiver_run_on (continuous positions) needs perceiver_positions")
         super().__post_init__(**kwargs)
 
     @classmethod

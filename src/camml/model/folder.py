@@ -32,14 +32,25 @@ def new_folder(target: Path) -> Iterator[Path]:
     unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         yield unfinished
+        _as_usual(unfinished)
         for file in unfinished.rglob("*"):
             if file.is_file():
                 sync(file)
-        unfinished.chmod(0o755)
         unfinished.rename(target)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+
+
+def _as_usual(folder: Path) -> None:
+    """Let others read a temporary folder and its files as the umask says; safetensors makes its files private."""
+    probe = folder / ".new"
+    probe.mkdir()
+    mode = probe.stat().st_mode & 0o777
+    probe.rmdir()
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(mode if path.is_dir() else mode & 0o666)
 
 
 ADDED_FILE = "between.safetensors"

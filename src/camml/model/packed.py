@@ -21,6 +21,7 @@ from camml.model.lora import ADDED, add_products
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.parts import assemble
 from camml.model.processor import CamMLProcessor
+from camml.model.retrieval_settings import copy_files
 
 PARTS = ("language_model", "vision_tower")
 LORA = "lora.safetensors"
@@ -37,6 +38,7 @@ def pack(
     scale: float,
     prompt_style: str | None = None,
     retrieval: Mapping[str, Any] | None = None,
+    retrieval_of: Path | None = None,
 ) -> None:
     """Write a packed folder.
 
@@ -48,6 +50,7 @@ def pack(
       scale: what their product counts, alpha / r.
       prompt_style: a name in `camml.prompts.STYLES`; None for the tokenizer's own.
       retrieval: fields of `RetrievalSettings`: how samples for this model are found.
+      retrieval_of: a model folder from which these fields, and the files that they name, are taken instead.
 
     Raises:
       FetchError: the bases could not be obtained; what they are is written down, and another one refused later.
@@ -64,6 +67,8 @@ def pack(
         "prompt_style": prompt_style,
     }
     with new_folder(target) as unfinished:
+        if retrieval_of is not None:
+            about["retrieval"] = copy_files(retrieval_of, unfinished)
         (unfinished / PACKED).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
         for name, tensors in ((ADDED_FILE, added), (LORA, lora)):
             halves = {key: tensor.detach().to(torch.bfloat16).contiguous() for key, tensor in tensors.items()}

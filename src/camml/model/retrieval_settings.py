@@ -65,13 +65,18 @@ def settings_of(folder: Path) -> RetrievalSettings:
 
 def copy_settings(source: Path, target: Path) -> None:
     """Write what the model in `source` says of retrieval, and files that it names, into the model folder `target`."""
+    if about := copy_files(source, target):
+        (target / FILE).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+
+
+def copy_files(source: Path, target: Path) -> dict[str, Any]:
+    """Return what the model in `source` says of retrieval, and copy the files that it names to the folder `target`."""
     settings = settings_of(source)
     if not settings.stated:
-        return
+        return {}
     options = dict(settings.encoder_options)
     for name, value in options.items():
         if isinstance(value, str) and Path(value).is_file() and Path(value).parent == source.resolve():
             shutil.copyfile(value, target / Path(value).name)
             options[name] = Path(value).name
-    about = replace(settings, encoder_options=options).as_json()
-    (target / FILE).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+    return replace(settings, encoder_options=options).as_json()

@@ -1,6 +1,7 @@
 """Bodies of requests: measured before they are checked, and their first mistake in words."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -39,6 +40,11 @@ class CheckedRoute(APIRoute):
 
 class _CheckedRequest(Request):
     async def json(self) -> Any:
+        coding = self.headers.get("content-encoding", "identity")
+        if coding.lower() != "identity":
+            raise ApiError(
+                415, f"bodies are not read in the coding {coding[:40]!r}; send plain JSON", "unsupported_body"
+            )
         return read_json(await self.body())
 
 
@@ -51,7 +57,7 @@ def read_json(data: bytes) -> Any:
     if data.count(b",") + data.count(b":") > MOST_SIGNS:
         raise _too_many("parts")
     try:
-        document = json.loads(data, parse_constant=_refuse)
+        document = json.loads(data, parse_constant=_refuse, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise ApiError(400, f"the body is not JSON: {reason}", "invalid_json") from None
@@ -90,6 +96,10 @@ def first_mistake(errors: Sequence[Mapping[str, Any]], body: Any) -> ApiError:
     if error["type"] in _WORDS:
         kinds = dict.fromkeys(_WORDS[e["type"]] for at, e in mistakes if at == place and e["type"] in _WORDS)
         message = f"Input should be {' or '.join(kinds)}"
+    if message.startswith("Expected UploadFile"):
+        message = "Input should be a file"
+    if isinstance(body, bytes):
+        message = "send JSON, and say so: Content-Type: application/json"
     where = ".".join(map(str, place)) or str(error["loc"][0])
     return ApiError(400, f"{where[:200]}: {message}", "invalid_value", where[:200])
 
@@ -113,6 +123,15 @@ def _holds(body: Any, part: str | int) -> bool:
     if isinstance(body, list):
         return isinstance(part, int) and part < len(body)
     return isinstance(body, Mapping) and part in body
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; of a key that is there twice one program reads the first value and another the last."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {twice[:40]!r} is there twice in an object")
+    return made
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from camml.errors import InputError
 from camml.serving.engines import Piece, TokenLogprob
 from camml.serving.interface import chat_of, new_router, reply_to, without
 from camml.serving.links import Links
-from camml.serving.messages import Text
+from camml.serving.messages import Text, Tokens, kind_of_input
+from camml.serving.problems import about
 from camml.serving.replies import Reply, whole
 from camml.serving.service import Evidence, Service
 from camml.serving.streaming import sse
@@ -25,16 +27,27 @@ class CompletionBody(BaseModel):
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)] = Field(description="one text")
+    prompt: Annotated[
+        Annotated[Text, Tag("text")]
+        | Annotated[Tokens, Tag("tokens")]
+        | Annotated[list[Text | Tokens], Field(min_length=1, max_length=1), Tag("list")],
+        Discriminator(kind_of_input),
+    ] = Field(description="one text, or its tokens")
     logprobs: int | bool | None = Field(None, ge=0, le=20)
 
-    def chat(self) -> ChatBody:
+    @property
+    def given(self) -> str | list[int]:
+        """Return the prompt, a text or its tokens."""
+        if isinstance(self.prompt, list) and not isinstance(self.prompt[0], int):
+            return self.prompt[0]
+        return self.prompt
+
+    def chat(self, prompt: str) -> ChatBody:
         """Return it as a chat with one question.
 
         Raises:
           ApiError: it has fields that this server does not have, or wrong values.
         """
-        prompt = self.prompt if isinstance(self.prompt, str) else self.prompt[0]
         given = without(self.model_extra, NEUTRAL)
         if self.logprobs is not None and self.logprobs is not False:
             given |= {"logprobs": True, "top_logprobs": int(self.logprobs)}
@@ -48,7 +61,13 @@ def router(service: Service, links: Links) -> APIRouter:
     @router.post("/v1/completions", response_class=JSONResponse)
     async def complete(body: CompletionBody, request: Request) -> Response:
         """Answer a prompt as a question, from samples that are found or given."""
-        return await reply_to(service, links, body.chat(), request, _whole, _chunks)
+        prompt = body.given
+        if not isinstance(prompt, str):
+            try:
+                prompt = await service.thread(service.engine.text_of, prompt)
+            except InputError as error:
+                raise about("prompt", error) from None
+        return await reply_to(service, links, body.chat(prompt), request, _whole, _chunks)
 
     return router
 

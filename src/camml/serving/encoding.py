@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 
 from camml.encoders import Encoder, Vectors
+from camml.errors import InputError
+from camml.tokens import REMEDY
 
 TOGETHER = 16
 """Texts or pictures that go through an encoder at a time."""
@@ -42,6 +44,18 @@ class SharedEncoder:
         count = getattr(self._encoder, "count_tokens", None)
         with self._texts.working:  # a tokenizer is not to be used by two threads
             return int(count(texts)) if texts and count is not None else 0
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """Return the text that tokens stand for.
+
+        Raises:
+          InputError: they are none of this encoder's, or it has none.
+        """
+        read = getattr(self._encoder, "text_of", None)
+        if read is None:
+            raise InputError(f"the encoder {self.name!r} takes no tokens; {REMEDY}")
+        with self._texts.working:
+            return str(read(tokens))
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """See `Encoder`."""

@@ -2,9 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 Text = Annotated[str, Field(max_length=1_000_000)]
+Token = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+Tokens = Annotated[list[Token], Field(min_length=1, max_length=65_536, fail_fast=True)]
+"""A text as the numbers of its tokens."""
+
+
+def kind_of_input(value: Any) -> str:
+    """Return of which kind an input is meant to be: `text`, `tokens`, a `list` of such, or an `object`."""
+    if isinstance(value, list):
+        return "tokens" if value and isinstance(value[0], int) and not isinstance(value[0], bool) else "list"
+    return "object" if isinstance(value, dict) else "text"
+
+
 Name = Annotated[str, Field(pattern=r"^[\w.-]{1,128}$", description="letters, digits, _, - and .")]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from camml.encoders import Encoder, Vectors, among_images
+from camml.errors import InputError
 from camml.serving.bodies import CheckedRoute
-from camml.serving.problems import ApiError
+from camml.serving.problems import ApiError, about
 from camml.serving.service import Service
 from camml.serving.streaming import until_gone
 from camml.serving.wire import EmbeddingBody, ErrorOut, ImageInput
@@ -48,9 +49,10 @@ def router(service: Service) -> APIRouter:
         if body.model not in encoders:
             known = ", ".join(encoders) or "none, since there is no datastore"
             raise ApiError(404, f"no encoder {body.model!r} here; there are: {known}", "model_not_found", "model")
-        items = body.input if isinstance(body.input, list) else [body.input]
+        given = body.input if isinstance(body.input, list) and not isinstance(body.input[0], int) else [body.input]
         # the same gate as answers: both keep the processor busy for as long as the client likes
         with service.answers.enter():
+            items = await service.embed(_read, encoders[body.model], given)
             work = _embed(service, encoders[body.model], items, body.dimensions)
             vectors = await until_gone(request.receive, work)
         as_text = body.encoding_format == "base64"
@@ -92,6 +94,14 @@ async def _embed(
         of_pictures = iter(await service.embed(encoder.embed_images, pictures) if pictures else ())
         vectors += [next(of_texts if isinstance(item, str) else of_pictures) for item in some]
     return vectors
+
+
+def _read(encoder: Encoder, given: Sequence[Any]) -> list[str | ImageInput]:
+    """Return inputs with the texts that tokens stand for in place of these."""
+    try:
+        return [encoder.text_of(item) if isinstance(item, list) else item for item in given]  # type: ignore[attr-defined]
+    except InputError as error:
+        raise about("input", error) from None
 
 
 def _tokens(encoder: Encoder, texts: Sequence[str]) -> int:

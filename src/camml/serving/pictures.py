@@ -11,7 +11,10 @@ from camml.images import format_of, open_image
 from camml.serving.fetching import Fetcher
 from camml.serving.settings import Settings
 
-DATA_URL = re.compile(r"data:(image/[\w.+-]+)?(;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
+DATA_URL = re.compile(r"data:(image/[\w.+-]+)?(;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII | re.IGNORECASE)
+_OF_ADDRESSES = str.maketrans("-_", "+/")
+"""The alphabet of base64 that is safe in addresses."""
+_BLANKS = re.compile(r"\s+", re.ASCII)
 
 
 class Pictures:
@@ -31,7 +34,7 @@ class Pictures:
 
     def read(self, url: str) -> bytes:
         """Return the bytes that `open` decodes."""
-        if url.startswith("data:"):
+        if url[:5].lower() == "data:":
             return decode_data_url(url)
         if not url.lower().startswith(("http://", "https://")):
             raise ImageError(f"image_url {url[:40]!r} is neither a data URL nor an http(s) address")
@@ -57,8 +60,10 @@ def decode_data_url(url: str) -> bytes:
     match = DATA_URL.match(url)
     if match is None:
         raise ImageError(f"{url[:40]!r} is not of the form data:image/TYPE;base64,DATA")
+    text = _BLANKS.sub("", url[match.end() :])  # many programs break it into lines, or leave out the end
+    text += "=" * (-len(text) % 4)
     try:
-        return base64.b64decode(url[match.end() :], validate=True)
+        return base64.b64decode(text.translate(_OF_ADDRESSES), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ImageError(f"the data URL of the picture is not base64: {error}") from None
 

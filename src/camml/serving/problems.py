@@ -76,6 +76,11 @@ def overloaded(message: str) -> ApiError:
     return ApiError(503, message, "overloaded", headers={"Retry-After": str(RETRY_AFTER)})
 
 
+def about(param: str, error: InputError) -> ApiError:
+    """Return the refusal of a field for what was wrong with it."""
+    return ApiError(400, f"{param}: {without_paths(str(error))}", "invalid_value", param)
+
+
 def of_exception(error: BaseException) -> ApiError:
     """Return the answer to what went wrong; what is not the client's fault says no more than that."""
     match error:

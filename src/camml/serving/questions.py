@@ -82,6 +82,7 @@ def _decoding(service: Service, body: ChatBody) -> Decoding:
         0.0 if greedy else temperature,
         1.0 if greedy else top_p,
         body.seed,
+        service.settings.grounded,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from camml.answering import check_passages
 from camml.errors import OptionError
 from camml.retriever import check_weights
 from camml.weights import DEFAULT_MODEL
@@ -44,6 +45,7 @@ class Settings:
         keys from web pages that give their own name this machine's address.
       public_url: how clients reach the server, where that differs from what they ask for (behind a proxy).
       max_new_tokens: the longest answer, where a request does not say.
+      grounded: answers are held to words of their samples; None as the model has it.
       memory: for keys and values of answers, such as `4GB`; empty for what suits the engine.
       max_body: bytes of a request.
       max_pixels: of a picture, before it is decoded.
@@ -61,6 +63,7 @@ class Settings:
     engine_options: Mapping[str, Any] = field(default_factory=dict)
     stores: Mapping[str, str] = field(default_factory=dict)
     passages: str | None = None
+    grounded: bool | None = None
     store_images: Mapping[str, str] = field(default_factory=dict)
     encoder: str | None = None
     weights: Mapping[str, float] | None = None
@@ -89,9 +92,7 @@ class Settings:
         for name in ("max_new_tokens", "max_body", "max_pixels", "max_side"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)}; give 1 or more")
-        passages = self.passages or "auto"
-        if passages not in ("auto", "off") and not (passages.isdecimal() and int(passages)):
-            raise OptionError(f"passages is {self.passages!r}; it can be: auto, off, or a number of tokens")
+        check_passages(self.passages or "auto")
         check_weights(self.weights)
         for name in ("max_waiting", "rate_limit"):
             if getattr(self, name) < 0:

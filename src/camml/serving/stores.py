@@ -28,6 +28,9 @@ from camml.types import Query as Sought
 
 Ids = Annotated[list[str], Query(alias="id", max_length=1000)]
 
+LOST = "\ufffd"
+"""What forms hold where a client sent bytes that are no UTF-8."""
+
 
 def router(service: Service, links: Links) -> APIRouter:
     """Return the routes."""
@@ -118,6 +121,12 @@ def _writing(router: APIRouter, service: Service, links: Links) -> None:
     ) -> SampleOut:
         """Add a sample, from a form or from JSON (`NewSample`); the next question can find it."""
         shelf, here = service.shelf(store), links.at(request)
+        if LOST in text:
+            raise ApiError(
+                400, f"text: is not UTF-8, or holds {LOST!a}, which stands for a lost letter", "invalid_value", "text"
+            )
+        if len((await request.form()).getlist("image")) > 1:
+            raise ApiError(400, "image: a sample has one picture at most", "invalid_value", "image")
         data = await image.read() if image is not None else None
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
             sample = _new_sample(await request.body())
@@ -177,8 +186,8 @@ def _meta(text: str) -> dict[str, Any]:
       ApiError: it is not a JSON object of plain values.
     """
     try:
-        return MetaForm(meta=json.loads(text)).meta
-    except (ValueError, RecursionError, ValidationError):
+        return MetaForm(meta=read_json(text.encode())).meta
+    except (ApiError, ValueError, ValidationError):
         raise ApiError(
             400, 'meta should be a JSON object of plain values, such as {"country": "France"}', "invalid_value", "meta"
         ) from None

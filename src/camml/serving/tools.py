@@ -79,7 +79,10 @@ def _offered(number: int, tool: Tool) -> dict[str, Any]:
     """Return a tool with all that chat templates look for."""
     function = tool.function
     parameters = function.parameters or NO_PARAMETERS
-    check_depth(parameters, f"tools.{number}.function.parameters")
+    place = f"tools.{number}.function.parameters"
+    check_depth(parameters, place)
+    if parameters.get("type", "object") != "object":
+        raise _wrong(f"{place}: the arguments of a function are an object, so its schema is of type 'object'", place)
     about = {"name": function.name, "description": function.description or "", "parameters": parameters}
     return {"type": "function", "function": about}
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from camml.serving.messages import ImageUrl, Message, Text, Tool, ToolChoice
+from camml.serving.messages import ImageUrl, Message, Text, Tokens, Tool, ToolChoice, kind_of_input
 from camml.serving.searching import Searching
 
 Id = Annotated[str, Field(min_length=1, max_length=512)]
@@ -117,27 +117,18 @@ class EmbeddingBody(Body):
     """Texts, or pictures, to turn into vectors."""
 
     model: str = Field(max_length=200)
-    input: (
-        Text
+    input: Annotated[
+        Annotated[Text, Tag("text")]
+        | Annotated[Tokens, Tag("tokens")]
         | Annotated[
-            list[Annotated[Text | ImageInput, Field()]], Field(min_length=1, max_length=MOST_INPUTS, fail_fast=True)
+            list[Text | ImageInput | Tokens], Field(min_length=1, max_length=MOST_INPUTS, fail_fast=True), Tag("list")
         ]
-        | ImageInput
-    )
+        | Annotated[ImageInput, Tag("object")],
+        Discriminator(kind_of_input),
+    ]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, ge=1)
     user: str | None = None
-
-    @field_validator("input", mode="before")
-    @classmethod
-    def _no_tokens(cls, value: Any) -> Any:
-        first = value[0] if isinstance(value, list) and value else None
-        first = first[0] if isinstance(first, list) and first else first
-        if isinstance(first, int) and not isinstance(first, bool):
-            raise ValueError(
-                "these are tokens of another model; send texts (LangChain does with check_embedding_ctx_length=False)"
-            )
-        return value
 
 
 class SearchBody(Searching, Body):

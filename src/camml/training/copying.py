@@ -42,8 +42,8 @@ def start_copying(model: CamMLForConditionalGeneration, copied: Sequence[int] = 
 
     Args:
       copied: how many of the first words of the nearest sample, of the next, and so on; by default as many of the
-        nearest as there are context tokens, and where places run on (`perceiver_run_on`) the next one's words after
-        its last.
+        nearest as there are context tokens, and with continuous positions (`perceiver_run_on`) the next one's words
+        after its last.
 
     Raises:
       OptionError: its sizes do not allow it.
@@ -71,8 +71,8 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]
     """Set the weights so that the 2 M context tokens are the first words of the nearest samples.
 
     The first M come by the patches of the nearest one's image, which start with a word each. From a sample without an
-    image come the other words only, or where places run on its first words as the last M tokens. Where there is no
-    sample of a rank, its tokens repeat the nearest one's words. Training is to change all that.
+    image come the other words only, or with continuous positions its first words as the last M tokens. Where there is
+    no sample of a rank, its tokens repeat the nearest one's words. Training is to change all that.
 
     Args:
       words: float[V, D], the word embeddings of the language model.

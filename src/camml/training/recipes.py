@@ -98,7 +98,7 @@ def describe() -> str:
         lines.append((part.__doc__ or "").splitlines()[0])
         own = part.__annotations__ if part is RunArguments else {field.name for field in fields(part)}
         for field in fields(part):
-            if field.name in own:
+            if field.name in own and field.init:
                 default = "" if field.default in (None, "") else f" ({field.default})"
                 lines.append(f"  --{field.name:26} {field.metadata.get('help', '')}{default}")
     lines.append("  and every flag of transformers' TrainingArguments")

@@ -1,4 +1,4 @@
-"""Captions as names, and stamps in every manner."""
+"""Captions as names, and stamps in every style."""
 
 import io
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_a_caption_that_is_no_name_gives_nothing(caption: str) -> None:
     assert stamps.facts([caption], Path("food/cheese.txt")) == {}
 
 
-def test_folders_of_manners_are_no_facts() -> None:
+def test_folders_of_techniques_are_no_facts() -> None:
     assert "kind" not in stamps.facts(["A car."], Path("vehicles/cartoon/car.txt"))
 
 

@@ -88,7 +88,7 @@ def test_between_two_steps_of_others_few_are_looked_at(
     step, between, done = engine._batch._step, [], []
 
     def watched(chunks: Any) -> None:
-        between.append((len(engine._batch._running), sum(shown) - sum(done)))
+        between.append((len(engine._batch._running), sum(shown) - sum(done), bool(chunks)))
         done[:] = [sum(shown)]
         step(chunks)
 
@@ -100,8 +100,10 @@ def test_between_two_steps_of_others_few_are_looked_at(
         await stream.aclose()
 
     asyncio.run(beside())
-    assert sum(seen for _, seen in between) >= 6
-    assert max(seen for running, seen in between if running) <= BUSY_PICTURES
+    assert sum(seen for _, seen, _ in between) >= 6
+    assert max(seen for running, seen, _ in between if running) <= BUSY_PICTURES
+    assert not any(seen and read for running, seen, read in between if running), "looking and reading take turns"
+    assert sum(read for _, _, read in between) >= 6
 
 
 def test_one_that_fails_harms_no_other(engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

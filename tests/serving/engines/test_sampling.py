@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from camml.answering import Decoding
+from camml.answering.grounding import PLAIN
 from camml.errors import OptionError
 from camml.serving import engines
 from camml.serving.engines import Piece, Request, Sampling
 from camml.serving.engines._formats import COUNTS, LONGEST_SCHEMA, schema_of
 from camml.serving.engines._sampler import Sampler
-from camml.types import Query
+from camml.types import Context, Neighbor, Query, Sample
 
 NOTHING = torch.empty(0, dtype=torch.long)
 
@@ -56,9 +57,11 @@ def engine(request: pytest.FixtureRequest, camml_folder: Path, vlm_folder: Path)
     asyncio.run(loaded.close())
 
 
-def answer(engine: Any, sampling: Sampling, tokens: int = 24, **more: Any) -> tuple[str, list[Piece]]:
+def answer(
+    engine: Any, sampling: Sampling, tokens: int = 24, context: Context = (), **more: Any
+) -> tuple[str, list[Piece]]:
     async def ask() -> list[Piece]:
-        request = Request(Query("what is red"), (), Decoding(tokens, **more), sampling=sampling)
+        request = Request(Query("what is red"), context, Decoding(tokens, **more), sampling=sampling)
         return [piece async for piece in engine.generate(await engine.prepare(request))]
 
     pieces = asyncio.run(ask())
@@ -75,7 +78,6 @@ SCHEMA = {
 
 @pytest.mark.parametrize("seed", range(3))
 def test_an_answer_keeps_to_its_schema_whatever_the_model_would_say(engine: Any, seed: int) -> None:
-    pytest.importorskip("llguidance")
     text, pieces = answer(engine, Sampling(schema=json.dumps(SCHEMA)), 64, temperature=1.5, seed=seed)
     found = json.loads(text)
     assert set(found) == {"colour", "sure"}
@@ -83,8 +85,18 @@ def test_an_answer_keeps_to_its_schema_whatever_the_model_would_say(engine: Any,
     assert pieces[-1].finish_reason == "stop"
 
 
+def test_answers_are_held_to_words_of_their_samples(engine: Any) -> None:
+    context = (Neighbor(Sample("a", "Locker W-86 / Register entry: 99/334U"), 1.0),)
+    free, _ = answer(engine, Sampling(), context=context)
+    assert free not in context[0].sample.text
+    for sampling in (Sampling(), Sampling(logprobs=1)):
+        held, pieces = answer(engine, sampling, context=context, grounded=True)
+        assert held in context[0].sample.text or held in PLAIN or held in "what is red"
+        assert held
+        assert pieces[-1].finish_reason == "stop"
+
+
 def test_a_wrong_schema_is_refused_before_anything_is_generated(engine: Any) -> None:
-    pytest.importorskip("llguidance")
     for schema in (
         '{"type": "nothing"}',
         '{"minimum": "x"}',
@@ -98,7 +110,6 @@ def test_a_wrong_schema_is_refused_before_anything_is_generated(engine: Any) -> 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_a_schema_does_not_count_for_ever(engine: Any, name: str) -> None:
-    pytest.importorskip("llguidance")
     with pytest.raises(OptionError, match=f"{name} is 1e\\+09; at most 1000"):
         answer(engine, Sampling(schema=json.dumps({"anyOf": [{"type": "null"}, {name: 10**9}]})))
 

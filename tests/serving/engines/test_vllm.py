@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from camml import weights
 from camml.answering import Decoding
+from camml.answering.grounding import PLAIN
 from camml.errors import OptionError
 from camml.model.parts import assemble
 from camml.prompts import Turn
@@ -189,6 +190,10 @@ class TestBothEngines:
         for engine in (plain, vllm):
             [(text, reason, _)] = run(_answers(engine, form))
             assert (json.loads(text)["capital"] in ("Skopje", "Riyadh"), reason) == (True, "stop")
+        grounded = Request(question, context, Decoding(40, grounded=True))
+        [(text, *_)] = answers = run(_answers(plain, grounded))
+        assert any(text in source for source in [*(near.sample.text for near in context), question.text, *PLAIN])
+        assert run(_answers(vllm, grounded)) == answers
         penalised = Request(question, context, Decoding(30), sampling=Sampling(frequency_penalty=1.5))
         assert run(_answers(vllm, penalised)) == run(_answers(plain, penalised))
         with pytest.raises(OptionError, match="logprobs"):

@@ -109,6 +109,10 @@ def test_mistakes_in_a_new_sample_are_said(open_page: Any, tmp_path: Path) -> No
         problem = page.locator("#datastore .add .problem:visible")
         problem.wait_for()
         assert texts(page, "#datastore .add .problem")[0].startswith("words.png is not a picture this browser can read")
+        page.get_by_role("button", name="Add the sample").click()
+        wait(lambda: texts(page, "#datastore .add .problem") == ["A sample needs a text or a picture."])
+        add(page, "", tmp_path / "2.png", "alone")
+        wait(lambda: "alone" in texts(page, "#datastore .grid .id"))
         add(page, "Again.", tmp_path / "1.png", "s1")
         wait(lambda: texts(page, "#datastore .add .problem") == ["There is a sample 's1' in 'things' already."])
         assert (

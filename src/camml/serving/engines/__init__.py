@@ -3,7 +3,7 @@
 An engine answers many requests at a time. It is used from one event loop, which it never blocks.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from pathlib import Path
@@ -185,6 +185,14 @@ class Engine(Protocol):
 
     def generate(self, prepared: Prepared) -> AsyncIterator[Piece]:
         """Yield the answers as they come. Closing the iterator, or cancelling who waits for it, ends the generation."""
+        ...
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """Return the text that tokens of the model stand for. Blocks.
+
+        Raises:
+          InputError: they are none.
+        """
         ...
 
     def budget(self, passages: str) -> Budget | None:

@@ -23,7 +23,7 @@ from camml.serving.engines._slots import Layout, Slots
 
 logger = logging.getLogger("camml.serving")
 
-BUSY_PICTURES, IDLE_PICTURES = 2, 16
+BUSY_PICTURES, IDLE_PICTURES = 1, 16
 """Pictures that are looked at between two steps while others get their answers, and while nobody does."""
 
 
@@ -65,6 +65,7 @@ class Batch(Thread):
         self._reading: list[Reading] = []
         self._waiting: deque[Job] = deque()
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
+        self._looked = False  # in the last turn, while others waited
         self._outbox: list[tuple[Job, Piece | BaseException]] = []
         self._counters = {"steps_total": 0, "chunks_total": 0, "prefills_total": 0, "cancelled_total": 0}
         self.start()
@@ -114,10 +115,10 @@ class Batch(Thread):
             with torch.inference_mode():
                 self._leave()
                 self._admit()
-                self._look()
+                looked = self._look()
                 self._leave()  # looking at pictures takes time, and some readers have none
                 if self._running or self._reading:
-                    self._turn()
+                    self._turn(read=not looked)
             self._send()
         jobs = [*self._waiting, *(reading.job for reading in self._reading), *(stream.job for stream in self._running)]
         self._fail(jobs, CaMMLError("the server is going down"))
@@ -170,18 +171,27 @@ class Batch(Thread):
                     self._drop(self._reading[-1])
             self._waiting.popleft()
 
-    def _look(self) -> None:
-        """Turn the next prompts into embeddings, with their pictures; a few at a time where others get answers."""
+    def _look(self) -> bool:
+        """Turn the next prompts into embeddings, with their pictures; return whether others wait for that.
+
+        Where others get answers it is one picture or one prompt at a time, and prompts are read in the next turn: all
+        together would keep the others waiting for longer than a few steps.
+        """
         new = [reading for reading in self._reading if reading.embeds is None]
-        if not new:
-            return
         busy = bool(self._running)
+        if not new or (busy and self._looked and len(new) < len(self._reading)):
+            self._looked = False
+            return False
+        self._looked = busy
+        seen = self._front.counts()["picture_misses_total"]
         try:
             self._front.look([reading.job.prepared for reading in new], BUSY_PICTURES if busy else IDLE_PICTURES)
             together = True
         except Exception:  # whose fault it was shows below, where each is looked at alone
             logger.exception("pictures could not be looked at together")
             together = False
+        if busy and self._front.counts()["picture_misses_total"] > seen:
+            return True
         for reading in new:
             if together and not self._front.ready(reading.job.prepared):
                 continue
@@ -192,11 +202,12 @@ class Batch(Thread):
                 self._fail([reading.job], error)
                 self._drop(reading)
             if busy:
-                return
+                break
+        return busy
 
-    def _turn(self) -> None:
-        """Read on in some prompts, and get one more token of every answer."""
-        ready = [reading for reading in self._reading if reading.embeds is not None]
+    def _turn(self, read: bool) -> None:
+        """Read on in some prompts, where it is their turn, and get one more token of every answer."""
+        ready = [reading for reading in self._reading if read and reading.embeds is not None]
         tokens = self._busy_tokens(len(self._running)) if self._running else self._idle_tokens
         chunks = shares(ready, tokens, oldest_first=self._counters["chunks_total"] % 2 == 1)
         if not chunks and not self._running:
@@ -267,9 +278,7 @@ class Batch(Thread):
                 job.prepared.max_new_tokens,
                 front.stop_ids,
                 AnswerText(front.tokenizer, request.stop),
-                Sampler(
-                    request.decoding, index, front.device, read, penalty, request.sampling, front.form(request.sampling)
-                ),
+                Sampler(request.decoding, index, front.device, read, penalty, request.sampling, front.form(request)),
             )
             for index in range(request.n)
         ]

@@ -1,14 +1,12 @@
 """Answers in a form that was asked for: of each next token, whether it may come, by llguidance."""
 
 import json
-from collections.abc import Collection
-from functools import cached_property, lru_cache
-from threading import Lock
+from functools import lru_cache
 from typing import Any
 
-import torch
-from torch import Tensor
+from llguidance import LLMatcher
 
+from camml.answering.grounding import Form, Grammars
 from camml.errors import OptionError
 from camml.serving.engines import JSON
 
@@ -21,37 +19,11 @@ MOST_KEPT = 32
 """Schemas that are kept for the next answers."""
 
 
-class Form:
-    """The state of one answer in its form."""
-
-    def __init__(self, matcher: Any) -> None:
-        self._matcher = matcher
-
-    def allowed(self, vocabulary: int, device: torch.device) -> Tensor:
-        """Return which tokens may come next, bool[V]."""
-        bits = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
-        mask = (bits[:, None] >> torch.arange(8, dtype=torch.uint8)) & 1
-        known = mask.flatten()[:vocabulary].bool()
-        if len(known) < vocabulary:  # rows of the head that stand for no token
-            known = torch.cat([known, known.new_zeros(vocabulary - len(known))])
-        return known.to(device)
-
-    def take(self, token: int) -> None:
-        """Go on by a token."""
-        self._matcher.consume_token(token)
-
-
 class Formats:
-    """Forms of answers for one tokenizer.
+    """Forms of answers for one tokenizer."""
 
-    Args:
-      stop_ids: the tokens that end an answer, which may come only where it is complete.
-    """
-
-    def __init__(self, tokenizer: Any, stop_ids: Collection[int]) -> None:
-        self._tokenizer = tokenizer
-        self._stop_ids = sorted(stop_ids)
-        self._lock = Lock()
+    def __init__(self, grammars: Grammars) -> None:
+        self._grammars = grammars
         self._matcher = lru_cache(MOST_KEPT)(self._new_matcher)  # a schema takes long, and comes again
 
     def form(self, schema: str) -> Form:
@@ -66,31 +38,12 @@ class Formats:
         return Form(self._matcher(schema).deep_copy())
 
     def _new_matcher(self, schema: str) -> Any:
-        try:
-            from llguidance import LLMatcher
-        except ImportError:
-            raise OptionError("response_format needs the package llguidance: pip install 'camml[serve]'") from None
         # white space where a model likes it lets a small one write nothing else
         options: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
         try:
-            grammar = LLMatcher.grammar_from_json_schema(schema, defaults=options)
-            matcher = LLMatcher(self._known, grammar)
+            return self._grammars.matcher(LLMatcher.grammar_from_json_schema(schema, defaults=options))
         except ValueError as error:
             raise _unusable(str(error)) from None
-        if matcher.is_error():
-            raise _unusable(matcher.get_error())
-        return matcher
-
-    @property
-    def _known(self) -> Any:
-        with self._lock:
-            return self._wrapped
-
-    @cached_property
-    def _wrapped(self) -> Any:
-        from llguidance.hf import from_tokenizer
-
-        return from_tokenizer(self._tokenizer, eos_token=self._stop_ids)
 
 
 def check_counts(schema: str) -> None:

@@ -15,16 +15,18 @@ from transformers import PreTrainedModel
 from camml import answering, prompts
 from camml.answering import DEFAULT_SHOTS, Decoding, budget_of, fitting
 from camml.answering._generation import check_fits
+from camml.answering.grounding import Form, Grounding, stop_ids
 from camml.answering.in_prompt import InPromptAnswerer, unseen
 from camml.answering.interleaved import InterleavedAnswerer
 from camml.answering.perceiver import PerceiverAnswerer
 from camml.errors import OptionError
 from camml.features.passages import Budget
 from camml.model.language import bare_language_model, read_embeddings
-from camml.serving.engines import Prepared, Request, Sampling
+from camml.serving.engines import Prepared, Request
 from camml.serving.engines._calls import CallForm, form_of
-from camml.serving.engines._formats import Form, Formats
+from camml.serving.engines._formats import Formats
 from camml.serving.engines._pictures import Inputs, Pictures
+from camml.tokens import text_of
 from camml.types import Query, Sample
 
 TOGETHER = 16
@@ -66,15 +68,16 @@ class Front:
             self.use, self._encode, tokenizer = "interleaved", self._for_interleaved, answerer.tokenizer
         else:
             self.use, self._encode, tokenizer = "in_prompt", self._for_prompt, answerer.tokenizer
-        self.tokenizer = deepcopy(tokenizer)
+        self.tokenizer, self._words = deepcopy(tokenizer), tokenizer
         self.default_shots = DEFAULT_SHOTS[self.use]
         self.most_pictures = 0 if self.use == "in_prompt" else 1 if self._parts else None
-        self.stop_ids = _stop_ids(answerer.model, self.tokenizer)
+        self.stop_ids = stop_ids(answerer.model, self.tokenizer)
         text = self.language_model.config.get_text_config()
         self.limit: int | None = getattr(text, "max_position_embeddings", None)
         words = set(self.tokenizer.get_vocab()) - set(self.tokenizer.all_special_tokens)
         self._longest_token = max(map(len, words), default=1)
-        self._formats = Formats(self.tokenizer, self.stop_ids)
+        self._grounding = Grounding(answerer.model, self.tokenizer, answerer.grounding.usual)
+        self._formats = Formats(self._grounding.grammars)
 
     @torch.inference_mode()
     def take_apart(self) -> None:
@@ -115,13 +118,26 @@ class Front:
         with self._reading:
             return form_of(template, skipped)
 
-    def form(self, sampling: Sampling) -> Form | None:
-        """Return what holds an answer to the form that is asked for.
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """See `Engine`."""
+        with self._reading:
+            return text_of(self._words, tokens)
+
+    def form(self, request: Request) -> Form | None:
+        """Return what holds an answer to the form that is asked for, or to words of its samples.
 
         Raises:
           OptionError: the form cannot be kept.
         """
-        return self._formats.form(sampling.schema) if sampling.schema else None
+        if request.sampling.schema:
+            return self._formats.form(request.sampling.schema)
+        if not self.grounded(request):
+            return None
+        return self._grounding.grammars.in_words_of(request.query, request.context)
+
+    def grounded(self, request: Request) -> bool:
+        """Return whether an answer is held to words of its samples; calls of tools are written in other ones."""
+        return bool(request.context) and not request.tools and self._grounding.wanted(request.decoding)
 
     def counts(self) -> Mapping[str, float]:
         """Return how often what was made of samples and pictures was at hand, and how often not."""
@@ -148,7 +164,8 @@ class Front:
 
     def prepare(self, request: Request) -> Prepared:
         """See `Engine`; opens pictures and writes the prompt, without the model."""
-        self.form(request.sampling)  # a wrong one is refused before anything is computed
+        if request.sampling.schema:
+            self._formats.form(request.sampling.schema)  # a wrong one is refused before anything is computed
         inputs, notes, allowed = self._encode(request)
         tokens = inputs["input_ids"].shape[1]
         named = Inputs.of(inputs) if self._parts else inputs
@@ -275,6 +292,10 @@ class FrontEngine:
         """See `Engine`."""
         return self._front.most_characters
 
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """See `Engine`."""
+        return self._front.text_of(tokens)
+
     def budget(self, passages: str) -> Budget | None:
         """See `Engine`."""
         return self._front.budget(passages)
@@ -308,12 +329,3 @@ def load(
     if not isinstance(answerer, PerceiverAnswerer | InPromptAnswerer | InterleavedAnswerer):
         raise OptionError(f"models used {use!r} cannot be served; there are: perceiver, interleaved, in_prompt")
     return Front(answerer)
-
-
-def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Return the tokens that end an answer, as `generate` would take them."""
-    found: int | Sequence[int] | None = model.generation_config.eos_token_id
-    if found is None:
-        found = tokenizer.eos_token_id
-    ids = [found] if isinstance(found, int) else found or []
-    return frozenset(ids)

@@ -15,8 +15,8 @@ from transformers import (
 )
 
 from camml.answering import Decoding
+from camml.answering.grounding import Form
 from camml.serving.engines import LEAST_LOGPROB, Sampling, TokenLogprob
-from camml.serving.engines._formats import Form
 
 
 class Sampler:

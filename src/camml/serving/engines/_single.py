@@ -97,14 +97,15 @@ class Single(Thread):
         answer = Answer(index, prepared.max_new_tokens, front.stop_ids, text)
         decoding, sampling = prepared.request.decoding, prepared.request.sampling
         chosen = None
-        if sampling == Sampling():
+        form = front.form(prepared.request)
+        if sampling == Sampling() and form is None:
             seed = None if decoding.seed is None else (decoding.seed + index) % 2**63
             options = generation_options(replace(decoding, max_new_tokens=prepared.max_new_tokens, seed=seed))
         else:
             options = generation_options(Decoding(prepared.max_new_tokens))
             none = torch.empty(0, dtype=torch.long, device=front.device)
             # `generate` itself applies the repetition penalty that the model has
-            own = Sampler(decoding, index, front.device, none, 1.0, sampling, front.form(sampling))
+            own = Sampler(decoding, index, front.device, none, 1.0, sampling, form)
             chosen = Chosen(own, front.tokenizer)
             options["logits_processor"] = LogitsProcessorList([chosen])
         reader = _Reader(self, job, answer, chosen)

@@ -15,9 +15,9 @@ from camml.serving.engines._jobs import Job
 from camml.serving.engines._probe import check_attention, layout_of
 from camml.serving.engines._single import Single
 
-CPU_CHUNK = (20, 4, 64)
+CPU_CHUNK = (12, 4, 64)
 """Tokens of prompts that are read beside a step on a CPU: so many, so many more for each answer under way, and at most
-so many. With them a step takes about three times as long; a GPU hardly notices."""
+so many. With them a step takes two to three times as long; a GPU hardly notices."""
 
 logger = logging.getLogger("camml.serving")
 

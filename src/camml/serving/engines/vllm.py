@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from camml.answering import fitting
+from camml.answering.grounding import words_of
 from camml.errors import CaMMLError, OptionError
 from camml.serving.engines import Piece, Prepared, Request, _front
 from camml.serving.engines._answer import Answer, AnswerText
@@ -105,7 +106,7 @@ class VllmEngine(FrontEngine):
 
     def _sampling(self, prepared: Prepared) -> Any:
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+        from vllm.sampling_params import RequestOutputKind
 
         decoding = prepared.request.decoding
         _, penalty = self._front.penalized(prepared)
@@ -120,13 +121,23 @@ class VllmEngine(FrontEngine):
             presence_penalty=sampling.presence_penalty,
             top_k=sampling.top_k,
             min_p=sampling.min_p,
-            structured_outputs=StructuredOutputsParams(json=sampling.schema) if sampling.schema else None,
+            structured_outputs=self._form(prepared.request),
             max_tokens=prepared.max_new_tokens,
             ignore_eos=True,  # what ends an answer is ours to say
             stop_token_ids=sorted(self._front.stop_ids),
             detokenize=False,
             output_kind=RequestOutputKind.DELTA,
         )
+
+    def _form(self, request: Request) -> Any:
+        """Return what vLLM holds the answer to."""
+        from vllm.sampling_params import StructuredOutputsParams
+
+        if request.sampling.schema:
+            return StructuredOutputsParams(json=request.sampling.schema)
+        if self._front.grounded(request):
+            return StructuredOutputsParams(grammar=words_of(request.query, request.context))
+        return None
 
     def status(self) -> Mapping[str, float]:
         """See `Engine`."""

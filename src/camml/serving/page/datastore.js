@@ -152,7 +152,7 @@ function addForm(app, onadded) {
     problem.textContent = text;
     problem.hidden = !text;
   };
-  const words = make("textarea", { rows: 4, dir: "auto", required: true, placeholder: "This is the flag of …" });
+  const words = make("textarea", { rows: 4, dir: "auto", placeholder: "This is the flag of …" });
   const id = make("input", { placeholder: "made for you if left empty", maxLength: 200, autocomplete: "off" });
   const facts = make("textarea", { rows: 2, dir: "auto", placeholder: "country: France\npage: 12", maxLength: 4000 });
   const go = make("button.main", { type: "submit" }, "Add the sample");
@@ -168,6 +168,7 @@ function addForm(app, onadded) {
   );
   node.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (!words.value.trim() && !well.get()) return say("A sample needs a text or a picture.");
     go.disabled = true;
     say("");
     try {

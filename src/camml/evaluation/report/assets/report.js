@@ -4,7 +4,7 @@
 const PER_PAGE = 25;
 const WORDS = { right: "Right", partly: "Partly", wrong: "Wrong", above: "Above mean", below: "Below mean", unscored: "Not scored" };
 
-/** An element with properties and children; texts become text nodes. */
+/** An element with properties and children; texts become text nodes. A page on a disk cannot load the server's dom.js. */
 function make(name, properties = {}, ...children) {
   const node = Object.assign(document.createElement(name), properties);
   node.append(...children.filter((child) => child !== null));

@@ -1,6 +1,6 @@
-"""Beside training data, rows in which a language model says what it says anyway, so that it keeps its manners.
+"""Add replay to training data: answers of the language model before training, so that it does not forget how to chat.
 
-python scripts/rehearse.py smollm2-135m-instruct data/factpix/conversations.json data/factpix/train_mixed.json
+python scripts/replay_rows.py smollm2-135m-instruct data/factpix/conversations.json data/factpix/train_mixed.json
 
 The answers are the model's own, drawn before any training, so nothing new is taught by them. Rows have no image, and
 `camml neighbors --allow-none` gives them no context.
@@ -18,7 +18,7 @@ from camml import weights
 from camml.durable import write_file
 from camml.errors import CaMMLError
 
-PROMPTS = Path(__file__).parents[1] / "configs" / "manners" / "rehearsed.txt"
+PROMPTS = Path(__file__).parents[1] / "configs" / "replay" / "prompts.txt"
 
 
 def draw(model_name: str, prompts: list[str], each: int, most: int, seed: int) -> list[tuple[str, str]]:
@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("model", help="the language model, a folder or a name")
     parser.add_argument("data", type=Path, help="training data, LLaVA JSON")
     parser.add_argument("out", type=Path, help="file to write: the data, then these rows")
-    parser.add_argument("--prompts", type=Path, default=PROMPTS, help="one in a line (configs/manners/rehearsed.txt)")
+    parser.add_argument("--prompts", type=Path, default=PROMPTS, help="one in a line (configs/replay/prompts.txt)")
     parser.add_argument("--each", type=int, default=2, help="answers to each prompt (%(default)s)")
     parser.add_argument("--max-new-tokens", type=int, default=64, help="(%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
@@ -64,17 +64,17 @@ def main() -> int:
         prompts = [line for line in args.prompts.read_text("utf-8").splitlines() if line.strip()]
         drawn = draw(args.model, prompts, args.each, args.max_new_tokens, args.seed)
     except (OSError, ValueError, CaMMLError) as error:
-        print(f"rehearse: error: {error}", file=sys.stderr)
+        print(f"replay_rows: error: {error}", file=sys.stderr)
         return 2
     rows = [
         {
-            "id": f"rehearsed/{number}",
+            "id": f"replay/{number}",
             "conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}],
         }
         for number, (prompt, answer) in enumerate(drawn, 1)
     ]
     write_file(args.out, json.dumps([*data, *rows], ensure_ascii=False, indent=0).encode())
-    print(f"{len(data)} rows and {len(rows)} rehearsed ones in {args.out}")
+    print(f"{len(data)} rows and {len(rows)} of replay in {args.out}")
     return 0
 
 

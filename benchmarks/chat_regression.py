@@ -1,10 +1,10 @@
-"""What a trained model says where there is neither image nor context, beside what its language model said before.
+"""Regression of plain chat: what a trained model says without image and context, beside its language model before.
 
-    python benchmarks/manners.py --model models/camml-mini
+    python benchmarks/chat_regression.py --model models/camml-mini
 
-The prompts are those of configs/manners/asked.txt, which are in no training data; answers are greedy. Besides the texts
-it gives the share of tokens on which both agree when each continues the base model's answer, and how long answers are.
-Prints Markdown and writes JSON.
+The prompts are those of configs/replay/held_out.txt, which are in no training data; answers are greedy. Besides the
+texts it gives the share of tokens on which both agree when each continues the base model's answer, and how long answers
+are. Prints Markdown and writes JSON.
 """
 
 import argparse
@@ -46,9 +46,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=ROOT / "models" / "camml-mini", help="(%(default)s)")
     parser.add_argument("--base", default="smollm2-135m-instruct", help="(%(default)s)")
     parser.add_argument("--max-new-tokens", type=int, default=60)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/manners.json"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/chat_regression.json"))
     args = parser.parse_args()
-    prompts = (ROOT / "configs" / "manners" / "asked.txt").read_text("utf-8").splitlines()
+    prompts = (ROOT / "configs" / "replay" / "held_out.txt").read_text("utf-8").splitlines()
     from camml import weights
 
     before: Any = answering.load("in_prompt", weights.folder(args.base), device="cpu", dtype="float32")
