@@ -94,7 +94,7 @@ def ways(model: Any, shape: Shape, rows: int) -> dict[str, Callable[[], Any]]:
     query = {name: features[name] for name in ("input_ids", "pixel_values")}
 
     def context() -> Tensor:
-        return model.context_perceiver.compress(seen, masks[0], read, masks[1])
+        return model.context_perceiver("compress", seen, masks[0], read, masks[1])
 
     embeds = model.embed(**features)
     kept = {name: prompt[name] for name in ("input_ids", "attention_mask", "pixel_values")}

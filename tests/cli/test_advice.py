@@ -42,7 +42,7 @@ RAISED_BY = {
     "features/": ["train"],
     "formats/__init__.py": ["store build", "store add"],
     "model/": ["train"],
-    "model/split.py": ["serve"],
+    "serving/engines/_split.py": ["serve"],
     "ownpix/": ["bench-data"],
     "reading/": ["bench-data"],
     "packages.py": None,  # of pip and npm

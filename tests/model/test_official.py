@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText, BertConfig, BertModel, CLI
 from camml.errors import ModelFolderError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor, official
 from camml.model.parts import assemble
+from camml.training.bert import start_from_bert
 from camml.types import Sample
 from tests import tiny
 
@@ -200,7 +201,7 @@ class TestAssemble:
         sizes = {"hidden_size": 24, "num_attention_heads": 12, "intermediate_size": 32, "num_hidden_layers": 3}
         bert = BertModel(BertConfig(vocab_size=30, **sizes))
         bert.save_pretrained(tmp_path / "bert")
-        model, _ = assemble(*folders, perceivers=tmp_path / "bert", **self.SIZES)
+        model, _ = assemble(*folders, start=lambda new: start_from_bert(new, tmp_path / "bert"), **self.SIZES)
         layer = model.context_perceiver.language_perceiver.layers[1]
         assert torch.equal(layer.self_attention.key.weight, bert.encoder.layer[1].attention.self.key.weight)
         assert torch.equal(layer.contract.weight, bert.encoder.layer[1].output.dense.weight)

@@ -12,6 +12,7 @@ from camml.cli import main
 from camml.errors import ModelFolderError, OptionError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor, packed
 from camml.model.folder import ADDED_FILE, PACKED, is_packed
+from camml.model.loading import merge
 from camml.model.parts import assemble
 from camml.model.retrieval_settings import settings_of
 from camml.training.arguments import ModelArguments
@@ -63,7 +64,7 @@ def test_what_was_trained_comes_back_and_the_rest_is_as_it_was(folder: Path) -> 
 
 def test_unpacked_it_is_an_ordinary_folder_with_the_same_logits(folder: Path, tmp_path: Path) -> None:
     model, processor = packed.load(folder)
-    packed.unpack(folder, tmp_path / "whole")
+    merge(folder, tmp_path / "whole")
     inputs = processor.prepare(["what"], [Image.new("RGB", (40, 30), "red")])
     whole = CamMLForConditionalGeneration.from_pretrained(tmp_path / "whole")
     again = CamMLProcessor.from_pretrained(tmp_path / "whole").prepare(["what"], [Image.new("RGB", (40, 30), "red")])
@@ -132,7 +133,7 @@ def test_sizes_that_do_not_fit_are_named(folder: Path) -> None:
     about = json.loads((folder / PACKED).read_text())
     about["sizes"]["perceiver_layers"] = 1
     (folder / PACKED).write_text(json.dumps(about))
-    with pytest.raises(ModelFolderError, match="does not fit the sizes"):
+    with pytest.raises(ModelFolderError, match="context_perceiver has unexpected keys"):
         packed.load(folder)
 
 
@@ -141,7 +142,7 @@ def test_unpacked_it_still_says_how_its_samples_are_found(folder: Path, tmp_path
     about["retrieval"] = {"encoder": "hashed", "encoder_options": {"heads": "maps.bin", "joint": True}, "shots": 3}
     (folder / PACKED).write_text(json.dumps(about))
     (folder / "maps.bin").write_bytes(b"maps")
-    packed.unpack(folder, tmp_path / "whole")
+    merge(folder, tmp_path / "whole")
     before, after = settings_of(folder), settings_of(tmp_path / "whole")
     assert after.stated
     assert (after.encoder, after.shots) == ("hashed", 3)
@@ -150,6 +151,6 @@ def test_unpacked_it_still_says_how_its_samples_are_found(folder: Path, tmp_path
 
 
 def test_a_folder_that_says_nothing_of_retrieval_still_says_nothing(folder: Path, tmp_path: Path) -> None:
-    packed.unpack(folder, tmp_path / "whole")
+    merge(folder, tmp_path / "whole")
     assert not (tmp_path / "whole" / "retrieval.json").exists()
     assert not settings_of(tmp_path / "whole").stated

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertLayer
 
-from camml.model.parts import BERT_PARTS
-from camml.model.perceiver import Attention, ContextPerceiver, Perceiver, PerceiverLayer, sinusoids
+from camml.model.modeling import ContextPerceiver
+from camml.model.perceiver import Attention, Perceiver, PerceiverLayer, sinusoids
+from camml.training.bert import BERT_PARTS
 from tests import tiny
 
 EXACT = {"atol": 2e-6, "rtol": 1e-5}
@@ -76,8 +77,8 @@ def test_padding_of_any_shape_changes_nothing(lengths, extra, random) -> None:
 
 def compressed(perceiver, images, image_mask, texts, mask) -> torch.Tensor:
     """The context tokens of one row with all these samples."""
-    seen, read = perceiver.encode_samples(images, image_mask, texts, mask)
-    return perceiver.compress(seen[None], image_mask[None], read[None], mask[None])
+    seen, read = perceiver("encode", images, image_mask, texts, mask)
+    return perceiver("compress", seen[None], image_mask[None], read[None], mask[None])
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 40])
@@ -91,8 +92,8 @@ def test_any_number_of_samples_becomes_the_same_number_of_tokens(perceiver, numb
 def test_what_a_sample_is_does_not_depend_on_its_companions(perceiver) -> None:
     texts, images = torch.randn(3, 5, 24), torch.randn(3, 4, 24)
     mask, present = torch.ones(3, 5, dtype=torch.bool), torch.ones(3, 4, dtype=torch.bool)
-    together = perceiver.encode_samples(images, present, texts, mask)
-    alone = perceiver.encode_samples(images[1:2], present[1:2], texts[1:2], mask[1:2])
+    together = perceiver("encode", images, present, texts, mask)
+    alone = perceiver("encode", images[1:2], present[1:2], texts[1:2], mask[1:2])
     for whole, part in zip(together, alone, strict=True):
         torch.testing.assert_close(whole[1:2], part, **EXACT)
 

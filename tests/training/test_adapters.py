@@ -1,17 +1,22 @@
 """LoRA and QLoRA: trained, resumed, merged."""
 
 import json
+import shutil
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
+from transformers import AutoModel, AutoModelForCausalLM
 
 from camml.cli import main
 from camml.errors import ModelFolderError, OptionError, UnknownNameError
-from camml.model import CamMLForConditionalGeneration, CamMLProcessor, lora
+from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, lora
+from camml.model.loading import load_model, merge
+from camml.model.retrieval_settings import FILE, settings_of
 from camml.training import adapters, building, recipes
 from camml.training.arguments import ModelArguments
 from camml.training.train import train
@@ -33,7 +38,12 @@ def test_the_merged_model_gives_the_same_logits(tune: str, bench: Path, tmp_path
     arguments = runs.flags(bench, output_dir=tmp_path / "out", **more, gradient_checkpointing=True)
     output = train(recipes.parse(arguments))
     assert main(["merge", str(output), str(tmp_path / "merged"), "--json"]) == 0
-    apart = lora.apart(output)
+    config, base = (
+        CamMLConfig.from_pretrained(tmp_path / "merged"),
+        json.loads((output / lora.BASE).read_text())["base"],
+    )
+    apart = PeftModel.from_pretrained(lora._started_from(base, config, torch.float32), output).eval()
+    lora.load_added(apart, output)
     matrices = [p for name, p in apart.named_parameters() if "lora_B" in name]
     assert len(matrices) == 14
     assert all(matrix.abs().max() > 0 for matrix in matrices)
@@ -80,13 +90,49 @@ def test_in_16_bits_no_input_is_cast_twice_and_the_losses_are_the_same(
 
 
 def test_what_cannot_be_merged_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelFolderError, match="not the folder of a LoRA run"):
-        adapters.merge(tmp_path, tmp_path / "out")
+    with pytest.raises(ModelFolderError, match="neither a packed model nor the folder of a LoRA run"):
+        merge(tmp_path, tmp_path / "out")
+    (tmp_path / lora.ADAPTER).write_text('{"r": 2, "lora_alpha": 4}')
+    (tmp_path / lora.BASE).write_text("{}")
     with pytest.raises(OptionError, match="bfloat16"):
-        adapters.merge(tmp_path, tmp_path / "out", "int3")
-    (tmp_path / lora.ADAPTER).write_text("{}")
+        merge(tmp_path, tmp_path / "out", "int3")
+    with pytest.raises(ModelFolderError, match=f"{lora.BASE} or {lora.ADAPTER} cannot be used"):
+        merge(tmp_path, tmp_path / "out")
     about = {"base": {"vlm": str(tmp_path / "gone")}, "config": {}}
     (tmp_path / lora.BASE).write_text(json.dumps(about))
     with pytest.raises(UnknownNameError, match="gone"):
-        adapters.merge(tmp_path, tmp_path / "out")
+        merge(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_merged_model_is_trained_further_loaded_as_a_run_and_merged_again(bench: Path, tmp_path: Path) -> None:
+    more = {"tune": "lora", "lora_r": 4, "learning_rate": 1e-2, "max_steps": 2}
+    train(recipes.parse(runs.flags(bench, output_dir=tmp_path / "first", **more)))
+    merge(tmp_path / "first", tmp_path / "merged")
+    (tmp_path / "merged" / FILE).write_text(json.dumps({"encoder": "hashed", "shots": 3}))
+    start = {"model_name_or_path": tmp_path / "merged", "vision_tower": None}
+    train(recipes.parse(runs.flags(bench, output_dir=tmp_path / "second", **more, **start)))
+    merge(tmp_path / "second", tmp_path / "again")
+    logits = []
+    for name in ("merged", "second", "again"):
+        model, processor = load_model(tmp_path / name)
+        inputs = processor.prepare(["which colour", "what"], [bench / "picture-0.png", None])
+        with torch.no_grad():
+            logits.append(model(**inputs).logits)
+        assert settings_of(tmp_path / name).shots == 3, "what trains on keeps to the samples it is given"
+    assert not torch.allclose(logits[0], logits[1], atol=1e-3)
+    torch.testing.assert_close(logits[1], logits[2])
+
+
+def test_a_run_loads_in_the_precision_of_its_base_or_the_one_asked_for(bench: Path, tmp_path: Path) -> None:
+    for part, kind in (("language", AutoModelForCausalLM), ("tower", AutoModel)):
+        shutil.copytree(bench / part, tmp_path / part)
+        kind.from_pretrained(bench / part, dtype=torch.bfloat16).save_pretrained(tmp_path / part)
+    more = {"tune": "lora", "lora_r": 4, "max_steps": 1, "model_name_or_path": tmp_path / "language"}
+    train(recipes.parse(runs.flags(bench, output_dir=tmp_path / "run", vision_tower=tmp_path / "tower", **more)))
+    own, _ = load_model(tmp_path / "run")
+    exact, _ = load_model(tmp_path / "run", dtype="float32")
+    assert {parameter.dtype for parameter in own.parameters()} == {torch.bfloat16}
+    assert {parameter.dtype for parameter in exact.parameters()} == {torch.float32}
+    for name, parameter in own.named_parameters():
+        assert torch.equal(parameter, exact.get_parameter(name).bfloat16()), name

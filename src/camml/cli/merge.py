@@ -20,31 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Merge, and say what was written."""
-    from camml.devices import choose_dtype
-    from camml.model import packed
-    from camml.model.folder import is_packed
+    from camml.model.loading import merge
 
-    if is_packed(args.adapter):
-        packed.unpack(args.adapter, args.target, choose_dtype("float32" if args.dtype == "auto" else args.dtype))
-    else:
-        _merge_run(args.adapter, args.target, args.dtype)
+    merge(args.adapter, args.target, args.dtype)
     if args.json:
         print_json({"path": str(args.target)})
     else:
         print(f"wrote {args.target}")
     return 0
-
-
-def _merge_run(adapter: Path, target: Path, dtype: str) -> None:
-    """Merge a run of training.
-
-    Raises:
-      InputError: the packages for training are not there.
-    """
-    from camml.errors import InputError
-
-    try:
-        from camml.training import adapters
-    except ImportError as error:
-        raise InputError(f"merging needs more packages ({error.name}): pip install 'camml[train]'") from error
-    adapters.merge(adapter, target, dtype)

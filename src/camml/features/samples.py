@@ -98,9 +98,10 @@ class SampleFeatures:
         places, mask = places.to(self.model.device, self.model.dtype), mask.to(self.model.device)
         seen_states, read_states = places[:, :, :patches], places[:, :, patches:]
         with torch.inference_mode():
-            return self.model.context_perceiver.compress(
-                seen_states, mask[:, :, :patches], read_states, mask[:, :, patches:]
+            tokens: Tensor = self.model.context_perceiver(
+                "compress", seen_states, mask[:, :, :patches], read_states, mask[:, :, patches:]
             )
+        return tokens
 
     def fill(
         self, samples: Iterable[Sample], progress: Callable[[int], object] = lambda done: None, batch_size: int = BATCH

@@ -1,11 +1,12 @@
 """The model: a real transformers model, with its configuration and processor registered with the Auto classes.
 
-modeling    the forward pass: samples to context tokens, the prompt with them, the vision-language model as it is
-perceiver   the perceivers      placement   features into placeholders      config      sizes and choices
+modeling    the forward pass, top to bottom: samples to context tokens, the prompt with them, the model as it is
+perceiver   the layers of the perceivers, and places      config      sizes and choices
+pretrained  its base class: first weights, words, files      language    the language model inside another one
 processor   questions, images and samples to tensors; rendering, batching   are its parts
-llava_parts, llava_processor    a vision-language model out of a language model and a vision tower
-loading     one door for every kind of folder: folder, official, packed, lora   are the kinds; split takes one apart
-parts       new models out of pretrained parts; copying   a start for their perceivers; card   what a folder says
+llava_parts, llava_processor    a vision-language model out of a language model and a vision tower; parts   makes it
+loading     one door for every kind of folder: folder, official, packed, lora   are the kinds
+card, retrieval_settings        what a folder says to people, and to datastores
 """
 
 from transformers import AutoConfig, AutoModelForImageTextToText
@@ -14,13 +15,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml.model.config import CamMLConfig
-from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
+from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration, fill_placeholders
 from camml.model.llava_processor import LlavaPartsProcessor
 from camml.model.loading import check_fits, load_model
-from camml.model.modeling import CamMLForConditionalGeneration
+from camml.model.modeling import CamMLForConditionalGeneration, ContextPerceiver
 from camml.model.official import OFFICIAL_MODEL_TYPE, OfficialConfig
-from camml.model.perceiver import ContextPerceiver
-from camml.model.placement import fill_placeholders
 from camml.model.processor import CamMLProcessor
 
 for config, model, processor in (

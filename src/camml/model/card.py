@@ -147,6 +147,13 @@ def number_of(parameter: nn.Parameter) -> int:
     return whole if shape is None else int(torch.Size(shape).numel())
 
 
+def names_of(vlm: Any) -> list[str] | None:
+    """Return what the weights of a vision-language model are called; None where nothing says so."""
+    parts = (vlm.language_model, vlm.vision_tower) if vlm.config.model_type == "llava_parts" else (vlm,)
+    folders = [part.config.name_or_path for part in parts]
+    return [base_name(folder) for folder in folders if folder and folder != "None"] or None
+
+
 def base_name(folder: str) -> str:
     """Return what a base model is called: its name on the hub as far as its folder says it, never a path."""
     path = Path(folder)

@@ -16,7 +16,6 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOu
 
 from camml.errors import OptionError
 from camml.model.config import built
-from camml.model.placement import fill_placeholders
 
 
 class LlavaPartsConfig(PretrainedConfig):
@@ -291,3 +290,24 @@ def build_projector(kind: str, vision_width: int, text_width: int) -> nn.Module:
     for _ in range(int(depth) - 1):
         layers += [nn.GELU(), nn.Linear(text_width, text_width)]
     return nn.Sequential(*layers)
+
+
+def fill_placeholders(embeds: Tensor, input_ids: Tensor, token_id: int, features: Tensor) -> Tensor:
+    """Return `embeds` with `features` written where `input_ids` holds `token_id`, in reading order.
+
+    Args:
+      embeds: float[B, T, D].  input_ids: int64[B, T].
+      features: float[N, L, D]; the batch holds N * L placeholders in all.
+
+    Raises:
+      ValueError: the batch holds another number of placeholders.
+    """
+    return fill_places(embeds, input_ids == token_id, token_id, features)
+
+
+def fill_places(embeds: Tensor, places: Tensor, token_id: int, features: Tensor) -> Tensor:
+    """Return the same, for placeholders at `places` bool[B, T]."""
+    wanted, given = int(places.sum()), features.shape[0] * features.shape[1]
+    if wanted != given:
+        raise ValueError(f"{wanted} placeholders with token id {token_id}, but features for {given}")
+    return embeds.masked_scatter(places[..., None], features.to(embeds))

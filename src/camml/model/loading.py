@@ -15,9 +15,10 @@ from camml import weights
 from camml.devices import choose_dtype
 from camml.errors import ModelFolderError, OptionError, first_line
 from camml.model import lora, packed
-from camml.model.folder import check_folder, is_packed
+from camml.model.folder import check_folder, is_packed, new_folder
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.processor import CamMLProcessor
+from camml.model.retrieval_settings import copy_settings
 
 Kind = Literal["camml", "vision-language", "language"]
 """`camml` reads samples as context tokens; the other two read them in their prompt, with pictures or without."""
@@ -59,7 +60,7 @@ def load_model(
     Args:
       name: a hub name or a folder: a CaMML model (as saved, in the official layout, packed, or a LoRA run), or any
         vision-language or language model of transformers, of which the second value is the processor or the tokenizer.
-      dtype: of the weights; "auto" or None for the one they are kept in.
+      dtype: of the weights; "auto" or None for the one they are kept in (of a packed model float32).
       device_map, quantization_config, attn_implementation: as in transformers' `from_pretrained`.
       processor_options: settings of a CaMML model's processor, such as `prompt_style`.
 
@@ -143,7 +144,21 @@ def _summed(
             f"{folder} keeps only what was trained, and is summed as it is loaded: for {next(iter(options))} make a "
             f"model folder of it first with `camml merge {folder} OUT`"
         )
-    number = dtype or torch.float32
     if is_packed(folder):
-        return packed.load(folder, number, **processor_options)
-    return lora.load(folder, number, **processor_options)
+        return packed.load(folder, dtype or torch.float32, **processor_options)
+    return lora.load(folder, dtype, **processor_options)
+
+
+def merge(folder: Path, target: Path, dtype: str = "auto") -> None:
+    """Write a packed model, or the model of a LoRA run, as the ordinary model folder `target`.
+
+    Raises:
+      ModelFolderError: `folder` is no such folder, what it was trained on is gone, or `target` is there already.
+      OptionError: no such dtype.
+    """
+    if not (is_packed(folder) or lora.is_run(folder)):
+        raise ModelFolderError(f"{folder} is neither a packed model nor the folder of a LoRA run")
+    with new_folder(target) as unfinished:
+        for part in load_model(folder, dtype=dtype):
+            part.save_pretrained(unfinished)
+        copy_settings(folder, unfinished)

@@ -1,7 +1,7 @@
 """LoRA runs: what was trained, in a folder beside the name of what it was trained on.
 
-Such a folder holds PEFT's adapter, `between.safetensors` (what CaMML adds and was trained whole), the processor, and
-`camml_base.json`, which says what the run started from.
+Such a folder holds the adapter as PEFT writes it, `between.safetensors` (what CaMML adds and was trained whole), the
+processor, and `camml_base.json`, which says what the run started from.
 """
 
 import json
@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from camml import weights
-from camml.errors import ModelFolderError, OptionError
+from camml.errors import ModelFolderError
 from camml.model.config import CamMLConfig
-from camml.model.folder import ADDED_FILE, read_file, set_precision
+from camml.model.folder import ADDED_FILE, load_part, read_file, set_precision
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.parts import load_parts
 from camml.model.processor import CamMLProcessor
@@ -80,55 +81,73 @@ def load_added(model: nn.Module, folder: Path) -> None:
 
 
 def load(
-    folder: Path, dtype: torch.dtype = torch.float32, **processor_options: Any
+    folder: Path, dtype: torch.dtype | None = None, **processor_options: Any
 ) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
-    """Return the model of a LoRA run, and its processor.
+    """Return the model of a LoRA run, and its processor; each sum is made in float32, of weights as `dtype` has them.
 
-    The sums are made in float32, of the weights as they were before any quantisation.
+    Args:
+      dtype: of the weights, of which there is never a second copy; None for that of what the run started from.
 
     Raises:
       ModelFolderError: `folder` is no such folder, or what the run started from is gone.
-      OptionError: PEFT is not installed.
     """
-    model = apart(folder).merge_and_unload()
-    set_precision(model, dtype)
-    return model.eval(), CamMLProcessor.from_pretrained(folder, **processor_options)
-
-
-def apart(folder: Path) -> Any:
-    """Return the model of a LoRA run in float32 as PEFT has it, its matrices beside the weights they add to.
-
-    Raises:
-      ModelFolderError, OptionError: as `load`.
-    """
-    try:
-        from peft import PeftModel
-    except ImportError as error:
-        raise OptionError(
-            f"{folder} is a LoRA run, which needs the package peft: pip install 'camml[train]'"
-        ) from error
     if not is_run(folder):
         raise ModelFolderError(f"{folder} is not the folder of a LoRA run ({ADAPTER} and {BASE})")
     try:
-        about = json.loads((folder / BASE).read_text("utf-8"))
+        about, adapter = (json.loads((folder / name).read_text("utf-8")) for name in (BASE, ADAPTER))
         base, config = dict(about["base"]), CamMLConfig(**about["config"])
+        scale = float(adapter["lora_alpha"]) / float(adapter["r"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelFolderError(f"{folder / BASE} cannot be used ({error!r})") from error
-    wrapped = PeftModel.from_pretrained(_started_from(base, config), folder)
-    load_added(wrapped, folder)
-    return wrapped.eval()
+        raise ModelFolderError(f"{folder / BASE} or {ADAPTER} cannot be used ({error!r})") from error
+    model = _started_from(base, config, dtype or "auto")
+    load_part(model, ADDED, dict(read_file(folder / ADDED_FILE)), folder / ADDED_FILE)
+    trained = {
+        name.removeprefix("base_model.model.").replace(".base_layer.", ".").removesuffix(".weight"): tensor
+        for name, tensor in read_file(folder / "adapter_model.safetensors")
+    }
+    add_products(model, trained, scale, folder)
+    return model.eval(), CamMLProcessor.from_pretrained(folder, **processor_options)
 
 
-def _started_from(base: Mapping[str, str], config: CamMLConfig) -> CamMLForConditionalGeneration:
-    """Return the model that a run started from, in float32, with perceivers whose weights are still to come."""
-    number = torch.float32
+@torch.no_grad()
+def add_products(model: nn.Module, trained: Mapping[str, Tensor], scale: float, source: Path) -> None:
+    """Add to the weights of a model what was trained beside them, one after the other; the sums are made in float32.
+
+    Args:
+      trained: `NAME.lora_A` float[r, in] and `NAME.lora_B` float[out, r] for a weight `NAME.weight`, and biases.
+      scale: what their product counts.
+
+    Raises:
+      ModelFolderError: they do not fit.
+    """
+    own = dict(model.named_parameters())
+    for name in sorted({key.rpartition(".lora_")[0] or key for key in trained}):
+        if name in trained:
+            own[name].copy_(trained[name])
+            continue
+        down, up, weight = trained.get(f"{name}.lora_A"), trained.get(f"{name}.lora_B"), own.get(f"{name}.weight")
+        if down is not None and up is not None and isinstance(model.get_submodule(name), Conv1D):
+            down, up = up.T, down.T  # its weights are float[in, out]
+        if down is None or up is None or weight is None or weight.shape != (up.shape[0], down.shape[1]):
+            raise ModelFolderError(f"what {source} keeps of {name} does not fit the model it was trained on")
+        weight.copy_(weight.float() + scale * (up.float() @ down.float()))
+
+
+def _started_from(
+    base: Mapping[str, str], config: CamMLConfig, dtype: torch.dtype | str
+) -> CamMLForConditionalGeneration:
+    """Return the model that a run started from, with perceivers whose weights are still to come."""
     if "camml" in base:
         model: CamMLForConditionalGeneration = CamMLForConditionalGeneration.from_pretrained(
-            weights.folder(base["camml"]), dtype=number
+            weights.folder(base["camml"]), dtype=dtype
         )
         return model
+    vlm: PreTrainedModel
     if "vlm" in base:
-        vlm = AutoModelForImageTextToText.from_pretrained(weights.folder(base["vlm"]), dtype=number)
-        return CamMLForConditionalGeneration(config, vlm)
-    language, tower = (weights.folder(base[part]) for part in ("language_model", "vision_tower"))
-    return CamMLForConditionalGeneration(config, load_parts(config.vlm_config, language, tower, number))
+        vlm = AutoModelForImageTextToText.from_pretrained(weights.folder(base["vlm"]), dtype=dtype)
+    else:
+        language, tower = (weights.folder(base[part]) for part in ("language_model", "vision_tower"))
+        vlm = load_parts(config.vlm_config, language, tower, dtype)
+    model = CamMLForConditionalGeneration(config, vlm)
+    set_precision(model, vlm.dtype)
+    return model

@@ -4,31 +4,32 @@
             ─ texts: its word embeddings ────┴─ perceivers ─ 2 M context tokens
     prompt with 2 M placeholders ─ word embedding, context tokens written over the placeholders ─ the model as it is
 
-Everything else (images of the question, positions, cache, `generate`) is the vision-language model's own business. The
-class reads in that order; the perceivers themselves are in `perceiver`, the writing over placeholders in `placement`.
+This file is the way from samples and a prompt to logits, top to bottom: the perceivers' two steps, the model, whose
+methods follow one another as they are called, and the writing over placeholders. Everything else (images of the
+question, positions, cache, `generate`) is the vision-language model's own business.
 """
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
 from inspect import signature
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
-from transformers import initialization as init
-from transformers.generation.logits_process import LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 
 from camml.errors import OptionError
-from camml.model import card, official
+from camml.model import card
 from camml.model.config import CamMLConfig
-from camml.model.language import language_part, read_embeddings
-from camml.model.llava_parts import LlavaPartsForConditionalGeneration
-from camml.model.perceiver import ContextPerceiver
-from camml.model.placement import delivered, spread, watch
+from camml.model.language import read_embeddings
+from camml.model.llava_parts import LlavaPartsForConditionalGeneration, fill_places
+from camml.model.perceiver import Perceiver, places_of_texts, sinusoids, turned, word_waves
+from camml.model.pretrained import CamMLPreTrainedModel
 
 IGNORED = -100
 """The label of a token that is not learned. Source: `ignore_index` of PyTorch's cross-entropy."""
@@ -37,7 +38,89 @@ SAMPLE = "sample_"
 """How the names of inputs begin that are about samples; `CamMLProcessor` gives them."""
 
 
-class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
+class ContextPerceiver(nn.Module):
+    """Samples to context tokens, in two steps: each sample on its own, then all samples of a question together.
+
+    The first step does not depend on the question, so its result can be kept.
+
+    Source: CaMML (ACL 2024), section 3.2.
+    """
+
+    def __init__(self, config: CamMLConfig) -> None:
+        super().__init__()
+        width, text_width = config.perceiver_hidden_size, config.hidden_size
+        self.image_in = nn.Linear(text_width, width)
+        self.text_in = nn.Linear(text_width, width)
+        self.vision_perceiver = Perceiver(config)
+        self.language_perceiver = Perceiver(config)
+        self.context_perceiver = Perceiver(config)
+        self.vision_queries = nn.Parameter(torch.zeros(1, config.perceiver_queries, width))
+        self.text_queries = nn.Parameter(torch.zeros(1, config.perceiver_queries, width))
+        self.vision_out = nn.Linear(width, text_width)
+        self.text_out = nn.Linear(width, text_width)
+        # how loudly positions speak; learned, since the width and scale of the embeddings differ from model to model
+        self.word_position = nn.Parameter(torch.zeros(width)) if config.perceiver_positions else None
+        self.sample_position = nn.Parameter(torch.zeros(width)) if config.perceiver_positions else None
+        self.run_on, self.heads = config.perceiver_run_on, config.perceiver_heads
+        if self.run_on and not len(word_waves(width, self.heads)):
+            raise OptionError(
+                f"perceiver_run_on needs perceivers wide enough to move places: perceiver_hidden_size is {width}, with "
+                f"{self.heads} heads"
+            )
+
+    def forward(self, step: Literal["encode", "compress"], *inputs: Tensor) -> Any:
+        """Return what one of the two steps below gives.
+
+        Both are calls of this module, so that what others put before and after such calls is done for its own
+        parameters too: weights that wait on a disk are fetched, those of sharded training are gathered.
+        """
+        return getattr(self, step)(*inputs)
+
+    def encode(
+        self, image_features: Tensor, image_mask: Tensor, text_embeds: Tensor, text_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what each sample is by itself: float[S, Lv, P] from its image, float[S, Lt, P] from its text.
+
+        Args:
+          image_features: float[S, Lv, D].  image_mask: bool[S, Lv], False on padding, and where there is no image.
+          text_embeds: float[S, Lt, D].  text_mask: bool[S, Lt], False on padding.
+        """
+        images, texts = self.image_in(image_features), self.text_in(text_embeds)
+        if self.word_position is not None:
+            images, texts = (self._placed(states, self.word_position) for states in (images, texts))
+        seen = self.vision_perceiver(images, texts, image_mask, text_mask)
+        read = self.language_perceiver(texts, images, text_mask, image_mask)
+        return seen, read
+
+    @staticmethod
+    def _placed(states: Tensor, gain: Tensor) -> Tensor:
+        """Return `states` float[S, L, P] that know their place in the sample."""
+        places = torch.arange(states.shape[1], device=states.device)
+        return states + gain * sinusoids(places, states.shape[2]).to(states.dtype)
+
+    def compress(self, seen: Tensor, seen_mask: Tensor, read: Tensor, read_mask: Tensor) -> Tensor:
+        """Return the context tokens float[B, 2 M, D] of rows of samples: M from their images, then M from their texts.
+
+        Args:
+          seen: float[B, N, Lv, P].  seen_mask: bool[B, N, Lv].  read: float[B, N, Lt, P].  read_mask: bool[B, N, Lt].
+        """
+        if self.sample_position is not None:
+            ranks = torch.arange(seen.shape[1], device=seen.device)
+            places = (self.sample_position * sinusoids(ranks, seen.shape[3]).to(seen.dtype))[:, None, :]
+            seen, read = seen + places, read + places
+        if self.run_on:
+            read = turned(read, places_of_texts(seen_mask, read_mask, self.text_queries.shape[1]), self.heads)
+        rows = len(seen)
+        vision = self.context_perceiver(
+            self.vision_queries.expand(rows, -1, -1), seen.flatten(1, 2), None, seen_mask.flatten(1)
+        )
+        text = self.context_perceiver(
+            self.text_queries.expand(rows, -1, -1), read.flatten(1, 2), None, read_mask.flatten(1)
+        )
+        return torch.cat([self.vision_out(vision), self.text_out(text)], dim=1)
+
+
+class CamMLForConditionalGeneration(CamMLPreTrainedModel, GenerationMixin):
     """A vision-language model that reads samples, compressed to a fixed number of context tokens.
 
     Inputs are what `CamMLProcessor` gives: those of the vision-language model, with a placeholder in `input_ids` for
@@ -56,25 +139,11 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
       True
     """
 
-    config: CamMLConfig
-    config_class = CamMLConfig
-    base_model_prefix = "vlm"
-    main_input_name = "input_ids"
-    input_modalities = ("image", "text")
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _can_compile_fullgraph = True
-    _no_split_modules: ClassVar[list[str]] = ["PerceiverLayer"]
-    _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
-
     def __init__(self, config: CamMLConfig, vlm: PreTrainedModel | None = None) -> None:
         super().__init__(config)
         if vlm is not None:
             config.vlm_config = vlm.config  # what changes there, changes here
-            config.base_models = config.base_models or _names_of(vlm)
+            config.base_models = config.base_models or card.names_of(vlm)
         self.vlm = AutoModelForImageTextToText.from_config(config.vlm_config) if vlm is None else vlm
         self.context_perceiver = ContextPerceiver(config)
         self._watching: list[Any] = []
@@ -84,13 +153,13 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     # ---- samples to context tokens ------------------------------------------------------------------------------
 
-    def sample_images(self, inputs: Mapping[str, Tensor], counts: Tensor) -> list[Tensor]:
+    def sample_images(self, inputs: Mapping[str, Tensor], counts: Sequence[int]) -> list[Tensor]:
         """Return what each of S images is to the language model: S tensors float[Lv, D], Lv may differ.
 
         Args:
           inputs: what the image processor gave for the S images; `image_features` in place of the pixels where the
             features of a `LlavaPartsForConditionalGeneration`'s tower are kept.
-          counts: int64[S], how many image tokens each has.
+          counts: how many image tokens each has.
 
         Raises:
           ValueError: the model gives another number of features.
@@ -105,9 +174,9 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         features = getattr(output, "pooler_output", output)
         parts = [features] if isinstance(features, Tensor) else list(features)
         flat = torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
-        if len(flat) != int(counts.sum()):
-            raise ValueError(f"{int(counts.sum())} image tokens of samples, but features for {len(flat)}")
-        return list(flat.split(counts.tolist()))
+        if len(flat) != sum(counts):
+            raise ValueError(f"{sum(counts)} image tokens of samples, but features for {len(flat)}")
+        return list(flat.split(list(counts)))
 
     def encode_samples(
         self, input_ids: Tensor, attention_mask: Tensor, image_counts: Tensor | None = None, **images: Tensor
@@ -123,51 +192,41 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
           float[S, Lv, P] from images, bool[S, Lv] that is False where there is none, float[S, Lt, P] from texts.
         """
         texts = self.get_input_embeddings()(input_ids)
-        blank = None
-        if image_counts is None or not images:
-            image_counts = input_ids.new_zeros(len(input_ids))
-        if bool((image_counts > 0).any()):
-            features = self.sample_images(images, image_counts[image_counts > 0])
-            padded = pad_sequence([part.to(texts) for part in features], batch_first=True)
-            length = padded.shape[1]
-            places = (image_counts > 0).nonzero()[:, 0]
-            seen = texts.new_zeros(len(texts), length, texts.shape[-1]).index_put((places,), padded)
-            lengths = image_counts.new_zeros(len(texts))
-            lengths[places] = torch.tensor([len(part) for part in features], device=lengths.device)
-            mask = torch.arange(length, device=lengths.device) < lengths[:, None]
+        counts = [0] * len(texts) if image_counts is None or not images else image_counts.tolist()
+        if any(counts):
+            features = iter(self.sample_images(images, [count for count in counts if count]))
+            parts = [next(features).to(texts) if count else texts[0, :0] for count in counts]
+            seen = pad_sequence(parts, batch_first=True)
+            mask = pad_sequence([part.new_ones(len(part), dtype=torch.bool) for part in parts], batch_first=True)
         else:  # one blank column stands for all; in training it comes the way that images come
             seen = texts.new_zeros(len(texts), 1, texts.shape[-1])
             mask = torch.zeros(seen.shape[:2], dtype=torch.bool, device=seen.device)
             if self.training and isinstance(self.vlm, LlavaPartsForConditionalGeneration):
-                blank = self.vlm.blank_patches(images.get("image_features"))
-                seen = seen + 0.0 * blank.sum()
-        seen, read = self.context_perceiver.encode_samples(seen, mask, texts, attention_mask.bool())
+                seen = seen + 0.0 * self.vlm.blank_patches(images.get("image_features")).sum()
+        seen, read = self.context_perceiver("encode", seen, mask, texts, attention_mask.bool())
         return seen, mask, read
 
-    def embed_context(self, input_ids: Tensor, attention_mask: Tensor, **images: Any) -> Tensor:
+    def embed_context(
+        self, input_ids: Tensor, attention_mask: Tensor, image_counts: Tensor | None = None, **images: Any
+    ) -> Tensor:
         """Return the context tokens float[B', 2 M, D] of the B' rows that have samples; all samples go in one batch.
 
         Args:
           input_ids, attention_mask: int64[B, N, L]; a sample of mask 0 throughout is padding.
-          images: `image_counts` int64[B, N], 0 where a sample has no image, and what the image processor gave for the
-            images there are, row by row; see `encode_samples`.
+          image_counts: int64[B, N], 0 where a sample has no image.
+          images: what the image processor gave for the images there are, row by row; see `encode_samples`.
         """
         words = attention_mask.bool()
         real = words.any(dim=2)
-        counts = images.pop("image_counts", None)
-        seen, mask, read = self.encode_samples(
-            input_ids[real], attention_mask[real], None if counts is None else counts[real], **images
+        counts = None if image_counts is None else image_counts[real]
+        encoded = self.encode_samples(input_ids[real], attention_mask[real], counts, **images)
+        rows, places = real.any(dim=1), tuple(real.nonzero().T)
+        # float[S, ...] to float[B', N, ...], zeros where a row has fewer samples
+        seen, mask, read = (
+            part.new_zeros(*real.shape, *part.shape[1:]).index_put(places, part)[rows] for part in encoded
         )
-        rows = real.any(dim=1)
-        tokens: Tensor = self.context_perceiver.compress(
-            spread(seen, real)[rows], spread(mask, real)[rows], spread(read, real)[rows], words[rows]
-        )
+        tokens: Tensor = self.context_perceiver("compress", seen, mask, read, words[rows])
         return tokens
-
-    def _blank_context(self, input_ids: Tensor, images: Mapping[str, Tensor]) -> Tensor:
-        """Return float[1, 2 M, D] for a training step without samples; see `LlavaParts….blank_patches`."""
-        word = torch.zeros_like(input_ids[:1, :1, None])
-        return self.embed_context(word, torch.ones_like(word), **images)
 
     def _context(self, input_ids: Tensor, inputs: dict[str, Any]) -> Tensor | None:
         """Take what is about samples out of `inputs`, and return the context tokens float[B', 2 M, D].
@@ -184,10 +243,34 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
             raise ValueError(f"{places} placeholders of context tokens, but no samples")
         return context if context is not None and len(context) else None
 
-    def _delivering(self, context: Tensor | None, input_ids: Tensor | None) -> AbstractContextManager[None]:
+    @contextmanager
+    def _delivering(self, context: Tensor | None, input_ids: Tensor | None) -> Iterator[None]:
+        """Have `context` written over the placeholders of the next batch that the word embedding embeds.
+
+        Raises:
+          ValueError: the batch holds another number of placeholders, or nothing was embedded at all.
+        """
         if context is None or input_ids is None:
-            return nullcontext()
-        return delivered(self.get_input_embeddings(), context, len(input_ids))
+            yield
+            return
+        delivery = _Delivery(self.get_input_embeddings(), context, len(input_ids))
+        token = _DELIVERY.set(delivery)
+        try:
+            yield
+            if not delivery.done:
+                raise ValueError("the model did not embed its input_ids with its word embedding: the samples got lost")
+        finally:
+            _DELIVERY.reset(token)
+
+    def _watch(self) -> None:
+        """Let the word embedding look out for placeholders, by hooks that stay, as compiled models know no others."""
+        for handle in self._watching:
+            handle.remove()
+        words, token_id = self.get_input_embeddings(), self.config.context_token_id
+        self._watching = [
+            words.register_forward_pre_hook(partial(_before, token_id)),
+            words.register_forward_hook(partial(_after, token_id)),
+        ]
 
     # ---- the vision-language model, with them -------------------------------------------------------------------
 
@@ -219,8 +302,8 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if input_ids is not None and not later:
             context = self._context(input_ids, kwargs)
             if context is None and self.training:
-                kept = {name: kwargs[name] for name in ("image_features",) if kwargs.get(name) is not None}
-                extra = self._blank_context(input_ids, kept)
+                word = torch.zeros_like(input_ids[:1, :1, None])  # a blank sample; see `LlavaParts….blank_patches`
+                extra = self.embed_context(word, torch.ones_like(word), image_features=kwargs.get("image_features"))
         options = {"attention_mask": attention_mask, "past_key_values": past_key_values, **kwargs}
         options |= {"input_ids": input_ids} if input_ids is not None else {}
         with self._delivering(context, input_ids):
@@ -236,16 +319,13 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         items = options.pop("num_items_in_batch", None)
         following = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
         places = (following != IGNORED).any(dim=0).nonzero()[:, 0]
-        if "logits_to_keep" in _arguments(self.vlm) and len(places):
+        reader = self.vlm.language_model if isinstance(self.vlm, LlavaPartsForConditionalGeneration) else self.vlm
+        if "logits_to_keep" in signature(type(reader).forward).parameters and len(places):
             options["logits_to_keep"], following = places, following[:, places]
         output = self.vlm(**options)
         scores = output.logits.float().flatten(0, 1)
-        total = F.cross_entropy(
-            scores,
-            following.flatten().to(scores.device),
-            ignore_index=IGNORED,
-            reduction="mean" if items is None else "sum",
-        )
+        how, wanted = "mean" if items is None else "sum", following.flatten().to(scores.device)
+        total = F.cross_entropy(scores, wanted, ignore_index=IGNORED, reduction=how)
         output.loss = total if items is None else total / items
         return output
 
@@ -264,17 +344,6 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
         with self._delivering(context, input_ids):
             return self.vlm.generate(input_ids=input_ids, **kwargs)
 
-    def _leave_placeholders_out(self, input_ids: Tensor, kwargs: dict[str, Any]) -> None:
-        """Let a repetition penalty count the answer alone where placeholders are no words of the vocabulary."""
-        settings = kwargs.get("generation_config") or self.generation_config
-        penalty = kwargs.get("repetition_penalty", settings.repetition_penalty)
-        own = isinstance(self.vlm, LlavaPartsForConditionalGeneration)  # its prompts are read as embeddings
-        if own or penalty in (None, 1.0) or int(input_ids.max()) < self.config.get_text_config().vocab_size:
-            return
-        counted = RepetitionPenaltyLogitsProcessor(penalty, prompt_ignore_length=input_ids.shape[1])
-        kwargs["logits_processor"] = LogitsProcessorList([counted, *(kwargs.get("logits_processor") or [])])
-        kwargs["repetition_penalty"] = 1.0
-
     def embed(self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Any) -> Tensor:
         """Return float[B, T, D]: the prompt as the language model reads it, with image and context tokens.
 
@@ -288,89 +357,42 @@ class CamMLForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 return self.vlm.embed(input_ids, **inputs)
             return read_embeddings(self.vlm, {"input_ids": input_ids, "attention_mask": attention_mask, **inputs})
 
-    # ---- words, weights and parts ------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
-        """Let the word embedding look out for context placeholders."""
-        for handle in self._watching:
-            handle.remove()
-        self._watching = watch(self.get_input_embeddings(), self.config.context_token_id)
+@dataclass(eq=False, slots=True)
+class _Delivery:
+    """Context tokens float[R, L, D] on their way to the placeholders of one call with `rows` rows."""
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the word embeddings of the language model."""
-        self.vlm.set_input_embeddings(value)
-        self._watch()
-
-    def get_output_embeddings(self) -> nn.Module:
-        """Return the head of the language model."""
-        return self.vlm.get_output_embeddings()
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the head of the language model."""
-        self.vlm.set_output_embeddings(new_embeddings)
-
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> Any:
-        """Resize the word embeddings as transformers does; placeholders keep their ids, which the configuration has."""
-        embeddings = self.vlm.resize_token_embeddings(*args, **kwargs)
-        self._watch()
-        return embeddings
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        std = self.config.initializer_range
-        if isinstance(module, nn.Linear):
-            init.normal_(module.weight, mean=0.0, std=std)
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, ContextPerceiver):
-            init.normal_(module.vision_queries, mean=0.0, std=std)
-            init.normal_(module.text_queries, mean=0.0, std=std)
-            for gain in (module.word_position, module.sample_position):
-                if gain is not None:  # about as large as projected word embeddings are with new weights
-                    init.constant_(gain, 0.1)
-
-    @property
-    def language_part(self) -> nn.Module:
-        """The smallest model inside the vision-language model that holds its word embeddings and its layers."""
-        part: nn.Module = language_part(self.vlm)
-        return part
-
-    # ---- files -------------------------------------------------------------------------------------------------------
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """Load a model as transformers does; a folder in the official CaMML layout is read as it is."""
-        if official.is_official(pretrained_model_name_or_path):
-            return official.load(cls, pretrained_model_name_or_path, **kwargs)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-
-    def save_pretrained(self, save_directory: Any, *args: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """Save a model as transformers does, with a model card; one that somebody wrote is left as it is."""
-        own = set(signature(PreTrainedModel.save_pretrained).parameters)
-        hub = {name: kwargs.pop(name) for name in list(kwargs) if name not in own}
-        super().save_pretrained(save_directory, *args, **kwargs)
-        if kwargs.get("is_main_process", True):
-            card.write(Path(save_directory), card.compose(self.config, card.count(self), tags=self.model_tags or ()))
-        if push_to_hub:
-            self.push_to_hub(hub.pop("repo_id", Path(save_directory).name), **hub)
-
-    def push_to_hub(self, repo_id: str, *, tags: str | list[str] | None = None, **kwargs: Any) -> Any:
-        """Upload a model with its card; keywords are those of transformers' own `push_to_hub`."""
-        self.add_model_tags(tags or [])
-        return card.push(self, repo_id, **kwargs)
+    words: nn.Module
+    features: Tensor
+    rows: int
+    places: Tensor | None = None
+    done: bool = False
 
 
-def _names_of(vlm: Any) -> list[str] | None:
-    """Return what the weights of a vision-language model are called; None where nothing says so."""
-    parts = (vlm.language_model, vlm.vision_tower) if isinstance(vlm, LlavaPartsForConditionalGeneration) else (vlm,)
-    folders = [part.config.name_or_path for part in parts]
-    return [card.base_name(folder) for folder in folders if folder and folder != "None"] or None
+# Each thread, and each task of an event loop, has a value of its own: two requests never meet.
+_DELIVERY: ContextVar[_Delivery | None] = ContextVar("camml_delivery", default=None)
 
 
-def _arguments(vlm: nn.Module) -> Mapping[str, Any]:
-    """Return the arguments of a model's forward pass."""
-    reader = vlm.language_model if isinstance(vlm, LlavaPartsForConditionalGeneration) else vlm
-    return signature(type(reader).forward).parameters
+def _due(words: nn.Module, ids: Tensor) -> _Delivery | None:
+    """Return what is to be written into a batch that `words` embeds, if anything."""
+    if ids.dim() != 2 or ids.shape[1] < 2:  # a step of a generation, which compiles as a whole
+        return None
+    delivery = _DELIVERY.get()
+    return None if delivery is None or delivery.done or delivery.words is not words else delivery
+
+
+def _before(token_id: int, words: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Embed placeholders, which may lie outside the vocabulary, as another word."""
+    if (delivery := _due(words, inputs[0])) is None:
+        return None
+    delivery.places = inputs[0] == token_id
+    return (inputs[0].masked_fill(delivery.places, 0), *inputs[1:])
+
+
+def _after(token_id: int, words: nn.Module, inputs: tuple[Any, ...], embeds: Tensor) -> Tensor | None:
+    """Write the context tokens over them; where `generate` multiplies rows for beams, each keeps its own."""
+    if (delivery := _due(words, inputs[0])) is None or delivery.places is None:
+        return None
+    delivery.done = True
+    features = delivery.features.repeat_interleave(len(embeds) // delivery.rows, dim=0)
+    return fill_places(embeds, delivery.places, token_id, features)

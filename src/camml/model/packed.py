@@ -16,11 +16,12 @@ from torch import Tensor
 
 from camml import weights
 from camml.errors import ModelFolderError
-from camml.model.folder import ADDED_FILE, PACKED, new_folder, read_file
+from camml.model.folder import ADDED_FILE, PACKED, load_part, new_folder, read_file
+from camml.model.lora import ADDED, add_products
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.parts import assemble
 from camml.model.processor import CamMLProcessor
-from camml.model.retrieval_settings import copy_files, copy_settings
+from camml.model.retrieval_settings import copy_files
 
 PARTS = ("language_model", "vision_tower")
 LORA = "lora.safetensors"
@@ -74,7 +75,6 @@ def pack(
             save_file(halves, unfinished / name)
 
 
-@torch.no_grad()
 def load(
     folder: Path, dtype: torch.dtype = torch.float32, **options: Any
 ) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
@@ -100,18 +100,9 @@ def load(
         for part, name in zip(PARTS, names, strict=True)
     ]
     model, processor = assemble(*bases, dtype=dtype, prompt_style=style, **sizes)
-    added = {in_model(name): tensor.float() for name, tensor in read_file(folder / ADDED_FILE)}
-    wanted = {name for name in model.state_dict() if name.startswith(("vlm.projector.", "context_perceiver."))}
-    if added.keys() != wanted:
-        raise ModelFolderError(f"{folder / ADDED_FILE} does not fit the sizes in {PACKED}")
-    model.load_state_dict(added, strict=False)
-    matrices = {in_model(name): tensor.float() for name, tensor in read_file(folder / LORA)}
-    own = dict(model.named_parameters())
-    for name in sorted({key.rpartition(".lora_")[0] for key in matrices}):
-        down, up, weight = matrices.get(f"{name}.lora_A"), matrices.get(f"{name}.lora_B"), own.get(f"{name}.weight")
-        if down is None or up is None or weight is None or weight.shape != (up.shape[0], down.shape[1]):
-            raise ModelFolderError(f"{folder / LORA} does not fit {about['language_model']}: {name}")
-        weight.copy_(weight.float() + scale * (up @ down))
+    trained, lora = ({in_model(name): part for name, part in read_file(folder / file)} for file in (ADDED_FILE, LORA))
+    load_part(model, ADDED, trained, folder / ADDED_FILE)
+    add_products(model, lora, scale, folder / LORA)
     for name, value in options.items():
         setattr(processor, name, value)
     return model.eval(), processor
@@ -120,16 +111,3 @@ def load(
 def in_model(name: str) -> str:
     """Return the name in the model of a tensor of a packed folder, which leaves out that it is of the `vlm`."""
     return name if name.startswith("context_perceiver.") else f"vlm.{name}"
-
-
-def unpack(folder: Path, target: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write the whole model as the ordinary model folder `target`; the sums are made in float32.
-
-    Raises:
-      ModelFolderError, FetchError: as `load`; or `target` is there already.
-    """
-    with new_folder(target) as unfinished:
-        model, processor = load(folder, dtype)
-        model.save_pretrained(unfinished)
-        processor.save_pretrained(unfinished)
-        copy_settings(folder, unfinished)

@@ -1,7 +1,7 @@
 """A new CaMML model from pretrained parts: what training starts from."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,11 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml.errors import ModelFolderError, OptionError
 from camml.model.config import CamMLConfig
-from camml.model.copying import start_copying
-from camml.model.folder import check_folder, load_part, read_file, read_tensors, set_precision
+from camml.model.folder import check_folder, load_part, read_file, set_precision
 from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
 from camml.model.llava_processor import LlavaPartsProcessor
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.processor import CamMLProcessor
-
-BERT_PARTS = {
-    "self_attention.query": "attention.self.query",
-    "self_attention.key": "attention.self.key",
-    "self_attention.value": "attention.self.value",
-    "self_attention.output": "attention.output.dense",
-    "self_norm": "attention.output.LayerNorm",
-    "expand": "intermediate.dense",
-    "contract": "output.dense",
-    "feed_norm": "output.LayerNorm",
-}
 
 
 def assemble(
@@ -37,12 +25,11 @@ def assemble(
     vision_tower: Path,
     *,
     projector: Path | None = None,
-    perceivers: Path | None = None,
-    copied: Sequence[int] | None = None,
     prompt_style: str | None = None,
     image_aspect_ratio: str = "pad",
     dtype: Any = None,
     language_options: Mapping[str, Any] | None = None,
+    start: Callable[[CamMLForConditionalGeneration], object] = lambda model: None,
     **sizes: Any,
 ) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
     """Return a new model, and its processor, from a language model and a vision tower.
@@ -50,11 +37,9 @@ def assemble(
     Args:
       language_model, vision_tower: model folders (of a dual encoder the image half is taken).
       projector: an `mm_projector.bin`, which also says the projector's type; None for random weights.
-      perceivers: a folder of BERT, whose blocks the perceivers start from; None for random weights.
-      copied: let the perceivers start with so many words of the nearest samples; empty for those of the nearest one
-        alone, None for another start. See `camml.model.copying`.
       prompt_style: None for the chat template of the tokenizer, or Vicuna's wording where it has none.
       language_options: what else the language model is loaded with, such as a `quantization_config`.
+      start: called with the model while what is new has random weights in float32.
       sizes: other fields of `LlavaPartsConfig` and `CamMLConfig`.
 
     Raises:
@@ -68,7 +53,8 @@ def assemble(
         language_model, vision_tower, prompt_style=prompt_style, image_aspect_ratio=image_aspect_ratio, **sizes
     )
     vlm = load_parts(config.vlm_config, language_model, vision_tower, dtype or "auto", **(language_options or {}))
-    model = add_perceivers(config, vlm, copied, perceivers)
+    model = CamMLForConditionalGeneration(config, vlm)
+    start(model)
     if projector:
         load_part(model, ("vlm.projector.",), weights, projector)
     set_precision(model, vlm.language_model.dtype)
@@ -81,18 +67,6 @@ def load_parts(
     """Return a vision-language model out of two folders, with a new projector; `options` are the language model's."""
     language: PreTrainedModel = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype, **options)
     return LlavaPartsForConditionalGeneration(config, load_tower(vision_tower, config.vision_config, dtype), language)
-
-
-def add_perceivers(
-    config: CamMLConfig, vlm: PreTrainedModel, copied: Sequence[int] | None, bert: Path | None
-) -> CamMLForConditionalGeneration:
-    """Return a vision-language model with new perceivers, which start as in `assemble`."""
-    model = CamMLForConditionalGeneration(config, vlm)
-    if copied is not None:
-        start_copying(model, copied)
-    if bert:
-        load_part(model, ("context_perceiver.",), bert_blocks(model, bert), bert, partial=True)
-    return model
 
 
 def describe(
@@ -206,24 +180,3 @@ def projector_type(weights: dict[str, Tensor]) -> str:
     """Return the `projector_type` whose tensors these are."""
     steps = [int(match[1]) for name in weights if (match := re.fullmatch(r"vlm\.projector\.(\d+)\.weight", name))]
     return f"mlp{max(steps) // 2 + 1}x_gelu" if steps else "linear"
-
-
-def bert_blocks(model: CamMLForConditionalGeneration, folder: Path) -> dict[str, Tensor]:
-    """Return BERT's first blocks by the names of our three perceivers; BERT has no cross-attention to give.
-
-    Source: BLIP-2 (Li et al., 2023), section 3.1, starts its Q-Former so, and CaMML follows it.
-    """
-    check_folder(folder)
-    bert = {name.removeprefix("bert."): tensor for name, tensor in read_tensors(folder)}
-    names = {f"layers.{n}.{ours}": f"encoder.layer.{n}.{theirs}" for n in range(model.config.perceiver_layers)
-             for ours, theirs in BERT_PARTS.items()}  # fmt: skip
-    names["norm"] = "embeddings.LayerNorm"
-    tensors = {}
-    for ours, theirs in names.items():
-        for kind, old in (("weight", "gamma"), ("bias", "beta")):
-            tensor = bert.get(f"{theirs}.{kind}", bert.get(f"{theirs}.{old}"))
-            if tensor is None:
-                raise ModelFolderError(f"{folder} is no BERT folder: it has no {theirs}.{kind}")
-            for perceiver in ("vision", "language", "context"):
-                tensors[f"context_perceiver.{perceiver}_perceiver.{ours}.{kind}"] = tensor
-    return tensors

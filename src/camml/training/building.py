@@ -1,6 +1,7 @@
 """The model a run starts from: a CaMML model, a vision-language model, or a language model with a vision tower."""
 
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,8 @@ from camml.model.folder import check_folder, is_packed, load_part, read_tensors
 from camml.model.loading import kind_of
 from camml.model.lora import is_run
 from camml.training.arguments import ModelArguments, RunArguments
+from camml.training.bert import start_from_bert
+from camml.training.copying import start_copying
 
 Start = Literal["camml", "vlm", "language_model"]
 
@@ -52,27 +55,34 @@ def build(
             )
         model = CamMLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
         return model, CamMLProcessor.from_pretrained(folder, **_spoken(arguments))
-    copied = (arguments.perceiver_copied or ()) if arguments.perceiver_init == "copy" else None
-    bert, options = _optional(arguments.pretrain_perceivers), _loading_options(arguments, dtype)
+    options = _loading_options(arguments, dtype)
     if start == "vlm":
         config, processor = _describe_on_vlm(arguments, folder)
         if "quantization_config" in options:
             options["quantization_config"].llm_int8_skip_modules = _outside_language(config)
         vlm = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, **options)
-        model = parts.add_perceivers(config, vlm, copied, bert)
+        model = CamMLForConditionalGeneration(config, vlm)
+        _start_perceivers(arguments, model)
         model.context_perceiver.to(dtype)
         return model, processor
     model, processor = parts.assemble(
         *_two_folders(arguments),
         projector=_optional(arguments.pretrain_mm_mlp_adapter),
-        perceivers=bert,
-        copied=copied,
         dtype=dtype,
         language_options=options,
+        start=partial(_start_perceivers, arguments),
         **_worded(arguments),
     )
     processor.thinking = arguments.thinking
     return model, processor
+
+
+def _start_perceivers(arguments: ModelArguments, model: CamMLForConditionalGeneration) -> None:
+    """Give new perceivers the weights that the flags ask for."""
+    if arguments.perceiver_init == "copy":
+        start_copying(model, arguments.perceiver_copied or ())
+    if arguments.pretrain_perceivers:
+        start_from_bert(model, Path(arguments.pretrain_perceivers))
 
 
 def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:

@@ -7,10 +7,12 @@ from pathlib import Path
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
+from camml import weights
 from camml.data import origins
 from camml.data.collate import Collator
 from camml.data.examples import TrainingRows
 from camml.errors import InputError
+from camml.model.retrieval_settings import copy_settings
 from camml.neighbors import NeighborTable
 from camml.training import (
     adapters,
@@ -68,6 +70,7 @@ def train(settings: Settings) -> Path:
     if is_main_process():
         record.skipped = Skipped(settings.output).move_to(record.skipped)
         reports.finish(settings.output, record, trainer.state, result.metrics, trainer.model)
+        copy_settings(weights.folder(settings.model.model_name_or_path), settings.output)
         if away:
             away.upload(settings.output)
     return settings.output

@@ -47,7 +47,7 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Open:
 
 @pytest.fixture(scope="module")
 def requests(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
-    """Six with a picture or without, with zero to three samples, of many lengths; the last one with an earlier turn."""
+    """Five with a picture, with zero to three samples, of many lengths; one without, after an earlier turn."""
     samples = tiny.samples(tmp_path_factory.mktemp("pictures"))
     made = [
         Request(
@@ -57,7 +57,7 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
         )
         for number in range(5)
     ]
-    return [*made, Request(Query("and now", samples[3].image, history=(Turn("what is red", "a colour"),)))]
+    return [*made, Request(Query("and now", history=(Turn("what is red", "a colour"),)))]
 
 
 def said_by(folder: Path, requests: list[Request]) -> list[str]:
@@ -81,7 +81,8 @@ def test_every_answer_is_that_of_the_request_alone(
         [line] = told
         assert line.levelno == logging.WARNING
         assert f"one request is answered at a time: a '{family}' model" in line.getMessage()
-    assert [texts[0] for texts, _ in answers(engine, requests)] == said_by(folder_of(family, use), requests)
+    asked = requests[:5] if family == "paligemma" else requests  # which takes no prompt without a picture
+    assert [texts[0] for texts, _ in answers(engine, asked)] == said_by(folder_of(family, use), asked)
     assert (engine.status()["running"], engine.status()["waiting"]) == (0, 0)
     asyncio.run(engine.close())
 

@@ -16,10 +16,10 @@ from uuid import uuid4
 from camml.answering import fitting
 from camml.answering.grounding import words_of
 from camml.errors import CaMMLError, OptionError
-from camml.model.split import split
 from camml.serving.engines import Piece, Prepared, Request, _front
 from camml.serving.engines._answer import Answer, AnswerText
 from camml.serving.engines._front import Front, FrontEngine
+from camml.serving.engines._split import split
 
 CPU_CACHE_BYTES = 2 * 2**30
 """For keys and values where there is no GPU; vLLM's own choice is most of the machine's memory."""

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from camml.errors import ModelFolderError, OptionError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
-from camml.model.split import split
+from camml.serving.engines._split import split
 from camml.types import Sample
 from tests import families, tiny
 

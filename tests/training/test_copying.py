@@ -10,10 +10,9 @@ from transformers import Dinov2Config, LlamaConfig
 
 from camml.errors import OptionError
 from camml.model import CamMLConfig, LlavaPartsConfig
-from camml.model.copying import copy_words, start_copying
-from camml.model.modeling import CamMLForConditionalGeneration
+from camml.model.modeling import CamMLForConditionalGeneration, ContextPerceiver
 from camml.model.parts import config_of_parts
-from camml.model.perceiver import ContextPerceiver
+from camml.training.copying import copy_words, start_copying
 
 WORDS, WIDTH, QUERIES = 400, 48, 8
 

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from camml.errors import OptionError
 from camml.model.llava_parts import LlavaPartsForConditionalGeneration
-from camml.model.modeling import CamMLForConditionalGeneration
+from camml.model.modeling import CamMLForConditionalGeneration, ContextPerceiver
 from camml.model.perceiver import (
     RANK_WAVES,
     Attention,
-    ContextPerceiver,
     Perceiver,
     PerceiverLayer,
     sinusoids,
