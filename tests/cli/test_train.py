@@ -74,7 +74,7 @@ def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Pat
         (["train", "--learning_rat", "1"], "did you mean --learning_rate"),
         (["train", "nowhere.yaml"], "no configuration nowhere.yaml"),
         (["train", "--version", "v7", "--model_name_or_path", "m"], "--version is 'v7'"),
-        (["merge", str(tmp_path), str(tmp_path / "out")], "not the folder of a LoRA run"),
+        (["merge", str(tmp_path), str(tmp_path / "out")], "nor the folder of a LoRA run"),
         (["neighbors", str(tmp_path / "gone.json"), "store", "out"], "cannot be read"),
     ):
         assert main(arguments) == 2

@@ -113,7 +113,7 @@ def calibrate(
     if len(datastore) < FEWEST:
         raise StoreError(
             f"{datastore.path} holds {len(datastore)} samples, and it takes {FEWEST} to see what is usual; "
-            "say how near the best must be by hand (--min-score, in Python min_score)"
+            "say how near the best must be by hand (min_score)"
         )
     rng = random.Random(seed)
     every = list(datastore)
