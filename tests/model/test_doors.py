@@ -24,6 +24,7 @@ from tests.model.test_parts import SIZES, parts
 GIVEN = {"vlm_config", "vision_config", "text_config"}  # other tests save and load these, of every kind
 RUN_ON = {"perceiver_hidden_size": 64, "perceiver_run_on": True}  # places need some width to run on
 OWN: dict[str, dict[str, Any]] = {
+    "grounded": {"grounded": True},
     "context_token_id": {"context_token_id": 330},
     "perceiver_hidden_size": {"perceiver_hidden_size": 32},
     "perceiver_queries": {"perceiver_queries": 5},
