@@ -3,7 +3,6 @@
     python benchmarks/budgets.py --model models/camml-mini --tuned models/in_prompt --limit 300 \
         --data ownpix_short=data/ownpix --data ownpix_long=data/ownpix --data factpix=data/factpix \
         --store ownpix=stores/ownpix --store factpix=stores/factpix
-    python benchmarks/plots.py benchmarks/results/budgets.json
 
 The samples that were found are the same for all. Of their texts a reader gets 24, 48, 72 or 144 tokens, `cut` (the
 first ones, nearest sample first) or `chosen` by the question, or `full` texts of one or three samples. Readers: CaMML,
