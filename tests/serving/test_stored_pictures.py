@@ -12,6 +12,7 @@ from camml.answering import Decoding
 from camml.errors import ImageError, InputError, SampleError, StoreNotFoundError
 from camml.serving.engines import Piece
 from camml.serving.problems import of_exception, without_paths
+from camml.serving.searching import Search
 from camml.serving.service import Evidence, Question
 from camml.types import Query
 from tests.serving.conftest import MakeService, Serve, run_apart
@@ -70,7 +71,7 @@ def test_a_picture_that_breaks_after_it_was_looked_at(
         return await prepare(request)
 
     async def ask() -> Evidence | Piece:
-        async with aclosing(service.ask(Question(Query("red"), Decoding(2), mode="text-text"))) as events:
+        async with aclosing(service.ask(Question(Query("red"), Decoding(2), search=Search("text-text")))) as events:
             return await anext(events)
 
     monkeypatch.setattr(service.engine, "prepare", fails, raising=False)
