@@ -22,7 +22,7 @@ from camml.errors import FetchError
 from camml.packages import cache_dir
 
 SECONDS = 600.0
-"""How long an answer may take."""
+"""The most seconds that an answer may take."""
 
 
 @dataclass(frozen=True, slots=True)

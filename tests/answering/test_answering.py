@@ -12,6 +12,7 @@ from camml import answering
 from camml.answering import Decoding
 from camml.answering.perceiver import load as load_perceiver
 from camml.errors import ModelFolderError, OptionError, UnknownNameError
+from camml.prompts import Turn
 from camml.types import Context, Neighbor, Query
 from tests import tiny
 
@@ -194,3 +195,17 @@ def test_unknown_ways_are_named_with_the_choices(tmp_path) -> None:
 def test_decoding_outside_its_range_is_an_error(wrong) -> None:
     with pytest.raises(OptionError, match=next(iter(wrong))):
         Decoding(**wrong)
+
+
+def test_a_picture_stands_in_the_turn_that_it_was_shown_in(tmp_path: Path) -> None:
+    for part in tiny.added("llava"):
+        part.save_pretrained(tmp_path / "model")
+    answerer = answering.load("perceiver", tmp_path / "model")
+    picture = tiny.image(tmp_path, "query", (200, 180, 0))
+
+    def marked(query: Query) -> tuple[bool, bool]:
+        before, after = answerer.prompt(query, ()).split("a colour")
+        return "<image>" in before, "<image>" in after
+
+    assert marked(Query("and here", picture, history=(Turn("what is red", "a colour"),))) == (False, True)
+    assert marked(Query("and now", history=(Turn("what is red", "a colour", (picture,)),))) == (True, False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -99,12 +100,14 @@ class PerceiverAnswerer:
 
     def _inputs(self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding) -> BatchFeature:
         samples = [[neighbor.read for neighbor in context] for context in contexts]
-        images = [query.image for query in queries]
+        shown = [self.shown(_turns(query), query.image) for query in queries]
         inputs = self.processor.prepare(
-            [_said(query) for query in queries],
-            images=images,
+            [turns for turns, _ in shown],
+            images=[images for _, images in shown],
             samples=samples,
-            features_of=self._shared(images, [] if self.kept else list(chain.from_iterable(samples))),
+            features_of=self._shared(
+                [query.image for query in queries], [] if self.kept else list(chain.from_iterable(samples))
+            ),
             encode_samples=self.kept is None,
         )
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
@@ -127,8 +130,19 @@ class PerceiverAnswerer:
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""
-        prompt = self.processor.render(_said(query), bool(context), query.image is not None)
+        turns, images = self.shown(_turns(query), query.image)
+        prompt = self.processor.render(turns, bool(context), len(images))
         return prompt.replace(CONTEXT, "<context>").replace(IMAGE, "<image>")
+
+    def shown(self, turns: Sequence[Turn], image: ImageSource | None) -> tuple[list[Turn], list[ImageSource]]:
+        """Return a conversation and its images as the processor takes them.
+
+        Args:
+          image: that of the question. A model of parts looks at no other, wherever in the conversation it was shown.
+        """
+        if self.processor.parts:
+            return [replace(turn, images=()) for turn in turns], [] if image is None else [image]
+        return list(turns), [picture for turn in turns for picture in turn.images]
 
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
         """See `Answerer`."""
@@ -137,9 +151,9 @@ class PerceiverAnswerer:
         return tuple(f"sample {id}: text cut from {n} to {limit} tokens" for id, n in lengths.items() if n > limit)
 
 
-def _said(query: Query) -> str | list[Turn]:
-    """Return a question, with what was said before it."""
-    return [*query.history, Turn(query.text)] if query.history else query.text
+def _turns(query: Query) -> list[Turn]:
+    """Return a question with its picture, behind what was said before it."""
+    return [*query.history, Turn(query.text, None, () if query.image is None else (query.image,))]
 
 
 def load(

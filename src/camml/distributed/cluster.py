@@ -22,7 +22,7 @@ OBJECT_STORE = 128 * 2**20
 RETRIES = 20
 """A node's death costs several, as Ray asks it again and again for some 15 seconds before it believes it."""
 SECONDS = 10.0
-"""How long an address may take to answer."""
+"""The most seconds that an address may take to answer."""
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 
 

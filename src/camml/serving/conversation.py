@@ -11,7 +11,7 @@ from camml.serving.problems import ApiError
 from camml.serving.tools import check_depth
 
 MOST_PICTURES = 32
-"""Of one conversation."""
+"""The most pictures that a conversation may have."""
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from camml.serving.wire import ChatBody, ErrorOut
 Whole = Callable[[Reply], Coroutine[Any, Any, dict[str, Any]]]
 """The whole answer as one document."""
 Chunks = Callable[[Reply], tuple[Any, Any]]
-"""What to stream of an answer, as `told` takes it."""
+"""The pieces of an answer and their form, as `told` takes them."""
 
 TOOLS: Mapping[str, tuple[Any, ...]] = {
     "tools": ([],),

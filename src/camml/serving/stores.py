@@ -29,7 +29,7 @@ from camml.types import Query as Sought
 Ids = Annotated[list[str], Query(alias="id", max_length=1000)]
 
 LOST = "\ufffd"
-"""What forms hold where a client sent bytes that are no UTF-8."""
+"""The character that stands in a form for bytes that are not UTF-8."""
 
 
 def router(service: Service, links: Links) -> APIRouter:

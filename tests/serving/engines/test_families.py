@@ -47,7 +47,7 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Open:
 
 @pytest.fixture(scope="module")
 def requests(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
-    """Five with a picture, with zero to three samples, of many lengths; one without, after an earlier turn."""
+    """Five with a picture, with zero to three samples, of many lengths; two after an earlier turn, one without."""
     samples = tiny.samples(tmp_path_factory.mktemp("pictures"))
     made = [
         Request(
@@ -57,7 +57,9 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
         )
         for number in range(5)
     ]
-    return [*made, Request(Query("and now", history=(Turn("what is red", "a colour"),)))]
+    earlier = (Turn("what is red", "a colour"),)
+    later = Request(Query("and here", samples[1].image, history=earlier), (Neighbor(samples[0], 1.0),), Decoding(9))
+    return [*made, later, Request(Query("and now", history=earlier))]
 
 
 def said_by(folder: Path, requests: list[Request]) -> list[str]:
@@ -81,7 +83,7 @@ def test_every_answer_is_that_of_the_request_alone(
         [line] = told
         assert line.levelno == logging.WARNING
         assert f"one request is answered at a time: a '{family}' model" in line.getMessage()
-    asked = requests[:5] if family == "paligemma" else requests  # which takes no prompt without a picture
+    asked = requests[:6] if family == "paligemma" else requests  # which takes no prompt without a picture
     assert [texts[0] for texts, _ in answers(engine, asked)] == said_by(folder_of(family, use), asked)
     assert (engine.status()["running"], engine.status()["waiting"]) == (0, 0)
     asyncio.run(engine.close())

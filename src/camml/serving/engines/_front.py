@@ -233,14 +233,12 @@ class Front:
 
     def _for_perceiver(self, request: Request) -> Encoded:
         assert isinstance(self._answerer, PerceiverAnswerer)
-        query, context, turns = request.query, request.context, request.turns
-        images = [image for turn in turns for image in turn.images]
-        if self._parts:  # which looks at one picture, wherever that was shown
-            turns, images = [replace(turn, images=()) for turn in turns], []
+        query, context = request.query, request.context
+        turns, images = self._answerer.shown(request.turns, query.image)
         with self._reading:
             inputs = self._answerer.processor.prepare(
                 [turns],
-                images=[query.image if self._parts else images],
+                images=[images],
                 samples=[[neighbor.read for neighbor in context]],
                 encode_samples=self._answerer.kept is None,
                 tools=request.tools,
