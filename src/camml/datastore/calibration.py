@@ -113,7 +113,7 @@ def calibrate(
     if len(datastore) < FEWEST:
         raise StoreError(
             f"{datastore.path} holds {len(datastore)} samples, and it takes {FEWEST} to see what is usual; "
-            "say how near the best must be by hand (min_score)"
+            "say how near the best must be by hand, as with `camml ask --min-score 0.8`"
         )
     rng = random.Random(seed)
     every = list(datastore)
