@@ -12,6 +12,7 @@ done again; `--only` lets processes share the work.
 """
 
 import argparse
+import json
 import os
 import platform
 from collections.abc import Sequence
@@ -67,9 +68,15 @@ def measured(reader: Reader, task: str, how: str, tokens: int | None, shots: int
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
-    """Return the score of a run, its interval and the tokens of its prompts."""
+    """Return the score of a run, its interval and the tokens of its prompts.
+
+    `right_of_found` is the share of right answers where one of the first three samples was a right one, in percent.
+    """
     score = outcome.score
     assert score is not None
+    with (outcome.folder / "log.jsonl").open(encoding="utf-8") as file:
+        log = [json.loads(line) for line in file]
+    met = [score.per_item[line["id"]] for line in log if any(near["right"] for near in line["retrieved"][:SHOTS])]
     refused = {name.partition("/")[2]: value for name, value in score.values.items() if name.startswith("refused/")}
     return {
         "right": round(float(score.values["accuracy"]), 2),
@@ -77,6 +84,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "refused": {name: round(float(value), 2) for name, value in refused.items()},
         "prompt_tokens": round(float(outcome.measures["tokens"]["prompt"]), 1),
         "answers": outcome.answers,
+        "right_of_found": round(100 * sum(met) / max(1, len(met)), 1),
     }
 
 
