@@ -361,7 +361,7 @@ def test_the_shipped_model_through_load_model_merge_and_half_precision(tmp_path:
     assert model.config.perceiver_run_on
     words = written(model, processor)
     assert len(words) == 12
-    assert main(["merge", str(MINI), str(tmp_path / "whole")]) == 0
+    assert main(["merge", "camml-mini", str(tmp_path / "whole")]) == 0
     assert written(*load_model(tmp_path / "whole")) == words
     auto = (
         AutoModelForImageTextToText.from_pretrained(tmp_path / "whole"),

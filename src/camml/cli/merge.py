@@ -11,7 +11,7 @@ SUMMARY = "Merge a LoRA or QLoRA run, or a packed model, into the model it start
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "adapter", type=Path, metavar="RUN", help="folder of the run, a checkpoint in it, or a packed model"
+        "adapter", metavar="RUN", help="folder of the run, a checkpoint in it, or a packed model's folder or name"
     )
     parser.add_argument("target", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
@@ -20,9 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Merge, and say what was written."""
+    from camml import weights
     from camml.model.loading import merge
 
-    merge(args.adapter, args.target, args.dtype)
+    merge(weights.folder(args.adapter), args.target, args.dtype)
     if args.json:
         print_json({"path": str(args.target)})
     else:
