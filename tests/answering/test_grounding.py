@@ -53,10 +53,30 @@ def test_without_samples_there_is_nothing_to_be_held_to(grammars: Grammars) -> N
     assert grammars.in_words_of(QUESTION, ()) is None
 
 
-def test_of_a_very_long_sample_what_was_read_may_be_said() -> None:
+def test_of_very_long_samples_what_was_read_may_be_said(grammars: Grammars) -> None:
     long = Neighbor(Sample("a", "first " + "x" * LONGEST + " last"), 1.0, spans=((0, 5),))
     assert '"first"' in words_of(QUESTION, (long,))
     assert '"first"' not in words_of(QUESTION, (replace(long, sample=Sample("a", "first and last")),))
+    texts = [" ".join(f"word{number}x{place}" for place in range(500)) for number in range(100)]
+    many = tuple(Neighbor(Sample(str(n), text), 1.0, spans=((0, 30),)) for n, text in enumerate(texts))
+    assert grammars.in_words_of(QUESTION, many) is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["half \ud800 a pair", "\x00 \x07", '"\\ \u2028 %regex { } /x/', "中文没有空格 👩‍👩‍👧", " "]
+)
+def test_any_text_can_be_a_sample(grammars: Grammars, text: str) -> None:
+    assert grammars.in_words_of(QUESTION, (Neighbor(Sample("a", text), 1.0),)) is not None
+
+
+def test_a_grammar_that_cannot_be_used_leaves_the_answer_free(
+    grammars: Grammars, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert grammars.usable(QUESTION, CODES) == words_of(QUESTION, CODES)
+    monkeypatch.setattr("camml.answering.grounding.words_of", lambda *_: "start: nothing")
+    assert grammars.usable(QUESTION, CODES) is None
+    assert grammars.in_words_of(QUESTION, CODES) is None
+    assert "not held to words of its samples" in caplog.text
 
 
 @pytest.mark.parametrize("use", ["perceiver", "in_prompt", "interleaved"])

@@ -23,8 +23,8 @@ from camml.types import Context, Query
 
 _logger = logging.getLogger("camml")
 
-LONGEST = 20_000
-"""Characters of a sample that may be said; of a longer one what was read of it."""
+LONGEST = 100_000
+"""Characters of all samples that may be said; of more what was read of them."""
 COUNTED = 20
 """Numbers up to this one may be said, as how many samples there are is written in none of them."""
 PLAIN = (REFUSAL, "yes", "no", "Yes", "No", *map(str, range(COUNTED + 1)))
@@ -80,14 +80,23 @@ class Grammars:
 
     def in_words_of(self, query: Query, context: Context) -> Form | None:
         """Return the beginning of an answer in words of a context and its question; None where there are no samples."""
+        matcher, _ = self._tried(query, context)
+        return None if matcher is None else Form(matcher)
+
+    def usable(self, query: Query, context: Context) -> str | None:
+        """Return the grammar of such an answer, for who makes a matcher of it elsewhere; None where there is none."""
+        return self._tried(query, context)[1]
+
+    def _tried(self, query: Query, context: Context) -> tuple[Any, str | None]:
+        """Return a matcher and its grammar, neither where there are no samples or the grammar cannot be used."""
         grammar = words_of(query, context)
         if grammar is None:
-            return None
+            return None, None
         try:
-            return Form(self.matcher(grammar))
+            return self.matcher(grammar), grammar
         except ValueError as error:  # free words are better than no answer
             _logger.warning("the answer is not held to words of its samples: %s", " ".join(str(error).split())[:200])
-            return None
+            return None, None
 
     @property
     def _known(self) -> Any:
@@ -112,8 +121,9 @@ def words_of(query: Query, context: Context) -> str | None:
     """
     if not context:
         return None
-    texts = [neighbor.sample.text if len(neighbor.sample.text) <= LONGEST else neighbor.text for neighbor in context]
-    texts = [text for text in dict.fromkeys([*texts, query.text]) if text.strip()]
+    whole = sum(len(neighbor.sample.text) for neighbor in context) <= LONGEST
+    texts = [neighbor.sample.text if whole else neighbor.text for neighbor in context]
+    texts = [text.encode("utf-8", "replace").decode() for text in dict.fromkeys([*texts, query.text]) if text.strip()]
     names = [f"TEXT_{number}" for number in range(len(texts))]
     lines = ["start: " + " | ".join([*names, *map(json.dumps, PLAIN)])]
     lines += [

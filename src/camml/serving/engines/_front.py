@@ -131,11 +131,15 @@ class Front:
         """
         if request.sampling.schema:
             return self._formats.form(request.sampling.schema)
-        if not self.grounded(request):
+        if not self._grounded(request):
             return None
         return self._grounding.grammars.in_words_of(request.query, request.context)
 
-    def grounded(self, request: Request) -> bool:
+    def grammar(self, request: Request) -> str | None:
+        """Return the grammar of an answer in words of its samples; None where it is free."""
+        return self._grounding.grammars.usable(request.query, request.context) if self._grounded(request) else None
+
+    def _grounded(self, request: Request) -> bool:
         """Return whether an answer is held to words of its samples; calls of tools are written in other ones."""
         return bool(request.context) and not request.tools and self._grounding.wanted(request.decoding)
 

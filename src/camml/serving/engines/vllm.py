@@ -14,7 +14,6 @@ from typing import Any
 from uuid import uuid4
 
 from camml.answering import fitting
-from camml.answering.grounding import words_of
 from camml.errors import CaMMLError, OptionError
 from camml.serving.engines import Piece, Prepared, Request, _front
 from camml.serving.engines._answer import Answer, AnswerText
@@ -135,9 +134,8 @@ class VllmEngine(FrontEngine):
 
         if request.sampling.schema:
             return StructuredOutputsParams(json=request.sampling.schema)
-        if self._front.grounded(request):
-            return StructuredOutputsParams(grammar=words_of(request.query, request.context))
-        return None
+        grammar = self._front.grammar(request)  # tried here, since one that is wrong ends vLLM's process
+        return None if grammar is None else StructuredOutputsParams(grammar=grammar)
 
     def status(self) -> Mapping[str, float]:
         """See `Engine`."""
