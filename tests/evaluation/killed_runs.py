@@ -30,10 +30,11 @@ def main(data: str, model: str, store: str, folder: Path, runs: int, dice: rando
     split(work, folder / "once", LIMIT)
     usual, kills = time.perf_counter() - started, 0
     for number in range(runs):
-        pause = dice.uniform(0.1, 0.8) * usual
+        pause, patience = dice.uniform(0.1, 0.8) * usual, 1.0
         while split(work, folder / str(number), pause):
             kills += 1
-            pause = dice.uniform(0.3, 1.5) * usual
+            patience *= 1.2  # a machine that became busy takes longer to begin than it is given, time and again
+            pause = dice.uniform(0.3, 1.5) * usual * patience
     different = [name for name in ("once", *map(str, range(runs))) if files(folder / name) != files(folder / "whole")]
     return {"kills": kills, "different": different, "files": sorted(files(folder / "whole"))}
 

@@ -70,6 +70,7 @@ def page(browser, report: Path) -> Iterator[Any]:
     browser.get((report / "index.html").as_uri())
     browser.execute_script("localStorage.clear()")
     open_page(browser, run_page(report))
+    wait(lambda: answers(browser))  # drawn by its script, on a busy machine after the page is there
     yield browser
     assert browser.get_log("browser") == []
 
