@@ -1,7 +1,8 @@
 """The baseline of FactPix after fine-tuning: the same language model, trained to answer with the texts in its prompt.
 
     python benchmarks/in_prompt_baseline.py rows data/factpix/train_mixed.json data/factpix/neighbors rows.json
-    camml train configs/mini.yaml --data_path rows.json --icl_num 0 --output_dir checkpoints/in_prompt
+    camml train configs/mini.yaml --data_path rows.json --neighbors None --icl_num 0 --lora_learning_rate 1e-3 \
+        --output_dir checkpoints/in_prompt
     python benchmarks/in_prompt_baseline.py model checkpoints/in_prompt models/in_prompt
 
 The recipe and the rows are those of `mini`. Before the first question of every other row stand one to three whole
