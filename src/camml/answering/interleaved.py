@@ -24,7 +24,7 @@ from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
 from camml.features.passages import Budget
 from camml.images import ImageSource
-from camml.model.batching import join, prepare_row
+from camml.model.batching import join, prepare_row, write_prompt
 from camml.model.loading import kind_of, load_model
 from camml.prompts import Turn
 from camml.types import Context, Prediction, Query, Sample
@@ -179,9 +179,7 @@ class InterleavedAnswerer:
     def _templated(self, messages: Sequence[prompts.Message], tools: Sequence[Mapping[str, Any]]) -> str:
         given = {"tools": prompts.retold(tools, self._harmless)} if tools else {}
         try:
-            return str(
-                self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **given)
-            )
+            return write_prompt(self.processor, messages, True, **given)
         except TemplateError as error:
             raise OptionError(f"the chat template of this model does not take the conversation: {error}") from None
 

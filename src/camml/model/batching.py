@@ -1,4 +1,4 @@
-"""Rows that a vision-language model's processor prepared one by one, put together to a batch."""
+"""Prompts and rows that a vision-language model's processor writes one by one, put together to a batch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,11 +6,25 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from transformers import ProcessorMixin
 
 from camml.errors import InputError
 from camml.images import ImageSource, each_image, open_image
 
 Inputs = Mapping[str, Tensor]
+
+
+def write_prompt(writer: Any, messages: Sequence[Any], begin: bool, **given: Any) -> str:
+    """Return what the chat template of a processor or a tokenizer makes of messages.
+
+    Args:
+      begin: whether the beginning of an answer comes last.
+      given: what else the template reads, such as `tools`.
+    """
+    if isinstance(writer, ProcessorMixin):
+        # where it is empty, SmolVLM's adds settings for videos in a way that transformers warns of at every prompt
+        given["processor_kwargs"] = {"return_tensors": "pt"}
+    return str(writer.apply_chat_template(messages, tokenize=False, add_generation_prompt=begin, **given))
 
 
 def prepare_row(processor: Any, text: str, images: Sequence[ImageSource]) -> dict[str, Tensor]:

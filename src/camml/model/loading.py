@@ -1,5 +1,6 @@
 """One place that loads: whatever a folder or a name holds, a model and its processor."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -75,6 +76,7 @@ def load_model(
     """
     folder, number = _folder(name), checked_dtype(dtype)
     kind = kind_of(folder)
+    logging.getLogger("transformers.configuration_utils").addFilter(_about_this_model)
     given = {"device_map": device_map, "quantization_config": quantization_config}
     given |= {"attn_implementation": attn_implementation}
     options = {key: value for key, value in given.items() if value is not None}
@@ -101,6 +103,11 @@ def load_model(
             raise
         reason = first_line(error)
         raise ModelFolderError(f"{folder} cannot be loaded as a {kind} model: {reason}") from error
+
+
+def _about_this_model(record: logging.LogRecord) -> bool:
+    """Return False for what transformers says of a SmolVLM with its own default sizes, which it builds to compare."""
+    return "(between 0 and 31999), got 128002" not in record.getMessage()
 
 
 def checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
