@@ -1,4 +1,4 @@
-"""Answers of a server beside those that `generate` of the same model gives in Python: tiny random weights in float32."""
+"""Answers of a server beside those of the same model's `generate` in Python: tiny random weights in float32."""
 
 import base64
 from pathlib import Path
