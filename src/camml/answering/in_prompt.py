@@ -165,9 +165,9 @@ class InPromptAnswerer:
     def _inputs(self, texts: Sequence[str]) -> Any:
         # a chat template writes the special tokens itself
         special = not self.tokenizer.chat_template
-        found = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=special)
-        found.pop("token_type_ids", None)
-        return found.to(self.model.device)
+        inputs = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=special)
+        inputs.pop("token_type_ids", None)
+        return inputs.to(self.model.device)
 
 
 def unseen(query: Query) -> tuple[str, ...]:

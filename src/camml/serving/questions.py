@@ -107,16 +107,16 @@ def _turn(service: Service, said: Said, pictures: Mapping[str, Image.Image]) -> 
 
 def _given(service: Service, body: ChatBody, data: Mapping[str, bytes], folder: Path) -> Context:
     """Return the samples that came with the request, and those it names by their ids."""
-    found: list[Sample] = []
+    samples: list[Sample] = []
     for number, sample in enumerate(body.samples or ()):
         if sample.id is not None and sample.text is None and sample.image_url is None:
-            found += service.shelf(store_of(service, body)).samples([sample.id])
+            samples += service.shelf(store_of(service, body)).samples([sample.id])
         elif sample.image_url is None and not (sample.text or "").strip():
             raise SampleError(f"samples[{number}] has no text, no image_url and no id")
         else:
-            found.append(Sample(sample.id or f"given-{number}", sample.text or ""))
+            samples.append(Sample(sample.id or f"given-{number}", sample.text or ""))
             if sample.image_url is not None:
                 file = folder / f"{number}.png"
                 service.pictures.decode(data[sample.image_url]).save(file, compress_level=1)
-                found[-1] = replace(found[-1], image=file)
-    return tuple(Neighbor(sample, math.nan) for sample in found)
+                samples[-1] = replace(samples[-1], image=file)
+    return tuple(Neighbor(sample, math.nan) for sample in samples)

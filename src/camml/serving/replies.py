@@ -94,16 +94,16 @@ class Reply:
           answer: one of the answers, once it is whole: whether it refuses, and the passage it was taken from.
         """
         assert self.evidence is not None
-        where, reason, found = (
+        where, reason, context = (
             self.evidence.store or store_of(self.service, self.body),
             self.evidence.refusal,
             self.evidence.context,
         )
         if answer is not None and not reason:
-            refused, found = judged(answer, found, self.asked)
+            refused, context = judged(answer, context, self.asked)
             reason = NOT_TOLD if refused else ""
-        context = [self.links.found(neighbor, where).model_dump() for neighbor in found]
-        return {"context": context, "notes": list(self.evidence.notes), "refused": bool(reason), "reason": reason}
+        samples = [self.links.neighbor(neighbor, where).model_dump() for neighbor in context]
+        return {"context": samples, "notes": list(self.evidence.notes), "refused": bool(reason), "reason": reason}
 
     def citations(self, answer: str | None = None) -> list[dict[str, Any]]:
         """Return the evidence as citations of all the answer, for clients that keep no other fields.

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from camml.serving.engines import Piece
 from camml.serving.interface import chat_of, new_router, reply_to, without
 from camml.serving.links import Links
-from camml.serving.messages import Kept, Text
+from camml.serving.messages import ExtraFields, Text
 from camml.serving.problems import ApiError
 from camml.serving.replies import Reply, whole
 from camml.serving.service import Evidence, Service
@@ -30,7 +30,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Fields that this server does not have, and the values that ask for nothing."""
 
 
-class InputPart(Kept):
+class InputPart(ExtraFields):
     """A piece of a message: a text, or a picture."""
 
     type: Literal["input_text", "output_text", "input_image"]
@@ -50,7 +50,7 @@ class InputPart(Kept):
         return {"type": "image_url", "image_url": {"url": self.image_url}}
 
 
-class Item(Kept):
+class Item(ExtraFields):
     """A message of the conversation."""
 
     type: Literal["message"] = "message"
@@ -63,7 +63,7 @@ class Item(Kept):
         return {"role": self.role, "content": content}
 
 
-class TextOptions(Kept):
+class TextOptions(ExtraFields):
     """The form of the answer."""
 
     format: dict[str, Any] | None = None
