@@ -121,5 +121,5 @@ def serve() -> Serve:
 @pytest.fixture(scope="session")
 def address(engine: Engine, shared_store: Path, serve: Serve) -> Iterator[str]:
     """The address of a server that all tests share, with the settings it has by itself."""
-    with serve(service_of(engine, shared_store)) as found:
-        yield found
+    with serve(service_of(engine, shared_store)) as result:
+        yield result

@@ -73,7 +73,7 @@ def test_those_who_wait_are_computed_together_and_a_bad_one_harms_no_other() -> 
             pass
         work.may_go_on.set()
         assert first.result().tolist() == [[5]]
-        assert [one.result().tolist() for one in later] == [[[number], [4]] for number in range(1, 8)]
+        assert [future.result().tolist() for future in later] == [[[number], [4]] for number in range(1, 8)]
         with pytest.raises(ValueError, match="bad"):
             bad.result()
     assert len(work.calls[1]) == 9, "all at once, and what two ask for once"

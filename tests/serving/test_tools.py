@@ -149,12 +149,12 @@ def test_a_call_that_is_to_be_made_is_made(calling: Engine, shared_store: Path, 
     pytest.importorskip("llguidance")
     with serve(service_of(calling, shared_store)) as address:
         client = OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
-        found = ask(client, tools=[WEATHER], tool_choice=choice, n=2, temperature=1, seed=4).choices
+        result = ask(client, tools=[WEATHER], tool_choice=choice, n=2, temperature=1, seed=4).choices
         streamed = list(ask(client, tools=[WEATHER], tool_choice=choice, stream=True))
-    for one in found:
-        [call] = one.message.tool_calls
+    for item in result:
+        [call] = item.message.tool_calls
         assert json.loads(call.function.arguments)["city"] in ("Bern", "Basel")
-        assert (call.function.name, one.message.content, one.finish_reason) == ("get_weather", None, "tool_calls")
+        assert (call.function.name, item.message.content, item.finish_reason) == ("get_weather", None, "tool_calls")
     assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == ""
 
 
@@ -240,8 +240,8 @@ def test_a_camml_model_calls_tools_too(tmp_path: Path, shared_store: Path, serve
     service.engine = scripted
     with serve(service) as address:
         client = OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
-        found = ask(client)
-    assert [call.function.name for call in found.choices[0].message.tool_calls] == ["get_weather"]
-    assert [sample["id"] for sample in found.context]
+        answer = ask(client)
+    assert [call.function.name for call in answer.choices[0].message.tool_calls] == ["get_weather"]
+    assert [sample["id"] for sample in answer.context]
     assert '"name": "get_weather"' in prompt(scripted, loaded)
     run_apart(loaded.close())

@@ -131,10 +131,10 @@ class InPromptAnswerer:
             if not texts:
                 check_fits(tokens, decoding, limit)
             last = context[len(texts) - 1].sample.id
-            kept = self.tokenizer.encode(texts[-1], add_special_tokens=False)[: -excess - 1]
-            if kept and texts[-1] != (shorter := self.tokenizer.decode(kept)):
+            tokens_read = self.tokenizer.encode(texts[-1], add_special_tokens=False)[: -excess - 1]
+            if tokens_read and texts[-1] != (shorter := self.tokenizer.decode(tokens_read)):
                 texts[-1] = shorter
-                notes[last] = f"sample {last}: text cut to {len(kept)} tokens"
+                notes[last] = f"sample {last}: text cut to {len(tokens_read)} tokens"
             else:
                 texts.pop()
                 notes[last] = f"sample {last}: left out, no room for it"

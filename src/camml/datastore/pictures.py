@@ -37,9 +37,9 @@ def copied(folder: Path, samples: Sequence[Sample]) -> list[Sample]:
     """
     with disk_errors(folder):
         folder.mkdir(exist_ok=True)
-    kept = [replace(sample, image=sample.image and _copy(sample, sample.image, folder)) for sample in samples]
+    copied = [replace(sample, image=sample.image and _copy(sample, sample.image, folder)) for sample in samples]
     sync_folder(folder)
-    return kept
+    return copied
 
 
 def _copy(sample: Sample, image: Path, folder: Path) -> Path:

@@ -139,8 +139,8 @@ class Usable:
         """Return the usable ones among the next `most` samples, reading on while there is none; empty at the end."""
         while given := list(islice(samples, most)):
             known = self._there.find([sample.id for sample in given])
-            if kept := [sample for sample in given if self._is_usable(sample, known)]:
-                return kept
+            if usable := [sample for sample in given if self._is_usable(sample, known)]:
+                return usable
         return []
 
     def _is_usable(self, sample: Sample, known: Mapping[str, int]) -> bool:

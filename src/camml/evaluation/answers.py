@@ -186,5 +186,5 @@ def core_question(prompt: str) -> str:
         return match.group(1).strip().lower()
     instruction = "Answer the question using a single word or phrase."
     lines = prompt.split(instruction)[0].split("\n")
-    kept = [line for line in lines if not line.startswith("Reference OCR token:")]
-    return "\n".join(kept).strip().lower()
+    own_lines = [line for line in lines if not line.startswith("Reference OCR token:")]
+    return "\n".join(own_lines).strip().lower()

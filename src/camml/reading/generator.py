@@ -52,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class TextLimit:
-    """How much of the texts of all samples together a model reads.
+    """The length of text of all samples together that a model reads.
 
     Attributes:
       size: how much, in the unit of `length`.

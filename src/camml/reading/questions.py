@@ -114,8 +114,8 @@ class Questioner:
         """Ask about a thing that no record tells of."""
         field = rng.choice(list(scene.target.facts))
         name = other_name(scene.target.kind, [record.name for record in scene.records], rng)
-        it = rng.choice(wordings("named")).replace("{name}", name).replace("{noun}", scene.target.kind.noun)
-        text = _fill(rng.choice(wordings("ask")), field, scene.target, it)
+        mention = rng.choice(wordings("named")).replace("{name}", name).replace("{noun}", scene.target.kind.noun)
+        text = _fill(rng.choice(wordings("ask")), field, scene.target, mention)
         return Asked("stranger", field, text, REFUSAL)
 
     def _check(self, scene: Scene, rng: Random) -> Asked | None:
@@ -198,10 +198,10 @@ def _question(scene: Scene, field: str, rng: Random) -> str:
     return _fill(pattern, field, scene.target, scene.mention(rng), rng=rng)
 
 
-def _fill(pattern: str, field: str, record: Record, it: str, value: str = "", rng: Random | None = None) -> str:
+def _fill(pattern: str, field: str, record: Record, mention: str, value: str = "", rng: Random | None = None) -> str:
     """Return a question; it calls the field as the text does, or in another way if `rng` says so."""
     noun = rng.choice(fields()[field].nouns) if rng else record.nouns.get(field, "")
-    filled = named(pattern.replace("{l}", noun).replace("{it}", it).replace("{v}", value), record)
+    filled = named(pattern.replace("{l}", noun).replace("{it}", mention).replace("{v}", value), record)
     return filled[0].upper() + filled[1:]
 
 
