@@ -31,7 +31,7 @@ NAME = "data/llava/llava_665k/coco/train2017/1.jpg"
 
 
 @pytest.mark.parametrize(
-    ("images", "found", "dropped"),
+    ("images", "expected", "dropped"),
     [
         (None, ".", 0),  # beside the file's folder, above it
         ("data/llava/llava_665k", ".", 0),  # where the pictures are, though names begin further up

@@ -61,7 +61,7 @@ def test_setup_says_what_the_page_must_know(client: TestClient, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         (
             "at [0, 0.25, 1, 0.75]",

@@ -86,8 +86,9 @@ def test_an_answer_in_json(client: OpenAI) -> None:
     ("more", "param"),
     [
         ({"previous_response_id": "resp_1"}, "previous_response_id"), ({"background": True}, "background"),
-        ({"tools": [{"type": "web_search"}]}, "tools"), ({"temperature": 9}, "temperature"),
-        ({"input": [{"type": "function_call_output", "call_id": "1", "output": "2"}]}, "input.0.type"),
+        ({"tools": [{"type": "web_search"}]}, "tools.0.type"), ({"temperature": 9}, "temperature"),
+        ({"input": [{"type": ["a"]}]}, "input.0"), ({"input": [7]}, "input.0"), ({"input": ""}, "input"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format"),
         ({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]}, "input"),
     ],
 )  # fmt: skip

@@ -18,7 +18,10 @@ from camml.serving.service import Evidence, Service
 from camml.serving.streaming import sse
 from camml.serving.wire import ChatBody
 
-NEUTRAL: dict[str, tuple[Any, ...]] = {"echo": (False,), "best_of": (1,), "suffix": ("",)}
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "echo": (False,), "best_of": (1,), "suffix": ("",), "tools": ([],), "tool_choice": ("none", "auto"),
+    "functions": ([],), "function_call": ("none", "auto"), "parallel_tool_calls": (True, False),
+}  # fmt: skip
 """Fields of the older interface that this server does not have, and the values that ask for nothing."""
 
 

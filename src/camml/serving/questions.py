@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from camml.answering import Decoding
-from camml.errors import SampleError
+from camml.errors import OptionError, SampleError
 from camml.prompts import Turn
 from camml.serving.conversation import Conversation, Said
 from camml.serving.engines import Sampling
@@ -87,7 +87,10 @@ def _decoding(service: Service, body: ChatBody) -> Decoding:
 
 
 def _sampling(body: ChatBody, tools: Tools | None) -> Sampling:
-    schema = schema_of(body.response_format) if body.response_format is not None else ""
+    try:
+        schema = schema_of(body.response_format) if body.response_format is not None else ""
+    except OptionError as error:
+        raise ApiError(400, str(error), "invalid_value", "response_format") from None
     return Sampling(
         body.frequency_penalty or 0.0,
         body.presence_penalty or 0.0,
