@@ -132,10 +132,10 @@ class InPromptAnswerer:
             if not texts:
                 check_fits(tokens, decoding, limit)
             last = context[len(texts) - 1].sample.id
-            kept = self.tokenizer.encode(texts[-1], add_special_tokens=False)[: -excess - 1]
-            if kept and texts[-1] != (shorter := self.tokenizer.decode(kept)):
+            tokens_read = self.tokenizer.encode(texts[-1], add_special_tokens=False)[: -excess - 1]
+            if tokens_read and texts[-1] != (shorter := self.tokenizer.decode(tokens_read)):
                 texts[-1] = shorter
-                notes[last] = f"sample {last}: text cut to {len(kept)} tokens"
+                notes[last] = f"sample {last}: text cut to {len(tokens_read)} tokens"
             else:
                 texts.pop()
                 notes[last] = f"sample {last}: left out, no room for it"
@@ -162,9 +162,9 @@ class InPromptAnswerer:
     def _inputs(self, texts: Sequence[str]) -> Any:
         # a chat template writes the special tokens itself
         special = not self.tokenizer.chat_template
-        found = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=special)
-        found.pop("token_type_ids", None)
-        return found.to(self.model.device)
+        inputs = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=special)
+        inputs.pop("token_type_ids", None)
+        return inputs.to(self.model.device)
 
 
 def unseen(query: Query) -> tuple[str, ...]:

@@ -141,11 +141,11 @@ class InterleavedAnswerer:
             if not samples:
                 check_fits(tokens, decoding, self.limit)
             last = samples.pop()
-            kept = self.tokenizer.encode(last.text, add_special_tokens=False)[: -excess - 1]
-            shorter = self.tokenizer.decode(kept, skip_special_tokens=True) if kept else ""
+            tokens_read = self.tokenizer.encode(last.text, add_special_tokens=False)[: -excess - 1]
+            shorter = self.tokenizer.decode(tokens_read, skip_special_tokens=True) if tokens_read else ""
             if shorter and shorter != last.text:
                 samples.append(Sample(last.id, shorter, last.image, last.meta))
-                notes[last.id] = f"sample {last.id}: text cut to {len(kept)} tokens"
+                notes[last.id] = f"sample {last.id}: text cut to {len(tokens_read)} tokens"
             else:
                 notes[last.id] = f"sample {last.id}: left out, no room for it"
 

@@ -115,8 +115,8 @@ def start_of(arguments: ModelArguments) -> Start:
     """
     folder = weights.folder(arguments.model_name_or_path)
     if is_packed(folder) or is_run(folder):
-        what = "is packed" if is_packed(folder) else "is a LoRA run"
-        raise OptionError(f"{folder} {what}; make a model folder of it with `camml merge {folder} OUT`")
+        reason = "is packed" if is_packed(folder) else "is a LoRA run"
+        raise OptionError(f"{folder} {reason}; make a model folder of it with `camml merge {folder} OUT`")
     kind, type_ = kind_of(folder), str(check_folder(folder).get("model_type"))
     if kind == "camml":
         return "camml"

@@ -75,13 +75,13 @@ def prepare(
 
 def images_of(rows: TrainingRows) -> list[Path]:
     """Return all images of the rows and of the samples they may get, each once, in an order that is always the same."""
-    found: dict[Path, None] = {}
+    pictures: dict[Path, None] = {}
     for conversation in rows.conversations:
         if conversation.image:
-            found[conversation.image] = None
+            pictures[conversation.image] = None
         context = rows.context_of(conversation.id)[: rows.shots] if rows.shots else ()
-        found |= dict.fromkeys(neighbor.sample.image for neighbor in context if neighbor.sample.image)
-    return list(found)
+        pictures |= dict.fromkeys(neighbor.sample.image for neighbor in context if neighbor.sample.image)
+    return list(pictures)
 
 
 def _check_room(features: TowerFeatures, images: list[Path], most: float) -> None:
@@ -124,14 +124,14 @@ def _tower(settings: Settings, seeing: LlavaPartsForConditionalGeneration) -> It
     whole = own
     if any(hasattr(parameter, "ds_id") for parameter in own.parameters()):  # ZeRO-3 has taken it apart
         whole = _whole_tower(settings, seeing.config)
-    home = whole.device
+    device = whole.device
     training = own.training
     try:
         seeing.vision_tower = whole.to(run.device).eval()
         yield whole
     finally:
         seeing.vision_tower = own
-        whole.to(home).train(training)
+        whole.to(device).train(training)
 
 
 def _whole_tower(settings: Settings, config: LlavaPartsConfig) -> PreTrainedModel:
