@@ -16,6 +16,7 @@ from tests import families, tiny
 from tests.serving.conftest import Serve, run_apart, service_of
 
 LENGTH = 12
+SEED = 4  # of weights whose answers show what was asked, and are more than line breaks
 FAMILIES = ["llava", "gemma3"]  # whose requests share steps, and whose are answered one at a time
 ASKED = ("what is the first one", "a square", "and these two")
 
@@ -54,7 +55,7 @@ def served(folder: Path, store: Path, serve: Serve, pictures: list[Path], shots:
 def test_a_stock_model_says_what_transformers_makes_it_say(
     family: str, shared_store: Path, serve: Serve, pictures: list[Path], tmp_path: Path
 ) -> None:
-    families.save(family, tmp_path / "model")
+    families.save(family, tmp_path / "model", SEED)
     model = AutoModelForImageTextToText.from_pretrained(tmp_path / "model")
     processor = AutoProcessor.from_pretrained(tmp_path / "model")
     messages = talk([{"type": "image", "image": Image.open(file)} for file in pictures])
@@ -63,7 +64,7 @@ def test_a_stock_model_says_what_transformers_makes_it_say(
     told = model.generate(**inputs, max_new_tokens=LENGTH, do_sample=False)[0, inputs["input_ids"].shape[1] :]
     reply = served(tmp_path / "model", shared_store, serve, pictures, shots=0)
     assert reply.usage.prompt_tokens == inputs["input_ids"].shape[1]
-    assert reply.choices[0].message.content == processor.decode(told, skip_special_tokens=True)
+    assert reply.choices[0].message.content == processor.decode(told, skip_special_tokens=True).strip() != ""
 
 
 @pytest.mark.parametrize("shots", [0, 2])
@@ -71,7 +72,7 @@ def test_a_stock_model_says_what_transformers_makes_it_say(
 def test_with_perceivers_it_says_what_generate_does(
     family: str, shots: int, shared_store: Path, serve: Serve, pictures: list[Path], tmp_path: Path
 ) -> None:
-    model, processor = tiny.added(family)
+    model, processor = tiny.added(family, SEED)
     for part in (model, processor):
         part.save_pretrained(tmp_path / "model")
     reply = served(tmp_path / "model", shared_store, serve, pictures, shots)
@@ -82,4 +83,4 @@ def test_with_perceivers_it_says_what_generate_does(
     inputs = processor.prepare([turns], [pictures], [samples])
     told = model.generate(**inputs, max_new_tokens=LENGTH, do_sample=False)[0, inputs["input_ids"].shape[1] :]
     assert reply.usage.prompt_tokens == inputs["input_ids"].shape[1]
-    assert reply.choices[0].message.content == processor.decode(told)
+    assert reply.choices[0].message.content == processor.decode(told).strip() != ""

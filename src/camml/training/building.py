@@ -47,8 +47,7 @@ def build(
       ModelFolderError: a folder does not hold what it should.
       OptionError: the flags do not say what to build.
     """
-    base = {part: weights.folder(name) for part, name in _names(arguments).items()}
-    config, processor = _describe(arguments, base)
+    base, config, processor = _describe(arguments)
     if "camml" in base:
         return CamMLForConditionalGeneration.from_pretrained(base["camml"], dtype=dtype), processor
     options = _loading_options(arguments, config, dtype)
@@ -62,18 +61,18 @@ def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, Ca
     Raises:
       ModelFolderError, OptionError: as `build`.
     """
-    base = {part: weights.folder(name) for part, name in _names(arguments).items()}
-    config, processor = _describe(arguments, base)
+    _, config, processor = _describe(arguments)
     with torch.device("meta"):
         return CamMLForConditionalGeneration(config), processor
 
 
-def _describe(arguments: ModelArguments, base: Mapping[str, Path]) -> tuple[CamMLConfig, CamMLProcessor]:
-    """Return the configuration and the processor of the model that is built on `base`.
+def _describe(arguments: ModelArguments) -> tuple[Mapping[str, Path], CamMLConfig, CamMLProcessor]:
+    """Return the folders that a run starts from, and the configuration and the processor of its model.
 
     Raises:
       ModelFolderError, OptionError: as `build`.
     """
+    base = {part: weights.folder(name) for part, name in _names(arguments).items()}
     if "camml" in base:
         if arguments.tune == "qlora":
             raise OptionError(
@@ -83,9 +82,9 @@ def _describe(arguments: ModelArguments, base: Mapping[str, Path]) -> tuple[CamM
         spoken: dict[str, Any] = {"prompt_style": arguments.prompt_style} if arguments.prompt_style else {}
         spoken |= {"thinking": True} if arguments.thinking else {}
         folder = base["camml"]
-        return CamMLConfig.from_pretrained(folder), CamMLProcessor.from_pretrained(folder, **spoken)
+        return base, CamMLConfig.from_pretrained(folder), CamMLProcessor.from_pretrained(folder, **spoken)
     if "vlm" in base:
-        return _describe_on_vlm(arguments, base["vlm"])
+        return base, *_describe_on_vlm(arguments, base["vlm"])
     config, processor = parts.describe(
         base["language_model"],
         base["vision_tower"],
@@ -95,7 +94,7 @@ def _describe(arguments: ModelArguments, base: Mapping[str, Path]) -> tuple[CamM
         **sizes(arguments),
     )
     processor.thinking = arguments.thinking
-    return config, processor
+    return base, config, processor
 
 
 def _start_perceivers(arguments: ModelArguments, model: CamMLForConditionalGeneration) -> None:
