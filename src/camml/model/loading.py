@@ -16,6 +16,7 @@ from camml import weights
 from camml.devices import choose_dtype
 from camml.errors import ModelFolderError, OptionError, first_line
 from camml.model import lora, packed
+from camml.model.config import check_placeholders
 from camml.model.folder import check_folder, is_packed, new_folder
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.processor import CamMLProcessor
@@ -123,19 +124,10 @@ def checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
 
 def check_fits(model: CamMLForConditionalGeneration, processor: CamMLProcessor) -> None:
     """Raise an OptionError unless a processor writes the placeholders that a model looks for."""
-    config = model.config
-    pairs = {
-        name: (getattr(processor, name), getattr(config, name))
-        for name in ("context_token_id", "context_tokens", "image_token_id")
-    }
-    if processor.parts:
-        pairs["image_tokens"] = (processor.processor.image_tokens, config.vlm_config.image_tokens)
-    for name, (theirs, ours) in pairs.items():
-        if theirs != ours:
-            raise OptionError(
-                f"the processor is of another model: its {name} is {theirs}, the model's is {ours}; load both from one "
-                "folder, or make it with CamMLProcessor.build(model.config, ...)"
-            )
+    check_placeholders(vars(processor), model.config)
+    theirs, ours = (getattr(part, "image_tokens", None) for part in (processor.processor, model.config.vlm_config))
+    if ours is not None and theirs != ours:
+        raise OptionError(f"the processor is of another model: its image_tokens is {theirs}, the model's is {ours}")
 
 
 def _summed(

@@ -17,7 +17,7 @@ from camml.errors import InputError, ModelFolderError, OptionError
 from camml.images import ImageSource
 from camml.model import card, official
 from camml.model.batching import check_arguments, join, prepare_row, stack
-from camml.model.config import CamMLConfig
+from camml.model.config import CamMLConfig, check_files
 from camml.model.llava_processor import FeaturesOf, LlavaPartsProcessor, first_tokens, set_pad_token
 from camml.model.rendering import Renderer
 from camml.prompts import Turn
@@ -151,6 +151,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
 
         Raises:
           ModelFolderError: there is no processor of CaMML.
+          OptionError: the model in the same folder is another one.
         """
         name = pretrained_model_name_or_path
         own = {key: kwargs.pop(key) for key in OWN if key in kwargs}
@@ -165,6 +166,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
             raise ModelFolderError(
                 f"{name} holds no processor of this version of CaMML ({FILE}); make the folder again"
             )
+        check_files(name)
         inner = Path(name) / INNER if Path(name).is_dir() else name
         kwargs |= {} if Path(name).is_dir() else {"subfolder": INNER}
         processor = AutoProcessor.from_pretrained(inner, **kwargs)
