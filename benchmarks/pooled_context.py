@@ -204,10 +204,9 @@ def table(document: dict[str, Any]) -> str:
     """Return the result as Markdown."""
     lines = ["| context | steps | tokens | right, % | of values to copy |", "|---|---|---|---|---|"]
     for name, scores in document["designs"].items():
-        cells = [f"{one['percent']} ({one['from']}–{one['to']})" for one in (scores["all"], scores["copied"])]
-        lines.append(
-            " | ".join([f"| {name}", str(document["settings"]["steps"]), str(scores["tokens"]), *cells]) + " |"
-        )
+        cells = [name, document["settings"]["steps"], scores["tokens"]]
+        cells += [f"{one['percent']} ({one['from']}–{one['to']})" for one in (scores["all"], scores["copied"])]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
@@ -226,9 +225,8 @@ def main() -> None:
     args = parser.parse_args()
     reader = Reader(weights.folder(args.model), torch.bfloat16)
     sets = [read(folder, lambda text: len(reader.tokens(text)), args.bounds) for folder in (args.train, args.held)]
-    rows = sets[0][: args.steps * BATCH]
-    held = [Row(row.text, [turn], [form]) for row in sets[1] for turn, form in zip(row.turns, row.forms, strict=True)]
-    held = held[: args.questions]
+    each = (Row(row.text, [turn], [form]) for row in sets[1] for turn, form in zip(row.turns, row.forms, strict=True))
+    rows, held = sets[0][: args.steps * BATCH], list(islice(each, args.questions))
     texts = list(dict.fromkeys(row.text for row in rows + held))
     encoded = dict(zip(texts, reader.encode(texts, args.layers), strict=True))
     norm = torch.cat([one.words for one in encoded.values()]).float().norm(dim=-1).mean().item()
