@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from camml import encoders
+from camml import answering, encoders
+from camml.answering import Decoding
 from camml.cli import main
 from camml.datastore import Datastore
+from camml.types import Neighbor, Query
 from tests import tiny
 
 RUN_CAMML = Path(__file__).parents[2] / "scripts" / "run_camml.py"
@@ -74,6 +76,16 @@ def test_the_answer_comes_with_its_evidence(capsys, store, model, tmp_path) -> N
 def test_given_samples_keep_their_order(capsys, context, model) -> None:
     answer = ask(capsys, "what", "--context", context, "--model", model)
     assert [(sample["id"], sample["score"]) for sample in answer["context"]] == [("red", None), ("green", None)]
+
+
+def test_a_stock_vision_language_model_reads_pictures_and_texts(capsys, context, vlm_folder, tmp_path) -> None:
+    image = tiny.image(tmp_path, "query", (200, 0, 10))
+    asked = ("what", "--image", image, "--context", context, "--model", vlm_folder)
+    answer = ask(capsys, *asked)["answer"]
+    assert answer == ask(capsys, *asked, "--use", "interleaved")["answer"] != ""
+    samples = tuple(Neighbor(sample, 1.0) for sample in tiny.samples(tmp_path)[:2])
+    python = answering.load("interleaved", vlm_folder)
+    assert [p.text for p in python.answer([Query("what", image)], [samples], Decoding(5))] == [answer]
 
 
 def test_without_samples_it_answers_and_says_so(capsys, model) -> None:

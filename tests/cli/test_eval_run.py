@@ -46,6 +46,16 @@ def test_runs_compare(command, tmp_path, capsys: pytest.CaptureFixture[str]) -> 
     assert "gqa: 3 items" in capsys.readouterr().out
 
 
+def test_a_stock_vision_language_model_is_the_baseline(
+    command, vlm_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["--model", str(vlm_folder), "--use", "interleaved", "--shots", "2", "--json"]
+    assert main([*command, *chosen]) == 0
+    [run] = json.loads(capsys.readouterr().out)
+    prompts = [json.loads(line)["prompt"] for line in (Path(run["folder"]) / "log.jsonl").read_text().splitlines()]
+    assert [prompt.count("<image>") for prompt in prompts] == [3, 3, 3], "of two samples and the question"
+
+
 def test_answers_are_remembered_unless_asked_otherwise(command, tmp_path) -> None:
     assert main([*command, "--no-cache"]) == 0
     assert not (tmp_path / "home").exists()

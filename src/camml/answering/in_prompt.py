@@ -21,6 +21,7 @@ from camml.control import control_tokens, defuse
 from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
 from camml.features.passages import Budget
+from camml.model.batching import write_prompt
 from camml.model.loading import kind_of, load_model
 from camml.prompts import Turn
 from camml.types import Context, Prediction, Query
@@ -148,11 +149,7 @@ class InPromptAnswerer:
             return prompts.vicuna(said)
         given = {"tools": prompts.retold(tools, self._harmless)} if tools else {}
         try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    prompts.messages(said), tokenize=False, add_generation_prompt=True, **given
-                )
-            )
+            return write_prompt(self.tokenizer, prompts.messages(said), True, **given)
         except TemplateError as error:
             raise OptionError(f"the chat template of this model does not take the conversation: {error}") from None
 

@@ -10,7 +10,6 @@ from typing import Any
 from torch.utils.data import Dataset
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from camml import prompts
 from camml.data.llava_json import Conversation
 from camml.errors import ImageError, InputError, OptionError, SampleError
 from camml.model import CamMLProcessor
@@ -75,9 +74,7 @@ def build(conversation: Conversation, samples: Sequence[Sample], processor: CamM
         prompt = prompt[: spans[-1][1]] + processor.tokenizer.eos_token
     row = None
     if processor.parts:
-        tokens: Tokens = processor.processor.tokens(
-            prompt, {prompts.CONTEXT: [processor.context_token_id] * processor.context_tokens}
-        )
+        tokens: Tokens = processor.processor.tokens(prompt)
         input_ids = [token for token, _ in tokens]
         labels = _learned(tokens, spans, prompt, processor)
     else:

@@ -21,6 +21,7 @@ from camml.answering.interleaved import InterleavedAnswerer
 from camml.answering.perceiver import PerceiverAnswerer
 from camml.errors import OptionError
 from camml.features.passages import Budget
+from camml.model.batching import write_prompt
 from camml.model.language import bare_language_model, read_embeddings
 from camml.serving.engines import Prepared, Request
 from camml.serving.engines._calls import CallForm, form_of
@@ -112,8 +113,7 @@ class Front:
 
         def template(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> str:
             said = messages if self.most_pictures is not None else [prompts.in_parts(message) for message in messages]
-            begin = said[-1]["role"] == "user"
-            return str(writer.apply_chat_template(said, tools=tools, tokenize=False, add_generation_prompt=begin))
+            return write_prompt(writer, said, said[-1]["role"] == "user", tools=tools)
 
         with self._reading:
             return form_of(template, skipped)
