@@ -83,9 +83,7 @@ def _changed(args: argparse.Namespace, samples: "Sequence[Sample]") -> "list[Vec
     _, encoder = open_store(str(args.store))
     pictures = {sample.id: sample.image for sample in samples if sample.image is not None}
     with progress_bar("embedding changed pictures", "pictures") as progress:
-        return embed_changed(
-            encoder, pictures, args.changed, seed=args.seed, cache=_cache(args.out), progress=progress
-        )
+        return embed_changed(encoder, pictures, args.changed, seed=args.seed, cache=_cache(args.out), progress=progress)
 
 
 def _cache(out: Path) -> Path:

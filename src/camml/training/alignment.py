@@ -58,8 +58,8 @@ def align(
     Args:
       images: float32[N, A], unit vectors.  texts: float32[N, B], likewise.
       groups: what each of the N samples is about.
-      copies: float32[N, A] each, of the same pictures changed (see `augmentation`); a picture is drawn as one of them in
-        `CHANGED_SHARE` of the cases, so that the maps learn what a change leaves as it is.
+      copies: float32[N, A] each, of the same pictures changed (see `augmentation`); in `CHANGED_SHARE` of the draws a
+        picture is one of them, so that the maps learn what a change leaves as it is.
       dim: D, the width of the shared space.
 
     Raises:
