@@ -55,8 +55,8 @@ def row(done: Done) -> dict[str, Any]:
 def find(done: Sequence[Done], system: str, context: str, shots: int, split: str = "heldout") -> Done | None:
     """The run of that kind."""
     return next(
-        (one for one in done if one.system.name == system and one.split == split
-         and (one.outcome.variant.context, one.outcome.variant.shots) == (context, shots)),
+        (run for run in done if run.system.name == system and run.split == split
+         and (run.outcome.variant.context, run.outcome.variant.shots) == (context, shots)),
         None,
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ def find(done: Sequence[Done], system: str, context: str, shots: int, split: str
 def comparisons(done: Sequence[Done], best: dict[str, Any]) -> list[dict[str, Any]]:
     """Paired differences of accuracy, class by class: with samples against without, and against what else there is."""
     pairs: list[tuple[Done | None, Done | None]] = []
-    for system in dict.fromkeys(one.system.name for one in done):
+    for system in dict.fromkeys(run.system.name for run in done):
         nearest = find(done, system, "retrieved", MAIN)
         kinds = [
             ("none", 0),
@@ -81,23 +81,23 @@ def comparisons(done: Sequence[Done], best: dict[str, Any]) -> list[dict[str, An
     nearest = find(done, "camml", "retrieved", MAIN)
     pairs += [(nearest, find(done, name, "retrieved", chosen["shots"])) for name, chosen in best.items()]
     pairs += [(nearest, find(done, "no_model", "copy", 1)), (nearest, find(done, "no_model", "majority", MAIN))]
-    found = []
-    for one, other in pairs:
-        if one and other:
-            result = compare(one.outcome.folder, other.outcome.folder)[2]
+    results = []
+    for first, second in pairs:
+        if first and second:
+            result = compare(first.outcome.folder, second.outcome.folder)[2]
             names = {
                 side: f"{run.system.name} {run.outcome.variant.name}"
-                for side, run in (("first", one), ("second", other))
+                for side, run in (("first", first), ("second", second))
             }
-            found.append({"split": one.split, **names, **asdict(result)})
-    return found
+            results.append({"split": first.split, **names, **asdict(result)})
+    return results
 
 
 def goals(done: Sequence[Done], best: dict[str, Any]) -> dict[str, Any]:
     """What the small model is meant to reach, and what it does; percent points of accuracy, ratios as they are."""
 
-    def accuracy(one: Done | None, name: str = "accuracy") -> float | None:
-        return one.outcome.score.values.get(name) if one and one.outcome.score else None
+    def accuracy(run: Done | None, name: str = "accuracy") -> float | None:
+        return run.outcome.score.values.get(name) if run and run.outcome.score else None
 
     def over(above: float | None, below: float | None) -> float | None:
         return None if above is None or not below else above / below
@@ -109,17 +109,17 @@ def goals(done: Sequence[Done], best: dict[str, Any]) -> dict[str, Any]:
     hit = nearest.outcome.measures["retrieval"].get(f"hit@{MAIN}")
     noise = [accuracy(find(done, "camml", "random", MAIN)), accuracy(none)]
 
-    def beside(one: Done | None) -> tuple[float | None, float | None]:
-        if one is None:
+    def beside(run: Done | None) -> tuple[float | None, float | None]:
+        if run is None:
             return None, None
-        tokens = [run.outcome.measures["tokens"]["prompt"] for run in (nearest, one)]
-        return (accuracy(nearest) or 0.0) - (accuracy(one) or 0.0), over(*tokens)
+        tokens = [run.outcome.measures["tokens"]["prompt"] for run in (nearest, run)]
+        return (accuracy(nearest) or 0.0) - (accuracy(run) or 0.0), over(*tokens)
 
     others = {
         text: value
-        for name, one in prompted.items()
+        for name, run in prompted.items()
         for text, value in zip(
-            (f"accuracy minus {name}, above 0", f"tokens / {name}, at most 0.5"), beside(one), strict=True
+            (f"accuracy minus {name}, above 0", f"tokens / {name}, at most 0.5"), beside(run), strict=True
         )
     }
     return {
@@ -138,14 +138,14 @@ def table(document: dict[str, Any]) -> str:
     """The runs and goals as Markdown."""
     lines = ["| split | system | context | shots | accuracy | 95 % | open | choice | yes/no | hit | tokens | s |",
              "|---|---|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for one in document["runs"]:
-        reach = one["interval"]
-        kinds = " | ".join(_number(one["kind"].get(kind)) for kind in ("open", "choice", "yesno"))
-        hit, seconds = one["retrieval"].get(f"hit@{one['shots']}"), one["seconds"]["answer"]
+    for run in document["runs"]:
+        reach = run["interval"]
+        kinds = " | ".join(_number(run["kind"].get(kind)) for kind in ("open", "choice", "yesno"))
+        hit, seconds = run["retrieval"].get(f"hit@{run['shots']}"), run["seconds"]["answer"]
         lines.append(
-            f"| {one['split']} | {one['system']} | {one['context']} | {one['shots']} | {one['accuracy']:.1f} "
+            f"| {run['split']} | {run['system']} | {run['context']} | {run['shots']} | {run['accuracy']:.1f} "
             f"| {reach['low']:.1f}–{reach['high']:.1f} | {kinds} | {_number(hit)} "
-            f"| {_number(one['tokens']['prompt'] or None, 0)} | {_number(seconds, 2)} |"
+            f"| {_number(run['tokens']['prompt'] or None, 0)} | {_number(seconds, 2)} |"
         )
     goals = [f"- {name}: {_number(value, 2)}" for name, value in document["goals"].items()]
     return "\n".join([*lines, "", *goals])

@@ -51,7 +51,7 @@ def spread(values: dict[str, float]) -> Spread:
 
 def ratios(mine: Sequence[float], theirs: Sequence[float]) -> Spread:
     """What each turn of one took, to the turn of the other beside it."""
-    return Spread.of([one / other for one, other in zip(mine, theirs, strict=True)])
+    return Spread.of([own / other for own, other in zip(mine, theirs, strict=True)])
 
 
 def pick_device() -> torch.device:
@@ -68,24 +68,24 @@ def clock(device: torch.device) -> float:
 
 def by_turns(ways: dict[str, Callable[[], Any]], repeats: int, device: torch.device) -> dict[str, list[float]]:
     """Seconds of each way, one after the other `repeats` times, after one round to warm up."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repeats + 1):
         for name, work in ways.items():
             started = clock(device)
             work()
             if turn:
-                found[name].append(clock(device) - started)
-    return found
+                seconds[name].append(clock(device) - started)
+    return seconds
 
 
 def matmul_ceiling(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second of a large matrix product, the best of ten."""
     side = 8192 if device.type == "cuda" else 1024
-    one, other = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    first, other = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
     for _ in range(11):
         started = clock(device)
-        one @ other
+        first @ other
         best = min(best, clock(device) - started)
     return 2 * side**3 / best
 
@@ -137,11 +137,11 @@ def profile(work: Callable[[], Any], device: torch.device, most: int = 8) -> lis
     gpu = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
     work()
-    with record(activities=activities) as found:
+    with record(activities=activities) as result:
         work()
         clock(device)
     name = "self_device_time_total" if gpu else "self_cpu_time_total"
-    events = sorted(found.key_averages(), key=lambda event: -float(getattr(event, name)))
+    events = sorted(result.key_averages(), key=lambda event: -float(getattr(event, name)))
     total = sum(float(getattr(event, name)) for event in events) or 1.0
     return [
         {"operator": event.key[:60], "share": float(getattr(event, name)) / total, "calls": event.count,

@@ -105,7 +105,7 @@ def inputs(model: Any, shape: Shape, rows: int, tokens: int) -> dict[str, Tensor
     words = torch.randint(10, vocabulary, (rows, tokens - len(slots)), generator=generator)
     ids = torch.cat([torch.tensor(slots).expand(rows, -1), words], dim=1)
     samples = torch.randint(10, vocabulary, (rows, shape.shots, shape.words), generator=generator)
-    found = {
+    inputs = {
         "input_ids": ids,
         "attention_mask": torch.ones_like(ids),
         "pixel_values": torch.randn(rows, 3, shape.image, shape.image, generator=generator),
@@ -114,7 +114,7 @@ def inputs(model: Any, shape: Shape, rows: int, tokens: int) -> dict[str, Tensor
         "sample_pixel_values": torch.randn(rows * shape.shots, 3, shape.image, shape.image, generator=generator),
         "sample_image_counts": torch.full((rows, shape.shots), patches),
     }
-    return {name: tensor.to(next(model.parameters()).device) for name, tensor in found.items()}
+    return {name: tensor.to(next(model.parameters()).device) for name, tensor in inputs.items()}
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -122,11 +122,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
     words = ["<pad>", "<s>", "</s>", "<unk>", *(f"w{number}" for number in range(WORDS))]
     core = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    found = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
-    found.chat_template = CHAT
-    return found
+    tokenizer.chat_template = CHAT
+    return tokenizer
 
 
 def text(words: int, chance: np.random.Generator) -> str:

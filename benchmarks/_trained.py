@@ -69,7 +69,7 @@ def loader(model: Any, shape: Shape, rows: int, workers: int, folder: Path) -> B
     start = len(processor.tokenize(processor.render([Turn("w1", "w1")], True, True)))
     spare = shape.row - start
     assert spare > 0, (shape, start)
-    found = [
+    conversations = [
         Conversation(
             str(number),
             (Turn(text(1 + spare - spare // 4, chance), text(1 + spare // 4, chance)),),
@@ -77,8 +77,11 @@ def loader(model: Any, shape: Shape, rows: int, workers: int, folder: Path) -> B
         )
         for number in range(8 * rows)
     ]
-    context = {one.id: tuple(Neighbor(sample, 0.5) for sample in chance.choice(samples, shape.shots)) for one in found}
-    dataset = TrainingRows(found, context.__getitem__, processor, shots=shape.shots, max_length=shape.row)
+    context = {
+        conversation.id: tuple(Neighbor(sample, 0.5) for sample in chance.choice(samples, shape.shots))
+        for conversation in conversations
+    }
+    dataset = TrainingRows(conversations, context.__getitem__, processor, shots=shape.shots, max_length=shape.row)
     device = next(model.parameters()).device
     made = DataLoader(dataset, rows, num_workers=workers, collate_fn=Collator(processor),
                       persistent_workers=workers > 0, pin_memory=device.type == "cuda")  # fmt: skip

@@ -23,7 +23,10 @@ ROOT = Path(__file__).parents[1]
 
 def answers(answerer: Any, prompts: list[str], most: int) -> list[str]:
     """Greedy answers without image or context."""
-    return [one.text for one in answerer.answer([Query(p) for p in prompts], [()] * len(prompts), Decoding(most))]
+    return [
+        prediction.text
+        for prediction in answerer.answer([Query(p) for p in prompts], [()] * len(prompts), Decoding(most))
+    ]
 
 
 def agreement(base: Any, trained: Any, tokenizer: Any, prompts: list[str], said: list[str]) -> float:
@@ -53,10 +56,10 @@ def main() -> None:
 
     before: Any = answering.load("in_prompt", weights.folder(args.base), device="cpu", dtype="float32")
     after: Any = answering.load("perceiver", args.model, device="cpu", dtype="float32")
-    first, second = (answers(one, prompts, args.max_new_tokens) for one in (before, after))
+    first, second = (answers(model, prompts, args.max_new_tokens) for model in (before, after))
     share = agreement(before.model, after.model.vlm.language_model, before.tokenizer, prompts, first)
-    for prompt, one, other in zip(prompts, first, second, strict=True):
-        print(f"**{prompt}**\n\n- before: {one}\n- after: {other}\n")
+    for prompt, old, new in zip(prompts, first, second, strict=True):
+        print(f"**{prompt}**\n\n- before: {old}\n- after: {new}\n")
     lengths = [sum(len(text.split()) for text in texts) / len(texts) for texts in (first, second)]
     print(f"next tokens alike: {share:.0%}; words an answer: {lengths[0]:.0f} before, {lengths[1]:.0f} after")
     document = {
@@ -65,8 +68,8 @@ def main() -> None:
         "next_tokens_alike": share,
         "words": dict(zip(("before", "after"), lengths, strict=True)),
         "answers": [
-            {"prompt": prompt, "before": one, "after": other}
-            for prompt, one, other in zip(prompts, first, second, strict=True)
+            {"prompt": prompt, "before": old, "after": new}
+            for prompt, old, new in zip(prompts, first, second, strict=True)
         ],
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)

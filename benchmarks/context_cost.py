@@ -99,10 +99,10 @@ class Bench:
         """What the model gets: files opened, texts tokenised."""
         given = self.samples[:shots]
         compressed = way in ("camml", "cached")
-        found = self.processor.prepare(
+        prepared = self.processor.prepare(
             [QUESTION], [self.query], samples=[given if compressed else []], encode_samples=way == "camml"
         )
-        inputs = dict(found)
+        inputs = dict(prepared)
         if compressed or not given:
             return inputs
         start, slots = inputs["input_ids"][:, :1], []
@@ -172,7 +172,7 @@ def cost(
     whole, model = zip(*times[case], strict=True)
     none = "camml", 0
     return Cost(
-        *case, tokens, Spread.of(whole), Spread.of(model), ratios(whole, [one[0] for one in times[none]]),
+        *case, tokens, Spread.of(whole), Spread.of(model), ratios(whole, [time[0] for time in times[none]]),
         operations[case] / ceiling, operations[case] / operations[none], memory,
     )  # fmt: skip
 
@@ -184,13 +184,13 @@ def table(document: dict[str, Any]) -> str:
         "| samples | way | LLM tokens | ms to the first token | model ms | floor / model | × no context "
         "| × no context, operations | peak GB |", "|---" * 9 + "|",
     ]  # fmt: skip
-    for one in document["costs"]:
-        model = spread(one["model_seconds"])
+    for row in document["costs"]:
+        model = spread(row["model_seconds"])
         lines.append(
-            f"| {one['shots']} | {one['way'] if one['shots'] else 'no context'} | {one['tokens']} "
-            f"| {spread(one['seconds']).times(1e3):.0f} | {model.times(1e3):.0f} "
-            f"| {one['floor_seconds'] / model.middle:.0%} | {spread(one['ratio']):.2f} | {one['floor_ratio']:.2f} "
-            f"| {one['peak_gb']:.2f} |"
+            f"| {row['shots']} | {row['way'] if row['shots'] else 'no context'} | {row['tokens']} "
+            f"| {spread(row['seconds']).times(1e3):.0f} | {model.times(1e3):.0f} "
+            f"| {row['floor_seconds'] / model.middle:.0%} | {spread(row['ratio']):.2f} | {row['floor_ratio']:.2f} "
+            f"| {row['peak_gb']:.2f} |"
         )
     lines += [f"| {shots} | {way} | out of memory |" + " |" * 6 for way, shots in document["too_large"]]
     return "\n".join(lines)
@@ -198,12 +198,12 @@ def table(document: dict[str, Any]) -> str:
 
 def goals(document: dict[str, Any]) -> str:
     """What was aimed at with 16 samples, and what came out with the most there were, with its floor."""
-    found = {(one["way"], one["shots"]): one for one in document["costs"]}
-    most, lines = max(shots for _, shots in found), []
+    results = {(row["way"], row["shots"]): row for row in document["costs"]}
+    most, lines = max(shots for _, shots in results), []
     aims = [("cached", ("camml", 0), "1.25"), ("cached", ("interleaved", 3), "1"), ("camml", ("interleaved", 3), "1")]
     for way, other, goal in aims:
-        if most and (way, most) in found and other in found:
-            mine, theirs = found[way, most], found[other]
+        if most and (way, most) in results and other in results:
+            mine, theirs = results[way, most], results[other]
             whole = mine["seconds"]["middle"] / theirs["seconds"]["middle"]
             operations = mine["floor_seconds"] / theirs["floor_seconds"]
             against = f"{other[0]} with {other[1]}" if other[1] else "no context"

@@ -111,7 +111,7 @@ def decode(model: Any, shape: Shape, cache: str, rows: int, new_tokens: int, rep
         cpu.append(mine_cpu / their_cpu)
     return Decoded(
         cache, rows, Spread.of(ours), Spread.of(plain), ratios(ours, plain), Spread.of(cpu),
-        Spread.of([floor / one for one in ours]), calls[0], calls[1], graphs() - compiled,
+        Spread.of([floor / seconds for seconds in ours]), calls[0], calls[1], graphs() - compiled,
     )  # fmt: skip
 
 
@@ -138,8 +138,8 @@ def bare(model: Any, prompt: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def answer(model: Any, prompt: dict[str, Tensor], tokens: int, options: dict[str, Any]) -> None:
     """Generate exactly `tokens` tokens."""
-    found = model.generate(**prompt, max_new_tokens=tokens, **options)
-    assert found.shape[1] == prompt["input_ids"].shape[1] + tokens
+    output = model.generate(**prompt, max_new_tokens=tokens, **options)
+    assert output.shape[1] == prompt["input_ids"].shape[1] + tokens
 
 
 def step_seconds(
@@ -177,13 +177,13 @@ def table(document: dict[str, Any]) -> str:
         "| cache | batch | ours, ms/step | bare, ms/step | ours / bare | processor | tokens/s | floor / ours "
         "| first call, second call, s | recompiled |", "|---" * 10 + "|",
     ]  # fmt: skip
-    for one in document["lines"]:
-        ours, plain = (spread(one[name]).times(1e3) for name in ("ours", "bare"))
+    for line in document["lines"]:
+        ours, plain = (spread(line[name]).times(1e3) for name in ("ours", "bare"))
         rows.append(
-            f"| {one['cache']} | {one['batch']} | {ours:.1f} | {plain:.1f} | {spread(one['ratio']):.3f} "
-            f"| {spread(one['cpu_ratio']):.3f} | {1e3 * one['batch'] / ours.middle:.1f} "
-            f"| {spread(one['of_floor']):.0%} | {one['first_call_seconds']:.1f}, {one['second_call_seconds']:.1f} "
-            f"| {one['recompiled']} |"
+            f"| {line['cache']} | {line['batch']} | {ours:.1f} | {plain:.1f} | {spread(line['ratio']):.3f} "
+            f"| {spread(line['cpu_ratio']):.3f} | {1e3 * line['batch'] / ours.middle:.1f} "
+            f"| {spread(line['of_floor']):.0%} | {line['first_call_seconds']:.1f}, {line['second_call_seconds']:.1f} "
+            f"| {line['recompiled']} |"
         )
     return "\n".join(rows)
 

@@ -95,12 +95,13 @@ def measure(encoder: Any, samples: list[Sample], repeats: int, device: torch.dev
     ways = {
         "bare": (len(images), lambda: encoder.embed_images(images)),
         "ours": (len(samples), ours),
-        "loop": (len(part), lambda: [encoder.embed_images([open_image(one.image)]) for one in part]),
+        "loop": (len(part), lambda: [encoder.embed_images([open_image(sample.image)]) for sample in part]),
     }
-    found = by_turns({way: work for way, (_, work) in ways.items()}, repeats, device)
-    times = {way: [one / ways[way][0] for one in each] for way, each in found.items()}
+    clocked = by_turns({way: work for way, (_, work) in ways.items()}, repeats, device)
+    times = {way: [seconds / ways[way][0] for seconds in each] for way, each in clocked.items()}
     return best, [
-        Line(way, Spread.of([1 / one for one in each]), ratios(times["bare"], each)) for way, each in times.items()
+        Line(way, Spread.of([1 / seconds for seconds in each]), ratios(times["bare"], each))
+        for way, each in times.items()
     ]
 
 
@@ -114,8 +115,8 @@ def table(document: dict[str, Any]) -> str:
         "| way | images a second | × bare |", "|---|---|---|",
     ]  # fmt: skip
     rows += [
-        f"| {one['way']} | {spread(one['images_per_second']):.1f} | {spread(one['of_bare']):.2f} |"
-        for one in document["lines"]
+        f"| {line['way']} | {spread(line['images_per_second']):.1f} | {spread(line['of_bare']):.2f} |"
+        for line in document["lines"]
     ]
     return "\n".join(rows)
 

@@ -76,8 +76,8 @@ class World:
     @property
     def asked(self) -> list[dict[str, Any]]:
         """The questions."""
-        found: list[dict[str, Any]] = json.loads((self.folder / "heldout.json").read_text())
-        return found
+        document: list[dict[str, Any]] = json.loads((self.folder / "heldout.json").read_text())
+        return document
 
 
 def world(folder: Path, shape: Shape, model: Any, questions: int, batch: int, side: int) -> World:
@@ -114,8 +114,8 @@ def one_by_one(made: World, asked: list[dict[str, Any]]) -> float:
     answerer = PerceiverAnswerer(made.model, made.processor)
     retriever = Retriever(Datastore.open(made.store, made.encoder), made.encoder, "image-image")
     started = time.perf_counter()
-    for one in asked:
-        query = Query(one["conversations"][0]["value"].removeprefix("<image>\n"), made.folder / one["image"])
+    for question in asked:
+        query = Query(question["conversations"][0]["value"].removeprefix("<image>\n"), made.folder / question["image"])
         answerer.answer([query], retriever.retrieve([query], SHOTS), Decoding(max_new_tokens=TOKENS))
     return (time.perf_counter() - started) / len(asked)
 
@@ -139,12 +139,12 @@ def whole_task(made: World, out: Path) -> tuple[float, dict[str, Any]]:
 
 def padding(tokens: list[int], batch: int) -> dict[str, float]:
     """The share of padding in batches as they come, and sorted by length in portions of four, as a run does."""
-    found = {}
+    results = {}
     for name, order in (("padding_unsorted", lambda part: part), ("padding", sorted)):
         portions = [order(tokens[at : at + 4 * batch]) for at in range(0, len(tokens), 4 * batch)]
         batches = [part[at : at + batch] for part in portions for at in range(0, len(part), batch)]
-        found[name] = 1 - sum(tokens) / sum(max(part) * len(part) for part in batches)
-    return found | {"prompt_tokens": sum(tokens) / len(tokens)}
+        results[name] = 1 - sum(tokens) / sum(max(part) * len(part) for part in batches)
+    return results | {"prompt_tokens": sum(tokens) / len(tokens)}
 
 
 def measure(made: World, repeats: int, runs: Path) -> tuple[dict[str, list[float]], dict[str, Any]]:
@@ -172,9 +172,9 @@ def table(document: dict[str, Any]) -> str:
         f"unsorted {facts['padding_unsorted']:.1%}.", "",
         "| way | questions a second | × one by one | floor / way |", "|---|---|---|---|",
     ]  # fmt: skip
-    for one in document["lines"]:
-        rate = spread(one["questions_per_second"])
-        rows.append(f"| {one['way']} | {rate:.1f} | {spread(one['ratio']):.1f} | {rate.middle * floor:.0%} |")
+    for line in document["lines"]:
+        rate = spread(line["questions_per_second"])
+        rows.append(f"| {line['way']} | {rate:.1f} | {spread(line['ratio']):.1f} | {rate.middle * floor:.0%} |")
     return "\n".join(rows)
 
 
@@ -185,8 +185,8 @@ def profiled(made: World) -> Callable[[], Any]:
     kept = SampleFeatures(made.store / FOLDER, made.model, made.processor)
     answerer = PerceiverAnswerer(made.model, made.processor, kept)
     retriever = Retriever(Datastore.open(made.store, made.encoder), made.encoder, "image-image")
-    queries = [Query(one["conversations"][0]["value"].removeprefix("<image>\n"), made.folder / one["image"])
-               for one in made.asked[: made.batch]]  # fmt: skip
+    queries = [Query(question["conversations"][0]["value"].removeprefix("<image>\n"), made.folder / question["image"])
+               for question in made.asked[: made.batch]]  # fmt: skip
     return lambda: answerer.answer(queries, retriever.retrieve(queries, SHOTS), Decoding(max_new_tokens=TOKENS))
 
 
@@ -214,7 +214,7 @@ def main() -> None:
         "size": size, "questions": args.questions, "batch": args.batch, "repeats": args.repeats, "facts": facts,
         "matmul_per_second": ceiling, "floor_seconds": 2 * layers * facts["prompt_tokens"] / ceiling,
         "lines": [
-            {"way": way, "questions_per_second": vars(Spread.of([1 / one for one in each])),
+            {"way": way, "questions_per_second": vars(Spread.of([1 / seconds for seconds in each])),
              "ratio": vars(ratios(times["one by one"], each))}
             for way, each in times.items()
         ],

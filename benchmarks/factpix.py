@@ -75,7 +75,7 @@ def main() -> None:
         "limit": args.limit,
         "data": _about(args.data / "manifest.json"),
         "chosen_on_validation": best,
-        "runs": [row(one) for one in done],
+        "runs": [row(run) for run in done],
         "comparisons": comparisons(done, best),
         "goals": goals(done, best),
     }
@@ -157,12 +157,12 @@ def add_late(store: Path, samples: Path, late: Path) -> None:
 
 def systems(args: argparse.Namespace) -> list[System]:
     """What is measured."""
-    found = [System("camml", str(args.model), "perceiver")] if args.model else []
+    systems = [System("camml", str(args.model), "perceiver")] if args.model else []
     use = fitting(args.baseline)
-    found.append(System(use, args.baseline, use))
+    systems.append(System(use, args.baseline, use))
     if args.tuned:
-        found.append(System(f"{use}_tuned", args.tuned, use))
-    return [*found, System("no_model", "")]
+        systems.append(System(f"{use}_tuned", args.tuned, use))
+    return [*systems, System("no_model", "")]
 
 
 def choose(system: System, options: Options, questions: int) -> tuple[System, int, list[dict[str, Any]]]:
@@ -170,20 +170,20 @@ def choose(system: System, options: Options, questions: int) -> tuple[System, in
     tried = []
     for style in prompts.PASTES:
         tried += _tried(replace(system, prompt_style=style), options, questions, [1])
-    best = max(tried, key=lambda one: one["accuracy"])["prompt_style"]
+    best = max(tried, key=lambda trial: trial["accuracy"])["prompt_style"]
     chosen = replace(system, prompt_style=best)
     more = _tried(chosen, options, questions, [shots for shots in SHOTS if shots > 1])
-    numbers = [one for one in tried if one["prompt_style"] == best] + more
-    return chosen, max(numbers, key=lambda one: one["accuracy"])["shots"], tried + more
+    numbers = [trial for trial in tried if trial["prompt_style"] == best] + more
+    return chosen, max(numbers, key=lambda trial: trial["accuracy"])["shots"], tried + more
 
 
 def _tried(system: System, options: Options, questions: int, shots: Sequence[int]) -> list[dict[str, Any]]:
     short = replace(options, limit=questions, spread=True)
     done = ask(system, "validation", "factpix_validation", variants(["retrieved"], shots), short)
     return [
-        {"prompt_style": system.prompt_style, "shots": one.outcome.variant.shots,
-         "accuracy": one.outcome.score.values["accuracy"]}
-        for one in done if one.outcome.score
+        {"prompt_style": system.prompt_style, "shots": run.outcome.variant.shots,
+         "accuracy": run.outcome.score.values["accuracy"]}
+        for run in done if run.outcome.score
     ]  # fmt: skip
 
 
@@ -192,8 +192,8 @@ def protocol(system: System, options: Options, stores: dict[str, Path], shots: S
     late = replace(options, store=str(stores["late"]))
     if not system.model:
         kinds = [Variant("copy", 1), *variants(["majority"], SHOTS[1:])]
-        return [one for split, task in TASKS.items()
-                for one in ask(system, split, task, kinds, late if split == "late" else options)]  # fmt: skip
+        return [run for split, task in TASKS.items()
+                for run in ask(system, split, task, kinds, late if split == "late" else options)]  # fmt: skip
     few = [*variants(["retrieved"], [0, *shots]), Variant("oracle", 1)]
     return [
         *ask(system, "heldout", TASKS["heldout"], FULL + PARTS if system.use == "perceiver" else BESIDE, options),

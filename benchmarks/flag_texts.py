@@ -38,20 +38,20 @@ def main() -> None:
     answerer, judge, right = answering.load("perceiver", args.model, dtype="float32"), questions.Judge(known), 0
     for start in range(0, len(asked), BATCH):
         some = asked[start : start + BATCH]
-        images = [min((args.data / "pictures").glob(f"*/{one.country.code}.png")) for one in some]
-        queries = [Query(one.text, image) for one, image in zip(some, images, strict=True)]
+        images = [min((args.data / "pictures").glob(f"*/{question.country.code}.png")) for question in some]
+        queries = [Query(question.text, image) for question, image in zip(some, images, strict=True)]
         samples = [
-            Sample(one.country.code, countries.describe(one.country), image)
-            for one, image in zip(some, images, strict=True)
+            Sample(question.country.code, countries.describe(question.country), image)
+            for question, image in zip(some, images, strict=True)
         ]
         contexts = [(Neighbor(sample, 1.0),) for sample in samples]
         answers = answerer.answer(queries, contexts, Decoding(demo.MAX_NEW_TOKENS))
-        for one, answer in zip(some, answers, strict=True):
+        for question, answer in zip(some, answers, strict=True):
             text = demo.first_line(answer.text)
-            if judge.is_right(one, text):
+            if judge.is_right(question, text):
                 right += 1
             else:
-                print(f"{one.country.name}: {one.text} {text}")
+                print(f"{question.country.name}: {question.text} {text}")
     print(f"{right} of {len(asked)} right")
 
 

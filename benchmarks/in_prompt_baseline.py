@@ -6,7 +6,7 @@
     python benchmarks/in_prompt_baseline.py model checkpoints/in_prompt models/in_prompt
 
 The recipe and the rows are those of `mini`. Before the first question of every other row stand one to three whole
-texts, before that of the rest the words that `mini` reads: three texts, of which the first `--room` tokens are kept.
+texts, before that of the rest the words that `mini` reads: of three texts the first `--context-tokens` tokens.
 `benchmarks/budgets.py` and `benchmarks/factpix.py --tuned models/in_prompt` measure it.
 """
 
@@ -28,11 +28,11 @@ from camml.neighbors import NeighborTable
 MOST = 3
 
 
-def rows(data: Path, neighbors: Path, out: Path, wording: str, room: int, tokenizer_of: str) -> None:
+def rows(data: Path, neighbors: Path, out: Path, wording: str, limit: int, tokenizer_of: str) -> None:
     """Write the conversations of `data` without images, the texts of their neighbors in the first question."""
     table = NeighborTable.open(neighbors)
     tokenizer = AutoTokenizer.from_pretrained(weights.folder(tokenizer_of))
-    budget = Budget(room, lambda text: len(tokenizer.encode(text)))
+    budget = Budget(limit, lambda text: len(tokenizer.encode(text)))
     written = []
     for number, conversation in enumerate(llava_json.read(data)):
         if number % 2:
@@ -71,14 +71,16 @@ def main() -> None:
     for name in ("data", "neighbors", "out"):
         first.add_argument(name, type=Path)
     first.add_argument("--wording", default="brief", choices=list(prompts.PASTES))
-    first.add_argument("--room", type=int, default=72, help="tokens of all texts of a row that are kept (%(default)s)")
+    first.add_argument(
+        "--context-tokens", type=int, default=72, help="tokens of all texts of a row that are kept (%(default)s)"
+    )
     first.add_argument("--tokenizer", default="smollm2-135m-instruct", help="that counts them (%(default)s)")
     second = verbs.add_parser("model")
     for name in ("run", "out"):
         second.add_argument(name, type=Path)
     args = parser.parse_args()
     if args.verb == "rows":
-        rows(args.data, args.neighbors, args.out, args.wording, args.room, args.tokenizer)
+        rows(args.data, args.neighbors, args.out, args.wording, args.context_tokens, args.tokenizer)
     else:
         model(args.run, args.out)
 

@@ -111,13 +111,15 @@ def prefill(
     work: dict[str, Callable[[], Any]], rows: int, tokens: int, repeats: int, ceiling: float, device: torch.device
 ) -> Read:
     """Reading a batch of prompts, in turns."""
-    operations = {name: count_operations(one) for name, one in work.items()}
+    operations = {name: count_operations(call) for name, call in work.items()}
     times = by_turns(work, repeats, device)
     parts = {
         name: ratios(times[name], [less + bare for less, bare in zip(times[name], times["bare"], strict=True)])
         for name in ("front", "front_cached")
     }
-    shares = {name: Spread.of([operations[name] / ceiling / one for one in times[name]]) for name in ("whole", "bare")}
+    shares = {
+        name: Spread.of([operations[name] / ceiling / time for time in times[name]]) for name in ("whole", "bare")
+    }
     return Read(
         rows, tokens, *(Spread.of(times[name]) for name in ("whole", "cached", "bare")), shares["whole"],
         shares["bare"], parts["front"], parts["front_cached"], operations["front_cached"] / operations["cached"],
@@ -131,11 +133,11 @@ def table(document: dict[str, Any]) -> str:
         "| batch | tokens a prompt | all, s | samples kept, s | bare language model, s | floor / all | floor / bare "
         "| tower and perceivers | samples kept | of its operations |", "|---" * 10 + "|",
     ]  # fmt: skip
-    for one in document["lines"]:
-        times = " | ".join(f"{spread(one[name]):.3f}" for name in ("whole", "cached", "bare"))
+    for line in document["lines"]:
+        times = " | ".join(f"{spread(line[name]):.3f}" for name in ("whole", "cached", "bare"))
         names = ("of_ceiling", "bare_of_ceiling", "front", "front_cached")
-        shares = " | ".join(f"{spread(one[name]):.0%}" for name in names)
-        rows.append(f"| {one['batch']} | {one['tokens']} | {times} | {shares} | {one['front_cached_floor']:.0%} |")
+        shares = " | ".join(f"{spread(line[name]):.0%}" for name in names)
+        rows.append(f"| {line['batch']} | {line['tokens']} | {times} | {shares} | {line['front_cached_floor']:.0%} |")
     return "\n".join(rows)
 
 

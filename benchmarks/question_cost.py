@@ -62,13 +62,13 @@ def main() -> None:
 
 def bound(rows: dict[str, dict[str, float]], tokens: int) -> tuple[float, float]:
     """The ratio of both ways for answers of so many tokens, with pictures that are new and with known ones."""
-    found = []
+    results = []
     for skipped in ((), ("encoder: picture", "tower: picture")):
         used = {name: row for name, row in rows.items() if name not in skipped}
         often = {name: tokens - 1 if name.endswith("a step") else 1 for name in used}
         times = {way: sum(row[way] * often[name] for name, row in used.items()) for way in ("alone", "together")}
-        found.append(round(times["alone"] / times["together"], 2))
-    return found[0], found[1]
+        results.append(round(times["alone"] / times["together"], 2))
+    return results[0], results[1]
 
 
 def measure(name: str, folder: Path, turns: int) -> dict[str, dict[str, float]]:
@@ -98,15 +98,15 @@ def measure(name: str, folder: Path, turns: int) -> dict[str, dict[str, float]]:
     prepared = [front.prepare(request) for request in requests]
 
     def look(n: int) -> None:
-        for one in prepared[:n]:
-            one.inputs.features.clear()
+        for item in prepared[:n]:
+            item.inputs.features.clear()
         front._pictures._kept.clear()
         front.look(prepared[:n], CLIENTS)
 
     rows["tower: picture"] = part(look, turns)
     look(CLIENTS)
-    rows["perceiver, words to vectors"] = part(lambda n: [front.embed(one) for one in prepared[:n]], turns)
-    embeds = [front.embed(one) for one in prepared]
+    rows["perceiver, words to vectors"] = part(lambda n: [front.embed(item) for item in prepared[:n]], turns)
+    embeds = [front.embed(item) for item in prepared]
     return rows | language(front, layout, prepared, embeds, turns)
 
 
@@ -115,7 +115,7 @@ def language(
 ) -> dict[str, dict[str, float]]:
     """The language model: prompts read, and a step with the last of each prompt's rows."""
     model, slots = front.language_model, Slots(layout, MEMORY)
-    rows = [slots.take(one.prompt_tokens + 64) for one in prepared]
+    rows = [slots.take(item.prompt_tokens + 64) for item in prepared]
 
     @torch.inference_mode()
     def read(n: int) -> None:
@@ -139,9 +139,9 @@ def language(
         run(model, Window(segments), torch.cat([embed[-1:] for embed in embeds[:n]]), list(range(n)))
 
     tokens = len(embeds[0])
-    found = {f"language model: {tokens} tokens read": part(read, turns)}
+    results = {f"language model: {tokens} tokens read": part(read, turns)}
     read(CLIENTS)
-    return found | {"language model: a step": part(step, turns)}
+    return results | {"language model: a step": part(step, turns)}
 
 
 def part(work: Callable[[int], Any], turns: int) -> dict[str, float]:

@@ -93,7 +93,7 @@ def main() -> None:
     encoder = Remembering(encoders.load("mini", **options), args.work)
     pictures = sets.things(args.factpix, len(sets.THINGS) * len(sets.EVENTS) // 2)
     chosen = [sets.facts(args.factpix, args.classes, args.others), sets.notes(args.flags, pictures), demo(args.flags)]
-    rows = [row for one in chosen for row in measure(one, encoder, args.work)]
+    rows = [row for tested in chosen for row in measure(tested, encoder, args.work)]
     example = rank_of_example(args.flags, pictures[0][0], encoder, args.work)
     encoder.save()
     name = "mini" if args.without_maps else "mini_maps"
@@ -112,24 +112,24 @@ def demo(flags: Path) -> sets.Set:
     import questions
 
     asked = questions.choose(countries.read(flags / "countries.json"), 25)
-    return sets.demo(flags, [(one.text, one.country.code) for one in asked])
+    return sets.demo(flags, [(question.text, question.country.code) for question in asked])
 
 
-def store_of(one: sets.Set, encoder: Remembering, work: Path) -> Datastore:
+def store_of(tested: sets.Set, encoder: Remembering, work: Path) -> Datastore:
     """A new datastore of a set."""
     folder = Path(tempfile.mkdtemp(dir=work)) / "store"
-    return Datastore.build(folder, one.samples, encoder, batch_size=32)
+    return Datastore.build(folder, tested.samples, encoder, batch_size=32)
 
 
-def measure(one: sets.Set, encoder: Remembering, work: Path) -> list[dict[str, Any]]:
+def measure(tested: sets.Set, encoder: Remembering, work: Path) -> list[dict[str, Any]]:
     """The rows of a set: percentages by way."""
-    datastore = store_of(one, encoder, work)
+    datastore = store_of(tested, encoder, work)
     rows = []
-    for kind, asked in one.rows.items():
+    for kind, asked in tested.rows.items():
         contexts = {way: retrieved(way, datastore, encoder, asked) for way in WAYS}
-        row: dict[str, Any] = {"set": one.name, "kind": kind, "queries": len(asked)}
-        for way, found in contexts.items():
-            row[way] = None if found is None else [hits(asked, found, k) for k in (1, K)]
+        row: dict[str, Any] = {"set": tested.name, "kind": kind, "queries": len(asked)}
+        for way, context in contexts.items():
+            row[way] = None if context is None else [hits(asked, context, k) for k in (1, K)]
         before, now = contexts["before"], contexts["auto"]
         if before and now:
             row["same"] = [sum(ids(x)[:k] == ids(y)[:k] for x, y in zip(before, now, strict=True)) for k in (1, K)]
@@ -145,14 +145,17 @@ def retrieved(
     if way == "before":
         mode = "image-image" if asked[0].query.image else "text-image" if encoder.joint else "text-text"
     try:
-        return Retriever(datastore, encoder, mode).retrieve([one.query for one in asked], k)
+        return Retriever(datastore, encoder, mode).retrieve([question.query for question in asked], k)
     except OptionError:
         return None
 
 
-def hits(asked: Sequence[sets.Asked], found: Sequence[Context], k: int) -> float:
+def hits(asked: Sequence[sets.Asked], contexts: Sequence[Context], k: int) -> float:
     """The percentage of queries with a right sample among the first k."""
-    right = [any(n.sample.id in one.right for n in context[:k]) for one, context in zip(asked, found, strict=True)]
+    right = [
+        any(n.sample.id in question.right for n in context[:k])
+        for question, context in zip(asked, contexts, strict=True)
+    ]
     return round(100 * sum(right) / len(right), 1)
 
 
@@ -164,12 +167,12 @@ def ids(context: Context) -> list[str]:
 def rank_of_example(flags: Path, picture: Path, encoder: Remembering, work: Path) -> dict[str, int]:
     """The place of the sample of docs/serving.md, from 1, by way."""
     sample, query = sets.note(picture)
-    one = sets.Set("example", [*sets.demo(flags, []).samples, sample])
-    one.ask("words only", query, [sample.id])
-    datastore, places = store_of(one, encoder, work), {}
+    example = sets.Set("example", [*sets.demo(flags, []).samples, sample])
+    example.ask("words only", query, [sample.id])
+    datastore, places = store_of(example, encoder, work), {}
     for way in WAYS:
-        if found := retrieved(way, datastore, encoder, one.rows["words only"], len(one.samples)):
-            places[way] = ids(found[0]).index(sample.id) + 1
+        if result := retrieved(way, datastore, encoder, example.rows["words only"], len(example.samples)):
+            places[way] = ids(result[0]).index(sample.id) + 1
     return places
 
 

@@ -74,7 +74,7 @@ def questions(args: argparse.Namespace) -> list[tuple[str, str]]:
             stream = io.BytesIO()
             Image.new("RGB", (60, 40), (number * 15 % 256, 255 - number * 9 % 256, 80)).save(stream, "PNG")
             data.append(stream.getvalue())
-    urls = [f"data:image/png;base64,{base64.b64encode(one).decode()}" for one in data]
+    urls = [f"data:image/png;base64,{base64.b64encode(png).decode()}" for png in data]
     return [(QUESTIONS[number % len(QUESTIONS)], url) for number, url in enumerate(urls)]
 
 
@@ -111,7 +111,7 @@ async def measure(
                 alone.append(middle - begun)
                 together.append(end - middle)
                 firsts += [first - middle for _, first, _ in at_once]
-    ratios = [one / many for one, many in zip(alone, together, strict=True)]
+    ratios = [single / joint for single, joint in zip(alone, together, strict=True)]
     return {
         "clients": len(asked),
         "tokens_of_all_answers": tokens,

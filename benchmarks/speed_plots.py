@@ -67,11 +67,11 @@ def draw_context(figure: Figure, document: Document) -> None:
     """Seconds and tokens by number of samples."""
     left, right = figure.subplots(1, 2)
     for way, name in NAMES.items():
-        line = [one for one in document["costs"] if one["way"] == way or not one["shots"]]
-        shots = [one["shots"] for one in line]
-        left.errorbar(shots, [one["seconds"]["middle"] for one in line], reach([one["seconds"] for one in line]),
+        line = [cost for cost in document["costs"] if cost["way"] == way or not cost["shots"]]
+        shots = [cost["shots"] for cost in line]
+        left.errorbar(shots, [cost["seconds"]["middle"] for cost in line], reach([cost["seconds"] for cost in line]),
                       marker="o", markersize=4, capsize=3, color=COLORS[way], label=name)  # fmt: skip
-        tokens = [one["tokens"] for one in line]
+        tokens = [cost["tokens"] for cost in line]
         if way != "camml":  # the same as of kept samples
             right.plot(shots, tokens, marker="o", markersize=4, color=COLORS[way])
     left.axhline(1.25 * document["costs"][0]["seconds"]["middle"], color=GREY, linestyle=":",
@@ -83,7 +83,7 @@ def draw_context(figure: Figure, document: Document) -> None:
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("samples")
-        axes.set_xticks(sorted({one["shots"] for one in document["costs"]}))
+        axes.set_xticks(sorted({cost["shots"] for cost in document["costs"]}))
         tidy(axes)
     left.legend(fontsize=8, frameon=False)
 
@@ -91,9 +91,9 @@ def draw_context(figure: Figure, document: Document) -> None:
 def draw_decode(figure: Figure, document: Document) -> None:
     """Milliseconds of a step of ours and of the bare model, and the floor."""
     axes = figure.subplots()
-    names = [f"{one['cache']} cache\nbatch {one['batch']}" for one in document["lines"]]
+    names = [f"{line['cache']} cache\nbatch {line['batch']}" for line in document["lines"]]
     series = {"CaMML": (BLUE, "ours"), "bare language model": (ORANGE, "bare")}
-    grouped(axes, names, {name: (color, [one[key] for one in document["lines"]])
+    grouped(axes, names, {name: (color, [line[key] for line in document["lines"]])
                           for name, (color, key) in series.items()}, 1e3)  # fmt: skip
     axes.axhline(1e3 * document["floor_seconds"], color=GREY, linestyle=":", label="floor: weights / memory speed")
     axes.set_ylabel("ms a step")
@@ -103,7 +103,7 @@ def draw_decode(figure: Figure, document: Document) -> None:
 def draw_prefill(figure: Figure, document: Document) -> None:
     """Seconds a prompt, and the parts that are not the language model."""
     left, right = figure.subplots(1, 2)
-    names = [f"batch {one['batch']}" for one in document["lines"]]
+    names = [f"batch {line['batch']}" for line in document["lines"]]
     series = {"all": (ORANGE, "whole"), "samples kept": (BLUE, "cached"), "bare language model": (GREY, "bare")}
     spreads = {
         name: (color, [{k: v / line["batch"] for k, v in line[key].items()} for line in document["lines"]])
@@ -112,7 +112,7 @@ def draw_prefill(figure: Figure, document: Document) -> None:
     grouped(left, names, spreads, 1.0)
     left.set_ylabel("seconds a prompt")
     parts = {"with 3 samples": (ORANGE, "front"), "samples kept": (BLUE, "front_cached")}
-    grouped(right, names, {name: (color, [one[key] for one in document["lines"]])
+    grouped(right, names, {name: (color, [line[key] for line in document["lines"]])
                            for name, (color, key) in parts.items()}, 100.0)  # fmt: skip
     right.axhline(10, color=GREY, linestyle=":", label="goal")
     right.set_ylabel("vision tower and perceivers, % of all")
@@ -125,9 +125,9 @@ def draw_rates(figure: Figure, document: Document) -> None:
     axes = figure.subplots()
     unit = "questions" if document["script"] == "evaluation" else "images"
     lines = document["lines"]
-    values = [one[f"{unit}_per_second"] for one in lines]
-    middle = [one["middle"] for one in values]
-    names = [one["way"] for one in lines]
+    values = [line[f"{unit}_per_second"] for line in lines]
+    middle = [value["middle"] for value in values]
+    names = [line["way"] for line in lines]
     colors = [GREY if name in ("one by one", "bare", "loop") else BLUE for name in names]
     axes.bar(names, middle, yerr=reach(values), capsize=4, color=colors, width=0.6)
     for place, (value, line) in enumerate(zip(values, lines, strict=True)):
@@ -136,21 +136,21 @@ def draw_rates(figure: Figure, document: Document) -> None:
         axes.annotate(f"{value['middle']:.3g}\n({times['middle']:.2g} × {beside})", (place, value["greatest"]),
                       xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
     axes.set_ylabel(f"{unit} a second")
-    axes.set_ylim(top=1.25 * max(one["greatest"] for one in values))
+    axes.set_ylim(top=1.25 * max(value["greatest"] for value in values))
     tidy(axes)
 
 
 def draw_training(figure: Figure, document: Document) -> None:
     """Tokens a second, and the parts of the ceiling."""
     left, right = figure.subplots(1, 2)
-    lines = [one for one in document["results"] if not one["error"]]
-    names = [f"{one['case'].removeprefix('camml_')}\n{one['tune']}, {one['rows']} row(s)" for one in lines]
-    seconds = {"CaMML": (BLUE, [one["seconds"] for one in lines])}
+    lines = [result for result in document["results"] if not result["error"]]
+    names = [f"{line['case'].removeprefix('camml_')}\n{line['tune']}, {line['rows']} row(s)" for line in lines]
+    seconds = {"CaMML": (BLUE, [line["seconds"] for line in lines])}
     zero = {"middle": 0.0, "least": 0.0, "greatest": 0.0}
-    seconds["language model alone"] = (ORANGE, [one["bare_seconds"] or zero for one in lines])
+    seconds["language model alone"] = (ORANGE, [line["bare_seconds"] or zero for line in lines])
     grouped(left, names, seconds, 1.0)
     left.set_ylabel("seconds a step")
-    shares = {name: (color, [dict.fromkeys(zero, one[key]) for one in lines])
+    shares = {name: (color, [dict.fromkeys(zero, line[key]) for line in lines])
               for name, (color, key) in {"MFU": (BLUE, "mfu"), "HFU": (GREEN, "hfu")}.items()}  # fmt: skip
     grouped(right, names, shares, 100.0)
     right.set_ylabel("% of the matmul ceiling")
@@ -163,17 +163,17 @@ def draw_start(figure: Figure, document: Document) -> None:
     """Seconds until a command is done."""
     axes = figure.subplots()
     lines = list(reversed(document["lines"]))
-    middle = [float(np.median(one["seconds"])) for one in lines]
-    bars = [[m - min(one["seconds"]) for m, one in zip(middle, lines, strict=True)],
-            [max(one["seconds"]) - m for m, one in zip(middle, lines, strict=True)]]  # fmt: skip
-    names = [f"{one['what']}, {'cold' if one['cold'] else 'warm'}" for one in lines]
-    colors = [BLUE if one["what"].startswith("camml") else GREY for one in lines]
+    middle = [float(np.median(line["seconds"])) for line in lines]
+    bars = [[m - min(line["seconds"]) for m, line in zip(middle, lines, strict=True)],
+            [max(line["seconds"]) - m for m, line in zip(middle, lines, strict=True)]]  # fmt: skip
+    names = [f"{line['what']}, {'cold' if line['cold'] else 'warm'}" for line in lines]
+    colors = [BLUE if line["what"].startswith("camml") else GREY for line in lines]
     axes.barh(names, middle, xerr=bars, capsize=3, color=colors, height=0.6)
-    for place, (value, one) in enumerate(zip(middle, lines, strict=True)):
-        axes.annotate(f"{value:.2f}", (max(one["seconds"]), place), xytext=(4, 0), textcoords="offset points",
+    for place, (value, row) in enumerate(zip(middle, lines, strict=True)):
+        axes.annotate(f"{value:.2f}", (max(row["seconds"]), place), xytext=(4, 0), textcoords="offset points",
                       va="center", fontsize=8)  # fmt: skip
     axes.set_xlabel("seconds")
-    axes.set_xlim(right=1.12 * max(max(one["seconds"]) for one in lines))
+    axes.set_xlim(right=1.12 * max(max(line["seconds"]) for line in lines))
     tidy(axes)
 
 
@@ -184,7 +184,7 @@ def grouped(
     width = 0.8 / len(series)
     for number, (label, (color, values)) in enumerate(series.items()):
         places = np.arange(len(names)) + (number - (len(series) - 1) / 2) * width
-        middle = [factor * one["middle"] for one in values]
+        middle = [factor * value["middle"] for value in values]
         axes.bar(places, middle, width, yerr=factor * reach(values), capsize=3, color=color, label=label)
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.8, len(names) - 0.2)
@@ -193,8 +193,8 @@ def grouped(
 
 def reach(spreads: Sequence[dict[str, float]]) -> "np.ndarray[Any, Any]":
     """float[2, N]: how far the least and the greatest are from the middle."""
-    return np.array([[one["middle"] - one["least"] for one in spreads],
-                     [one["greatest"] - one["middle"] for one in spreads]])  # fmt: skip
+    return np.array([[spread["middle"] - spread["least"] for spread in spreads],
+                     [spread["greatest"] - spread["middle"] for spread in spreads]])  # fmt: skip
 
 
 def tidy(axes: Axes) -> None:

@@ -114,21 +114,23 @@ def evict(folder: Path) -> None:
 def imported(command: Command, most: int = 8) -> list[dict[str, Any]]:
     """The packages whose own modules took longest to import, by `python -X importtime`: milliseconds and modules."""
     done = subprocess.run([sys.executable, "-X", "importtime", *command], check=True, capture_output=True, text=True)
-    found: dict[str, list[float]] = {}
+    results: dict[str, list[float]] = {}
     for line in done.stderr.splitlines():
         own, _, name = line.removeprefix("import time:").partition("|")
         if line.startswith("import time:") and own.strip().isdigit():
             package = name.partition("|")[2].strip().partition(".")[0]
-            found.setdefault(package, []).append(int(own) / 1e3)
-    order = sorted(found, key=lambda package: -sum(found[package]))
-    return [{"package": one, "ms": sum(found[one]), "modules": len(found[one])} for one in order[:most]]
+            results.setdefault(package, []).append(int(own) / 1e3)
+    order = sorted(results, key=lambda package: -sum(results[package]))
+    return [
+        {"package": package, "ms": sum(results[package]), "modules": len(results[package])} for package in order[:most]
+    ]
 
 
 def table(document: dict[str, Any]) -> str:
     """A result as Markdown: the floors first."""
     rows = ["| command | files | seconds | of the processor | × floor | runs |", "|---" * 6 + "|"]
     floor = Line("", False)
-    for line in (Line(**one) for one in document["lines"]):
+    for line in (Line(**line) for line in document["lines"]):
         floor = line if line.what.endswith("(floor)") else floor
         ratio = Spread.of([mine / best for mine, best in zip(line.seconds, floor.seconds, strict=True)])
         rows.append(
@@ -136,7 +138,9 @@ def table(document: dict[str, Any]) -> str:
             f"| {statistics.median(line.processor):.2f} | {ratio:.2f} | {len(line.seconds)} |"
         )
     for command, packages in document["imports"].items():
-        costs = ", ".join(f"`{one['package']}` {one['ms']:.0f} ms ({one['modules']})" for one in packages)
+        costs = ", ".join(
+            f"`{package['package']}` {package['ms']:.0f} ms ({package['modules']})" for package in packages
+        )
         rows += ["", f"Imports of `{command}`, own time by package (modules): {costs}."]
     return "\n".join(rows)
 

@@ -117,7 +117,7 @@ def served() -> float:
 
 
 @contextmanager
-def peak(found: dict[str, Any], name: str) -> Iterator[None]:
+def peak(memory: dict[str, Any], name: str) -> Iterator[None]:
     """Note how much more memory than before there was at most, looked at every 20 ms."""
     before, done, most = own(), Event(), [0.0]
 
@@ -132,19 +132,19 @@ def peak(found: dict[str, Any], name: str) -> Iterator[None]:
     finally:
         done.set()
         watcher.join()
-        found[name] = most[0]
+        memory[name] = most[0]
 
 
 def mapped(folder: Path) -> dict[str, float]:
     """MB of mapped files in memory: of the compressed index, and of the others in `folder`."""
-    found, which = {"index": 0.0, "vectors": 0.0}, ""
+    result, which = {"index": 0.0, "vectors": 0.0}, ""
     for line in Path("/proc/self/smaps").read_text().splitlines():
         if "-" in line.split(" ", 1)[0]:
             here = str(folder) in line and line.endswith(".index")
             which = ("index" if line.endswith("-fast.index") else "vectors") if here else ""
         elif which and line.startswith("Rss:"):
-            found[which] += int(line.split()[1]) * 1024 / 1e6
-    return found
+            result[which] += int(line.split()[1]) * 1024 / 1e6
+    return result
 
 
 def build(kind: str, count: int, dim: int, folder: Path, chosen: str | None, server: str) -> dict[str, Any]:
@@ -156,19 +156,25 @@ def build(kind: str, count: int, dim: int, folder: Path, chosen: str | None, ser
         "milvus": f"milvus://{folder / 'vectors.db'}",
         "milvus-server": f"milvus://{server}",
     }
-    found: dict[str, Any] = {"server_before_mb": served()} if kind == "milvus-server" else {}
+    result: dict[str, Any] = {"server_before_mb": served()} if kind == "milvus-server" else {}
     store = Datastore.build(folder / "store", [], Given(dim), store=stores_by_name.get(kind, kind))
-    with peak(found, "build_peak_mb"):
-        found["build_s"] = put(store, 0, count, dim)
+    with peak(result, "build_peak_mb"):
+        result["build_s"] = put(store, 0, count, dim)
     if kind == "indexed":
         required, log = indexing.Requirements(memory=count * dim * 4 // 3, recall=0.99, kind=chosen), list[str]()
         say = lambda line: (log.append(line), print("  ", line, file=sys.stderr, flush=True))  # noqa: E731
-        with peak(found, "index_peak_mb"):
-            found["index_s"], made = timed(indexing.index, folder / "store", required, say)
-        one = made["text"]
-        found["index"] = {"kind": one.kind, **one.settings, **one.measured, "file_bytes": one.file.bytes, "log": log}
-    found["disk_mb"] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
-    return found
+        with peak(result, "index_peak_mb"):
+            result["index_s"], made = timed(indexing.index, folder / "store", required, say)
+        index = made["text"]
+        result["index"] = {
+            "kind": index.kind,
+            **index.settings,
+            **index.measured,
+            "file_bytes": index.file.bytes,
+            "log": log,
+        }
+    result["disk_mb"] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+    return result
 
 
 def use(kind: str, count: int, dim: int, folder: Path) -> dict[str, Any]:
@@ -181,31 +187,31 @@ def use(kind: str, count: int, dim: int, folder: Path) -> dict[str, Any]:
     tiny.search(queries[:1], "text", K)  # packages are loaded now
     before = own()
     seconds, store = timed(lambda: Datastore.open(folder / "store", Given(dim)))
-    found: dict[str, Any] = {"open_s": seconds}
-    found["first_ms"] = 1000 * timed(store.search, queries[:1], "text", K)[0]
+    results: dict[str, Any] = {"open_s": seconds}
+    results["first_ms"] = 1000 * timed(store.search, queries[:1], "text", K)[0]
     answers = [[n.sample.id for n in context] for context in store.search(queries, "text", K)]
-    found |= {"own_mb": own() - before, "mapped_mb": mapped(folder)}
+    results |= {"own_mb": own() - before, "mapped_mb": mapped(folder)}
     if kind == "milvus-server":
-        found["server_mb"] = served()
+        results["server_mb"] = served()
     before = own()
     index, seconds = bare(count, dim)
-    found["bare"] = {"build_s": seconds, "mb": own() - before}
+    results["bare"] = {"build_s": seconds, "mb": own() - before}
     truth = [[f"sample-{row:09}" for row in rows] for rows in index.search(queries, K)[1]]
     hits = sum(len(set(its) & set(true)) for its, true in zip(answers, truth, strict=True))
-    found["recall"] = hits / (K * len(queries))
+    results["recall"] = hits / (K * len(queries))
     exact = store._snapshot.indexes["text"].exact()
     ways = {"ours": lambda some: store.search(some, "text", K), "bare": lambda some: index.search(some, K)}
     if kind == "indexed":
         ways["exact"] = lambda some: exact.search(some, K)
-    found |= by_turns("one", ways, queries, 1, ROUNDS)
+    results |= by_turns("one", ways, queries, 1, ROUNDS)
     ways["matrix"] = lambda some: as_matrix(index, some)
-    found |= by_turns("batch", ways, queries, BATCH, 5 if count <= MANY else 3)
-    found["add_s"] = put(store, count, CHANGED, dim)
+    results |= by_turns("batch", ways, queries, BATCH, 5 if count <= MANY else 3)
+    results["add_s"] = put(store, count, CHANGED, dim)
     gone = np.random.default_rng(3).choice(count + CHANGED, CHANGED, replace=False)
-    found["remove_s"] = timed(store.remove, [f"sample-{n:09}" for n in gone])[0]
+    results["remove_s"] = timed(store.remove, [f"sample-{n:09}" for n in gone])[0]
     if kind == "milvus-server":
         migration.drop_collections(store.path, manifest.read(store.path))
-    return found
+    return results
 
 
 def bare(count: int, dim: int) -> tuple[Any, float]:
@@ -234,12 +240,12 @@ def by_turns(
         for way in list(ways)[:: 1 if turn % 2 else -1]:
             times[way].append(timed(ways[way], some)[0])
     warm = {way: np.asarray(seconds[1:]) for way, seconds in times.items()}
-    found: dict[str, Any] = {f"{name}_ms": 1000 * float(np.median(warm["ours"]))}
+    results: dict[str, Any] = {f"{name}_ms": 1000 * float(np.median(warm["ours"]))}
     for way in list(ways)[1:]:
-        found[f"{name}_{way}_ms"] = 1000 * float(np.median(warm[way]))
+        results[f"{name}_{way}_ms"] = 1000 * float(np.median(warm[way]))
         five = np.percentile(warm["ours"] / warm[way], [0, 25, 50, 75, 100])
-        found[f"{name}_over_{way}"] = dict(zip(("min", "q1", "median", "q3", "max"), five.tolist(), strict=True))
-    return found
+        results[f"{name}_over_{way}"] = dict(zip(("min", "q1", "median", "q3", "max"), five.tolist(), strict=True))
+    return results
 
 
 def in_a_process(step: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:

@@ -188,16 +188,16 @@ def table(document: dict[str, Any]) -> str:
         "| recipe | trained | rows | s/step | bare, s/step | tokens/s | peak GB | MFU | HFU | waiting for data |",
         "|---" * 10 + "|",
     ]  # fmt: skip
-    for one in document["results"]:
-        start = f"| {one['case']} | {one['tune']} | {one['rows']} |"
-        if one["error"]:
-            lines.append(f"{start} {one['error']} |" + " |" * 6)
+    for result in document["results"]:
+        start = f"| {result['case']} | {result['tune']} | {result['rows']} |"
+        if result["error"]:
+            lines.append(f"{start} {result['error']} |" + " |" * 6)
             continue
-        seconds, bare = spread(one["seconds"]), one["bare_seconds"]
+        seconds, bare = spread(result["seconds"]), result["bare_seconds"]
         alone = format(spread(bare), ".3f") if bare else "–"
         lines.append(
-            f"{start} {seconds:.3f} | {alone} | {one['tokens'] / seconds.middle:.0f} | {one['peak_gb']:.1f} "
-            f"| {one['mfu']:.1%} | {one['hfu']:.1%} | {one['waiting']:.1%} |"
+            f"{start} {seconds:.3f} | {alone} | {result['tokens'] / seconds.middle:.0f} | {result['peak_gb']:.1f} "
+            f"| {result['mfu']:.1%} | {result['hfu']:.1%} | {result['waiting']:.1%} |"
         )
     return "\n".join(lines)
 

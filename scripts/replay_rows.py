@@ -27,7 +27,7 @@ def draw(model_name: str, prompts: list[str], each: int, most: int, seed: int) -
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
     torch.manual_seed(seed)
-    found = []
+    results = []
     for start in range(0, len(prompts), 8):
         batch = prompts[start : start + 8]
         chats = [
@@ -42,10 +42,10 @@ def draw(model_name: str, prompts: list[str], each: int, most: int, seed: int) -
             if tokenizer.eos_token_id not in row.tolist():
                 answer = answer[: max(answer.rfind(stop) for stop in ".!?") + 1]
             if answer:
-                found.append((batch[place // each], answer))
+                results.append((batch[place // each], answer))
         print(f"\r{min(start + 8, len(prompts))} of {len(prompts)} prompts", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    return found
+    return results
 
 
 def main() -> int:

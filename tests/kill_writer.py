@@ -72,7 +72,7 @@ def group(number: int, pictures: Path) -> list[Sample]:
 
 def act(store: str, action: str, groups: list[int], pictures: str, log: str | None = None, die_at: int = 0) -> None:
     """One change of the datastore; with `die_at`, the process kills itself before its n-th operation on files there."""
-    samples = [one for number in groups for one in group(number, Path(pictures))]
+    samples = [row for number in groups for row in group(number, Path(pictures))]
     encoder = Digests(Path(log) if log else None)
     datastore = None if action == "build" else Datastore.open(store, encoder)
     if die_at:
@@ -82,7 +82,7 @@ def act(store: str, action: str, groups: list[int], pictures: str, log: str | No
     elif action == "add":
         datastore.add(samples, batch_size=BATCH)
     else:
-        datastore.remove([one.id for one in samples])
+        datastore.remove([sample.id for sample in samples])
 
 
 def die_before(step: int, folder: str) -> None:
@@ -124,7 +124,7 @@ def read(store: str) -> None:
             continue
         seen["opened"] += 1
         seen[f"generation {datastore.manifest.generation}"] = 1
-        sizes = Counter(one.meta["group"] for one in datastore)
+        sizes = Counter(sample.meta["group"] for sample in datastore)
         assert set(sizes.values()) <= {GROUP}, sizes
         if sizes:
             [[nearest]] = datastore.search(Digests().embed_texts([f"text {max(sizes)}-0"]), "text", 1)
@@ -136,12 +136,14 @@ def read(store: str) -> None:
 def fingerprint(datastore: Datastore) -> str:
     """A checksum of all that a datastore holds."""
     state = hashlib.sha256()
-    for one in datastore:
+    for sample in datastore:
         state.update(
-            json.dumps([one.id, one.text, one.image and one.image.read_bytes().hex(), dict(one.meta)]).encode()
+            json.dumps(
+                [sample.id, sample.text, sample.image and sample.image.read_bytes().hex(), dict(sample.meta)]
+            ).encode()
         )
         for modality in ("image", "text"):
-            state.update(b"".join(vector.tobytes() for vector in datastore.vectors([one.id], modality).values()))
+            state.update(b"".join(vector.tobytes() for vector in datastore.vectors([sample.id], modality).values()))
     return state.hexdigest()
 
 

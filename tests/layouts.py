@@ -78,8 +78,8 @@ def _scienceqa(folder: Path) -> dict[str, Records]:
             turns = [{"from": "human", "value": question}, {"from": "gpt", "value": said}]
             entries[name].append({"id": key, **image, "conversations": turns})
     document(folder / "problems.json", problems)
-    for name, found in entries.items():
-        document(folder / f"llava_test_{name}.json", found)
+    for name, entry in entries.items():
+        document(folder / f"llava_test_{name}.json", entry)
     return {
         "scienceqa": [answer(key, letter) for key, letter in zip(ids, letters, strict=True)],
         "scienceqa_ft": [answer(key, f"Because. ANSWER: {letter}.") for key, letter in zip(ids, letters, strict=True)],
@@ -300,7 +300,7 @@ def _ownpix(folder: Path) -> dict[str, Records]:
 
 def _boxes(folder: Path) -> dict[str, Records]:
     boxes = [[0.1, 0.2, 0.5, 0.6], [0.25, 0.0, 0.75, 1.0]]
-    found = {}
+    results = {}
     for task in ("refcoco", "refcocop", "refcocog"):
         questions = []
         for number in range(2):
@@ -310,5 +310,5 @@ def _boxes(folder: Path) -> dict[str, Records]:
         lines(folder / task / f"llava_{task}_val.jsonl", questions)
         truth = [{"obj_id": number, "bbox": box} for number, box in enumerate(boxes)]
         document(folder / task / f"llava_{task}_val_gt.json", truth)
-        found[task] = [{"obj_id": number, "predict_boxes": str(box)} for number, box in enumerate(boxes)]
-    return found
+        results[task] = [{"obj_id": number, "predict_boxes": str(box)} for number, box in enumerate(boxes)]
+    return results

@@ -1,4 +1,4 @@
-"""The memory that loading takes beside the size of what is loaded, each way in a process of its own (Linux).
+"""The memory that loading and merging take beside the size of a model, each way in a process of its own (Linux).
 
 python -m tests.loading_memory 1200
 """
@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from transformers import AutoTokenizer, LlamaConfig
 
-from camml.model import CamMLForConditionalGeneration, load_model, packed
+from camml.model import CamMLForConditionalGeneration, load_model, loading, lora, packed
+from camml.model.folder import read_tensors
 from camml.model.parts import config_of_parts
 from tests import tiny
 from tests.model.test_official import write_official
@@ -26,7 +28,7 @@ PERCEIVERS = {
     "perceiver_positions": False,
 }  # fmt: skip
 ADDED = re.compile("projector|context_perceiver")
-WAYS = ("saved", "official", "packed")
+WAYS = ("saved", "official", "packed", "lora", "merge packed", "merge lora")
 
 
 def write(place: Path, megabytes: int) -> None:
@@ -53,17 +55,29 @@ def write(place: Path, megabytes: int) -> None:
     model.vlm.vision_tower.save_pretrained(tower)
     processor.image_processor.save_pretrained(tower)
     name = "language_model.model.layers.0.mlp.down_proj"
+    matrices = {f"{name}.lora_A": torch.ones(2, 4 * width), f"{name}.lora_B": torch.ones(width, 2)}
     packed.pack(
         place / "packed" / "packed", language_model=str(language), vision_tower=str(tower), sizes=PERCEIVERS, scale=1.0,
         added={n.removeprefix("vlm."): t for n, t in model.state_dict().items() if ADDED.search(n)},
-        lora={f"{name}.lora_A": torch.ones(2, 4 * width), f"{name}.lora_B": torch.ones(width, 2)},
+        lora=matrices,
     )  # fmt: skip
+    run = place / "lora"
+    processor.save_pretrained(run)
+    lora.save(run, {"language_model": str(language), "vision_tower": str(tower)}, config, model.state_dict())
+    (run / lora.ADAPTER).write_text(json.dumps({"lora_alpha": 2, "r": 2}))
+    save_file({f"base_model.model.vlm.{n}.weight": t for n, t in matrices.items()}, run / "adapter_model.safetensors")
 
 
 def measure(place: Path, way: str) -> dict[str, float]:
-    """Return the size of a model and how much this process grew at most while it was loaded, in bytes."""
-    before = resident("VmRSS")
-    model, _ = load_model(place / "packed" / "packed" if way == "packed" else place / way, dtype="bfloat16")
+    """Return the size of a model and how much this process grew at most while it was loaded, or merged, in bytes."""
+    kind = way.removeprefix("merge ")
+    folder, before = place / "packed" / "packed" if kind == "packed" else place / kind, resident("VmRSS")
+    if kind != way:
+        target = place / way
+        loading.merge(folder, target, "bfloat16")
+        size = sum(tensor.numel() * tensor.element_size() for _, tensor in read_tensors(target))
+        return {"size": size, "grown": resident("VmHWM") - before}
+    model, _ = load_model(folder, dtype="bfloat16")
     for parameter in model.parameters():
         assert parameter.dtype == torch.bfloat16
         parameter.view(torch.int16).max()  # so that all of it is there, mapped or not, without a copy

@@ -33,7 +33,7 @@ def camml_parity(folder: Path) -> dict[str, Any]:
         Sample(str(n), text, file) for n, (text, file) in enumerate(zip(said["contexts"], files[1:], strict=True))
     ]
     pixels = processor.pixels(files)
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "pixel_values": difference(pixels, expected["pixel_values"]),
         "image_features": difference(model.vlm.patches(pixels), expected["image_features"]),
     }
@@ -47,7 +47,7 @@ def camml_parity(folder: Path) -> dict[str, Any]:
         output = model(**inputs, labels=labels)
         logits = output.logits[0][expected.get(f"{name}.positions", slice(None))]
         new = model.generate(**inputs, max_new_tokens=len(case["new"]), do_sample=False)[0, ids.shape[1] :]
-        found |= {
+        results |= {
             f"{name}.prompt": prompt.replace("\ue000", "<image>").replace("\ue001", "<image>") == case["prompt"],
             f"{name}.input_ids": collapse(ids[0].tolist(), processor) == case["input_ids"],
             f"{name}.inputs_embeds": difference(embeds[0], expected[f"{name}.inputs_embeds"]),
@@ -55,12 +55,12 @@ def camml_parity(folder: Path) -> dict[str, Any]:
             f"{name}.loss": abs(output.loss.item() - case["loss"]),
             f"{name}.new_tokens": new.tolist() == case["new"],
         }
-    return found
+    return results
 
 
-def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
+def difference(item: torch.Tensor, expected: torch.Tensor) -> float:
     """The largest absolute difference; infinite for another shape."""
-    return (found.detach() - expected).abs().max().item() if found.shape == expected.shape else float("inf")
+    return (item.detach() - expected).abs().max().item() if item.shape == expected.shape else float("inf")
 
 
 def slots(processor: CamMLProcessor) -> dict[int, int]:
@@ -73,12 +73,12 @@ def slots(processor: CamMLProcessor) -> dict[int, int]:
 
 def collapse(ids: list[int], processor: CamMLProcessor) -> list[int]:
     """Our ids with every run of placeholders as the one official mark."""
-    found, number = [], 0
+    result, number = [], 0
     while number < len(ids):
         run = slots(processor).get(ids[number])
-        found.append(ids[number] if run is None else OFFICIAL_SLOT)
+        result.append(ids[number] if run is None else OFFICIAL_SLOT)
         number += run or 1
-    return found
+    return result
 
 
 def expand(labels: torch.Tensor, ids: list[int], processor: CamMLProcessor) -> torch.Tensor:
@@ -94,10 +94,10 @@ def expand(labels: torch.Tensor, ids: list[int], processor: CamMLProcessor) -> t
 def compare(folder: Path) -> dict[str, Any]:
     """The differences and whether all of them are within the tolerance of their kind."""
     checkpoint = (folder / "config.json").is_file()
-    found = camml_parity(folder) if checkpoint else imagebind_parity(folder)
+    result = camml_parity(folder) if checkpoint else imagebind_parity(folder)
     limit = CAMML_TOLERANCE if checkpoint else IMAGEBIND_TOLERANCE
-    fine = [value if isinstance(value, bool) else value <= limit for value in found.values()]
-    return {"folder": folder.name, **found, "tolerance": limit, "ok": all(fine)}
+    fine = [value if isinstance(value, bool) else value <= limit for value in result.values()]
+    return {"folder": folder.name, **result, "tolerance": limit, "ok": all(fine)}
 
 
 def main() -> int:

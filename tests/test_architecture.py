@@ -45,18 +45,18 @@ FLOORS = [
     ["_registration", "cli"],
     ["__init__", "__main__"],
 ]
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+FLOOR = {package: number for number, packages in enumerate(FLOORS) for package in packages}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
-def room_of(file: Path) -> str:
+def package_of(file: Path) -> str:
     """The folder in `camml` a file is in, or its own name if it is in none."""
     return file.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def rooms_imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and room of every import of ours; names from `camml` itself are rooms too."""
+def packages_imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and package of every import of ours; names from `camml` itself are packages too."""
     for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -70,23 +70,23 @@ def rooms_imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name.split(".")[1]
 
 
-def climbs(room: str, tree: ast.AST) -> list[str]:
-    """What a file of `room` imports and should not."""
-    found = []
-    for line, other in rooms_imported(tree):
-        stranger = FLOOR.get(other, 0) >= FLOOR[room] and FLOOR[room] > 0
-        upward = FLOOR.get(other, 0) > FLOOR[room]
-        if other != room and (upward or stranger):
-            found.append(f"line {line}: {room} (floor {FLOOR[room]}) imports {other}")
-    return found
+def climbs(package: str, tree: ast.AST) -> list[str]:
+    """What a file of `package` imports and should not."""
+    results = []
+    for line, other in packages_imported(tree):
+        stranger = FLOOR.get(other, 0) >= FLOOR[package] and FLOOR[package] > 0
+        upward = FLOOR.get(other, 0) > FLOOR[package]
+        if other != package and (upward or stranger):
+            results.append(f"line {line}: {package} (floor {FLOOR[package]}) imports {other}")
+    return results
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
 class TestEveryFile:
     def test_stands_on_a_floor_and_looks_down_only(self, file: Path) -> None:
-        room = room_of(file)
-        assert room in FLOOR, f"{room} has no floor: give it one here"
-        assert climbs(room, ast.parse(file.read_text())) == []
+        package = package_of(file)
+        assert package in FLOOR, f"{package} has no floor: give it one here"
+        assert climbs(package, ast.parse(file.read_text())) == []
 
     def test_is_short(self, file: Path) -> None:
         text = file.read_text()
@@ -106,7 +106,7 @@ class TestEveryFile:
 
 
 @pytest.mark.parametrize(
-    ("room", "text"),
+    ("package", "text"),
     [
         ("model", "from camml.retriever import Retriever\nfrom camml.answering import load"),
         ("stores", "import camml.encoders"),
@@ -114,12 +114,12 @@ class TestEveryFile:
         ("types", "def f():\n    from camml.model import x"),
     ],
 )
-def test_an_upward_or_sideways_import_is_found(room: str, text: str) -> None:
-    assert climbs(room, ast.parse(text))
+def test_an_upward_or_sideways_import_is_found(package: str, text: str) -> None:
+    assert climbs(package, ast.parse(text))
 
 
 @pytest.mark.parametrize(
-    ("room", "text"), [("model", "from camml.types import Sample"), ("types", "from camml.errors import InputError")]
+    ("package", "text"), [("model", "from camml.types import Sample"), ("types", "from camml.errors import InputError")]
 )
-def test_a_downward_import_is_fine(room: str, text: str) -> None:
-    assert climbs(room, ast.parse(text)) == []
+def test_a_downward_import_is_fine(package: str, text: str) -> None:
+    assert climbs(package, ast.parse(text)) == []

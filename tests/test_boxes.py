@@ -35,16 +35,16 @@ def test_overlap_of_hand_worked_boxes() -> None:
 
 
 @given(boxes, boxes)
-def test_overlap_is_symmetric_and_a_share(one: Box, other: Box) -> None:
-    assert 0 <= overlap(one, other) <= 1
-    assert overlap(one, other) == overlap(other, one)
+def test_overlap_is_symmetric_and_a_share(first: Box, other: Box) -> None:
+    assert 0 <= overlap(first, other) <= 1
+    assert overlap(first, other) == overlap(other, first)
 
 
 @given(boxes, boxes, st.integers(10, 900), st.integers(10, 900), st.sampled_from(["normalised", "padded"]))
-def test_overlap_is_the_same_in_every_frame(one: Box, other: Box, width: int, height: int, frame: str) -> None:
-    assume(min(one.area, other.area) > 1e-6)
-    moved = overlap(in_pixels(one, frame, width, height), in_pixels(other, frame, width, height))
-    assert moved == pytest.approx(overlap(one, other), abs=1e-6)
+def test_overlap_is_the_same_in_every_frame(first: Box, other: Box, width: int, height: int, frame: str) -> None:
+    assume(min(first.area, other.area) > 1e-6)
+    moved = overlap(in_pixels(first, frame, width, height), in_pixels(other, frame, width, height))
+    assert moved == pytest.approx(overlap(first, other), abs=1e-6)
 
 
 def test_a_wide_picture_is_padded_above_and_below() -> None:

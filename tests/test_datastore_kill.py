@@ -67,13 +67,16 @@ def groups_in(store: Path) -> set[int]:
     except StoreNotFoundError:
         return set()
     assert verify(store) == []
-    sizes = Counter(one.meta["group"] for one in datastore)
+    sizes = Counter(sample.meta["group"] for sample in datastore)
     assert set(sizes.values()) <= {GROUP}
     for number in sizes:
-        for one in group(number, store.parent / "pictures"):
-            stored = datastore[one.id]
-            assert (stored.text, stored.image is None) == (one.text, one.image is None)
-            assert datastore.vectors([one.id], "text")[one.id].tolist() == Digests().embed_texts([one.text])[0].tolist()
+        for sample in group(number, store.parent / "pictures"):
+            stored = datastore[sample.id]
+            assert (stored.text, stored.image is None) == (sample.text, sample.image is None)
+            assert (
+                datastore.vectors([sample.id], "text")[sample.id].tolist()
+                == Digests().embed_texts([sample.text])[0].tolist()
+            )
     assert datastore.manifest.counts == {
         "samples": GROUP * len(sizes),
         "text": GROUP * len(sizes),

@@ -10,7 +10,7 @@ from camml import evidence
 from camml.types import Neighbor, Sample
 
 
-def found(*images: Path | None) -> tuple[Neighbor, ...]:
+def context_of(*images: Path | None) -> tuple[Neighbor, ...]:
     return tuple(Neighbor(Sample(f"s{n}", f"text {n}", image, {"n": n}), 0.5) for n, image in enumerate(images))
 
 
@@ -20,7 +20,7 @@ def picture(path: Path, color: str = "red") -> Path:
 
 
 def test_pictures_that_can_be_used_are_left_alone(tmp_path: Path) -> None:
-    context = found(picture(tmp_path / "a.png"), None, picture(tmp_path / "b.jpg"))
+    context = context_of(picture(tmp_path / "a.png"), None, picture(tmp_path / "b.jpg"))
     assert evidence.usable(context) == (context, ())
 
 
@@ -31,7 +31,7 @@ def test_others_are_left_out_with_a_note_that_names_no_file(tmp_path: Path) -> N
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     names = ["gone.png", "cut.png", "words.png", "folder.png", "loop.png", "x" * 300]
-    context = found(good, *(tmp_path / name for name in names))
+    context = context_of(good, *(tmp_path / name for name in names))
     said: list[str] = []
     kept, notes = evidence.usable(context, said.append)
     assert kept[0] is context[0]
@@ -48,12 +48,12 @@ def test_others_are_left_out_with_a_note_that_names_no_file(tmp_path: Path) -> N
 @pytest.mark.parametrize("size", [(800, 20_000), (60_000, 3)])
 def test_a_long_picture_can_be_used(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, "red").save(tmp_path / "long.png")
-    context = found(tmp_path / "long.png")
+    context = context_of(tmp_path / "long.png")
     assert evidence.usable(context) == (context, ())
 
 
 def test_a_picture_is_looked_at_again_when_it_changes(tmp_path: Path) -> None:
-    context = found(picture(tmp_path / "a.png"))
+    context = context_of(picture(tmp_path / "a.png"))
     assert evidence.usable(context)[1] == ()
     (tmp_path / "a.png").write_text("no picture")
     assert "cannot be used" in evidence.usable(context)[1][0]
@@ -64,6 +64,6 @@ def test_a_picture_is_looked_at_again_when_it_changes(tmp_path: Path) -> None:
 
 
 def test_all_pictures_can_be_left_out(tmp_path: Path) -> None:
-    kept, notes = evidence.without_pictures(found(picture(tmp_path / "a.png"), None))
+    kept, notes = evidence.without_pictures(context_of(picture(tmp_path / "a.png"), None))
     assert [neighbor.sample.image for neighbor in kept] == [None, None]
     assert len(notes) == 1

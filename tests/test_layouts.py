@@ -31,7 +31,7 @@ NAME = "data/llava/llava_665k/coco/train2017/1.jpg"
 
 
 @pytest.mark.parametrize(
-    ("images", "found", "dropped"),
+    ("images", "expected", "dropped"),
     [
         (None, ".", 0),  # beside the file's folder, above it
         ("data/llava/llava_665k", ".", 0),  # where the pictures are, though names begin further up
@@ -39,11 +39,11 @@ NAME = "data/llava/llava_665k/coco/train2017/1.jpg"
         ("data", ".", 0),
     ],
 )
-def test_names_start_from_the_folder_above(tmp_path: Path, images: str | None, found: str, dropped: int) -> None:
+def test_names_start_from_the_folder_above(tmp_path: Path, images: str | None, expected: str, dropped: int) -> None:
     picture = touch(tmp_path / NAME)
     file = touch(tmp_path / "data" / "memory.json")
     layout = layouts.choose(file, [NAME], None if images is None else tmp_path / images)
-    assert layout == Layout(tmp_path / found, dropped)
+    assert layout == Layout(tmp_path / expected, dropped)
     assert layout.place(NAME) == picture
 
 

@@ -53,8 +53,8 @@ def test_a_search_returns_texts_and_pictures(connect, tmp_path: Path) -> None:
     async def work() -> None:
         async with connect() as client:
             assert {tool.name for tool in (await client.list_tools()).tools} == {"search", "ask"}
-            found = await client.call_tool("search", {"query": "a red square", "k": 1})
-            text, picture = found.content
+            reply = await client.call_tool("search", {"query": "a red square", "k": 1})
+            text, picture = reply.content
             assert json.loads(text.text)["id"] == "red"
             assert (picture.type, picture.mime_type) == ("image", "image/jpeg")
             assert base64.b64decode(picture.data)[:2] == b"\xff\xd8"
@@ -67,11 +67,11 @@ def test_a_picture_is_sent_or_named_by_its_path(connect, tmp_path: Path) -> None
         sent = base64.b64encode((tmp_path / "blue.png").read_bytes()).decode()
         async with connect() as client:
             for image in ("blue.png", sent, f"data:image/png;base64,{sent}"):
-                found = await client.call_tool("search", {"image": image, "k": 1})
-                assert json.loads(found.content[0].text)["id"] == "blue", image
+                reply = await client.call_tool("search", {"image": image, "k": 1})
+                assert json.loads(reply.content[0].text)["id"] == "blue", image
             for wrong in ("../../../etc/hostname", "none.png", "AAAA"):
-                found = await client.call_tool("search", {"image": wrong})
-                assert found.is_error, wrong
+                reply = await client.call_tool("search", {"image": wrong})
+                assert reply.is_error, wrong
 
     run(work)
 
@@ -97,8 +97,8 @@ def test_what_is_added_is_found_by_the_next_question(connect, store: Path) -> No
         async with connect(writable=True) as client:
             new = {"id": "pump", "text": "the pump needs seal 4711", "image": "red.png"}
             assert "5 samples" in (await client.call_tool("add", new)).content[0].text
-            found = await client.call_tool("search", {"query": "which seal does the pump need, 4711?", "k": 1})
-            assert json.loads(found.content[0].text)["id"] == "pump"
+            reply = await client.call_tool("search", {"query": "which seal does the pump need, 4711?", "k": 1})
+            assert json.loads(reply.content[0].text)["id"] == "pump"
             again = await client.call_tool("add", new)
             assert again.is_error
             assert "there is a sample 'pump' already" in again.content[0].text
@@ -119,8 +119,8 @@ def test_it_speaks_over_standard_input_and_output(store: Path, camml_folder: Pat
 
     async def work() -> None:
         async with Client(server) as client:
-            found = await client.call_tool("search", {"query": "a red square", "k": 1})
-            assert json.loads(found.content[0].text)["id"] == "red"
+            reply = await client.call_tool("search", {"query": "a red square", "k": 1})
+            assert json.loads(reply.content[0].text)["id"] == "red"
 
     run(work)
 

@@ -117,7 +117,7 @@ def test_a_sample_never_has_itself_or_its_copy_as_neighbor(tmp_path: Path) -> No
     store = Datastore.build(tmp_path / "s", [Sample(i, t) for i, t in texts.items()], encoders.load("hashed"))
     retriever = Retriever(store, encoders.load("hashed"), "text-text")
     table = compute([Query(t, None, i) for i, t in texts.items()], retriever.retrieve, tmp_path / "t", ORIGIN)
-    found = {name: [n.sample.id for n in table.context(name)] for name in texts}
-    assert "a" not in found["a"]
-    assert "b" not in found["a"]
-    assert all(name not in ids for name, ids in found.items())
+    results = {name: [n.sample.id for n in table.context(name)] for name in texts}
+    assert "a" not in results["a"]
+    assert "b" not in results["a"]
+    assert all(name not in ids for name, ids in results.items())

@@ -119,8 +119,8 @@ def test_a_file_of_samples_is_read_embedded_and_stored_by_plugins(site: Path, tm
     assert again.manifest.store == "shelf"
     assert type(stores.create("shelf", 4)).__module__ == "shelf.store"
     vectors = encoder.embed_texts(["a green tree"])
-    assert [found[0].sample.id for found in store.search(vectors, "text", 1)] == ["2"]
-    assert [found[0].sample.id for found in again.search(vectors, "text", 1)] == ["2"]
+    assert [row[0].sample.id for row in store.search(vectors, "text", 1)] == ["2"]
+    assert [row[0].sample.id for row in again.search(vectors, "text", 1)] == ["2"]
 
 
 def test_the_command_line_takes_a_plugin(site: Path, tmp_path: Path) -> None:

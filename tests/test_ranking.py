@@ -44,7 +44,7 @@ def test_the_first_k_of_each_list_are_enough() -> None:
         levels = random.random(3).tolist()
         everything = merge(lists, levels)
         for k in (1, 3, 10):
-            assert merge([one[:k] for one in lists], levels)[:k] == everything[:k]
+            assert merge([ranked[:k] for ranked in lists], levels)[:k] == everything[:k]
 
 
 def test_a_few_right_samples_do_not_raise_what_is_usual() -> None:
@@ -56,8 +56,8 @@ def test_a_few_right_samples_do_not_raise_what_is_usual() -> None:
 
 
 def test_fuse_keeps_the_order_of_equals() -> None:
-    one, other = context(a=0.5, b=0.5), context(b=0.5, a=0.5)
-    assert ids(fuse([one, other])) == ["a", "b"]
+    first, other = context(a=0.5, b=0.5), context(b=0.5, a=0.5)
+    assert ids(fuse([first, other])) == ["a", "b"]
     assert fuse([]) == ()
 
 
@@ -72,8 +72,8 @@ def test_weights_add_up_how_far_each_stands_out(weights: tuple[float, float], or
 
 
 def test_weighed_neighbors_keep_the_score_of_where_they_stand_out_most() -> None:
-    found = weigh([PICTURES, WORDS], [0.5, 0.2], COSINES, [1, 3])
-    assert {neighbor.sample.id: neighbor.score for neighbor in found} == {"a": 0.9, "b": 0.5, "c": 0.45}
+    result = weigh([PICTURES, WORDS], [0.5, 0.2], COSINES, [1, 3])
+    assert {neighbor.sample.id: neighbor.score for neighbor in result} == {"a": 0.9, "b": 0.5, "c": 0.45}
 
 
 def test_what_is_usual_in_a_list_counts_for_nothing_in_it() -> None:

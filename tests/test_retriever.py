@@ -188,11 +188,11 @@ def test_a_sample_never_finds_itself_nor_its_likeness(tmp_path: Path, encoder: C
     # A query with an id that is not in the datastore is held against its own picture.
     assert ids(retriever.retrieve([Query("red", red, id="test 1")], 9)) == [["same words", "near", "far words"]]
     # Without an id it is a question of a user, who may well ask about a picture that is there.
-    assert set(ids(retriever.retrieve([Query("red", red)], 9))[0]) == {one.id for one in samples}
+    assert set(ids(retriever.retrieve([Query("red", red)], 9))[0]) == {item.id for item in samples}
     stricter = Retriever(store, encoder, "text-text", duplicate_above=0.9)
     assert ids(stricter.retrieve([Query("red", red, id="own")], 9)) == [["same words", "far words"]]
     lenient = Retriever(store, encoder, "text-text", duplicate_above=None)
-    assert set(ids(lenient.retrieve([Query("red", red, id="own")], 9))[0]) == {one.id for one in samples} - {"own"}
+    assert set(ids(lenient.retrieve([Query("red", red, id="own")], 9))[0]) == {item.id for item in samples} - {"own"}
 
 
 def test_a_narrow_encoder_leaves_neighbors(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_it_fetches_on_until_k_are_left(tmp_path: Path, encoder: Colors) -> None
 def test_where(store: Datastore, encoder: Colors) -> None:
     retriever = Retriever(store, encoder, "text-text")
     assert ids(retriever.retrieve([Query("red")], 4, where={"kind": "mixed"})) == [["y"]]
-    assert ids(retriever.retrieve([Query("green")], 4, where=lambda one: one.id in "rb")) == [["r", "b"]]
+    assert ids(retriever.retrieve([Query("green")], 4, where=lambda item: item.id in "rb")) == [["r", "b"]]
 
 
 def test_one_call_per_modality_and_batch(store: Datastore, encoder: Colors, tmp_path: Path) -> None:
@@ -311,8 +311,8 @@ def test_a_picture_of_several_queries_is_embedded_once(store: Datastore, encoder
     encoder.embed_images = lambda images: seen.append(len(images)) or embed(images)
     opened = Image.open(blue)
     queries = [Query("a", red), Query("b", blue), Query("c", red), Query("d", opened), Query("e", opened)]
-    found = ids(Retriever(store, encoder, "image-image").retrieve(queries, 1))
-    assert found == [["r"], ["b"], ["r"], ["b"], ["b"]]
+    result = ids(Retriever(store, encoder, "image-image").retrieve(queries, 1))
+    assert result == [["r"], ["b"], ["r"], ["b"], ["b"]]
     assert seen == [3]
 
 

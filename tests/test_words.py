@@ -1,4 +1,7 @@
-"""Docstrings are written as the field writes them: functions begin with a verb, classes say what they are."""
+"""Docstrings are written as the field writes them: functions begin with a verb, classes say what they are.
+
+Variables are called by what they hold.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -34,6 +37,8 @@ NOUNS = frozenset(
     | {"The", "Those", "Two", "Up"}
 )
 """A function's docstring begins with what it does, not with what it gives."""
+VAGUE = frozenset({"found", "it", "kept", "one", "room", "settled", "sought", "stuff", "tmp"})
+"""Variables with such a name could hold anything."""
 FILES = sorted(SOURCE.rglob("*.py"))
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -59,9 +64,25 @@ def riddles(tree: ast.AST) -> Iterator[str]:
             yield f"{name}: {docstring.splitlines()[0]}"
 
 
+def vague_names(tree: ast.AST) -> Iterator[str]:
+    """Yield the vague names that are assigned to, or that are parameters."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in VAGUE:
+            yield f"line {node.lineno}: {node.id}"
+        elif isinstance(node, ast.arg) and node.arg in VAGUE:
+            yield f"line {node.lineno}: {node.arg}"
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
-def test_docstrings_begin_plainly(file: Path) -> None:
-    assert list(riddles(ast.parse(file.read_text()))) == []
+def test_docstrings_begin_plainly_and_variables_say_what_they_hold(file: Path) -> None:
+    tree = ast.parse(file.read_text())
+    assert list(riddles(tree)) == []
+    assert list(vague_names(tree)) == []
+
+
+@pytest.mark.parametrize("text", ["found = 1", "[one for one in range(3)]", "def f(room): ...", "(it, a) = 1, 2"])
+def test_a_vague_name_is_noticed(text: str) -> None:
+    assert len(list(vague_names(ast.parse(text)))) == 1
 
 
 @pytest.mark.parametrize(

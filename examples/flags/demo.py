@@ -83,7 +83,7 @@ def run(data: Path, out: Path, count: int) -> int:
     with step("datastore"):
         datastore = open_datastore(data, encoder)
     asked = questions.choose(known, count)
-    unseen = sum(one.country.code in questions.UNSEEN for one in asked)
+    unseen = sum(question.country.code in questions.UNSEEN for question in asked)
     print(
         f"\n{len(datastore)} samples of {len(known)} countries, drawn in the styles {' and '.join(build.STORED)}; "
         f"{len(asked)} questions about pictures in the style {build.ASKED}, "
@@ -233,7 +233,7 @@ def report(answers: Sequence[Answered], out: Path, seconds: float) -> None:
     """Write the page and print the sums."""
     import page
 
-    right, unaided = (sum(getattr(one, name) for one in answers) for name in ("right", "unaided_right"))
+    right, unaided = (sum(getattr(answer, name) for answer in answers) for name in ("right", "unaided_right"))
     written = page.write(answers, out)
     print(f"without the evidence the same model has {unaided} of {len(answers)} right")
     print(f"page: {written} and {written.with_name('contact_sheet.png').name} beside it; {seconds:.0f} s in all")

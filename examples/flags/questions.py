@@ -91,7 +91,9 @@ class Judge:
     """
 
     def __init__(self, countries: Sequence[Country]) -> None:
-        known = {kind: {fold(value) for one in countries for value in truth(one)} for kind, truth in TRUTH.items()}
+        known = {
+            kind: {fold(value) for country in countries for value in truth(country)} for kind, truth in TRUTH.items()
+        }
         known["currency"] |= {name.rpartition(" ")[2] for name in known["currency"]}
         self._names = {kind: sorted(names, key=len, reverse=True) for kind, names in known.items()}
 
@@ -103,12 +105,12 @@ class Judge:
     def named(self, kind: str, answer: str) -> set[str]:
         """All values of a kind that an answer names; the longest counts, so Niger is not in Nigeria."""
         rest = f" {fold(answer)} "
-        found = set()
+        result = set()
         for name in self._names[kind]:
             if f" {name} " in rest:
-                found.add(name)
+                result.add(name)
                 rest = rest.replace(f" {name} ", " # ")
-        return found
+        return result
 
 
 def fold(text: str) -> str:

@@ -54,33 +54,33 @@ def draw(answers: Sequence["Answered"]) -> Image.Image:
     rows = -(-len(answers) // columns)
     size = (2 * MARGIN + columns * CELL[0], HEADER + MARGIN + rows * CELL[1])
     pen = Pen(Image.new("RGB", size, PAPER))
-    right = sum(one.right for one in answers)
-    unaided = sum(one.unaided_right for one in answers)
+    right = sum(answer.right for answer in answers)
+    unaided = sum(answer.unaided_right for answer in answers)
     pen.write((MARGIN, 20), f"{right} of {len(answers)} right", 28)
     pen.write((MARGIN, 56), f"without the evidence, the same model: {unaided} of {len(answers)}", 14, SOFT)
-    for index, one in enumerate(answers):
+    for index, answer in enumerate(answers):
         row, column = divmod(index, columns)
-        _cell(pen, (MARGIN + column * CELL[0], HEADER + row * CELL[1]), index + 1, one)
+        _cell(pen, (MARGIN + column * CELL[0], HEADER + row * CELL[1]), index + 1, answer)
     return pen.canvas
 
 
-def _cell(pen: Pen, corner: tuple[int, int], number: int, one: "Answered") -> None:
+def _cell(pen: Pen, corner: tuple[int, int], number: int, answered: "Answered") -> None:
     x, y = corner[0] + 14, corner[1] + 12
     pen.box((corner[0], corner[1], corner[0] + CELL[0] - 10, corner[1] + CELL[1] - 10), "white")
-    pen.write((x, y), f"{number}. {one.question.text}", 13)
-    pen.paste((x, y + 26), one.picture, BIG)
-    for place, neighbor in enumerate(one.context):
+    pen.write((x, y), f"{number}. {answered.question.text}", 13)
+    pen.paste((x, y + 26), answered.picture, BIG)
+    for place, neighbor in enumerate(answered.context):
         top = y + 26 + 36 * place
         if neighbor.sample.image is not None:
             pen.paste((x + BIG[0] + 14, top), neighbor.sample.image, SMALL)
         pen.write((x + BIG[0] + 70, top + 2), _short(neighbor.sample.id, 12), 11, INK if place == 0 else SOFT)
         pen.write((x + BIG[0] + 70, top + 16), f"{neighbor.score:.3f}", 11, SOFT)
-    lines = textwrap.wrap(one.answer or "(no answer)", 42)
+    lines = textwrap.wrap(answered.answer or "(no answer)", 42)
     for index, line in enumerate(lines[:3]):
         pen.write((x, y + 146 + 18 * index), line, 13)
-    word, color = VERDICT[one.right]
+    word, color = VERDICT[answered.right]
     pen.write((x, y + 206), word, 14, color)
-    pen.write((x, y + 228), _short(f"true: {one.question.true_text}", 46), 11, SOFT)
+    pen.write((x, y + 228), _short(f"true: {answered.question.true_text}", 46), 11, SOFT)
 
 
 def _short(text: str, most: int) -> str:

@@ -52,9 +52,9 @@ _registration.register()
 
 def __getattr__(name: str) -> Any:
     """Return a public name from the file that defines it, imported on first use."""
-    for home, names in _HOMES.items():
+    for module, names in _HOMES.items():
         if name in names:
-            return getattr(import_module(home), name)
+            return getattr(import_module(module), name)
     raise AttributeError(f"module 'camml' has no attribute {name!r}")
 
 

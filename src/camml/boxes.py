@@ -32,16 +32,16 @@ def read_box(text: str) -> Box | None:
     return Box(*map(float, match.groups())) if match else None
 
 
-def overlap(one: Box, other: Box) -> float:
+def overlap(first: Box, second: Box) -> float:
     """Return intersection over union, in [0, 1]; 0 where a box has no area.
 
     It is the same in every frame, as long as both boxes are in one.
     """
-    shared = Box(max(one.left, other.left), max(one.top, other.top), min(one.right, other.right),
-                 min(one.bottom, other.bottom)).area  # fmt: skip
+    shared = Box(max(first.left, second.left), max(first.top, second.top), min(first.right, second.right),
+                 min(first.bottom, second.bottom)).area  # fmt: skip
     if not shared:
         return 0.0
-    return shared / (one.area + other.area - shared)
+    return shared / (first.area + second.area - shared)
 
 
 def in_pixels(box: Box, frame: str, width: int, height: int) -> Box:

@@ -25,7 +25,7 @@ def usable(context: Context, report: Callable[[str], None] = _logger.warning) ->
       context: the samples in their order.
       report: called with each reason, which names the file.
     """
-    kept: list[Neighbor] = []
+    neighbors: list[Neighbor] = []
     notes: list[str] = []
     for neighbor in context:
         sample = neighbor.sample
@@ -36,14 +36,14 @@ def usable(context: Context, report: Callable[[str], None] = _logger.warning) ->
             notes.append(f"the picture of the sample {sample.id!r} {state}; its text was read alone")
             report(f"sample {sample.id!r}: {reason}")
             neighbor = replace(neighbor, sample=replace(sample, image=None))
-        kept.append(neighbor)
-    return tuple(kept), tuple(notes)
+        neighbors.append(neighbor)
+    return tuple(neighbors), tuple(notes)
 
 
 def without_pictures(context: Context) -> tuple[Context, tuple[str, ...]]:
     """Return the samples without any picture, and a note that says so: for when one broke after it was looked at."""
-    kept = tuple(replace(neighbor, sample=replace(neighbor.sample, image=None)) for neighbor in context)
-    return kept, ("the pictures of the samples cannot be used; their texts were read alone",)
+    texts = tuple(replace(neighbor, sample=replace(neighbor.sample, image=None)) for neighbor in context)
+    return texts, ("the pictures of the samples cannot be used; their texts were read alone",)
 
 
 def _problem_of(path: Path) -> tuple[bool, str] | None:

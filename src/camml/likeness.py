@@ -50,11 +50,11 @@ class Likeness:
         self._encoder = encoder
         self._measured: dict[str, float] = {}
 
-    def same(self, one: Vectors | None, other: Vectors | None, modality: str) -> bool:
+    def same(self, first: Vectors | None, second: Vectors | None, modality: str) -> bool:
         """Return whether two vectors are close enough, or two samples both have none."""
-        if one is None or other is None or self.above is None:
-            return one is other
-        return float(one @ other) >= self.threshold(modality) - ROUNDING
+        if first is None or second is None or self.above is None:
+            return first is second
+        return float(first @ second) >= self.threshold(modality) - ROUNDING
 
     def threshold(self, modality: str) -> float:
         """Return the cosine from which two vectors of `modality` are near-duplicates; warn once if they are narrow."""

@@ -111,14 +111,15 @@ class NeighborTable:
         folder = Path(path)
         manifest = _read_manifest(folder)
         origin = Origin(**manifest["origin"])
-        for what, wanted, made in (
+        for kind, wanted, made in (
             ("dataset", dataset_hash, origin.dataset_hash),
             ("store", store_hash, origin.store_hash),
         ):
             if wanted is not None and wanted != made:
                 raise StoreError(
-                    f"the neighbors in {folder} were computed from another {what} ({getattr(origin, what)}, content "
-                    f"{made[:12]}) than the one given (content {wanted[:12]}); run `camml neighbors` again"
+                    f"the neighbors in {folder} were computed from another {kind} "
+                    f"({getattr(origin, kind)}, content {made[:12]}) than the one given "
+                    f"(content {wanted[:12]}); run `camml neighbors` again"
                 )
         for name, checksum in manifest["files"].items():
             if not (folder / name).is_file() or digest(folder / name) != checksum:

@@ -131,12 +131,12 @@ def _obtain(
     target = cache_dir() / kind / f"{name}-{version}-{hashes[0][:12]}"
     with writing(target) as folder:
         if folder is not None:
-            room = folder / ".download"
-            room.mkdir()
-            archive = download(room)
+            staging = folder / ".download"
+            staging.mkdir()
+            archive = download(staging)
             _verify(archive, hashes)
             unpack(archive, folder)
-            shutil.rmtree(room)
+            shutil.rmtree(staging)
     return target
 
 
@@ -195,29 +195,29 @@ def _pip() -> list[str]:
     raise FetchError(f"pip is needed to fetch packages and is missing; run `{sys.executable} -m ensurepip`")
 
 
-def _run(command: Sequence[str], what: str, folder: Path | None = None) -> None:
+def _run(command: Sequence[str], label: str, folder: Path | None = None) -> None:
     """Run a download, in `folder` if one is given; its failure becomes one line that says what to do."""
     done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
     said = done.stderr + done.stdout
     if any(sign in said for sign in DISK_SIGNS):
-        raise DiskError(f"{what} could not be stored: no space left; free some, or set CAMML_HOME to a larger disk")
+        raise DiskError(f"{label} could not be stored: no space left; free some, or set CAMML_HOME to a larger disk")
     if any(sign in said for sign in CHECKSUM_SIGNS):
-        raise FetchError(f"{what} as the registry serves it does not have the expected checksum; it was thrown away")
+        raise FetchError(f"{label} as the registry serves it does not have the expected checksum; it was thrown away")
     if any(sign in said for sign in OFFLINE_SIGNS):
         raise FetchError(
-            f"{what} could not be fetched: the package registry cannot be reached; check the network and try again"
+            f"{label} could not be fetched: the package registry cannot be reached; check the network and try again"
         )
     reasons = [line.strip() for line in said.splitlines() if "error" in line.lower() and " code " not in line]
-    raise FetchError(f"{what} could not be fetched: {reasons[0] if reasons else 'no reason given'}")
+    raise FetchError(f"{label} could not be fetched: {reasons[0] if reasons else 'no reason given'}")
 
 
-def _only(found: Iterator[Path], what: str) -> Path:
-    """Return the single path of `found`."""
-    paths = list(found)
+def _only(matches: Iterator[Path], label: str) -> Path:
+    """Return the single path of `matches`."""
+    paths = list(matches)
     if len(paths) != 1:
-        raise FetchError(f"{what} was expected to hold one archive or folder and holds {len(paths)}")
+        raise FetchError(f"{label} was expected to hold one archive or folder and holds {len(paths)}")
     return paths[0]
 
 

@@ -50,10 +50,10 @@ def merge(lists: Sequence[Context], levels: Sequence[float]) -> Context:
     ranked = [
         [(bar - neighbor.score, neighbor) for neighbor in context] for context, bar in zip(lists, bars, strict=True)
     ]
-    kept: dict[str, Neighbor] = {}
+    first_of_id: dict[str, Neighbor] = {}
     for _, neighbor in in_order(*ranked, key=lambda entry: entry[0]):
-        kept.setdefault(neighbor.sample.id, neighbor)
-    return tuple(kept.values())
+        first_of_id.setdefault(neighbor.sample.id, neighbor)
+    return tuple(first_of_id.values())
 
 
 def weigh(

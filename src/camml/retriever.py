@@ -283,10 +283,10 @@ class Retriever:
                 vectors = np.stack([self._vector(*jobs[index]) for index in chosen])
                 results = self.datastore.search(vectors, target, depth, where=where)
                 for index, context in zip(chosen, results, strict=True):
-                    kept = self._admitted(jobs[index][0], context)
+                    admitted = self._admitted(jobs[index][0], context)
                     more = len(context) == depth
-                    if len(kept) >= want or not more:
-                        lists[index] = kept[:want], more or len(kept) > want
+                    if len(admitted) >= want or not more:
+                        lists[index] = admitted[:want], more or len(admitted) > want
             depth *= 2
         return [lists[index] for index in range(len(jobs))]
 
@@ -315,15 +315,15 @@ class Retriever:
         if self.duplicate_above is None or not repeated:
             return context
         images = self.datastore.vectors(repeated, "image")
-        kept: list[Neighbor] = []
+        admitted: list[Neighbor] = []
         of_text: dict[str, list[Vectors | None]] = {}
         for neighbor in context:
             image = images.get(neighbor.sample.id)
             nearer = of_text.setdefault(neighbor.sample.text, [])
             if not any(self._likeness.same(image, other, "image") for other in nearer):
                 nearer.append(image)
-                kept.append(neighbor)
-        return tuple(kept)
+                admitted.append(neighbor)
+        return tuple(admitted)
 
 
 def check_weights(weights: Mapping[str, float] | None) -> None:

@@ -70,11 +70,11 @@ class TestEveryWay:
         assert len(texts) > 1
 
     def test_the_prediction_says_what_it_was_made_from(self, folders, context, use) -> None:
-        [found] = load(use, folders[use]).answer([Query("what is it")], [context], SHORT)
-        assert found.context == context
-        assert "what is it" in found.prompt
-        assert found.prompt_tokens > 0
-        assert 0 < found.new_tokens <= 6
+        [answer] = load(use, folders[use]).answer([Query("what is it")], [context], SHORT)
+        assert answer.context == context
+        assert "what is it" in answer.prompt
+        assert answer.prompt_tokens > 0
+        assert 0 < answer.new_tokens <= 6
 
     def test_sampling_repeats_under_a_seed(self, folders, context, use) -> None:
         answerer = load(use, folders[use])
@@ -147,7 +147,7 @@ def test_an_image_that_repeats_is_looked_at_once_and_the_answers_are_the_same(
     monkeypatch.setattr(answerer.model.vlm, "tower_features", lambda pixels: seen.append(len(pixels)) or tower(pixels))
     together = answerer.model(**answerer._inputs(queries, contexts, SHORT)).logits[:, -1]
     torch.testing.assert_close(together, torch.stack(wanted), atol=2e-4, rtol=2e-4)
-    distinct = {image, *(one.sample.image for one in context if one.sample.image)}
+    distinct = {image, *(neighbor.sample.image for neighbor in context if neighbor.sample.image)}
     assert sum(seen) == (2 if kept else len(distinct) + 1)
 
 
@@ -162,13 +162,13 @@ def test_samples_in_the_prompt_are_shortened_farthest_first_and_it_is_said(folde
     answerer = answering.load("in_prompt", folders["in_prompt"])
     texts = ["near " * 20, "middle " * 60, "far " * 200]
     samples = [Neighbor(tiny.Sample(name, text), math.nan) for name, text in zip("abc", texts, strict=True)]
-    [found] = answerer.answer([Query("what is it")], [tuple(samples)], SHORT)
-    assert found.prompt_tokens + 6 <= 512
-    assert "near near" in found.prompt
-    assert "what is it" in found.prompt
-    assert found.notes
-    assert all(note.startswith(("sample c", "sample b")) for note in found.notes)
-    assert len({note.split(":")[0] for note in found.notes}) == len(found.notes)
+    [answer] = answerer.answer([Query("what is it")], [tuple(samples)], SHORT)
+    assert answer.prompt_tokens + 6 <= 512
+    assert "near near" in answer.prompt
+    assert "what is it" in answer.prompt
+    assert answer.notes
+    assert all(note.startswith(("sample c", "sample b")) for note in answer.notes)
+    assert len({note.split(":")[0] for note in answer.notes}) == len(answer.notes)
 
 
 def test_a_long_sample_is_said_to_be_cut_for_the_perceiver(tmp_path) -> None:
@@ -176,9 +176,9 @@ def test_a_long_sample_is_said_to_be_cut_for_the_perceiver(tmp_path) -> None:
 
     settings = tiny.config(sample_max_length=8)
     answerer = PerceiverAnswerer(tiny.model(settings), tiny.processor(settings))
-    [found] = answerer.answer([Query("what")], [(Neighbor(tiny.Sample("s", "white field " * 9), 1.0),)], SHORT)
-    assert found.notes
-    assert found.notes[0].startswith("sample s: text cut from ")
+    [answer] = answerer.answer([Query("what")], [(Neighbor(tiny.Sample("s", "white field " * 9), 1.0),)], SHORT)
+    assert answer.notes
+    assert answer.notes[0].startswith("sample s: text cut from ")
 
 
 def test_a_language_model_is_no_camml_model(llm_folder) -> None:

@@ -33,7 +33,7 @@ def test_texts_and_pictures_are_sent_and_the_answer_comes_back(tmp_path: Path, m
     query = Query("Which colour?", tiny.image(tmp_path, "query", (220, 20, 20), (12, 9)))
     with chat_server(lambda request, number: " red\n") as (url, requests):
         answerer = load("api", "some/model", base_url=url)
-        [found] = answerer.answer([query], [context(tmp_path)], Decoding(7))
+        [answer] = answerer.answer([query], [context(tmp_path)], Decoding(7))
         blind = load("api", "m", base_url=url, see=False)
         [unseen] = blind.answer([query], [context(tmp_path)])
     texts, pictures = sent(requests[0])
@@ -46,7 +46,7 @@ def test_texts_and_pictures_are_sent_and_the_answer_comes_back(tmp_path: Path, m
     assert pictures[1].getpixel((11, 0)) == (220, 20, 20)
     assert (requests[0]["model"], requests[0]["max_tokens"], requests[0]["temperature"]) == ("some/model", 7, 0)
     assert requests[0]["authorization"] == "Bearer secret"
-    assert (found.text, found.notes, found.prompt.count("<image>")) == ("red", (), 2)
+    assert (answer.text, answer.notes, answer.prompt.count("<image>")) == ("red", (), 2)
     assert sent(requests[1])[1] == []
     assert unseen.notes == ("the model was sent no pictures",)
 
@@ -56,15 +56,15 @@ def test_answers_come_in_the_order_of_the_questions(tmp_path: Path) -> None:
         return request["messages"][0]["content"][-1]["text"].removesuffix("?")
 
     with chat_server(reply) as (url, _):
-        found = load("api", "m", base_url=url).answer([Query(f"q{n}?") for n in range(20)], [()] * 20)
-    assert [one.text for one in found] == [f"q{n}" for n in range(20)]
+        answer = load("api", "m", base_url=url).answer([Query(f"q{n}?") for n in range(20)], [()] * 20)
+    assert [sample.text for sample in answer] == [f"q{n}" for n in range(20)]
 
 
 def test_tokens_are_those_of_the_endpoint(tmp_path: Path) -> None:
     usage = {"prompt_tokens": 31, "completion_tokens": 2}
     with chat_server(lambda request, number: "yes", usage) as (url, _):
-        [found] = load("api", "m", base_url=url).answer([Query("?")], [()])
-    assert (found.prompt_tokens, found.new_tokens) == (31, 2)
+        [answer] = load("api", "m", base_url=url).answer([Query("?")], [()])
+    assert (answer.prompt_tokens, answer.new_tokens) == (31, 2)
 
 
 def test_sampling_is_passed_on() -> None:
@@ -90,8 +90,8 @@ def test_a_reply_without_an_answer_is_none() -> None:
     silent = {"message": {"content": None, "reasoning_content": "It is red"}, "finish_reason": "length"}
     with chat_server(lambda *_: silent) as (url, _):
         answerer = load("api", "m", base_url=url)
-        [found] = answerer.answer([Query("Which colour?")], [()])
-        assert (found.text, found.unanswered) == ("", "empty reply, finish_reason length")
-        assert found.notes == ("no answer: empty reply, finish_reason length",)
+        [answer] = answerer.answer([Query("Which colour?")], [()])
+        assert (answer.text, answer.unanswered) == ("", "empty reply, finish_reason length")
+        assert answer.notes == ("no answer: empty reply, finish_reason length",)
         with pytest.raises(FetchError, match="gave no answer: empty reply, finish_reason length"):
             list(answerer.stream(Query("Which colour?"), ()))

@@ -1,9 +1,12 @@
 """Pictures and texts of samples in the prompt of a vision-language model."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from transformers.utils import logging as transformers_logging
 
 from camml import answering
 from camml.answering import Decoding
@@ -45,6 +48,30 @@ def test_the_answer_depends_on_every_picture_and_text(family, context, picture, 
             assert not torch.equal(logits(answerer, query, changed), before)
     seen = Query("what is it", tiny.image(tmp_path, "another", (0, 90, 200), (56, 28)))
     assert not torch.equal(logits(answerer, seen, context), before)
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What transformers logs, which it keeps from the loggers above its own."""
+    logger = logging.getLogger("transformers")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.mark.parametrize("family", ["smolvlm", "llava"])
+def test_a_question_is_asked_without_a_warning(family, context, picture, said, tmp_path) -> None:
+    stock, added = (family, families.build(family)), (f"{family}-camml", tiny.added(family))
+    for name, parts in (stock, added):
+        for part in parts:
+            part.save_pretrained(tmp_path / name)
+        said.clear()
+        transformers_logging.warning_once.cache_clear()
+        logging.getLogger("transformers").warning("heard")
+        assert answering.load(answering.fitting(tmp_path / name), tmp_path / name).answer(
+            [Query("what", picture)], [context], SHORT
+        )
+        assert said.messages == ["heard"]
 
 
 def test_pictures_stand_where_their_texts_do_whichever_comes_first(context, picture) -> None:

@@ -56,8 +56,8 @@ def test_what_is_added_is_found_by_the_next_question(folder, samples, tmp_path) 
 
 def test_samples_can_be_given_by_hand_in_their_order(folder, samples) -> None:
     model = assistant.load(folder)
-    one = model.ask("what", samples=samples[:2], decoding=SHORT)
-    assert [neighbor.sample.id for neighbor in one.evidence] == ["red", "green"]
+    single = model.ask("what", samples=samples[:2], decoding=SHORT)
+    assert [neighbor.sample.id for neighbor in single.evidence] == ["red", "green"]
     assert model.ask("what", Image.new("RGB", (9, 9)), decoding=SHORT).evidence == ()
 
 

@@ -56,10 +56,10 @@ def test_what_is_kept_of_samples_is_used(camml_folder: Path, tmp_path: Path) -> 
     samples = tiny.samples(tmp_path)[:2]
     plain, kept = assistant.load(camml_folder), assistant.load(camml_folder, cache=tmp_path / "cache")
     (ready, answer), (again, same) = asked(plain, samples), asked(kept, samples)
-    assert kept.answerer.kept is not None
+    assert kept.answerer.cached is not None
     differences = zip(attribute(plain, ready, answer), attribute(kept, again, answer), strict=True)
     assert same.text == answer.text
-    assert all(one.change == pytest.approx(other.change, abs=0.05) for one, other in differences)
+    assert all(difference.change == pytest.approx(other.change, abs=0.05) for difference, other in differences)
 
 
 def test_a_question_that_was_refused_has_nothing_to_attribute(camml_folder: Path, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ def context(*texts: str, spans: tuple[tuple[int, int], ...] = ()) -> Context:
 
 def marked(answer: str, given: Context, question: str = "") -> list[str | None]:
     return [
-        None if one.supporting is None else one.sample.text[slice(*one.supporting)]
-        for one in with_support(answer, given, question)
+        None if neighbor.supporting is None else neighbor.sample.text[slice(*neighbor.supporting)]
+        for neighbor in with_support(answer, given, question)
     ]
 
 

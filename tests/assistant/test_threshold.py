@@ -18,25 +18,25 @@ from tests import tiny
 SHORT = Decoding(max_new_tokens=3)
 NEAR = Neighbor(Sample("a", "text"), 0.8, found_by="image-image")
 FAR = Neighbor(Sample("b", "text"), 0.4, found_by="text-text")
-FOUND = Calibration("e 1", 0.05, 100, {"image-image": Least(0.7, 30, 0.0), "text-text": Least(0.5, 30, 0.0)})
+CALIBRATION = Calibration("e 1", 0.05, 100, {"image-image": Least(0.7, 30, 0.0), "text-text": Least(0.5, 30, 0.0)})
 
 
 def test_the_first_sample_decides_by_the_search_that_found_it() -> None:
-    assert FOUND.weakness((NEAR, FAR)) == ""
-    said = FOUND.weakness((FAR, NEAR))
+    assert CALIBRATION.weakness((NEAR, FAR)) == ""
+    said = CALIBRATION.weakness((FAR, NEAR))
     assert "'b'" in said
     assert "0.400" in said
     assert "0.500 is the least of text-text" in said
 
 
 def test_what_nobody_measured_is_near_enough() -> None:
-    assert FOUND.weakness(()) == ""
-    assert FOUND.weakness((Neighbor(Sample("c", "t"), 0.01),)) == ""
+    assert CALIBRATION.weakness(()) == ""
+    assert CALIBRATION.weakness((Neighbor(Sample("c", "t"), 0.01),)) == ""
     assert Threshold(None, None, "refuse").weakness((FAR,)) == ""
 
 
 def test_a_score_by_hand_is_that_of_the_best() -> None:
-    assert Threshold(0.7, FOUND, "refuse").weakness((FAR, NEAR)) == ""
+    assert Threshold(0.7, CALIBRATION, "refuse").weakness((FAR, NEAR)) == ""
     assert "best score is 0.800" in Threshold(0.9, None, "refuse").weakness((FAR, NEAR))
     assert "0.9 is the least" in Threshold(0.9, None, "refuse").weakness((FAR, NEAR))
 
@@ -76,8 +76,8 @@ class TestAsking:
     def test_a_calibration_beside_the_datastore_is_used(self, camml_folder: Path, store: Path, tmp_path: Path) -> None:
         datastore, model = Datastore.open(store), assistant.load(camml_folder)
         record = datastore.manifest.encoder
-        found = Calibration(f"{record.name} {record.revision}", 0.05, 4, {"text-text": Least(1.01, 30, 0.0)})
-        save_calibration(datastore, found)
+        calibration = Calibration(f"{record.name} {record.revision}", 0.05, 4, {"text-text": Least(1.01, 30, 0.0)})
+        save_calibration(datastore, calibration)
         assert model.open(store).ask("a red square", decoding=SHORT).refused
         assert not model.open(store, min_score=-1).ask("a red square", decoding=SHORT).refused
         moved = shutil.copytree(store, tmp_path / "other")

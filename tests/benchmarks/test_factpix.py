@@ -51,21 +51,21 @@ def results(folder: Path) -> dict:
 
 
 def test_all_that_is_always_reported_is_there(finished) -> None:
-    found = results(finished[1])
-    runs = {(row["system"], row["split"], row["context"], row["shots"]) for row in found["runs"]}
+    report = results(finished[1])
+    runs = {(row["system"], row["split"], row["context"], row["shots"]) for row in report["runs"]}
     wanted = [("none", 0), *(("retrieved", shots) for shots in (1, 3, 5, 8)), ("random", 3), ("shuffled", 3),
               ("no_images", 3), ("no_texts", 3), ("oracle", 1), ("oracle", 3)]  # fmt: skip
     assert {("camml", "heldout", *kind) for kind in wanted} <= runs
     assert {("no_model", "heldout", "copy", 1), ("no_model", "heldout", "majority", 3)} <= runs
     assert {("camml", split, "retrieved", 3) for split in ("style", "late", "late_before")} <= runs
-    shots = found["chosen_on_validation"]["in_prompt"]["shots"]
+    shots = report["chosen_on_validation"]["in_prompt"]["shots"]
     assert ("in_prompt", "heldout", "retrieved", shots) in runs
-    for row in found["runs"]:
+    for row in report["runs"]:
         assert row["questions"] == 6 or row["split"].startswith("late")
         assert row["interval"]["low"] <= row["accuracy"] <= row["interval"]["high"]
         assert row["context"] == "none" or row["retrieval"]
         assert (row["tokens"]["prompt"] > 0) is (row["system"] != "no_model")
-    assert {row["classes"] for row in found["runs"] if row["split"] == "heldout"} == {6}
+    assert {row["classes"] for row in report["runs"] if row["split"] == "heldout"} == {6}
 
 
 def test_late_knowledge_is_there_after_the_addition_alone(finished) -> None:
@@ -77,19 +77,19 @@ def test_late_knowledge_is_there_after_the_addition_alone(finished) -> None:
 
 
 def test_runs_are_compared_and_held_against_the_goals(finished) -> None:
-    found = results(finished[1])
-    named = {(one["first"], one["second"]) for one in found["comparisons"]}
-    style = found["chosen_on_validation"]["in_prompt"]
+    report = results(finished[1])
+    named = {(comparison["first"], comparison["second"]) for comparison in report["comparisons"]}
+    style = report["chosen_on_validation"]["in_prompt"]
     assert ("camml retrieved-3", "camml none") in named
     assert ("camml retrieved-3", f"in_prompt retrieved-{style['shots']}") in named
     assert ("camml retrieved-3", "no_model copy") in named
-    assert all(0 < one["p_value"] <= 1 for one in found["comparisons"])
+    assert all(0 < comparison["p_value"] <= 1 for comparison in report["comparisons"])
     accuracy = {
-        (row["system"], row["context"], row["shots"]): row for row in found["runs"] if row["split"] == "heldout"
+        (row["system"], row["context"], row["shots"]): row for row in report["runs"] if row["split"] == "heldout"
     }
     random, none = (accuracy["camml", *kind]["accuracy"] for kind in (("random", 3), ("none", 0)))
-    assert found["goals"]["random context minus none, at least -2"] == pytest.approx(random - none)
-    assert len(found["goals"]) == 7
+    assert report["goals"]["random context minus none, at least -2"] == pytest.approx(random - none)
+    assert len(report["goals"]) == 7
 
 
 def test_a_finished_protocol_is_read_and_not_repeated(finished, scripts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,16 +30,18 @@ def known(samples: list[Sample]) -> dict[str, Sample]:
 def test_facts_are_asked_by_picture_by_words_and_by_both(sets: ModuleType, tmp_path: Path) -> None:
     write_factpix(tmp_path)
     path = tmp_path / "samples.json"
-    path.write_text(json.dumps([one | {"id": one["id"].replace("/", "_")} for one in json.loads(path.read_text())]))
+    path.write_text(
+        json.dumps([sample | {"id": sample["id"].replace("/", "_")} for sample in json.loads(path.read_text())])
+    )
     made = sets.facts(tmp_path, 40, 0)
     samples = known(made.samples)
     assert len(made.rows) == 6
     for kind, asked in made.rows.items():
-        for one in asked:
-            assert one.right <= samples.keys()
-            assert bool(one.query.image) == ("picture" in kind.replace("no picture stored", ""))
-            assert bool(one.query.text) == (kind != "picture only")
-            assert all((samples[name].image is None) == kind.startswith("no picture") for name in one.right)
+        for question in asked:
+            assert question.right <= samples.keys()
+            assert bool(question.query.image) == ("picture" in kind.replace("no picture stored", ""))
+            assert bool(question.query.text) == (kind != "picture only")
+            assert all((samples[name].image is None) == kind.startswith("no picture") for name in question.right)
 
 
 def test_no_two_notes_are_about_one_thing_and_half_have_a_picture(sets: ModuleType, tmp_path: Path) -> None:
@@ -50,7 +52,7 @@ def test_no_two_notes_are_about_one_thing_and_half_have_a_picture(sets: ModuleTy
     assert len(notes) == 60 == len({" ".join(sample.text.split()[:2]) for sample in notes})
     assert sum(sample.image is None for sample in notes) == 30
     stored = {sample.image for sample in made.samples}
-    assert all(one.query.image not in stored for one in made.rows["picture and words"])
+    assert all(item.query.image not in stored for item in made.rows["picture and words"])
 
 
 @pytest.mark.parametrize("name", ["mini", "mini_maps"])

@@ -41,13 +41,13 @@ def measured(scripts, tmp_path, monkeypatch):
         scripts[name].main()
         with Image.open(out.with_suffix(".png")) as picture:
             assert len(picture.convert("RGB").getcolors(1 << 20)) > 50
-        found = json.loads(out.read_text())
-        assert found["script"] == name
-        assert found["command"].startswith(f"python benchmarks/{name}.py")
-        assert "--out" not in found["command"]
-        assert all(found[fact] for fact in ("date", "device", "torch", "transformers", "python", "threads"))
-        assert "| " in scripts[name].table(found)
-        return found
+        document = json.loads(out.read_text())
+        assert document["script"] == name
+        assert document["command"].startswith(f"python benchmarks/{name}.py")
+        assert "--out" not in document["command"]
+        assert all(document[fact] for fact in ("date", "device", "torch", "transformers", "python", "threads"))
+        assert "| " in scripts[name].table(document)
+        return document
 
     return run
 
@@ -57,55 +57,55 @@ def within(spread: dict) -> bool:
 
 
 def test_decoding_is_compared_with_the_bare_model_and_does_not_recompile(measured) -> None:
-    found = measured("decode", "--size", "tiny", "--new-tokens", "6", "--repeats", "2", "--batch", "1", "--batch", "3",
+    report = measured("decode", "--size", "tiny", "--new-tokens", "6", "--repeats", "2", "--batch", "1", "--batch", "3",
                      "--compile")  # fmt: skip
-    assert [(one["cache"], one["batch"]) for one in found["lines"]] == [
+    assert [(line["cache"], line["batch"]) for line in report["lines"]] == [
         (cache, batch) for cache in ("static", "dynamic") for batch in (1, 3)
     ]
-    assert all(one["recompiled"] == 0 for one in found["lines"])
-    assert all(within(one[name]) for one in found["lines"] for name in ("ours", "bare", "ratio"))
-    assert found["floor_seconds"] == pytest.approx(found["weights_bytes"] / found["read_bytes_per_second"])
-    assert sum(one["share"] for one in found["profile"]) <= 1.001
+    assert all(line["recompiled"] == 0 for line in report["lines"])
+    assert all(within(line[name]) for line in report["lines"] for name in ("ours", "bare", "ratio"))
+    assert report["floor_seconds"] == pytest.approx(report["weights_bytes"] / report["read_bytes_per_second"])
+    assert sum(row["share"] for row in report["profile"]) <= 1.001
 
 
 def test_prefill_says_what_is_not_the_language_model(measured) -> None:
-    found = measured("prefill", "--size", "tiny", "--repeats", "2", "--batch", "2")
-    [line] = found["lines"]
+    report = measured("prefill", "--size", "tiny", "--repeats", "2", "--batch", "2")
+    [line] = report["lines"]
     assert line["front_cached"]["middle"] < line["front"]["middle"] < 1
     assert 0 < line["front_cached_floor"] < 1
     assert 0 < line["of_ceiling"]["middle"] < 1.5
 
 
 def test_a_context_costs_the_same_tokens_for_any_number_of_samples(measured, scripts) -> None:
-    found = measured("context_cost", "--size", "tiny", "--repeats", "2", "--shots", "0", "1", "3")
-    tokens = {(one["way"], one["shots"]): one["tokens"] for one in found["costs"]}
+    report = measured("context_cost", "--size", "tiny", "--repeats", "2", "--shots", "0", "1", "3")
+    tokens = {(cost["way"], cost["shots"]): cost["tokens"] for cost in report["costs"]}
     assert tokens["camml", 1] == tokens["camml", 3] == tokens["cached", 3]
     assert tokens["interleaved", 3] > tokens["interleaved", 1] > tokens["texts", 1] > tokens["camml", 0]
-    floors = {(one["way"], one["shots"]): one["floor_ratio"] for one in found["costs"]}
+    floors = {(cost["way"], cost["shots"]): cost["floor_ratio"] for cost in report["costs"]}
     assert floors["camml", 0] == 1 < floors["cached", 3] < floors["camml", 3]
-    assert found["too_large"] == []
-    assert "goal: at most 1.25" in scripts["context_cost"].goals(found)
+    assert report["too_large"] == []
+    assert "goal: at most 1.25" in scripts["context_cost"].goals(report)
 
 
 def test_an_evaluation_is_compared_with_one_question_at_a_time(measured) -> None:
-    found = measured("evaluation", "--questions", "12", "--batch", "4", "--repeats", "1")
-    rates = {one["way"]: one["questions_per_second"]["middle"] for one in found["lines"]}
+    report = measured("evaluation", "--questions", "12", "--batch", "4", "--repeats", "1")
+    rates = {line["way"]: line["questions_per_second"]["middle"] for line in report["lines"]}
     assert list(rates) == ["one by one", "batched", "first run", "later run"]
     assert all(rate > 0 for rate in rates.values())
-    assert found["facts"]["padding"] <= found["facts"]["padding_unsorted"]
+    assert report["facts"]["padding"] <= report["facts"]["padding_unsorted"]
 
 
 def test_embedding_is_compared_with_the_bare_encoder(measured) -> None:
-    found = measured("embedding", "--random", "tiny", "--images", "8", "--repeats", "1")
-    assert [one["way"] for one in found["lines"]] == ["bare", "ours", "loop"]
-    assert found["lines"][0]["of_bare"] == {"middle": 1, "least": 1, "greatest": 1}
-    assert found["operations_an_image"] > 0
+    report = measured("embedding", "--random", "tiny", "--images", "8", "--repeats", "1")
+    assert [line["way"] for line in report["lines"]] == ["bare", "ours", "loop"]
+    assert report["lines"][0]["of_bare"] == {"middle": 1, "least": 1, "greatest": 1}
+    assert report["operations_an_image"] > 0
 
 
 def test_a_training_step_counts_what_is_needed_and_what_is_done_again(measured) -> None:
-    found = measured("train_step", "--size", "tiny", "--steps", "2", "--workers", "0", "--case", "camml_7b:full",
+    report = measured("train_step", "--size", "tiny", "--steps", "2", "--workers", "0", "--case", "camml_7b:full",
                      "--case", "camml_7b:perceiver")  # fmt: skip
-    full, perceiver = found["results"]
+    full, perceiver = report["results"]
     assert 0 < full["mfu"] < full["hfu"]
     assert full["bare_seconds"]
     assert perceiver["bare_seconds"] is None
@@ -127,8 +127,8 @@ def test_operations_are_those_of_the_formula(scripts) -> None:
 
 
 def test_counted_operations_of_a_product_are_two_a_multiplication(scripts) -> None:
-    one, other = torch.ones(8, 16), torch.ones(16, 32)
-    assert scripts["_measure"].count_operations(lambda: one @ other) == 2 * 8 * 16 * 32
+    first, other = torch.ones(8, 16), torch.ones(16, 32)
+    assert scripts["_measure"].count_operations(lambda: first @ other) == 2 * 8 * 16 * 32
     query = torch.ones(1, 2, 5, 4)
     count = scripts["_measure"].count_operations(
         lambda: torch.nn.functional.scaled_dot_product_attention(query, query, query)
@@ -137,9 +137,9 @@ def test_counted_operations_of_a_product_are_two_a_multiplication(scripts) -> No
 
 
 def test_the_start_of_commands_is_told_with_what_they_import(measured) -> None:
-    found = measured("start", "--only", "help", "--runs", "2")
-    assert [one["what"] for one in found["lines"]] == ["python -c pass (floor)", "camml --help"]
-    packages = {one["package"] for one in found["imports"]["camml --help"]}
+    report = measured("start", "--only", "help", "--runs", "2")
+    assert [line["what"] for line in report["lines"]] == ["python -c pass (floor)", "camml --help"]
+    packages = {row["package"] for row in report["imports"]["camml --help"]}
     assert "camml" in packages
     assert not packages & {"torch", "transformers", "numpy"}
 

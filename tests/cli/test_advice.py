@@ -69,17 +69,17 @@ ELSEWHERE = {
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """The parser of each verb and each action, by name."""
-    found: dict[str, argparse.ArgumentParser] = {}
+    results: dict[str, argparse.ArgumentParser] = {}
 
     def walk(name: str, parser: argparse.ArgumentParser) -> None:
-        found[name] = parser
+        results[name] = parser
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
                 for word, below in action.choices.items():
                     walk(f"{name} {word}".strip(), below)
 
     walk("", build_parser())
-    return found
+    return results
 
 
 PARSERS = parsers()
@@ -100,9 +100,9 @@ def texts(file: Path) -> Iterator[tuple[int, str]]:
     skipped: set[int] = set()
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        for one in body if isinstance(body, list) else []:
-            if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant):
-                skipped.add(id(one.value))
+        for item in body if isinstance(body, list) else []:
+            if isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
+                skipped.add(id(item.value))
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_argument":
             skipped |= {id(part) for part in node.args}
         if isinstance(node, ast.JoinedStr):
@@ -151,12 +151,12 @@ def test_every_flag_that_a_message_names_is_one_of_the_verb(file: Path) -> None:
 
 def commands() -> list[tuple[str, str]]:
     """All commands in backticks, with their places."""
-    found = []
+    results = []
     for file in sorted(SOURCE.rglob("*.py")):
         for line, text in texts(file):
             for command in COMMANDS.findall(" ".join(text.split())):
-                found.append((f"{file.relative_to(SOURCE)}:{line}", command))
-    return found
+                results.append((f"{file.relative_to(SOURCE)}:{line}", command))
+    return results
 
 
 @pytest.mark.parametrize(("place", "command"), commands())

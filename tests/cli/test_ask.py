@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from camml import encoders
+from camml import answering, encoders
+from camml.answering import Decoding
 from camml.cli import main
 from camml.datastore import Datastore
+from camml.types import Neighbor, Query
 from tests import tiny
 
 RUN_CAMML = Path(__file__).parents[2] / "scripts" / "run_camml.py"
@@ -54,26 +56,36 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def test_a_stored_picture_that_is_gone_costs_no_answer(capsys, store, model, tmp_path) -> None:
     (tmp_path / "red.png").unlink()
-    found = ask(capsys, "red", "--store", store, "--model", model, "--mode", "text-text", "--shots", 3)
-    [red] = [sample for sample in found["context"] if sample["id"] == "red"]
+    answer = ask(capsys, "red", "--store", store, "--model", model, "--mode", "text-text", "--shots", 3)
+    [red] = [sample for sample in answer["context"] if sample["id"] == "red"]
     assert (red["text"], red["image"]) == ("a red square", None)
-    assert "'red' is not there any more" in found["notes"][0]
+    assert "'red' is not there any more" in answer["notes"][0]
     assert main(["ask", "red", "--store", str(store), "--model", model, "--mode", "text-text", "--stream", *SHORT]) == 0
     assert "note: the picture of the sample 'red'" in capsys.readouterr().out
 
 
 def test_the_answer_comes_with_its_evidence(capsys, store, model, tmp_path) -> None:
     image = tiny.image(tmp_path, "query", (200, 0, 10))
-    found = ask(capsys, "what", "--image", image, "--store", store, "--model", model, "--shots", 2)
-    assert found["context"][0]["id"] == "red"
-    assert len(found["context"]) == 2
-    assert all(-1 <= sample["score"] <= 1.0001 for sample in found["context"])
-    assert set(found["seconds"]) == {"retrieve", "load", "answer"}
+    answer = ask(capsys, "what", "--image", image, "--store", store, "--model", model, "--shots", 2)
+    assert answer["context"][0]["id"] == "red"
+    assert len(answer["context"]) == 2
+    assert all(-1 <= sample["score"] <= 1.0001 for sample in answer["context"])
+    assert set(answer["seconds"]) == {"retrieve", "load", "answer"}
 
 
 def test_given_samples_keep_their_order(capsys, context, model) -> None:
-    found = ask(capsys, "what", "--context", context, "--model", model)
-    assert [(sample["id"], sample["score"]) for sample in found["context"]] == [("red", None), ("green", None)]
+    answer = ask(capsys, "what", "--context", context, "--model", model)
+    assert [(sample["id"], sample["score"]) for sample in answer["context"]] == [("red", None), ("green", None)]
+
+
+def test_a_stock_vision_language_model_reads_pictures_and_texts(capsys, context, vlm_folder, tmp_path) -> None:
+    image = tiny.image(tmp_path, "query", (200, 0, 10))
+    asked = ("what", "--image", image, "--context", context, "--model", vlm_folder)
+    answer = ask(capsys, *asked)["answer"]
+    assert answer == ask(capsys, *asked, "--use", "interleaved")["answer"] != ""
+    samples = tuple(Neighbor(sample, 1.0) for sample in tiny.samples(tmp_path)[:2])
+    python = answering.load("interleaved", vlm_folder)
+    assert [p.text for p in python.answer([Query("what", image)], [samples], Decoding(5))] == [answer]
 
 
 def test_without_samples_it_answers_and_says_so(capsys, model) -> None:
@@ -146,8 +158,8 @@ def test_a_question_longer_than_the_model_is_refused(capsys, model) -> None:
 
 def test_samples_cut_to_fit_are_said(capsys, tmp_path, llm_folder) -> None:
     (tmp_path / "long.jsonl").write_text(json.dumps({"id": "long", "text": "white field " * 900}))
-    found = ask(capsys, "what", "--context", tmp_path / "long.jsonl", "--model", llm_folder)
-    [note] = found["notes"]
+    answer = ask(capsys, "what", "--context", tmp_path / "long.jsonl", "--model", llm_folder)
+    [note] = answer["notes"]
     assert note.startswith("sample long: text cut to ")
 
 
@@ -160,8 +172,8 @@ def test_a_stream_says_its_notes_too(capsys, tmp_path, llm_folder) -> None:
 
 def test_a_model_that_sees_no_image_says_so(capsys, store, llm_folder, tmp_path) -> None:
     image = tiny.image(tmp_path, "query", (200, 0, 10))
-    found = ask(capsys, "what", "--image", image, "--store", store, "--model", llm_folder)
-    assert found["notes"] == ["the model reads texts only; it does not see the image"]
+    answer = ask(capsys, "what", "--image", image, "--store", store, "--model", llm_folder)
+    assert answer["notes"] == ["the model reads texts only; it does not see the image"]
 
 
 def test_without_shots_each_way_has_its_own_number(capsys, store, camml_folder, llm_folder) -> None:
@@ -205,17 +217,17 @@ def test_a_store_that_does_not_fit_the_default_model_is_refused_with_the_remedy(
 def test_the_encoder_that_it_was_built_with_searches_it_all_the_same(capsys, store, folder_that_wants) -> None:
     assert "--encoder hashed" in refused(capsys, "what", "--store", store, "--model", folder_that_wants)
     options = ("--encoder", "hashed", "--shots", 1)
-    found = ask(capsys, "a red square", "--store", store, "--model", folder_that_wants, *options)
-    assert found["context"][0]["id"] == "red"
+    answer = ask(capsys, "a red square", "--store", store, "--model", folder_that_wants, *options)
+    assert answer["context"][0]["id"] == "red"
 
 
 def test_too_weak_evidence_is_refused_or_left_out(capsys, store, model) -> None:
     weak = ("zebra", "--store", store, "--model", model, "--min-score", 1)
-    found = ask(capsys, *weak)
-    assert (found["refused"], found["answer"]) == (True, "not in the samples")
-    assert found["context"]
-    found = ask(capsys, *weak, "--fallback", "model")
-    assert (found["refused"], found["context"]) == (False, [])
+    answer = ask(capsys, *weak)
+    assert (answer["refused"], answer["answer"]) == (True, "not in the samples")
+    assert answer["context"]
+    answer = ask(capsys, *weak, "--fallback", "model")
+    assert (answer["refused"], answer["context"]) == (False, [])
     assert main(["ask", *map(str, weak)]) == 0
     said = capsys.readouterr().out
     assert "refused: no sample is near enough" in said
@@ -223,8 +235,8 @@ def test_too_weak_evidence_is_refused_or_left_out(capsys, store, model) -> None:
 
 
 def test_what_each_sample_does_is_said(capsys, store, camml_folder) -> None:
-    found = ask(capsys, "what", "--store", store, "--model", camml_folder, "--shots", 2, "--attribute")
-    assert [effect["id"] for effect in found["attribution"]] == [sample["id"] for sample in found["context"]]
+    answer = ask(capsys, "what", "--store", store, "--model", camml_folder, "--shots", 2, "--attribute")
+    assert [effect["id"] for effect in answer["attribution"]] == [sample["id"] for sample in answer["context"]]
 
 
 @pytest.fixture

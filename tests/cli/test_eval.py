@@ -28,11 +28,11 @@ def test_list_shows_what_is_there(benchmarks, capsys: pytest.CaptureFixture[str]
     assert len(rows) == 29
     assert all(row.endswith("there") for row in rows[1:])
     assert main(["eval", "list", "--json", "--data", str(tmp_path)]) == 0
-    found = {row["task"]: row for row in json.loads(capsys.readouterr().out)}
-    assert found["mme"]["missing_to_score"][0].startswith(
+    results = {row["task"]: row for row in json.loads(capsys.readouterr().out)}
+    assert results["mme"]["missing_to_score"][0].startswith(
         f"MME: no {tmp_path}/MME/llava_mme.jsonl; get it from LLaVA's"
     )
-    assert found["mme"]["published"]["CaMML-13B"] == 1588.7
+    assert results["mme"]["published"]["CaMML-13B"] == 1588.7
 
 
 def test_score_prints_a_table_or_json(benchmarks, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -48,9 +48,9 @@ def test_score_prints_a_table_or_json(benchmarks, capsys: pytest.CaptureFixture[
     assert main(command) == 0
     assert "f1/mean                    1.0000   95 % interval 1.0000 to 1.0000" in capsys.readouterr().out
     assert main([*command, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["values"]["f1"] == {"adversarial": 1.0, "popular": 1.0, "random": 1.0, "mean": 1.0}
-    assert "per_item" not in found
+    document = json.loads(capsys.readouterr().out)
+    assert document["values"]["f1"] == {"adversarial": 1.0, "popular": 1.0, "random": 1.0, "mean": 1.0}
+    assert "per_item" not in document
 
 
 def test_scores_are_written_and_compared(benchmarks, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

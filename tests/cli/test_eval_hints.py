@@ -40,7 +40,7 @@ def parser_of(words: list[str]) -> argparse.ArgumentParser:
     """The parser of a command; what is no verb or action ends it."""
     parser: argparse.ArgumentParser = build_parser()
     for word in words:
-        actions = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+        actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
         if not actions or word not in actions[0].choices:
             break
         parser = actions[0].choices[word]
@@ -54,7 +54,7 @@ def flags(parser: argparse.ArgumentParser) -> set[str]:
 def eval_flags() -> set[str]:
     """The flags of all actions of `camml eval`, and of `camml fetch`."""
     evaluation = parser_of(["eval"])
-    [actions] = [one for one in evaluation._actions if isinstance(one, argparse._SubParsersAction)]
+    [actions] = [action for action in evaluation._actions if isinstance(action, argparse._SubParsersAction)]
     return flags(parser_of(["fetch"])).union(*map(flags, actions.choices.values()))
 
 

@@ -39,11 +39,21 @@ def test_a_sweep_prints_a_table_and_draws_a_plot(command, tmp_path, capsys: pyte
 
 def test_runs_compare(command, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--json", "--shots", "0,1"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [run["context"] for run in found] == ["none", "retrieved"]
-    assert {"accuracy"} <= found[0]["score"]["values"].keys()
-    assert main(["eval", "compare", *(run["folder"] for run in found)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [run["context"] for run in document] == ["none", "retrieved"]
+    assert {"accuracy"} <= document[0]["score"]["values"].keys()
+    assert main(["eval", "compare", *(run["folder"] for run in document)]) == 0
     assert "gqa: 3 items" in capsys.readouterr().out
+
+
+def test_a_stock_vision_language_model_is_the_baseline(
+    command, vlm_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["--model", str(vlm_folder), "--use", "interleaved", "--shots", "2", "--json"]
+    assert main([*command, *chosen]) == 0
+    [run] = json.loads(capsys.readouterr().out)
+    prompts = [json.loads(line)["prompt"] for line in (Path(run["folder"]) / "log.jsonl").read_text().splitlines()]
+    assert [prompt.count("<image>") for prompt in prompts] == [3, 3, 3], "of two samples and the question"
 
 
 def test_answers_are_remembered_unless_asked_otherwise(command, tmp_path) -> None:
@@ -89,14 +99,14 @@ class TestEndpoint:
             command = ["eval", "run", "gqa", "--use", "api", "--model", "org/vision", "--base-url", url, "--data", data,
                        "--store", store, "--shots", "2", "--resamples", "9", "--json"]  # fmt: skip
             assert main([*command, "--out", str(tmp_path / "one")]) == 0
-            [found] = json.loads(capsys.readouterr().out)
+            [document] = json.loads(capsys.readouterr().out)
             assert len(requests) == 3
             assert main([*command, "--out", str(tmp_path / "two")]) == 0
             assert len(requests) == 3
             assert main([*command, "--out", str(tmp_path / "three"), "--prompt-style", "brief"]) == 0
             assert len(requests) == 6
-        assert found["score"]["values"]["accuracy"] == pytest.approx(100 / 3)
-        assert found["measures"]["tokens"] == {"prompt": 40, "answer": 1}
+        assert document["score"]["values"]["accuracy"] == pytest.approx(100 / 3)
+        assert document["measures"]["tokens"] == {"prompt": 40, "answer": 1}
         told = json.loads((tmp_path / "one/gqa/retrieved-2/run.json").read_text())["model"]
         assert (told["name"], told["use"], told["device"]) == ("org/vision", "api", "endpoint")
 

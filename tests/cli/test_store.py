@@ -78,7 +78,7 @@ def test_add_and_remove(store: Path, tmp_path: Path, run: Run) -> None:
     assert "now holds 5 samples, 3 with an image" in output
     code, output, _ = run("remove", "n1", "red", "--store", store, "--json")
     assert (code, json.loads(output)["removed"], json.loads(output)["samples"]) == (0, 2, 3)
-    assert [one.id for one in Datastore.open(store)] == ["blue", "yellow", "n2"]
+    assert [sample.id for sample in Datastore.open(store)] == ["blue", "yellow", "n2"]
 
 
 def test_skipping_bad_samples(source: Path, tmp_path: Path, run: Run) -> None:

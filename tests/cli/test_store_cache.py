@@ -40,8 +40,8 @@ def test_is_filled_once_and_used_by_ask(capsys, store: Path, camml_folder: Path,
 
 
 def test_is_filled_by_answering_where_it_is_wanted(capsys, store: Path, camml_folder: Path) -> None:
-    found = call(capsys, "store", "cache", "--store", store, "--model", camml_folder, "--lazy")
-    assert (found["computed"], found["bytes"]) == (0, 0)
+    report = call(capsys, "store", "cache", "--store", store, "--model", camml_folder, "--lazy")
+    assert (report["computed"], report["bytes"]) == (0, 0)
     call(capsys, "ask", "what", "--store", store, "--model", camml_folder, "--shots", 2, "--max-new-tokens", 2)
     assert call(capsys, "store", "cache", "--store", store, "--model", camml_folder)["computed"] == 2
 

@@ -36,7 +36,7 @@ def test_numbers_and_dates_are_compared(store: Path, run: Run, conditions: list[
     options = [part for text in conditions for part in ("--where", text)]
     code, said, errors = run("search", "--store", store, "--text", "lamp", "-k", 9, "--json", *options)
     assert code == 0, errors
-    assert sorted(found["id"] for found in json.loads(said)["neighbors"]) == list(ids)
+    assert sorted(neighbor["id"] for neighbor in json.loads(said)["neighbors"]) == list(ids)
 
 
 @pytest.mark.parametrize(

@@ -58,11 +58,11 @@ def test_check_says_what_is_wrong(store: Path, run: Run) -> None:
 
 
 def test_migrate(store: Path, run: Run) -> None:
-    before = [one.id for one in Datastore.open(store)]
+    before = [sample.id for sample in Datastore.open(store)]
     code, output, _ = run("migrate", "--store", store, "--to", "memory")
     assert (code, output.startswith("moved 300 vectors")) == (0, True)
     assert json.loads(run("info", "--store", store, "--json")[1])["kind"] == "memory"
-    assert [one.id for one in Datastore.open(store)] == before
+    assert [sample.id for sample in Datastore.open(store)] == before
     assert json.loads(run("migrate", "--store", store, "--to", "faiss", "--json")[1])["vectors"] == 300
     assert run("check", "--store", store)[0] == 0
 
@@ -74,7 +74,7 @@ def test_size(run: Run) -> None:
     assert facts["embedders"] == 3
     assert facts["indexes"]["ivf"]["bytes"] < facts["indexes"]["flat"]["bytes"] / 3
     assert facts["sample_memory"] == 10**6 * 650
-    hours = {name: one["hours"] for name, one in facts["indexes"].items()}
+    hours = {name: index["hours"] for name, index in facts["indexes"].items()}
     assert hours["flat"] == hours["sq8"] == 0
     assert 0 < hours["rabitq"] == hours["ivf"] < hours["hnsw"] < 0.1
     many = json.loads(run("size", "--samples", "1e8", "--json")[1])["indexes"]

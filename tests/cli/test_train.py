@@ -49,11 +49,11 @@ def test_near_duplicates_are_neighbors_only_where_they_are_kept(data: Path, tmp_
     arguments = [str(tmp_path / "rows.json"), str(tmp_path / "store")]
     assert main(["neighbors", *arguments, str(tmp_path / "apart")]) == 0
     assert main(["neighbors", *arguments, str(tmp_path / "kept"), "--keep-duplicates"]) == 0
-    found = {
+    results = {
         name: {neighbor.sample.id for neighbor in NeighborTable.open(tmp_path / name).context("row-0")}
         for name in ("apart", "kept")
     }
-    assert found == {"apart": {"other"}, "kept": {"twin", "other"}}  # the sample itself never
+    assert results == {"apart": {"other"}, "kept": {"twin", "other"}}  # the sample itself never
     assert main(["neighbors", *arguments, str(tmp_path / "apart"), "--keep-duplicates"]) == 2
 
 

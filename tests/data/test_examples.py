@@ -108,8 +108,8 @@ def test_shots_are_drawn_by_seed_epoch_and_row_alone() -> None:
     neighbors = tuple(Neighbor(Sample(str(n), "text"), 1.0) for n in range(5))
 
     def shots(seed: int, epoch: int) -> list[int]:
-        found = TrainingRows(rows, lambda _: neighbors, tiny.processor(), shots=3, random_shots=True, seed=seed)
-        return [len(found[(epoch, row)].samples) for row in range(40)]
+        dataset = TrainingRows(rows, lambda _: neighbors, tiny.processor(), shots=3, random_shots=True, seed=seed)
+        return [len(dataset[(epoch, row)].samples) for row in range(40)]
 
     assert shots(1, 0) == shots(1, 0)
     assert set(shots(1, 0)) == {1, 2, 3}
@@ -124,8 +124,8 @@ def test_images_of_samples_are_dropped_for_all_of_a_row_by_seed_epoch_and_row_al
     neighbors = tuple(Neighbor(Sample(str(n), "text", tmp_path / "p"), 1.0) for n in range(3))
 
     def without(seed: int, epoch: int, part: float) -> list[bool]:
-        found = TrainingRows(rows, lambda _: neighbors, tiny.processor(), shots=3, image_dropout=part, seed=seed)
-        contexts = [[sample.image is None for sample in found[(epoch, row)].samples] for row in range(60)]
+        dataset = TrainingRows(rows, lambda _: neighbors, tiny.processor(), shots=3, image_dropout=part, seed=seed)
+        contexts = [[sample.image is None for sample in dataset[(epoch, row)].samples] for row in range(60)]
         assert all(len(set(context)) == 1 for context in contexts)
         return [context[0] for context in contexts]
 

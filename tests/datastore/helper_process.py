@@ -30,7 +30,10 @@ def sample_of(entry: dict[str, Any]) -> Sample:
 
 def content(store: Datastore) -> list[list[str | None]]:
     """All that a datastore shows: id, text, metadata, and the checksum of the picture or why there is none."""
-    return [[one.id, one.text, json.dumps(dict(one.meta), sort_keys=True), checksum(one.image)] for one in store]
+    return [
+        [sample.id, sample.text, json.dumps(dict(sample.meta), sort_keys=True), checksum(sample.image)]
+        for sample in store
+    ]
 
 
 def checksum(path: Path | None) -> str | None:

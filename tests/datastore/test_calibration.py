@@ -35,10 +35,10 @@ def store(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Datasto
 
 
 def test_questions_about_what_is_there_pass_and_those_of_strangers_do_not(store: Datastore, encoder: Encoder) -> None:
-    found = calibrate(store, encoder)
-    least = found.searches["text-text"]
-    assert found.searches.keys() == {"text-text"}  # there are no pictures
-    assert (found.samples, least.own) == (80, 80)
+    calibration = calibrate(store, encoder)
+    least = calibration.searches["text-text"]
+    assert calibration.searches.keys() == {"text-text"}  # there are no pictures
+    assert (calibration.samples, least.own) == (80, 80)
     vectors = encoder.embed_texts([f"machine m{n} hall part {n * 37}" for n in range(80)])
     nearest = np.array([context[0].score for context in store.search(vectors, "text", 1)])
     assert (nearest < least.score).mean() <= 0.1
@@ -53,9 +53,9 @@ def test_more_refusals_allowed_give_a_higher_score(store: Datastore, encoder: En
 
 
 def test_it_is_kept_beside_the_datastore_and_the_same_again(store: Datastore, encoder: Encoder) -> None:
-    found = calibrate(store, encoder, most=40, seed=3)
-    assert save_calibration(store, found).name == "calibration.json"
-    assert calibration_of(Datastore.open(str(store.path))) == found == calibrate(store, encoder, most=40, seed=3)
+    calibration = calibrate(store, encoder, most=40, seed=3)
+    assert save_calibration(store, calibration).name == "calibration.json"
+    assert calibration_of(Datastore.open(str(store.path))) == calibration == calibrate(store, encoder, most=40, seed=3)
 
 
 def test_damage_is_named_with_the_remedy(store: Datastore, encoder: Encoder) -> None:
@@ -86,7 +86,7 @@ def test_pictures_are_compared_with_the_nearest_other_one(tmp_path: Path) -> Non
         made.append(Sample(f"r{n}", f"red thing {n}", tiny.image(tmp_path, f"r{n}", shade)))
     encoder = encoders.load("hashed", joint=True)
     store = Datastore.build(tmp_path / "pictures", made, encoder)
-    found = calibrate(store, encoder)
-    assert found.searches.keys() >= {"text-text", "text-image"}
-    pictures = found.searches.get("image-image")
+    calibration = calibrate(store, encoder)
+    assert calibration.searches.keys() >= {"text-text", "text-image"}
+    pictures = calibration.searches.get("image-image")
     assert pictures is None or 0 < pictures.score <= 1

@@ -78,7 +78,7 @@ def test_many_removed_keys_go_to_a_file(store: Datastore, monkeypatch: pytest.Mo
     for n in range(0, 18, 2):
         store.remove(left[n : n + 2])
         reopened = Datastore.open(store.path or "")
-        assert [one.id for one in reopened] == ["r", "g", "y", "t", *left[n + 2 :]]
+        assert [item.id for item in reopened] == ["r", "g", "y", "t", *left[n + 2 :]]
         assert reopened.count("text") == len(reopened)
         assert len(reopened.manifest.removed) <= 2
         assert len(reopened.manifest.removed_files) <= 4
@@ -122,7 +122,7 @@ def test_full_segments_are_not_joined(store: Datastore, monkeypatch: pytest.Monk
     assert len(store) == 24 + 57 * 7 + 3 * 50
     assert sum(written.values()) < 5 * len(store)
     [context] = store.search(Colors().embed_texts(["blue red blue"]), "text", 60)
-    assert len({one.sample.id for one in context}) == 60
+    assert len({neighbor.sample.id for neighbor in context}) == 60
     assert verify(store.path or Path()) == []
 
 
@@ -141,7 +141,7 @@ def test_a_nearer_removed_crowd_does_not_hide_what_lives(tmp_path: Path, encoder
     crowd = [sample(f"c{n}", "red") for n in range(40)]
     others = [sample(f"o{n}", "green") for n in range(200)]
     store = Datastore.build(tmp_path / "crowd", crowd + others, encoder)
-    store.remove([one.id for one in crowd])
+    store.remove([item.id for item in crowd])
     assert store.manifest.removed
     [context] = store.search(encoder.embed_texts(["red"]), "text", 5)
     assert [neighbor.sample.id for neighbor in context] == ["o199", "o198", "o197", "o196", "o195"]

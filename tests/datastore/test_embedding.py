@@ -38,9 +38,9 @@ def test_the_next_images_are_opened_while_the_encoder_works(
         return image
 
     monkeypatch.setattr(embedding, "open_image", open_image)
-    [found] = embed(samples, Patient(), tmp_path / "work", 1)
+    [embedded] = embed(samples, Patient(), tmp_path / "work", 1)
     [at_once] = embed(samples, Colors(), tmp_path / "other", 4)
-    np.testing.assert_array_equal(found.image, at_once.image)
+    np.testing.assert_array_equal(embedded.image, at_once.image)
 
 
 def test_an_encoder_that_fails_stops_the_reading(samples: list[Sample], tmp_path: Path) -> None:

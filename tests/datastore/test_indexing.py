@@ -51,12 +51,12 @@ def store(tmp_path: Path) -> Datastore:
 def recall(store: Datastore, other: Datastore, **options: object) -> float:
     """The part of the 3 nearest in `other` that `store` finds, which has the same scores for them."""
     queries = drawn(60, 99)
-    answers = [one.search(queries, "text", 3, **options) for one in (store, other)]  # type: ignore[arg-type]
+    answers = [item.search(queries, "text", 3, **options) for item in (store, other)]  # type: ignore[arg-type]
     pairs = list(zip(*answers, strict=True))
     exact = [{n.sample.id: n.score for n in truth} for _, truth in pairs]
-    for (found, _), truth in zip(pairs, exact, strict=True):
-        assert all(truth[n.sample.id] == n.score for n in found if n.sample.id in truth)
-    return sum(n.sample.id in truth for (found, _), truth in zip(pairs, exact, strict=True) for n in found) / 180
+    for (pair, _), truth in zip(pairs, exact, strict=True):
+        assert all(truth[n.sample.id] == n.score for n in pair if n.sample.id in truth)
+    return sum(n.sample.id in truth for (pair, _), truth in zip(pairs, exact, strict=True) for n in pair) / 180
 
 
 @pytest.mark.parametrize("kind", ["sq8", "ivf", "hnsw", "rabitq"])

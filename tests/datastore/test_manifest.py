@@ -35,13 +35,13 @@ def as_first_written(folder: Path) -> None:
 def test_the_first_format_opens_and_goes_on(tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:
     store = Datastore.build(tmp_path / "store", samples, encoder)
     store.remove(["g"])
-    before = [(one, store.vectors([one.id], "text")[one.id].tolist()) for one in store]
+    before = [(item, store.vectors([item.id], "text")[item.id].tolist()) for item in store]
     as_first_written(tmp_path / "store")
     opened = Datastore.open(tmp_path / "store", encoder)
-    assert [(one, opened.vectors([one.id], "text")[one.id].tolist()) for one in opened] == before
+    assert [(item, opened.vectors([item.id], "text")[item.id].tolist()) for item in opened] == before
     opened.add([sample("n", "blue")])
-    assert [one.id for one in Datastore.open(tmp_path / "store")] == ["r", "y", "t", "n"]
+    assert [item.id for item in Datastore.open(tmp_path / "store")] == ["r", "y", "t", "n"]
     assert json.loads((tmp_path / "store" / "manifest.json").read_text())["version"] == manifest.VERSION
     assert verify(tmp_path / "store") == []
     [context] = opened.search(np.asarray([[0, 0, 1]], np.float32), "text", 2)
-    assert {one.sample.id for one in context} == {"t", "n"}
+    assert {neighbor.sample.id for neighbor in context} == {"t", "n"}

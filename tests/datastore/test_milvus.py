@@ -78,26 +78,26 @@ def content(folder: Path) -> list[tuple[Sample, list[float], list[float] | None]
     """All that a datastore holds, and that it is found where it says."""
     assert verify(folder) == []
     store = Datastore.open(folder, Colors())
-    ids = [one.id for one in store]
+    ids = [item.id for item in store]
     images, texts = store.vectors(ids, "image"), store.vectors(ids, "text")
     for modality, vectors in (("image", images), ("text", texts)):
         for vector in vectors.values():
             [context] = store.search(vector[None], modality, 99)
             assert len(context) == store.count(modality) == len(vectors)
             scores = sorted((float(v @ vector) for v in vectors.values()), reverse=True)
-            assert [one.score for one in context] == pytest.approx(scores, abs=1e-6)
-    return [(one, texts[one.id].tolist(), images[one.id].tolist() if one.id in images else None) for one in store]
+            assert [neighbor.score for neighbor in context] == pytest.approx(scores, abs=1e-6)
+    return [(item, texts[item.id].tolist(), images[item.id].tolist() if item.id in images else None) for item in store]
 
 
 def test_it_answers_as_faiss_does(store: Datastore, tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:
     other = Datastore.build(tmp_path / "faiss", samples, encoder)
     more = [sample("b", "blue blue", picture(tmp_path, "blue"), {"kind": "pure"}), sample("c", "green blue")]
-    for one in (store, other):
-        one.add(more)
-        one.remove(["r"])
+    for item in (store, other):
+        item.add(more)
+        item.remove(["r"])
     queries = encoder.embed_texts(["red", "green", "blue blue red"])
     for modality in ("image", "text"):
-        for where in (None, {"kind": "pure"}, lambda one: one.image is None):
+        for where in (None, {"kind": "pure"}, lambda item: item.image is None):
             assert store.search(queries, modality, 3, where=where) == other.search(queries, modality, 3, where=where)
     assert content(tmp_path / "store") == content(tmp_path / "faiss")
     assert {path.suffix for path in (tmp_path / "store").iterdir()} <= {".parquet", ".json", ""}
@@ -126,8 +126,8 @@ def test_a_crash_at_any_point_leaves_the_state_before_or_after(
         new = [sample(f"n{steps}", "blue"), sample(f"m{steps}", "blue red", picture(tmp_path, "pink"))]
         if action == "remove":
             store.add(new)
-        before = [one.id for one in store]
-        ids = [one.id for one in new]
+        before = [item.id for item in store]
+        ids = [item.id for item in new]
         after = [*before, *ids] if action == "add" else before[:-2]
         fuse.left = steps
         try:
@@ -136,12 +136,12 @@ def test_a_crash_at_any_point_leaves_the_state_before_or_after(
         except Crash:
             fuse.left = 0
         store = Datastore.open(folder, Colors())
-        now = [one[0].id for one in content(folder)]
+        now = [part[0].id for part in content(folder)]
         assert now in (before, after)
         states.add(now == after)
         if now != after:
             _ = store.add(new) if action == "add" else store.remove(ids)
-        assert [one[0].id for one in content(folder)] == after
+        assert [part[0].id for part in content(folder)] == after
         store.remove([])
     assert steps > 4
     assert states == {True, False}
@@ -187,7 +187,7 @@ def test_migration_and_back(
     reopened = Datastore.open(folder, encoder)
     reopened.add([sample("later", "green")])
     reopened.remove(["n"])
-    assert [one.id for one, *_ in content(folder)] == ["r", "y", "t", "later"]
+    assert [part.id for part, *_ in content(folder)] == ["r", "y", "t", "later"]
 
 
 def test_addresses() -> None:

@@ -120,19 +120,19 @@ class TestPictures:
         faiss.write_index(index, str(root / "data" / "flat.index"))
         return root / "data" / "flat.index", root / "data" / "memory.json"
 
-    def found(self, store: Datastore) -> set[Path]:
+    def paths(self, store: Datastore) -> set[Path]:
         return {sample.image for sample in store}
 
     @pytest.mark.parametrize("given", [None, ".", "data", "data/llava/llava_665k"])
     def test_they_are_found_from_the_folder_above(self, published, given: str | None) -> None:
         root = published[1].parents[1]
         store = open_official(*published, images=None if given is None else root / given)
-        assert self.found(store) == {root / name for name in self.NAMES}
+        assert self.paths(store) == {root / name for name in self.NAMES}
 
     def test_relative_paths_in_the_working_directory_do_as_well(self, published, monkeypatch) -> None:
         monkeypatch.chdir(published[1].parents[1])
         store = open_official("data/flat.index", "data/memory.json")
-        assert self.found(store) == {published[1].parents[1] / name for name in self.NAMES}
+        assert self.paths(store) == {published[1].parents[1] / name for name in self.NAMES}
 
     def test_a_pair_elsewhere_finds_them_in_the_working_directory(self, published, tmp_path, monkeypatch) -> None:
         root, other = published[1].parents[1], tmp_path / "downloads" / "deep" / "down"
@@ -144,14 +144,14 @@ class TestPictures:
         assert "--store-images DIR" in str(caught.value)
         assert "\n" not in str(caught.value)
         monkeypatch.chdir(root)
-        assert self.found(open_official(other / "flat.index", other / "memory.json")) == {
+        assert self.paths(open_official(other / "flat.index", other / "memory.json")) == {
             root / name for name in self.NAMES
         }
 
     def test_pictures_that_moved_to_another_disk(self, published, tmp_path) -> None:
         (published[1].parents[1] / "data" / "llava" / "llava_665k").rename(tmp_path / "disk")
         store = open_official(*published, images=tmp_path / "disk")
-        assert self.found(store) == {tmp_path / "disk" / "coco" / "train2017" / f"{n}.jpg" for n in range(6)}
+        assert self.paths(store) == {tmp_path / "disk" / "coco" / "train2017" / f"{n}.jpg" for n in range(6)}
 
     def test_a_few_that_are_missing_are_said_and_all_are_looked_for_on_request(self, published, caplog) -> None:
         (published[1].parents[1] / self.NAMES[4]).unlink()

@@ -70,7 +70,7 @@ def test_another_view_in_this_process_keeps_its_pictures_too(folder: Path) -> No
     view, writer = Datastore.open(folder), Datastore.open(folder, Colors())
     iterator = iter(view)
     writer.remove(["r", "g", "y"])
-    assert all(one.image is None or one.image.is_file() for one in iterator)
+    assert all(item.image is None or item.image.is_file() for item in iterator)
     view.reload()
     writer.add([])
     assert copies(folder) == 0
@@ -175,13 +175,13 @@ def test_a_store_that_was_built_anew_is_read_anew(folder: Path, tmp_path: Path) 
     folder.rename(tmp_path / "old")
     Datastore.build(folder, [sample("z", "green", picture(tmp_path, "green"))], Colors(), copy_images=True)
     view.reload()
-    assert [one.id for one in view] == ["z"]
+    assert [item.id for item in view] == ["z"]
     assert view.vectors(["z"], "text")["z"].tolist() == Colors().embed_texts(["green"])[0].tolist()
     folder.rename(tmp_path / "older")
     Datastore.build(folder, [sample("z", "green")], Colors(revision="2"), copy_images=True)
     with pytest.raises(EncoderMismatchError, match=r"built anew .*open it again"):
         view.reload()
-    assert [one.id for one in view] == ["z"]
+    assert [item.id for item in view] == ["z"]
 
 
 @pytest.mark.parametrize("copy_images", [True, False])

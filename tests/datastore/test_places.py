@@ -17,7 +17,7 @@ NAMES += ["back\\slash"]
 
 
 def pictures_of(store: Datastore) -> dict[str, bytes]:
-    return {one.id: one.image.read_bytes() for one in store if one.image}
+    return {item.id: item.image.read_bytes() for item in store if item.image}
 
 
 def named(folder: Path) -> list[Sample]:
@@ -36,7 +36,7 @@ def test_relative_paths_mean_what_they_meant_after_the_working_directory_changed
     (tmp_path / "home").mkdir()
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "home")
-    samples = [Sample(one.id, one.text, Path(os.path.relpath(one.image or ""))) for one in named(tmp_path / "home")]
+    samples = [Sample(item.id, item.text, Path(os.path.relpath(item.image or ""))) for item in named(tmp_path / "home")]
     store = Datastore.build("store", samples, Colors(), copy_images=copies)
     expected = pictures_of(store)
     assert len(expected) == len(NAMES)
@@ -135,7 +135,7 @@ def test_a_store_opens_with_its_pictures_wherever_it_is_reached_from(
     samples = named(pictures)
     images = pictures if kind == "given folder" else None
     store = Datastore.build(built, samples, Colors(), copy_images=kind == "copies", images=images)
-    expected = {one.id: one.image.read_bytes() for one in samples if one.image}
+    expected = {item.id: item.image.read_bytes() for item in samples if item.image}
     assert pictures_of(store) == expected
     if kind == "copies":
         shutil.rmtree(pictures / "pic tures#1")
@@ -187,7 +187,7 @@ def test_pictures_that_are_links_stay_what_they_are(tmp_path: Path) -> None:
         sample("up", "red", tmp_path / "home" / "linked" / ".." / "blobs" / "0123.png"),
     ]
     store = Datastore.build(tmp_path / "home" / "store", samples, Colors())
-    assert [one.image for one in store] == [samples[0].image, samples[1].image, target]
+    assert [item.image for item in store] == [samples[0].image, samples[1].image, target]
     assert verify(tmp_path / "home" / "store") == []
 
 

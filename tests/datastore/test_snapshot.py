@@ -25,7 +25,7 @@ def test_a_reader_that_loses_the_race_reads_the_newest(
     monkeypatch.setattr(manifests, "read", lambda folder: answers.pop() if answers else real(folder))
     opened = Datastore.open(tmp_path / "store")
     assert answers == []
-    assert [one.id for one in opened] == ["g", "y", "n"]
+    assert [item.id for item in opened] == ["g", "y", "n"]
 
 
 def test_a_change_is_safe_where_merging_finds_no_space(
@@ -40,10 +40,10 @@ def test_a_change_is_safe_where_merging_finds_no_space(
         patch.setattr("camml.datastore.commits._rewrite", no_space)
         store.remove(["r", "t"])
         assert len(store.manifest.removed) == 2
-        assert [one.id for one in Datastore.open(tmp_path / "store")] == ["g", "y"]
+        assert [item.id for item in Datastore.open(tmp_path / "store")] == ["g", "y"]
     store.remove(["y"])
     assert store.manifest.removed == ()
-    assert [one.id for one in Datastore.open(tmp_path / "store")] == ["g"]
+    assert [item.id for item in Datastore.open(tmp_path / "store")] == ["g"]
 
 
 def test_what_interrupted_writers_left_is_swept(tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:

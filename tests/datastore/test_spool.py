@@ -45,11 +45,11 @@ def test_it_is_the_list_of_what_was_read(count: int, tmp_path: Path) -> None:
 def test_what_cannot_be_stored_is_found_in_any_group(tmp_path: Path) -> None:
     given = [sample(f"n{n}", "text") for n in range(9)] + [sample("n2", "again"), sample("n9", " "), sample("n10", "x")]
     errors: list[str] = []
-    kept = Spool(given, EMPTY, tmp_path, lambda one, error: errors.append(str(error)))
-    assert [one.id for one in kept] == [*(f"n{n}" for n in range(9)), "n10"]
+    kept = Spool(given, EMPTY, tmp_path, lambda row, error: errors.append(str(error)))
+    assert [item.id for item in kept] == [*(f"n{n}" for n in range(9)), "n10"]
     assert "sample 10 of the input (id 'n2') is there twice, the first time as sample 3" in errors[0]
     assert "sample 11 of the input (id 'n9') has no text and no image" in errors[1]
-    nothing = Spool([sample(f"n{n}", "") for n in range(9)], EMPTY, tmp_path, lambda one, error: None)
+    nothing = Spool([sample(f"n{n}", "") for n in range(9)], EMPTY, tmp_path, lambda row, error: None)
     assert list(nothing) == []
     with pytest.raises(SampleError, match="sample 10"):
         Spool(given, EMPTY, tmp_path)
@@ -61,7 +61,7 @@ def test_a_build_holds_few_samples_and_vectors(tmp_path: Path, monkeypatch: pyte
 
     def count() -> None:
         gc.collect()
-        counts.append(sum(isinstance(one, Sample) for one in gc.get_objects()))
+        counts.append(sum(isinstance(item, Sample) for item in gc.get_objects()))
 
     def read() -> Iterator[Sample]:
         for number in range(200):
@@ -74,7 +74,7 @@ def test_a_build_holds_few_samples_and_vectors(tmp_path: Path, monkeypatch: pyte
             count()
             return super().embed_texts(texts)
 
-    before = sum(isinstance(one, Sample) for one in gc.get_objects())
+    before = sum(isinstance(item, Sample) for item in gc.get_objects())
     store = Datastore.build(tmp_path / "store", read(), Watching(), batch_size=4)
     assert len(store) == 200
     assert max(counts) - before <= 40
@@ -97,7 +97,7 @@ def test_a_store_built_in_parts_is_that_built_at_once(
             Colors(),
             images=tmp_path,
             batch_size=4,
-            on_bad=lambda one, error: None,
+            on_bad=lambda row, error: None,
             progress=lambda done, of: shown.append((done, of)),
         )
         assert store.add([sample(f"m{n}", f"green {n}") for n in range(9)], batch_size=4) == 9
@@ -109,11 +109,11 @@ def test_a_store_built_in_parts_is_that_built_at_once(
     assert parted.manifest.counts == once.manifest.counts
     assert parted.manifest.generation == once.manifest.generation
     assert list(parted) == list(once)
-    ids = [one.id for one in once]
+    ids = [item.id for item in once]
     for modality in ("image", "text"):
         vectors, same = once.vectors(ids, modality), parted.vectors(ids, modality)
         assert vectors.keys() == same.keys()
-        assert all((vectors[one] == same[one]).all() for one in vectors)
+        assert all((vectors[vector] == same[vector]).all() for vector in vectors)
         queries = Colors().embed_texts(["red", "green blue", "blue"])
         assert parted.search(queries, modality, 7) == once.search(queries, modality, 7)
 
@@ -122,6 +122,6 @@ def test_parts_are_made_when_they_are_wanted(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(embedding, "PART", 3)
     encoder = Colors()
     made = embedding.embed([sample(f"n{n}", f"red {n}") for n in range(9)], encoder, tmp_path / "work", 2)
-    assert [one.id for one in next(made).samples] == ["n0", "n1", "n2", "n3"]
+    assert [item.id for item in next(made).samples] == ["n0", "n1", "n2", "n3"]
     assert encoder.calls == [("text", 2)] * 2
     assert [len(part.samples) for part in made] == [4, 1]

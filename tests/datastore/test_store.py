@@ -38,17 +38,18 @@ def store(tmp_path: Path, samples: list[Sample], encoder: Colors) -> Datastore:
     return Datastore.build(tmp_path / "store", samples, encoder)
 
 
-def found(store: Datastore, words: str, modality: str, k: int = 4, **options: object) -> list[str]:
+def nearest_ids(store: Datastore, words: str, modality: str, k: int = 4, **options: object) -> list[str]:
     [context] = store.search(Colors().embed_texts([words]), modality, k, **options)  # type: ignore[arg-type]
     return [neighbor.sample.id for neighbor in context]
 
 
 def content(store: Datastore) -> dict[str, tuple[Sample, list[float] | None, list[float]]]:
     """All that a datastore holds, in plain values."""
-    ids = [one.id for one in store]
+    ids = [item.id for item in store]
     images, texts = store.vectors(ids, "image"), store.vectors(ids, "text")
     return {
-        one.id: (one, images[one.id].tolist() if one.id in images else None, texts[one.id].tolist()) for one in store
+        item.id: (item, images[item.id].tolist() if item.id in images else None, texts[item.id].tolist())
+        for item in store
     }
 
 
@@ -69,8 +70,8 @@ def test_what_was_built_is_what_opens(store: Datastore, samples: list[Sample]) -
 @pytest.mark.parametrize("kind", ["memory", "faiss_index"])
 def test_search_by_modality(tmp_path: Path, samples: list[Sample], encoder: Colors, kind: str) -> None:
     store = Datastore.build(tmp_path / "store", samples, encoder, store=kind, batch_size=1)
-    assert found(store, "green", "image", 2) == ["g", "y"]
-    assert found(store, "blue", "text", 1) == ["t"]
+    assert nearest_ids(store, "green", "image", 2) == ["g", "y"]
+    assert nearest_ids(store, "blue", "text", 1) == ["t"]
     [context] = store.search(encoder.embed_texts(["red"]), "image", 9)
     assert [neighbor.sample.id for neighbor in context] == ["r", "y", "g"]
     assert context[0].score == pytest.approx(1, abs=1e-5)
@@ -84,25 +85,25 @@ def test_search_of_a_batch_is_that_of_each(store: Datastore, encoder: Colors) ->
 
 
 def test_metadata_filter(store: Datastore) -> None:
-    assert found(store, "red", "image", where={"kind": "pure"}) == ["r", "g"]
-    assert found(store, "red", "image", where={"kind": "pure", "number": "1"}) == ["r"]
-    assert found(store, "red", "text", where={"tags": "leaf"}) == ["g"]
-    assert found(store, "red", "text", where={"kind": "other"}) == []
-    assert found(store, "red", "text", where=lambda one: one.image is None) == ["t"]
+    assert nearest_ids(store, "red", "image", where={"kind": "pure"}) == ["r", "g"]
+    assert nearest_ids(store, "red", "image", where={"kind": "pure", "number": "1"}) == ["r"]
+    assert nearest_ids(store, "red", "text", where={"tags": "leaf"}) == ["g"]
+    assert nearest_ids(store, "red", "text", where={"kind": "other"}) == []
+    assert nearest_ids(store, "red", "text", where=lambda item: item.image is None) == ["t"]
     with pytest.raises(OptionError, match=r"'sort'.*kind, number, tags"):
-        found(store, "red", "text", where={"sort": "pure"})
+        nearest_ids(store, "red", "text", where={"sort": "pure"})
 
 
 def test_ever_new_filters_take_no_memory(store: Datastore) -> None:
     for number in range(200):
-        found(store, "red", "text", where={"number": number})
-    assert found(store, "red", "text", where={"number": 1}) == ["r"]
+        nearest_ids(store, "red", "text", where={"number": number})
+    assert nearest_ids(store, "red", "text", where={"number": 1}) == ["r"]
     assert len(store._snapshot.table._chosen) <= FILTERS
 
 
 def test_bad_searches(store: Datastore) -> None:
     with pytest.raises(OptionError, match="at least 1, not 0"):
-        found(store, "red", "text", 0)
+        nearest_ids(store, "red", "text", 0)
     with pytest.raises(EncoderMismatchError, match=r"width 3.*\(1, 5\).*'colors'"):
         store.search(np.zeros((1, 5), dtype=np.float32), "text", 1)
 
@@ -111,19 +112,19 @@ def test_an_empty_store_opens_and_says_so(tmp_path: Path, encoder: Colors) -> No
     store = Datastore.build(tmp_path / "store", [], encoder)
     assert list(Datastore.open(tmp_path / "store")) == []
     with pytest.raises(EmptyStoreError, match=r"holds no samples.*camml store add"):
-        found(store, "red", "text")
+        nearest_ids(store, "red", "text")
     assert store.add([sample("t", "blue")]) == 1
-    assert found(store, "red", "text") == ["t"]
+    assert nearest_ids(store, "red", "text") == ["t"]
     with pytest.raises(EmptyStoreError, match="holds no images"):
-        found(store, "red", "image")
+        nearest_ids(store, "red", "image")
 
 
 def test_add_and_remove_keep_ids_and_never_reuse_keys(store: Datastore, tmp_path: Path) -> None:
     assert store.add([sample("b", "blue blue", picture(tmp_path, "blue")), sample("c", "green blue")]) == 2
-    assert found(store, "blue", "image", 1) == ["b"]
+    assert nearest_ids(store, "blue", "image", 1) == ["b"]
     assert store.remove(["b", "r"]) == 2
-    assert [one.id for one in store] == ["g", "y", "t", "c"]
-    assert found(store, "red", "image", 1) == ["y"]
+    assert [item.id for item in store] == ["g", "y", "t", "c"]
+    assert nearest_ids(store, "red", "image", 1) == ["y"]
     assert store.manifest.next_key == 6
     store.add([sample("b", "blue")])
     assert store.manifest.next_key == 7
@@ -135,11 +136,11 @@ def test_add_and_remove_keep_ids_and_never_reuse_keys(store: Datastore, tmp_path
 
 
 def test_removing_all_and_starting_again(store: Datastore) -> None:
-    store.remove([one.id for one in store])
+    store.remove([item.id for item in store])
     assert len(store) == 0
     assert store.manifest.files == []
     store.add([sample("n", "blue")])
-    assert found(store, "blue", "text") == ["n"]
+    assert nearest_ids(store, "blue", "text") == ["n"]
     assert store.manifest.next_key == 5
 
 
@@ -149,13 +150,13 @@ def test_many_additions_are_merged_and_mean_the_same(store: Datastore, tmp_path:
         sample(f"n{n}", f"{words[n % 3]} {words[n % 2]} number {n}", picture(tmp_path, "purple") if n % 2 else None)
         for n in range(40)
     ]
-    for one in more:
-        store.add([one])
+    for row in more:
+        store.add([row])
     assert len(store.manifest.segments) <= 17
     store.remove([f"n{n}" for n in range(0, 30, 3)])
     at_once = Datastore.build(tmp_path / "other", [*list(store)], encoder)
     assert content(Datastore.open(store.path or "")) == content(at_once)
-    assert found(store, "green", "text", 60) == found(at_once, "green", "text", 60)
+    assert nearest_ids(store, "green", "text", 60) == nearest_ids(at_once, "green", "text", 60)
     leftover = {path.name for path in (store.path or Path()).iterdir()}
     store.add([])  # a writer sweeps up
     swept = leftover - {path.name for path in (store.path or Path()).iterdir()}
@@ -172,7 +173,7 @@ def test_two_views_of_one_store(store: Datastore, encoder: Colors) -> None:
     assert "r" in store
     store.reload()
     assert "r" not in store
-    assert [one.id for one in store] == [one.id for one in other]
+    assert [item.id for item in store] == [item.id for item in other]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_ids_of_every_script_are_kept_and_found(name: str, tmp_path: Path, encod
     assert Datastore.open(tmp_path / "store", encoder)[name].text == "red"
     assert "half \ud800" not in store
     store.remove([name])
-    assert [one.id for one in store] == ["other"]
+    assert [item.id for item in store] == ["other"]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_samples_that_cannot_be_stored(
     assert not (tmp_path / "store").exists()
     reasons: dict[str, InputError] = {}
     store = Datastore.build(
-        tmp_path / "store", [*samples, bad], encoder, on_bad=lambda one, why: reasons.update({one.id: why})
+        tmp_path / "store", [*samples, bad], encoder, on_bad=lambda item, why: reasons.update({item.id: why})
     )
     assert list(store) == samples
     assert list(reasons) == [bad.id]
@@ -228,20 +229,20 @@ def test_an_id_that_the_store_has(store: Datastore) -> None:
 def test_bad_images(tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:
     (tmp_path / "bad.png").write_bytes(b"no image")
     bad = [sample("b", "bad", tmp_path / "bad.png"), sample("m", "missing", tmp_path / "missing.png")]
-    for one in bad:
-        with pytest.raises(ImageError, match=rf"'{one.id}'.*{one.image}"):
-            Datastore.build(tmp_path / "store", [one, *samples], encoder)
+    for item in bad:
+        with pytest.raises(ImageError, match=rf"'{item.id}'.*{item.image}"):
+            Datastore.build(tmp_path / "store", [item, *samples], encoder)
     reasons: list[str] = []
     mixed = [bad[0], *samples[:2], bad[1], *samples[2:]]
     for _ in range(2):  # the second time from kept chunks
         shutil.rmtree(tmp_path / "new", ignore_errors=True)
         store = Datastore.build(
-            tmp_path / "new", mixed, encoder, on_bad=lambda one, why: reasons.append(one.id), batch_size=3
+            tmp_path / "new", mixed, encoder, on_bad=lambda item, why: reasons.append(item.id), batch_size=3
         )
     assert list(store) == samples
     assert reasons == ["b", "m"] * 2
-    assert found(store, "green", "image", 1) == ["g"]
-    assert found(store, "blue", "text", 1) == ["t"]
+    assert nearest_ids(store, "green", "image", 1) == ["g"]
+    assert nearest_ids(store, "blue", "text", 1) == ["t"]
 
 
 def test_paths_move_with_the_pictures(tmp_path: Path, encoder: Colors) -> None:
@@ -256,11 +257,11 @@ def test_paths_move_with_the_pictures(tmp_path: Path, encoder: Colors) -> None:
 
 
 def test_images_under_another_root(tmp_path: Path, encoder: Colors) -> None:
-    one = sample("r", "red", picture(tmp_path / "far" / "pictures", "red"))
+    single = sample("r", "red", picture(tmp_path / "far" / "pictures", "red"))
     path = tmp_path / "deep" / "er" / "store"
-    Datastore.build(path, [one], encoder, images=tmp_path / "far")
+    Datastore.build(path, [single], encoder, images=tmp_path / "far")
     (tmp_path / "far").rename(tmp_path / "gone")
-    assert Datastore.open(path)["r"].image == one.image
+    assert Datastore.open(path)["r"].image == single.image
     again = Datastore.open(path, images=tmp_path / "gone")
     assert again["r"].image == tmp_path / "gone" / "pictures" / "red.png"
 
@@ -411,7 +412,7 @@ def test_kept_chunks_are_of_this_encoder_and_these_pictures(tmp_path: Path) -> N
     encoder = Colors(revision="new")
     store = Datastore.build(tmp_path / "store", samples, encoder, batch_size=1)
     assert len(encoder.calls) == 4
-    assert found(store, "blue", "image", 1) == ["a"]
+    assert nearest_ids(store, "blue", "image", 1) == ["a"]
 
 
 def test_vectors_that_are_no_unit_vectors(tmp_path: Path, samples: list[Sample]) -> None:
@@ -427,7 +428,7 @@ def test_vectors_that_are_no_unit_vectors(tmp_path: Path, samples: list[Sample])
 def test_filters_as_a_command_line_writes_them(tmp_path: Path, encoder: Colors, want: object) -> None:
     samples = [sample("a", "red", None, {"new": True, "n": 1}), sample("b", "red", None, {"new": False})]
     store = Datastore.build(tmp_path / "store", samples, encoder)
-    assert found(store, "red", "text", where={"new": want}) == ["a"]
+    assert nearest_ids(store, "red", "text", where={"new": want}) == ["a"]
 
 
 def test_folders_that_cannot_be_read_are_named(tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:
@@ -464,17 +465,17 @@ def test_update_replaces_adds_and_removes_in_one_step(store: Datastore, tmp_path
     broken = sample("g", "a broken thing", tmp_path / "nowhere.png")
     refused: list[str] = []
     store.update([new, sample("n", "new")], ["t", "unknown"])
-    store.update([broken], on_bad=lambda one, _: refused.append(one.id))
+    store.update([broken], on_bad=lambda item, _: refused.append(item.id))
     assert store.manifest.generation >= generation + 1
-    assert {one.id: one.text for one in store} == {
+    assert {item.id: item.text for item in store} == {
         "r": "now blue", "g": "a green thing", "y": "red and green together", "n": "new"
     }  # fmt: skip
-    assert (store.manifest.counts["image"], refused, found(store, "blue", "image", 1)) == (3, ["g"], ["r"])
-    before = {one.id: one.text for one in store}
+    assert (store.manifest.counts["image"], refused, nearest_ids(store, "blue", "image", 1)) == (3, ["g"], ["r"])
+    before = {item.id: item.text for item in store}
     with pytest.raises(ImageError):
         store.update([sample("y", "changed"), broken], ["n"])
     store.reload()
-    assert {one.id: one.text for one in store} == before
+    assert {item.id: item.text for item in store} == before
 
 
 def test_some_vectors_stand_for_all(tmp_path: Path) -> None:

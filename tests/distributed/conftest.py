@@ -16,12 +16,12 @@ STORE_BYTES = 100 * 2**20
 def samples(tmp_path: Path) -> list[Sample]:
     """Twenty-six, every third one without an image."""
     names = sorted(RGB)
-    found = []
+    results = []
     for number in range(26):
         color = names[number % len(names)]
         image = picture(tmp_path / "pictures", color, f"{number}") if number % 3 else None
-        found.append(Sample(f"sample-{number}", f"{color} thing {number} of {number // 4}", image, {"n": number}))
-    return found
+        results.append(Sample(f"sample-{number}", f"{color} thing {number} of {number // 4}", image, {"n": number}))
+    return results
 
 
 @pytest.fixture

@@ -25,11 +25,11 @@ def chunk() -> Chunk:
 
 def test_it_gives_back_what_it_was_given(tmp_path: Path, chunk: Chunk) -> None:
     shard.write(tmp_path, "a.parquet", SAMPLES, chunk)
-    found = shard.read(tmp_path / "a.parquet")
-    assert found is not None
-    assert found.text.tobytes() == chunk.text.tobytes()
-    assert found.image.tobytes() == chunk.image.tobytes()
-    assert found.bad == chunk.bad
+    result = shard.read(tmp_path / "a.parquet")
+    assert result is not None
+    assert result.text.tobytes() == chunk.text.tobytes()
+    assert result.image.tobytes() == chunk.image.tobytes()
+    assert result.bad == chunk.bad
     rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
     assert [row["id"] for row in rows] == ["0", "1", "2", "3", "4"]
     assert [row["image"] is None for row in rows] == [True, False, True, True, True]
@@ -40,9 +40,9 @@ def test_it_gives_back_what_it_was_given(tmp_path: Path, chunk: Chunk) -> None:
 def test_one_of_texts_alone(tmp_path: Path) -> None:
     chunk = Chunk(np.ones((5, 16), np.float32), np.empty((0, 24), np.float32), {})
     shard.write(tmp_path, "a.parquet", [Sample(str(number), "text") for number in range(5)], chunk)
-    found = shard.read(tmp_path / "a.parquet")
-    assert found is not None
-    assert found.image.shape == (0, 24)
+    rows = shard.read(tmp_path / "a.parquet")
+    assert rows is not None
+    assert rows.image.shape == (0, 24)
 
 
 def test_no_damage_goes_unseen(tmp_path: Path, chunk: Chunk) -> None:
@@ -54,22 +54,22 @@ def test_no_damage_goes_unseen(tmp_path: Path, chunk: Chunk) -> None:
         data = bytearray(whole)
         data[place] ^= 1 << place % 8
         path.write_bytes(data)
-        found = shard.read(path)
-        refused += found is None
-        if found is not None:  # a part that holds no vector
-            assert (found.text.tobytes(), found.image.tobytes()) == (chunk.text.tobytes(), chunk.image.tobytes())
-            assert found.bad == chunk.bad
+        rows = shard.read(path)
+        refused += rows is None
+        if rows is not None:  # a part that holds no vector
+            assert (rows.text.tobytes(), rows.image.tobytes()) == (chunk.text.tobytes(), chunk.image.tobytes())
+            assert rows.bad == chunk.bad
     assert refused > 100
     path.write_bytes(whole[:-1])
     assert shard.read(path) is None
 
 
 def test_the_name_changes_with_everything_that_counts(tmp_path: Path) -> None:
-    one, other = picture(tmp_path, "red"), picture(tmp_path, "blue")
+    first, other = picture(tmp_path, "red"), picture(tmp_path, "blue")
     names = {
         shard.name_of([sample], HashedEncoder(dim), size)
         for sample in (
-            Sample("a", "x", one),
+            Sample("a", "x", first),
             Sample("a", "x", other),
             Sample("a", "x"),
             Sample("a", "y"),

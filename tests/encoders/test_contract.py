@@ -81,9 +81,9 @@ class TestVectors:
 @pytest.mark.parametrize("kind", ["mini", "clip", "siglip", "imagebind"])
 class TestOptions:
     def test_the_size_of_batches_changes_nothing(self, kind: str, tmp_path: Path) -> None:
-        one, many = build(kind, tmp_path / "1", batch_size=1), build(kind, tmp_path / "2", batch_size=3)
-        np.testing.assert_allclose(one.embed_texts(TEXTS), many.embed_texts(TEXTS), atol=1e-5)
-        np.testing.assert_allclose(one.embed_images(images()), many.embed_images(images()), atol=1e-5)
+        single, many = build(kind, tmp_path / "1", batch_size=1), build(kind, tmp_path / "2", batch_size=3)
+        np.testing.assert_allclose(single.embed_texts(TEXTS), many.embed_texts(TEXTS), atol=1e-5)
+        np.testing.assert_allclose(single.embed_images(images()), many.embed_images(images()), atol=1e-5)
 
     def test_half_precision_is_near_and_has_the_same_revision(self, kind: str, tmp_path: Path) -> None:
         full, half = build(kind, tmp_path / "1"), build(kind, tmp_path / "2", dtype="bfloat16")

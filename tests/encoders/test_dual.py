@@ -26,8 +26,8 @@ def test_clip_texts_are_what_the_model_gives_for_the_text_alone(tmp_path: Path) 
     options = save_clip(tmp_path)
     model, tokenizer = AutoModel.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     ids = tokenizer("a red dog", return_tensors="pt")["input_ids"]
-    found = encoders.load("dual", **options).embed_texts(["a red dog", "a much longer text"])[0]
-    np.testing.assert_allclose(found, features(model.get_text_features(input_ids=ids)), atol=1e-5)
+    result = encoders.load("dual", **options).embed_texts(["a red dog", "a much longer text"])[0]
+    np.testing.assert_allclose(result, features(model.get_text_features(input_ids=ids)), atol=1e-5)
 
 
 def test_siglip_texts_are_lower_case_and_padded_to_64_tokens_without_a_mask(tmp_path: Path) -> None:
@@ -35,8 +35,8 @@ def test_siglip_texts_are_lower_case_and_padded_to_64_tokens_without_a_mask(tmp_
     model, tokenizer = AutoModel.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     ids = tokenizer("a red dog", padding="max_length", max_length=64, return_tensors="pt")["input_ids"]
     assert ids.shape == (1, 64)
-    found = encoders.load("dual", **options).embed_texts(["A Red Dog"])[0]
-    np.testing.assert_allclose(found, features(model.get_text_features(input_ids=ids)), atol=1e-5)
+    result = encoders.load("dual", **options).embed_texts(["A Red Dog"])[0]
+    np.testing.assert_allclose(result, features(model.get_text_features(input_ids=ids)), atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "text"), [("clip", "a.red.dog"), ("siglip", "a.red.dog")])

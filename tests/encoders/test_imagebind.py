@@ -39,8 +39,8 @@ def test_what_follows_the_end_mark_does_not_matter() -> None:
     tokens = torch.zeros(2, 77, dtype=torch.long)
     tokens[:, :4] = torch.tensor([49406, 320, 1929, 49407])
     tokens[1, 4:] = 17
-    one, other = towers.text(tokens)
-    torch.testing.assert_close(one, other)
+    first, other = towers.text(tokens)
+    torch.testing.assert_close(first, other)
 
 
 def test_the_scale_is_limited() -> None:

@@ -127,7 +127,7 @@ def test_a_grid_adds_the_mean_patch_of_each_cell(tmp_path: Path) -> None:
     plain, placed = encoders.load("mini", **options, side=56), encoders.load("mini", **options, side=56, grid=2)
     assert (plain.image_dim, placed.image_dim) == (2 * 16, 6 * 16)
     assert placed.revision != plain.revision
-    before, after = (one.embed_images(images()).reshape(4, -1, 16) for one in (plain, placed))
+    before, after = (item.embed_images(images()).reshape(4, -1, 16) for item in (plain, placed))
     np.testing.assert_allclose(after[:, 0] * 3**0.5, before[:, 0], atol=1e-6)  # six parts of equal weight, not two
     np.testing.assert_allclose(np.linalg.norm(after, axis=2), 6**-0.5, atol=1e-6)
     whole = encoders.load("mini", **options, side=56, grid=1).embed_images(images()).reshape(4, 3, 16)

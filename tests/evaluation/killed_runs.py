@@ -64,8 +64,8 @@ def split(work, out: Path, pause: float) -> bool:
 def files(out: Path) -> dict[str, bytes]:
     """What people read of a run; not the seconds it took, nor temporary files of killed writers."""
     files = (path for path in out.rglob("*") if path.is_file() and path.name != "measures.json")
-    found = (path for path in files if ".unfinished" not in path.name)
-    return {str(path.relative_to(out)): path.read_bytes() for path in found}
+    result = (path for path in files if ".unfinished" not in path.name)
+    return {str(path.relative_to(out)): path.read_bytes() for path in result}
 
 
 if __name__ == "__main__":

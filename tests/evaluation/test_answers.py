@@ -31,14 +31,20 @@ Benchmarks = tuple[Path, dict[str, Records]]
 )
 def test_answers_of_every_maker(tmp_path: Path, records: list[dict[str, object]]) -> None:
     for path in (lines(tmp_path / "a.jsonl", records), document(tmp_path / "a.json", records)):
-        assert [(found.question_id, found.text) for found in read_answers(path)] == [("1", "a"), ("2", "b")]
+        assert [(answer.question_id, answer.text) for answer in read_answers(path)] == [
+            ("1", "a"),
+            ("2", "b"),
+        ]
 
 
 def test_an_object_from_id_to_text(tmp_path: Path) -> None:
     for indent in (None, 2):
         path = tmp_path / "a.json"
         path.write_text(json.dumps({"v1_0": "a", "v1_1": "b"}, indent=indent))
-        assert [(found.question_id, found.text) for found in read_answers(path)] == [("v1_0", "a"), ("v1_1", "b")]
+        assert [(answer.question_id, answer.text) for answer in read_answers(path)] == [
+            ("v1_0", "a"),
+            ("v1_1", "b"),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -72,10 +78,10 @@ def test_broken_answers_are_named(tmp_path: Path, content: str, message: str) ->
 )
 def test_any_json_is_read_or_refused(tmp_path: Path, value: object) -> None:
     try:
-        found = read_answers(document(tmp_path / "a.json", value))
+        result = read_answers(document(tmp_path / "a.json", value))
     except CaMMLError:
         return
-    assert all(isinstance(entry.text, str) for entry in found)
+    assert all(isinstance(entry.text, str) for entry in result)
 
 
 def _answers(*pairs: tuple[object, str]) -> list[Answer]:
@@ -83,8 +89,8 @@ def _answers(*pairs: tuple[object, str]) -> list[Answer]:
 
 
 def test_answers_come_in_the_order_of_the_items() -> None:
-    found = match_answers(ITEMS, _answers((3, "c"), (1, "a"), (2, "b")), PLACE)
-    assert list(found.items()) == [("1", "a"), ("2", "b"), ("3", "c")]
+    result = match_answers(ITEMS, _answers((3, "c"), (1, "a"), (2, "b")), PLACE)
+    assert list(result.items()) == [("1", "a"), ("2", "b"), ("3", "c")]
 
 
 def test_missing_answers_are_an_error_wrong_or_skipped() -> None:

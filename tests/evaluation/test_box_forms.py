@@ -58,9 +58,9 @@ def test_coco_boxes_score_as_what_they_are(tmp_path: Path, key: str) -> None:
     document(folder / "llava_refcoco_val_gt.json", [{"obj_id": n, key: box} for n, box in enumerate(boxes)])
     said = [f"[{x}, {y}, {x + width}, {y + height}]" for x, y, width, height in boxes]
     answers = lines(tmp_path / "a.jsonl", [{"obj_id": n, "predict_boxes": text} for n, text in enumerate(said)])
-    found = score("refcoco", tmp_path, answers, resamples=0)
-    assert (found.values["accuracy"], found.values["mean_iou"]) == (100, 1)
-    assert found.notes == ("true boxes are read as left, top, width, height",)
+    result = score("refcoco", tmp_path, answers, resamples=0)
+    assert (result.values["accuracy"], result.values["mean_iou"]) == (100, 1)
+    assert result.notes == ("true boxes are read as left, top, width, height",)
     assert Box(*boxes[0]).area == 0  # read as corners the first one is inside out
 
 

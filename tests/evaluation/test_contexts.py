@@ -10,7 +10,7 @@ from camml.types import Neighbor, Sample
 
 
 def test_variants_are_each_there_once() -> None:
-    names = [one.name for one in variants(["retrieved", "none", "copy", "random"], [0, 1, 2])]
+    names = [variant.name for variant in variants(["retrieved", "none", "copy", "random"], [0, 1, 2])]
     assert names == ["none", "retrieved-1", "retrieved-2", "copy", "random-1", "random-2"]
 
 
@@ -21,9 +21,9 @@ def test_unknown_kinds_and_negative_shots_are_errors(contexts, shots) -> None:
 
 
 def test_shuffling_depends_on_the_seed_alone() -> None:
-    found = tuple(Neighbor(Sample(str(number), "text"), math.nan) for number in range(8))
+    result = tuple(Neighbor(Sample(str(number), "text"), math.nan) for number in range(8))
     variant = Variant("shuffled", 6)
-    once, again, other = (altered(variant, found, seed) for seed in ("0 a", "0 a", "0 b"))
+    once, again, other = (altered(variant, result, seed) for seed in ("0 a", "0 a", "0 b"))
     assert once == again
     assert once != other
     assert sorted(n.sample.id for n in other) == ["0", "1", "2", "3", "4", "5"]

@@ -49,13 +49,13 @@ def test_samples_of_the_right_class_are_counted(make) -> None:
     [outcome] = run(["factpix"], [Variant("none", 0), Variant("retrieved", 2)][1:], make())
     rows = log(outcome.folder)
     assert all(len(row["retrieved"]) == 6 and len(row["used"]) == 2 for row in rows)
-    assert {one["right"] for row in rows for one in row["retrieved"]} == {True, False}
-    found = outcome.measures["retrieval"]
-    assert list(found) == ["hit@1", "hit@3", "hit@5"]
-    assert 0 < found["hit@1"] <= found["hit@3"] <= found["hit@5"] <= 100
+    assert {item["right"] for row in rows for item in row["retrieved"]} == {True, False}
+    result = outcome.measures["retrieval"]
+    assert list(result) == ["hit@1", "hit@3", "hit@5"]
+    assert 0 < result["hit@1"] <= result["hit@3"] <= result["hit@5"] <= 100
     clusters = {row["id"].split(":")[0] for row in rows}
     first = {cluster: row["retrieved"][0]["right"] for cluster in clusters for row in rows if cluster in row["id"]}
-    assert found["hit@1"] == pytest.approx(100 * sum(first.values()) / len(first))
+    assert result["hit@1"] == pytest.approx(100 * sum(first.values()) / len(first))
     assert outcome.measures["seconds"]["answer"] > 0
     assert json.loads((outcome.folder / "measures.json").read_text()) == outcome.measures
     assert not (outcome.folder / "seconds").exists()
@@ -74,7 +74,7 @@ def test_the_oracle_puts_a_right_sample_first_found_or_not(make) -> None:
             topic, style_class = row["id"].split(":")[0].removeprefix("images/").split("/", 1)
             name = Path(style_class).stem
             assert row["used"][0].split("_") in ([topic, "cif", name], [topic, "flat", name])
-            nearest = [one["id"] for one in row["retrieved"] if one["id"] != row["used"][0]]
+            nearest = [item["id"] for item in row["retrieved"] if item["id"] != row["used"][0]]
             assert row["used"][1:] == nearest[: shots - 1]
             assert len(set(row["used"])) == shots
 
@@ -93,10 +93,10 @@ def test_baselines_without_a_model_say_what_samples_say(make, monkeypatch: pytes
     assert {row["answer"] for row in log(voted.folder) if "capital:open" in row["id"]} <= {
         "Lima", "Nairobi", "Tokyo", "Paris"
     }  # fmt: skip
-    first, second, found = compare(copied.folder, voted.folder)
-    assert found.items == 6  # classes, not questions
+    first, second, comparison = compare(copied.folder, voted.folder)
+    assert comparison.items == 6  # classes, not questions
     gap = first["values"]["accuracy"] - second["values"]["accuracy"]
-    assert found.difference == pytest.approx(gap / 100)
+    assert comparison.difference == pytest.approx(gap / 100)
     interval = copied.score.interval
     assert interval.low <= copied.score.values["accuracy"] <= interval.high
 
@@ -135,16 +135,16 @@ def test_prompts_of_like_length_are_answered_together(
 
     monkeypatch.setattr(kind, "answer", noted)
     model = str(camml_folder if use == "perceiver" else llm_folder)
-    found = []
+    results = []
     for size in (1, 4):
         lengths.clear()
         made = make(model=model, batch_size=size, out=tmp_path / str(size))
         [outcome] = run(["factpix"], [Variant("retrieved", 2)], made)
-        found.append((outcome.folder / "log.jsonl").read_bytes())
+        results.append((outcome.folder / "log.jsonl").read_bytes())
     flat = [length for batch in lengths for length in batch]
     assert flat == sorted(flat)
     assert len(set(flat)) > 2
-    assert found[0] == found[1]
+    assert results[0] == results[1]
 
 
 def test_samples_are_searched_for_once_for_all_kinds(make, monkeypatch: pytest.MonkeyPatch) -> None:

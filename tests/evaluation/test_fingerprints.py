@@ -44,10 +44,10 @@ def test_a_folder_is_its_files_and_their_names(tmp_path: Path) -> None:
 
 def test_a_context_is_the_content_of_its_samples_in_order(tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(b"picture")
-    one, other = Sample("1", "text", tmp_path / "p"), Sample("2", "text")
+    first, other = Sample("1", "text", tmp_path / "p"), Sample("2", "text")
     prints = Fingerprints()
-    both = prints.context((Neighbor(one, 0.5), Neighbor(other, 0.4)))
+    both = prints.context((Neighbor(first, 0.5), Neighbor(other, 0.4)))
     assert both[0]["image"] == prints.picture(b"picture")
     assert both[1]["image"] is None
-    assert both != prints.context((Neighbor(other, 0.5), Neighbor(one, 0.4)))
-    assert both == prints.context((Neighbor(one, math.nan), Neighbor(other, math.nan)))
+    assert both != prints.context((Neighbor(other, 0.5), Neighbor(first, 0.4)))
+    assert both == prints.context((Neighbor(first, math.nan), Neighbor(other, math.nan)))

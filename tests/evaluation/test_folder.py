@@ -10,9 +10,9 @@ ITEMS = [Item(str(number), number, "text") for number in range(10)]
 
 
 def test_portions_keep_the_order_and_hold_four_batches() -> None:
-    found = portions(ITEMS, 2)
-    assert [item.id for portion in found for item in portion.items] == [item.id for item in ITEMS]
-    assert [[len(batch) for batch in portion.batches] for portion in found] == [[2, 2, 2, 2], [2]]
+    result = portions(ITEMS, 2)
+    assert [item.id for portion in result for item in portion.items] == [item.id for item in ITEMS]
+    assert [[len(batch) for batch in portion.batches] for portion in result] == [[2, 2, 2, 2], [2]]
 
 
 def test_more_questions_leave_the_full_portions_as_they_were() -> None:

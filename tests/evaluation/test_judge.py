@@ -34,8 +34,8 @@ def test_grades_are_official_and_score(benchmarks, answers, tmp_path) -> None:
         grade(benchmarks[0], answers, out, ChatApi("judge", url), Cache(None), runs=2)
     assert len(requests) == 6
     assert requests[0]["messages"][0]["content"].endswith("What is 0? | a <OR> b | answer 0 | ")
-    found = json.loads(out.read_text())
-    assert found["v1_1"] == {"model": ["judge"] * 2, "content": ["0.5 because"] * 2, "score": [0.5, 0.5]}
+    document = json.loads(out.read_text())
+    assert document["v1_1"] == {"model": ["judge"] * 2, "content": ["0.5 because"] * 2, "score": [0.5, 0.5]}
     result = score("mmvet", benchmarks[0], answers, settings=Settings(grades=out))
     assert result.values["total"] == pytest.approx(50)
     assert result.per_item == {"0": 0.0, "1": 0.5, "2": 1.0}
@@ -147,9 +147,9 @@ def test_an_unanswered_question_is_wrong_without_a_judge(benchmarks, tmp_path) -
     with chat_server(graded) as (url, requests):
         grade(benchmarks[0], file, out, ChatApi("judge", url), Cache(None), runs=2)
     assert len(requests) == 4
-    found = score("mmvet", benchmarks[0], file, settings=Settings(grades=out), resamples=0)
-    assert found.values["total"] == pytest.approx(200 / 3)
-    assert found.unanswered == {"empty reply": 1}
+    result = score("mmvet", benchmarks[0], file, settings=Settings(grades=out), resamples=0)
+    assert result.values["total"] == pytest.approx(200 / 3)
+    assert result.unanswered == {"empty reply": 1}
 
 
 def test_zeros_for_want_of_a_grade_are_said(benchmarks, answers, tmp_path, monkeypatch, capsys) -> None:

@@ -14,16 +14,16 @@ def record(near: float | None, score: float | None) -> dict:
 def test_the_risk_falls_where_near_samples_make_right_answers() -> None:
     records = [record(place / 100, float(place >= 40)) for place in range(100)]
     random.Random(0).shuffle(records)
-    found = risk_coverage(records)
-    assert found["risk@100"] == pytest.approx(0.4)
-    assert found["risk@75"] == pytest.approx(15 / 75)
-    assert found["risk@50"] == found["risk@25"] == 0
-    assert found["aurc"] == pytest.approx(sum((n - 60) / n for n in range(61, 101)) / 100)
+    result = risk_coverage(records)
+    assert result["risk@100"] == pytest.approx(0.4)
+    assert result["risk@75"] == pytest.approx(15 / 75)
+    assert result["risk@50"] == result["risk@25"] == 0
+    assert result["aurc"] == pytest.approx(sum((n - 60) / n for n in range(61, 101)) / 100)
 
 
 def test_scores_that_say_nothing_leave_the_risk_as_it_is() -> None:
-    found = risk_coverage([record(0.5, score) for score in (1, 0, 0, 1)])
-    assert set(found.values()) == {0.5}
+    result = risk_coverage([record(0.5, score) for score in (1, 0, 0, 1)])
+    assert set(result.values()) == {0.5}
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,6 @@ def test_what_is_not_known_is_left_out(records: list[dict]) -> None:
 
 
 def test_near_samples_come_first_whatever_their_answers_are_worth() -> None:
-    found = risk_coverage([record(0.2, 1.0), record(0.9, 0.0)])
-    assert found["risk@50"] == 1
-    assert found["risk@100"] == 0.5
+    result = risk_coverage([record(0.2, 1.0), record(0.9, 0.0)])
+    assert result["risk@50"] == 1
+    assert result["risk@100"] == 0.5

@@ -48,9 +48,9 @@ def test_the_answer_goes_along(texts: list[str], data: st.DataObject) -> None:
     row = dict(zip(letters, texts, strict=True)) | {"index": "3", "answer": answer}
     turned = rotations(row)
     assert len(turned) == len(texts)
-    assert {found[found["answer"]] for found in turned} == {row[answer]}
-    assert all(sorted(options(found).values()) == sorted(texts) for found in turned)
-    assert len({tuple(options(found).values()) for found in turned}) == len(texts)
+    assert {row[row["answer"]] for row in turned} == {row[answer]}
+    assert all(sorted(options(row).values()) == sorted(texts) for row in turned)
+    assert len({tuple(options(row).values()) for row in turned}) == len(texts)
 
 
 def test_pictures_are_bytes_and_may_be_shared(tmp_path: Path) -> None:

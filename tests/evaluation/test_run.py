@@ -55,11 +55,11 @@ def finished(benchmarks, camml_folder, store_folder, tmp_path_factory) -> dict[s
     """All tasks, run with one retrieved sample; scoring captions starts Java and takes its time, see below."""
     out = tmp_path_factory.mktemp("runs")
     usual = {"store": str(store_folder), "max_new_tokens": 4, "device": "cpu", "resamples": 20}
-    found = {}
+    results = {}
     for names, later in ((CAPTIONS, True), ([name for name in tasks.names() if name not in CAPTIONS], False)):
         options = Options(benchmarks[0], out, str(camml_folder), predict_only=later, **usual)
-        found |= {outcome.task: outcome for outcome in run(names, ONE_SHOT, options)}
-    return found
+        results |= {outcome.task: outcome for outcome in run(names, ONE_SHOT, options)}
+    return results
 
 
 @pytest.mark.parametrize("name", tasks.names())
@@ -113,15 +113,15 @@ def test_captions_are_scored(options, benchmarks) -> None:
 @pytest.mark.parametrize("use", ["perceiver", "in_prompt"])
 def test_a_batch_gives_the_answers_of_single_questions(options, llm_folder, camml_folder, tmp_path, use) -> None:
     model = str(camml_folder if use == "perceiver" else llm_folder)
-    found = []
+    results = []
     for size in (1, 5):
         made = options(model=model, batch_size=size, out=tmp_path / str(size), limit=6)
         run(["mme", "textvqa"], [Variant("retrieved", 2)], made)
-        found.append(
+        results.append(
             [(tmp_path / str(size) / name / "retrieved-2" / "log.jsonl").read_bytes() for name in ("mme", "textvqa")]
         )
-    assert found[0] == found[1]
-    assert len({record["answer"] for record in map(json.loads, found[0][0].splitlines())}) > 1
+    assert results[0] == results[1]
+    assert len({record["answer"] for record in map(json.loads, results[0][0].splitlines())}) > 1
 
 
 def test_a_shared_run_writes_the_same_files(options, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,10 +369,10 @@ def test_a_run_that_is_killed_and_begun_again_ends_the_same(
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["different"] == []
-    assert found["kills"] >= runs // 2
-    assert {f"mme/retrieved-1/{name}" for name in FILES} <= set(found["files"])
+    document = json.loads(done.stdout.splitlines()[-1])
+    assert document["different"] == []
+    assert document["kills"] >= runs // 2
+    assert {f"mme/retrieved-1/{name}" for name in FILES} <= set(document["files"])
 
 
 @pytest.mark.slow
@@ -384,6 +384,6 @@ def test_torchrun_shares_a_run(benchmarks, camml_folder, store_folder, tmp_path)
     for start, out in ((launch, "two"), ([sys.executable], "one")):
         subprocess.run([*start, *command, str(tmp_path / out)], check=True, env=environment)
     for name in ("mme", "gqa"):
-        one, two = (contents(tmp_path / out / name / "retrieved-1") for out in ("one", "two"))
-        assert one == two
-        assert one
+        first, second = (contents(tmp_path / out / name / "retrieved-1") for out in ("one", "two"))
+        assert first == second
+        assert first

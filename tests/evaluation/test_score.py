@@ -26,25 +26,25 @@ def _settings(name: str, data: Path) -> Settings:
 @pytest.mark.parametrize("name", sorted(set(tasks.names()) - CAPTIONS - HIDDEN))
 def test_right_answers_score_full_marks(name: str, benchmarks: Benchmarks, answer_file: Callable[[str], Path]) -> None:
     data, answers = benchmarks
-    found = score(name, data, answer_file(name), settings=_settings(name, data), resamples=50)
-    assert found.values[found.headline] == pytest.approx(BEST.get(name, 100.0))
-    assert (found.answered, found.questions) == (len(answers[name]), len(answers[name]))
-    assert found.interval is not None
-    assert found.interval.high == pytest.approx(found.values[found.headline])
-    assert set(found.per_item.values()) == {1.0}
-    assert json.loads(json.dumps(found.document()))["values"]
+    result = score(name, data, answer_file(name), settings=_settings(name, data), resamples=50)
+    assert result.values[result.headline] == pytest.approx(BEST.get(name, 100.0))
+    assert (result.answered, result.questions) == (len(answers[name]), len(answers[name]))
+    assert result.interval is not None
+    assert result.interval.high == pytest.approx(result.values[result.headline])
+    assert set(result.per_item.values()) == {1.0}
+    assert json.loads(json.dumps(result.document()))["values"]
 
 
 @pytest.mark.parametrize("name", sorted(set(tasks.names()) - CAPTIONS - HIDDEN - {"mmvet"}))
 def test_empty_answers_score_nothing(name: str, benchmarks: Benchmarks, tmp_path: Path) -> None:
     """All but POPE, whose rule reads silence as yes."""
     records = [dict.fromkeys(record, "") | dict(list(record.items())[:1]) for record in benchmarks[1][name]]
-    found = score(name, benchmarks[0], lines(tmp_path / "empty.jsonl", records), resamples=20)
+    result = score(name, benchmarks[0], lines(tmp_path / "empty.jsonl", records), resamples=20)
     if name == "pope":
-        assert found.values["yes_ratio/mean"] == 1
-        assert found.values["f1/mean"] == pytest.approx(2 / 3)
+        assert result.values["yes_ratio/mean"] == 1
+        assert result.values["f1/mean"] == pytest.approx(2 / 3)
     else:
-        assert found.values[found.headline] == 0
+        assert result.values[result.headline] == 0
 
 
 @pytest.mark.slow  # METEOR takes 11 seconds to start
@@ -54,9 +54,9 @@ def test_captions_score_end_to_end(name: str, benchmarks: Benchmarks, answer_fil
         require_java()
     except OptionError as error:
         pytest.skip(str(error))
-    found = score(name, benchmarks[0], answer_file(name), resamples=20)
-    assert found.values["CIDEr"] == pytest.approx(10)  # the most that one reference per picture gives
-    assert found.values["Bleu_4"] == pytest.approx(1)
+    result = score(name, benchmarks[0], answer_file(name), resamples=20)
+    assert result.values["CIDEr"] == pytest.approx(10)  # the most that one reference per picture gives
+    assert result.values["Bleu_4"] == pytest.approx(1)
 
 
 def test_hidden_answers_point_to_the_submission(benchmarks: Benchmarks, answer_file: Callable[[str], Path]) -> None:
@@ -71,14 +71,14 @@ def test_hidden_answers_score_where_annotations_are_put_beside_them(tmp_path: Pa
     document(
         folder / "annotations.json", {"annotations": [{"question_id": 1, "answer_type": "other", "answers": answers}]}
     )
-    found = score("vqav2", tmp_path, lines(tmp_path / "a.jsonl", [answer(1, "Red.")]), resamples=0)
-    assert found.values == {"accuracy": 100, "answer_type/other": 100}
-    assert found.interval is None
+    result = score("vqav2", tmp_path, lines(tmp_path / "a.jsonl", [answer(1, "Red.")]), resamples=0)
+    assert result.values == {"accuracy": 100, "answer_type/other": 100}
+    assert result.interval is None
 
 
 def test_groups_of_scienceqa_are_those_of_its_paper(benchmarks: Benchmarks, answer_file: Callable[[str], Path]) -> None:
-    found = score("scienceqa", benchmarks[0], answer_file("scienceqa"), resamples=0)
-    groups = {name for name in found.values if "/" in name}
+    result = score("scienceqa", benchmarks[0], answer_file("scienceqa"), resamples=0)
+    groups = {name for name in result.values if "/" in name}
     assert groups == {"context/IMG", "context/NO", "context/TXT", "grade/G1-6", "grade/G7-12", "subject/LAN",
                       "subject/NAT", "subject/SOC"}  # fmt: skip
 
@@ -87,10 +87,10 @@ def test_partial_answers_are_counted_as_asked(benchmarks: Benchmarks, tmp_path: 
     path = lines(tmp_path / "a.jsonl", benchmarks[1]["gqa"][:2])
     with pytest.raises(SampleError, match="lacks the answers to 1 of 3 questions: 202"):
         score("gqa", benchmarks[0], path)
-    found = score("gqa", benchmarks[0], path, missing="skip", resamples=0)
-    assert (found.values["accuracy"], found.answered, found.questions) == (100, 2, 3)
-    found = score("gqa", benchmarks[0], path, missing="wrong", resamples=0)
-    assert (found.values["accuracy"], found.answered) == (pytest.approx(200 / 3), 3)
+    result = score("gqa", benchmarks[0], path, missing="skip", resamples=0)
+    assert (result.values["accuracy"], result.answered, result.questions) == (100, 2, 3)
+    result = score("gqa", benchmarks[0], path, missing="wrong", resamples=0)
+    assert (result.values["accuracy"], result.answered) == (pytest.approx(200 / 3), 3)
 
 
 def test_no_answers_at_all_are_an_error(benchmarks: Benchmarks, tmp_path: Path) -> None:
@@ -107,38 +107,46 @@ def test_a_setting_of_another_task_is_refused(benchmarks: Benchmarks, answer_fil
 def test_a_question_without_number_has_no_interval(benchmarks: Benchmarks, tmp_path: Path) -> None:
     """Only questions without a picture are answered, and the headline is that of the others."""
     path = lines(tmp_path / "a.jsonl", benchmarks[1]["scienceqa"][::2])
-    found = score("scienceqa", benchmarks[0], path, missing="skip")
-    assert found.headline not in found.values
-    assert found.interval is None
+    result = score("scienceqa", benchmarks[0], path, missing="skip")
+    assert result.headline not in result.values
+    assert result.interval is None
 
 
 def _written(folder: Path, name: str, data: Path, records: Records) -> Path:
-    found = score(name, data, lines(folder / "answers.jsonl", records), resamples=0)
-    return document(folder / "score.json", found.document())
+    result = score(name, data, lines(folder / "answers.jsonl", records), resamples=0)
+    return document(folder / "score.json", result.document())
 
 
 def test_runs_are_compared_item_by_item(benchmarks: Benchmarks, tmp_path: Path) -> None:
     data, answers = benchmarks
     worse = [*answers["gqa"][:2], answers["gqa"][2] | {"text": "cat"}]
-    one, other = _written(tmp_path / "one", "gqa", data, answers["gqa"]), _written(tmp_path / "two", "gqa", data, worse)
-    first, second, found = compare(one, other.parent)  # a file, and a folder
+    result, other = (
+        _written(tmp_path / "one", "gqa", data, answers["gqa"]),
+        _written(tmp_path / "two", "gqa", data, worse),
+    )
+    first, second, comparison = compare(result, other.parent)  # a file, and a folder
     assert (first["values"]["accuracy"], second["values"]["accuracy"]) == (100, pytest.approx(200 / 3))
-    assert (found.difference, found.better, found.worse, found.test) == (pytest.approx(1 / 3), 1, 0, "exact McNemar")
+    assert (comparison.difference, comparison.better, comparison.worse, comparison.test) == (
+        pytest.approx(1 / 3),
+        1,
+        0,
+        "exact McNemar",
+    )
 
 
 def test_runs_that_cannot_be_compared_are_said(benchmarks: Benchmarks, tmp_path: Path) -> None:
     data, answers = benchmarks
-    one = _written(tmp_path / "one", "gqa", data, answers["gqa"])
+    result = _written(tmp_path / "one", "gqa", data, answers["gqa"])
     other = _written(tmp_path / "two", "okvqa", data, answers["okvqa"])
     with pytest.raises(SampleError, match=r"is a run of gqa, .* of okvqa"):
-        compare(one, other)
+        compare(result, other)
     first = lines(tmp_path / "p.jsonl", answers["gqa"][:1])
     partial = document(tmp_path / "p.json", score("gqa", data, first, missing="skip", resamples=0).document())
     with pytest.raises(SampleError, match=r"2 items are in only one of .*: 201, 202"):
-        compare(one, partial)
+        compare(result, partial)
     for value in ([], {}, {"task": "gqa"}):
         with pytest.raises(SampleError, match="is not a score"):
-            compare(one, document(tmp_path / "bad.json", value))
+            compare(result, document(tmp_path / "bad.json", value))
 
 
 def test_names_of_breakdowns_nest() -> None:

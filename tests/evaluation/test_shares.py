@@ -9,7 +9,7 @@ from camml.evaluation.shares import Share
 def test_shares_make_up_the_whole() -> None:
     work = list(range(7))
     parts = [Share(rank, 3).of(work) for rank in range(3)]
-    assert sorted(one for part in parts for one in part) == work
+    assert sorted(row for part in parts for row in part) == work
     assert [Share(rank, 3).leads for rank in range(3)] == [True, False, False]
 
 

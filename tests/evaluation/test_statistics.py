@@ -15,31 +15,31 @@ scores = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 
 def test_the_interval_of_a_share_is_near_the_normal_one() -> None:
     values = np.repeat([1.0, 0.0], [300, 700])
-    found = bootstrap_interval(values, resamples=4000)
+    result = bootstrap_interval(values, resamples=4000)
     half = 1.96 * math.sqrt(0.3 * 0.7 / 1000)
-    assert (found.low, found.high) == pytest.approx((0.3 - half, 0.3 + half), abs=0.004)
+    assert (result.low, result.high) == pytest.approx((0.3 - half, 0.3 + half), abs=0.004)
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     random = np.random.default_rng(0)
     samples = random.random((300, 80)) < 0.4
-    found = [bootstrap_interval(row, resamples=400, seed=n) for n, row in enumerate(samples)]
-    assert 0.90 <= np.mean([interval.low <= 0.4 <= interval.high for interval in found]) <= 0.99
+    results = [bootstrap_interval(row, resamples=400, seed=n) for n, row in enumerate(samples)]
+    assert 0.90 <= np.mean([interval.low <= 0.4 <= interval.high for interval in results]) <= 0.99
 
 
 def test_clusters_widen_the_interval() -> None:
     values = np.repeat(np.arange(100) % 2, 10).astype(float)  # ten equal answers to each of a hundred images
     clusters = [str(n // 10) for n in range(1000)]
     alone, together = bootstrap_interval(values), bootstrap_interval(values, clusters=clusters)
-    widths = [found.high - found.low for found in (alone, together)]
+    widths = [item.high - item.low for item in (alone, together)]
     assert widths[1] == pytest.approx(widths[0] * math.sqrt(10), rel=0.1)
 
 
 @given(scores, st.integers(0, 5))
 def test_an_interval_is_seeded_and_within_the_values(values: list[float], seed: int) -> None:
-    found = bootstrap_interval(values, resamples=50, seed=seed)
-    assert found == bootstrap_interval(values, resamples=50, seed=seed)
-    assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
+    result = bootstrap_interval(values, resamples=50, seed=seed)
+    assert result == bootstrap_interval(values, resamples=50, seed=seed)
+    assert min(values) - 1e-9 <= result.low <= result.high <= max(values) + 1e-9
 
 
 def test_a_statistic_is_given_counts() -> None:
@@ -50,8 +50,8 @@ def test_a_statistic_is_given_counts() -> None:
         assert counts[0] == counts[1]  # whole clusters are drawn
         return float((counts * values).sum() / counts.sum())
 
-    one = bootstrap_interval(values, clusters=clusters, statistic=weighted_mean)
-    assert one == bootstrap_interval(values, clusters=clusters)
+    single = bootstrap_interval(values, clusters=clusters, statistic=weighted_mean)
+    assert single == bootstrap_interval(values, clusters=clusters)
 
 
 @pytest.mark.parametrize(
@@ -85,20 +85,20 @@ def test_permutation_and_mcnemar_agree() -> None:
 
 
 def test_a_comparison_chooses_its_test() -> None:
-    one, other = np.array([1.0, 1, 1, 0, 1, 1]), np.array([0.0, 0, 0, 1, 1, 1])
-    found = compare_paired(one, other)
-    assert found.test == "exact McNemar"
-    assert (found.difference, found.better, found.worse, found.items) == (pytest.approx(1 / 3), 3, 1, 6)
-    assert found.p_value == mcnemar(3, 1)
-    assert found.interval.low <= 1 / 3 <= found.interval.high
-    assert compare_paired(one / 2, other).test == "permutation"
-    assert compare_paired(one, other, clusters=list("aabbcc")).test == "permutation"
+    first, other = np.array([1.0, 1, 1, 0, 1, 1]), np.array([0.0, 0, 0, 1, 1, 1])
+    result = compare_paired(first, other)
+    assert result.test == "exact McNemar"
+    assert (result.difference, result.better, result.worse, result.items) == (pytest.approx(1 / 3), 3, 1, 6)
+    assert result.p_value == mcnemar(3, 1)
+    assert result.interval.low <= 1 / 3 <= result.interval.high
+    assert compare_paired(first / 2, other).test == "permutation"
+    assert compare_paired(first, other, clusters=list("aabbcc")).test == "permutation"
 
 
 @given(scores)
 def test_a_run_equals_itself(values: list[float]) -> None:
-    found = compare_paired(values, values, resamples=20)
-    assert (found.difference, found.p_value, found.better, found.worse) == (0, 1, 0, 0)
+    result = compare_paired(values, values, resamples=20)
+    assert (result.difference, result.p_value, result.better, result.worse) == (0, 1, 0, 0)
 
 
 def test_senseless_questions_are_refused() -> None:

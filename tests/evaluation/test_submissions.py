@@ -47,8 +47,8 @@ def test_vqav2_covers_the_whole_test_split(tmp_path: Path) -> None:
 
 def test_seed_lines(benchmarks: Benchmarks, answer_file: Callable[[str], Path], tmp_path: Path) -> None:
     write_submission("seed_bench", benchmarks[0], answer_file("seed_bench"), tmp_path / "u.jsonl")
-    found = [value for _, value in read_lines(tmp_path / "u.jsonl")]
-    assert found[:2] == [{"question_id": "v0", "prediction": "A"}, {"question_id": "101", "prediction": "B"}]
+    results = [value for _, value in read_lines(tmp_path / "u.jsonl")]
+    assert results[:2] == [{"question_id": "v0", "prediction": "A"}, {"question_id": "101", "prediction": "B"}]
 
 
 def test_mme_files_are_those_of_the_official_tool(

@@ -39,8 +39,8 @@ def test_vqa_answers_in_every_form(tmp_path: Path, value: object) -> None:
 
 def test_vqa_groups(tmp_path: Path) -> None:
     entry = {"question_id": 7, "answers": ["a"], "answer_type": "other", "question_type": "what is"}
-    found = vqa_truth(document(tmp_path / "t.json", [entry]))["7"]["group"]
-    assert found == {"answer_type": "other", "question_type": "what is"}
+    result = vqa_truth(document(tmp_path / "t.json", [entry]))["7"]["group"]
+    assert result == {"answer_type": "other", "question_type": "what is"}
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,17 @@ def test_boxes_as_lines_with_sizes(tmp_path: Path) -> None:
 
 def test_captions_are_gathered_by_picture(tmp_path: Path) -> None:
     annotations = [{"image_id": 1, "caption": "a"}, {"image_id": 2, "caption": "b"}, {"image_id": 1, "caption": "c"}]
-    found = caption_truth(document(tmp_path / "t.json", {"annotations": annotations}))
-    assert found == {"1": ["a", "c"], "2": ["b"]}
+    result = caption_truth(document(tmp_path / "t.json", {"annotations": annotations}))
+    assert result == {"1": ["a", "c"], "2": ["b"]}
 
 
 def test_science_letters_without_problems() -> None:
     turns = [{"value": "Which?\nA. x\nB. y\nC. z"}, {"value": "B"}]
-    found = science_truth({"id": "1", "conversations": turns}, None)
-    assert (found["letter"], found["choices"]) == ("B", 3)
+    result = science_truth({"id": "1", "conversations": turns}, None)
+    assert (result["letter"], result["choices"]) == ("B", 3)
     turns = [{"value": "Which? Options: (A) x (B) y\n"}, {"value": "LECTURE: l ANSWER: B."}]
-    found = science_truth({"id": "1", "conversations": turns}, None)
-    assert (found["letter"], found["choices"]) == ("B", 2)
+    result = science_truth({"id": "1", "conversations": turns}, None)
+    assert (result["letter"], result["choices"]) == ("B", 2)
     with pytest.raises(SampleError, match=r"question 1: no letter in its answer 'y'; put problems.json"):
         science_truth({"id": "1", "conversations": [{"value": "Which?"}, {"value": "y"}]}, None)
 

@@ -69,10 +69,10 @@ def test_no_answer_is_wrong_in_every_task(benchmarks, name) -> None:
     for item in items:
         if isinstance(item.truth, dict) and "answers" in item.truth:
             item.truth["answers"][:] = ["a"] * len(item.truth["answers"])
-    found = measured_score(name, task, items, {item.id: "" for item in items}, Settings(**settings), len(items), 0)
-    assert found.values[task.headline] == 0
-    assert not any(found.per_item.values())
-    assert sum(found.unanswered.values()) == len(items)
+    result = measured_score(name, task, items, {item.id: "" for item in items}, Settings(**settings), len(items), 0)
+    assert result.values[task.headline] == 0
+    assert not any(result.per_item.values())
+    assert sum(result.unanswered.values()) == len(items)
 
 
 def test_half_the_answers_score_as_half(api_options) -> None:
@@ -125,9 +125,9 @@ def test_an_answer_file_keeps_that_there_was_none(api_options, benchmarks) -> No
 
 def test_a_missing_answer_that_counts_as_wrong_is_no_yes(benchmarks, tmp_path) -> None:
     answers = lines(tmp_path / "a.jsonl", [answer(2, "No")])
-    found = score("pope", benchmarks[0], answers, missing="wrong", resamples=0)
-    assert found.values["yes_ratio/mean"] == 0
-    assert found.unanswered == {"not in the answer file": 11}
+    result = score("pope", benchmarks[0], answers, missing="wrong", resamples=0)
+    assert result.values["yes_ratio/mean"] == 0
+    assert result.unanswered == {"not in the answer file": 11}
 
 
 def test_the_command_says_how_many_have_none(benchmarks, tmp_path, monkeypatch, capsys) -> None:

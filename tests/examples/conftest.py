@@ -29,7 +29,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             (folder / "countries.json").write_text(json.dumps(WORLD))
             return folder
         style = next(style for style, source in build.STYLES.items() if source.package == name)
-        icons = {build.ICON_NAMES.get(style, "{code}").format(code=one["cca2"].lower()): icon(one) for one in WORLD}
+        icons = {build.ICON_NAMES.get(style, "{code}").format(code=row["cca2"].lower()): icon(row) for row in WORLD}
         if style == "flagpack":
             del icons["ya"]  # a style need not have all
         (folder / "icons.json").write_text(json.dumps({"icons": icons, "width": 40, "height": 30}))

@@ -36,7 +36,7 @@ class Reader:
     def _say(self, question: str, context: Context) -> str:
         fact = next((kind for kind in ("region", "capital", "language", "currency") if kind in question), "flag of")
         sentences = context[0].sample.text.split(". ") if context else []
-        return next((one for one in sentences if fact in one), "I do not know.") + "\nAnd more talk."
+        return next((sentence for sentence in sentences if fact in sentence), "I do not know.") + "\nAnd more talk."
 
 
 class Counting(hashed.HashedEncoder):
@@ -151,17 +151,17 @@ def test_the_page_is_whole_and_safe(tmp_path: Path) -> None:
     assert "script" not in names
     assert "b" not in names
     assert len(images) == 6
-    assert all((one["src"] or "").startswith("data:image/png;base64,") and one["alt"] for one in images)
-    assert all(one["width"] and one["height"] for one in images)
+    assert all((image["src"] or "").startswith("data:image/png;base64,") and image["alt"] for image in images)
+    assert all(image["width"] and image["height"] for image in images)
     assert ("html", {"lang": "en"}) in outline.tags
     assert names.count("article") == 2
     assert "1 of 2" in text
 
 
 def test_the_sheet_grows_with_the_questions(tmp_path: Path) -> None:
-    one = answered(tmp_path, right=True, answer="A very long answer " * 20)
-    assert sheet.draw([one] * 5).width == sheet.draw([one] * 30).width
-    assert sheet.draw([one] * 30).height - sheet.draw([one] * 5).height == 5 * sheet.CELL[1]
+    single = answered(tmp_path, right=True, answer="A very long answer " * 20)
+    assert sheet.draw([single] * 5).width == sheet.draw([single] * 30).width
+    assert sheet.draw([single] * 30).height - sheet.draw([single] * 5).height == 5 * sheet.CELL[1]
 
 
 def test_the_sheet_does_without_a_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,12 +179,18 @@ def test_the_small_model_reads_the_facts(tmp_path: Path) -> None:
     Image.new("RGB", (90, 60), "red").save(picture)
     _, answerer = demo.load_models()
     asked = [questions.Question(kind, country) for country in known for kind in questions.WORDING]
-    contexts = [(Neighbor(Sample(one.country.code, describe(one.country), picture), 1.0),) for one in asked]
-    queries = [Query(one.text, picture) for one in asked]
+    contexts = [
+        (Neighbor(Sample(question.country.code, describe(question.country), picture), 1.0),) for question in asked
+    ]
+    queries = [Query(question.text, picture) for question in asked]
     answers = answerer.answer(queries, contexts, Decoding(demo.MAX_NEW_TOKENS))
     judge = questions.Judge(known)
     assert (
-        sum(judge.is_right(one, demo.first_line(answer.text)) for one, answer in zip(asked, answers, strict=True)) >= 8
+        sum(
+            judge.is_right(question, demo.first_line(answer.text))
+            for question, answer in zip(asked, answers, strict=True)
+        )
+        >= 8
     )
 
 

@@ -33,5 +33,5 @@ WORLD = [
 ]
 
 
-def icon(one: dict[str, object]) -> dict[str, object]:
-    return {"body": f'<rect x="0" y="0" width="40" height="30" fill="{one["color"]}"/>'}
+def icon(item: dict[str, object]) -> dict[str, object]:
+    return {"body": f'<rect x="0" y="0" width="40" height="30" fill="{item["color"]}"/>'}

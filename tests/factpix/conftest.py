@@ -31,7 +31,7 @@ def countries(folder: Path) -> list[Entry]:
     """Fifty countries in all styles of flags; every tenth lacks a style, every seventh has no neighbours."""
     keys = [f"c{n:02}" for n in range(50)]
     sets = {style: draw(folder / "flags", style, keys) for style in flags.STYLES}
-    found = []
+    results = []
     for n, key in enumerate(keys):
         facts = {
             "name": Fact((f"Land{n}",), (f"Republic of Land{n}",), f"the Land{n}"),
@@ -42,22 +42,22 @@ def countries(folder: Path) -> list[Entry]:
         }
         if n % 7 == 0:
             del facts["borders"]
-        drawings = {style: one.drawing(key) for style, one in sets.items() if n % 10 or style != "cif"}
+        drawings = {style: set.drawing(key) for style, set in sets.items() if n % 10 or style != "cif"}
         rivals = {"borders": [f"the Land{(n + 9) % 50}", f"the Land{(n + 19) % 50}"]}
-        found.append(Entry(key, key, facts, {k: v for k, v in drawings.items() if v}, rivals))
-    return found
+        results.append(Entry(key, key, facts, {k: v for k, v in drawings.items() if v}, rivals))
+    return results
 
 
 def symbols(folder: Path) -> list[Entry]:
     """Sixty emoji, of which always three are kin."""
     keys = [f"e{n:02}" for n in range(60)]
     sets = {style: draw(folder / "emoji", style, keys) for style in emoji.STYLES}
-    found = []
+    results = []
     for n, key in enumerate(keys):
         facts = {"name": Fact((f"thing {n}",), told=f"“thing {n}”"), "group": Fact((f"group {n % 6}",))}
-        drawings = {style: one.drawing(key) for style, one in sets.items()}
-        found.append(Entry(key, f"kin {n // 3}", facts, {k: v for k, v in drawings.items() if v}))
-    return found
+        drawings = {style: set.drawing(key) for style, set in sets.items()}
+        results.append(Entry(key, f"kin {n // 3}", facts, {k: v for k, v in drawings.items() if v}))
+    return results
 
 
 @pytest.fixture(scope="session")

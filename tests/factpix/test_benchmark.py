@@ -207,8 +207,12 @@ class TestConversations:
 
     def test_can_be_trained_on(self, built: Built) -> None:
         conversations = llava_json.read(built.folder / "conversations.json", decode_images=False)
-        assert len(conversations) == len({one.id for one in conversations}) < len(built.questions["train"])
-        assert all(one.image for one in conversations)
+        assert (
+            len(conversations)
+            == len({conversation.id for conversation in conversations})
+            < len(built.questions["train"])
+        )
+        assert all(conversation.image for conversation in conversations)
 
 
 class TestNotes:
@@ -259,10 +263,10 @@ class TestBuild:
     def test_of_another_seed_leaves_no_picture_of_the_old_one(self, make: Make, tmp_path: Path) -> None:
         make(tmp_path, topics=["emoji"])
         manifest = make(tmp_path, topics=["emoji"], seed=5)
-        found = {
+        results = {
             path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png") if "scienceqa" not in str(path)
         }
-        assert found == {path for path in manifest["files"] if path.endswith(".png")}
+        assert results == {path for path in manifest["files"] if path.endswith(".png")}
 
     def test_has_a_manifest_that_is_true(self, built: Built) -> None:
         assert built.read("manifest") == built.manifest
@@ -281,7 +285,9 @@ class TestBuild:
             path, count = scienceqa.convert(built.folder / "scienceqa", split, "CQM-A", out=tmp_path / f"{split}.json")
             assert count == len(built.of_kind(name, "choice"))
             read = llava_json.read(path, built.folder / "scienceqa" / "images" / split, decode_images=True)
-            assert [one.turns[0].answer for one in read] == [r["meta"]["answer"] for r in built.of_kind(name, "choice")]
+            assert [item.turns[0].answer for item in read] == [
+                r["meta"]["answer"] for r in built.of_kind(name, "choice")
+            ]
 
     def test_small_is_smaller(self, make: Make, built: Built, tmp_path: Path) -> None:
         manifest = make(tmp_path, size="small", topics=["flags"])

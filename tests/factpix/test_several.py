@@ -32,7 +32,7 @@ def prints_of(built: Built, file: str) -> dict[tuple[str, str], list[dict[str, s
 
 
 def by(prints: list[dict[str, str]], what: str) -> list[dict[str, str]]:
-    return sorted(prints, key=lambda one: int(one[what].split()[0]))
+    return sorted(prints, key=lambda row: int(row[what].split()[0]))
 
 
 def answer(form: str, text: str, prints: list[dict[str, str]]) -> str:
@@ -47,10 +47,10 @@ def answer(form: str, text: str, prints: list[dict[str, str]]) -> str:
     if form == "count":
         return str(len(prints))
     if form == "kept":
-        return str(sum(one["keeper"] in text for one in prints))
+        return str(sum(print["keeper"] in text for print in prints))
     if form == "before":
         [year] = re.findall(r"\b\d{4}\b", text)
-        return str(sum(int(one["year"]) < int(year) for one in prints))
+        return str(sum(int(print["year"]) < int(year) for print in prints))
     first, second = named
     is_so = {
         "is_older": int(first["year"]) < int(second["year"]),
@@ -74,7 +74,7 @@ def test_one_sample_is_not_enough(built: Built, file: str) -> None:
     for sample in built.read(f"{file}_samples"):
         facts = sample["meta"]["facts"]
         assert all(facts[field] in sample["text"] for field in ("number", "year", "price", "keeper"))
-        others = [one for one in prints_of(built, file)[class_of(sample)] if one != facts]
+        others = [row for row in prints_of(built, file)[class_of(sample)] if row != facts]
         assert not any(other["number"] in sample["text"] for other in others)
 
 
@@ -124,7 +124,7 @@ def test_prints_differ_in_what_is_compared(count: int) -> None:
     for seed in range(50):
         prints = invent(notes.TRAIN, [f"s{n}" for n in range(count)], Random(seed))
         for field in ("number", "year", "price"):
-            assert len({getattr(one, field) for one in prints}) == count
+            assert len({getattr(print, field) for print in prints}) == count
         asked = list(SeveralAsker("x").ask("flags", "k", "s", prints, Random(seed)))
         assert [record["meta"]["kind"] for record in asked].count("yesno") == 1
         assert len(asked) == 4

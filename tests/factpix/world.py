@@ -33,10 +33,10 @@ class Built:
     @cached_property
     def samples_of(self) -> dict[tuple[str, str], list[Record]]:
         """The samples of each class."""
-        found = defaultdict(list)
+        result = defaultdict(list)
         for sample in self.samples:
-            found[class_of(sample)].append(sample)
-        return dict(found)
+            result[class_of(sample)].append(sample)
+        return dict(result)
 
     def of_kind(self, name: str, kind: str) -> list[Record]:
         """The questions of a file that are of one kind."""

@@ -30,13 +30,13 @@ class TestWhatComesBack:
         given = {"a": array(1), "b": array(2, 3), "empty": array(3, 0, 4), "c": array(4, 2, 3, 4)}
         for key, values in given.items():
             cache.put(key, values)
-        for found in (cache, ArrayCache(tmp_path / "cache"), pickle.loads(pickle.dumps(cache))):
-            assert len(found) == 4
-            assert "a" in found
-            assert "z" not in found
-            assert found.get("z") is None
+        for item in (cache, ArrayCache(tmp_path / "cache"), pickle.loads(pickle.dumps(cache))):
+            assert len(item) == 4
+            assert "a" in item
+            assert "z" not in item
+            assert item.get("z") is None
             for key, values in given.items():
-                back = found.get(key)
+                back = item.get(key)
                 assert back.dtype == np.float16
                 np.testing.assert_array_equal(back, values)
 

@@ -81,11 +81,11 @@ class TestLogits:
     def test_are_those_without_a_cache_within_the_rounding(self, sizes: dict[str, int], samples, tmp_path) -> None:
         model = tiny.model(tiny.config(**sizes))
         plain, given = logits(model, contexts(samples)), contexts(samples)
-        found = logits(model, given, kept(tmp_path, model))
-        torch.testing.assert_close(found, plain, atol=float(plain.abs().max()) * ROUNDING, rtol=0)
+        result = logits(model, given, kept(tmp_path, model))
+        torch.testing.assert_close(result, plain, atol=float(plain.abs().max()) * ROUNDING, rtol=0)
         changed = logits(model, [[samples[0]], samples[1:], [], samples[:1], samples[3:]])
         apart = (changed - plain).abs().amax(dim=1)[[1, 3, 4]]
-        assert (apart > 4 * (found - plain).abs().max()).all()  # a wrong sample would show
+        assert (apart > 4 * (result - plain).abs().max()).all()  # a wrong sample would show
 
     def test_do_not_depend_on_which_samples_were_missing(self, model, samples, tmp_path) -> None:
         features = kept(tmp_path, model)
@@ -128,10 +128,10 @@ class TestWhatIsAnotherSample:
                 if name.startswith(part):
                     parameter += 0.01
         encoded, features = Encoded(other, monkeypatch), kept(tmp_path, other)
-        found = logits(other, contexts(samples), features)
+        result = logits(other, contexts(samples), features)
         assert encoded.count == 4
         plain = logits(other, contexts(samples))
-        torch.testing.assert_close(found, plain, atol=float(plain.abs().max()) * ROUNDING, rtol=0)
+        torch.testing.assert_close(result, plain, atol=float(plain.abs().max()) * ROUNDING, rtol=0)
 
     def test_not_for_a_model_that_differs_in_what_reads_the_context_alone(self, model, samples, tmp_path) -> None:
         kept(tmp_path, model).fill(samples)
@@ -186,8 +186,8 @@ class TestTheFolder:
 
         before = logits(model, contexts(samples), kept(tmp_path / "other", model))
         monkeypatch.setattr(arrays, "_append", full)
-        found = logits(model, contexts(samples), kept(tmp_path, model))
-        torch.testing.assert_close(found, before, atol=float(before.abs().max()) * ROUNDING, rtol=0)
+        result = logits(model, contexts(samples), kept(tmp_path, model))
+        torch.testing.assert_close(result, before, atol=float(before.abs().max()) * ROUNDING, rtol=0)
         assert "not kept" in caplog.text
 
     def test_keeps_its_bound(self, model, tmp_path) -> None:
@@ -216,7 +216,7 @@ class TestAnswering:
         assert "".join(again.stream(queries[1], given[1], Decoding(6))).strip() == plain[1].text
         assert encoded.count == 0
         assert [p.notes for p in answerer.answer(queries, given)] == [p.notes for p in plain]
-        assert again.in_style("official").kept is again.kept
+        assert again.in_style("official").cached is again.cached
 
     def test_without_samples_touches_nothing(self, camml_folder: Path, tmp_path) -> None:
         answerer: PerceiverAnswerer = load(camml_folder, cache=tmp_path / "cache")

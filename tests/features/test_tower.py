@@ -54,12 +54,12 @@ def test_are_those_of_the_tower_in_16_bits_and_zeros_without_image(model, tmp_pa
     files, processor = pictures(tmp_path), tiny.processor(model.config)
     features, counted = cache(tmp_path, model), Counted(model)
     assert features.compute(files, processor, counted, batch_size=2) == {}
-    found = features([files[3], None, files[0]])
+    result = features([files[3], None, files[0]])
     with torch.no_grad():
         wanted = model.vlm.tower_features(processor.pixels([files[3], files[0]])).half()
-    assert found.dtype == torch.float16
-    torch.testing.assert_close(found[[0, 2]], wanted, atol=1e-3, rtol=1e-3)
-    assert not found[1].any()
+    assert result.dtype == torch.float16
+    torch.testing.assert_close(result[[0, 2]], wanted, atol=1e-3, rtol=1e-3)
+    assert not result[1].any()
 
 
 def test_are_computed_once_for_each_content_whatever_it_is_called(model, tmp_path: Path) -> None:
@@ -141,17 +141,17 @@ class TestTheFingerprint:
 
     def test_differs_in_all_that_features_depend_on(self, model) -> None:
         processor = tiny.processor(model.config)
-        found = [fingerprint(model.vlm.vision_tower, model.vlm.config, processor)]
+        results = [fingerprint(model.vlm.vision_tower, model.vlm.config, processor)]
         other = tiny.model(seed=1)
-        found.append(fingerprint(other.vlm.vision_tower, other.vlm.config, processor))
-        found.append(fingerprint(tiny.model().vlm.vision_tower.bfloat16(), model.vlm.config, processor))
+        results.append(fingerprint(other.vlm.vision_tower, other.vlm.config, processor))
+        results.append(fingerprint(tiny.model().vlm.vision_tower.bfloat16(), model.vlm.config, processor))
         for sizes in ({"vision_feature_layer": -1}, {"vision_feature_select": "all"}, {"image_size": 14}):
-            found.append(fingerprint(model.vlm.vision_tower, tiny.config(**sizes).vlm_config, processor))
-        found.append(fingerprint(model.vlm.vision_tower, model.vlm.config, tiny.processor(image_aspect_ratio="keep")))
+            results.append(fingerprint(model.vlm.vision_tower, tiny.config(**sizes).vlm_config, processor))
+        results.append(fingerprint(model.vlm.vision_tower, model.vlm.config, tiny.processor(image_aspect_ratio="keep")))
         normal = tiny.processor()
         normal.image_processor.image_mean = [0.5, 0.5, 0.5]
-        found.append(fingerprint(model.vlm.vision_tower, model.vlm.config, normal))
-        texts = [str(about) for about in found]
+        results.append(fingerprint(model.vlm.vision_tower, model.vlm.config, normal))
+        texts = [str(about) for about in results]
         assert len(set(texts)) == len(texts) == 8
 
     def test_of_another_tower_finds_nothing(self, model, tmp_path: Path) -> None:

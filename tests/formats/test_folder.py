@@ -196,7 +196,7 @@ def test_a_folder_that_cannot_be_read_is_bad(photos: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("camml.formats._walk.os.scandir", scandir)
     assert "sub: cannot be read (Permission denied)" in message(photos)
-    assert [place for place, one in folder.read(photos, None) if isinstance(one, SampleError)] == ["sub"]
+    assert [place for place, row in folder.read(photos, None) if isinstance(row, SampleError)] == ["sub"]
 
 
 def test_an_empty_folder_is_said(photos: Path) -> None:

@@ -70,8 +70,8 @@ def test_hidden_objects_are_no_data(tmp_path: Path, pattern: str) -> None:
     data = table(tmp_path / "a.parquet", [{"id": "0", "text": "a"}]).read_bytes()
     system.pipe({"/hidden/a.parquet": data, "/hidden/._a.parquet": APPLE_DOUBLE})
     try:
-        found = formats.read(f"memory://hidden{pattern}", format="parquet", images=tmp_path)
-        assert [sample.id for sample in found] == ["0"]
+        result = formats.read(f"memory://hidden{pattern}", format="parquet", images=tmp_path)
+        assert [sample.id for sample in result] == ["0"]
     finally:
         system.rm("/hidden", recursive=True)
 

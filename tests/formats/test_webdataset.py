@@ -43,8 +43,8 @@ def test_patterns(tmp_path: Path, pattern: str) -> None:
 def test_hidden_files_are_no_data(tmp_path: Path, pattern: str) -> None:
     for path in two_tars(tmp_path):
         beside(path)
-    found = formats.read(f"{tmp_path}/{pattern}", format="webdataset", images=tmp_path / "images")
-    assert [sample.id for sample in found] == ["red", "blue", "red2", "word"]
+    rows = formats.read(f"{tmp_path}/{pattern}", format="webdataset", images=tmp_path / "images")
+    assert [sample.id for sample in rows] == ["red", "blue", "red2", "word"]
 
 
 def test_folders_dots_and_what_is_no_sample(tmp_path: Path) -> None:
@@ -110,11 +110,13 @@ def test_from_s3(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -
         samples = list(formats.read(address))
         assert [sample.text for sample in samples] == [sample.text for sample in local]
         assert [sample.image and sample.image.name for sample in samples] == [
-            one.image and one.image.name for one in local
+            sample.image and sample.image.name for sample in local
         ]
     assert samples[0].image is not None
     assert samples[0].image.parent == tmp_path / "home" / "images"
-    assert [one.id for one in formats.read(f"{bucket}/data", format="webdataset", images=tmp_path / "here")] == IDS
+    assert [
+        sample.id for sample in formats.read(f"{bucket}/data", format="webdataset", images=tmp_path / "here")
+    ] == IDS
     assert len(list((tmp_path / "here").iterdir())) == 2
     for address, message in (
         (f"{bucket}/data/gone.tar", "no such object"),

@@ -341,6 +341,19 @@ def test_a_processor_of_another_model_is_an_error(sizes: dict[str, int]) -> None
         check_fits(model, tiny.processor(tiny.config(**sizes)))
 
 
+@pytest.mark.parametrize("family", ["parts", "llava"])
+@pytest.mark.parametrize("auto", [AutoModelForImageTextToText, AutoProcessor])
+def test_either_is_checked_against_the_other_when_it_is_loaded(family: str, auto: Any, tmp_path: Path) -> None:
+    model, processor = tiny.added(family) if family == "llava" else (tiny.model(), tiny.processor())
+    for part in (model, processor):
+        part.save_pretrained(tmp_path)
+    auto.from_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"context_token_id": 7}))
+    with pytest.raises(OptionError, match=r"another model: its context_token_id is \d+, the model's is 7"):
+        auto.from_pretrained(tmp_path)
+
+
 # ---- what is shipped -------------------------------------------------------------------------------------------------
 
 MINI = Path(__file__).parents[2] / "models" / "camml-mini"

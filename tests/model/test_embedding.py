@@ -21,12 +21,12 @@ def features_of(model: CamMLForConditionalGeneration, processor: CamMLProcessor,
 
     def find(images: list[Path | None]) -> Tensor:
         sizes = model.config.vlm_config.patch_tokens, model.config.vlm_config.vision_config.hidden_size
-        found = torch.zeros(len(images), *sizes, dtype=dtype)
+        result = torch.zeros(len(images), *sizes, dtype=dtype)
         for row, image in enumerate(images):
             if image is not None:
                 with torch.no_grad():
-                    found[row] = model.vlm.tower_features(processor.pixels([image]))[0].to(dtype)
-        return found
+                    result[row] = model.vlm.tower_features(processor.pixels([image]))[0].to(dtype)
+        return result
 
     return find
 
@@ -67,9 +67,9 @@ class TestFeaturesInsteadOfPixels:
         model = tiny.model()
         processor, asked = tiny.processor(model.config), rows(tmp_path)
         options = {"max_new_tokens": 4, "do_sample": False}
-        one = model.generate(**processor.prepare(**asked), **options)
+        first = model.generate(**processor.prepare(**asked), **options)
         find = features_of(model, processor)
-        assert torch.equal(one, model.generate(**processor.prepare(**asked, features_of=find), **options))
+        assert torch.equal(first, model.generate(**processor.prepare(**asked, features_of=find), **options))
 
         def other(images: list[Path | None]) -> Tensor:
             return find(images).roll(1, dims=2) * 2
@@ -94,8 +94,8 @@ class TestInTraining:
             (Conversation("b", (Turn("q of France", "Paris"),)), []),
             (Conversation("c", (Turn("say", "so"),)), samples[2:3]),
         ]
-        found = [build(talk, context, processor, 99) for talk, context in talks]
-        return found, model, Collator(processor, features_of(model, processor))
+        results = [build(talk, context, processor, 99) for talk, context in talks]
+        return results, model, Collator(processor, features_of(model, processor))
 
     def test_the_tower_never_runs_and_every_row_uses_the_same_modules(self, tmp_path: Path) -> None:
         examples, model, collate = self.examples(tmp_path)

@@ -99,8 +99,8 @@ class TestWhatTheAnswerDependsOn:
         assert (self.change(model, samples, samples[::-1], (picture, picture)) > 1e-4).all()
 
     def test_the_order_of_words_in_a_sample(self, model, picture) -> None:
-        one, two = Sample("a", "red white"), Sample("a", "white red")
-        assert (self.change(model, [one], [two], (picture, picture)) > 1e-4).all()
+        first, second = Sample("a", "red white"), Sample("a", "white red")
+        assert (self.change(model, [first], [second], (picture, picture)) > 1e-4).all()
 
     def test_without_positions_the_samples_are_a_set_as_in_the_published_models(self, samples, picture) -> None:
         model = tiny.model(tiny.config(perceiver_positions=False))
@@ -201,30 +201,30 @@ class TestGenerate:
     def test_step_by_step_forward_gives_the_same_tokens(self, model, samples, picture) -> None:
         inputs = self.inputs(model, samples, picture)
         expected = model.generate(**inputs, max_new_tokens=5, min_new_tokens=5, do_sample=False)[:, -5:]
-        mask, found = inputs["attention_mask"], []
+        mask, result = inputs["attention_mask"], []
         with torch.no_grad():
             output = model(**inputs, use_cache=True)
             for _ in range(5):
                 token = output.logits[:, -1].argmax(dim=-1, keepdim=True)
-                found.append(token)
+                result.append(token)
                 mask = torch.cat([mask, torch.ones_like(token)], dim=1)
                 places = mask.sum(dim=1, keepdim=True) - 1
                 output = model(token, mask, past_key_values=output.past_key_values, position_ids=places)
-        assert torch.equal(torch.cat(found, dim=1), expected)
+        assert torch.equal(torch.cat(result, dim=1), expected)
 
     def test_the_prompt_comes_first_and_several_answers_share_it(self, model, samples, picture) -> None:
         inputs = self.inputs(model, samples, picture)
         prompts = inputs["input_ids"].repeat_interleave(3, dim=0)
-        found = model.generate(**inputs, max_new_tokens=4, do_sample=True, num_return_sequences=3)
-        assert torch.equal(found[:, : prompts.shape[1]], prompts)
+        tokens = model.generate(**inputs, max_new_tokens=4, do_sample=True, num_return_sequences=3)
+        assert torch.equal(tokens[:, : prompts.shape[1]], prompts)
 
     def test_beams_keep_each_row_with_its_own_samples(self, model, samples, picture) -> None:
         inputs = self.inputs(model, samples, picture)
         whole = model.generate(**inputs, max_new_tokens=5, num_beams=3, do_sample=False)
         processor = tiny.processor(model.config)
         alone = processor.prepare(["which colour is the picture"], samples=[samples[:2]])
-        one = model.generate(**alone, max_new_tokens=5, num_beams=3, do_sample=False)
-        assert processor.decode(whole[1, -5:]) == processor.decode(one[0, -5:])
+        single = model.generate(**alone, max_new_tokens=5, num_beams=3, do_sample=False)
+        assert processor.decode(whole[1, -5:]) == processor.decode(single[0, -5:])
 
     def test_a_penalty_on_repetition_does_not_stumble_over_placeholders(self, model, samples, picture) -> None:
         inputs = self.inputs(model, samples, picture)

@@ -59,16 +59,16 @@ def write_official(
 
 
 def ours_to_theirs() -> list[tuple[str, str]]:
-    found = [(ours.removeprefix("context_perceiver."), theirs) for ours, theirs in official.OUTER_PARTS.items()]
+    results = [(ours.removeprefix("context_perceiver."), theirs) for ours, theirs in official.OUTER_PARTS.items()]
     for name in ("vision", "language", "context"):
         bert = f"{name}_perceiver.bert"
-        found.append((f"{name}_perceiver.norm", f"{bert}.embeddings.LayerNorm"))
-        found += [
+        results.append((f"{name}_perceiver.norm", f"{bert}.embeddings.LayerNorm"))
+        results += [
             (f"{name}_perceiver.layers.{n}.{ours}", f"{bert}.encoder.layer.{n}.{theirs}")
             for n in range(2)
             for ours, theirs in official.LAYER_PARTS.items()
         ]
-    return found
+    return results
 
 
 @pytest.fixture
@@ -184,8 +184,8 @@ class TestAssemble:
         model, processor = assemble(*folders, **self.SIZES)
         language, tower = LlamaForCausalLM.from_pretrained(folders[0]), CLIPVisionModel.from_pretrained(folders[1])
         for part, made in ((model.vlm.language_model, language), (model.vlm.vision_tower, tower)):
-            found = part.state_dict()
-            assert all(torch.equal(found[name], tensor) for name, tensor in made.state_dict().items())
+            result = part.state_dict()
+            assert all(torch.equal(result[name], tensor) for name, tensor in made.state_dict().items())
         assert processor.prompt_style == "chat"
         assert processor.prepare(["what"], samples=[[Sample("a", "red")]])["input_ids"].shape[0] == 1
 

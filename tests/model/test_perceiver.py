@@ -100,9 +100,9 @@ def test_what_a_sample_is_does_not_depend_on_its_companions(perceiver) -> None:
 
 @pytest.mark.parametrize("width", [2, 7, 24, 768])
 def test_places_are_told_apart(width) -> None:
-    found = sinusoids(torch.arange(50), width)
-    assert found.shape == (50, width)
-    distances = torch.cdist(found, found) + torch.eye(50)
+    result = sinusoids(torch.arange(50), width)
+    assert result.shape == (50, width)
+    distances = torch.cdist(result, result) + torch.eye(50)
     assert distances.min() > 1e-3
 
 

@@ -8,9 +8,9 @@ from PIL import Image
 
 from camml import images
 from camml.errors import ImageError, InputError, OptionError, UnknownNameError
-from camml.prompts import Turn
+from camml.prompts import IMAGE, Turn
 from camml.types import Sample
-from tests import tiny
+from tests import families, tiny
 
 
 @pytest.fixture
@@ -28,6 +28,31 @@ def test_one_placeholder_stands_for_each_context_and_image_token(samples, pictur
     inputs = processor.prepare(["a", "b", "c", "d"], [picture, None, picture, None], [samples, samples[:1], [], []])
     assert (inputs["input_ids"] == processor.context_token_id).sum(dim=1).tolist() == [6, 6, 0, 0]
     assert (inputs["input_ids"] == processor.image_token_id).sum(dim=1).tolist() == [16, 0, 16, 0]
+
+
+@pytest.mark.parametrize("family", ["parts", "llava"])
+def test_a_prompt_of_ones_own_is_read_as_the_one_that_prepare_writes(family, samples, picture) -> None:
+    processor = tiny.processor() if family == "parts" else tiny.added(family)[1]
+    text = processor.render("what is it", True, 1)
+    wanted = processor.prepare(["what is it"], [picture], [samples])
+    written = text.replace(IMAGE, "<image>") if family == "llava" else text
+    given = processor(Image.open(picture), written, samples, return_tensors="pt")
+    assert given.keys() == wanted.keys()
+    assert all(torch.equal(given[name], wanted[name]) for name in given)
+
+
+@pytest.mark.parametrize("family", ["parts", *families.FAMILIES])
+def test_an_unknown_argument_is_an_error(family, picture) -> None:
+    processor = tiny.processor() if family == "parts" else tiny.added(family)[1]
+    chat = [{"role": "user", "content": [{"type": "image", "path": str(picture)}, {"type": "text", "text": "what"}]}]
+    options = {"tokenize": True, "return_dict": True, "return_tensors": "pt"}
+    assert "input_ids" in processor.apply_chat_template(chat, **options, processor_kwargs={"padding": True})
+    for ask in (
+        lambda **wrong: processor(images=Image.open(picture), text="what", **wrong),
+        lambda **wrong: processor.apply_chat_template(chat, **options, processor_kwargs=wrong),
+    ):
+        with pytest.raises(OptionError, match=r"has no argument 'max_shots'; there are: .*images.*padding"):
+            ask(max_shots=3)
 
 
 def test_images_prepared_together_are_those_prepared_alone(tmp_path, monkeypatch) -> None:

@@ -50,8 +50,8 @@ class TestSamples:
 
     def test_are_a_file_that_a_store_is_built_from(self, built: Built) -> None:
         samples = list(formats.read(built.folder / "samples.json"))
-        assert [one.text for one in samples] == [one["text"] for one in built.read("samples")]
-        assert all(one.image and one.image.is_file() for one in samples)
+        assert [sample.text for sample in samples] == [row["text"] for row in built.read("samples")]
+        assert all(sample.image and sample.image.is_file() for sample in samples)
 
 
 class TestQuestions:
@@ -109,7 +109,10 @@ class TestWords:
 
     def test_are_not_those_that_factpix_trains_on(self) -> None:
         ours = {
-            one for kind in kinds().values() for f in kind.words.fields for one in kind.words.wordings(f, "ask", SEEN)
+            wording
+            for kind in kinds().values()
+            for f in kind.words.fields
+            for wording in kind.words.wordings(f, "ask", SEEN)
         }
         for topic in ("flags", "emoji", "maps", "stamps", "notes"):
             words = words_of(topic)

@@ -34,7 +34,7 @@ def test_of_clip_art_what_can_be_told_apart_is_taken(tmp_path: Path) -> None:
     shape(place / "transportation/roadsigns" / "stop.png", HOUSE, "orange")
     Image.new("RGB", (200, 160), "red").save(place / "food" / "full.png")
     (place / "food" / "broken.png").write_bytes(b"nothing")
-    assert [one.key for one in cutouts.clipart(tmp_path)] == ["animals-one", "tools-house"]
+    assert [item.key for item in cutouts.clipart(tmp_path)] == ["animals-one", "tools-house"]
 
 
 def test_a_picture_too_large_to_decode_is_not_opened(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_portraits_and_scenes_are_found(tmp_path: Path) -> None:
     shape(place / "portraits/undead/zombie-elf.png", TRIANGLE, "green")
     (place / "story").mkdir()
     Image.new("RGB", (50, 40)).save(place / "story/coast.jpg")
-    assert [one.key for one in cutouts.portraits(tmp_path)] == ["elves-captain"]
+    assert [portrait.key for portrait in cutouts.portraits(tmp_path)] == ["elves-captain"]
     assert cutouts.scenes(tmp_path) == [place / "story/coast.jpg"]
 
 
@@ -68,4 +68,4 @@ def test_of_the_real_packages_there_are_enough(topic: str, least: int) -> None:
     except FetchError as error:
         pytest.skip(str(error))
     assert len(drawings) >= least
-    assert len({one.key for one in drawings}) == len(drawings)
+    assert len({drawing.key for drawing in drawings}) == len(drawings)

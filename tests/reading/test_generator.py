@@ -27,18 +27,18 @@ class Data:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder, self.manifest = folder, manifest
         self.rows = json.loads((folder / "conversations.json").read_text())
-        self.samples = {one["id"]: one for one in json.loads((folder / "samples.json").read_text())}
+        self.samples = {load["id"]: load for load in json.loads((folder / "samples.json").read_text())}
         self.table = NeighborTable.open(folder / "neighbors")
 
     def asked(self) -> list[tuple[dict[str, Any], str, str, str, str]]:
         """Row, form, field, question and answer of every turn."""
-        found = []
+        results = []
         for row in self.rows:
             texts = [turn["value"] for turn in row["conversations"]]
             pairs = zip(texts[::2], texts[1::2], strict=True)
             for form, field, (text, answer) in zip(row["meta"]["forms"], row["meta"]["fields"], pairs, strict=True):
-                found.append((row, form, field, text.removeprefix("<image>\n"), answer))
-        return found
+                results.append((row, form, field, text.removeprefix("<image>\n"), answer))
+        return results
 
     def texts(self, row: dict[str, Any]) -> list[str]:
         """The texts of a row's context."""
@@ -64,7 +64,7 @@ def test_a_refusal_is_right_where_no_neighbor_says(data: Data) -> None:
     for row, form, field, text, _ in data.asked():
         facts = [data.samples[n.sample.id]["meta"]["facts"] for n in data.table.context(row["id"])]
         if form == "untold":
-            assert any(field not in one for one in facts)
+            assert any(field not in fact for fact in facts)
         if form == "stranger":
             name = re.findall(r"[A-Z][a-z]* [A-Z0-9][\w ]*|[A-Z]\d+", text)
             assert name
@@ -116,8 +116,8 @@ def test_the_answering_record_is_mostly_but_not_always_the_nearest(data: Data) -
 
 def test_it_can_be_trained_on_and_stored(data: Data) -> None:
     read = llava_json.read(data.folder / "conversations.json")
-    assert [one.id for one in read] == [row["id"] for row in data.rows]
-    assert all(one.id in data.table for one in read)
+    assert [sample.id for sample in read] == [row["id"] for row in data.rows]
+    assert all(sample.id in data.table for sample in read)
     assert len(list(formats.read(data.folder / "samples.json"))) == len(data.samples)
 
 
@@ -147,12 +147,12 @@ def test_records_may_have_pictures_of_training_classes(tmp_path: Path) -> None:
     made = Data(out, manifest)
     shown = [row for row in made.rows if "image" in row]
     assert 0 < manifest["counts"]["rows_with_pictures"] == len(shown) < 30
-    read = {one.id: one for one in llava_json.read(out / "conversations.json")}
+    read = {sample.id: sample for sample in llava_json.read(out / "conversations.json")}
     for row in shown:
         asked, context = read[row["id"]].image, made.table.context(row["id"])
         assert asked is not None
-        assert all(one.sample.image and one.sample.image.is_file() for one in context)
-        same = [one for one in context if one.sample.image and one.sample.image.stem == asked.stem]
+        assert all(neighbor.sample.image and neighbor.sample.image.is_file() for neighbor in context)
+        same = [neighbor for neighbor in context if neighbor.sample.image and neighbor.sample.image.stem == asked.stem]
         assert len(same) == 1
         assert same[0].sample.image != asked
 
@@ -169,23 +169,25 @@ def test_mistakes_are_said(tmp_path: Path) -> None:
         generator.build(tmp_path / "letter.txt", rows=1)
 
 
-def test_what_a_row_asks_for_stands_within_the_room(tmp_path: Path) -> None:
-    room = generator.Room(60, lambda text: len(text.split()))
-    data = Data(tmp_path, generator.build(tmp_path, rows=150, seed=4, room=room))
+def test_what_a_row_asks_for_stands_within_the_limit(tmp_path: Path) -> None:
+    limit = generator.TextLimit(60, lambda text: len(text.split()))
+    data = Data(tmp_path, generator.build(tmp_path, rows=150, seed=4, limit=limit))
     full = 0
     for row, form, _, text, answer in data.asked():
         told = data.texts(row)
-        read = told[: room.holds(told)]
+        read = told[: limit.count_read(told)]
         full += len(read) < len(told)
         if form in ("open", "which", "pair", "called"):
-            assert any(answer.lower() in one.lower() for one in read), text
+            assert any(answer.lower() in item.lower() for item in read), text
     assert full > 0
-    with pytest.raises(OptionError, match="--room is 12"):
-        generator.build(tmp_path, rows=1, room=generator.Room(12))
+    with pytest.raises(OptionError, match="--context-tokens is 12"):
+        generator.build(tmp_path, rows=1, limit=generator.TextLimit(12))
 
 
 def test_codes_have_many_forms_and_a_wrong_one_has_that_of_the_right_one(tmp_path: Path) -> None:
     data = Data(tmp_path, generator.build(tmp_path, rows=300, seed=6))
     form = re.compile(r"[A-Z]"), re.compile(r"\d")
-    codes = [one["meta"]["facts"]["booking"] for one in data.samples.values() if "booking" in one["meta"]["facts"]]
+    codes = [
+        sample["meta"]["facts"]["booking"] for sample in data.samples.values() if "booking" in sample["meta"]["facts"]
+    ]
     assert len({form[1].sub("#", form[0].sub("@", code)) for code in codes}) > len(codes) / 4

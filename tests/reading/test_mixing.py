@@ -28,7 +28,12 @@ def pictured(tmp_path: Path) -> tuple[Path, Path]:
     digest = hashlib.sha256(data.read_bytes()).hexdigest()
     origin = Origin(str(data), digest, "store", "1", 0, "hashed 1", "image-image", 5)
     near = (Neighbor(Sample("s", "told", folder / "a.png"), 0.5),)
-    compute([one.query for one in conversations], lambda queries, k: [near for _ in queries], table, origin)
+    compute(
+        [conversation.query for conversation in conversations],
+        lambda queries, k: [near for _ in queries],
+        table,
+        origin,
+    )
     return data, table
 
 
@@ -39,11 +44,11 @@ def test_rows_and_neighbors_are_joined(pictured: tuple[Path, Path], tmp_path: Pa
     sizes = mix(out, [pictured, (Path("read/conversations.json"), Path("read/neighbors"))])
     assert list(sizes.values()) == [2, 5]
     read = llava_json.read(out / "conversations.json", decode_images=True)
-    assert [one.image is not None for one in read] == [True] * 2 + [False] * 5
+    assert [sample.image is not None for sample in read] == [True] * 2 + [False] * 5
     digest = hashlib.sha256((out / "conversations.json").read_bytes()).hexdigest()
     table = NeighborTable.open(out / "neighbors", dataset_hash=digest)
     before = NeighborTable.open(tmp_path / "read" / "neighbors")
-    assert all(one.id in table for one in read)
+    assert all(sample.id in table for sample in read)
     assert table.context("train_a_1")[0].sample.text == "told"
     assert table.context(read[-1].id) == before.context(read[-1].id)
 

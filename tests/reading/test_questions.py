@@ -29,7 +29,7 @@ def asked(form: str, scene: Scene, times: int = 200) -> list:
     """Many questions of one form."""
     questioner, rng = Questioner(), Random(0)
     made = [questioner._forms[form][1](scene, rng) for _ in range(times)]
-    return [one for one in made if one]
+    return [item for item in made if item]
 
 
 @pytest.fixture
@@ -38,41 +38,41 @@ def scene() -> Scene:
 
 
 def test_comparisons_are_true(scene: Scene) -> None:
-    for one in asked("pair", scene):
-        up = any(word in one.text for word in ("larger", "greater", "later", "last"))
-        assert one.answer == ("Bea" if up else "Ada")
-    for one in asked("pair_yesno", scene):
-        bea_first = one.text.index("Bea") < one.text.index("Ada")
-        if one.text.startswith("Compared with"):
+    for question in asked("pair", scene):
+        up = any(word in question.text for word in ("larger", "greater", "later", "last"))
+        assert question.answer == ("Bea" if up else "Ada")
+    for question in asked("pair_yesno", scene):
+        bea_first = question.text.index("Bea") < question.text.index("Ada")
+        if question.text.startswith("Compared with"):
             bea_first = not bea_first
-        wants_second_larger = one.field == "length"
-        assert one.answer == ("yes" if bea_first is wants_second_larger else "no")
+        wants_second_larger = question.field == "length"
+        assert question.answer == ("yes" if bea_first is wants_second_larger else "no")
 
 
 def test_bounds_are_true(scene: Scene) -> None:
-    for one in asked("bound", scene):
-        if one.field == "length":
-            bound = float(one.text.rsplit(" m", 1)[0].split()[-1])
-            up = any(word in one.text for word in ("more", "above", "exceed", "greater"))
-            assert one.answer == ("yes" if (bound < 9.5) is up else "no")
+    for question in asked("bound", scene):
+        if question.field == "length":
+            bound = float(question.text.rsplit(" m", 1)[0].split()[-1])
+            up = any(word in question.text for word in ("more", "above", "exceed", "greater"))
+            assert question.answer == ("yes" if (bound < 9.5) is up else "no")
 
 
 def test_counts_are_true(scene: Scene) -> None:
-    for one in asked("count", scene):
-        [bound] = map(float, re.findall(r"([\d.]+) m\b", one.text))
-        assert one.answer == str(sum(length > bound for length in (9.5, 12.0)))
+    for question in asked("count", scene):
+        [bound] = map(float, re.findall(r"([\d.]+) m\b", question.text))
+        assert question.answer == str(sum(length > bound for length in (9.5, 12.0)))
 
 
 def test_which_names_the_one_thing(scene: Scene) -> None:
-    assert {one.answer for one in asked("which", scene)} == {"Ada"}
+    assert {question.answer for question in asked("which", scene)} == {"Ada"}
     same = Scene([FIRST, boat("Cy", color="cream")], FIRST, pointed=False)
-    assert not [one for one in asked("which", same) if one.field == "color"]
+    assert not [question for question in asked("which", same) if question.field == "color"]
 
 
 def test_a_comparison_with_what_is_not_told_is_refused() -> None:
     scene = Scene([FIRST, boat("Bea", color="violet")], FIRST, pointed=False)
     made = asked("pair", scene)
-    assert {one.answer for one in made} == {"not in the samples"}
+    assert {item.answer for item in made} == {"not in the samples"}
     assert not asked("pair_yesno", scene)
 
 
@@ -85,5 +85,5 @@ def test_only_what_is_understood_is_pointed_at() -> None:
     for seed in range(30):
         record = invent(Random(seed))
         for pointed in (True, False):
-            texts = [one.text for one in asked("open", Scene([record], record, pointed), 30)]
+            texts = [question.text for question in asked("open", Scene([record], record, pointed), 30)]
             assert all(record.name in text for text in texts) is not pointed

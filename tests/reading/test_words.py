@@ -60,8 +60,8 @@ def test_what_is_written_has_no_question_and_no_value_in_common(make, tmp_path: 
     ours = {turn["value"] for row in rows for turn in row["conversations"] if turn["from"] == "human"}
     assert not ours & {record["conversations"][0]["value"][len("<image>\n") :] for record in built.all_questions}
     samples = json.loads((tmp_path / "read/samples.json").read_text())
-    values = {value for one in samples for value in one["meta"]["facts"].values() if not value[-4:].isdigit()}
-    theirs = {value for one in built.samples.values() for value in one["meta"]["facts"].values()}
+    values = {value for sample in samples for value in sample["meta"]["facts"].values() if not value[-4:].isdigit()}
+    theirs = {value for sample in built.samples.values() for value in sample["meta"]["facts"].values()}
     assert not values & theirs
 
 

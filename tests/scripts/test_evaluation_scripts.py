@@ -53,8 +53,8 @@ def test_the_published_index_and_shots_are_used(fake) -> None:
 
 def test_the_words_of_the_original_are_taken(fake) -> None:
     """MODEL SHOTS MEMORY NAME, in this order."""
-    found = said("vqav2", "m", "3", "665k", "mine", "--limit", "1", environment=fake)
-    assert found == said("vqav2", "m", "3", "--out", "runs/eval/mine", "--limit", "1", environment=fake)
+    result = said("vqav2", "m", "3", "665k", "mine", "--limit", "1", environment=fake)
+    assert result == said("vqav2", "m", "3", "--out", "runs/eval/mine", "--limit", "1", environment=fake)
     assert said("vqav2", "m", "3", "665k", environment=fake) == said("vqav2", "m", "3", environment=fake)
     assert "--store D/sqa_vision" in said("vqav2", "m", "3", "sqa", environment=fake)
 
@@ -63,8 +63,8 @@ def test_an_index_of_ones_own_is_found_where_the_retriever_scripts_put_it(fake, 
     own = tmp_path / "llava" / "llava_665k"
     (own / "index").mkdir(parents=True)
     (own / "index" / "llava_665k_vision_flatIP.index").touch()
-    found = said("mme", "m", environment=fake | {"DATA": str(tmp_path)})
-    assert f"{own}/index/llava_665k_vision_flatIP.index:{own}/llava_665k_memory_metadata.json" in found
+    result = said("mme", "m", environment=fake | {"DATA": str(tmp_path)})
+    assert f"{own}/index/llava_665k_vision_flatIP.index:{own}/llava_665k_memory_metadata.json" in result
 
 
 @pytest.mark.parametrize("script", ["sqa_ft", "sqa", "sqai"])
@@ -77,8 +77,8 @@ def test_the_tree_that_one_trained_on_serves_evaluation(script: str, fake, tmp_p
 
 
 def test_several_gpus_are_shared_and_samples_left_out(fake) -> None:
-    found = said("gqa", "m", environment=fake | {"GPUS_PER_NODE": "4", "STORE": "none"})
-    assert found == "torchrun --nproc_per_node 4 --master_port 29500 -m camml eval run gqa --model m --data D/eval"
+    result = said("gqa", "m", environment=fake | {"GPUS_PER_NODE": "4", "STORE": "none"})
+    assert result == "torchrun --nproc_per_node 4 --master_port 29500 -m camml eval run gqa --model m --data D/eval"
 
 
 def test_without_a_model_the_usage_is_shown(fake) -> None:

@@ -49,9 +49,9 @@ def test_projector_and_perceivers_lie_between_their_start_and_their_end(run, tmp
     moved = [name for name in end if not torch.equal(end[name], start[name])]
     assert len(moved) > 50
     for keep in (0.0, 0.25, 1.0):
-        found = packed(output, tmp_path / str(keep), str(keep))
-        assert {packed_folder.in_model(name) for name in found} == end.keys()
-        for short, tensor in found.items():
+        result = packed(output, tmp_path / str(keep), str(keep))
+        assert {packed_folder.in_model(name) for name in result} == end.keys()
+        for short, tensor in result.items():
             name = packed_folder.in_model(short)
             wanted = start[name] + keep * (end[name] - start[name])
             torch.testing.assert_close(tensor.float(), wanted, rtol=1e-2, atol=1e-5)

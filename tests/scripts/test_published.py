@@ -58,15 +58,15 @@ class TestRunCamml:
 
     def test_all_flags_of_the_original_are_taken(self, run_camml: ModuleType) -> None:
         given = ["--model-path", "m", "--image-file", "x", "--conv-mode", "vicuna_v1", "--shots", "1", "--query", "Q"]
-        found = " ".join(run_camml.build_arguments(given))
-        assert "--model m" in found
-        assert "--shots 1 --prompt-style official" in found
+        result = " ".join(run_camml.build_arguments(given))
+        assert "--model m" in result
+        assert "--shots 1 --prompt-style official" in result
 
     def test_flags_of_ask_go_through(self, run_camml: ModuleType) -> None:
-        found = run_camml.build_arguments(["--query", "Q", "--mode", "fused", "--max-new-tokens", "5", "--model", "m"])
-        assert found.count("--max-new-tokens") == 1
-        assert found[-6:] == ["--mode", "fused", "--max-new-tokens", "5", "--", "Q"]
-        assert "m" in found
+        result = run_camml.build_arguments(["--query", "Q", "--mode", "fused", "--max-new-tokens", "5", "--model", "m"])
+        assert result.count("--max-new-tokens") == 1
+        assert result[-6:] == ["--mode", "fused", "--max-new-tokens", "5", "--", "Q"]
+        assert "m" in result
         assert "--store" not in run_camml.build_arguments(["--query", "Q", "--context", "c.json"])
         assert "--store" not in run_camml.build_arguments(["--query", "Q", "--store", "none"])
 
@@ -186,7 +186,7 @@ class TestRetriever:
         assert main(["neighbors", str(folder / "llava_v1_5_mix665k.json"), pair, *out, *flags]) == 0
         near = NeighborTable.open("data/neighbors/665k").context("row-0")
         assert len(near) == 2
-        assert "row-0" not in {one.sample.id for one in near}
+        assert "row-0" not in {neighbor.sample.id for neighbor in near}
 
     def test_a_missing_picture_is_said_before_the_encoder_is_loaded(self, folder: Path, monkeypatch, capsys) -> None:
         embedding = load("scripts/retriever/retriever_embed_llava665k.py", monkeypatch)

@@ -27,8 +27,8 @@ SCIENCE, RETRIEVER = "python scripts/convert_sqa_to_llava.py", "python scripts/r
 
 def block(commands: list[str], begin: str) -> str:
     """The block that begins so."""
-    [found] = [command for command in commands if command.startswith(begin)]
-    return found
+    [results] = [command for command in commands if command.startswith(begin)]
+    return results
 
 
 def test_the_commands_are_those_of_the_readme(commands: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import torch
+from transformers import LlamaForCausalLM
 
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
@@ -20,12 +22,13 @@ import uvicorn
 from camml import encoders
 from camml.datastore import Datastore
 from camml.serving import application, engines
-from camml.serving.engines import Engine
+from camml.serving.engines import Engine, Piece, Prepared
 from camml.serving.server import config as configure
 from camml.serving.service import Service
 from camml.serving.settings import Settings
 from camml.serving.shelf import Shelf
 from tests import tiny
+from tests.serving.templates import QWEN
 
 Result = TypeVar("Result")
 
@@ -121,5 +124,49 @@ def serve() -> Serve:
 @pytest.fixture(scope="session")
 def address(engine: Engine, shared_store: Path, serve: Serve) -> Iterator[str]:
     """The address of a server that all tests share, with the settings it has by itself."""
-    with serve(service_of(engine, shared_store)) as found:
-        yield found
+    with serve(service_of(engine, shared_store)) as address:
+        yield address
+
+
+class Scripted(Kept):
+    """The engine, which says what a test wants."""
+
+    says = ""
+    asked: Prepared
+
+    async def generate(self, prepared: Prepared) -> AsyncIterator[Piece]:
+        self.asked = prepared
+        for index in range(prepared.request.n):
+            for place, letter in enumerate(self.says):
+                yield Piece(letter, index, None, place + 1)
+            yield Piece("", index, "stop", len(self.says) + 1)
+
+
+@pytest.fixture(scope="module")
+def calling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A tiny language model whose template knows tools."""
+    folder = tmp_path_factory.mktemp("models") / "llm"
+    torch.manual_seed(3)
+    settings = tiny.text_config()
+    settings.max_position_embeddings = 4096
+    LlamaForCausalLM(settings).save_pretrained(folder)
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = QWEN
+    tokenizer.save_pretrained(folder)
+    loaded = engines.load("transformers", folder)
+    yield loaded
+    run_apart(loaded.close())
+
+
+@pytest.fixture(scope="module")
+def scripted(calling: Engine) -> Scripted:
+    return Scripted(calling)
+
+
+@pytest.fixture(scope="module")
+def calling_address(scripted: Scripted, shared_store: Path, serve: Serve) -> Iterator[str]:
+    """The address of a server whose model says what a test wants."""
+    service = service_of(scripted, shared_store)
+    service.engine = scripted
+    with serve(service) as address:
+        yield address

@@ -111,7 +111,7 @@ def test_pictures_that_take_long(scale: int, address: str) -> None:
             for _ in range(4 * scale)
         ]
         assert httpx.get(f"{address}/v1/stores/colours/samples", timeout=10).status_code == 200
-        assert {one.result().json()["error"]["code"] for one in asked} == {"invalid_image"}
+        assert {question.result().json()["error"]["code"] for question in asked} == {"invalid_image"}
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -120,7 +120,7 @@ def test_bodies_of_mistakes(scale: int, address: str) -> None:
     kind = {"Content-Type": "application/json"}
     with bystander(address), ThreadPoolExecutor(4) as threads:
         asked = [threads.submit(httpx.post, address + p, content=b, headers=kind, timeout=120) for p, b in bodies]
-        assert {one.result().status_code for one in asked} == {400}
+        assert {question.result().status_code for question in asked} == {400}
 
 
 SCHEMAS: dict[str, Any] = {

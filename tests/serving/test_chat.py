@@ -54,13 +54,13 @@ def expected(camml_folder: Path, store: Path, query: Query, shots: int, max_toke
 def test_answer_and_evidence_are_those_of_the_command_line(
     client: OpenAI, camml_folder: Path, store_folder: Path
 ) -> None:
-    found = ask(client, said(QUESTION))
-    assert found.choices[0].message.content == expected(camml_folder, store_folder, Query(QUESTION), 3)
-    assert found.choices[0].finish_reason == "length"
-    assert found.usage.completion_tokens == 12
-    assert found.usage.total_tokens == found.usage.prompt_tokens + 12
-    assert [sample["id"] for sample in found.context] == [n.sample.id for n in nearest(store_folder, Query(QUESTION))]
-    assert all(-1 <= sample["score"] <= 1 and sample["store"] == "colours" for sample in found.context)
+    answer = ask(client, said(QUESTION))
+    assert answer.choices[0].message.content == expected(camml_folder, store_folder, Query(QUESTION), 3)
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage.completion_tokens == 12
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + 12
+    assert [sample["id"] for sample in answer.context] == [n.sample.id for n in nearest(store_folder, Query(QUESTION))]
+    assert all(-1 <= sample["score"] <= 1 and sample["store"] == "colours" for sample in answer.context)
 
 
 def nearest(store: Path, query: Query) -> Any:
@@ -70,9 +70,9 @@ def nearest(store: Path, query: Query) -> Any:
 
 def test_a_picture_is_seen_and_searched_by(client: OpenAI, camml_folder: Path, store_folder: Path) -> None:
     file = store_folder.parent / "red.png"
-    found = ask(client, shown(QUESTION, file))
-    assert found.context[0]["id"] == "red"
-    assert found.choices[0].message.content == expected(camml_folder, store_folder, Query(QUESTION, file), 3)
+    answer = ask(client, shown(QUESTION, file))
+    assert answer.context[0]["id"] == "red"
+    assert answer.choices[0].message.content == expected(camml_folder, store_folder, Query(QUESTION, file), 3)
 
 
 def test_a_stream_says_the_same_and_brings_the_evidence_first(client: OpenAI) -> None:
@@ -112,9 +112,9 @@ def test_an_answer_ends_before_a_stop_word(client: OpenAI) -> None:
     text = ask(client, said(QUESTION)).choices[0].message.content
     word = text[3:5]
     for stop in (word, [word, "no such word"]):
-        found = ask(client, said(QUESTION), stop=stop).choices[0]
-        assert found.message.content == text[: text.index(word)].rstrip()
-        assert found.finish_reason == "stop"
+        result = ask(client, said(QUESTION), stop=stop).choices[0]
+        assert result.message.content == text[: text.index(word)].rstrip()
+        assert result.finish_reason == "stop"
     pieces = [c.choices[0].delta.content or "" for c in ask(client, said(QUESTION), stop=word, stream=True)]
     assert "".join(pieces) == text[: text.index(word)].rstrip()
 
@@ -124,19 +124,19 @@ class TestContext:
         assert ask(client, said(QUESTION), extra_body={"shots": 0}).context == []
 
     def test_as_many_as_there_are(self, client: OpenAI) -> None:
-        found = ask(client, said(QUESTION), extra_body={"shots": 9, "mode": "text-text"})
-        assert len(found.context) == 4
-        assert "4 of 9" in found.notes[0]
+        answer = ask(client, said(QUESTION), extra_body={"shots": 9, "mode": "text-text"})
+        assert len(answer.context) == 4
+        assert "4 of 9" in answer.notes[0]
 
     def test_the_given_samples_in_their_order(self, client: OpenAI, store_folder: Path) -> None:
         url = "data:image/png;base64," + base64.b64encode((store_folder.parent / "red.png").read_bytes()).decode()
         own = {"text": "my own", "image_url": url}
         samples = [{"id": "blue"}, own, {"id": "red"}]
-        found = ask(client, said(QUESTION), extra_body={"samples": samples})
-        assert [(s["id"], s["text"], s["score"]) for s in found.context] == [
+        answer = ask(client, said(QUESTION), extra_body={"samples": samples})
+        assert [(s["id"], s["text"], s["score"]) for s in answer.context] == [
             ("blue", "blue", None), ("given-1", "my own", None), ("red", "a red square", None),
         ]  # fmt: skip
-        assert [bool(s["thumbnail_url"]) for s in found.context] == [True, False, True]
+        assert [bool(s["thumbnail_url"]) for s in answer.context] == [True, False, True]
 
     def test_unknown_names_are_said(self, client: OpenAI) -> None:
         for extra, word in [
@@ -191,8 +191,8 @@ class TestKeptMessages:
         answer = ask(client, talk).choices[0].message
         plain = ask(client, [*talk, {"role": "assistant", "content": answer.content}, *said(QUESTION)])
         for kept in (answer.model_dump(), answer.model_dump(exclude_none=True), answer):
-            found = ask(client, [*talk, kept, *said(QUESTION)])
-            assert found.choices[0].message.content == plain.choices[0].message.content
+            result = ask(client, [*talk, kept, *said(QUESTION)])
+            assert result.choices[0].message.content == plain.choices[0].message.content
 
     @pytest.mark.parametrize(
         "extra",
@@ -285,8 +285,8 @@ def test_without_max_tokens_the_answer_becomes_as_long_as_there_is_room(client: 
     question = "word " * 60
     used = ask(client, said(question), max_tokens=1).usage.prompt_tokens
     assert 300 < used < 512
-    found = client.chat.completions.create(model="tiny", messages=said(question))
-    assert found.usage.completion_tokens <= 512 - used
+    response = client.chat.completions.create(model="tiny", messages=said(question))
+    assert response.usage.completion_tokens <= 512 - used
 
 
 class TestLongQuestions:
@@ -338,12 +338,12 @@ class TestWhatClientsAskFor:
         answer = ask(client, said(QUESTION), 5, logprobs=True, top_logprobs=3)
         told = answer.choices[0].logprobs.content
         assert len(told) == answer.usage.completion_tokens
-        assert all(len(one.top_logprobs) == 3 and one.logprob <= 0 for one in told)
+        assert all(len(entry.top_logprobs) == 3 and entry.logprob <= 0 for entry in told)
         chunks = list(ask(client, said(QUESTION), 5, logprobs=True, stream=True))
         streamed = [
-            one for chunk in chunks for choice in chunk.choices if choice.logprobs for one in choice.logprobs.content
+            part for chunk in chunks for choice in chunk.choices if choice.logprobs for part in choice.logprobs.content
         ]
-        assert [one.token for one in streamed] == [one.token for one in told]
+        assert [entry.token for entry in streamed] == [entry.token for entry in told]
 
     def test_penalties_and_ways_to_sample(self, client: OpenAI) -> None:
         plain = ask(client, said(QUESTION), 30).choices[0].message.content
@@ -357,10 +357,10 @@ class TestWhatClientsAskFor:
 
     def test_evidence_is_cited_too(self, client: OpenAI) -> None:
         answer = ask(client, said(QUESTION))
-        cited = [one.url_citation for one in answer.choices[0].message.annotations]
-        assert [one.title for one in cited] == [sample["id"] for sample in answer.context] != []
-        assert {one.end_index for one in cited} == {len(answer.choices[0].message.content)}
-        assert all(one.url.startswith("http://127.0.0.1") for one in cited)
+        cited = [annotation.url_citation for annotation in answer.choices[0].message.annotations]
+        assert [citation.title for citation in cited] == [sample["id"] for sample in answer.context] != []
+        assert {citation.end_index for citation in cited} == {len(answer.choices[0].message.content)}
+        assert all(citation.url.startswith("http://127.0.0.1") for citation in cited)
 
     def test_only_what_chats_is_listed(self, client: OpenAI) -> None:
         assert [model.id for model in client.models.list()] == ["tiny"]

@@ -84,3 +84,8 @@ def test_what_it_does_not_have_is_refused(client: OpenAI, more: dict[str, Any], 
     with pytest.raises(BadRequestError) as refused:
         client.post("/completions", cast_to=httpx.Response, body={"model": "tiny", "prompt": "a", **more})
     assert refused.value.param == param
+
+
+def test_it_says_who_calls_tools(client: OpenAI) -> None:
+    with pytest.raises(BadRequestError, match="no 'tools'; chats and responses call tools"):
+        client.completions.create(model="tiny", prompt="a", extra_body={"tools": [{"type": "function"}]})

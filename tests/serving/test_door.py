@@ -26,13 +26,13 @@ def test_it_leads_to_the_same_server_and_asks_for_the_same_key(
         assert door is not None
         thread = threading.Thread(target=server.run, args=([listen("127.0.0.1", 0), door],), daemon=True)
         thread.start()
-        [found] = running.servers()
+        [result] = running.servers()
         body: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "red"}], "max_tokens": 3}
         try:
-            answer = running.ask(found, "/v1/chat/completions", body, "first-secret")
+            answer = running.ask(result, "/v1/chat/completions", body, "first-secret")
             for key in (None, "another-secret"):
                 with pytest.raises(FetchError, match="HTTP 401"):
-                    running.ask(found, "/v1/chat/completions", body, key)
+                    running.ask(result, "/v1/chat/completions", body, key)
         finally:
             server.should_exit = True
             thread.join(60)

@@ -13,7 +13,7 @@ from PIL import Image
 from camml import encoders
 from camml.encoders import Vectors
 from camml.errors import InputError
-from camml.serving.encoding import MOST_KEPT, TOGETHER, SharedEncoder, Together
+from camml.serving.encoding import MOST_CACHED, TOGETHER, SharedEncoder, Together
 from tests.encoders.tiny_encoders import save_mini
 
 
@@ -73,7 +73,7 @@ def test_those_who_wait_are_computed_together_and_a_bad_one_harms_no_other() -> 
             pass
         work.may_go_on.set()
         assert first.result().tolist() == [[5]]
-        assert [one.result().tolist() for one in later] == [[[number], [4]] for number in range(1, 8)]
+        assert [future.result().tolist() for future in later] == [[[number], [4]] for number in range(1, 8)]
         with pytest.raises(ValueError, match="bad"):
             bad.result()
     assert len(work.calls[1]) == 9, "all at once, and what two ask for once"
@@ -85,7 +85,7 @@ def test_what_is_kept_is_bounded() -> None:
     work = Counted()
     work.may_go_on.set()
     together = Together(work, str)
-    for start in range(0, MOST_KEPT + 64, 64):
+    for start in range(0, MOST_CACHED + 64, 64):
         together.embed([str(number) for number in range(start, start + 64)])
-    assert len(together._kept) == MOST_KEPT
+    assert len(together._kept) == MOST_CACHED
     assert max(map(len, work.calls)) == TOGETHER

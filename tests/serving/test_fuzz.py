@@ -17,7 +17,9 @@ from tests.serving.conftest import MakeService
 def test_no_mistakes_of_ours(make_service: MakeService) -> None:
     app = application.create(make_service(max_new_tokens=3))
     # without schemathesis' own plugin, which not every pytest can load
-    operations = [found.ok() for found in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations()]
+    operations = [
+        operation.ok() for operation in schemathesis.openapi.from_asgi("/openapi.json", app).get_all_operations()
+    ]
     assert len(operations) >= 13
     for operation in operations:
         try_out(operation)

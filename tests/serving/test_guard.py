@@ -134,8 +134,8 @@ class TestKeys:
     @given(st.text(), st.text())
     def test_no_two_thumbnails_share_a_permission(self, store: str, sample: str) -> None:
         access = Access(KEYS)
-        found = httpx.QueryParams(access.thumbnail_query("colours", "red"))
-        expires, token = int(found["expires"]), found["token"]
+        result = httpx.QueryParams(access.thumbnail_query("colours", "red"))
+        expires, token = int(result["expires"]), result["token"]
         assert access.may_see(store, sample, expires, token) == ((store, sample) == ("colours", "red"))
 
     @pytest.mark.parametrize("key", ["short", "späße und mehr", "line\nbreak-and-more"])

@@ -34,7 +34,7 @@ def test_everything_that_files_name_is_there(client: TestClient) -> None:
         assert client.get(f"/page/{name}").content == file.content
         text = file.content.decode()
         named = re.findall(r"(?:href|src)=\"page/([^\"]+)\"|from \"\./([^\"]+)\"", text)
-        assert {one or other for one, other in named} <= files.keys()
+        assert {row or other for row, other in named} <= files.keys()
     assert 'rel="modulepreload" href="page/chat.js"' in client.get("/").text
     kinds = {name.rpartition(".")[2]: client.get(f"/page/{name}").headers["content-type"] for name in files}
     assert kinds["js"].startswith(("text/javascript", "application/javascript"))
@@ -54,14 +54,14 @@ def test_only_files_of_the_page_are_sent(client: TestClient, name: str) -> None:
 
 def test_setup_says_what_the_page_must_know(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAMML_IMAGES_BASE_URL", "http://127.0.0.1:9/v1")
-    found = client.get("/v1/page/setup").json()
-    assert found["model"] == "tiny"
-    assert found["default_shots"] >= 1
-    assert found["drawing"]["model"] == "dall-e-3"
+    body = client.get("/v1/page/setup").json()
+    assert body["model"] == "tiny"
+    assert body["default_shots"] >= 1
+    assert body["drawing"]["model"] == "dall-e-3"
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         (
             "at [0, 0.25, 1, 0.75]",
@@ -70,8 +70,8 @@ def test_setup_says_what_the_page_must_know(client: TestClient, monkeypatch: pyt
         ("nowhere", {"box": None}),
     ],
 )
-def test_a_box_in_pixels(client: TestClient, text: str, found: dict[str, Any]) -> None:
-    assert client.post("/v1/page/box", json={"text": text, "width": 400, "height": 200}).json() == found
+def test_a_box_in_pixels(client: TestClient, text: str, expected: dict[str, Any]) -> None:
+    assert client.post("/v1/page/box", json={"text": text, "width": 400, "height": 200}).json() == expected
 
 
 @pytest.mark.parametrize("body", [{"text": "", "width": 0, "height": 1}, {"text": ""}, {"prompt": "x"}, [], None])

@@ -27,8 +27,8 @@ def test_a_question_is_answered_with_its_evidence(client: OpenAI) -> None:
         chat.usage.prompt_tokens, chat.usage.completion_tokens,  # type: ignore[union-attr]
     )  # fmt: skip
     cited = answer.output[0].content[0].annotations
-    assert [one.title for one in cited] == [sample["id"] for sample in answer.context] != []
-    assert all(one.url.startswith("http://127.0.0.1") for one in cited)
+    assert [citation.title for citation in cited] == [sample["id"] for sample in answer.context] != []
+    assert all(citation.url.startswith("http://127.0.0.1") for citation in cited)
 
 
 def test_a_conversation_with_instructions_and_a_picture(client: OpenAI, tmp_path: Path) -> None:
@@ -86,8 +86,9 @@ def test_an_answer_in_json(client: OpenAI) -> None:
     ("more", "param"),
     [
         ({"previous_response_id": "resp_1"}, "previous_response_id"), ({"background": True}, "background"),
-        ({"tools": [{"type": "web_search"}]}, "tools"), ({"temperature": 9}, "temperature"),
-        ({"input": [{"type": "function_call_output", "call_id": "1", "output": "2"}]}, "input.0.type"),
+        ({"tools": [{"type": "web_search"}]}, "tools.0.type"), ({"temperature": 9}, "temperature"),
+        ({"input": [{"type": ["a"]}]}, "input.0"), ({"input": [7]}, "input.0"), ({"input": ""}, "input"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format"),
         ({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]}, "input"),
     ],
 )  # fmt: skip

@@ -109,7 +109,7 @@ def test_a_cross_encoder_orders_unless_a_request_says_no(service: Service, clien
     shelf.reranker = Backwards()  # type: ignore[assignment]
     assert search(client) == usual
     assert search(client, rerank=True) == usual[::-1]
-    assert [one["id"] for one in ask(client, rerank=True).json()["context"]] == usual[::-1][:2]
+    assert [neighbor["id"] for neighbor in ask(client, rerank=True).json()["context"]] == usual[::-1][:2]
     shelf.usual = shelf.usual.__class__("auto", rerank=True)
     assert search(client) == usual[::-1]
     assert search(client, rerank=False) == usual

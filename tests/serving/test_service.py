@@ -20,14 +20,14 @@ class Enough(Exception):
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The options of every engine that is loaded; none is."""
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
 
     def load(name: str, model: Path, **options: Any) -> None:
-        found.append(options)
+        results.append(options)
         raise Enough
 
     monkeypatch.setattr(engines, "load", load)
-    return found
+    return results
 
 
 def options_of(given: list[dict[str, Any]], **settings: Any) -> dict[str, Any]:

@@ -75,9 +75,9 @@ def test_a_picture_that_breaks_after_it_was_looked_at(
             return await anext(events)
 
     monkeypatch.setattr(service.engine, "prepare", fails, raising=False)
-    found = run_apart(ask())
-    assert isinstance(found, Evidence)
-    assert "their texts were read alone" in found.notes[0]
+    result = run_apart(ask())
+    assert isinstance(result, Evidence)
+    assert "their texts were read alone" in result.notes[0]
     assert "/srv/pictures/red.png" in caplog.text
 
 

@@ -41,8 +41,8 @@ def png(colour: str, size: tuple[int, int] = (64, 48)) -> bytes:
 def search(http: httpx.Client, **body: Any) -> list[dict[str, Any]]:
     answer = http.post("/v1/stores/colours/search", json=body)
     answer.raise_for_status()
-    found: list[dict[str, Any]] = answer.json()["data"]
-    return found
+    result: list[dict[str, Any]] = answer.json()["data"]
+    return result
 
 
 def add(http: httpx.Client, picture: bytes | None = None, **fields: str) -> httpx.Response:
@@ -91,7 +91,7 @@ class TestAdding:
         assert answer.json()["meta"] == {"kind": "fruit", "n": 3}
         assert http.get(answer.json()["thumbnail_url"]).status_code == 200
         assert search(http, query="orange", k=1)[0]["id"] == "orange &1 ?"
-        assert [found["id"] for found in search(http, query="square", filter={"kind": "fruit"})] == ["orange &1 ?"]
+        assert [row["id"] for row in search(http, query="square", filter={"kind": "fruit"})] == ["orange &1 ?"]
         after = http.post("/v1/chat/completions", json=body).json()
         assert [sample["id"] for sample in after["context"]] == ["orange &1 ?"] != before["context"]
         assert after["choices"] != before["choices"], "the new sample changes the answer"
@@ -111,16 +111,16 @@ class TestAdding:
         add(http, text="from the server", id="a")
         datastore.add([Sample("b", "from elsewhere")])
         assert "a" in datastore
-        found = []
+        results = []
         for _ in range(200):  # it looks once a second
-            found = search(http, query="from elsewhere", mode="text-text", k=1)
-            if found[0]["id"] == "b":
+            results = search(http, query="from elsewhere", mode="text-text", k=1)
+            if results[0]["id"] == "b":
                 break
             httpx.Client().close()
             import time
 
             time.sleep(0.05)
-        assert found[0]["id"] == "b"
+        assert results[0]["id"] == "b"
 
     def test_the_same_twice_is_a_conflict(self, http: httpx.Client) -> None:
         assert add(http, text="once").status_code == 201
@@ -176,7 +176,7 @@ class TestRemoving:
         assert answer.json() == {"removed": 2}
         assert not file.exists()
         assert (store_folder.parent / "blue.png").exists(), "pictures that were not uploaded are not ours to delete"
-        assert {found["id"] for found in search(http, query="purple blue", mode="text-text")} == {
+        assert {row["id"] for row in search(http, query="purple blue", mode="text-text")} == {
             "red",
             "green",
             "words",
@@ -227,8 +227,8 @@ class TestEmbeddings:
         assert client.models.retrieve("hashed").id == "hashed"
         expected = encoders.load("hashed", joint=True).embed_texts(["a red square", "blue"])
         for more in ({}, {"encoding_format": "float"}):
-            found = client.embeddings.create(model="hashed", input=["a red square", "blue"], **more)
-            np.testing.assert_allclose([one.embedding for one in found.data], expected, atol=1e-6)
+            response = client.embeddings.create(model="hashed", input=["a red square", "blue"], **more)
+            np.testing.assert_allclose([item.embedding for item in response.data], expected, atol=1e-6)
         assert client.embeddings.create(model="colours", input="blue").data[0].index == 0
 
     def test_pictures_and_refusals(self, address: str, shared_store: Path) -> None:
@@ -239,9 +239,9 @@ class TestEmbeddings:
         file = shared_store.parent / "red.png"
         url = "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
         body = {"model": "hashed", "input": [{"image_url": {"url": url}}]}
-        found = httpx.post(f"{address}/v1/embeddings", json=body).json()["data"][0]["embedding"]
+        result = httpx.post(f"{address}/v1/embeddings", json=body).json()["data"][0]["embedding"]
         expected = encoders.load("hashed", joint=True).embed_images([Image.open(file)])[0]
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_allclose(result, expected, atol=1e-6)
         for wrong in ({"input": []}, {"input": [[1, 2]]}, {"input": "a", "dimensions": 3}):
             answer = httpx.post(f"{address}/v1/embeddings", json={"model": "hashed", **wrong})
             assert answer.status_code == 400, json.dumps(wrong)

@@ -71,8 +71,8 @@ def test_a_chat_marks_it_in_context_and_annotations(client: TestClient) -> None:
     answer = client.post("/v1/chat/completions", json=chat(n=2)).json()
     assert supporting(answer) == MARKED
     for choice in answer["choices"]:
-        cited = [one["url_citation"] for one in choice["message"]["annotations"]]
-        assert {one["title"]: one.get("supporting") for one in cited} == MARKED
+        cited = [annotation["url_citation"] for annotation in choice["message"]["annotations"]]
+        assert {citation["title"]: citation.get("supporting") for citation in cited} == MARKED
 
 
 def test_a_stream_of_a_chat_marks_it_where_the_answer_ends(client: TestClient) -> None:
@@ -100,12 +100,15 @@ def test_responses_mark_it_whole_and_streamed(client: TestClient) -> None:
     body = {"model": "parrot", "input": ASKED, "shots": 2}
     answer = client.post("/v1/responses", json=body).json()
     assert supporting(answer) == MARKED
-    assert {one["title"]: one.get("supporting") for one in answer["output"][0]["content"][0]["annotations"]} == MARKED
+    assert {
+        annotation["title"]: annotation.get("supporting")
+        for annotation in answer["output"][0]["content"][0]["annotations"]
+    } == MARKED
     events = documents(client.post("/v1/responses", json={**body, "stream": True}).text)
     assert supporting(events[0]["response"]) == NOT_MARKED
     assert supporting(events[-1]["response"]) == MARKED
     added = [event["annotation"] for event in events if event["type"] == "response.output_text.annotation.added"]
-    assert {one["title"]: one.get("supporting") for one in added} == MARKED
+    assert {item["title"]: item.get("supporting") for item in added} == MARKED
 
 
 def test_completions_mark_it_whole_and_streamed(client: TestClient) -> None:

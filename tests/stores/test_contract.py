@@ -36,8 +36,8 @@ def filled(name: str, vectors: dict[int, list[int]]) -> VectorStore:
 def expected(vectors: dict[int, list[int]], query: list[int], k: int) -> list[tuple[float, int]]:
     """The definition: all inner products, best first, of equal ones the highest key first, padded to k."""
     ranked = sorted((-sum(a * b for a, b in zip(row, query, strict=True)), -key) for key, row in vectors.items())
-    found = [(float(-score), -key) for score, key in ranked[:k]]
-    return found + [(-np.inf, -1)] * (k - len(found))
+    results = [(float(-score), -key) for score, key in ranked[:k]]
+    return results + [(-np.inf, -1)] * (k - len(results))
 
 
 def searched(store: VectorStore, query: list[int], k: int, allowed: list[int] | None = None) -> list[tuple[float, int]]:
@@ -118,10 +118,10 @@ def test_all_give_the_reference_but_for_rounding(name: str, dim: int) -> None:
     true = queries.astype(np.float64) @ vectors[np.argsort(keys)].astype(np.float64).T
     best = -np.sort(-true, axis=1)[:, :7]
     for few in (queries, queries[:1]):
-        scores, found = store.search(few, 7)
-        assert all(len(set(its)) == 7 for its in found.tolist())
+        scores, hits = store.search(few, 7)
+        assert all(len(set(its)) == 7 for its in hits.tolist())
         assert np.abs(scores - best[: len(few)]).max() < ROUNDING
-        assert np.abs(np.take_along_axis(true[: len(few)], found, axis=1) - scores).max() < ROUNDING
+        assert np.abs(np.take_along_axis(true[: len(few)], hits, axis=1) - scores).max() < ROUNDING
 
 
 @every_store_of_ours
@@ -133,13 +133,13 @@ def test_all_give_the_reference_bit_for_bit_in_any_batch(name: str, dim: int) ->
     keys = np.random.default_rng(2).permutation(500).astype(np.int64)
     store.add(keys, vectors)
     reference.add(keys, vectors)
-    scores, found = store.search(queries, 7)
+    scores, hits = store.search(queries, 7)
     expected_scores, expected_keys = reference.search(queries, 7)
     assert (scores == expected_scores).all()
-    assert (found == expected_keys).all()
+    assert (hits == expected_keys).all()
     one_by_one = [store.search(query[None], 7) for query in queries[: 40 if name in locations.FILES else 3]]
     assert all((its[0][0] == row).all() for its, row in zip(one_by_one, scores, strict=False))
-    assert all((its[1][0] == row).all() for its, row in zip(one_by_one, found, strict=False))
+    assert all((its[1][0] == row).all() for its, row in zip(one_by_one, hits, strict=False))
 
 
 @every_served_store
@@ -167,8 +167,8 @@ def crowd_found(name: str, vector: Vectors, query: Vectors) -> list[list[int]]:
     store = locations.empty(name, 4)
     keys = np.random.default_rng(0).permutation(1000).astype(np.int64)
     store.add(keys, np.tile(vector, (1000, 1)))
-    found: list[list[int]] = store.search(query, 5)[1].tolist()
-    return found
+    hits: list[list[int]] = store.search(query, 5)[1].tolist()
+    return hits
 
 
 @every_store

@@ -35,9 +35,9 @@ def test_any_kind_opens_with_row_numbers_as_keys(kind: str, tmp_path: Path) -> N
     assert np.allclose(scores[:, 0], 1, atol=0.02)  # SQ8 keeps 8 bits a number
     assert np.allclose(store.vectors(keys[:, 0]), vectors[:20], atol=0.02)
     allowed = np.arange(0, 20, 2)
-    found = store.search(vectors[:20], 3, allowed)[1]
-    assert set(found[found >= 0].tolist()) <= set(allowed.tolist())
-    assert (found[::2, 0] == allowed).all()
+    hits = store.search(vectors[:20], 3, allowed)[1]
+    assert set(hits[hits >= 0].tolist()) <= set(allowed.tolist())
+    assert (hits[::2, 0] == allowed).all()
 
 
 def test_distances_are_refused(tmp_path: Path) -> None:

@@ -39,6 +39,6 @@ def test_it_is_one_store(dim: int, fetched: int, monkeypatch: pytest.MonkeyPatch
     queries = np.concatenate([some_vectors(20, dim, seed=2), vectors[:1]])
     for k in (1, 7, 40, 400):
         for allowed in (None, keys[::7], keys[:0]):
-            for found, true in zip(joined.search(queries, k, allowed), whole.search(queries, k, allowed), strict=True):
-                np.testing.assert_array_equal(found, true)
+            for row, true in zip(joined.search(queries, k, allowed), whole.search(queries, k, allowed), strict=True):
+                np.testing.assert_array_equal(row, true)
     assert len(joined) == 300

@@ -42,9 +42,9 @@ def test_a_search_waits_for_the_vectors_only_where_a_replica_lacks_them(
 ) -> None:
     store, same = stores.connect("milvus", str(tmp_path / "vectors.db"), "lag", 8), stores.create("memory", 8)
     vectors = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
-    for one in (store, same):
-        one.add(np.arange(100), vectors)
+    for item in (store, same):
+        item.add(np.arange(100), vectors)
     store._client = client = Lagging(store._client, held)
-    for found, expected in zip(store.search(vectors[:3], 4), same.search(vectors[:3], 4), strict=True):
-        assert (found == expected).all()
+    for row, expected in zip(store.search(vectors[:3], 4), same.search(vectors[:3], 4), strict=True):
+        assert (row == expected).all()
     assert client.asked == asked

@@ -64,12 +64,12 @@ def test_a_datastore_lives_with_it(tmp_path: Path) -> None:
         store.add([sample(f"s{n}", f"{'blue ' * n} red")])
     store.remove([f"s{n}" for n in range(0, 40, 2)])
     opened = Datastore.open(tmp_path / "store", Colors())
-    assert [one.id for one in opened] == [f"s{n}" for n in range(1, 40, 2)]
+    assert [item.id for item in opened] == [f"s{n}" for n in range(1, 40, 2)]
     same = Datastore.build(tmp_path / "same", list(opened), Colors())
     for words in ("red", "green red", "blue"):
         vectors = Colors().embed_texts([words])
-        [found], [expected] = opened.search(vectors, "text", 5), same.search(vectors, "text", 5)
-        assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=1e-5)
+        [result], [expected] = opened.search(vectors, "text", 5), same.search(vectors, "text", 5)
+        assert [hit.score for hit in result] == pytest.approx([hit.score for hit in expected], abs=1e-5)
     assert verify(tmp_path / "store") == []
 
 

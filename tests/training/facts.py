@@ -19,11 +19,11 @@ from tests import tiny
 def facts(count: int, seed: int) -> list[tuple[str, str, Sample]]:
     """Questions with their answers, one of 26 letters, and the sample that says so."""
     chance = random.Random(seed)
-    found = []
+    results = []
     for number in range(count):
         name, letter = f"{chance.randrange(10**4):04}", chance.choice(ascii_lowercase)
-        found.append((f"which is {name}", letter, Sample(f"fact-{seed}-{number}", f"{name} is {letter}")))
-    return found
+        results.append((f"which is {name}", letter, Sample(f"fact-{seed}-{number}", f"{name} is {letter}")))
+    return results
 
 
 def write(folder: Path, known: list[tuple[str, str, Sample]]) -> tuple[Path, Path]:

@@ -129,7 +129,7 @@ def command(arguments: list[str], processes: int = 1) -> list[str]:
 
 def run(arguments: list[str], processes: int = 1, **environment: str) -> str:
     """Run `camml train`; what it prints. AssertionError with its output if it fails."""
-    found = subprocess.run(
+    result = subprocess.run(
         command(arguments, processes),
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **environment},
         cwd=ROOT,
@@ -137,5 +137,5 @@ def run(arguments: list[str], processes: int = 1, **environment: str) -> str:
         text=True,
         timeout=500,
     )
-    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-6000:]
-    return found.stdout + found.stderr
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+    return result.stdout + result.stderr

@@ -25,9 +25,9 @@ from tests.training import runs
 
 def adapters_base(arguments: list[str]) -> ModelArguments:
     """What a run starts from, unquantised."""
-    found = recipes.parse(arguments).model
-    found.tune, found.bits = "lora", 16
-    return found
+    result = recipes.parse(arguments).model
+    result.tune, result.bits = "lora", 16
+    return result
 
 
 @pytest.mark.parametrize("tune", ["lora", "qlora"])

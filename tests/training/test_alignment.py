@@ -29,7 +29,7 @@ def samples(seed: int = 0) -> tuple[Vectors, Vectors, list[str]]:
     return unit(images).astype(np.float32), unit(texts).astype(np.float32), groups
 
 
-def found(queries: Vectors, vectors: Vectors, groups: list[str], *, itself: bool) -> float:
+def recall(queries: Vectors, vectors: Vectors, groups: list[str], *, itself: bool) -> float:
     """How often the nearest vector is of the query's group; `itself` is no hit."""
     scores = unit(queries) @ unit(vectors).T
     if itself:
@@ -43,7 +43,7 @@ def test_unseen_texts_find_unseen_images() -> None:
     images, texts, groups = samples(seed=1)
     assert heads.image.shape == (16, 40)
     assert heads.text.shape == (16, 24)
-    assert found(texts @ heads.text.T, images @ heads.image.T, groups, itself=False) > 0.6
+    assert recall(texts @ heads.text.T, images @ heads.image.T, groups, itself=False) > 0.6
 
 
 def test_unseen_images_find_their_kind_in_other_styles_more_often() -> None:
@@ -51,7 +51,7 @@ def test_unseen_images_find_their_kind_in_other_styles_more_often() -> None:
     heads = align(images, texts, groups, dim=16, steps=300, learning_rate=1e-2)
     images, _, groups = samples(seed=1)
     mapped = images @ heads.image.T
-    before, after = found(images, images, groups, itself=True), found(mapped, mapped, groups, itself=True)
+    before, after = recall(images, images, groups, itself=True), recall(mapped, mapped, groups, itself=True)
     assert after > before + 0.4
 
 

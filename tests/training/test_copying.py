@@ -117,9 +117,9 @@ def test_where_the_first_sample_is_short_the_next_one_starts_in_the_second_half(
     running: CamMLForConditionalGeneration,
 ) -> None:
     texts = [[7, 8, 9], list(range(20, 40))]
-    found = mixed(running, texts, [True, True])
-    assert found[:3] == [7, 8, 9]
-    assert found[QUERIES:] == list(range(20, 20 + QUERIES))
+    result = mixed(running, texts, [True, True])
+    assert result[:3] == [7, 8, 9]
+    assert result[QUERIES:] == list(range(20, 20 + QUERIES))
 
 
 def test_samples_without_an_image_are_read_in_the_second_half(running: CamMLForConditionalGeneration) -> None:

@@ -43,7 +43,7 @@ def test_a_lesson_is_what_the_teacher_says_of_the_whole_texts(bench: Path, tmp_p
     told = [prompts.paste(first.question, texts, "brief"), *(turn.question for turn in others)]
     turns = tuple(type(first)(question, turn.answer) for question, turn in zip(told, conversation.turns, strict=True))
     text, spans = rows.processor.render_answers(turns, False, 0)
-    assert all(one in text for one in texts)
+    assert all(item in text for item in texts)
     model = AutoModelForCausalLM.from_pretrained(teacher).eval()
     ids = rows.processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     with torch.no_grad():
@@ -77,8 +77,8 @@ def test_a_token_without_a_lesson_counts_nothing() -> None:
     logits = torch.randn(1, 3, 7)
     labels = torch.tensor([[IGNORED, 2, 3]])
     tokens, scores = torch.tensor([[1, 2], [-1, -1]]), torch.log(torch.tensor([[0.6, 0.4], [0.5, 0.5]]))
-    one = distilling.divergence(logits[:, :2], labels[:, :2], tokens[:1], scores[:1])
-    assert torch.allclose(distilling.divergence(logits, labels, tokens, scores), one)
+    single = distilling.divergence(logits[:, :2], labels[:, :2], tokens[:1], scores[:1])
+    assert torch.allclose(distilling.divergence(logits, labels, tokens, scores), single)
 
 
 def test_a_student_comes_nearer_to_its_teacher(bench: Path, tmp_path: Path, teacher: Path) -> None:

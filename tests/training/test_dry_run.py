@@ -65,9 +65,9 @@ def test_sharding_divides_what_it_shards() -> None:
     def at(*more: str, processes: int = 4) -> memory.Estimate:
         return memory.estimate(recipes.parse([*base, *more]), tiny.config(), {"all": (100, 100)}, 7, processes)
 
-    one, two, three = at("--deepspeed", "zero2", processes=1), at("--deepspeed", "zero2"), at("--deepspeed", "zero3")
+    alone, two, three = at("--deepspeed", "zero2", processes=1), at("--deepspeed", "zero2"), at("--deepspeed", "zero3")
     # Source: ZeRO (2020), section 3.1: 2, 2 and 12 bytes a parameter with Adam in mixed precision
-    assert (one.weights, one.gradients, one.optimizer) == (200, 200, 1200)
+    assert (alone.weights, alone.gradients, alone.optimizer) == (200, 200, 1200)
     assert (two.weights, two.gradients, two.optimizer) == (200, 50, 300)
     assert (three.weights, three.gradients, three.optimizer) == (50, 50, 300)
     assert at("--gradient_checkpointing", "True").activations < at().activations

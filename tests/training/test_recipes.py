@@ -174,8 +174,8 @@ def launched_by(script: Path, tmp_path: Path) -> tuple[list[str], list[str], lis
     return checks.splitlines(), neighbors.splitlines(), launched.splitlines()
 
 
-def differing(one: object, other: object) -> set[str]:
-    return {field.name for field in fields(one) if getattr(one, field.name) != getattr(other, field.name)}
+def differing(first: object, other: object) -> set[str]:
+    return {field.name for field in fields(first) if getattr(first, field.name) != getattr(other, field.name)}
 
 
 @pytest.mark.parametrize(

@@ -174,10 +174,10 @@ def test_a_run_on_s3_is_continued_on_another_machine(
     assert str(tmp_path / "second") in str(again)
     assert runs.losses(again) == wanted
     assert min(int(path.name.split("-")[1]) for path in again.glob("checkpoint-*")) == 8
-    one, other = (
+    first, other = (
         CamMLForConditionalGeneration.from_pretrained(folder).state_dict() for folder in (tmp_path / "whole", again)
     )
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert all(torch.equal(first[name], other[name]) for name in first)
     system.get(root, str(tmp_path / "fetched"), recursive=True)
     assert os.path.getsize(tmp_path / "fetched" / "model.safetensors") > 0
     CamMLForConditionalGeneration.from_pretrained(tmp_path / "fetched")

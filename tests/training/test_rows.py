@@ -71,9 +71,9 @@ class TestAlike:
             )
             for n, row in enumerate(samples)
         }
-        found = TrainingRows(talks, contexts.__getitem__, processor, shots=3, random_shots=random_shots)
+        dataset = TrainingRows(talks, contexts.__getitem__, processor, shots=3, random_shots=random_shots)
         about = {"deepspeed": {"zero_optimization": {"stage": 3}}, "fsdp": None, "world_size": 2} | run
-        rows.check_alike(found, model, SimpleNamespace(**about))  # type: ignore[arg-type]
+        rows.check_alike(dataset, model, SimpleNamespace(**about))  # type: ignore[arg-type]
 
     def test_alike(self) -> None:
         self.check([True] * 2, [[True, False], [True]], random_shots=True)

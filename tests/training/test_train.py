@@ -97,9 +97,9 @@ def test_the_perceiver_alone_learns_two_samples_by_heart(tmp_path: Path) -> None
     model.save_pretrained(start)
     tiny.processor(settings).save_pretrained(start)
     known = [("which is it", answer, sample) for answer, (_, _, sample) in zip("xw", facts.facts(2, 0), strict=True)]
-    data, found = facts.write(tmp_path, known)
+    data, table = facts.write(tmp_path, known)
     more = {"tune": "perceiver", "max_steps": 150, "learning_rate": 2e-2, "lr_scheduler_type": "constant"}
-    paths = {"model_name_or_path": start, "vision_tower": None, "data_path": data, "neighbors": found}
+    paths = {"model_name_or_path": start, "vision_tower": None, "data_path": data, "neighbors": table}
     (tmp_path / "language").mkdir()
     output = train(recipes.parse(runs.flags(tmp_path, **paths, icl_num=1, **more)))
     assert json.loads((output / "run.json").read_text())["result"]["last_loss"] < 0.01
@@ -110,9 +110,9 @@ def test_the_perceiver_alone_learns_two_samples_by_heart(tmp_path: Path) -> None
 
 
 def test_facts_it_never_saw_are_answered_from_the_context_and_only_from_it(tmp_path: Path) -> None:
-    data, found = facts.write(tmp_path, facts.facts(4096, seed=1))
+    data, table = facts.write(tmp_path, facts.facts(4096, seed=1))
     start = facts.model(tmp_path, seed=2)  # about half of all seeds learn to look in so few steps
-    paths = {"model_name_or_path": start, "vision_tower": None, "data_path": data, "neighbors": found}
+    paths = {"model_name_or_path": start, "vision_tower": None, "data_path": data, "neighbors": table}
     (tmp_path / "language").mkdir()
     more = {"per_device_train_batch_size": 32, "max_steps": 260, "learning_rate": 2e-3, "lr_scheduler_type": "cosine",
             "warmup_ratio": 0.05, "icl_num": 1, "lazy_preprocess": True}  # fmt: skip
@@ -155,8 +155,8 @@ def test_a_killed_run_goes_on_with_the_same_losses(bench: Path, tmp_path: Path) 
     train(recipes.parse(arguments))
     assert runs.losses(killed) == runs.losses(whole)
     assert not half.exists()
-    one, other = (CamMLForConditionalGeneration.from_pretrained(folder).state_dict() for folder in (whole, killed))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    first, other = (CamMLForConditionalGeneration.from_pretrained(folder).state_dict() for folder in (whole, killed))
+    assert all(torch.equal(first[name], other[name]) for name in first)
 
 
 class TestBadData:

@@ -51,6 +51,6 @@ def test_the_graph_becomes_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pixels = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         loaded = CLIPVisionModelWithProjection.from_pretrained(folder)
-        expected, found = (each(pixels).image_embeds for each in (model, loaded))
-    assert torch.nn.functional.cosine_similarity(expected, found).min() > 0.999
+        expected, result = (each(pixels).image_embeds for each in (model, loaded))
+    assert torch.nn.functional.cosine_similarity(expected, result).min() > 0.999
     assert AutoImageProcessor.from_pretrained(folder).crop_size["height"] == 224

@@ -74,8 +74,8 @@ def test_the_graph_becomes_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyP
     weights.check(folder)
     pixels = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
-        expected, found = (each(pixels).last_hidden_state for each in (model, AutoModel.from_pretrained(folder)))
-    torch.testing.assert_close(found, expected)
+        expected, result = (each(pixels).last_hidden_state for each in (model, AutoModel.from_pretrained(folder)))
+    torch.testing.assert_close(result, expected)
 
 
 def test_images_are_prepared_whole_at_224_pixels(tmp_path: Path) -> None:
@@ -102,6 +102,6 @@ def test_the_real_weights_compute_what_the_graph_computes() -> None:
         patches = model(torch.from_numpy(pixels)).last_hidden_state[:, 1:]
     # The graph gives the means of 2 x 2 patches, and interpolates positions linearly where the model does cubically.
     pooled = torch.nn.functional.avg_pool2d(patches.reshape(1, 16, 16, 384).permute(0, 3, 1, 2), 2)
-    found = pooled.permute(0, 2, 3, 1).reshape(-1, 384)
-    cosine = torch.nn.functional.cosine_similarity(found, torch.from_numpy(expected))
+    result = pooled.permute(0, 2, 3, 1).reshape(-1, 384)
+    cosine = torch.nn.functional.cosine_similarity(result, torch.from_numpy(expected))
     assert cosine.mean() > 0.999

@@ -24,9 +24,9 @@ def test_matrices_are_named_and_turned(tmp_path: Path) -> None:
     nodes = [helper.make_node("MatMul", ["x", "onnx::MatMul_7"], ["y"], name="/blocks.0/mlp/fc1/MatMul")]
     bias = np.ones(3, np.float32)
     path = save(tmp_path / "g.onnx", nodes, {"model.blocks.0.mlp.fc1.bias": bias, "onnx::MatMul_7": matrix})
-    found = _onnx.tensors(path)
-    assert set(found) == {"model.blocks.0.mlp.fc1.bias", "blocks.0.mlp.fc1.weight"}
-    np.testing.assert_array_equal(found["blocks.0.mlp.fc1.weight"], matrix.T)
+    result = _onnx.tensors(path)
+    assert set(result) == {"model.blocks.0.mlp.fc1.bias", "blocks.0.mlp.fc1.weight"}
+    np.testing.assert_array_equal(result["blocks.0.mlp.fc1.weight"], matrix.T)
 
 
 def test_products_of_two_activations_are_no_weights(tmp_path: Path) -> None:
@@ -45,17 +45,17 @@ def test_8_bit_matrices_are_dequantised(tmp_path: Path) -> None:
         )
     ]
     tensors = {"onnx::M_quantized": quantized, "onnx::M_scale": scale, "onnx::M_zero": zero}
-    found = _onnx.tensors(save(tmp_path / "g.onnx", nodes, tensors))
-    assert set(found) == {"fc.weight"}
-    assert np.abs(found["fc.weight"].T - matrix).max() <= scale.max() / 2 + 1e-6
+    result = _onnx.tensors(save(tmp_path / "g.onnx", nodes, tensors))
+    assert set(result) == {"fc.weight"}
+    assert np.abs(result["fc.weight"].T - matrix).max() <= scale.max() / 2 + 1e-6
 
 
 def test_nameless_constants_are_found_by_their_use(tmp_path: Path) -> None:
     array = np.ones((1, 4, 2), np.float32)
     nodes = [helper.make_node("Reshape", ["onnx::Reshape_1", "shape"], ["y"], name="/Reshape")]
     path = save(tmp_path / "g.onnx", nodes, {"onnx::Reshape_1": array, "named": array})
-    [found] = _onnx.constants(path, "Reshape")
-    np.testing.assert_array_equal(found, array)
+    [result] = _onnx.constants(path, "Reshape")
+    np.testing.assert_array_equal(result, array)
 
 
 @pytest.mark.parametrize("raw", [True, False], ids=["bytes", "lists"])

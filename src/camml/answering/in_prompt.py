@@ -21,6 +21,7 @@ from camml.control import control_tokens, defuse
 from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
 from camml.features.passages import Budget
+from camml.model.batching import write_prompt
 from camml.model.loading import kind_of, load_model
 from camml.prompts import Turn
 from camml.types import Context, Prediction, Query
@@ -131,10 +132,10 @@ class InPromptAnswerer:
             if not texts:
                 check_fits(tokens, decoding, limit)
             last = context[len(texts) - 1].sample.id
-            kept = self.tokenizer.encode(texts[-1], add_special_tokens=False)[: -excess - 1]
-            if kept and texts[-1] != (shorter := self.tokenizer.decode(kept)):
+            tokens_read = self.tokenizer.encode(texts[-1], add_special_tokens=False)[: -excess - 1]
+            if tokens_read and texts[-1] != (shorter := self.tokenizer.decode(tokens_read)):
                 texts[-1] = shorter
-                notes[last] = f"sample {last}: text cut to {len(kept)} tokens"
+                notes[last] = f"sample {last}: text cut to {len(tokens_read)} tokens"
             else:
                 texts.pop()
                 notes[last] = f"sample {last}: left out, no room for it"
@@ -148,11 +149,7 @@ class InPromptAnswerer:
             return prompts.vicuna(said)
         given = {"tools": prompts.retold(tools, self._harmless)} if tools else {}
         try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    prompts.messages(said), tokenize=False, add_generation_prompt=True, **given
-                )
-            )
+            return write_prompt(self.tokenizer, prompts.messages(said), True, **given)
         except TemplateError as error:
             raise OptionError(f"the chat template of this model does not take the conversation: {error}") from None
 
@@ -165,9 +162,9 @@ class InPromptAnswerer:
     def _inputs(self, texts: Sequence[str]) -> Any:
         # a chat template writes the special tokens itself
         special = not self.tokenizer.chat_template
-        found = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=special)
-        found.pop("token_type_ids", None)
-        return found.to(self.model.device)
+        inputs = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=special)
+        inputs.pop("token_type_ids", None)
+        return inputs.to(self.model.device)
 
 
 def unseen(query: Query) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
 from camml.features.passages import Budget
 from camml.images import ImageSource
-from camml.model.batching import join, prepare_row
+from camml.model.batching import join, prepare_row, write_prompt
 from camml.model.loading import kind_of, load_model
 from camml.prompts import Turn
 from camml.types import Context, Prediction, Query, Sample
@@ -53,6 +53,8 @@ class InterleavedAnswerer:
         self.tokenizer: Any = getattr(processor, "tokenizer", processor)
         self.prompt_style = prompt_style
         self.see_samples = see_samples
+        templated = getattr(processor, "chat_template", None) or self.tokenizer.chat_template
+        self._mark = prompts.IMAGE + "\n" * (not templated)  # chat templates set pictures apart in their own way
         self._control = control_tokens(self.tokenizer)
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -141,11 +143,11 @@ class InterleavedAnswerer:
             if not samples:
                 check_fits(tokens, decoding, self.limit)
             last = samples.pop()
-            kept = self.tokenizer.encode(last.text, add_special_tokens=False)[: -excess - 1]
-            shorter = self.tokenizer.decode(kept, skip_special_tokens=True) if kept else ""
+            tokens_read = self.tokenizer.encode(last.text, add_special_tokens=False)[: -excess - 1]
+            shorter = self.tokenizer.decode(tokens_read, skip_special_tokens=True) if tokens_read else ""
             if shorter and shorter != last.text:
                 samples.append(Sample(last.id, shorter, last.image, last.meta))
-                notes[last.id] = f"sample {last.id}: text cut to {len(kept)} tokens"
+                notes[last.id] = f"sample {last.id}: text cut to {len(tokens_read)} tokens"
             else:
                 notes[last.id] = f"sample {last.id}: left out, no room for it"
 
@@ -154,7 +156,8 @@ class InterleavedAnswerer:
         seen = [sample.image if self.see_samples else None for sample in samples]
         mark = prompts.IMAGE + "\n"
         texts = [mark * (i is not None) + self._harmless(s.text) for s, i in zip(samples, seen, strict=True)]
-        question = mark * len(asked.images) + self._harmless(asked.question)
+        own = mark if samples else self._mark
+        question = own * len(asked.images) + self._harmless(asked.question)
         content = prompts.paste(question, texts, self.prompt_style)
         ordered = reversed(seen) if prompts.PASTES[self.prompt_style].nearest_last else seen
         return content, [*(image for image in ordered if image is not None), *asked.images]
@@ -168,8 +171,9 @@ class InterleavedAnswerer:
     ) -> dict[str, Tensor]:
         content, images = self._content(turns[-1], samples)
         *history, last = [turn.told(self._harmless) for turn in turns]
-        said = [*(replace(turn, question=prompts.show(turn)) for turn in history), replace(last, question=content)]
-        if getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template:
+        before = [replace(turn, question=self._mark * len(turn.images) + turn.question) for turn in history]
+        said = [*before, replace(last, question=content)]
+        if self._mark == prompts.IMAGE:
             text = self._templated([prompts.in_parts(message) for message in prompts.messages(said)], tools)
         else:
             mark = str(getattr(self.processor, "boi_token", None) or getattr(self.processor, "image_token", ""))
@@ -179,9 +183,7 @@ class InterleavedAnswerer:
     def _templated(self, messages: Sequence[prompts.Message], tools: Sequence[Mapping[str, Any]]) -> str:
         given = {"tools": prompts.retold(tools, self._harmless)} if tools else {}
         try:
-            return str(
-                self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **given)
-            )
+            return write_prompt(self.processor, messages, True, **given)
         except TemplateError as error:
             raise OptionError(f"the chat template of this model does not take the conversation: {error}") from None
 

@@ -39,11 +39,11 @@ class PerceiverAnswerer:
     """
 
     def __init__(
-        self, model: CamMLForConditionalGeneration, processor: CamMLProcessor, kept: SampleFeatures | None = None
+        self, model: CamMLForConditionalGeneration, processor: CamMLProcessor, cached: SampleFeatures | None = None
     ) -> None:
         self.model = model.eval()
         self.processor = processor
-        self.kept = kept
+        self.cached = cached
         self.grounding = Grounding(model, processor.tokenizer, bool(model.config.grounded))
 
     def in_style(self, name: str) -> "PerceiverAnswerer":
@@ -55,7 +55,7 @@ class PerceiverAnswerer:
         processor = copy(self.processor)
         style(name)
         processor.prompt_style = name
-        return PerceiverAnswerer(self.model, processor, self.kept)
+        return PerceiverAnswerer(self.model, processor, self.cached)
 
     def answer(
         self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
@@ -106,14 +106,14 @@ class PerceiverAnswerer:
             images=[images for _, images in shown],
             samples=samples,
             features_of=self._shared(
-                [query.image for query in queries], [] if self.kept else list(chain.from_iterable(samples))
+                [query.image for query in queries], [] if self.cached else list(chain.from_iterable(samples))
             ),
-            encode_samples=self.kept is None,
+            encode_samples=self.cached is None,
         )
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         check_fits(inputs["input_ids"].shape[1], decoding, limit)
-        if self.kept is not None and any(samples):
-            inputs["context_embeds"] = self.kept.embed(samples)
+        if self.cached is not None and any(samples):
+            inputs["context_embeds"] = self.cached.embed(samples)
         return inputs.to(self.model.device)
 
     def _shared(self, images: Sequence[ImageSource | None], samples: Sequence[Sample]) -> EachOnce | None:
@@ -182,5 +182,5 @@ def load(
         raise ModelFolderError(f"{model} does not hold a CaMML model; use it with {fitting(model)!r}")
     loaded, processor = load_model(model, dtype=choose_dtype(dtype, place), **options)
     loaded = loaded.to(place)
-    kept = SampleFeatures(cache, loaded, processor, round(cache_gb * 1e9)) if cache else None
-    return PerceiverAnswerer(loaded, processor, kept)
+    cached = SampleFeatures(cache, loaded, processor, round(cache_gb * 1e9)) if cache else None
+    return PerceiverAnswerer(loaded, processor, cached)

@@ -119,8 +119,8 @@ class Assistant:
 
         if encoder is None and not encoder_options:
             self.check(place)
-        if self.use == "perceiver" and "answerer" not in self.__dict__ and (kept := folder_of(str(place))):
-            self.options.setdefault("cache", kept)
+        if self.use == "perceiver" and "answerer" not in self.__dict__ and (cache := folder_of(str(place))):
+            self.options.setdefault("cache", cache)
         if encoder is None and not encoder_options and self._wants(place):
             datastore = Datastore.open(place, self.encoder, images=None if str(images) == "none" else images)
             return Collection(self, datastore, self.encoder, **options)
@@ -180,12 +180,12 @@ class Assistant:
         Raises:
           OptionError: a question is too long.
         """
-        asked = [one for one in ready if not one.refusal]
+        asked = [item for item in ready if not item.refusal]
         predictions: Iterator[Prediction] = iter(())
         if asked:  # else the model need not even be loaded
-            queries, contexts = [one.query for one in asked], [one.context for one in asked]
+            queries, contexts = [item.query for item in asked], [item.context for item in asked]
             predictions = iter(self.answerer.answer(queries, contexts, decoding))
-        return [Answer.refusal(one) if one.refusal else Answer.of(one, next(predictions)) for one in ready]
+        return [Answer.refusal(item) if item.refusal else Answer.of(item, next(predictions)) for item in ready]
 
     def streamed(self, ready: Ready, text: str, decoding: Decoding | None = None) -> Answer:
         """Return the answer that was streamed, whole."""

@@ -23,13 +23,13 @@ def with_support(answer: str, context: Context, question: str = "") -> Context:
       'The part is 4711.'
     """
     asked = _words(question)
-    sought = (_words(answer) - asked) or _words(answer)
+    wanted = (_words(answer) - asked) or _words(answer)
     best: tuple[int, int, int, int] | None = None
     chosen: tuple[int, Span] | None = None
     for place, neighbor in enumerate(context):
         for number, (start, end) in enumerate(_read(neighbor.sample.text, neighbor.spans)):
             words = _words(neighbor.sample.text[start:end])
-            rank = len(words & sought), len(words & asked), -place, -number
+            rank = len(words & wanted), len(words & asked), -place, -number
             if rank[0] and (best is None or rank > best):
                 best, chosen = rank, (place, (start, end))
     if chosen is None:

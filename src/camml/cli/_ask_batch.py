@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
                 print(as_json(line), file=sink, flush=True)
                 count += 1
     seconds = time.perf_counter() - started
-    kept = f", {len(rows) - len(left)} were there" if len(left) < len(rows) else ""
-    print(f"camml: {count} answered{kept}, {len(bad)} skipped, {seconds:.1f} s", file=sys.stderr)
+    before = f", {len(rows) - len(left)} were there" if len(left) < len(rows) else ""
+    print(f"camml: {count} answered{before}, {len(bad)} skipped, {seconds:.1f} s", file=sys.stderr)
     return 0
 
 
@@ -149,8 +149,8 @@ def _answers(args: argparse.Namespace, rows: list[Row], bad: list[str], skips: b
     def ready(queries: "list[Query]") -> "list[Ready]":
         if collection is None:
             return assistant.ready(queries, [()] * len(queries), passages=args.passages)
-        found = collection.find(queries, args.shots or min(assistant.shots, len(collection)), where)
-        return collection.ready(queries, found, args.passages)
+        contexts = collection.find(queries, args.shots or min(assistant.shots, len(collection)), where)
+        return collection.ready(queries, contexts, args.passages)
 
     def answered(some: "list[tuple[Row, Query]]") -> "list[tuple[Row, Answer]]":
         answers = assistant.answer(ready([query for _, query in some]), decoding)
@@ -162,11 +162,11 @@ def _answers(args: argparse.Namespace, rows: list[Row], bad: list[str], skips: b
             pairs = answered(some) if some else []
         except InputError:
             pairs = []
-            for one in some:  # one of them is at fault; the others are answered
+            for pair in some:  # one of them is at fault; the others are answered
                 try:
-                    pairs += answered([one])
+                    pairs += answered([pair])
                 except InputError as error:
-                    _skip(SampleError(f"{one[0].place}: {error}"), bad, skips)
+                    _skip(SampleError(f"{pair[0].place}: {error}"), bad, skips)
         for row, answer in pairs:
             yield {"id": row.id} | document(row.question, row.image, answer, {})
 

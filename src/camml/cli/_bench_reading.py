@@ -16,13 +16,14 @@ def add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--pictures", type=Path, metavar="DIR", help="a build of FactPix, whose training pictures the records get"
     )
     reading.add_argument(
-        "--room", type=int, metavar="N",
-        help="tokens that the model reads of all samples together: what a row asks for stands within so many "
+        "--context-tokens", type=int, metavar="N",
+        help="tokens of all samples together that the model reads: the answers of a row stand within so many "
         "(default: texts of any length)",
     )  # fmt: skip
+    reading.add_argument("--room", type=int, dest="context_tokens", help=argparse.SUPPRESS)  # the earlier name
     reading.add_argument(
         "--tokenizer", default="smollm2-135m-instruct", metavar="MODEL",
-        help="the model whose tokens --room counts (default: %(default)s)",
+        help="the model whose tokens --context-tokens counts (default: %(default)s)",
     )  # fmt: skip
     reading.add_argument("--json", action="store_true", help="print the counts as one JSON document")
     reading.set_defaults(act=run_reading)
@@ -41,8 +42,8 @@ def run_reading(args: argparse.Namespace) -> int:
     from camml import reading
     from camml.cli._output import print_json
 
-    room = None if args.room is None else reading.Room(args.room, _tokens_of(args.tokenizer))
-    counts = reading.build(args.out, rows=args.rows, seed=args.seed, factpix=args.pictures, room=room)["counts"]
+    limit = None if args.context_tokens is None else reading.TextLimit(args.context_tokens, _tokens_of(args.tokenizer))
+    counts = reading.build(args.out, rows=args.rows, seed=args.seed, factpix=args.pictures, limit=limit)["counts"]
     if args.json:
         print_json({"path": str(args.out), **counts})
     else:

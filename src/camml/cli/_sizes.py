@@ -14,10 +14,10 @@ def size_of(text: str, flag: str) -> int:
     Raises:
       OptionError: it is none.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
-    if not found or float(found[1]) == 0:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if not match or float(match[1]) == 0:
         raise OptionError(f"{flag} {text!r} is no amount of memory; write it like 512MB or 1.5GB")
-    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
 
 def size_in_words(count: float) -> str:

@@ -38,18 +38,18 @@ def run(args: argparse.Namespace) -> int:
     samples = Datastore.open(args.store)
     folder = Path(args.store) / FOLDER
     answerer = load(weights.folder(args.model), args.device, args.dtype, folder, args.cache_gb)
-    assert answerer.kept is not None
+    assert answerer.cached is not None
     folder.mkdir(exist_ok=True)
     computed = 0
     if not args.lazy:
         with progress_bar("caching", "samples", show=args.progress or None) as progress:
             total = len(samples)
-            computed = answerer.kept.fill(samples, lambda done: progress(done, total), args.batch_size)
+            computed = answerer.cached.fill(samples, lambda done: progress(done, total), args.batch_size)
     facts: dict[str, Any] = {
         "path": str(folder),
         "samples": len(samples),
         "computed": computed,
-        "bytes": answerer.kept.cache.size(),
+        "bytes": answerer.cached.cache.size(),
         "seconds": round(time.perf_counter() - started, 3),
     }
     if args.json:

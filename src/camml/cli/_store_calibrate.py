@@ -28,13 +28,13 @@ def run(args: argparse.Namespace) -> int:
     if args.samples < 1:
         raise OptionError(f"--samples is {args.samples}; give 1 or more")
     datastore, encoder = open_store(args.store)
-    found = calibrate(datastore, encoder, false_refusals=args.false_refusals, most=args.samples, seed=args.seed)
-    path = save_calibration(datastore, found)
+    calibration = calibrate(datastore, encoder, false_refusals=args.false_refusals, most=args.samples, seed=args.seed)
+    path = save_calibration(datastore, calibration)
     if args.json:
-        print_json({"path": str(path), **asdict(found)})
+        print_json({"path": str(path), **asdict(calibration)})
         return 0
     print(f"{'search':12} {'least score':>11} {'pairs':>6}  strangers that have it")
-    for name, least in found.searches.items():
+    for name, least in calibration.searches.items():
         print(f"{name:12} {least.score:11.4f} {least.own:6}  {100 * least.strangers:.1f} %")
-    print(f"{path}: at most {100 * found.false_refusals:g} % of questions about what is there are to be refused")
+    print(f"{path}: at most {100 * calibration.false_refusals:g} % of questions about what is there are to be refused")
     return 0

@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"samples    {size_in_words(facts['sample_memory'])} of memory once texts are read")
     print(f"embedding  {facts['hours_of_one']:.3g} machine-hours: {facts['embedders']} machines")
     print(f"{'index':8} {'memory':>9} {'machines':>9} {'to build':>11}")
-    for name, one in facts["indexes"].items():
-        print(f"{name:8} {size_in_words(one['bytes']):>9} {one['machines']:>9} {one['hours']:>9.3g} h")
+    for name, index in facts["indexes"].items():
+        print(f"{name:8} {size_in_words(index['bytes']):>9} {index['machines']:>9} {index['hours']:>9.3g} h")
     print(f"a flat search reads all vectors: {facts['flat_ms']:.3g} ms a query on one core at {args.scan} a second")
     return 0
 

@@ -110,9 +110,9 @@ def _ready(
     if args.store:
         collection = collection_of(args, assistant)
         shots = args.shots or min(assistant.shots, len(collection))
-        found = collection.find([query], shots, where_of(args))
+        contexts = collection.find([query], shots, where_of(args))
         retrieved = time.perf_counter()
-        [ready] = collection.ready([query], found, args.passages)
+        [ready] = collection.ready([query], contexts, args.passages)
     else:
         context = _given(args) if args.context else ()
         retrieved = time.perf_counter()
@@ -141,7 +141,9 @@ def _attributed(
     from camml.assistant.attribution import attribute
 
     return {
-        "attribution": [{"id": one.id, "change": round(one.change, 4)} for one in attribute(assistant, ready, answer)]
+        "attribution": [
+            {"id": part.id, "change": round(part.change, 4)} for part in attribute(assistant, ready, answer)
+        ]
     }
 
 

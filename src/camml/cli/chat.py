@@ -126,8 +126,8 @@ class Chat:
         if self.collection is None:
             [ready] = self.assistant.ready([query], [()], passages=self.passages)
             return ready
-        found = self.collection.find([query], min(self.shots, len(self.collection)), self.where)
-        [ready] = self.collection.ready([query], found, self.passages)
+        contexts = self.collection.find([query], min(self.shots, len(self.collection)), self.where)
+        [ready] = self.collection.ready([query], contexts, self.passages)
         return ready
 
     def _show(self) -> None:

@@ -174,16 +174,21 @@ def _print_score(result: "Score") -> None:
 def _compare(args: argparse.Namespace) -> int:
     from camml.evaluation.score import compare
 
-    first, second, found = compare(args.first, args.second)
+    first, second, comparison = compare(args.first, args.second)
     if args.json:
-        _print_json({"task": first["task"], "first": str(args.first), "second": str(args.second), **asdict(found)})
+        _print_json({"task": first["task"], "first": str(args.first), "second": str(args.second), **asdict(comparison)})
         return 0
-    print(f"{first['task']}: {found.items} items")
+    print(f"{first['task']}: {comparison.items} items")
     for path, run_ in ((args.first, first), (args.second, second)):
         print(f"  {run_['headline']} {_headline(run_):.4f}   {path}")
-    low, high = found.interval.low, found.interval.high
-    print(f"  mean item score, first minus second: {found.difference:+.4f}   95 % interval {low:+.4f} to {high:+.4f}")
-    print(f"  {found.test}: p = {found.p_value:.4g}; first better on {found.better}, second on {found.worse}")
+    low, high = comparison.interval.low, comparison.interval.high
+    print(
+        f"  mean item score, first minus second: {comparison.difference:+.4f}   95 % interval {low:+.4f} to {high:+.4f}"
+    )
+    print(
+        f"  {comparison.test}: p = {comparison.p_value:.4g}; "
+        f"first better on {comparison.better}, second on {comparison.worse}"
+    )
     return 0
 
 

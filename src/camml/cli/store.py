@@ -32,5 +32,5 @@ def run(args: argparse.Namespace) -> int:
 
 def action_names() -> list[str]:
     """Return the actions there are, found by their files."""
-    found = {path.stem.removeprefix("_store_") for path in Path(__file__).parent.glob("_store_*.py")}
-    return [*(name for name in FIRST if name in found), *sorted(found - set(FIRST))]
+    verbs = {path.stem.removeprefix("_store_") for path in Path(__file__).parent.glob("_store_*.py")}
+    return [*(name for name in FIRST if name in verbs), *sorted(verbs - set(FIRST))]

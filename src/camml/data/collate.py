@@ -8,8 +8,8 @@ from torch import Tensor
 from camml.data.examples import Example
 from camml.errors import ImageError, InputError, SampleError
 from camml.model import CamMLProcessor
+from camml.model.llava_processor import FeaturesOf
 from camml.model.modeling import IGNORED
-from camml.model.processor import FeaturesOf
 
 
 class Collator:

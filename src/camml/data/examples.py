@@ -10,7 +10,6 @@ from typing import Any
 from torch.utils.data import Dataset
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from camml import prompts
 from camml.data.llava_json import Conversation
 from camml.errors import ImageError, InputError, OptionError, SampleError
 from camml.model import CamMLProcessor
@@ -75,9 +74,7 @@ def build(conversation: Conversation, samples: Sequence[Sample], processor: CamM
         prompt = prompt[: spans[-1][1]] + processor.tokenizer.eos_token
     row = None
     if processor.parts:
-        tokens: Tokens = processor.processor.tokens(
-            prompt, {prompts.CONTEXT: [processor.context_token_id] * processor.context_tokens}
-        )
+        tokens: Tokens = processor.processor.tokens(prompt)
         input_ids = [token for token, _ in tokens]
         labels = _learned(tokens, spans, prompt, processor)
     else:
@@ -88,10 +85,10 @@ def build(conversation: Conversation, samples: Sequence[Sample], processor: CamM
         input_ids = row["input_ids"][0].tolist()
         tokens = offsets(processor.tokenizer, prompt)
         labels = _at_the_end(_learned(tokens, spans, prompt, processor), tokens, input_ids, conversation.id)
-    kept = _kept(conversation, input_ids, labels, processor, max_length)
-    if row is not None and kept < len(input_ids):
-        row = cut(row, kept)
-    return Example(conversation.id, input_ids[:kept], labels[:kept], conversation.image, tuple(samples), row)
+    length = _kept(conversation, input_ids, labels, processor, max_length)
+    if row is not None and length < len(input_ids):
+        row = cut(row, length)
+    return Example(conversation.id, input_ids[:length], labels[:length], conversation.image, tuple(samples), row)
 
 
 def _learned(tokens: Tokens, spans: Sequence[Span], prompt: str, processor: CamMLProcessor) -> list[int]:
@@ -204,9 +201,9 @@ def check_masks(example: Example, conversation: Conversation, processor: CamMLPr
     for number, stretch in enumerate(stretches):
         text = str(processor.tokenizer.decode([token for token in stretch if token not in special]))
         answer = answers[number] if number < len(answers) else ""
-        got, wanted = _bare(text), _bare(processor.harmless_answer(answer))
-        short = unfinished and number == len(stretches) - 1 and (wanted.startswith(got) or THOUGHT[0] in text)
-        if got != wanted and not (got and short):
+        read, wanted = _bare(text), _bare(processor.harmless_answer(answer))
+        short = unfinished and number == len(stretches) - 1 and (wanted.startswith(read) or THOUGHT[0] in text)
+        if read != wanted and not (read and short):
             shown = processor.decode(stretch, skip_special_tokens=False)
             raise SampleError(
                 f"sample {example.id!r}: the mask is wrong: the trained tokens say {shown!r}, the answer is {answer!r}"

@@ -41,9 +41,9 @@ def convert(source: str, out: Path, images: Path | None = None, format: str | No
     return out, count
 
 
-def _entries(found: Iterator[tuple[str, dict[str, Any]]], folder: Path) -> Iterator[dict[str, Any]]:
+def _entries(entries: Iterator[tuple[str, dict[str, Any]]], folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the entries that are conversations, with images relative to `folder`."""
-    for place, entry in found:
+    for place, entry in entries:
         turns = entry.get("conversations")
         if isinstance(turns, str):  # as some tables hold it
             try:

@@ -118,7 +118,7 @@ class _Opened:
 
     batch: Sequence[Sample]
     name: str = ""
-    kept: Chunk | None = None
+    chunk: Chunk | None = None
     images: Mapping[int, Image.Image] = field(default_factory=dict)
     bad: Mapping[int, str] = field(default_factory=dict)
 
@@ -141,8 +141,8 @@ def _ahead(batches: Iterator[Sequence[Sample]], encoder: Encoder, work: Path) ->
 def _find(batch: Sequence[Sample], encoder: Encoder, work: Path) -> _Opened:
     """Return the cached vectors of a batch, or else its images."""
     name = f"{fingerprint(batch, encoder)}.npz"
-    kept = _read(work / name)
-    return _Opened(batch, name, kept) if kept else replace(_open(batch), name=name)
+    chunk = _read(work / name)
+    return _Opened(batch, name, chunk) if chunk else replace(_open(batch), name=name)
 
 
 def _open(batch: Sequence[Sample]) -> _Opened:
@@ -159,22 +159,22 @@ def _open(batch: Sequence[Sample]) -> _Opened:
 
 def join(chunks: Iterable[tuple[Sequence[Sample], Chunk]], encoder: Encoder) -> Embedded:
     """Join the samples of all chunks less the bad ones, and their vectors, in order."""
-    kept: list[Sample] = []
+    embedded: list[Sample] = []
     texts = [_none(encoder.text_dim)]
     images = [_none(encoder.image_dim)]
     for batch, chunk in chunks:
-        kept += [sample for row, sample in enumerate(batch) if row not in chunk.bad]
+        embedded += [sample for row, sample in enumerate(batch) if row not in chunk.bad]
         texts.append(chunk.text)
         images.append(chunk.image)
-    rows = np.asarray([row for row, sample in enumerate(kept) if sample.image], dtype=np.int64)
-    return Embedded(kept, np.concatenate(texts), np.concatenate(images), rows)
+    rows = np.asarray([row for row, sample in enumerate(embedded) if sample.image], dtype=np.int64)
+    return Embedded(embedded, np.concatenate(texts), np.concatenate(images), rows)
 
 
 def _chunk(opened: _Opened, encoder: Encoder, work: Path, on_bad: OnBad) -> Chunk:
     """Return the vectors of one batch, from the cache in `work` or computed and written there."""
-    if opened.kept:
-        _report(opened.batch, opened.kept.bad, on_bad)
-        return opened.kept
+    if opened.chunk:
+        _report(opened.batch, opened.chunk.bad, on_bad)
+        return opened.chunk
     chunk = _compute(opened, encoder, on_bad)
     with disk_errors(work):
         work.mkdir(parents=True, exist_ok=True)

@@ -147,7 +147,7 @@ def write(folder: Path, manifest: Manifest) -> None:
     """Commit: from here on, who opens `folder` sees `manifest`."""
     if not manifest.copies:
         here = os.path.realpath(folder)
-        homes = (here, *(home for home in manifest.homes if home != here))
+        homes = (here, *(earlier for earlier in manifest.homes if earlier != here))
         manifest = replace(manifest, homes=homes[:MOST_HOMES])
     content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
     content["checksum"] = _checksum(content)

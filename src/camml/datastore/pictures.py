@@ -37,9 +37,9 @@ def copied(folder: Path, samples: Sequence[Sample]) -> list[Sample]:
     """
     with disk_errors(folder):
         folder.mkdir(exist_ok=True)
-    kept = [replace(sample, image=sample.image and _copy(sample, sample.image, folder)) for sample in samples]
+    copied = [replace(sample, image=sample.image and _copy(sample, sample.image, folder)) for sample in samples]
     sync_folder(folder)
-    return kept
+    return copied
 
 
 def _copy(sample: Sample, image: Path, folder: Path) -> Path:
@@ -99,10 +99,10 @@ def sweep(folder: Path, manifest: Manifest, table: Table, some: Iterable[str] | 
 
 def _used(table: Table, names: Sequence[str]) -> set[str]:
     """Return those of `names` that a living sample has."""
-    used, sought = set[str](), pa.array(names, pa.large_string())
+    used, wanted = set[str](), pa.array(names, pa.large_string())
     for part in table.parts:
         stored = pc.replace_substring_regex(part.column("image"), r"(?s)^.*/", "")
-        rows = np.flatnonzero(pc.is_in(stored, value_set=sought).to_numpy(zero_copy_only=False))
+        rows = np.flatnonzero(pc.is_in(stored, value_set=wanted).to_numpy(zero_copy_only=False))
         living = rows[~np.isin(part.keys[rows], table.removed)]
         used.update(stored.take(pa.array(living)).to_pylist())
     return used

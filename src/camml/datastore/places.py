@@ -30,11 +30,11 @@ def below(path: Path, folder: Path, real: Callable[[Path], str] = os.path.realpa
     path, folder = absolute(path), absolute(folder)
     if path.is_relative_to(folder):
         return str(path.relative_to(folder))
-    home = Path(real(folder))
+    root = Path(real(folder))
     for parent in reversed(path.parents):
         here = Path(real(parent))
-        if here.is_relative_to(home):
-            return str(here.relative_to(home) / path.relative_to(parent))
+        if here.is_relative_to(root):
+            return str(here.relative_to(root) / path.relative_to(parent))
     return None
 
 
@@ -76,7 +76,7 @@ class Places:
         folder = Path(os.path.realpath(folder))
         if moved:
             return cls(moved, folder)
-        earlier = [Path(home) for home in manifest.homes if Path(home) != folder]
+        earlier = [Path(earlier_folder) for earlier_folder in manifest.homes if Path(earlier_folder) != folder]
         return cls(_joined(folder, manifest.images), folder, tuple(earlier), manifest.images)
 
     def stored(self, images: Iterable[Path | None]) -> list[str | None]:
@@ -109,11 +109,11 @@ class Places:
         return path
 
     def _moved(self, stored: str) -> Iterable[Path]:
-        for home in self.earlier:
-            was = _joined(home, self.images) / stored
+        for earlier_folder in self.earlier:
+            was = _joined(earlier_folder, self.images) / stored
             yield was
             if self.folder:
-                yield _joined(self.folder, os.path.relpath(was, home))
+                yield _joined(self.folder, os.path.relpath(was, earlier_folder))
 
 
 def _joined(folder: Path, path: str) -> Path:

@@ -40,9 +40,9 @@ class GroundTruth:
         rows = slice(int(second), None, 2)
         return GroundTruth(self.queries[rows], self.own[rows], self.truth[rows])
 
-    def recall(self, found: Keys) -> float:
-        """Return the share of the true neighbors that int64[N, depth] `found` contains."""
-        hits = sum(int(np.isin(truth, its).sum()) for truth, its in zip(self.truth, found, strict=True))
+    def recall(self, results: Keys) -> float:
+        """Return the share of the true neighbors that int64[N, depth] `results` contains."""
+        hits = sum(int(np.isin(truth, its).sum()) for truth, its in zip(self.truth, results, strict=True))
         return hits / max(1, int((self.truth >= 0).sum()))
 
 
@@ -56,7 +56,7 @@ def latency(searched: Searched, truth: GroundTruth) -> float:
     return 1000 * float(np.median(times))
 
 
-def without_own(found: Keys, own: Keys) -> Keys:
+def without_own(results: Keys, own: Keys) -> Keys:
     """Remove from each row the key of its own query, or the last key where that is absent: int64[N, depth - 1]."""
-    rows = [row[row != key][: found.shape[1] - 1] for row, key in zip(found, own, strict=True)]
-    return np.stack(rows) if rows else found[:, 1:]
+    rows = [row[row != key][: results.shape[1] - 1] for row, key in zip(results, own, strict=True)]
+    return np.stack(rows) if rows else results[:, 1:]

@@ -101,7 +101,7 @@ class Datastore:
         folder = Path(os.path.realpath(path))
         check_batch_size(batch_size)
         kind, location = parse_store(store)
-        kept = Spool(samples, Table([], Places(folder)), folder / WORK, on_bad)
+        spool = Spool(samples, Table([], Places(folder)), folder / WORK, on_bad)
         with writing(folder, new=True):
             if (folder / manifests.NAME).exists():
                 raise StoreError(f"there is a datastore at {folder} already; add to it, or choose another folder")
@@ -113,7 +113,7 @@ class Datastore:
                 record, images_in, copies=copy_images, store=kind, location=location, collection=collection
             )
             empty = Snapshot(manifest, Table([], Places.of(folder, manifest)), {})
-            commit_added(folder, empty, embed(kept, encoder, folder / WORK, batch_size, on_bad, progress))
+            commit_added(folder, empty, embed(spool, encoder, folder / WORK, batch_size, on_bad, progress))
             tidy_up(folder, manifests.read(folder))  # of an earlier attempt with other samples
         return cls.open(path, encoder)
 
@@ -259,8 +259,8 @@ class Datastore:
         with writing(folder):
             self.reload()
             self.manifest.encoder.check(self.encoder, folder)
-            kept = Spool(samples, self._snapshot.table, folder / WORK, on_bad)
-            added = embed(kept, self.encoder, folder / WORK, batch_size, on_bad, progress)
+            spool = Spool(samples, self._snapshot.table, folder / WORK, on_bad)
+            added = embed(spool, self.encoder, folder / WORK, batch_size, on_bad, progress)
             count = commit_added(folder, self._snapshot, added)
         self.reload()
         return count
@@ -294,8 +294,8 @@ class Datastore:
             self.reload()
             self.manifest.encoder.check(self.encoder, folder)
             before = self._snapshot
-            kept = Spool(samples, Table([], before.table.places), folder / WORK, on_bad)
-            added = noted(embed(kept, self.encoder, folder / WORK, batch_size, on_bad, progress))
+            spool = Spool(samples, Table([], before.table.places), folder / WORK, on_bad)
+            added = noted(embed(spool, self.encoder, folder / WORK, batch_size, on_bad, progress))
             count = commit_added(folder, before, added, lambda: keys_of(sorted(set(before.table.find(ids).values()))))
             self.reload()
             if self.manifest.copies:

@@ -64,9 +64,9 @@ def plan(
         elif (old.text, dict(old.meta)) != (sample.text, dict(sample.meta)):
             changed.append(sample)
     gone = [
-        one
-        for one, sample in there.items()
-        if one not in seen and _origin(sample) in ours and not _below(str(sample.meta.get("file")), unread)
+        name
+        for name, sample in there.items()
+        if name not in seen and _origin(sample) in ours and not _below(str(sample.meta.get("file")), unread)
     ]
     return Plan(added, changed, gone, len(seen) - len(added) - len(changed))
 

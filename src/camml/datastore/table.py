@@ -56,7 +56,7 @@ class Table:
         for part in self.parts:
             its = part.find(usable)
             alive = self._alive(keys_of(list(its.values())))
-            keys |= {id: key for (id, key), lives in zip(its.items(), alive, strict=True) if lives}
+            keys |= {id: key for (id, key), is_alive in zip(its.items(), alive, strict=True) if is_alive}
         return keys
 
     def row(self, key: int) -> int:
@@ -107,7 +107,7 @@ class Table:
         keys = np.concatenate([keys_of(()), *(part.keys for part in self.parts)])
         texts = [meta for part in self.parts for meta in part.column("meta").to_pylist()]
         alive = self._alive(keys)
-        metas = [json.loads(meta) if meta else {} for meta, lives in zip(texts, alive, strict=True) if lives]
+        metas = [json.loads(meta) if meta else {} for meta, is_alive in zip(texts, alive, strict=True) if is_alive]
         there = {key for meta in metas for key in meta}
         if metas and (unknown := sorted(set(where) - there)):
             choices = f"they have: {', '.join(sorted(there))}" if there else "they have none at all"
@@ -139,8 +139,8 @@ class Usable:
         """Return the usable ones among the next `most` samples, reading on while there is none; empty at the end."""
         while given := list(islice(samples, most)):
             known = self._there.find([sample.id for sample in given])
-            if kept := [sample for sample in given if self._is_usable(sample, known)]:
-                return kept
+            if usable := [sample for sample in given if self._is_usable(sample, known)]:
+                return usable
         return []
 
     def _is_usable(self, sample: Sample, known: Mapping[str, int]) -> bool:

@@ -79,13 +79,13 @@ class View:
         depth, pending = k, np.arange(len(queries))
         while len(pending):
             its_scores, its_keys = part.search(queries[pending], depth, allowed)
-            lives = (its_keys >= 0) & self.alive(its_keys.ravel()).reshape(its_keys.shape)
-            if depth == k and lives.all():
+            is_alive = (its_keys >= 0) & self.alive(its_keys.ravel()).reshape(its_keys.shape)
+            if depth == k and is_alive.all():
                 return its_scores, its_keys
             lacking = []
-            for row, row_scores, row_keys, row_lives in zip(pending, its_scores, its_keys, lives, strict=True):
-                scores[row], keys[row] = best(row_scores[row_lives], row_keys[row_lives], k)
-                if row_lives.sum() < k and row_keys[-1] >= 0:
+            for row, row_scores, row_keys, row_alive in zip(pending, its_scores, its_keys, is_alive, strict=True):
+                scores[row], keys[row] = best(row_scores[row_alive], row_keys[row_alive], k)
+                if row_alive.sum() < k and row_keys[-1] >= 0:
                     lacking.append(row)
             depth, pending = 2 * depth + SPARE, np.asarray(lacking, dtype=np.int64)
         return scores, keys

@@ -179,12 +179,12 @@ def core_question(prompt: str) -> str:
 
     Source: the three prompt forms that LLaVA's eval_textvqa.py accepts.
     """
-    found = (
+    match = (
         re.search(r"Question: (.*?) Short answer:", prompt, re.DOTALL) if prompt.startswith("OCR tokens: ") else None
     )
-    if found:
-        return found.group(1).strip().lower()
+    if match:
+        return match.group(1).strip().lower()
     instruction = "Answer the question using a single word or phrase."
     lines = prompt.split(instruction)[0].split("\n")
-    kept = [line for line in lines if not line.startswith("Reference OCR token:")]
-    return "\n".join(kept).strip().lower()
+    own_lines = [line for line in lines if not line.startswith("Reference OCR token:")]
+    return "\n".join(own_lines).strip().lower()

@@ -87,9 +87,9 @@ def _plain(variant: Variant) -> Variant:
     return Variant("none", 0) if variant.context == "none" or not variant.shots else variant
 
 
-def altered(variant: Variant, found: Context, seed: str) -> Context:
+def altered(variant: Variant, retrieved: Context, seed: str) -> Context:
     """Return the samples that the model gets in place of the retrieved ones."""
-    context = found[: variant.shots]
+    context = retrieved[: variant.shots]
     if variant.context == "shuffled":
         order = list(context)
         random.Random(seed).shuffle(order)

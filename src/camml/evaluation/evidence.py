@@ -78,9 +78,9 @@ class Evidence:
         """Return the nearest samples, from the cache if all these queries were searched for before."""
         keys = [self._key(query, depth) for query in queries]
         known = [self._cache.get(key) for key in keys]
-        found = [found for found in known if found]
-        if len(found) == len(queries):
-            return [self._neighbors(entry["ids"], entry["scores"]) for entry in found]
+        cached = [entry for entry in known if entry]
+        if len(cached) == len(queries):
+            return [self._neighbors(entry["ids"], entry["scores"]) for entry in cached]
         contexts = self.retriever.retrieve(queries, depth)
         self.searched += len(queries)
         for key, context in zip(keys, contexts, strict=True):
@@ -106,7 +106,7 @@ class Evidence:
         }
         return digest(facts)
 
-    def led_by_right(self, knowledge: Knowledge, item: Item, found: Context) -> Context:
+    def led_by_right(self, knowledge: Knowledge, item: Item, retrieved: Context) -> Context:
         """Put the nearest right sample first; where none was retrieved, the first right one of the datastore.
 
         Raises:
@@ -116,11 +116,11 @@ class Evidence:
             for sample in self.datastore:
                 self._about.setdefault(knowledge.about(sample) or "", []).append(sample.id)
         known = (Neighbor(self.datastore[name], math.nan) for name in self._about.get(item.cluster, []))
-        every = (neighbor for neighbors in (found, known) for neighbor in neighbors)
+        every = (neighbor for neighbors in (retrieved, known) for neighbor in neighbors)
         right = next((neighbor for neighbor in every if knowledge.right(item, neighbor.sample)), None)
         if right is None:
             raise SampleError(f"the datastore holds no sample that answers question {item.id}; is it the right one?")
-        return (right, *(neighbor for neighbor in found if neighbor.sample.id != right.sample.id))
+        return (right, *(neighbor for neighbor in retrieved if neighbor.sample.id != right.sample.id))
 
     def _drawn(self, query_id: str, shots: int) -> Context:
         """Draw samples that have nothing to do with the query, the same ones in every run."""

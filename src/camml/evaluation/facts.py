@@ -62,8 +62,8 @@ def _with_truth(item: Item, place: str, source: str) -> Item:
         raise SampleError(f"{place} is a yes/no question, but its meta does not have the value that it asks about")
     if meta["kind"] == "choice" and (not meta["answer"] or meta["answer"] not in letters):
         raise SampleError(f"{place}: {meta['answer']!r} is none of its {len(letters)} choices")
-    kept = ("topic", "field", "kind", "answer", "accept", "choices", "value", "wording", "style", "length")
-    truth = {key: meta[key] for key in kept if meta.get(key) is not None}
+    names = ("topic", "field", "kind", "answer", "accept", "choices", "value", "wording", "style", "length")
+    truth = {key: meta[key] for key in names if meta.get(key) is not None}
     return replace(item, truth=truth, cluster=f"{meta['topic']}/{meta['class']}")
 
 

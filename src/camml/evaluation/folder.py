@@ -147,8 +147,8 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
     """List where two JSON values differ, as texts `name: old and new`."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(old.keys() | new.keys())
-        found = [differences(old.get(key), new.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
-        return [line for lines in found for line in lines]
+        changes = [differences(old.get(key), new.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+        return [line for lines in changes for line in lines]
     return [] if old == new else [f"{name}: {_short(old)} there, {_short(new)} here"]
 
 

@@ -70,8 +70,8 @@ class CamMLModel(lmms):  # type: ignore[misc]
         """Answer the requests, in their order; those with the same decoding are answered together."""
         asked = [_Request(self.task_dict, request, self.keep_duplicates) for request in requests]
         answers: dict[int, str] = {}
-        for decoding in dict.fromkeys(one.decoding for one in asked):
-            places = [place for place, one in enumerate(asked) if one.decoding == decoding]
+        for decoding in dict.fromkeys(request.decoding for request in asked):
+            places = [place for place, request in enumerate(asked) if request.decoding == decoding]
             for start in range(0, len(places), self.batch_size):
                 batch = places[start : start + self.batch_size]
                 texts = self._answers([asked[place] for place in batch], decoding)

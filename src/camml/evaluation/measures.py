@@ -60,13 +60,13 @@ def hits(items: Sequence[Item], records: Sequence[Record]) -> dict[str, float]:
 
     A log says of a found sample whether it is `right` only where the task can tell.
     """
-    found = [record["retrieved"] for record in records]
-    if not all(retrieved and all("right" in neighbor for neighbor in retrieved) for retrieved in found):
+    contexts = [record["retrieved"] for record in records]
+    if not all(retrieved and all("right" in neighbor for neighbor in retrieved) for retrieved in contexts):
         return {}
-    deepest = min((len(retrieved) for retrieved in found), default=0)
+    deepest = min((len(retrieved) for retrieved in contexts), default=0)
     clusters = [item.cluster for item in items]
     shares = {}
     for depth in (depth for depth in DEPTHS if depth <= deepest):
-        right = [float(any(neighbor["right"] for neighbor in retrieved[:depth])) for retrieved in found]
+        right = [float(any(neighbor["right"] for neighbor in retrieved[:depth])) for retrieved in contexts]
         shares[f"hit@{depth}"] = 100 * mean(cluster_means(right, clusters))
     return shares

@@ -182,12 +182,12 @@ def _answer_one(answerer: Answerer, query: Query, context: Context, decoding: De
     limit = decoding.max_new_tokens
     while True:
         try:
-            [found] = answerer.answer([query], [context], replace(decoding, max_new_tokens=limit))
+            [prediction] = answerer.answer([query], [context], replace(decoding, max_new_tokens=limit))
         except OptionError:
             if limit < 2 * SHORTEST:
                 raise
             limit //= 2
             continue
         if limit < decoding.max_new_tokens:
-            found = replace(found, notes=(*found.notes, f"no room for more than {limit} new tokens"))
-        return found
+            prediction = replace(prediction, notes=(*prediction.notes, f"no room for more than {limit} new tokens"))
+        return prediction

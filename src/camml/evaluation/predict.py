@@ -49,14 +49,19 @@ class Predictor:
     passages: str = "auto"
 
     def fill(
-        self, folder: RunFolder, portions: Sequence[Portion], share: Share, report: Report, kept: Sequence[Record] = ()
+        self,
+        folder: RunFolder,
+        portions: Sequence[Portion],
+        share: Share,
+        report: Report,
+        earlier: Sequence[Record] = (),
     ) -> None:
         """Answer those portions of this process's share that the folder lacks, or that hold questions without answer.
 
         Args:
-          kept: records of a complete run, whose answers are not asked for again.
+          earlier: records of a complete run, whose answers are not asked for again.
         """
-        whole = {record["id"]: record for record in kept}
+        whole = {record["id"]: record for record in earlier}
         for portion in share.of(portions):
             before = folder.part(portion)
             if before is None or not all(map(has_answer, before)):
@@ -73,16 +78,18 @@ class Predictor:
         known = known or {}
         items, started = [item for item in portion.items if item.id not in known], time.perf_counter()
         before = self.evidence.searched if self.evidence else 0
-        found = self._find(items)
+        retrieved = self._find(items)
         if self.evidence and self.evidence.searched > before:
             watch.retrieved += self.evidence.searched - before
             watch.retrieving += time.perf_counter() - started
-        contexts = self._read(items, [self._given(*pair) for pair in zip(items, found, strict=True)])
+        contexts = self._read(items, [self._given(*pair) for pair in zip(items, retrieved, strict=True)])
         answers: dict[int, dict[str, Any]] = {}
         for rows in self._batches(items, contexts, len(portion.batches[0])):
             batch = [items[row] for row in rows], [contexts[row] for row in rows]
             answers |= zip(rows, self._answers(*batch, watch), strict=True)
-        made = {item.id: self._record(item, found[row], contexts[row], answers[row]) for row, item in enumerate(items)}
+        made = {
+            item.id: self._record(item, retrieved[row], contexts[row], answers[row]) for row, item in enumerate(items)
+        }
         return [known.get(item.id) or made[item.id] for item in portion.items]
 
     def _batches(self, items: Sequence[Item], contexts: Sequence[Context], size: int) -> list[list[int]]:
@@ -96,11 +103,11 @@ class Predictor:
             rows.sort(key=lambda row: len(answerer.prompt(self._query(items[row]), contexts[row])))
         return [rows[start : start + size] for start in range(0, len(rows), size)]
 
-    def _given(self, item: Item, found: Context) -> Context:
+    def _given(self, item: Item, retrieved: Context) -> Context:
         """Return the samples that come with a question."""
         if self.variant.context == "oracle" and self.evidence and self.task.knowledge:
-            found = self.evidence.led_by_right(self.task.knowledge, item, found)
-        return altered(self.variant, found, f"{self.seed} {item.id}")
+            retrieved = self.evidence.led_by_right(self.task.knowledge, item, retrieved)
+        return altered(self.variant, retrieved, f"{self.seed} {item.id}")
 
     def _read(self, items: Sequence[Item], contexts: Sequence[Context]) -> Sequence[Context]:
         """Return the samples with the passages that the model has room for."""
@@ -152,7 +159,7 @@ class Predictor:
                     self.cache.put(keys[row], known[row])
         return [known[row] for row in range(len(items))]
 
-    def _record(self, item: Item, found: Context, context: Context, answer: dict[str, Any]) -> Record:
+    def _record(self, item: Item, retrieved: Context, context: Context, answer: dict[str, Any]) -> Record:
         """Return a line of the log; the score comes when all are there."""
         image = "(in the question file)" if isinstance(item.image, bytes) else item.image and str(item.image)
         return {
@@ -160,7 +167,7 @@ class Predictor:
             "question_id": item.question_id,
             "question": item.text,
             "image": image,
-            "retrieved": [self._noted(item, neighbor) for neighbor in found],
+            "retrieved": [self._noted(item, neighbor) for neighbor in retrieved],
             "used": [neighbor.sample.id for neighbor in context],
             **answer,
             "truth": item.truth,

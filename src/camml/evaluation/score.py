@@ -189,20 +189,20 @@ def compare(first: Path, second: Path) -> tuple[dict[str, Any], dict[str, Any], 
     Raises:
       SampleError: not such files, or runs of different tasks or items.
     """
-    one, other = _read_score(first), _read_score(second)
-    if one["task"] != other["task"]:
+    left, right = _read_score(first), _read_score(second)
+    if left["task"] != right["task"]:
         raise SampleError(
-            f"{first} is a run of {one['task']}, {second} of {other['task']}; only runs of one task compare"
+            f"{first} is a run of {left['task']}, {second} of {right['task']}; only runs of one task compare"
         )
-    lacking = one["per_item"].keys() ^ other["per_item"].keys()
+    lacking = left["per_item"].keys() ^ right["per_item"].keys()
     if lacking:
         raise SampleError(f"{len(lacking)} items are in only one of {first} and {second}: {listed(sorted(lacking))}")
-    keys = list(one["per_item"])
-    clusters = [one["clusters"].get(key, key) for key in keys]
-    values = [[float(run["per_item"][key]) for key in keys] for run in (one, other)]
-    if one.get("of_clusters"):
+    keys = list(left["per_item"])
+    clusters = [left["clusters"].get(key, key) for key in keys]
+    values = [[float(run["per_item"][key]) for key in keys] for run in (left, right)]
+    if left.get("of_clusters"):
         values, clusters = [cluster_means(its, clusters) for its in values], []
-    return one, other, compare_paired(values[0], values[1], clusters=clusters)
+    return left, right, compare_paired(values[0], values[1], clusters=clusters)
 
 
 def _read_score(path: Path) -> dict[str, Any]:

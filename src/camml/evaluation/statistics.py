@@ -97,15 +97,15 @@ def compare_paired(
     Raises:
       OptionError: runs of different length, or without items.
     """
-    one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    if one.shape != other.shape:
-        raise OptionError(f"paired runs need the same items: there are {len(one)} and {len(other)}")
-    gaps = one - other
+    left, right = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if left.shape != right.shape:
+        raise OptionError(f"paired runs need the same items: there are {len(left)} and {len(right)}")
+    gaps = left - right
     interval = bootstrap_interval(gaps, clusters=clusters, resamples=resamples, level=level, seed=seed)
     better, worse = int((gaps > 0).sum()), int((gaps < 0).sum())
     member = _members(clusters, len(gaps))
     independent = int(member.max()) + 1 == len(gaps)
-    if independent and np.isin(one, (0, 1)).all() and np.isin(other, (0, 1)).all():
+    if independent and np.isin(left, (0, 1)).all() and np.isin(right, (0, 1)).all():
         p_value, test = mcnemar(better, worse), "exact McNemar"
     else:
         totals = np.bincount(member, gaps).astype(float)

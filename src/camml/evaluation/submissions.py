@@ -93,10 +93,10 @@ def mmbench(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -
         raise OptionError("an MMBench sheet needs openpyxl: pip install 'camml[eval]'") from None
     book = Workbook(write_only=True)
     sheet = book.create_sheet("Sheet1")
-    kept = [name for name in items[0].record if name not in _NOT_UPLOADED] if items else ["index"]
-    sheet.append([*kept[:6], "prediction", *kept[6:]])
+    columns = [name for name in items[0].record if name not in _NOT_UPLOADED] if items else ["index"]
+    sheet.append([*columns[:6], "prediction", *columns[6:]])
     for item in items:
-        row: list[Any] = [int(item.question_id), *(_cell(item.record[name]) for name in kept[1:])]
+        row: list[Any] = [int(item.question_id), *(_cell(item.record[name]) for name in columns[1:])]
         sheet.append([*row[:6], _cell(answers[item.id]), *row[6:]])
     buffer = io.BytesIO()
     book.save(buffer)

@@ -45,7 +45,7 @@ class IconSet:
         resvg = renderer()
         icon = self._icon(name)
         assert icon is not None, f"{self.file} has no icon {name}"
-        left, top, width, height = (self._measure(icon, what) for what in ("left", "top", "width", "height"))
+        left, top, width, height = (self._measure(icon, side) for side in ("left", "top", "width", "height"))
         scale = SIDE / max(width, height)
         head = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
         svg = f'<svg {head} viewBox="{left} {top} {width} {height}">{icon["body"]}</svg>'
@@ -60,8 +60,8 @@ class IconSet:
             return self._icon(alias["parent"])
         return icons.get(name)  # type: ignore[no-any-return]
 
-    def _measure(self, icon: Mapping[str, Any], what: str) -> float:
-        return float(icon.get(what, self._json.get(what, 0 if what in ("left", "top") else 16)))
+    def _measure(self, icon: Mapping[str, Any], side: str) -> float:
+        return float(icon.get(side, self._json.get(side, 0 if side in ("left", "top") else 16)))
 
 
 @cache

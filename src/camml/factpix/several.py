@@ -160,7 +160,7 @@ def _first(form: str, prints: Sequence[Print]) -> Print:
     """Return the print that comes first by age or price."""
     by_price = form in ("dearer", "cheaper", "dearest", "cheapest")
     turned = form in ("newer", "newest", "dearer", "dearest")
-    return sorted(prints, key=lambda one: one.price if by_price else one.year, reverse=turned)[0]
+    return sorted(prints, key=lambda item: item.price if by_price else item.year, reverse=turned)[0]
 
 
 def _keeper(kind: str, rng: Random) -> str:

@@ -17,7 +17,7 @@ class Source:
     title: str
     author: str
     license: str
-    home: str
+    page: str
     debian: bool = False
 
     def fetch(self) -> Path:
@@ -36,9 +36,9 @@ class Source:
         return f"{self.package}@{self.version} {self.sha256}"
 
 
-def icon_set(name: str, version: str, sha256: str, title: str, author: str, license: str, home: str) -> Source:
+def icon_set(name: str, version: str, sha256: str, title: str, author: str, license: str, page: str) -> Source:
     """Make the source of a package of Iconify, which publishes open icon sets as JSON with SVG bodies."""
-    return Source(f"@iconify-json/{name}", version, sha256, title, author, license, home)
+    return Source(f"@iconify-json/{name}", version, sha256, title, author, license, page)
 
 
 INVENTED = "Keepers, nicknames, inventory numbers and shelves are invented."
@@ -47,7 +47,7 @@ INVENTED = "Keepers, nicknames, inventory numbers and shelves are invented."
 def attribution(sources: Iterable[Source], invented: str = INVENTED) -> str:
     """Say who made what under which licence, as Markdown; `invented` says which facts nobody vouches for."""
     rows = [
-        f"| [{source.title}]({source.home}) | {source.author} | {source.license} "
+        f"| [{source.title}]({source.page}) | {source.author} | {source.license} "
         f"| `{source.package}` {source.version} |"
         for source in sorted(set(sources), key=lambda source: source.package)
     ]

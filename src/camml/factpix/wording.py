@@ -36,9 +36,9 @@ class Words:
         """Word a yes/no question whether `value` is true in a field."""
         return self._fill(self._patterns(field, "check", wording), wording, rng, value)
 
-    def wordings(self, field: str, what: str, wording: str) -> set[str]:
+    def wordings(self, field: str, form: str, wording: str) -> set[str]:
         """Return all that `ask` or `check` can give for a field, with `{value}` left open."""
-        patterns = self._patterns(field, what, wording)
+        patterns = self._patterns(field, form, wording)
         return {pattern.replace("{it}", thing) for pattern in patterns for thing in self.things[wording]}
 
     def tell(self, facts: Mapping[str, Fact], rng: Random) -> str:
@@ -50,8 +50,8 @@ class Words:
         ]
         return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
-    def _patterns(self, field: str, what: str, wording: str) -> Sequence[str]:
-        return self.fields[field][what if wording == SEEN else f"{what}_{NEW}"]
+    def _patterns(self, field: str, form: str, wording: str) -> Sequence[str]:
+        return self.fields[field][form if wording == SEEN else f"{form}_{NEW}"]
 
     def _fill(self, patterns: Sequence[str], wording: str, rng: Random, value: str = "") -> str:
         filled = rng.choice(patterns).replace("{it}", rng.choice(self.things[wording])).replace("{value}", value)

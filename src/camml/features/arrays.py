@@ -68,10 +68,10 @@ class ArrayCache:
         count = int(np.prod(entry.shape))
         raw = self._mapped(entry.shard, entry.start + 2 * count)
         if raw is not None:
-            found = raw[entry.start : entry.start + 2 * count]
-            if entry in self._checked or zlib.crc32(found.data) == entry.checksum:
+            raw_array = raw[entry.start : entry.start + 2 * count]
+            if entry in self._checked or zlib.crc32(raw_array.data) == entry.checksum:
                 self._checked.add(entry)  # once is enough: what is written is never changed
-                array: Array = found.view(np.float16).reshape(entry.shape)
+                array: Array = raw_array.view(np.float16).reshape(entry.shape)
                 return array
         self._entries.pop(key, None)
         return None
@@ -209,7 +209,7 @@ def _shards(root: Path) -> Sequence[tuple[float, int, Path]]:
 def _entry(line: bytes, shard: Path) -> tuple[str, Entry] | None:
     """Return key and place from a line of a journal; None if the line is damaged."""
     try:
-        found = json.loads(line)
-        return str(found["key"]), Entry(shard, int(found["start"]), tuple(found["shape"]), int(found["checksum"]))
+        entry = json.loads(line)
+        return str(entry["key"]), Entry(shard, int(entry["start"]), tuple(entry["shape"]), int(entry["checksum"]))
     except (ValueError, KeyError, TypeError):
         return None

@@ -99,23 +99,23 @@ class PassageChooser:
     def _shortened(self, question: str, asked: Vectors, context: Context, budget: Budget) -> Context:
         """Return what is read of each sample of a context that is too long, nearest first."""
         chosen: list[Neighbor] = []
-        room = budget.tokens
+        left = budget.tokens
         for neighbor in context:
             text = neighbor.sample.text
-            if room <= 0 or not text.strip():
+            if left <= 0 or not text.strip():
                 continue
             if budget.length(text) <= budget.tokens:
-                spans = _beginning(text, room, budget)
+                spans = _beginning(text, left, budget)
             else:
-                spans = self._nearest(question, asked, text, room, budget)
+                spans = self._nearest(question, asked, text, left, budget)
                 if not spans and neighbor is context[0]:  # not even one fits: its beginning is read
-                    spans = _beginning(text, room, budget)
+                    spans = _beginning(text, left, budget)
             if spans:
-                room -= budget.length(passages.join(text, spans))
+                left -= budget.length(passages.join(text, spans))
                 chosen.append(_marked(neighbor, spans))
         return tuple(chosen)
 
-    def _nearest(self, question: str, asked: Vectors, text: str, room: int, budget: Budget) -> list[Span]:
+    def _nearest(self, question: str, asked: Vectors, text: str, limit: int, budget: Budget) -> list[Span]:
         """Return the passages of a text that are nearest to the question, as many as there is room for."""
         parts = passages.split(text)
         words = _words(question)
@@ -128,7 +128,7 @@ class PassageChooser:
         for _, place in sorted(offers, key=lambda offer: (-offer[0], offer[1])):
             part = parts[place]
             more = sorted({*taken, part.span, *([part.heading] if part.heading else [])})
-            if budget.length(passages.join(text, more)) <= room:
+            if budget.length(passages.join(text, more)) <= limit:
                 taken = more
         return taken
 
@@ -137,9 +137,9 @@ class PassageChooser:
         if not parts:
             return np.zeros((0, 1), np.float32)
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        kept = None if self._cache is None else self._cache.get(key)
-        if kept is not None and len(kept) == len(parts):
-            return kept.astype(np.float32)
+        cached = None if self._cache is None else self._cache.get(key)
+        if cached is not None and len(cached) == len(parts):
+            return cached.astype(np.float32)
         vectors = self._embed([_read(text, part) for part in parts]).astype(np.float16)
         if self._cache is not None:
             try:
@@ -162,20 +162,20 @@ def cut(context: Context, budget: Budget) -> Context:
         ['red and']
     """
     chosen: list[Neighbor] = []
-    room = budget.tokens
+    left = budget.tokens
     for neighbor in context:
-        if room > 0 and (spans := _beginning(neighbor.sample.text, room, budget)):
-            room -= budget.length(passages.join(neighbor.sample.text, spans))
+        if left > 0 and (spans := _beginning(neighbor.sample.text, left, budget)):
+            left -= budget.length(passages.join(neighbor.sample.text, spans))
             chosen.append(_marked(neighbor, spans))
     return tuple(chosen)
 
 
-def _beginning(text: str, room: int, budget: Budget) -> list[Span]:
+def _beginning(text: str, limit: int, budget: Budget) -> list[Span]:
     """Return the span of as much of the beginning of a text as there is room for, in whole words if one fits."""
-    if budget.length(text) <= room:
+    if budget.length(text) <= limit:
         return [(0, len(text))]
     for ends in ([match.end() for match in re.finditer(r"\S+", text)], range(1, len(text))):
-        if fitting := bisect_right(ends, room, key=lambda end: budget.length(text[:end])):
+        if fitting := bisect_right(ends, limit, key=lambda end: budget.length(text[:end])):
             return [(0, ends[fitting - 1])]
     return []
 

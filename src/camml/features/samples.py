@@ -91,9 +91,10 @@ class SampleFeatures:
         mask = torch.zeros(places.shape[:3], dtype=torch.bool)
         for number, row in enumerate(rows):
             for column, (key, _) in enumerate(row):
-                kept = torch.from_numpy(states[key].astype(np.float32))
-                seen, end = len(kept) - lengths[key], patches + lengths[key]
-                places[number, column, :seen], places[number, column, patches:end] = kept[:seen], kept[seen:]
+                states_here = torch.from_numpy(states[key].astype(np.float32))
+                seen, end = len(states_here) - lengths[key], patches + lengths[key]
+                places[number, column, :seen] = states_here[:seen]
+                places[number, column, patches:end] = states_here[seen:]
                 mask[number, column, :seen], mask[number, column, patches:end] = True, True
         places, mask = places.to(self.model.device, self.model.dtype), mask.to(self.model.device)
         seen_states, read_states = places[:, :, :patches], places[:, :, patches:]

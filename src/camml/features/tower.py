@@ -23,7 +23,7 @@ VERSION = 1
 """Of what is computed; another one makes all that is kept invalid."""
 
 ABOUT = "about.json"
-SETTLED = 2_000_000_000  # nanoseconds after which a change of a file shows in its time
+TIME_RESOLUTION = 2_000_000_000  # nanoseconds after which a change of a file shows in its time
 
 
 def fingerprint(tower: nn.Module, config: LlavaPartsConfig, processor: CamMLProcessor) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Digests:
             content = digest(image)
         except OSError as error:
             raise ImageError(f"{image}: cannot be read ({error.strerror}); check the path") from error
-        if time.time_ns() - status.st_mtime_ns > SETTLED:  # until then a second change could go unseen
+        if time.time_ns() - status.st_mtime_ns > TIME_RESOLUTION:  # until then a second change could go unseen
             self._known[image] = state, content
         return content
 
@@ -99,8 +99,8 @@ class TowerFeatures:
         Raises:
           ImageError: an image is gone, or was changed after its features were computed.
         """
-        found = torch.zeros(len(images), *self.shape, dtype=torch.float16)
-        rows = found.numpy()
+        features = torch.zeros(len(images), *self.shape, dtype=torch.float16)
+        rows = features.numpy()
         for row, image in enumerate(images):
             if image is None:
                 continue
@@ -115,7 +115,7 @@ class TowerFeatures:
                     "while it was used: start again, and they are computed"
                 )
             rows[row] = array
-        return found
+        return features
 
     def __contains__(self, image: Path) -> bool:
         return self.key(image) in self.cache

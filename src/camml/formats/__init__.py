@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from camml import plugins
 from camml.errors import OptionError, SampleError
-from camml.formats._entries import Found
+from camml.formats._entries import Entry
 from camml.formats._json_list import elements as json_elements
 from camml.formats._shards import Source, is_pattern
 from camml.remote import is_address
@@ -30,7 +30,7 @@ class Format(Protocol):
         """Return True if a file or folder looks like this format; at most one format says so."""
         ...
 
-    def read(self, path: Path, images: Path | None) -> Iterator[Found]:
+    def read(self, path: Path, images: Path | None) -> Iterator[Entry]:
         """Yield each sample with its place ("line 3"), or the error in its place; image paths start at `images`.
 
         Raises:
@@ -80,8 +80,8 @@ def read(
     name = format or find_format(given)
     if isinstance(given, str) and not takes_many(name):
         raise SampleError(f"{given}: {name} is read from one file on a disk; copy it, or write Parquet or tar files")
-    found = _find(name).read(cast(Path, given), None if images is None else Path(images))
-    unique = _with_unique_ids(found, given, name == "llava_json" if mend_ids is None else mend_ids, mend_ids is None)
+    entries = _find(name).read(cast(Path, given), None if images is None else Path(images))
+    unique = _with_unique_ids(entries, given, name == "llava_json" if mend_ids is None else mend_ids, mend_ids is None)
     return _usable(unique, (report or _log) if on_bad == "skip" else None)
 
 
@@ -138,12 +138,12 @@ def _takes_many(format: Format) -> bool:
 
 
 def _with_unique_ids(
-    found: Iterator[Found], path: Source, mend: bool, say: bool = False
+    entries: Iterator[Entry], path: Source, mend: bool, say: bool = False
 ) -> Iterator[Sample | SampleError]:
     """Yield the samples, an error in place of one whose id cannot stay; where `say`, log what was mended."""
     places: dict[str, str] = {}
     mended: list[str] = []
-    for place, sample in found:
+    for place, sample in entries:
         if isinstance(sample, SampleError):
             yield sample
             continue

@@ -10,7 +10,7 @@ from camml.errors import SampleError
 from camml.layouts import find_picture
 from camml.types import Sample, finite
 
-Found = tuple[str, Sample | SampleError]
+Entry = tuple[str, Sample | SampleError]
 """The place of a sample in its file, and the sample or what is wrong with it."""
 
 IMAGE_MARK = "<image>"
@@ -24,7 +24,7 @@ class BadEntry(Exception):
 TextOf = Callable[[Mapping[str, Any]], str]
 
 
-def find(entry: object, place: str, path: Path | str, images: Path, text_of: TextOf) -> Found:
+def find(entry: object, place: str, path: Path | str, images: Path, text_of: TextOf) -> Entry:
     """Return the sample in an entry, or the error that names file, place and id.
 
     Args:
@@ -118,13 +118,13 @@ def _image(value: object, images: Path) -> Path | None:
     return find_picture(images, value) or Path(os.path.join(images, value))
 
 
-def _check_characters(what: str, text: str, *, nul_ok: bool = False) -> None:
+def _check_characters(part: str, text: str, *, nul_ok: bool = False) -> None:
     if "\0" in text and not nul_ok:
-        raise BadEntry(f"its {what} has a NUL character; remove it")
+        raise BadEntry(f"its {part} has a NUL character; remove it")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise BadEntry(f"its {what} has half a character ({text[error.start]!r}); write it again") from error
+        raise BadEntry(f"its {part} has half a character ({text[error.start]!r}); write it again") from error
 
 
 def _as_json(meta: Mapping[str, Any]) -> str:

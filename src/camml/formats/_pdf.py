@@ -30,7 +30,7 @@ Figure = tuple[tuple[int, int, int, int], str]
 """Left, top, right and bottom in pixels of the page's picture, and the caption."""
 
 
-def pages(name: str, path: Path, origin: str, written: Path) -> Iterator[_entries.Found]:
+def pages(name: str, path: Path, origin: str, written: Path) -> Iterator[_entries.Entry]:
     """Yield the name of a PDF file with each of its samples: a page, followed by the figures on it.
 
     Args:

@@ -14,7 +14,7 @@ _TEXTS = (".txt", ".md")
 _JSON = ".json"
 
 
-def sample(name: str, path: Path, origin: str) -> _entries.Found:
+def sample(name: str, path: Path, origin: str) -> _entries.Entry:
     """Return the name of a picture with its sample, or with what is wrong with it.
 
     Args:

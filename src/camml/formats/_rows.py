@@ -15,7 +15,7 @@ AT_ONCE = 64
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"RIFF": ".webp"}
 
 
-def find(row: dict[str, Any], place: str, source: Path | str, images: Path, written: Path) -> _entries.Found:
+def find(row: dict[str, Any], place: str, source: Path | str, images: Path, written: Path) -> _entries.Entry:
     """Return the sample in a row, or the error that names file, place and id.
 
     Args:

@@ -53,9 +53,9 @@ def places(source: Source, suffixes: Sequence[str]) -> Iterator[tuple[str, str]]
     Raises:
       SampleError: there are none.
     """
-    found = names(source, suffixes)
-    for name in found:
-        yield name, "" if len(found) == 1 else f" of {name.rpartition('/')[2]}"
+    files = names(source, suffixes)
+    for name in files:
+        yield name, "" if len(files) == 1 else f" of {name.rpartition('/')[2]}"
 
 
 @contextmanager

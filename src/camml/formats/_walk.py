@@ -32,7 +32,7 @@ def files(root: Path) -> Iterator[tuple[str, Path | SampleError]]:
     yield from _below(root, "", os.path.realpath(root), seen)
 
 
-def _below(folder: Path, name: str, home: str, seen: set[str]) -> Iterator[tuple[str, Path | SampleError]]:
+def _below(folder: Path, name: str, root: str, seen: set[str]) -> Iterator[tuple[str, Path | SampleError]]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -45,16 +45,16 @@ def _below(folder: Path, name: str, home: str, seen: set[str]) -> Iterator[tuple
         if entry.name.startswith("."):
             continue
         if os.path.isdir(entry.path):
-            if not entry.is_symlink() or _leads_elsewhere(entry.path, home, seen):
-                yield from _below(Path(entry.path), path, home, seen)
+            if not entry.is_symlink() or _leads_elsewhere(entry.path, root, seen):
+                yield from _below(Path(entry.path), path, root, seen)
         elif entry.name.lower().endswith(PICTURES + PDF) and not PAGE.fullmatch(entry.name):
             yield path, Path(entry.path)
 
 
-def _leads_elsewhere(link: str, home: str, seen: set[str]) -> bool:
+def _leads_elsewhere(link: str, root: str, seen: set[str]) -> bool:
     """Return whether a link leads to a folder that is not come upon otherwise."""
     real = os.path.realpath(link)
-    if real in seen or Path(real).is_relative_to(home) or Path(home).is_relative_to(real):
+    if real in seen or Path(real).is_relative_to(root) or Path(root).is_relative_to(real):
         return False
     seen.add(real)
     return True

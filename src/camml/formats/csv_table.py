@@ -18,7 +18,7 @@ def matches(path: Path) -> bool:
     return path.suffix.lower() in (".csv", ".tsv") and path.is_file()
 
 
-def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
+def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each row as a sample; its place is the line on which it begins."""
     folder = _entries.folder_of_images(path, images)
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","

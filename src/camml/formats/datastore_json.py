@@ -11,7 +11,7 @@ def matches(path: Path) -> bool:
     return _json_list.looks_like_json(path) and not llava_json.matches(path)
 
 
-def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
+def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each entry as a sample."""
     folder = _entries.folder_of_images(path, images)
     for number, entry in enumerate(_json_list.elements(path), 1):

@@ -20,7 +20,7 @@ def matches(path: Path) -> bool:
     return any(isinstance(file, Path) for _, file in _walk.files(path))
 
 
-def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
+def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each picture and page as a sample, its place the file as seen from the folder.
 
     Pictures of pages are written to `images`, or into a folder beside this one.

@@ -22,7 +22,7 @@ def matches(path: Path) -> bool:
     return path.is_dir() and ((path / STATE).is_file() or (path / SPLITS).is_file())
 
 
-def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
+def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each row as a sample."""
     written = images or path.with_name(f"{path.absolute().name}-images")
     folder = _entries.folder_of_images(path / STATE, images)

@@ -13,7 +13,7 @@ def matches(path: Path) -> bool:
     return path.suffix.lower() in (".jsonl", ".ndjson") and path.is_file()
 
 
-def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
+def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each line as a sample; blank lines are passed over."""
     folder = _entries.folder_of_images(path, images)
     for number, line in enumerate(_text.lines(path), 1):
@@ -24,7 +24,7 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
             yield _parse(line, place, path, folder)
 
 
-def _parse(line: str, place: str, path: Path, folder: Path) -> _entries.Found:
+def _parse(line: str, place: str, path: Path, folder: Path) -> _entries.Entry:
     try:
         entry = json.loads(line, parse_constant=lambda _: None)
     except json.JSONDecodeError as error:

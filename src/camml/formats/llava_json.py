@@ -14,7 +14,7 @@ def matches(path: Path) -> bool:
     return isinstance(first, dict) and "conversations" in first
 
 
-def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
+def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each entry as a sample whose text is all its turns."""
     folder = _entries.folder_of_images(path, images)
     for number, entry in enumerate(_json_list.elements(path), 1):

@@ -22,7 +22,7 @@ def matches(path: _shards.Source) -> bool:
     return _shards.matches(path, SUFFIXES)
 
 
-def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Found]:
+def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each row as a sample."""
     written = _shards.folder_written(path, images)
     for name, of_file in _shards.places(path, SUFFIXES):

@@ -11,7 +11,7 @@ def matches(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in _walk.PDF
 
 
-def read(path: Path, images: Path | None) -> Iterator[_entries.Found]:
+def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each page and figure; their pictures are written to `images`, or into a folder beside the file."""
     written = _shards.folder_written(path, images).absolute()
     yield from _pdf.pages(path.name, path.absolute(), _walk.origin_of(path.absolute().parent), written)

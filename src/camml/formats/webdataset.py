@@ -32,7 +32,7 @@ def matches(path: _shards.Source) -> bool:
     return _shards.matches(path, SUFFIXES)
 
 
-def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Found]:
+def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each group of files as a sample."""
     written = _shards.folder_written(path, images)
     for name, of_file in _shards.places(path, SUFFIXES):
@@ -70,9 +70,11 @@ def _entry(key: str, files: list[tuple[str, bytes]], images: Path) -> dict[str, 
         entry["text"] = entry.pop("caption")
     texts = [(ending, data) for ending, data in files if ending in TEXTS]
     pictures = [(ending, data) for ending, data in files if ending in IMAGES]
-    for what, found in (("texts", texts), ("images", pictures)):
-        if len(found) > 1:
-            raise _entries.BadEntry(f"has {len(found)} {what} ({', '.join(ending for ending, _ in found)}); keep one")
+    for kind, members in (("texts", texts), ("images", pictures)):
+        if len(members) > 1:
+            raise _entries.BadEntry(
+                f"has {len(members)} {kind} ({', '.join(ending for ending, _ in members)}); keep one"
+            )
     if texts:
         try:
             entry["text"] = texts[0][1].decode()

@@ -53,7 +53,7 @@ def without(stream: BinaryIO, gaps: Sequence[Span]) -> BinaryIO:
 
 def _walk(stream: BinaryIO) -> Survey:
     gaps: list[Span] = []
-    bits, chunks, kept, at = None, 0, 0, len(SIGNATURE)
+    bits, chunks, notes, at = None, 0, 0, len(SIGNATURE)
     while chunks <= MOST_CHUNKS:
         stream.seek(at)
         header = stream.read(8)
@@ -63,8 +63,8 @@ def _walk(stream: BinaryIO) -> Survey:
         end = at + 12 + length
         chunks += 1
         if kind in _NOTES:
-            if kept < MOST_NOTES and _turns(kind, stream, length):
-                kept += 1
+            if notes < MOST_NOTES and _turns(kind, stream, length):
+                notes += 1
             else:
                 gaps.append((at, end))
         elif kind == b"sBIT" and length <= 4:

@@ -1,16 +1,43 @@
-"""Rows that a vision-language model's processor prepared one by one, put together to a batch."""
+"""Prompts and rows that a vision-language model's processor writes one by one, put together to a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from transformers import ProcessorMixin
 
-from camml.errors import InputError
+from camml.errors import InputError, OptionError
 from camml.images import ImageSource, each_image, open_image
 
 Inputs = Mapping[str, Tensor]
+
+
+def write_prompt(writer: Any, messages: Sequence[Any], begin: bool, **given: Any) -> str:
+    """Return what the chat template of a processor or a tokenizer makes of messages.
+
+    Args:
+      begin: whether the beginning of an answer comes last.
+      given: what else the template reads, such as `tools`.
+    """
+    if isinstance(writer, ProcessorMixin):
+        # where it is empty, SmolVLM's adds settings for videos in a way that transformers warns of at every prompt
+        given["processor_kwargs"] = {"return_tensors": "pt"}
+    return str(writer.apply_chat_template(messages, tokenize=False, add_generation_prompt=begin, **given))
+
+
+def check_arguments(processor: Any, names: Iterable[str]) -> None:
+    """Raise an OptionError for an argument that a processor does not know, of which transformers' own only warn."""
+    kinds = processor.valid_processor_kwargs.__annotations__
+    parts = (getattr(processor, name) for name in processor.get_attributes() if hasattr(processor, name))
+    others = [part.valid_kwargs for part in parts if getattr(part, "valid_kwargs", None)]
+    known = {*signature(processor.__call__).parameters, *kinds}
+    known |= {name for kind in (*kinds.values(), *others) for name in kind.__annotations__}
+    if unknown := sorted(set(names) - known):
+        choices = ", ".join(sorted(known - {"args", "kwargs"}))
+        raise OptionError(f"{type(processor).__name__} has no argument {unknown[0]!r}; there are: {choices}")
 
 
 def prepare_row(processor: Any, text: str, images: Sequence[ImageSource]) -> dict[str, Tensor]:

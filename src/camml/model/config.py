@@ -1,6 +1,9 @@
 """The configuration of a CaMML model: a vision-language model, and the sizes of the perceivers that are added to it."""
 
+import json
+from collections.abc import Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
@@ -103,6 +106,26 @@ class CamMLConfig(PretrainedConfig):
     def image_token_id(self) -> int:
         """The placeholder of the vision-language model for one image token."""
         return image_token_id(self.vlm_config)
+
+
+def check_placeholders(theirs: Mapping[str, Any], config: CamMLConfig) -> None:
+    """Raise an OptionError unless the settings of a processor, as far as they go, name the placeholders of a model."""
+    for name in ("context_token_id", "context_tokens", "image_token_id"):
+        ours = getattr(config, name)
+        if theirs.get(name, ours) != ours:
+            raise OptionError(
+                f"the processor is of another model: its {name} is {theirs[name]}, the model's is {ours}; load both "
+                "from one folder, or make it with CamMLProcessor.build(model.config, ...)"
+            )
+
+
+def check_files(folder: Any) -> None:
+    """Raise an OptionError if a folder holds a model of CaMML and a processor of another model."""
+    files = [Path(str(folder)) / name for name in ("config.json", "processor_config.json")]
+    if all(file.is_file() for file in files):
+        values, settings = (json.loads(file.read_text("utf-8")) for file in files)
+        if values.get("model_type") == CamMLConfig.model_type and settings.get("processor_class") == "CamMLProcessor":
+            check_placeholders(settings, CamMLConfig.from_dict(values))
 
 
 def image_token_id(config: Any) -> int:

@@ -1,6 +1,10 @@
-"""The processor of a `LlavaPartsForConditionalGeneration`: prepares its text and images."""
+"""The processor of a `LlavaPartsForConditionalGeneration`: prepares its text and images.
 
-from collections.abc import Mapping, Sequence
+Unlike others it opens the images of a row only as a batch is made, so that a run which keeps what the tower gives for
+them need not open them at all, and puts placeholders into ids rather than text, as the published code does.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -18,6 +22,9 @@ from camml.images import ImageSource, cuts_middle, each_image, mean_color, middl
 from camml.model.llava_parts import LlavaPartsConfig
 from camml.prompts import split
 
+FeaturesOf = Callable[[Sequence[ImageSource | None]], Tensor]
+"""float[N, Lv, W] that the vision tower gives for N images, zeros where there is none; kept from an earlier run."""
+
 Span = tuple[int, int]
 """The characters from the first number up to, and without, the second."""
 
@@ -25,7 +32,8 @@ Span = tuple[int, int]
 class LlavaPartsProcessor(ProcessorMixin):
     """Writes one placeholder for each image token, so that a sequence has its final length.
 
-    In a prompt the character `camml.prompts.IMAGE` stands for an image. No text of a user holds it.
+    In a prompt the character `camml.prompts.IMAGE` stands for an image. No text of a user holds it. `slots` has the ids
+    of this character, and of others that somebody adds to them.
 
     Args:
       image_processor, tokenizer: of the vision tower and the language model.
@@ -48,6 +56,7 @@ class LlavaPartsProcessor(ProcessorMixin):
         self.image_token = prompts.IMAGE
         self.image_token_id = image_token_id
         self.image_aspect_ratio = image_aspect_ratio
+        self.slots = {prompts.IMAGE: [image_token_id] * image_tokens}
         set_pad_token(tokenizer)
         super().__init__(
             image_processor, tokenizer, chat_template=kwargs.pop("chat_template", None) or tokenizer.chat_template
@@ -130,36 +139,61 @@ class LlavaPartsProcessor(ProcessorMixin):
         inputs = self(_images_of(conversation), rows, **(processor_kwargs or {}))
         return inputs if return_dict else inputs["input_ids"]
 
-    def tokenize(self, prompt: str, slots: Mapping[str, Sequence[int]] | None = None) -> list[int]:
-        """Return the ids of a prompt, placeholders in place; every piece between them is tokenized by itself.
+    def row(self, prompt: str, images: Sequence[ImageSource]) -> dict[str, Any]:
+        """Return what the model needs for one prompt, before it is put together with others by `join`.
 
-        Args:
-          slots: other characters that stand for placeholders, with their ids.
+        Raises:
+          InputError: there are several images.
+        """
+        if len(images) > 1:
+            raise InputError(f"{len(images)} images with one question; this model takes one")
+        return {"input_ids": self.tokenize(prompt), "image": images[0] if images else None}
+
+    def join(
+        self, rows: Sequence[Mapping[str, Any]], padding_side: str, features_of: FeaturesOf | None = None
+    ) -> dict[str, Tensor]:
+        """Return rows, as `row` gives them, as the inputs of one batch; no image is opened before.
+
+        Raises:
+          ImageError: an image cannot be used.
+        """
+        inputs = pad([row["input_ids"] for row in rows], padding_side, self.tokenizer.pad_token_id)
+        return inputs | self.image_inputs([row["image"] for row in rows], features_of)
+
+    def image_inputs(
+        self, images: Sequence[ImageSource | None], features_of: FeaturesOf | None = None
+    ) -> dict[str, Tensor]:
+        """Return what stands for N images: `image_features`, `pixel_values`, or nothing."""
+        if features_of is not None:
+            return {"image_features": features_of(images)}
+        pixels = self.pixels(images)
+        return {} if pixels is None else {"pixel_values": pixels}
+
+    def tokenize(self, prompt: str) -> list[int]:
+        """Return the ids of a prompt, placeholders in place; every piece between them is tokenized by itself.
 
         Source: the published code does the same, and for sentencepiece vocabularies it makes a difference.
         """
-        known = self._slots(slots)
-        pieces = (known.get(piece) or self.tokenizer.encode(piece, add_special_tokens=False) for piece in split(prompt))
+        pieces = (
+            self.slots.get(piece) or self.tokenizer.encode(piece, add_special_tokens=False) for piece in split(prompt)
+        )
         return [*first_tokens(self.tokenizer), *chain.from_iterable(pieces)]
 
-    def tokens(self, prompt: str, slots: Mapping[str, Sequence[int]] | None = None) -> list[tuple[int, Span]]:
+    def tokens(self, prompt: str) -> list[tuple[int, Span]]:
         """Return the ids of a prompt as `tokenize` does, each with the characters it stands for.
 
         Raises:
           OptionError: the tokenizer does not say where its tokens stand.
         """
-        known, place = self._slots(slots), 0
+        place = 0
         row = [(token, (0, 0)) for token in first_tokens(self.tokenizer)]
         for piece in split(prompt):
-            if piece in known:
-                row += [(token, (place, place)) for token in known[piece]]
+            if piece in self.slots:
+                row += [(token, (place, place)) for token in self.slots[piece]]
             else:
                 row += offsets(self.tokenizer, piece, place)
             place += len(piece)
         return row
-
-    def _slots(self, slots: Mapping[str, Sequence[int]] | None) -> dict[str, Sequence[int]]:
-        return {prompts.IMAGE: [self.image_token_id] * self.image_tokens, **(slots or {})}
 
     def pixels(self, images: Sequence[ImageSource | None]) -> Tensor | None:
         """Return float[N, 3, H, W] of N images, zeros where there is none; None where there are none at all."""

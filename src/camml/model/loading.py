@@ -1,5 +1,6 @@
 """One place that loads: whatever a folder or a name holds, a model and its processor."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,6 +16,7 @@ from camml import weights
 from camml.devices import choose_dtype
 from camml.errors import ModelFolderError, OptionError, first_line
 from camml.model import lora, packed
+from camml.model.config import check_placeholders
 from camml.model.folder import check_folder, is_packed, new_folder
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.processor import CamMLProcessor
@@ -75,6 +77,7 @@ def load_model(
     """
     folder, number = _folder(name), checked_dtype(dtype)
     kind = kind_of(folder)
+    logging.getLogger("transformers.configuration_utils").addFilter(_about_this_model)
     given = {"device_map": device_map, "quantization_config": quantization_config}
     given |= {"attn_implementation": attn_implementation}
     options = {key: value for key, value in given.items() if value is not None}
@@ -103,6 +106,11 @@ def load_model(
         raise ModelFolderError(f"{folder} cannot be loaded as a {kind} model: {reason}") from error
 
 
+def _about_this_model(record: logging.LogRecord) -> bool:
+    """Return False for what transformers says of a SmolVLM with its own default sizes, which it builds to compare."""
+    return "(between 0 and 31999), got 128002" not in record.getMessage()
+
+
 def checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """Return a precision as PyTorch names it; None for the one that weights are kept in.
 
@@ -116,19 +124,10 @@ def checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
 
 def check_fits(model: CamMLForConditionalGeneration, processor: CamMLProcessor) -> None:
     """Raise an OptionError unless a processor writes the placeholders that a model looks for."""
-    config = model.config
-    pairs = {
-        name: (getattr(processor, name), getattr(config, name))
-        for name in ("context_token_id", "context_tokens", "image_token_id")
-    }
-    if processor.parts:
-        pairs["image_tokens"] = (processor.processor.image_tokens, config.vlm_config.image_tokens)
-    for name, (theirs, ours) in pairs.items():
-        if theirs != ours:
-            raise OptionError(
-                f"the processor is of another model: its {name} is {theirs}, the model's is {ours}; load both from one "
-                "folder, or make it with CamMLProcessor.build(model.config, ...)"
-            )
+    check_placeholders(vars(processor), model.config)
+    theirs, ours = (getattr(part, "image_tokens", None) for part in (processor.processor, model.config.vlm_config))
+    if ours is not None and theirs != ours:
+        raise OptionError(f"the processor is of another model: its image_tokens is {theirs}, the model's is {ours}")
 
 
 def _summed(

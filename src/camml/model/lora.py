@@ -12,15 +12,14 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoModelForImageTextToText, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from camml import weights
 from camml.errors import ModelFolderError
 from camml.model.config import CamMLConfig
-from camml.model.folder import ADDED_FILE, load_part, read_file, set_precision
+from camml.model.folder import ADDED_FILE, load_part, read_file
 from camml.model.modeling import CamMLForConditionalGeneration
-from camml.model.parts import load_parts
+from camml.model.parts import added_to, load_base
 from camml.model.processor import CamMLProcessor
 
 BASE, ADAPTER = "camml_base.json", "adapter_config.json"
@@ -142,12 +141,5 @@ def _started_from(
             weights.folder(base["camml"]), dtype=dtype
         )
         return model
-    vlm: PreTrainedModel
-    if "vlm" in base:
-        vlm = AutoModelForImageTextToText.from_pretrained(weights.folder(base["vlm"]), dtype=dtype)
-    else:
-        language, tower = (weights.folder(base[part]) for part in ("language_model", "vision_tower"))
-        vlm = load_parts(config.vlm_config, language, tower, dtype)
-    model = CamMLForConditionalGeneration(config, vlm)
-    set_precision(model, vlm.dtype)
-    return model
+    folders = {part: weights.folder(name) for part, name in base.items()}
+    return added_to(load_base(folders, config, dtype), config)

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import MODEL_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -19,69 +26,89 @@ from camml.model.llava_processor import LlavaPartsProcessor
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.processor import CamMLProcessor
 
+Start = Callable[[CamMLForConditionalGeneration], object]
+
 
 def assemble(
     language_model: Path,
     vision_tower: Path,
     *,
     projector: Path | None = None,
-    prompt_style: str | None = None,
-    image_aspect_ratio: str = "pad",
-    dtype: Any = None,
-    language_options: Mapping[str, Any] | None = None,
-    start: Callable[[CamMLForConditionalGeneration], object] = lambda model: None,
-    **sizes: Any,
+    dtype: Any = "auto",
+    start: Start = lambda model: None,
+    **described: Any,
 ) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
     """Return a new model, and its processor, from a language model and a vision tower.
 
     Args:
-      language_model, vision_tower: model folders (of a dual encoder the image half is taken).
-      projector: an `mm_projector.bin`, which also says the projector's type; None for random weights.
-      prompt_style: None for the chat template of the tokenizer, or Vicuna's wording where it has none.
-      language_options: what else the language model is loaded with, such as a `quantization_config`.
-      start: called with the model while what is new has random weights in float32.
-      sizes: other fields of `LlavaPartsConfig` and `CamMLConfig`.
+      projector, described: as in `describe`, without a projector one of random weights.
+      dtype: of the weights; "auto" for that of the language model.
+      start: as in `added_to`.
 
     Raises:
       ModelFolderError: a folder or file does not hold what it should.
       OptionError: sizes that cannot be.
     """
-    weights = read_projector(projector) if projector else {}
-    if weights:
-        sizes["projector_type"] = projector_type(weights)
-    config, processor = describe(
-        language_model, vision_tower, prompt_style=prompt_style, image_aspect_ratio=image_aspect_ratio, **sizes
+    base = {"language_model": language_model, "vision_tower": vision_tower}
+    config, processor = describe(language_model, vision_tower, projector=projector, **described)
+    return added_to(load_base(base, config, dtype), config, projector, start), processor
+
+
+def load_base(base: Mapping[str, Path], config: CamMLConfig, dtype: Any, **options: Any) -> PreTrainedModel:
+    """Return the vision-language model that perceivers are added to.
+
+    Args:
+      base: the folder of a `vlm`, or those of a `language_model` and a `vision_tower`, which get a new projector.
+      options: what else the vision-language model or the language model is loaded with.
+    """
+    vlm: PreTrainedModel
+    if "vlm" in base:
+        vlm = AutoModelForImageTextToText.from_pretrained(base["vlm"], dtype=dtype, **options)
+        return vlm
+    language = AutoModelForCausalLM.from_pretrained(base["language_model"], dtype=dtype, **options)
+    parts = config.vlm_config
+    return LlavaPartsForConditionalGeneration(
+        parts, load_tower(base["vision_tower"], parts.vision_config, dtype), language
     )
-    vlm = load_parts(config.vlm_config, language_model, vision_tower, dtype or "auto", **(language_options or {}))
+
+
+def added_to(
+    vlm: PreTrainedModel, config: CamMLConfig, projector: Path | None = None, start: Start = lambda model: None
+) -> CamMLForConditionalGeneration:
+    """Return a vision-language model with new perceivers, in the precision that it embeds words in.
+
+    Args:
+      projector: an `mm_projector.bin` to put into a model of parts.
+      start: called with the model while what is new has random weights in float32.
+    """
     model = CamMLForConditionalGeneration(config, vlm)
     start(model)
     if projector:
-        load_part(model, ("vlm.projector.",), weights, projector)
-    set_precision(model, vlm.language_model.dtype)
-    return model, processor
-
-
-def load_parts(
-    config: LlavaPartsConfig, language_model: Path, vision_tower: Path, dtype: Any, **options: Any
-) -> LlavaPartsForConditionalGeneration:
-    """Return a vision-language model out of two folders, with a new projector; `options` are the language model's."""
-    language: PreTrainedModel = AutoModelForCausalLM.from_pretrained(language_model, dtype=dtype, **options)
-    return LlavaPartsForConditionalGeneration(config, load_tower(vision_tower, config.vision_config, dtype), language)
+        load_part(model, ("vlm.projector.",), read_projector(projector), projector)
+    of_parts = isinstance(vlm, LlavaPartsForConditionalGeneration)  # others keep some of their own weights exact
+    set_precision(model if of_parts else model.context_perceiver, model.get_input_embeddings().weight.dtype)
+    return model
 
 
 def describe(
     language_model: Path,
     vision_tower: Path,
     *,
+    projector: Path | None = None,
     prompt_style: str | None = None,
     image_aspect_ratio: str = "pad",
     **sizes: Any,
 ) -> tuple[CamMLConfig, CamMLProcessor]:
     """Return the configuration and the processor of `assemble`, without any weights.
 
-    Raises:
-      ModelFolderError, OptionError: as `assemble`.
+    Args:
+      language_model, vision_tower: model folders (of a dual encoder the image half is taken).
+      projector: an `mm_projector.bin`, which says the projector's type.
+      prompt_style: None for the chat template of the tokenizer, or Vicuna's wording where it has none.
+      sizes: other fields of `LlavaPartsConfig` and `CamMLConfig`.
     """
+    if projector:
+        sizes["projector_type"] = projector_type(read_projector(projector))
     for folder in (language_model, vision_tower):
         check_folder(folder)
     text_config, vision_config = AutoConfig.from_pretrained(language_model), AutoConfig.from_pretrained(vision_tower)

@@ -11,7 +11,7 @@ from transformers import initialization as init
 from transformers.generation.logits_process import LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 
 from camml.model import card, official
-from camml.model.config import CamMLConfig
+from camml.model.config import CamMLConfig, check_files
 from camml.model.language import language_part
 from camml.model.llava_parts import LlavaPartsForConditionalGeneration
 
@@ -90,9 +90,14 @@ class CamMLPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """Load a model as transformers does; a folder in the official CaMML layout is read as it is."""
+        """Load a model as transformers does; a folder in the official CaMML layout is read as it is.
+
+        Raises:
+          OptionError: the processor in the same folder is of another model.
+        """
         if official.is_official(pretrained_model_name_or_path):
             return official.load(cls, pretrained_model_name_or_path, **kwargs)
+        check_files(pretrained_model_name_or_path)
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def save_pretrained(self, save_directory: Any, *args: Any, push_to_hub: bool = False, **kwargs: Any) -> None:

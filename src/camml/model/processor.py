@@ -1,7 +1,7 @@
 """Questions, images and samples to the tensors a CaMML model reads, and its answers back to text."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from camml import prompts
 from camml.errors import InputError, ModelFolderError, OptionError
 from camml.images import ImageSource
 from camml.model import card, official
-from camml.model.batching import join, prepare_row, stack
-from camml.model.config import CamMLConfig
-from camml.model.llava_processor import first_tokens, pad, set_pad_token
+from camml.model.batching import check_arguments, join, prepare_row, stack
+from camml.model.config import CamMLConfig, check_files
+from camml.model.llava_processor import FeaturesOf, LlavaPartsProcessor, first_tokens, set_pad_token
 from camml.model.rendering import Renderer
 from camml.prompts import Turn
 from camml.types import Sample
@@ -28,9 +28,6 @@ Conversation = str | Sequence[Turn]
 
 Images = ImageSource | Sequence[ImageSource] | None
 """What a question is about: an image, several, or none."""
-
-FeaturesOf = Callable[[Sequence[ImageSource | None]], Tensor]
-"""float[N, Lv, W] that the vision tower gives for N images, zeros where there is none; kept from an earlier run."""
 
 FILE, INNER = "processor_config.json", "vlm_processor"
 OWN = ("context_tokens", "context_token_id", "image_token_id", "prompt_style", "sample_max_length", "thinking")
@@ -82,7 +79,11 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         self.thinking = thinking
         self.chat_template = processor.chat_template or self.tokenizer.chat_template
         set_pad_token(self.tokenizer)
-        if not self.parts:
+        self._context = prompts.CONTEXT * context_tokens  # as the vision-language model's processor reads it
+        if isinstance(processor, LlavaPartsProcessor):  # its ids need no row of the embedding, nor a token
+            self._context = prompts.CONTEXT
+            processor.slots[prompts.CONTEXT] = [context_token_id] * context_tokens
+        else:
             self._add_placeholder()
 
     @classmethod
@@ -150,6 +151,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
 
         Raises:
           ModelFolderError: there is no processor of CaMML.
+          OptionError: the model in the same folder is another one.
         """
         name = pretrained_model_name_or_path
         own = {key: kwargs.pop(key) for key in OWN if key in kwargs}
@@ -164,6 +166,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
             raise ModelFolderError(
                 f"{name} holds no processor of this version of CaMML ({FILE}); make the folder again"
             )
+        check_files(name)
         inner = Path(name) / INNER if Path(name).is_dir() else name
         kwargs |= {} if Path(name).is_dir() else {"subfolder": INNER}
         processor = AutoProcessor.from_pretrained(inner, **kwargs)
@@ -187,7 +190,9 @@ class CamMLProcessor(Renderer, ProcessorMixin):
 
         Raises:
           InputError: a prompt with samples has no such place, or one without samples has one.
+          OptionError: the processor has no such argument.
         """
+        check_arguments(self.processor, kwargs)
         rows = [text] if isinstance(text, str) else list(text or [])
         contexts = _contexts(samples, len(rows))
         for row, context in zip(rows, contexts, strict=True):
@@ -196,8 +201,6 @@ class CamMLProcessor(Renderer, ProcessorMixin):
                     f"a prompt with {len(context)} samples has {row.count(prompts.CONTEXT)} places for them: put "
                     "`processor.context_token` once where they are to stand, or let `prepare` write the prompt"
                 )
-        if self.parts and any(contexts):
-            raise InputError("give questions and samples to `prepare`; prompts with samples are for other processors")
         inputs = self.processor(images=images, text=[self._expanded(row) for row in rows] or None, **kwargs)
         if any(contexts):
             inputs.update(self.sample_inputs(contexts))
@@ -256,12 +259,10 @@ class CamMLProcessor(Renderer, ProcessorMixin):
 
         Raises:
           ImageError: an image cannot be used.
+          InputError: the model takes another number of them.
         """
         if self.parts:
-            ids = self.tokenize(prompt)
-            if len(images) > 1:
-                raise InputError(f"{len(images)} images with one question; this model takes one")
-            return {"input_ids": ids, "image": images[0] if images else None}
+            return self.processor.row(prompt, images)
         return prepare_row(self.processor, self._expanded(self._marked(prompt)), images)
 
     def join(
@@ -272,31 +273,21 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         Raises:
           ImageError: an image cannot be used.
         """
-        if not self.parts:
-            return join(rows, self.tokenizer.pad_token_id, padding_side)
-        inputs = pad([row["input_ids"] for row in rows], padding_side, self.tokenizer.pad_token_id)
-        return inputs | self.image_inputs([row["image"] for row in rows], features_of)
+        if self.parts:
+            return self.processor.join(rows, padding_side, features_of)
+        return join(rows, self.tokenizer.pad_token_id, padding_side)
 
     def tokenize(self, prompt: str) -> list[int]:
         """Return the ids of a prompt without images, or of a model of parts; placeholders are in place."""
         if self.parts:
-            return self.processor.tokenize(prompt, {prompts.CONTEXT: [self.context_token_id] * self.context_tokens})
+            return self.processor.tokenize(prompt)
         ids: list[int] = self.row(prompt, ())["input_ids"][0].tolist()
         return ids
 
     def _expanded(self, prompt: str) -> str:
-        return prompt.replace(prompts.CONTEXT, prompts.CONTEXT * self.context_tokens)
+        return prompt.replace(prompts.CONTEXT, self._context)
 
     # ---- images and samples -------------------------------------------------------------------------------------
-
-    def image_inputs(
-        self, images: Sequence[ImageSource | None], features_of: FeaturesOf | None = None
-    ) -> dict[str, Tensor]:
-        """Return what stands for N images of a model of parts: `image_features`, `pixel_values`, or nothing."""
-        if features_of is not None:
-            return {"image_features": features_of(images)}
-        pixels = self.pixels(images)
-        return {} if pixels is None else {"pixel_values": pixels}
 
     def pixels(self, images: Sequence[ImageSource | None]) -> Tensor | None:
         """Return float[N, 3, H, W] of N images, zeros where there is none, for a model of parts."""
@@ -339,7 +330,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
             blank = {} if features_of is None else {"sample_image_features": features_of([None])}
             return inputs | ({"sample_image_counts": counts} | blank if blank else {})
         if self.parts:
-            about = self.image_inputs(images, features_of)
+            about = self.processor.image_inputs(images, features_of)
             numbers = [self.processor.image_tokens] * len(images)
         else:
             about, numbers = self.image_tokens(images)
@@ -359,7 +350,12 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         return [*first_tokens(self.tokenizer), *tokens]
 
     def apply_chat_template(self, conversation: Any, chat_template: str | None = None, **kwargs: Any) -> Any:
-        """Return what the vision-language model's processor makes of messages; see transformers."""
+        """Return what the vision-language model's processor makes of messages; see transformers.
+
+        Raises:
+          OptionError: the processor has no such argument as one of `processor_kwargs`.
+        """
+        check_arguments(self.processor, kwargs.get("processor_kwargs") or {})
         return self.processor.apply_chat_template(conversation, chat_template or self.chat_template, **kwargs)
 
     # ---- answers ------------------------------------------------------------------------------------------------

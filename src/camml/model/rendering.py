@@ -10,6 +10,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from camml import prompts
 from camml.control import control_tokens, defuse
 from camml.errors import OptionError, SampleError
+from camml.model.batching import write_prompt
 from camml.model.llava_processor import LlavaPartsProcessor, Span, first_tokens
 from camml.prompts import Turn
 
@@ -142,7 +143,7 @@ class Renderer:
     def _templated(self, messages: Any, begin: bool, tools: Sequence[Mapping[str, Any]]) -> str:
         switch: dict[str, Any] = {"tools": list(tools)} if tools else {}
         switch |= {"enable_thinking": self.thinking} if "enable_thinking" in str(self.chat_template) else {}
-        return str(self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=begin, **switch))
+        return write_prompt(self.processor, messages, begin, **switch)
 
     def _marked(self, prompt: str) -> str:
         """Return a prompt that no chat template wrote with the model's own mark for each image."""

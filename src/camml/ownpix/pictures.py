@@ -56,8 +56,8 @@ class ThingPicture:
         scale = part * SIDE / max(thing.size)
         small = thing.resize((max(1, round(thing.width * scale)), max(1, round(thing.height * scale))))
         picture = self._ground()
-        room = [SIDE - small.width, SIDE - small.height]
-        at = [round(space * rng.uniform(0.1, 0.9)) if space else 0 for space in room]
+        margins = [SIDE - small.width, SIDE - small.height]
+        at = [round(space * rng.uniform(0.1, 0.9)) if space else 0 for space in margins]
         picture.paste(small, (at[0], at[1]), small)
         return picture
 

@@ -3,7 +3,7 @@
 `build` writes it to a folder, `mix` joins it with other training data. The words are in `words/`.
 """
 
-from camml.reading.generator import Room, build
+from camml.reading.generator import TextLimit, build
 from camml.reading.mixing import mix
 
-__all__ = ["Room", "build", "mix"]
+__all__ = ["TextLimit", "build", "mix"]

@@ -32,9 +32,9 @@ WITHOUT_PICTURES = 0.25
 """Share of the rows without pictures, where there are any."""
 
 DRAWS = 400
-"""So often a row is drawn anew that has more to read than there is room for."""
+"""Draws of a row, at the most, until its texts are within the limit."""
 
-SMALLEST_ROOM = 40
+LEAST_TOKENS = 40
 """Tokens of two facts and a name; records of fewer are so rare that drawing them would take long."""
 
 NEAREST, STEP = 0.9, 0.1
@@ -51,8 +51,8 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """The part of the texts of all samples together that a model reads.
+class TextLimit:
+    """The length of text of all samples together that a model reads.
 
     Attributes:
       size: how much, in the unit of `length`.
@@ -62,22 +62,22 @@ class Room:
     size: int
     length: Callable[[str], int] = len
 
-    def holds(self, texts: Sequence[str]) -> int:
+    def count_read(self, texts: Sequence[str]) -> int:
         """Return how many of the texts, from the first on, are read to their end."""
         lengths = accumulate(self.length(text) + 1 for text in texts)
         return sum(end <= self.size for end in lengths)
 
 
 def build(
-    out: Path, *, rows: int, seed: int = 0, factpix: Path | None = None, room: Room | None = None
+    out: Path, *, rows: int, seed: int = 0, factpix: Path | None = None, limit: TextLimit | None = None
 ) -> dict[str, Any]:
     """Write `rows` conversations to the folder `out`; return the manifest.
 
     Args:
       out: a new or empty folder, or one of an earlier call, whose files are replaced.
       factpix: a build of FactPix, whose training pictures the records get; without it all is text.
-      room: of a model: what the questions of a row need stands within it. Without it texts may be of any length, and a
-        model that reads only their beginnings would learn to invent the rest.
+      limit: how much text of all samples a model reads; what the questions of a row need stands within it. Without it
+        texts may be of any length, and a model that reads only their beginnings would learn to invent the rest.
 
     Raises:
       OptionError: a number out of range, or a folder of something else.
@@ -86,16 +86,18 @@ def build(
     """
     if rows < 1:
         raise OptionError(f"--rows is {rows}; it must be 1 or more")
-    if room is not None and room.size < SMALLEST_ROOM:
-        raise OptionError(f"--room is {room.size}; it must be {SMALLEST_ROOM} or more, as records are not shorter")
+    if limit is not None and limit.size < LEAST_TOKENS:
+        raise OptionError(
+            f"--context-tokens is {limit.size}; it must be {LEAST_TOKENS} or more, as records are not shorter"
+        )
     _check_folder(out)
     drawn = pictures.pairs(factpix, out) if factpix else []
     questioner = Questioner()
     made = [
-        _row(f"reading-{seed}-{number:06}", questioner, drawn, room, Random(f"{seed}|reading|{number}"))
+        _row(f"reading-{seed}-{number:06}", questioner, drawn, limit, Random(f"{seed}|reading|{number}"))
         for number in range(rows)
     ]
-    files = {CONVERSATIONS: [row.record for row in made], SAMPLES: [one for row in made for one in row.samples]}
+    files = {CONVERSATIONS: [row.record for row in made], SAMPLES: [sample for row in made for sample in row.samples]}
     digests = writing.write_json(out, files)
     _write_neighbors(out, made, digests)
     manifest = {
@@ -111,22 +113,22 @@ def build(
 
 def counts(rows: Sequence[Row]) -> dict[str, Any]:
     """Return how much there is of everything."""
-    asked = [one for row in rows for one in row.asked]
+    asked = [question for row in rows for question in row.asked]
     return {
         "rows": len(rows),
         "rows_with_pictures": sum("image" in row.record for row in rows),
         "samples": sum(len(row.samples) for row in rows),
         "questions": len(asked),
-        "forms": dict(sorted(Counter(one.form for one in asked).items())),
-        "yes": sum(one.answer == "yes" for one in asked),
-        "no": sum(one.answer == "no" for one in asked),
-        "layouts": dict(sorted(Counter(one["meta"]["layout"] for row in rows for one in row.samples).items())),
+        "forms": dict(sorted(Counter(question.form for question in asked).items())),
+        "yes": sum(question.answer == "yes" for question in asked),
+        "no": sum(question.answer == "no" for question in asked),
+        "layouts": dict(sorted(Counter(sample["meta"]["layout"] for row in rows for sample in row.samples).items())),
     }
 
 
-def _row(name: str, questioner: Questioner, drawn: Sequence[Pair], room: Room | None, rng: Random) -> Row:
+def _row(name: str, questioner: Questioner, drawn: Sequence[Pair], limit: TextLimit | None, rng: Random) -> Row:
     """Return one conversation about one of up to `MOST_SAMPLES` records."""
-    given, place, read = _records(room, rng)
+    given, place, read = _records(limit, rng)
     target = given[place]
     shown = rng.sample(drawn, len(given)) if drawn and rng.random() >= WITHOUT_PICTURES else []
     alone = sum(record.kind == target.kind for record in given) == 1
@@ -146,20 +148,20 @@ def _row(name: str, questioner: Questioner, drawn: Sequence[Pair], room: Room | 
     return Row({"id": name, **image, "conversations": said, "meta": meta}, asked, samples)
 
 
-def _records(room: Room | None, rng: Random) -> tuple[list[Record], int, int]:
+def _records(limit: TextLimit | None, rng: Random) -> tuple[list[Record], int, int]:
     """Return records, which of them is asked about, and how many of them are read to the end."""
     for _ in range(DRAWS):
-        target = records.invent(rng, brief=room is not None)
+        target = records.invent(rng, brief=limit is not None)
         others = [
-            records.invent(rng, target.kind if rng.random() < SAME_KIND else None, brief=room is not None)
+            records.invent(rng, target.kind if rng.random() < SAME_KIND else None, brief=limit is not None)
             for _ in range(rng.randint(0, MOST_SAMPLES - 1))
         ]
         place = 0 if rng.random() < FIRST else rng.randint(0, len(others))
         given = [*others[:place], target, *others[place:]]
-        read = len(given) if room is None else room.holds([record.text for record in given])
+        read = len(given) if limit is None else limit.count_read([record.text for record in given])
         if place < read:
             return given, place, read
-    raise OptionError(f"--room is {room and room.size}, in which no record fits; give more")
+    raise OptionError(f"--context-tokens is {limit and limit.size}, in which no record fits; give more")
 
 
 def _sample(name: str, record: Record, pair: Pair | None) -> dict[str, Any]:
@@ -204,10 +206,10 @@ def _context(row: Row, out: Path) -> Context:
     folder = out.resolve()
     return tuple(
         Neighbor(
-            Sample(one["id"], one["text"], (folder / one["image"]).resolve() if "image" in one else None),
+            Sample(sample["id"], sample["text"], (folder / sample["image"]).resolve() if "image" in sample else None),
             NEAREST - STEP * place,
         )
-        for place, one in enumerate(row.samples)
+        for place, sample in enumerate(row.samples)
     )
 
 

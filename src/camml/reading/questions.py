@@ -55,7 +55,7 @@ class Scene:
 
     def peers(self, field: str) -> list[Record]:
         """Return the records of the same kind that tell a field."""
-        return [one for one in self.records if one.kind == self.target.kind and field in one.facts]
+        return [record for record in self.records if record.kind == self.target.kind and field in record.facts]
 
 
 class Questioner:
@@ -83,7 +83,7 @@ class Questioner:
         for form in rng.choices(forms, weights, k=turns * 3):
             made = self._forms[form][1](scene, rng) if len(asked) < turns else None
             # No field twice: a second answer would stand in the conversation already.
-            if made and made.field not in {one.field for one in asked}:
+            if made and made.field not in {question.field for question in asked}:
                 asked.append(made)
                 if made.answer in ("yes", "no"):
                     self._said[made.form, made.answer == "yes"] += 1
@@ -113,9 +113,9 @@ class Questioner:
     def _stranger(self, scene: Scene, rng: Random) -> Asked:
         """Ask about a thing that no record tells of."""
         field = rng.choice(list(scene.target.facts))
-        name = other_name(scene.target.kind, [one.name for one in scene.records], rng)
-        it = rng.choice(wordings("named")).replace("{name}", name).replace("{noun}", scene.target.kind.noun)
-        text = _fill(rng.choice(wordings("ask")), field, scene.target, it)
+        name = other_name(scene.target.kind, [record.name for record in scene.records], rng)
+        mention = rng.choice(wordings("named")).replace("{name}", name).replace("{noun}", scene.target.kind.noun)
+        text = _fill(rng.choice(wordings("ask")), field, scene.target, mention)
         return Asked("stranger", field, text, REFUSAL)
 
     def _check(self, scene: Scene, rng: Random) -> Asked | None:
@@ -177,11 +177,11 @@ class Questioner:
 
     def _count(self, scene: Scene, rng: Random) -> Asked | None:
         field = _comparable(scene.target.facts, rng, "number")
-        same = [one for one in scene.records if one.kind == scene.target.kind]
+        same = [record for record in scene.records if record.kind == scene.target.kind]
         if field is None or len(same) < 2 or len(scene.peers(field)) < len(same):
             return None
         bound = invention.invent(fields()[field].make, parts(), rng)
-        count = sum(_rank(field, one.facts[field]) > _rank(field, bound) for one in same)
+        count = sum(_rank(field, record.facts[field]) > _rank(field, bound) for record in same)
         text = _fill(rng.choice(wordings("above")), field, scene.target, "", bound.answer)
         return Asked("count", field, text, str(count))
 
@@ -198,10 +198,10 @@ def _question(scene: Scene, field: str, rng: Random) -> str:
     return _fill(pattern, field, scene.target, scene.mention(rng), rng=rng)
 
 
-def _fill(pattern: str, field: str, record: Record, it: str, value: str = "", rng: Random | None = None) -> str:
+def _fill(pattern: str, field: str, record: Record, mention: str, value: str = "", rng: Random | None = None) -> str:
     """Return a question; it calls the field as the text does, or in another way if `rng` says so."""
     noun = rng.choice(fields()[field].nouns) if rng else record.nouns.get(field, "")
-    filled = named(pattern.replace("{l}", noun).replace("{it}", it).replace("{v}", value), record)
+    filled = named(pattern.replace("{l}", noun).replace("{it}", mention).replace("{v}", value), record)
     return filled[0].upper() + filled[1:]
 
 
@@ -214,7 +214,7 @@ def _fill_two(pattern: str, field: str, first: Record, second: Record, rng: Rand
 def _other(scene: Scene, field: str, rng: Random) -> str | None:
     """Return a wrong value: where there is one, that of another record, as a careless reader would take."""
     true = scene.target.facts[field]
-    near = [one.facts[field].answer for one in scene.records if field in one.facts]
+    near = [record.facts[field].answer for record in scene.records if field in record.facts]
     if fields()[field].type != "number":  # another unit would give it away
         near += [
             fact.answer for name, fact in scene.target.facts.items() if fields()[name].type == fields()[field].type
@@ -242,7 +242,7 @@ def _mistyped(code: str, rng: Random) -> str:
 
 def _two(scene: Scene, rng: Random, both: bool = False) -> tuple[str, Record, Record] | None:
     """Return a field and two records of a kind, in any order, of which both tell it, or seldom only one."""
-    others = [one for one in scene.records if one.kind == scene.target.kind and one is not scene.target]
+    others = [record for record in scene.records if record.kind == scene.target.kind and record is not scene.target]
     field = _comparable(scene.target.facts, rng)
     if field is None or not others:
         return None

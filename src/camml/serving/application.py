@@ -124,10 +124,10 @@ def _add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(CaMMLError)
     async def failed(request: Request, error: CaMMLError) -> Response:
-        found = of_exception(error)
-        if found.status_code >= 500:
+        response = of_exception(error)
+        if response.status_code >= 500:
             logger.error("a request failed", exc_info=error, extra={"fields": {"id": request.scope["camml"]["id"]}})
-        return _answer(request, found)
+        return _answer(request, response)
 
     @app.exception_handler(ClientGone)
     async def gone(request: Request, error: ClientGone) -> Response:

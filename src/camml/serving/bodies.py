@@ -91,7 +91,7 @@ def first_mistake(errors: Sequence[Mapping[str, Any]], body: Any) -> ApiError:
       body: what was sent.
     """
     mistakes = [(_place(error["loc"], error["type"], body), error) for error in errors]
-    place, error = max(mistakes, key=lambda one: (len(one[0]), one[1]["type"] not in _WORDS))
+    place, error = max(mistakes, key=lambda mistake: (len(mistake[0]), mistake[1]["type"] not in _WORDS))
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] in _WORDS:
         kinds = dict.fromkeys(_WORDS[e["type"]] for at, e in mistakes if at == place and e["type"] in _WORDS)
@@ -138,5 +138,5 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"there is no {constant} in it")
 
 
-def _too_many(what: str) -> ApiError:
-    return ApiError(400, f"the body has more {what} than any request needs", "invalid_value")
+def _too_many(parts: str) -> ApiError:
+    return ApiError(400, f"the body has more {parts} than any request needs", "invalid_value")

@@ -111,5 +111,7 @@ def _logprobs(told: Sequence[TokenLogprob]) -> dict[str, Any] | None:
     def entry(token: str, logprob: float) -> dict[str, Any]:
         return {"token": token, "logprob": logprob, "bytes": list(token.encode("utf-8", "replace"))}
 
-    content = [{**entry(one.token, one.logprob), "top_logprobs": [entry(*other) for other in one.top]} for one in told]
+    content = [
+        {**entry(token.token, token.logprob), "top_logprobs": [entry(*other) for other in token.top]} for token in told
+    ]
     return {"content": content, "refusal": None} if content else None

@@ -18,7 +18,10 @@ from camml.serving.service import Evidence, Service
 from camml.serving.streaming import sse
 from camml.serving.wire import ChatBody
 
-NEUTRAL: dict[str, tuple[Any, ...]] = {"echo": (False,), "best_of": (1,), "suffix": ("",)}
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "echo": (False,), "best_of": (1,), "suffix": ("",), "tools": ([],), "tool_choice": ("none", "auto"),
+    "functions": ([],), "function_call": ("none", "auto"), "parallel_tool_calls": (True, False),
+}  # fmt: skip
 """Fields of the older interface that this server does not have, and the values that ask for nothing."""
 
 
@@ -74,7 +77,7 @@ def router(service: Service, links: Links) -> APIRouter:
 
 async def _whole(reply: Reply) -> dict[str, Any]:
     answers = await whole(reply)
-    choices = [_choice(index, one.text, one.reason, one.logprobs) for index, one in enumerate(answers)]
+    choices = [_choice(index, answer.text, answer.reason, answer.logprobs) for index, answer in enumerate(answers)]
     return _document(reply, choices, usage=reply.usage(), **reply.shown(answers[0].text))
 
 
@@ -105,9 +108,9 @@ def _document(reply: Reply, choices: Sequence[dict[str, Any]], **more: Any) -> d
 
 def _choice(index: int, text: str, reason: str | None, told: Sequence[TokenLogprob]) -> dict[str, Any]:
     logprobs = {
-        "tokens": [one.token for one in told],
-        "token_logprobs": [one.logprob for one in told],
-        "top_logprobs": [dict(one.top) for one in told],
+        "tokens": [token.token for token in told],
+        "token_logprobs": [token.logprob for token in told],
+        "top_logprobs": [dict(token.top) for token in told],
         "text_offset": [sum(len(other.token) for other in told[:place]) for place in range(len(told))],
     }
     return {"index": index, "text": text, "logprobs": logprobs if told else None, "finish_reason": reason}

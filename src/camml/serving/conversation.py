@@ -66,7 +66,7 @@ def read(messages: Sequence[Message], most_pictures: int | None = 1, calls: bool
     """
     turns: list[Said] = []
     system: list[str] = []
-    for number, message in enumerate(messages):
+    for message in messages:
         if (message.tool_calls or message.role == "tool") and not calls:
             raise _wrong("the chat template of this model knows no calls of tools: leave them and their results out")
         if message.pictures() and message.role != "user":
@@ -78,7 +78,7 @@ def read(messages: Sequence[Message], most_pictures: int | None = 1, calls: bool
         elif not turns:
             raise _wrong(f"the role {message.role!r} speaks before the user; begin with a message of role 'user'")
         elif message.role == "tool" or message.tool_calls:
-            turns[-1].steps.append(_step(turns[-1], message, number))
+            turns[-1].steps.append(_step(turns[-1], message))
         else:
             before = turns[-1].answer
             turns[-1].answer = message.text() if before is None else f"{before}\n{message.text()}"
@@ -110,31 +110,30 @@ def _ask(turns: list[Said], message: Message, most_pictures: int | None) -> None
         turns.append(Said(text, shown))
 
 
-def _step(turn: Said, message: Message, number: int) -> dict[str, Any]:
+def _step(turn: Said, message: Message) -> dict[str, Any]:
     """Return calls, or the result of one, as chat templates take them."""
     if message.role != "tool":
         made = [
             {"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": arguments}}
             for call in message.tool_calls or ()
-            for arguments in [_arguments(call.function.arguments, number)]
+            for arguments in [_arguments(call.id, call.function.arguments)]
         ]
         return {"role": "assistant", "content": message.text(), "tool_calls": made}
     names = {call["id"]: call["function"]["name"] for step in turn.steps for call in step.get("tool_calls", ())}
     if message.tool_call_id not in names:
-        told = f"messages.{number} answers no call: its tool_call_id {message.tool_call_id!r} is that of none before it"
-        raise _wrong(told)
+        raise _wrong(f"a result is of the call {message.tool_call_id!r}, and no call before it has this id")
     name = names[message.tool_call_id]
     return {"role": "tool", "name": name, "tool_call_id": message.tool_call_id, "content": message.text()}
 
 
-def _arguments(text: str, number: int) -> dict[str, Any]:
+def _arguments(call: str, text: str) -> dict[str, Any]:
     try:
         arguments = json.loads(text or "{}")
     except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
-        raise _wrong(f"the arguments of a call in messages.{number} are no JSON object")
-    check_depth(arguments, f"messages.{number}.tool_calls")
+        raise _wrong(f"the arguments of the call {call!r} are no JSON object")
+    check_depth(arguments, "messages")
     return arguments
 
 

@@ -94,9 +94,9 @@ class DrawingApi:
     def _picture(self, document: Any) -> bytes:
         """Return what was drawn, decoded and written anew, so that nothing but pixels reaches a browser."""
         try:
-            [found] = document["data"][:1]
-            sent = found.get("b64_json")
-            picture = open_image(base64.b64decode(sent) if sent else read_url(found["url"]))
+            [drawn] = document["data"][:1]
+            sent = drawn.get("b64_json")
+            picture = open_image(base64.b64decode(sent) if sent else read_url(drawn["url"]))
         except (KeyError, TypeError, ValueError, AttributeError, binascii.Error, CaMMLError) as error:
             reason = f" ({error})" if isinstance(error, CaMMLError) else ""
             raise FetchError(f"the answer of {self.base_url} holds no picture that can be read{reason}") from None

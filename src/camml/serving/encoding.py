@@ -17,7 +17,7 @@ from camml.tokens import REMEDY
 
 TOGETHER = 16
 """Texts or pictures that go through an encoder at a time."""
-MOST_KEPT = 4096
+MOST_CACHED = 4096
 
 Item = TypeVar("Item")
 
@@ -72,7 +72,7 @@ class Together(Generic[Item]):
     def __init__(self, embed: Callable[[Sequence[Item]], Vectors], name_of: Callable[[Item], str]) -> None:
         self._embed = embed
         self._name_of = name_of
-        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._cache: OrderedDict[str, Any] = OrderedDict()
         self._waiting: dict[str, tuple[Item, Future[Any]]] = {}
         self._state, self.working = Lock(), Lock()
 
@@ -93,10 +93,10 @@ class Together(Generic[Item]):
 
     def _future(self, name: str, item: Item) -> "Future[Any]":
         """Return where the vector of an item is, or will be."""
-        if name in self._kept:
-            self._kept.move_to_end(name)
+        if name in self._cache:
+            self._cache.move_to_end(name)
             done: Future[Any] = Future()
-            done.set_result(self._kept[name])
+            done.set_result(self._cache[name])
             return done
         if name not in self._waiting:
             self._waiting[name] = item, Future()
@@ -117,10 +117,10 @@ class Together(Generic[Item]):
                 if isinstance(vector, Exception):
                     future.set_exception(vector)
                     continue
-                self._kept[name] = vector
+                self._cache[name] = vector
                 future.set_result(vector)
-            while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
+            while len(self._cache) > MOST_CACHED:
+                self._cache.popitem(last=False)
 
     def _alone(self, item: Item) -> Any:
         try:

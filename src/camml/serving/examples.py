@@ -25,10 +25,10 @@ def read_examples(file: Path) -> list[Example]:
       SampleError: it cannot be read, or holds no questions.
       ImageError: a picture cannot be read.
     """
-    found = [_example(sample) for sample, _ in zip(formats.read(file, mend_ids=True), range(MOST), strict=False)]
-    if not found:
+    examples = [_example(sample) for sample, _ in zip(formats.read(file, mend_ids=True), range(MOST), strict=False)]
+    if not examples:
         raise SampleError(f"{file} holds no examples; write samples whose texts are questions")
-    return found
+    return examples
 
 
 def _example(sample: Sample) -> Example:

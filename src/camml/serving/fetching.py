@@ -40,8 +40,8 @@ def resolve(host: str, port: int) -> list[Address]:
     Raises:
       OSError: it has none.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in found]
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in entries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,14 @@ class Fetcher:
         deadline = time.monotonic() + self.seconds
         for _ in range(self.redirects + 1):
             try:
-                found = self._get(url, deadline)
+                reply = self._get(url, deadline)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 if isinstance(error, ImageError):
                     raise
                 raise ImageError(f"{_short(url)}: cannot be downloaded ({type(error).__name__})") from None
-            if isinstance(found, bytes):
-                return found
-            url = urljoin(url, found)
+            if isinstance(reply, bytes):
+                return reply
+            url = urljoin(url, reply)
         raise ImageError(f"{_short(url)}: more than {self.redirects} redirections")
 
     def _get(self, url: str, deadline: float) -> bytes | str:

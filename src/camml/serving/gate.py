@@ -14,10 +14,10 @@ MOST_CLIENTS = 10_000
 class Gate:
     """Lets in as many as `capacity` at a time and refuses the rest at once, so that no queue grows without end."""
 
-    def __init__(self, capacity: int, what: str) -> None:
+    def __init__(self, capacity: int, kind: str) -> None:
         self.capacity = capacity
         self.inside = 0
-        self._what = what
+        self._what = kind
 
     @contextmanager
     def enter(self, weight: int = 1) -> Iterator[None]:
@@ -43,8 +43,8 @@ class RateLimit:
       what: they are for, in words.
     """
 
-    def __init__(self, per_minute: int, what: str = "requests", now: Callable[[], float] = time.monotonic) -> None:
-        self._what = what
+    def __init__(self, per_minute: int, kind: str = "requests", now: Callable[[], float] = time.monotonic) -> None:
+        self._what = kind
         self._rate = per_minute / 60
         self._most = per_minute
         self._now = now

@@ -21,13 +21,6 @@ Whole = Callable[[Reply], Coroutine[Any, Any, dict[str, Any]]]
 Chunks = Callable[[Reply], tuple[Any, Any]]
 """The pieces of an answer and their form, as `told` takes them."""
 
-TOOLS: Mapping[str, tuple[Any, ...]] = {
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "parallel_tool_calls": (True, False),
-}
-"""Fields about calls of tools, which only chats have, and the values that ask for nothing."""
-
 
 def new_router() -> APIRouter:
     """Return a router for the routes of an interface."""
@@ -61,11 +54,11 @@ def without(given: Mapping[str, Any] | None, neutral: Mapping[str, tuple[Any, ..
       ApiError: one of them asks for something.
     """
     rest = dict(given or {})
-    for name, values in {**neutral, **TOOLS}.items():
+    for name, values in neutral.items():
         value = rest.pop(name, None)
         if value is not None and value not in values:
-            told = f"this server has no {name!r}" + ("; /v1/chat/completions calls tools" if name in TOOLS else "")
-            raise ApiError(400, told, "unsupported_parameter", name)
+            elsewhere = "; chats and responses call tools" if "tool" in name or "function" in name else ""
+            raise ApiError(400, f"this interface has no {name!r}{elsewhere}", "unsupported_parameter", name)
     return rest
 
 

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from camml.serving.access import Access
 from camml.serving.service import Service, score
-from camml.serving.wire import FoundSample, SampleOut
+from camml.serving.wire import NeighborOut, SampleOut
 from camml.types import Neighbor, Sample, finite
 
 
@@ -34,13 +34,13 @@ class Links:
         shelf = self.service.shelves.get(store or "")
         stored = shelf.datastore[sample.id] if shelf and sample.id in shelf.datastore else None
         # a picture that cannot be used was left out
-        home = store if stored and replace(stored, image=sample.image) == sample else None
+        origin = store if stored and replace(stored, image=sample.image) == sample else None
         link = None
-        if home and sample.image:
-            query = self.access.thumbnail_query(home, sample.id)
-            link = f"{self.base}/v1/stores/{quote(home)}/thumbnail?{query}"
+        if origin and sample.image:
+            query = self.access.thumbnail_query(origin, sample.id)
+            link = f"{self.base}/v1/stores/{quote(origin)}/thumbnail?{query}"
         meta: dict[str, Any] = finite(sample.meta)
-        return SampleOut(id=sample.id, text=sample.text, meta=meta, thumbnail_url=link, store=home)
+        return SampleOut(id=sample.id, text=sample.text, meta=meta, thumbnail_url=link, store=origin)
 
     def about(self, sample: Mapping[str, Any]) -> str:
         """Return an address that tells a sample, as answers show it, from all others."""
@@ -49,13 +49,13 @@ class Links:
         store, name = quote(sample["store"] or "given"), quote(sample["id"], safe="")
         return f"{self.base}/v1/stores/{store}/samples?id={name}"
 
-    def found(self, neighbor: Neighbor, store: str | None) -> FoundSample:
+    def neighbor(self, neighbor: Neighbor, store: str | None) -> NeighborOut:
         """Return a sample with its score, the passages that were read, and the one that the answer was taken from."""
         text = neighbor.sample.text
         read = [text[slice(*span)] for span in neighbor.spans] or None
         supporting = text[slice(*neighbor.supporting)] if neighbor.supporting else None
         sample = self.sample(neighbor.sample, store).model_dump()
-        return FoundSample(
+        return NeighborOut(
             **sample,
             score=score(neighbor.score),
             found_by=neighbor.found_by or None,

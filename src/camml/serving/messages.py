@@ -20,26 +20,26 @@ def kind_of_input(value: Any) -> str:
 Name = Annotated[str, Field(pattern=r"^[\w.-]{1,128}$", description="letters, digits, _, - and .")]
 
 
-class Kept(BaseModel):
+class ExtraFields(BaseModel):
     """Part of a conversation as a client keeps it, with fields of its own, which are not looked at."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
-class ImageUrl(Kept):
+class ImageUrl(ExtraFields):
     """A picture."""
 
     url: str = Field(description="data:image/...;base64,... or, where allowed, an http(s) address")
 
 
-class TextPart(Kept):
+class TextPart(ExtraFields):
     """A piece of a message in words."""
 
     type: Literal["text"]
     text: Text
 
 
-class ImagePart(Kept):
+class ImagePart(ExtraFields):
     """A picture in a message."""
 
     type: Literal["image_url"]
@@ -49,14 +49,14 @@ class ImagePart(Kept):
 Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 
-class CalledFunction(Kept):
+class CalledFunction(ExtraFields):
     """The function of a call."""
 
     name: Name
     arguments: Text = Field(description="a JSON object")
 
 
-class MadeCall(Kept):
+class MadeCall(ExtraFields):
     """A call that was made before."""
 
     id: str = Field(max_length=200)
@@ -94,7 +94,7 @@ class Message(BaseModel):
         return [part.image_url.url for part in parts if isinstance(part, ImagePart)]
 
 
-class Function(Kept):
+class Function(ExtraFields):
     """A function that the model may call."""
 
     name: Name
@@ -102,20 +102,20 @@ class Function(Kept):
     parameters: dict[str, Any] | None = Field(None, description="a JSON schema")
 
 
-class Tool(Kept):
+class Tool(ExtraFields):
     """A tool that the model may call."""
 
     type: Literal["function"]
     function: Function
 
 
-class ChosenFunction(Kept):
+class ChosenFunction(ExtraFields):
     """The name of a function."""
 
     name: Name
 
 
-class ChosenTool(Kept):
+class ChosenTool(ExtraFields):
     """The tool that is to be called."""
 
     type: Literal["function"]

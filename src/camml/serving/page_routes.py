@@ -8,7 +8,7 @@ import hashlib
 import mimetypes
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
-from importlib.resources import files
+from importlib import resources
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -82,11 +82,11 @@ def router(service: Service) -> APIRouter:
     @router.post("/v1/page/box")
     def box(said: Said) -> dict[str, tuple[float, ...] | None]:
         """Return the first box of an answer, and where on the picture it lies in pixels, by convention."""
-        found = read_box(said.text)
-        if found is None:
+        box = read_box(said.text)
+        if box is None:
             return {"box": None}
-        placed = {frame: in_pixels(found, frame, said.width, said.height) for frame in CONVENTIONS}
-        return {name: astuple(box) for name, box in ({"box": found} | placed).items()}
+        placed = {frame: in_pixels(box, frame, said.width, said.height) for frame in CONVENTIONS}
+        return {name: astuple(box) for name, box in ({"box": box} | placed).items()}
 
     @router.post("/v1/page/drawing")
     async def drawing(prompt: Prompt) -> Response:
@@ -117,19 +117,19 @@ def _add_files(router: APIRouter) -> None:
 
 def read_files() -> Mapping[str, File]:
     """Return the files of the page by name."""
-    found = {}
-    for entry in files("camml.serving").joinpath("page").iterdir():
+    pages: dict[str, tuple[str, bytes]] = {}
+    for entry in resources.files("camml.serving").joinpath("page").iterdir():
         content = entry.read_bytes()
-        found[entry.name] = (mimetypes.guess_type(entry.name)[0] or "application/octet-stream", content)
+        pages[entry.name] = (mimetypes.guess_type(entry.name)[0] or "application/octet-stream", content)
     preloads = "".join(
-        f'  <link rel="modulepreload" href="page/{name}">\n' for name in sorted(found) if name.endswith(".js")
+        f'  <link rel="modulepreload" href="page/{name}">\n' for name in sorted(pages) if name.endswith(".js")
     )
-    kind, index = found["index.html"]
+    kind, page = pages["index.html"]
     # without these a browser would learn of each module only from the one before it
-    found["index.html"] = (kind, index.replace(b"</head>", preloads.encode() + b"</head>"))
+    pages["index.html"] = (kind, page.replace(b"</head>", preloads.encode() + b"</head>"))
     return {
         name: File(content, kind, f'"{hashlib.sha256(content).hexdigest()[:16]}"')
-        for name, (kind, content) in found.items()
+        for name, (kind, content) in pages.items()
     }
 
 

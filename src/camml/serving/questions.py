@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from camml.answering import Decoding
-from camml.errors import SampleError
+from camml.errors import OptionError, SampleError
 from camml.prompts import Turn
 from camml.serving.conversation import Conversation, Said
 from camml.serving.engines import Sampling
@@ -87,7 +87,10 @@ def _decoding(service: Service, body: ChatBody) -> Decoding:
 
 
 def _sampling(body: ChatBody, tools: Tools | None) -> Sampling:
-    schema = schema_of(body.response_format) if body.response_format is not None else ""
+    try:
+        schema = schema_of(body.response_format) if body.response_format is not None else ""
+    except OptionError as error:
+        raise ApiError(400, str(error), "invalid_value", "response_format") from None
     return Sampling(
         body.frequency_penalty or 0.0,
         body.presence_penalty or 0.0,
@@ -107,16 +110,16 @@ def _turn(service: Service, said: Said, pictures: Mapping[str, Image.Image]) -> 
 
 def _given(service: Service, body: ChatBody, data: Mapping[str, bytes], folder: Path) -> Context:
     """Return the samples that came with the request, and those it names by their ids."""
-    found: list[Sample] = []
+    samples: list[Sample] = []
     for number, sample in enumerate(body.samples or ()):
         if sample.id is not None and sample.text is None and sample.image_url is None:
-            found += service.shelf(store_of(service, body)).samples([sample.id])
+            samples += service.shelf(store_of(service, body)).samples([sample.id])
         elif sample.image_url is None and not (sample.text or "").strip():
             raise SampleError(f"samples[{number}] has no text, no image_url and no id")
         else:
-            found.append(Sample(sample.id or f"given-{number}", sample.text or ""))
+            samples.append(Sample(sample.id or f"given-{number}", sample.text or ""))
             if sample.image_url is not None:
                 file = folder / f"{number}.png"
                 service.pictures.decode(data[sample.image_url]).save(file, compress_level=1)
-                found[-1] = replace(found[-1], image=file)
-    return tuple(Neighbor(sample, math.nan) for sample in found)
+                samples[-1] = replace(samples[-1], image=file)
+    return tuple(Neighbor(sample, math.nan) for sample in samples)

@@ -26,6 +26,7 @@ class Reply:
 
     Attributes:
       texts: of the answers by their places, as far as they are there.
+      said: what each answer holds, in the order in which it began: calls of tools, and None for the text.
       asked: the words of the question.
     """
 
@@ -39,6 +40,7 @@ class Reply:
     first: float = math.nan
     tokens: dict[int, int] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
+    said: dict[int, list[Call | None]] = field(default_factory=dict)
     asked: str = ""
 
     async def events(self) -> AsyncGenerator[Evidence | Piece, None]:
@@ -63,6 +65,10 @@ class Reply:
             return
         self.tokens[event.index] = event.new_tokens
         self.texts[event.index] = self.texts.get(event.index, "") + event.text
+        said = self.said.setdefault(event.index, [])
+        if None not in said and (event.text or (event.finish_reason and not said and not event.calls)):
+            said.append(None)
+        said += event.calls
         metrics, now = self.service.metrics, time.perf_counter()
         if math.isnan(self.first):
             self.first = now
@@ -94,16 +100,16 @@ class Reply:
           answer: one of the answers, once it is whole: whether it refuses, and the passage it was taken from.
         """
         assert self.evidence is not None
-        where, reason, found = (
+        where, reason, context = (
             self.evidence.store or store_of(self.service, self.body),
             self.evidence.refusal,
             self.evidence.context,
         )
         if answer is not None and not reason:
-            refused, found = judged(answer, found, self.asked)
+            refused, context = judged(answer, context, self.asked)
             reason = NOT_TOLD if refused else ""
-        context = [self.links.found(neighbor, where).model_dump() for neighbor in found]
-        return {"context": context, "notes": list(self.evidence.notes), "refused": bool(reason), "reason": reason}
+        samples = [self.links.neighbor(neighbor, where).model_dump() for neighbor in context]
+        return {"context": samples, "notes": list(self.evidence.notes), "refused": bool(reason), "reason": reason}
 
     def citations(self, answer: str | None = None) -> list[dict[str, Any]]:
         """Return the evidence as citations of all the answer, for clients that keep no other fields.

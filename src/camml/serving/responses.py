@@ -1,4 +1,4 @@
-"""`/v1/responses`: OpenAI's newer interface, for texts and pictures; nothing is stored between two requests."""
+"""`/v1/responses`: OpenAI's newer interface; nothing is stored between two requests."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
@@ -7,12 +7,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from camml.serving.engines import Piece
+from camml.serving.engines import Call, Piece
 from camml.serving.interface import chat_of, new_router, reply_to, without
 from camml.serving.links import Links
-from camml.serving.messages import Kept, Text
+from camml.serving.messages import ExtraFields, Text
 from camml.serving.problems import ApiError
 from camml.serving.replies import Reply, whole
+from camml.serving.response_items import AnyItem, FlatChoice, FlatTool, messages_of, renamed
 from camml.serving.service import Evidence, Service
 from camml.serving.streaming import sse
 from camml.serving.wire import ChatBody
@@ -30,40 +31,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Fields that this server does not have, and the values that ask for nothing."""
 
 
-class InputPart(Kept):
-    """A piece of a message: a text, or a picture."""
-
-    type: Literal["input_text", "output_text", "input_image"]
-    text: Text = ""
-    image_url: str | None = None
-
-    def chat(self) -> dict[str, Any]:
-        """Return it as chats have it.
-
-        Raises:
-          ApiError: a picture without an address.
-        """
-        if self.type != "input_image":
-            return {"type": "text", "text": self.text}
-        if not self.image_url:
-            raise ApiError(400, "a picture comes as image_url; files are not kept here", "invalid_value", "input")
-        return {"type": "image_url", "image_url": {"url": self.image_url}}
-
-
-class Item(Kept):
-    """A message of the conversation."""
-
-    type: Literal["message"] = "message"
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[InputPart], Field(max_length=64, fail_fast=True)]
-
-    def chat(self) -> dict[str, Any]:
-        """Return it as chats have it."""
-        content = self.content if isinstance(self.content, str) else [part.chat() for part in self.content]
-        return {"role": self.role, "content": content}
-
-
-class TextOptions(Kept):
+class TextOptions(ExtraFields):
     """The form of the answer."""
 
     format: dict[str, Any] | None = None
@@ -74,10 +42,13 @@ class ResponsesBody(BaseModel):
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
-    input: Text | Annotated[list[Item], Field(min_length=1, max_length=256, fail_fast=True)]
+    input: Text | Annotated[list[AnyItem], Field(min_length=1, max_length=256, fail_fast=True)]
     instructions: Text | None = None
     max_output_tokens: int | None = Field(None, ge=1, le=2**20)
     text: TextOptions | None = None
+    tools: Annotated[list[FlatTool], Field(max_length=128, fail_fast=True)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | FlatChoice | None = None
+    parallel_tool_calls: bool | None = None
 
     def chat(self) -> ChatBody:
         """Return it as a chat.
@@ -86,14 +57,15 @@ class ResponsesBody(BaseModel):
           ApiError: it has fields that this server does not have, or wrong values.
         """
         given = without(self.model_extra, NEUTRAL)
-        said = (
-            [{"role": "user", "content": self.input}] if isinstance(self.input, str) else [i.chat() for i in self.input]
-        )
+        said = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else messages_of(self.input)
         if self.instructions:
             said = [{"role": "system", "content": self.instructions}, *said]
+        choice = self.tool_choice
         return chat_of({
             **given, "messages": said, "max_completion_tokens": self.max_output_tokens, "n": 1,
             "response_format": self.text.format if self.text else None,
+            "tools": [tool.chat() for tool in self.tools or ()], "parallel_tool_calls": self.parallel_tool_calls,
+            "tool_choice": choice.chat() if isinstance(choice, FlatChoice) else choice,
         })  # fmt: skip
 
 
@@ -104,10 +76,13 @@ def router(service: Service, links: Links) -> APIRouter:
     @router.post("/v1/responses", response_class=JSONResponse)
     async def respond(body: ResponsesBody, request: Request) -> Response:
         """Answer the last question of a conversation, from samples that are found or given."""
-        return await reply_to(
-            service, links, body.chat(), request,
-            lambda reply: _whole(reply, body), lambda reply: _Stream(reply, body).parts(),
-        )  # fmt: skip
+        try:
+            return await reply_to(
+                service, links, body.chat(), request,
+                lambda reply: _whole(reply, body), lambda reply: _Stream(reply, body).parts(),
+            )  # fmt: skip
+        except ApiError as error:
+            raise renamed(error) from None
 
     return router
 
@@ -123,6 +98,7 @@ class _Stream:
     def __init__(self, reply: Reply, body: ResponsesBody) -> None:
         self._reply, self._body = reply, body
         self._number = 0
+        self._announced = 0
         self._reason: str | None = None
 
     def parts(self) -> tuple[Any, Any]:
@@ -135,34 +111,60 @@ class _Stream:
         return sse(document, kind)
 
     def _place(self) -> dict[str, Any]:
-        return {"item_id": f"msg_{self._reply.note['id']}", "output_index": 0, "content_index": 0}
+        """Return where the text of the answer is."""
+        message = _message(self._reply, "", "in_progress")
+        return {"item_id": message["id"], "output_index": self._reply.said[0].index(None), "content_index": 0}
 
     def _say(self, event: Evidence | Piece) -> Iterator[bytes]:
         if isinstance(event, Evidence):
             begun = _document(self._reply, self._body, None, None)
             yield self._event("response.created", response=begun)
             yield self._event("response.in_progress", response=begun)
-            item = {**_message(self._reply, "", "in_progress"), "content": []}
-            yield self._event("response.output_item.added", output_index=0, item=item)
-            part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-            yield self._event("response.content_part.added", **self._place(), part=part)
             return
         self._reason = event.finish_reason
+        yield from self._announce()
         if event.text:
             yield self._event("response.output_text.delta", **self._place(), delta=event.text, logprobs=[])
 
+    def _announce(self) -> Iterator[bytes]:
+        """Tell of what has begun: calls, which come whole, and the text."""
+        said = self._reply.said[0]
+        for place in range(self._announced, len(said)):
+            call = said[place]
+            if call is None:
+                item = {**_message(self._reply, "", "in_progress"), "content": []}
+                yield self._event("response.output_item.added", output_index=place, item=item)
+                part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+                yield self._event("response.content_part.added", **self._place(), part=part)
+                continue
+            where = {"item_id": _call(self._reply, call)["id"], "output_index": place}
+            begun = {**_call(self._reply, call), "arguments": "", "status": "in_progress"}
+            yield self._event("response.output_item.added", output_index=place, item=begun)
+            yield self._event("response.function_call_arguments.delta", **where, delta=call.arguments)
+            yield self._event(
+                "response.function_call_arguments.done", **where, name=call.name, arguments=call.arguments
+            )
+            yield self._event("response.output_item.done", output_index=place, item=_call(self._reply, call))
+        self._announced = len(said)
+
     def _end(self, texts: Sequence[str]) -> Iterator[bytes]:
-        message = _message(self._reply, texts[0], _status(self._reason))
-        part = message["content"][0]
-        yield self._event("response.output_text.done", **self._place(), text=texts[0], logprobs=[])
+        yield from self._announce()
+        document = _document(self._reply, self._body, texts[0], self._reason)
+        if None in self._reply.said[0]:
+            yield from self._end_text(texts[0], document["output"])
+        yield self._event(f"response.{document['status']}", response=document)
+
+    def _end_text(self, text: str, output: Sequence[dict[str, Any]]) -> Iterator[bytes]:
+        place = self._place()
+        message = output[place["output_index"]]
+        [part] = message["content"]
+        yield self._event("response.output_text.done", **place, text=text, logprobs=[])
         for number, annotation in enumerate(part["annotations"]):
             yield self._event(
-                "response.output_text.annotation.added", **self._place(), annotation_index=number, annotation=annotation
+                "response.output_text.annotation.added", **place, annotation_index=number, annotation=annotation
             )
-        yield self._event("response.content_part.done", **self._place(), part=part)
-        yield self._event("response.output_item.done", output_index=0, item=message)
-        document = _document(self._reply, self._body, texts[0], self._reason)
-        yield self._event(f"response.{document['status']}", response=document)
+        yield self._event("response.content_part.done", **place, part=part)
+        yield self._event("response.output_item.done", output_index=place["output_index"], item=message)
 
 
 def _status(reason: str | None) -> str:
@@ -181,6 +183,22 @@ def _message(reply: Reply, text: str, status: str) -> dict[str, Any]:
     }
 
 
+def _call(reply: Reply, call: Call) -> dict[str, Any]:
+    number = f"{reply.note['id']}_{call.number}"
+    return {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}", "name": call.name,
+            "arguments": call.arguments, "status": "completed"}  # fmt: skip
+
+
+def _choice(body: ResponsesBody) -> Any:
+    choice = body.tool_choice
+    return choice.model_dump() if isinstance(choice, FlatChoice) else choice or "auto"
+
+
+def _output(reply: Reply, text: str, reason: str | None) -> list[dict[str, Any]]:
+    """Return calls and the text in the order in which they came."""
+    return [_call(reply, part) if part else _message(reply, text, _status(reason)) for part in reply.said[0]]
+
+
 def _document(reply: Reply, body: ResponsesBody, text: str | None, reason: str | None) -> dict[str, Any]:
     """Return the response; `text` is None where it has only begun."""
     chat, usage = reply.body, reply.usage()
@@ -190,11 +208,13 @@ def _document(reply: Reply, body: ResponsesBody, text: str | None, reason: str |
         "error": None, "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "instructions": body.instructions, "max_output_tokens": body.max_output_tokens,
         "model": reply.service.settings.served_name,
-        "output": [] if text is None else [_message(reply, text, status)],
-        "parallel_tool_calls": False, "previous_response_id": None, "reasoning": {"effort": None, "summary": None},
+        "output": [] if text is None else _output(reply, text, reason),
+        "parallel_tool_calls": body.parallel_tool_calls is not False, "previous_response_id": None,
+        "reasoning": {"effort": None, "summary": None},
         "store": False, "temperature": chat.temperature or 0.0, "top_p": 1.0 if chat.top_p is None else chat.top_p,
-        "text": {"format": chat.response_format or {"type": "text"}}, "tool_choice": "none", "tools": [],
-        "truncation": "disabled", "metadata": {},
+        "text": {"format": chat.response_format or {"type": "text"}},
+        "tool_choice": _choice(body),
+        "tools": [tool.model_dump() for tool in body.tools or ()], "truncation": "disabled", "metadata": {},
         "usage": None if text is None else {
             "input_tokens": usage["prompt_tokens"], "input_tokens_details": {"cached_tokens": 0},
             "output_tokens": usage["completion_tokens"], "output_tokens_details": {"reasoning_tokens": 0},

@@ -95,10 +95,10 @@ class PatientProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See `asyncio.Protocol`."""
-        room = self.waiting.make_room()
+        accepted = self.waiting.make_room()
         super().connection_made(transport)
         self.waiting.all.add(self)
-        if room:
+        if accepted:
             self._wait_for(h11.IDLE, HEAD_SECONDS)
         else:
             self.hang_up()

@@ -230,8 +230,8 @@ class Service:
           ImageError: one cannot be had.
         """
         loop, wanted = asyncio.get_running_loop(), list(dict.fromkeys(urls))
-        found = [loop.run_in_executor(self._fetchers, self.pictures.read, url) for url in wanted]
-        return dict(zip(wanted, await asyncio.gather(*found), strict=True))
+        reads = [loop.run_in_executor(self._fetchers, self.pictures.read, url) for url in wanted]
+        return dict(zip(wanted, await asyncio.gather(*reads), strict=True))
 
     async def picture(self, url: str) -> Image.Image:
         """Return the picture at an address.
@@ -319,11 +319,11 @@ class Service:
         shots = question.shots or self.engine.default_shots
         with self.metrics.retrieval.time():
             context = await self.thread(shelf.search, question.query, shots, question.search)
-            found = len(context)
+            count = len(context)
             budget = self.engine.budget(self.passages)
             if budget is not None:
                 context = await self.thread(shelf.read, question.query.text, context, budget)
-        few = (f"only {found} of {shots} samples were found in {name!r}",) if found < (question.shots or 1) else ()
+        few = (f"only {count} of {shots} samples were found in {name!r}",) if count < (question.shots or 1) else ()
         return context, name, few
 
     async def close(self) -> None:
@@ -359,9 +359,9 @@ def score(value: float) -> float | None:
 def _engine_options(settings: Settings, use: str) -> dict[str, Any]:
     """Return the options of the engine, with the cache of samples beside a datastore, where one was made for it."""
     chosen = dict(settings.engine_options)
-    kept = next(filter(None, map(folder_of, settings.stores.values())), None)
-    if settings.engine == "transformers" and use == "perceiver" and kept:
-        chosen.setdefault("sample_cache", str(kept))
+    cache = next(filter(None, map(folder_of, settings.stores.values())), None)
+    if settings.engine == "transformers" and use == "perceiver" and cache:
+        chosen.setdefault("sample_cache", str(cache))
     if settings.memory:
         key = "kv_cache_memory_bytes" if settings.engine == "vllm" else "memory"
         chosen[key] = size_of(settings.memory)

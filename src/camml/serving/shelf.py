@@ -125,9 +125,9 @@ class Shelf:
         """
         self.refresh()
         datastore = self.datastore
-        if unknown := [one for one in ids if one not in datastore]:
+        if unknown := [name for name in ids if name not in datastore]:
             raise ApiError(404, f"no sample {unknown[0]!r} in the datastore {self.name!r}", "sample_not_found", "id")
-        return [datastore[one] for one in ids]
+        return [datastore[name] for name in ids]
 
     def thumbnail(self, sample_id: str, side: int) -> bytes:
         """Return the picture of a sample as a JPEG of at most `side` pixels.

@@ -14,8 +14,8 @@ from camml.serving.service import Service
 from camml.serving.shelf import Shelf
 from camml.serving.wire import (
     ErrorOut,
-    FoundOut,
     MetaForm,
+    NeighborsOut,
     NewSample,
     Removed,
     SampleOut,
@@ -24,7 +24,7 @@ from camml.serving.wire import (
     StoreOut,
     StoresOut,
 )
-from camml.types import Query as Sought
+from camml.types import Query as StoreQuery
 
 Ids = Annotated[list[str], Query(alias="id", max_length=1000)]
 
@@ -69,24 +69,24 @@ def _listing(router: APIRouter, service: Service, links: Links) -> None:
         """Samples in the order they were added, or those of the given ids."""
         shelf, here = service.shelf(store), links.at(request)
         with service.store_work.enter():
-            found = await (service.thread(shelf.samples, ids) if ids else service.thread(shelf.page, offset, limit))
-        total = len(found) if ids else len(shelf.datastore)
-        data = [here.sample(sample, store) for sample in found]
-        return SamplesOut(data=data, total=total, has_more=not ids and offset + len(found) < total)
+            samples = await (service.thread(shelf.samples, ids) if ids else service.thread(shelf.page, offset, limit))
+        total = len(samples) if ids else len(shelf.datastore)
+        data = [here.sample(sample, store) for sample in samples]
+        return SamplesOut(data=data, total=total, has_more=not ids and offset + len(samples) < total)
 
 
 def _finding(router: APIRouter, service: Service, links: Links) -> None:
     @router.post("/{store}/search")
-    async def search(store: str, body: SearchBody, request: Request) -> FoundOut:
+    async def search(store: str, body: SearchBody, request: Request) -> NeighborsOut:
         """Return the samples nearest to words, to a picture, or to both."""
         shelf, here = service.shelf(store), links.at(request)
         if not body.query.strip() and body.image_url is None:
             raise ApiError(400, "give a query, an image_url, or both", "invalid_value", "query")
 
-        def work(picture: Image.Image | None) -> FoundOut:
+        def work(picture: Image.Image | None) -> NeighborsOut:
             with service.metrics.retrieval.time():
-                context = shelf.search(Sought(body.query, picture), body.k, body.search())
-            return FoundOut(data=[here.found(neighbor, store) for neighbor in context])
+                context = shelf.search(StoreQuery(body.query, picture), body.k, body.search())
+            return NeighborsOut(data=[here.neighbor(neighbor, store) for neighbor in context])
 
         with service.store_work.enter():
             return await service.thread(work, None if body.image_url is None else await service.picture(body.image_url))

@@ -63,7 +63,7 @@ def check_depth(value: Any, param: str) -> None:
     """Raise an ApiError for a document that is nested deeper than anybody writes."""
     level = [value]
     for _ in range(DEEPEST):
-        level = [inner for one in level for inner in _inside(one)]
+        level = [inner for value in level for inner in _inside(value)]
         if not level:
             return
     raise _wrong(f"{param} is nested deeper than {DEEPEST} levels", param)

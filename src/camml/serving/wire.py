@@ -158,7 +158,7 @@ class SampleOut(BaseModel):
     store: str | None = Field(description="None for a sample that came with the request")
 
 
-class FoundSample(SampleOut):
+class NeighborOut(SampleOut):
     """A sample that was found, and how near it is."""
 
     score: float | None = Field(description="cosine, or fused rank score; None where the sample was given")
@@ -176,11 +176,11 @@ class SamplesOut(BaseModel):
     has_more: bool
 
 
-class FoundOut(BaseModel):
+class NeighborsOut(BaseModel):
     """Samples, nearest first."""
 
     object: Literal["list"] = "list"
-    data: list[FoundSample]
+    data: list[NeighborOut]
 
 
 class StoreOut(BaseModel):
@@ -234,6 +234,6 @@ class MetaForm(BaseModel):
     @field_validator("meta")
     @classmethod
     def _small(cls, value: dict[str, Scalar]) -> dict[str, Scalar]:
-        if any(isinstance(one, int) and not -(2**63) <= one < 2**63 for one in value.values()):
+        if any(isinstance(number, int) and not -(2**63) <= number < 2**63 for number in value.values()):
             raise ValueError("a number is too large")
         return value

@@ -57,9 +57,9 @@ def exact_best(
     scores, keys = nothing(len(queries), k)
     depth, pending = min(k + SPARE, limit), np.arange(len(queries))
     while limit and len(pending):
-        rough, found = candidates(queries[pending], depth)
+        rough, rough_keys = candidates(queries[pending], depth)
         unsure = []
-        fetched = _fetched(found, vectors, queries.shape[1])
+        fetched = _fetched(rough_keys, vectors, queries.shape[1])
         for row, its_rough, (its_keys, its_vectors) in zip(pending, rough, fetched, strict=True):
             scores[row], keys[row] = best(inner_products(its_vectors, queries[row]), its_keys, k)
             # What was not fetched scores at most `its_rough[-1]`; it must not be able to reach the k-th place.
@@ -72,10 +72,10 @@ def exact_best(
 
 def ranked(queries: Vectors, keys: Keys, vectors: Vectors, k: int) -> tuple[Scores, Keys]:
     """Find the k best for each query among float32[N, D] `vectors` under `keys`."""
-    scores, found = nothing(len(queries), k)
+    scores, best_keys = nothing(len(queries), k)
     for row, query in enumerate(queries.astype(np.float32, copy=False)):
-        scores[row], found[row] = best(inner_products(vectors, query), keys, k)
-    return scores, found
+        scores[row], best_keys[row] = best(inner_products(vectors, query), keys, k)
+    return scores, best_keys
 
 
 def check_new(keys: Keys, vectors: Vectors, dim: int, known: Keys) -> None:
@@ -90,11 +90,11 @@ def check_new(keys: Keys, vectors: Vectors, dim: int, known: Keys) -> None:
         raise ValueError("keys must be unique, new and not negative")
 
 
-def _fetched(found: Keys, vectors: Callable[[Keys], Vectors], dim: int) -> Iterator[tuple[Keys, Vectors]]:
+def _fetched(keys: Keys, vectors: Callable[[Keys], Vectors], dim: int) -> Iterator[tuple[Keys, Vectors]]:
     """Yield keys and vectors of each row of int64[N, depth]; vectors are fetched many rows at a time."""
-    step = max(1, FETCHED // (4 * dim * found.shape[1]))
-    for start in range(0, len(found), step):
-        some = found[start : start + step]
+    step = max(1, FETCHED // (4 * dim * keys.shape[1]))
+    for start in range(0, len(keys), step):
+        some = keys[start : start + step]
         there, ends = some[some >= 0], np.cumsum((some >= 0).sum(axis=1))
         its_vectors = vectors(there)
         yield from zip(np.split(there, ends[:-1]), np.split(its_vectors, ends[:-1]), strict=True)

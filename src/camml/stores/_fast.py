@@ -160,22 +160,22 @@ class Fast:
         depth, pending = min(max(self.settings.get("depth", 0), 2 * k), len(self)), np.arange(len(queries))
         while depth and len(pending):
             lacking = []
-            for row, found, its, vectors in self._held(pending, self.candidates(queries[pending], depth)):
+            for row, candidates, its, vectors in self._held(pending, self.candidates(queries[pending], depth)):
                 best_scores, best_keys = ranked(queries[row : row + 1], its, vectors, k)
                 scores[row], keys[row] = best_scores[0], best_keys[0]
-                if len(its) < k and found[-1] >= 0 and depth < len(self):
+                if len(its) < k and candidates[-1] >= 0 and depth < len(self):
                     lacking.append(row)
             depth, pending = min(2 * depth, len(self)), np.asarray(lacking, dtype=np.int64)
         return scores, keys
 
-    def _held(self, rows: Keys, found: Keys) -> Iterator[tuple[int, Keys, Keys, Vectors]]:
+    def _held(self, rows: Keys, keys: Keys) -> Iterator[tuple[int, Keys, Keys, Vectors]]:
         """Yield for each row of int64[N, depth] candidates its number, itself, its existing keys and their vectors.
 
         Files may have been rewritten since the index was made, without what was removed.
         """
-        step = max(1, FETCHED // (4 * self.index.d * found.shape[1]))
-        for start in range(0, len(found), step):
-            some = found[start : start + step]
+        step = max(1, FETCHED // (4 * self.index.d * keys.shape[1]))
+        for start in range(0, len(keys), step):
+            some = keys[start : start + step]
             there = np.unique(some[some >= 0])
             there = there[self.base.holds(there)]
             vectors = self.base.vectors(there)

@@ -45,12 +45,12 @@ class Joined:
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(keys, order, axis=1)
 
 
-def merged(found: Sequence[tuple[Scores, Keys]], rows: int, k: int) -> tuple[Scores, Keys]:
+def merged(parts: Sequence[tuple[Scores, Keys]], rows: int, k: int) -> tuple[Scores, Keys]:
     """Merge several answers to the same `rows` queries into the k best."""
     scores, keys = nothing(rows, k)
     for row in range(rows):
-        its_scores = np.concatenate([part[0][row] for part in found])
-        its_keys = np.concatenate([part[1][row] for part in found])
+        its_scores = np.concatenate([part[0][row] for part in parts])
+        its_keys = np.concatenate([part[1][row] for part in parts])
         there = its_keys >= 0
         scores[row], keys[row] = best(its_scores[there], its_keys[there], k)
     return scores, keys

@@ -29,9 +29,9 @@ class Store:
 
     def remove(self, keys: Keys) -> int:
         """Remove those of `keys` that are there; how many there were."""
-        kept = ~np.isin(self._keys, keys)
-        self._keys, self._vectors = self._keys[kept], self._vectors[kept]
-        return int((~kept).sum())
+        remaining = ~np.isin(self._keys, keys)
+        self._keys, self._vectors = self._keys[remaining], self._vectors[remaining]
+        return int((~remaining).sum())
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
         """Find the k best for each query, as `VectorStore.search` says."""

@@ -146,9 +146,9 @@ class Store:
         scores, keys = nothing(len(queries), k)
         for start in range(0, len(allowed), NAMED):
             some = allowed[start : start + NAMED]
-            found = self._exact_best(queries, k, min(len(some), MOST), f"{KEY} in {some.tolist()}")
+            part = self._exact_best(queries, k, min(len(some), MOST), f"{KEY} in {some.tolist()}")
             for row in range(len(queries)):
-                both = np.append(scores[row], found[0][row]), np.append(keys[row], found[1][row])
+                both = np.append(scores[row], part[0][row]), np.append(keys[row], part[1][row])
                 there = both[1] >= 0
                 scores[row], keys[row] = best(both[0][there], both[1][there], k)
         return scores, keys
@@ -158,10 +158,10 @@ class Store:
             scores, keys = nothing(len(some), depth)
             with _failures(self._name):
                 for start in range(0, len(some), QUERIES):
-                    found = self._client.search(
+                    results = self._client.search(
                         self._name, list(some[start : start + QUERIES]), limit=depth, filter=expression
                     )
-                    for row, hits in enumerate(found, start):
+                    for row, hits in enumerate(results, start):
                         keys[row, : len(hits)] = [hit[KEY] for hit in hits]
                         scores[row, : len(hits)] = [hit["distance"] for hit in hits]
             new = np.setdiff1d(keys[keys >= 0], list(fetched))

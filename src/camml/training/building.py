@@ -1,5 +1,6 @@
 """The model a run starts from: a CaMML model, a vision-language model, or a language model with a vision tower."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -7,15 +8,15 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml import weights
 from camml.errors import ModelFolderError, OptionError, first_line
-from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, LlavaPartsConfig, official, parts
+from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, LlavaPartsConfig, parts
 from camml.model.config import image_token_id
-from camml.model.folder import check_folder, is_packed, load_part, read_tensors
+from camml.model.folder import check_folder, is_packed
 from camml.model.loading import kind_of
 from camml.model.lora import is_run
 from camml.training.arguments import ModelArguments, RunArguments
@@ -46,43 +47,12 @@ def build(
       ModelFolderError: a folder does not hold what it should.
       OptionError: the flags do not say what to build.
     """
-    folder, start = weights.folder(arguments.model_name_or_path), start_of(arguments)
-    if start == "camml":
-        if arguments.tune == "qlora":
-            raise OptionError(
-                "--tune qlora starts from a vision-language model, or a language model and a --vision_tower, not from "
-                "a CaMML model"
-            )
-        model = CamMLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
-        return model, CamMLProcessor.from_pretrained(folder, **_spoken(arguments))
-    options = _loading_options(arguments, dtype)
-    if start == "vlm":
-        config, processor = _describe_on_vlm(arguments, folder)
-        if "quantization_config" in options:
-            options["quantization_config"].llm_int8_skip_modules = _outside_language(config)
-        vlm = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, **options)
-        model = CamMLForConditionalGeneration(config, vlm)
-        _start_perceivers(arguments, model)
-        model.context_perceiver.to(dtype)
-        return model, processor
-    model, processor = parts.assemble(
-        *_two_folders(arguments),
-        projector=_optional(arguments.pretrain_mm_mlp_adapter),
-        dtype=dtype,
-        language_options=options,
-        start=partial(_start_perceivers, arguments),
-        **_worded(arguments),
-    )
-    processor.thinking = arguments.thinking
-    return model, processor
-
-
-def _start_perceivers(arguments: ModelArguments, model: CamMLForConditionalGeneration) -> None:
-    """Give new perceivers the weights that the flags ask for."""
-    if arguments.perceiver_init == "copy":
-        start_copying(model, arguments.perceiver_copied or ())
-    if arguments.pretrain_perceivers:
-        start_from_bert(model, Path(arguments.pretrain_perceivers))
+    base, config, processor = _describe(arguments)
+    if "camml" in base:
+        return CamMLForConditionalGeneration.from_pretrained(base["camml"], dtype=dtype), processor
+    options = _loading_options(arguments, config, dtype)
+    vlm = parts.load_base(base, config, dtype, **options)
+    return parts.added_to(vlm, config, _projector(arguments), partial(_start_perceivers, arguments)), processor
 
 
 def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
@@ -91,22 +61,48 @@ def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, Ca
     Raises:
       ModelFolderError, OptionError: as `build`.
     """
-    folder, start = weights.folder(arguments.model_name_or_path), start_of(arguments)
-    if start == "camml":
-        config = CamMLConfig.from_pretrained(folder)
-        processor = CamMLProcessor.from_pretrained(folder, **_spoken(arguments))
-    elif start == "vlm":
-        config, processor = _describe_on_vlm(arguments, folder)
-    else:
-        chosen = _worded(arguments)
-        if arguments.pretrain_mm_mlp_adapter:
-            chosen["projector_type"] = parts.projector_type(
-                parts.read_projector(Path(arguments.pretrain_mm_mlp_adapter))
-            )
-        config, processor = parts.describe(*_two_folders(arguments), **chosen)
-        processor.thinking = arguments.thinking
+    _, config, processor = _describe(arguments)
     with torch.device("meta"):
         return CamMLForConditionalGeneration(config), processor
+
+
+def _describe(arguments: ModelArguments) -> tuple[Mapping[str, Path], CamMLConfig, CamMLProcessor]:
+    """Return the folders that a run starts from, and the configuration and the processor of its model.
+
+    Raises:
+      ModelFolderError, OptionError: as `build`.
+    """
+    base = {part: weights.folder(name) for part, name in _names(arguments).items()}
+    if "camml" in base:
+        if arguments.tune == "qlora":
+            raise OptionError(
+                "--tune qlora starts from a vision-language model, or a language model and a --vision_tower, not from "
+                "a CaMML model"
+            )
+        spoken: dict[str, Any] = {"prompt_style": arguments.prompt_style} if arguments.prompt_style else {}
+        spoken |= {"thinking": True} if arguments.thinking else {}
+        folder = base["camml"]
+        return base, CamMLConfig.from_pretrained(folder), CamMLProcessor.from_pretrained(folder, **spoken)
+    if "vlm" in base:
+        return base, *_describe_on_vlm(arguments, base["vlm"])
+    config, processor = parts.describe(
+        base["language_model"],
+        base["vision_tower"],
+        projector=_projector(arguments),
+        prompt_style=arguments.prompt_style,
+        image_aspect_ratio=arguments.image_aspect_ratio,
+        **sizes(arguments),
+    )
+    processor.thinking = arguments.thinking
+    return base, config, processor
+
+
+def _start_perceivers(arguments: ModelArguments, model: CamMLForConditionalGeneration) -> None:
+    """Give new perceivers the weights that the flags ask for."""
+    if arguments.perceiver_init == "copy":
+        start_copying(model, arguments.perceiver_copied or ())
+    if arguments.pretrain_perceivers:
+        start_from_bert(model, Path(arguments.pretrain_perceivers))
 
 
 def start_of(arguments: ModelArguments) -> Start:
@@ -118,8 +114,8 @@ def start_of(arguments: ModelArguments) -> Start:
     """
     folder = weights.folder(arguments.model_name_or_path)
     if is_packed(folder) or is_run(folder):
-        what = "is packed" if is_packed(folder) else "is a LoRA run"
-        raise OptionError(f"{folder} {what}; make a model folder of it with `camml merge {folder} OUT`")
+        reason = "is packed" if is_packed(folder) else "is a LoRA run"
+        raise OptionError(f"{folder} {reason}; make a model folder of it with `camml merge {folder} OUT`")
     kind, type_ = kind_of(folder), str(check_folder(folder).get("model_type"))
     if kind == "camml":
         return "camml"
@@ -157,11 +153,15 @@ def _check_tower(folder: Path) -> None:
 
 def base_of(arguments: ModelArguments) -> dict[str, str]:
     """Return where the weights are that a run starts from, so that they are found from any folder."""
-    start = start_of(arguments)
-    names: dict[str, str] = {start: arguments.model_name_or_path}
-    if start == "language_model":
-        names["vision_tower"] = str(arguments.vision_tower)
+    names = _names(arguments)
     return {part: str(Path(name).resolve()) if Path(name).exists() else name for part, name in names.items()}
+
+
+def _names(arguments: ModelArguments) -> dict[str, str]:
+    """Return the names or folders of what a run starts from: of a language model, its vision tower too."""
+    start = start_of(arguments)
+    tower = {"vision_tower": str(arguments.vision_tower)} if start == "language_model" else {}
+    return {start: arguments.model_name_or_path, **tower}
 
 
 def _describe_on_vlm(arguments: ModelArguments, folder: Path) -> tuple[CamMLConfig, CamMLProcessor]:
@@ -198,29 +198,6 @@ def _outside_language(config: CamMLConfig) -> list[str]:
     return [name for name, part in model.vlm.named_modules() if isinstance(part, nn.Linear) and id(part) not in inside]
 
 
-def load_tower(arguments: ModelArguments, run: RunArguments, config: LlavaPartsConfig) -> PreTrainedModel:
-    """Return the vision tower of `build` in one piece, though DeepSpeed takes models apart as they are loaded."""
-    from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
-
-    unset_hf_deepspeed_config()
-    try:
-        folder, dtype = weights.folder(arguments.model_name_or_path), base_dtype(arguments, run)
-        if start_of(arguments) != "camml":
-            return parts.load_tower(weights.folder(str(arguments.vision_tower)), config.vision_config, dtype)
-        prefix = "vlm.vision_tower."
-        tensors = (
-            official.split_tensors(folder)[1]
-            if official.is_official(folder)
-            else {n.removeprefix(prefix): tensor for n, tensor in read_tensors(folder) if n.startswith(prefix)}
-        )
-        tower = AutoModel.from_config(config.vision_config)
-        load_part(tower, ("",), tensors, folder)
-        loaded: PreTrainedModel = tower.to(dtype)
-        return loaded
-    finally:
-        set_hf_deepspeed_config(run.hf_deepspeed_config)
-
-
 def sizes(arguments: ModelArguments) -> dict[str, Any]:
     """Return the fields of `LlavaPartsConfig` and `CamMLConfig` that the flags set."""
     return {
@@ -255,28 +232,12 @@ def base_dtype(arguments: ModelArguments, run: RunArguments) -> torch.dtype:
     return torch.float32 if trains_language or run.fsdp else half
 
 
-def _spoken(arguments: ModelArguments) -> dict[str, Any]:
-    """Return what the processor of a finished model is to have otherwise than it was saved with."""
-    chosen: dict[str, Any] = {"prompt_style": arguments.prompt_style} if arguments.prompt_style else {}
-    return chosen | ({"thinking": True} if arguments.thinking else {})
+def _projector(arguments: ModelArguments) -> Path | None:
+    """Return the file of a projector that is trained already."""
+    return Path(arguments.pretrain_mm_mlp_adapter) if arguments.pretrain_mm_mlp_adapter else None
 
 
-def _worded(arguments: ModelArguments) -> dict[str, Any]:
-    """Return the sizes, and how a model of two parts is asked and shown images."""
-    how = {"prompt_style": arguments.prompt_style, "image_aspect_ratio": arguments.image_aspect_ratio}
-    return sizes(arguments) | how
-
-
-def _two_folders(arguments: ModelArguments) -> tuple[Path, Path]:
-    """Return the folders of the language model and of the vision tower."""
-    return weights.folder(arguments.model_name_or_path), weights.folder(str(arguments.vision_tower))
-
-
-def _optional(path: str | None) -> Path | None:
-    return Path(path) if path else None
-
-
-def _loading_options(arguments: ModelArguments, dtype: torch.dtype) -> dict[str, Any]:
+def _loading_options(arguments: ModelArguments, config: CamMLConfig, dtype: torch.dtype) -> dict[str, Any]:
     """Return what a pretrained model is loaded with besides: its attention, its quantisation.
 
     Raises:
@@ -293,11 +254,13 @@ def _loading_options(arguments: ModelArguments, dtype: torch.dtype) -> dict[str,
         raise OptionError("--tune qlora needs the package bitsandbytes: pip install bitsandbytes") from error
     from transformers import BitsAndBytesConfig
 
-    config = BitsAndBytesConfig(
+    quantised = BitsAndBytesConfig(
         load_in_4bit=arguments.bits == 4,
         load_in_8bit=arguments.bits == 8,
         bnb_4bit_compute_dtype=dtype,
         bnb_4bit_use_double_quant=arguments.double_quant,
         bnb_4bit_quant_type=arguments.quant_type,
     )
-    return {**chosen, "quantization_config": config}
+    if not isinstance(config.vlm_config, LlavaPartsConfig):  # of which the language model is loaded by itself
+        quantised.llm_int8_skip_modules = _outside_language(config)
+    return {**chosen, "quantization_config": quantised}

@@ -14,8 +14,8 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 
 def finished(output: Path) -> list[Path]:
     """Return the checkpoints of a run, oldest first."""
-    found = {int(match[1]): path for path in output.glob("checkpoint-*") if (match := _NAME.fullmatch(path.name))}
-    return [found[step] for step in sorted(found) if (found[step] / "trainer_state.json").is_file()]
+    checkpoints = {int(match[1]): path for path in output.glob("checkpoint-*") if (match := _NAME.fullmatch(path.name))}
+    return [checkpoints[step] for step in sorted(checkpoints) if (checkpoints[step] / "trainer_state.json").is_file()]
 
 
 def to_resume(output: Path, wanted: str | None) -> Path | None:

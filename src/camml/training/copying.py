@@ -23,17 +23,17 @@ from camml.model.perceiver import (
     word_waves,
 )
 
-WORD_GAIN, BALLAST = 0.03, 2.5
-"""How loud a wave of a word's place and a constant are, beside a word embedding of mean length.
+WORD_GAIN, CONSTANT_GAIN = 0.03, 2.5
+"""Amplitudes of a wave of a word's position and of a constant, relative to the mean norm of word embeddings.
 
 The constant keeps LayerNorm from treating long and short embeddings differently.
 """
 
 RANK_GAIN = 3.0
-"""How loud a wave of a sample's rank is, beside states whose numbers are about 1."""
+"""Amplitude of a wave of a sample's rank, relative to states whose numbers are about 1."""
 
 MARGIN = 14.0
-"""By how much, before softmax, a place wins over the next one."""
+"""Difference of attention scores, before softmax, between a position and the next one."""
 
 
 @torch.no_grad()
@@ -76,8 +76,8 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]
 
     Args:
       words: float[V, D], the word embeddings of the language model.
-      copied: how many words of the nearest sample, at least M, of the next, and so on; together 2 M. Where places
-        run on, 2 M of all samples together.
+      copied: how many words of the nearest sample, at least M, of the next, and so on; together 2 M. With continuous
+        positions, 2 M of all samples together.
 
     Raises:
       OptionError: the perceivers are too narrow to carry a word beside its place, or have no places, or there are not
@@ -98,13 +98,13 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]
     assert perceiver.word_position is not None
     assert perceiver.sample_position is not None
     signs = plan.signs.to(words)
-    perceiver.word_position.zero_()[plan.word_places] = WORD_GAIN * plan.loud * signs[plan.word_places]
+    perceiver.word_position.zero_()[plan.word_places] = WORD_GAIN * plan.word_norm * signs[plan.word_places]
     perceiver.sample_position.zero_()[plan.rank_places] = RANK_GAIN * signs[plan.rank_places]
     for entry in (perceiver.image_in, perceiver.text_in):
         _zero(entry)
-        entry.bias[plan.rank_places] = BALLAST * plan.loud * plan.unseen(len(copied)).to(words)
+        entry.bias[plan.rank_places] = CONSTANT_GAIN * plan.word_norm * plan.unseen(len(copied)).to(words)
     perceiver.text_in.weight[plan.content, plan.columns] = 1.0
-    waves = sinusoids(torch.arange(max(copied), device=words.device), plan.room) * signs
+    waves = sinusoids(torch.arange(max(copied), device=words.device), plan.hidden) * signs
     for queries, wanted in (
         (perceiver.vision_queries, places_of_words[: plan.half]),
         (perceiver.text_queries, places_of_words[plan.half :]),
@@ -117,37 +117,37 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]
     plan.set_attention(perceiver)
     for out in (perceiver.vision_out, perceiver.text_out):
         _zero(out)
-        out.weight[plan.columns, plan.content] = 2**0.5 * plan.loud / plan.size
+        out.weight[plan.columns, plan.content] = 2**0.5 * plan.word_norm / plan.size
 
 
 class _Plan:
-    """The numbers of the perceivers that carry words, those that carry places, and how loud LayerNorm lets them."""
+    """The hidden units that carry words, those that carry positions, and the amplitudes that LayerNorm leaves them."""
 
     def __init__(self, perceiver: ContextPerceiver, words: Tensor) -> None:
         if perceiver.word_position is None:
             raise OptionError("a copying start needs perceivers that know places: --perceiver_positions true")
-        self.width, self.room = words.shape[1], perceiver.text_in.out_features
+        self.width, self.hidden = words.shape[1], perceiver.text_in.out_features
         heads = _cross_attention(perceiver.context_perceiver).heads
-        self.head = self.room // heads
+        self.head = self.hidden // heads
         self.half = perceiver.text_queries.shape[1]
-        waves = word_waves(self.room, heads)
+        waves = word_waves(self.hidden, heads)
         pairs = RANK_WAVES + len(waves)
-        if self.room - 2 * pairs < self.width or pairs <= 2 * RANK_WAVES:
+        if self.hidden - 2 * pairs < self.width or pairs <= 2 * RANK_WAVES:
             raise OptionError(
                 f"a copying start needs perceivers that hold a word of {self.width} numbers beside one head of more "
-                f"than {4 * RANK_WAVES}; --perceiver_hidden_size is {self.room} with {heads} heads"
+                f"than {4 * RANK_WAVES}; --perceiver_hidden_size is {self.hidden} with {heads} heads"
             )
         ranks = torch.arange(RANK_WAVES)
-        self.rank_places = torch.cat([ranks, self.room // 2 + ranks])
-        self.word_places = torch.cat([waves, self.room // 2 + waves])
+        self.rank_places = torch.cat([ranks, self.hidden // 2 + ranks])
+        self.word_places = torch.cat([waves, self.hidden // 2 + waves])
         # alternating, so that waves sum to little: LayerNorm takes the mean away, which would blur places
-        self.signs = 1.0 - 2.0 * (torch.arange(self.room) % (self.room // 2) % 2)
-        free = torch.ones(self.room, dtype=torch.bool)
+        self.signs = 1.0 - 2.0 * (torch.arange(self.hidden) % (self.hidden // 2) % 2)
+        free = torch.ones(self.hidden, dtype=torch.bool)
         free[self.rank_places] = free[self.word_places] = False
         self.content, self.columns = free.nonzero()[: self.width, 0], torch.arange(self.width)
-        self.size = self.room**0.5  # the length of a state after LayerNorm
-        self.loud = words.float().norm(dim=1).mean().item()
-        self.wave = self.size / pairs**0.5  # how loud one wave is in a query that is nothing but waves
+        self.size = self.hidden**0.5  # the length of a state after LayerNorm
+        self.word_norm = words.float().norm(dim=1).mean().item()
+        self.wave = self.size / pairs**0.5  # amplitude of one wave in a query that is nothing but waves
 
     def unseen(self, ranks: int) -> Tensor:
         """Return float[8], of length 1: a direction of places that queries of the first `ranks` do not see.
@@ -155,7 +155,7 @@ class _Plan:
         It has no mean either, which LayerNorm would take away.
         """
         signs = self.signs[self.rank_places]
-        waves = sinusoids(torch.arange(ranks), self.room)[:, self.rank_places] * signs
+        waves = sinusoids(torch.arange(ranks), self.hidden)[:, self.rank_places] * signs
         taken = torch.cat([waves, torch.ones(1, len(signs))]).T
         sines = signs * (torch.arange(len(signs)) < RANK_WAVES)
         free = sines - taken @ torch.linalg.lstsq(taken, sines[:, None]).solution[:, 0]
@@ -163,26 +163,26 @@ class _Plan:
 
     def set_attention(self, perceiver: ContextPerceiver) -> None:
         """Let patches find the words of their place, and context queries the words and patches of theirs."""
-        place, ballast = WORD_GAIN * self.loud, BALLAST * self.loud
-        whole = (self.loud**2 + ballast**2) ** 0.5  # the length of a word with its ballast
+        place, constant = WORD_GAIN * self.word_norm, CONSTANT_GAIN * self.word_norm
+        whole = (self.word_norm**2 + constant**2) ** 0.5  # the norm of a word with the constant
         patches = _cross_attention(perceiver.vision_perceiver)
-        self._look(patches, place * self.size / ballast, place, self.size / ballast)
+        self._look(patches, place * self.size / constant, place, self.size / constant)
         context = _cross_attention(perceiver.context_perceiver)
-        self._look(context, self.wave, place * self.size / whole, whole / self.loud)
+        self._look(context, self.wave, place * self.size / whole, whole / self.word_norm)
 
     def _look(self, attention: Attention, query: float, key: float, gain: float) -> None:
         """Let queries find the key of their own place, and add its word, `gain` times.
 
         Args:
-          query, key: how loud a wave is in the states that are compared.
+          query, key: amplitude of a wave in the states that are compared.
         """
         places = torch.cat([self.rank_places, self.word_places])
-        waves = sinusoids(torch.arange(2), self.room)[:, self.word_places]
+        waves = sinusoids(torch.arange(2), self.hidden)[:, self.word_places]
         contrast = float(waves[0] @ (waves[0] - waves[1]))
         scale = (MARGIN * self.head**0.5 / (query * key * contrast)) ** 0.5
         for linear in (attention.query, attention.key):
             _zero(linear)
-            for start in range(0, self.room, self.head):
+            for start in range(0, self.hidden, self.head):
                 linear.weight[start + torch.arange(len(places)), places] = scale
         _zero(attention.value)
         attention.value.weight[self.columns, self.content] = 1.0

@@ -145,15 +145,15 @@ def _lesson(model: Any, rows: TrainingRows, conversation: Conversation, limit: i
     first, *others = conversation.turns
     asked = prompts.paste(first.question, [neighbor.sample.text for neighbor in context], WORDING)
     told = replace(conversation, turns=(replace(first, question=asked), *others), image=None)
-    kept = min(LIKELIEST, model.get_input_embeddings().num_embeddings)
+    width = min(LIKELIEST, model.get_input_embeddings().num_embeddings)
     try:
         row = examples.build(told, (), rows.processor, limit)
     except SampleError:
-        return torch.zeros(0, kept, dtype=torch.long), torch.zeros(0, kept)
+        return torch.zeros(0, width, dtype=torch.long), torch.zeros(0, width)
     logits = model(input_ids=torch.tensor([row.input_ids], device=model.device)).logits[0, :-1]
     learned = torch.tensor(row.labels[1:]) != IGNORED
     scores = logits[learned.to(logits.device)].float().log_softmax(-1)
-    likeliest = scores.topk(kept)
+    likeliest = scores.topk(width)
     return likeliest.indices, likeliest.values
 
 
@@ -174,8 +174,8 @@ def divergence(logits: Tensor, labels: Tensor, tokens: Tensor, scores: Tensor) -
     student = logits[learned].float()
     taught = tokens[:, 0] >= 0
     wanted = functional.log_softmax(scores[taught], -1)
-    got = functional.log_softmax(student[taught], -1).gather(-1, tokens[taught])
-    return functional.kl_div(got, wanted, reduction="sum", log_target=True)
+    predicted = functional.log_softmax(student[taught], -1).gather(-1, tokens[taught])
+    return functional.kl_div(predicted, wanted, reduction="sum", log_target=True)
 
 
 def _fingerprint(folder: Path) -> str:

@@ -24,20 +24,20 @@ def report(settings: Settings) -> str:
     run = settings.run
     skipped: list[InputError] = []
     model, processor = building.sketch(settings.model)
-    found = rows.read(settings.data, processor, max_length=run.model_max_length, seed=run.seed, report=skipped.append)
-    lines = [f"{len(found)} samples, {sum(row.image is not None for row in found.conversations)} with an image"]
+    dataset = rows.read(settings.data, processor, max_length=run.model_max_length, seed=run.seed, report=skipped.append)
+    lines = [f"{len(dataset)} samples, {sum(row.image is not None for row in dataset.conversations)} with an image"]
     lines += [f"skipped: {error}" for error in skipped]
-    chosen = spread_out(len(found), SHOWN)
-    lines += [f"\nsample {example.id}\n{show(example, processor)}" for example in map(found.__getitem__, chosen)]
-    return "\n".join([*lines, *memory_lines(settings, model, found)])
+    chosen = spread_out(len(dataset), SHOWN)
+    lines += [f"\nsample {example.id}\n{show(example, processor)}" for example in map(dataset.__getitem__, chosen)]
+    return "\n".join([*lines, *memory_lines(settings, model, dataset)])
 
 
-def memory_lines(settings: Settings, model: CamMLForConditionalGeneration, found: TrainingRows) -> list[str]:
+def memory_lines(settings: Settings, model: CamMLForConditionalGeneration, dataset: TrainingRows) -> list[str]:
     """Return the parameters by part as a table, and the memory of each device for several numbers of them."""
     counts = tuning.count_parameters(tuning.freeze(model, settings.model))
     lines = [f"\n{'part':20}{'parameters':>16}{'trained':>16}"]
     lines += [f"{part:20}{every:16,}{those:16,}" for part, (every, those) in counts.items()]
-    tokens = longest(found)
+    tokens = longest(dataset)
     batch = settings.run.per_device_train_batch_size
     lines.append(f"\nmemory, with {batch} rows of {tokens} tokens (activations are a rough estimate):")
     wanted = (os.environ.get(name, "") for name in ("WORLD_SIZE", "GPUS_PER_NODE"))
@@ -52,10 +52,10 @@ def spread_out(count: int, most: int) -> list[int]:
     return sorted({round(number * (count - 1) / max(most - 1, 1)) for number in range(most)})
 
 
-def longest(found: TrainingRows) -> int:
+def longest(dataset: TrainingRows) -> int:
     """Return the most tokens of the rows that have the most words."""
-    by_words = sorted(range(len(found)), key=lambda row: -found.conversations[row].words)[:MEASURED]
-    return max(len(found[row].input_ids) for row in by_words)
+    by_words = sorted(range(len(dataset)), key=lambda row: -dataset.conversations[row].words)[:MEASURED]
+    return max(len(dataset[row].input_ids) for row in by_words)
 
 
 def show(example: Example, processor: CamMLProcessor) -> str:

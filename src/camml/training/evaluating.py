@@ -35,10 +35,10 @@ def read(settings: Settings, training: TrainingRows, report: Report) -> Training
         sample_image_dropout=0.0,
         store=None,
     )
-    found = rows.read(held_out, training.processor, max_length=training.max_length, seed=training.seed, report=report)
-    step = max(1, len(found.conversations) // data.eval_rows)
-    found.conversations = found.conversations[::step][: data.eval_rows]
-    return found
+    dataset = rows.read(held_out, training.processor, max_length=training.max_length, seed=training.seed, report=report)
+    step = max(1, len(dataset.conversations) // data.eval_rows)
+    dataset.conversations = dataset.conversations[::step][: data.eval_rows]
+    return dataset
 
 
 def options(settings: Settings, held_out: TrainingRows | None) -> dict[str, Any]:

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from transformers import PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
+from camml import weights
 from camml.data.examples import TrainingRows
 from camml.errors import ImageError, InputError, OptionError, SampleError
 from camml.features.tower import TowerFeatures, fingerprint
-from camml.model import CamMLForConditionalGeneration, LlavaPartsForConditionalGeneration
+from camml.model import CamMLForConditionalGeneration, LlavaPartsConfig, LlavaPartsForConditionalGeneration, official
+from camml.model.folder import load_part, read_tensors
+from camml.model.parts import load_tower
 from camml.progress import progress_bar
 from camml.training import building
 from camml.training.arguments import RunArguments, Settings
@@ -72,13 +75,13 @@ def prepare(
 
 def images_of(rows: TrainingRows) -> list[Path]:
     """Return all images of the rows and of the samples they may get, each once, in an order that is always the same."""
-    found: dict[Path, None] = {}
+    pictures: dict[Path, None] = {}
     for conversation in rows.conversations:
         if conversation.image:
-            found[conversation.image] = None
+            pictures[conversation.image] = None
         context = rows.context_of(conversation.id)[: rows.shots] if rows.shots else ()
-        found |= dict.fromkeys(neighbor.sample.image for neighbor in context if neighbor.sample.image)
-    return list(found)
+        pictures |= dict.fromkeys(neighbor.sample.image for neighbor in context if neighbor.sample.image)
+    return list(pictures)
 
 
 def _check_room(features: TowerFeatures, images: list[Path], most: float) -> None:
@@ -120,15 +123,39 @@ def _tower(settings: Settings, seeing: LlavaPartsForConditionalGeneration) -> It
     own = seeing.vision_tower
     whole = own
     if any(hasattr(parameter, "ds_id") for parameter in own.parameters()):  # ZeRO-3 has taken it apart
-        whole = building.load_tower(settings.model, run, seeing.config)
-    home = whole.device
+        whole = _whole_tower(settings, seeing.config)
+    device = whole.device
     training = own.training
     try:
         seeing.vision_tower = whole.to(run.device).eval()
         yield whole
     finally:
         seeing.vision_tower = own
-        whole.to(home).train(training)
+        whole.to(device).train(training)
+
+
+def _whole_tower(settings: Settings, config: LlavaPartsConfig) -> PreTrainedModel:
+    """Return the tower that a run starts with, though DeepSpeed takes models apart as they are loaded."""
+    from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
+
+    (_, name), *tower = building.base_of(settings.model).items()
+    dtype, prefix = building.base_dtype(settings.model, settings.run), "vlm.vision_tower."
+    unset_hf_deepspeed_config()
+    try:
+        if tower:
+            return load_tower(weights.folder(tower[0][1]), config.vision_config, dtype)
+        folder = weights.folder(name)
+        tensors = (
+            official.split_tensors(folder)[1]
+            if official.is_official(folder)
+            else {n.removeprefix(prefix): tensor for n, tensor in read_tensors(folder) if n.startswith(prefix)}
+        )
+        whole = AutoModel.from_config(config.vision_config)
+        load_part(whole, ("",), tensors, folder)
+        loaded: PreTrainedModel = whole.to(dtype)
+        return loaded
+    finally:
+        set_hf_deepspeed_config(settings.run.hf_deepspeed_config)
 
 
 def _leave_out(rows: TrainingRows, wrong: dict[Path, ImageError], on_bad: str, report: Report) -> None:

@@ -81,14 +81,14 @@ def _activations(settings: Settings, config: CamMLConfig, tokens: int, half: int
     run, text = settings.run, config.get_text_config()
     rows = run.per_device_train_batch_size
     read, looked_at = _perceived(settings, config)
-    kept = float(rows * tokens * text.vocab_size * (half + 8))
+    size = float(rows * tokens * text.vocab_size * (half + 8))
     for count, width, layers, each in (
         (rows * tokens, text.hidden_size, text.num_hidden_layers, 34),
         (read, config.perceiver_hidden_size, config.perceiver_layers, 34 + 16),
     ):
         a_layer, inputs = count * width * each * half / 2, count * width * half * layers
-        kept += inputs + a_layer if run.gradient_checkpointing else a_layer * layers
-    return kept + looked_at * config.perceiver_hidden_size * 4.0 * half
+        size += inputs + a_layer if run.gradient_checkpointing else a_layer * layers
+    return size + looked_at * config.perceiver_hidden_size * 4.0 * half
 
 
 def _perceived(settings: Settings, config: CamMLConfig) -> tuple[int, int]:

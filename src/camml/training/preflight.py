@@ -117,8 +117,8 @@ def check_whole(folder: Path) -> str:
         with file.open("rb") as opened:
             begin = opened.read(len(POINTER))
         if not begin or begin == POINTER:
-            what = "is empty" if not begin else "is only a pointer of Git LFS (run `git lfs pull` there)"
-            raise ModelFolderError(f"{file} {what}; fetch the weights again")
+            reason = "is empty" if not begin else "is only a pointer of Git LFS (run `git lfs pull` there)"
+            raise ModelFolderError(f"{file} {reason}; fetch the weights again")
     size = sum(file.stat().st_size for file in files) / 2**30
     return f"{folder}, {len(files)} file{'s' * (len(files) != 1)} of weights, {size:.2f} GB"
 

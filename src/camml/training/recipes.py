@@ -87,7 +87,7 @@ def from_yaml(path: Path) -> list[str]:
             raise OptionError(f"{path}: {_unknown(str(name))}")
         if value is not None:
             values = value if isinstance(value, list) else [value]
-            flags += [f"--{name}", *(json.dumps(one) if isinstance(one, dict) else str(one) for one in values)]
+            flags += [f"--{name}", *(json.dumps(value) if isinstance(value, dict) else str(value) for value in values)]
     return flags
 
 
@@ -114,12 +114,12 @@ def _unknown(flag: str) -> str:
 
 def namespace(settings: Settings) -> dict[str, Any]:
     """Return all settings that differ from their defaults, as a recipe."""
-    found: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
     for part in (settings.model, settings.data, settings.run):
         for field in fields(part):
             value = getattr(part, field.name)
             value = getattr(value, "value", value)
             default = getattr(field.default, "value", field.default)
             if field.init and value != default and isinstance(value, str | int | float | bool | dict | list | None):
-                found[field.name] = value
-    return found
+                recipe[field.name] = value
+    return recipe

@@ -55,8 +55,8 @@ class RemoteRun:
         with storage_errors(self.address, DiskError):
             self._system.invalidate_cache()
             markers = self._system.glob(f"{self._root}/checkpoint-*/{MARKER}")
-            found = {int(path.split("/")[-2].rpartition("-")[2]): path for path in markers}
-            return {step: json.loads(self._system.cat_file(found[step])) for step in sorted(found)}
+            names = {int(path.split("/")[-2].rpartition("-")[2]): path for path in markers}
+            return {step: json.loads(self._system.cat_file(names[step])) for step in sorted(names)}
 
     def fetch(self, wanted: str | None, *, alone: bool = True) -> None:
         """Make the local folder agree with what is there: the run's record, and the checkpoint to resume from.
@@ -106,8 +106,8 @@ class RemoteRun:
         shutil.rmtree(unfinished, ignore_errors=True)
         self._download(list(sizes), f"{self._root}/{place.name}", unfinished)
         for name, size in sizes.items():
-            if (found := (unfinished / name).stat().st_size) != size:
-                raise DiskError(f"{self.address}/{place.name}/{name}: {found} bytes arrived of {size}; try again")
+            if (size_there := (unfinished / name).stat().st_size) != size:
+                raise DiskError(f"{self.address}/{place.name}/{name}: {size_there} bytes arrived of {size}; try again")
         checkpoints.commit(unfinished, place)
 
     def _download(self, names: list[str], start: str, folder: Path) -> None:
@@ -164,8 +164,8 @@ class RemoteRun:
 
     def _sizes(self, place: str) -> dict[str, int]:
         self._system.invalidate_cache()
-        found = self._system.find(place, detail=True)
-        return {path[len(place) + 1 :]: int(facts["size"]) for path, facts in found.items()}
+        files = self._system.find(place, detail=True)
+        return {path[len(place) + 1 :]: int(facts["size"]) for path, facts in files.items()}
 
 
 def join(run: Any, folder: Path) -> RemoteRun | None:
@@ -180,14 +180,14 @@ def join(run: Any, folder: Path) -> RemoteRun | None:
     """
     if run.remote is None:
         return None
-    found = RemoteRun(run.remote, folder, run.save_total_limit)
+    remote_run = RemoteRun(run.remote, folder, run.save_total_limit)
     machines = run.world_size // int(os.environ.get("LOCAL_WORLD_SIZE", run.world_size))
     with run.main_process_first(local=False):  # folders may be shared, or each machine's own
         if run.local_process_index == 0:
-            found.fetch(run.resume_from_checkpoint, alone=machines == 1)
+            remote_run.fetch(run.resume_from_checkpoint, alone=machines == 1)
     wait_for_all()
-    run.resume_from_checkpoint = found.local(run.resume_from_checkpoint)
-    return found
+    run.resume_from_checkpoint = remote_run.local(run.resume_from_checkpoint)
+    return remote_run
 
 
 class Upload(TrainerCallback):

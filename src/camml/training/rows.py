@@ -217,10 +217,10 @@ def _trainable(rows: TrainingRows, on_bad: str, report: Report) -> list[Conversa
         raise SampleError(f"{first}{more}; or use --on_bad_sample skip")
     for error in wrong.values():
         report(error)
-    kept = [conversation for row, conversation in enumerate(rows.conversations) if row not in wrong]
-    if not kept:
+    usable = [conversation for row, conversation in enumerate(rows.conversations) if row not in wrong]
+    if not usable:
         raise SampleError(f"no sample can be trained on; {first}")
-    return kept
+    return usable
 
 
 def _problems(rows: TrainingRows) -> Problems:

@@ -42,12 +42,12 @@ def deepspeed_config(name: str) -> dict[str, Any]:
     path = Path(name)
     if path.is_file():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            settings = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise OptionError(f"--deepspeed {name}: is not JSON ({error})") from error
-        if not isinstance(found, dict):
+        if not isinstance(settings, dict):
             raise OptionError(f"--deepspeed {name}: is not a JSON object")
-        return found
+        return settings
     if path.stem not in BUILT_IN or path.suffix not in ("", ".json"):
         raise OptionError(f"--deepspeed {name}: no such file; built in are: {', '.join(BUILT_IN)}")
     return deepcopy(BUILT_IN[path.stem])

@@ -44,9 +44,9 @@ class Skipped:
 
     def move_to(self, reasons: list[str]) -> list[str]:
         """Return `reasons` and those in the file, each once; the file is removed."""
-        found = unique([*reasons, *self.reasons()])
+        skipped = unique([*reasons, *self.reasons()])
         self.file.unlink(missing_ok=True)
-        return found
+        return skipped
 
 
 def unique(reasons: Iterable[str]) -> list[str]:

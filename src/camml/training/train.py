@@ -106,7 +106,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
     )
     rows.check_alike(dataset, model, run)
     held_out = evaluating.read(settings, dataset, report)
-    found = features.prepare(settings, model, dataset, report)
+    vision_features = features.prepare(settings, model, dataset, report)
     lessons = _lessons(settings, dataset)
     trained = tuning.freeze(model, settings.model)
     if not run.deepspeed:
@@ -119,7 +119,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
         model=trained,
         args=run,
         train_dataset=dataset,
-        data_collator=Collator(processor, found, later if data.on_bad_sample == "skip" else None, lessons),
+        data_collator=Collator(processor, vision_features, later if data.on_bad_sample == "skip" else None, lessons),
         eval_collator=Collator(processor, None, later if data.on_bad_sample == "skip" else None),
         processing_class=processor,
         **evaluating.options(settings, held_out),

@@ -248,15 +248,15 @@ class Meter:
     def read(self) -> dict[str, float]:
         """Return tokens and samples a second on all processes, the share of time without data, memory in gigabytes."""
         seconds = time.perf_counter() - self.started
-        found = {
+        metrics = {
             "tokens_per_second": round(self.tokens / seconds, 1),
             "samples_per_second": round(self.samples / seconds, 3),
             "waiting_for_data": round(self.waited / seconds, 4),
         }
         if torch.cuda.is_available():
-            found["gpu_memory_gb"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+            metrics["gpu_memory_gb"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
         self.__init__()  # type: ignore[misc]
-        return found
+        return metrics
 
 
 class _Epochs(TrainerCallback):

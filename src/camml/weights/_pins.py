@@ -11,7 +11,7 @@ from typing import Any
 from camml.durable import digest, write_file
 from camml.errors import DiskError, ModelFolderError
 
-KEPT = ".tensors.json"
+DIGESTS = ".tensors.json"
 """The hidden file in a fetched folder that holds the hash, with size and time of the files it is of."""
 
 _known: dict[str, tuple[Any, str]] = {}
@@ -39,19 +39,19 @@ def tensors_hash(folder: Path, *, keep: bool = False) -> str:
     key = str(folder.resolve())
     if key in _known and _known[key][0] == state:
         return _known[key][1]
-    digests = _read(folder / KEPT, state) or (_of_tensors(files) if tensors else _of_files(files))
+    digests = _read(folder / DIGESTS, state) or (_of_tensors(files) if tensors else _of_files(files))
     _known[key] = state, digests
-    if keep and not (folder / KEPT).exists():
+    if keep and not (folder / DIGESTS).exists():
         with suppress(DiskError):  # a folder that may only be read is hashed each time
-            write_file(folder / KEPT, json.dumps({"sha256": digests, "files": state}).encode())
+            write_file(folder / DIGESTS, json.dumps({"sha256": digests, "files": state}).encode())
     return digests
 
 
 def _read(path: Path, state: dict[str, list[int]]) -> str | None:
     """Return the hash that was written down, if it is of these files."""
     try:
-        kept = json.loads(path.read_bytes())
-        return str(kept["sha256"]) if kept["files"] == state else None
+        cached = json.loads(path.read_bytes())
+        return str(cached["sha256"]) if cached["files"] == state else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -29,14 +29,14 @@ def test_real_captions_score_as_officially(golden_eval: Path, tmp_path: Path) ->
     place = tmp_path / "cococap" / "test_caption_coco_format.json"
     place.parent.mkdir()
     place.symlink_to(folder / "references.json")
-    found = score("coco_caption", tmp_path, folder / "predictions.json", resamples=200)
+    result = score("coco_caption", tmp_path, folder / "predictions.json", resamples=200)
     expected = read_json(golden_eval / "expected.json")["captions"]
-    assert found.answered == expected["n"]
+    assert result.answered == expected["n"]
     for name in ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr"):
-        assert found.values[name] == pytest.approx(expected[name], abs=1e-4)
-    assert sum(found.per_item.values()) / 608 == pytest.approx(expected["CIDEr"], abs=1e-4)
-    assert found.interval is not None
-    assert found.interval.low < expected["CIDEr"] < found.interval.high
+        assert result.values[name] == pytest.approx(expected[name], abs=1e-4)
+    assert sum(result.per_item.values()) / 608 == pytest.approx(expected["CIDEr"], abs=1e-4)
+    assert result.interval is not None
+    assert result.interval.low < expected["CIDEr"] < result.interval.high
 
 
 @pytest.mark.slow  # METEOR takes 11 seconds to start
@@ -93,6 +93,6 @@ def test_scoring_changes_nothing_that_other_threads_share(monkeypatch: pytest.Mo
     with ThreadPoolExecutor(2) as pool:
         scoring = [pool.submit(caption_scores, {"a": "a red dog"}, {"a": ["a red dog"]}) for _ in range(2)]
         streams = sys.stdout, sys.stderr
-        one, other = (future.result() for future in scoring)
-    assert one == other
+        first, other = (future.result() for future in scoring)
+    assert first == other
     assert (os.environ.get("PATH"), (sys.stdout, sys.stderr), changed) == (path, streams, [])

@@ -54,20 +54,20 @@ def _rotated(index: int, turn: int) -> Item:
 def test_a_question_counts_only_if_every_rotation_is_right() -> None:
     items = [_rotated(1, 0), _rotated(1, 1), _rotated(2, 0), _rotated(2, 1)]
     always_a = {item.id: "A" for item in items}
-    found = circular_accuracy(items, always_a | {"1000001": "B"}, Settings())
-    assert found.values["accuracy"] == 50
-    assert found.values["vanilla"] == 100
-    assert dict(found.per_item) == {"1": 1.0, "2": 0.0}
-    assert found.values["category/c1"] == 100
-    assert found.values["category/c2"] == 0
-    assert found.values["l2/l"] == 50
+    result = circular_accuracy(items, always_a | {"1000001": "B"}, Settings())
+    assert result.values["accuracy"] == 50
+    assert result.values["vanilla"] == 100
+    assert dict(result.per_item) == {"1": 1.0, "2": 0.0}
+    assert result.values["category/c1"] == 100
+    assert result.values["category/c2"] == 0
+    assert result.values["l2/l"] == 50
 
 
 def test_seed_wants_the_letter_and_nothing_else() -> None:
     truth = {"answer": "A", "kind": "image", "dimension": "Scene"}
     items = [Item(str(n), n, "?", truth=truth) for n in range(2)]
-    found = seed_accuracy(items, {"0": "A", "1": "A."}, Settings())
-    assert found.values == {"accuracy": 50, "dimension/Scene": 50, "kind/image": 50}
+    result = seed_accuracy(items, {"0": "A", "1": "A."}, Settings())
+    assert result.values == {"accuracy": 50, "dimension/Scene": 50, "kind/image": 50}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,6 @@ def test_direct_answers_count_where_they_are_not_difficult() -> None:
     truth = {"choices": ["tree", "bus"], "correct": 1, "direct": ["bus", "bus", "car"], "difficult": False}
     hard = truth | {"difficult": True}
     items = [Item("a", "a", "?", truth=truth), Item("b", "b", "?", truth=hard), Item("c", "c", "?", truth=truth)]
-    found = aokvqa_accuracy(items, {"a": "bus", "b": "bus", "c": "B"}, Settings())
-    assert found.values["multiple_choice"] == 100
-    assert found.values["direct_answer"] == pytest.approx(100 * (2 / 3 + 0) / 2)
+    result = aokvqa_accuracy(items, {"a": "bus", "b": "bus", "c": "B"}, Settings())
+    assert result.values["multiple_choice"] == 100
+    assert result.values["direct_answer"] == pytest.approx(100 * (2 / 3 + 0) / 2)

@@ -70,13 +70,13 @@ def test_softer_measures_of_open_answers() -> None:
 def test_classes_count_alike_however_many_questions_they_have() -> None:
     items = [item(str(number), "flags/pe", "open", "Lima") for number in range(9)]
     items.append(item("x", "emoji/dog", "yesno", "yes", wording="new"))
-    answers = {one.id: "Quito" for one in items} | {"0": "Lima", "1": "So Lima it is", "x": "yes"}
-    found = measure(items, answers, Settings())
-    assert found.of_clusters
-    assert found.values["accuracy"] == pytest.approx((100 / 9 + 100) / 2)
-    assert found.values["kind/open"] == found.values["topic/flags"] == pytest.approx(100 / 9)
-    assert found.values["field/emoji capital"] == found.values["wording/new"] == 100
-    assert found.values["open/exact"] == pytest.approx(100 / 9)
-    assert found.values["open/holds"] == pytest.approx(200 / 9)
-    assert found.values["open/f1"] == pytest.approx(100 * (1 + 0.4) / 9)
-    assert sum(found.per_item.values()) == 2
+    answers = {entry.id: "Quito" for entry in items} | {"0": "Lima", "1": "So Lima it is", "x": "yes"}
+    result = measure(items, answers, Settings())
+    assert result.of_clusters
+    assert result.values["accuracy"] == pytest.approx((100 / 9 + 100) / 2)
+    assert result.values["kind/open"] == result.values["topic/flags"] == pytest.approx(100 / 9)
+    assert result.values["field/emoji capital"] == result.values["wording/new"] == 100
+    assert result.values["open/exact"] == pytest.approx(100 / 9)
+    assert result.values["open/holds"] == pytest.approx(200 / 9)
+    assert result.values["open/f1"] == pytest.approx(100 * (1 + 0.4) / 9)
+    assert sum(result.per_item.values()) == 2

@@ -22,14 +22,14 @@ def test_steps_that_only_read_off_the_answer_do_not_count() -> None:
 
 def test_query_questions_are_open_and_all_others_binary() -> None:
     items = [_item("1", "yes", "verify"), _item("2", "red", "query"), _item("3", "no", "logical")]
-    found = measure(items, {"1": "Yes", "2": "red.", "3": "yes"}, Settings())
-    assert found.values["binary"] == 50
-    assert found.values["open"] == 100
-    assert round(found.values["accuracy"], 6) == round(200 / 3, 6)
-    assert found.values["structural/verify"] == 100
-    assert found.values["steps/2"] == found.values["words/4"]
+    result = measure(items, {"1": "Yes", "2": "red.", "3": "yes"}, Settings())
+    assert result.values["binary"] == 50
+    assert result.values["open"] == 100
+    assert round(result.values["accuracy"], 6) == round(200 / 3, 6)
+    assert result.values["structural/verify"] == 100
+    assert result.values["steps/2"] == result.values["words/4"]
 
 
 def test_breakdowns_need_their_fields() -> None:
-    found = measure([Item("1", "1", "", truth={"answer": "yes"})], {"1": "yes"}, Settings())
-    assert found.values == {"accuracy": 100}
+    result = measure([Item("1", "1", "", truth={"answer": "yes"})], {"1": "yes"}, Settings())
+    assert result.values == {"accuracy": 100}

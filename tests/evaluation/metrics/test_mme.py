@@ -35,15 +35,15 @@ def test_points_of_a_hand_worked_case() -> None:
     """Existence: 3 of 4 right and 1 of 2 pairs: 75 + 50. Code: all right: 200."""
     items = _items({"existence": {"a": 0, "b": 0}, "code_reasoning": {"c": 0}})
     answers = {item.id: item.truth["answer"] for item in items} | {"existence/b/1": "other"}
-    found = measure(items, answers, Settings())
-    assert found.values["perception"] == 125
-    assert found.values["score/existence"] == 125
-    assert found.values["accuracy/existence"] == 75
-    assert found.values["pair_accuracy/existence"] == 50
-    assert found.values["cognition"] == 200
-    assert found.headline_of is not None
-    assert found.headline_of(np.ones(6)) == 125
-    assert found.headline_of(np.array([2.0, 2, 0, 0, 1, 1])) == 200  # image b not drawn
+    result = measure(items, answers, Settings())
+    assert result.values["perception"] == 125
+    assert result.values["score/existence"] == 125
+    assert result.values["accuracy/existence"] == 75
+    assert result.values["pair_accuracy/existence"] == 50
+    assert result.values["cognition"] == 200
+    assert result.headline_of is not None
+    assert result.headline_of(np.ones(6)) == 125
+    assert result.headline_of(np.array([2.0, 2, 0, 0, 1, 1])) == 200  # image b not drawn
 
 
 def test_a_repeated_question_counts_once() -> None:

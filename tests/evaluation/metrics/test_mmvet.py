@@ -40,16 +40,18 @@ def test_a_reply_starts_with_its_grade(reply: str, grade: float | None) -> None:
 
 def test_tables_of_a_hand_worked_case(tmp_path: Path) -> None:
     """Two runs of the judge: ocr and math (0.5, 1.0) and (1.0, 0.0), rec (0.2, 0.4)."""
-    found = _measure(
+    result = _measure(
         tmp_path, {"v1_0": {"score": [0.5, 1.0]}, "v1_1": {"score": [0.2, 0.4]}, "v1_2": {"score": [1.0, 0]}}
     )
-    assert found["total"] == pytest.approx(100 * (1.7 + 1.4) / 6)
-    assert found["std"] == pytest.approx(100 * (1.7 - 1.4) / 6)
-    assert found["runs"] == 2
-    assert found["capability/ocr"] == found["capability/math"] == found["combination/math_ocr"] == pytest.approx(62.5)
-    assert found["capability/rec"] == found["combination/rec"] == pytest.approx(30)
+    assert result["total"] == pytest.approx(100 * (1.7 + 1.4) / 6)
+    assert result["std"] == pytest.approx(100 * (1.7 - 1.4) / 6)
+    assert result["runs"] == 2
+    assert (
+        result["capability/ocr"] == result["capability/math"] == result["combination/math_ocr"] == pytest.approx(62.5)
+    )
+    assert result["capability/rec"] == result["combination/rec"] == pytest.approx(30)
     columns = ["capability/math", "capability/ocr", "capability/rec", "combination/math_ocr", "combination/rec"]
-    assert list(found)[3:] == columns
+    assert list(result)[3:] == columns
 
 
 def test_ids_of_the_official_files() -> None:

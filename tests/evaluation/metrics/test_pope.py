@@ -36,8 +36,8 @@ def test_says_yes_follows_the_official_rule(said: str, yes: bool) -> None:
 
 def test_rates_of_a_hand_worked_table() -> None:
     said, true = np.array([1, 1, 1, 0, 0], bool), np.array([1, 1, 0, 1, 0], bool)
-    found = rates(said, true, np.ones(5))
-    assert found == pytest.approx(
+    result = rates(said, true, np.ones(5))
+    assert result == pytest.approx(
         {"accuracy": 3 / 5, "precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "yes_ratio": 3 / 5}
     )
 
@@ -52,20 +52,20 @@ def test_a_weight_is_a_repetition(rows: list[tuple[bool, bool, int]]) -> None:
 
 def test_headline_is_the_mean_over_splits() -> None:
     items = [Item(str(n), n, "?", truth={"split": "ab"[n % 2], "present": n < 2}, cluster=str(n)) for n in range(4)]
-    found = measure(items, {"0": "Yes", "1": "No", "2": "No", "3": "No"}, Settings())
-    assert found.values["f1/a"] == 1
-    assert found.values["f1/b"] == 0
-    assert found.values["f1/mean"] == 0.5
-    assert found.headline_of is not None
-    assert found.headline_of(np.ones(4)) == 0.5
-    assert dict(found.per_item) == {"0": 1.0, "1": 0.0, "2": 1.0, "3": 1.0}
+    result = measure(items, {"0": "Yes", "1": "No", "2": "No", "3": "No"}, Settings())
+    assert result.values["f1/a"] == 1
+    assert result.values["f1/b"] == 0
+    assert result.values["f1/mean"] == 0.5
+    assert result.headline_of is not None
+    assert result.headline_of(np.ones(4)) == 0.5
+    assert dict(result.per_item) == {"0": 1.0, "1": 0.0, "2": 1.0, "3": 1.0}
 
 
 def test_real_answers_score_as_officially(golden_eval: Path) -> None:
     expected = read_json(golden_eval / "expected.json")["pope"]
-    found = score("pope", golden_eval, golden_eval / "pope" / "answers.jsonl", resamples=100)
+    result = score("pope", golden_eval, golden_eval / "pope" / "answers.jsonl", resamples=100)
     for kind in ("f1", "accuracy"):
         for split, value in expected[kind].items():
-            assert found.values[f"{kind}/{split}"] == pytest.approx(value, abs=1e-4)
-    assert found.interval is not None
-    assert found.interval.low < found.values["f1/mean"] < found.interval.high
+            assert result.values[f"{kind}/{split}"] == pytest.approx(value, abs=1e-4)
+    assert result.interval is not None
+    assert result.interval.low < result.values["f1/mean"] < result.interval.high

@@ -44,8 +44,8 @@ def _items(letters: str, choices: int = 3) -> list[Item]:
 
 
 def test_an_unread_answer_and_one_beyond_the_choices_are_wrong() -> None:
-    found = accuracy_with(short_answer)(_items("ABA"), {"0": "A", "1": "dunno", "2": "D"}, Settings())
-    assert found.values == {
+    result = accuracy_with(short_answer)(_items("ABA"), {"0": "A", "1": "dunno", "2": "D"}, Settings())
+    assert result.values == {
         "accuracy": pytest.approx(100 / 3), "image_accuracy": 50, "text_accuracy": 0, "unread": 2
     }  # fmt: skip
 
@@ -59,8 +59,8 @@ def test_random_guesses_are_the_official_draws() -> None:
         first_draws.append(official.choice(range(3)))
         official.choice(range(3))
     wanted = sum(item.truth["letter"] == "ABC"[draw] for item, draw in zip(items, first_draws, strict=True))
-    found = accuracy_with(reasoned_answer)(items, {item.id: "" for item in items}, Settings(random_guess=7))
-    assert found.values["accuracy"] == pytest.approx(100 * wanted / len(items))
+    result = accuracy_with(reasoned_answer)(items, {item.id: "" for item in items}, Settings(random_guess=7))
+    assert result.values["accuracy"] == pytest.approx(100 * wanted / len(items))
     assert 0 < wanted < len(items)
 
 
@@ -68,11 +68,11 @@ def test_real_answers_score_as_officially(golden_eval: Path) -> None:
     folder = golden_eval
     expected = read_json(folder / "expected.json")["scienceqa"]
     answers = folder / "scienceqa" / "answers.jsonl"
-    found = score("scienceqa", folder, answers, resamples=0)
-    assert found.answered == expected["n"] == 4241
+    result = score("scienceqa", folder, answers, resamples=0)
+    assert result.answered == expected["n"] == 4241
     assert (expected["accuracy"], expected["image_accuracy"]) == (74.3928, 71.6411)
-    assert found.values["accuracy"] == pytest.approx(expected["accuracy"], abs=0.01)
-    assert found.values["image_accuracy"] == pytest.approx(expected["image_accuracy"], abs=0.01)
+    assert result.values["accuracy"] == pytest.approx(expected["accuracy"], abs=0.01)
+    assert result.values["image_accuracy"] == pytest.approx(expected["image_accuracy"], abs=0.01)
 
 
 def test_all_real_questions_can_be_read_and_answered(golden_eval: Path, tmp_path: Path) -> None:
@@ -80,10 +80,10 @@ def test_all_real_questions_can_be_read_and_answered(golden_eval: Path, tmp_path
     entries = read_json(golden_eval / "scienceqa" / "llava_test_CQM-A.json")
     letters = [entry["conversations"][1]["value"] for entry in entries]
     right = lines(tmp_path / "right.jsonl", (answer(e["id"], x) for e, x in zip(entries, letters, strict=True)))
-    found = score("scienceqa", golden_eval, right, resamples=0)
-    assert found.values["accuracy"] == 100
-    assert found.questions == 4241
+    result = score("scienceqa", golden_eval, right, resamples=0)
+    assert result.values["accuracy"] == 100
+    assert result.questions == 4241
     always_a = lines(tmp_path / "a.jsonl", (answer(entry["id"], "A. because") for entry in entries))
-    found = score("scienceqa", golden_eval, always_a, resamples=0)
-    assert found.values["accuracy"] == pytest.approx(100 * letters.count("A") / len(letters))
-    assert found.values["unread"] == 0
+    result = score("scienceqa", golden_eval, always_a, resamples=0)
+    assert result.values["accuracy"] == pytest.approx(100 * letters.count("A") / len(letters))
+    assert result.values["unread"] == 0

@@ -13,12 +13,12 @@ def test_runs_stand_among_published_figures_the_best_first(tmp_path: Path) -> No
     write_run(tmp_path / "a", [record(0)], score=65.0)
     write_run(tmp_path / "b", [record(0)], score=None, context="none", shots=0)
     runs, _ = find_runs([tmp_path])
-    found = rankings(runs)
-    assert [row.system for row in found[0].rows] == [
+    result = rankings(runs)
+    assert [row.system for row in result[0].rows] == [
         "CaMML-13B", "camml-7b · retrieved-1", "CaMML-7B", "camml-7b · no context"
     ]  # fmt: skip
-    assert found[0].measure.title == "OK-VQA"
-    assert len(found) == 21  # 19 published tasks; fine-tuned ScienceQA has three numbers
+    assert result[0].measure.title == "OK-VQA"
+    assert len(result) == 21  # 19 published tasks; fine-tuned ScienceQA has three numbers
     assert systems(runs)[:2] == ["camml-7b · retrieved-1", "camml-7b · no context"]
 
 

@@ -7,15 +7,15 @@ from camml.evaluation.report.published import MODELS, measures
 
 
 def test_the_headline_comes_first_and_further_numbers_follow() -> None:
-    found = measures("scienceqa_ft")
-    assert [(one.name, one.headline, one.figures["CaMML-7B"]) for one in found] == [
+    result = measures("scienceqa_ft")
+    assert [(item.name, item.headline, item.figures["CaMML-7B"]) for item in result] == [
         ("accuracy", True, 91.32), ("image_accuracy", False, 89.24), ("text_accuracy", False, 93.21)
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", tasks.names())
 def test_every_figure_is_of_a_known_model_and_a_number_of_the_task(name: str) -> None:
-    for one in measures(name):
-        assert one.figures.keys() <= MODELS.keys()
-        assert one.points in (1.0, 100.0)
+    for measure in measures(name):
+        assert measure.figures.keys() <= MODELS.keys()
+        assert measure.points in (1.0, 100.0)
     assert measures(name)[0].name == tasks.find(name).headline

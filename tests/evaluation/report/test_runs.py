@@ -13,13 +13,13 @@ from tests.layouts import document
 
 
 def test_runs_are_found_below_a_folder_each_once_and_unfinished_ones_are_named(run_folder, tmp_path: Path) -> None:
-    one = run_folder("b/okvqa/retrieved-1", [record(0)])
+    single = run_folder("b/okvqa/retrieved-1", [record(0)])
     run_folder("a/okvqa/none", [record(0)], context="none", shots=0)
     begun = run_folder("a/okvqa/random-1", [record(0)], context="random")
     (begun / "log.jsonl").unlink()
     document(tmp_path / "runs/training/run.json", {"learning_rate": 1})
-    found, unfinished = find_runs([tmp_path / "runs", one])
-    assert [run.system for run in found] == ["camml-7b · no context", "camml-7b · retrieved-1"]
+    result, unfinished = find_runs([tmp_path / "runs", single])
+    assert [run.system for run in result] == ["camml-7b · no context", "camml-7b · retrieved-1"]
     assert unfinished == [begun]
 
 
@@ -58,10 +58,10 @@ def test_systems_that_differ_get_different_names_and_the_same_one_keeps_its_name
     write_run(tmp_path / "3", [record(0)], model=other)
     write_run(tmp_path / "4", [record(0)], model=other, task="vizwiz")
     write_run(tmp_path / "5", [record(0)])
-    found, _ = find_runs([tmp_path])
-    names = [run.system.removeprefix("camml-7b · retrieved-1") for run in found]
+    result, _ = find_runs([tmp_path])
+    names = [run.system.removeprefix("camml-7b · retrieved-1") for run in result]
     assert names == ["", "", " (2)", " (2)", " (3)"]
-    assert len({run.place for run in found}) == 5
+    assert len({run.place for run in result}) == 5
 
 
 def test_a_place_is_a_plain_name_whatever_the_model_is_called(run_folder) -> None:

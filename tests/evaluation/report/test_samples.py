@@ -51,11 +51,11 @@ def test_a_datastore_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 def test_a_picture_comes_from_the_log_or_else_from_the_benchmark(benchmarks, tmp_path: Path) -> None:
     data = benchmarks[0]
-    found = QuestionPictures("okvqa", data)
-    assert found.find({"id": "0", "image": str(data / "okvqa/1.png")}) == data / "okvqa/1.png"
-    assert found.find({"id": "0", "image": "moved/0.png"}) == data / "okvqa/0.png"
-    assert found.find({"id": "none", "image": "moved/0.png"}) == Path("moved/0.png")
-    assert found.find({"id": "0", "image": None}) is None
+    result = QuestionPictures("okvqa", data)
+    assert result.find({"id": "0", "image": str(data / "okvqa/1.png")}) == data / "okvqa/1.png"
+    assert result.find({"id": "0", "image": "moved/0.png"}) == data / "okvqa/0.png"
+    assert result.find({"id": "none", "image": "moved/0.png"}) == Path("moved/0.png")
+    assert result.find({"id": "0", "image": None}) is None
     assert QuestionPictures("okvqa", tmp_path).find({"id": "0", "image": "gone.png"}) == Path("gone.png")
     inside = QuestionPictures("mmbench", data).find({"id": "241", "image": IN_FILE})
     assert isinstance(inside, bytes)

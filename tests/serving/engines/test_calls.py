@@ -46,17 +46,17 @@ def test_the_form_of_calls_is_seen_in_what_the_template_writes(template: str, fo
 
 
 MARKED, ALONE = CallForm("<tool_call>", "</tool_call>"), CallForm()
-ONE = '{"name": "add", "arguments": {"a": 1}}'
-TWO = '{"name": "say", "parameters": {"text": "Zürich }"}}'
+ADD = '{"name": "add", "arguments": {"a": 1}}'
+SAY = '{"name": "say", "parameters": {"text": "Zürich }"}}'
 
 
 def read(form: CallForm, pieces: list[str], single: bool = False, reason: Any = "stop") -> tuple[str, list[Any], Any]:
     """The text, the calls and how the answer ended."""
     reader = CallReader(form, {"add", "say"}, single)
     last = len(pieces) - 1
-    found = [reader.read(Piece(text, 0, reason if at == last else None)) for at, text in enumerate(pieces)]
-    calls = [(call.number, call.name, call.arguments) for piece in found for call in piece.calls]
-    return "".join(piece.text for piece in found), calls, found[-1].finish_reason
+    results = [reader.read(Piece(text, 0, reason if at == last else None)) for at, text in enumerate(pieces)]
+    calls = [(call.number, call.name, call.arguments) for piece in results for call in piece.calls]
+    return "".join(piece.text for piece in results), calls, results[-1].finish_reason
 
 
 FIRST, SECOND = (0, "add", '{"a": 1}'), (1, "say", '{"text": "Zürich }"}')
@@ -65,18 +65,18 @@ FIRST, SECOND = (0, "add", '{"a": 1}'), (1, "say", '{"text": "Zürich }"}')
 @pytest.mark.parametrize(
     ("form", "answer", "text", "calls"),
     [
-        (MARKED, f"<tool_call>\n{ONE}\n</tool_call>", "", [FIRST]),
-        (MARKED, f"So.\n<tool_call>{ONE}</tool_call>\n<tool_call>{TWO}</tool_call>", "So.", [FIRST, SECOND]),
-        (MARKED, f"<tool_call>{ONE}", "", [FIRST]),
-        (MARKED, f"<tool_call>[{ONE}, {TWO}]</tool_call>", "", [FIRST, SECOND]),
+        (MARKED, f"<tool_call>\n{ADD}\n</tool_call>", "", [FIRST]),
+        (MARKED, f"So.\n<tool_call>{ADD}</tool_call>\n<tool_call>{SAY}</tool_call>", "So.", [FIRST, SECOND]),
+        (MARKED, f"<tool_call>{ADD}", "", [FIRST]),
+        (MARKED, f"<tool_call>[{ADD}, {SAY}]</tool_call>", "", [FIRST, SECOND]),
         (MARKED, "<tool_call>add(1)</tool_call>", "<tool_call>add(1)</tool_call>", []),
         (MARKED, "a < b <tool", "a < b <tool", []),
-        (MARKED, ONE, ONE, []),
-        (ALONE, ONE, "", [FIRST]),
-        (ALONE, f"[{ONE}, {TWO}]", "", [FIRST, SECOND]),
-        (ALONE, f"{ONE}; {TWO}", "", [FIRST, SECOND]),
-        (ALONE, f"It is {ONE}", f"It is {ONE}", []),
-        (ALONE, ONE.replace("add", "other"), ONE.replace("add", "other"), []),
+        (MARKED, ADD, ADD, []),
+        (ALONE, ADD, "", [FIRST]),
+        (ALONE, f"[{ADD}, {SAY}]", "", [FIRST, SECOND]),
+        (ALONE, f"{ADD}; {SAY}", "", [FIRST, SECOND]),
+        (ALONE, f"It is {ADD}", f"It is {ADD}", []),
+        (ALONE, ADD.replace("add", "other"), ADD.replace("add", "other"), []),
         (ALONE, '{"answer": 5}', '{"answer": 5}', []),
         (ALONE, '{"name": "add", "argu', '{"name": "add", "argu', []),
         (ALONE, "[" * 100_000, "[" * 100_000, []),
@@ -91,18 +91,18 @@ def test_calls_are_taken_out_of_answers(form: CallForm, answer: str, text: str, 
 
 
 def test_only_the_first_where_others_are_not_wanted() -> None:
-    assert read(ALONE, [f"[{ONE}, {TWO}]"], single=True) == ("", [FIRST], "tool_calls")
+    assert read(ALONE, [f"[{ADD}, {SAY}]"], single=True) == ("", [FIRST], "tool_calls")
 
 
 def test_an_answer_that_was_cut_says_so() -> None:
-    assert read(MARKED, [f"<tool_call>{ONE}</tool_call><tool_call>", TWO[:9]], reason="length")[1:] == (
+    assert read(MARKED, [f"<tool_call>{ADD}</tool_call><tool_call>", SAY[:9]], reason="length")[1:] == (
         [FIRST],
         "length",
     )
 
 
 @given(
-    st.lists(st.sampled_from(["a", " ", "\n", "<", "<tool", "<tool_call>", "</tool_call>", ONE, "{", "é"]), max_size=12)
+    st.lists(st.sampled_from(["a", " ", "\n", "<", "<tool", "<tool_call>", "</tool_call>", ADD, "{", "é"]), max_size=12)
 )
 def test_nothing_is_lost_or_said_twice(parts: list[str]) -> None:
     whole = read(MARKED, ["".join(parts)])

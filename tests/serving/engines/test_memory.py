@@ -266,12 +266,12 @@ def test_a_text_of_so_many_characters_has_more_tokens_than_the_model_reads(engin
 def test_rows_of_a_window_see_only_themselves() -> None:
     """Two answers in one run write where they are, and nowhere else."""
     slots = Slots(LAYOUT, 10**9)
-    one, other = slots.take(100), slots.take(100)
-    window = Window([Segment(one.block, 0, 1, 3), Segment(other.block, 1, 1, 2)])
+    first, other = slots.take(100), slots.take(100)
+    window = Window([Segment(first.block, 0, 1, 3), Segment(other.block, 1, 1, 2)])
     keys = torch.arange(5.0)[None, None, :, None].expand(1, 2, 5, 4)
     for layer in (0, 1):
         window.update(keys, keys, layer)
     window.end()
-    assert (one.count, other.count) == (3, 2)
-    assert one.block.keys[0][0, 0, :4, 0].tolist() == [0, 1, 2, 0]
-    assert one.block.keys[1][1, 0, :4, 0].tolist() == [3, 4, 0, 0]
+    assert (first.count, other.count) == (3, 2)
+    assert first.block.keys[0][0, 0, :4, 0].tolist() == [0, 1, 2, 0]
+    assert first.block.keys[1][1, 0, :4, 0].tolist() == [3, 4, 0, 0]

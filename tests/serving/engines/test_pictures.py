@@ -57,10 +57,10 @@ def together(engine: Any, requests: list[Request]) -> list[str]:
     async def ask() -> list[str]:
         prepared = [await engine.prepare(request) for request in requests]
 
-        async def one(ready: Any) -> str:
+        async def text_of(ready: Any) -> str:
             return "".join([piece.text async for piece in engine.generate(ready)])
 
-        return list(await asyncio.gather(*map(one, prepared)))
+        return list(await asyncio.gather(*map(text_of, prepared)))
 
     return asyncio.run(ask())
 
@@ -125,10 +125,10 @@ def test_one_that_fails_harms_no_other(engine: Any, tmp_path: Path, monkeypatch:
         bad["pixel_values"] = torch.zeros_like(bad["pixel_values"])
         bad.names = {"pixel_values": ["blank"]}
 
-        async def one(ready: Any) -> str:
+        async def text_of(ready: Any) -> str:
             return "".join([piece.text async for piece in engine.generate(ready)])
 
-        return list(await asyncio.gather(*map(one, prepared), return_exceptions=True))
+        return list(await asyncio.gather(*map(text_of, prepared), return_exceptions=True))
 
     *answers, failed = asyncio.run(all_of_them())
     assert isinstance(failed, RuntimeError)
@@ -150,6 +150,6 @@ def test_what_is_kept_is_bounded() -> None:
     assert (sum(made), len(pictures._kept), pictures._bytes) == (10, 3, 48)
     many = [inputs(value) for value in (20, 21, 22, 23, 24)]
     pictures.look(many, 3, tower)
-    assert [one.seen for one in many] == [True, True, True, False, False]
+    assert [item.seen for item in many] == [True, True, True, False, False]
     assert many[1].with_features()["image_features"].tolist() == [[[21.0] * 4]]
     assert "pixel_values" not in many[1].with_features()

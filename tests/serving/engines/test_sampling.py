@@ -79,9 +79,9 @@ SCHEMA = {
 @pytest.mark.parametrize("seed", range(3))
 def test_an_answer_keeps_to_its_schema_whatever_the_model_would_say(engine: Any, seed: int) -> None:
     text, pieces = answer(engine, Sampling(schema=json.dumps(SCHEMA)), 64, temperature=1.5, seed=seed)
-    found = json.loads(text)
-    assert set(found) == {"colour", "sure"}
-    assert found["colour"] in ("red", "blue")
+    document = json.loads(text)
+    assert set(document) == {"colour", "sure"}
+    assert document["colour"] in ("red", "blue")
     assert pieces[-1].finish_reason == "stop"
 
 
@@ -116,12 +116,12 @@ def test_a_schema_does_not_count_for_ever(engine: Any, name: str) -> None:
 
 def test_probabilities_come_with_the_tokens(engine: Any) -> None:
     text, pieces = answer(engine, Sampling(logprobs=2), 6)
-    told = [one for piece in pieces for one in piece.logprobs]
+    told = [entry for piece in pieces for entry in piece.logprobs]
     assert len(told) == pieces[-1].new_tokens
-    for one in told:
-        assert one.logprob <= 0
-        assert (one.token, one.logprob) == one.top[0], "the likeliest was taken"
-        assert one.top[0][1] >= one.top[1][1]
+    for entry in told:
+        assert entry.logprob <= 0
+        assert (entry.token, entry.logprob) == entry.top[0], "the likeliest was taken"
+        assert entry.top[0][1] >= entry.top[1][1]
     assert answer(engine, Sampling(), 6)[0] == text
 
 

@@ -27,10 +27,10 @@ def test_front_and_language_model_are_the_whole(tmp_path, text, tied) -> None:
     whole.save_pretrained(tmp_path / "model")
     processor.save_pretrained(tmp_path / "model")
     front_folder, language_folder = split(tmp_path / "model")
-    front, found = CamMLForConditionalGeneration.from_pretrained(front_folder, output_loading_info=True)
-    assert not any(found.values())
-    language, found = AutoModelForCausalLM.from_pretrained(language_folder, output_loading_info=True)
-    assert not any(found.values())
+    front, result = CamMLForConditionalGeneration.from_pretrained(front_folder, output_loading_info=True)
+    assert not any(result.values())
+    language, result = AutoModelForCausalLM.from_pretrained(language_folder, output_loading_info=True)
+    assert not any(result.values())
     samples = tiny.samples(tmp_path)
     inputs = CamMLProcessor.from_pretrained(front_folder).prepare(
         ["what"], images=[samples[0].image], samples=[samples]

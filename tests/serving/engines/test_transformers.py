@@ -43,7 +43,7 @@ def answers(engine: Engine, requests: Sequence[Request], pause: float = 0.0) -> 
         return await answer(engine, request)
 
     async def together() -> list[tuple[list[str], list[Piece]]]:
-        return await asyncio.gather(*(later(*one) for one in enumerate(requests)))
+        return await asyncio.gather(*(later(*request) for request in enumerate(requests)))
 
     return asyncio.run(together())
 
@@ -74,8 +74,8 @@ def test_every_answer_is_that_of_the_request_alone(
         requests = [Request(Query(r.query.text), r.context, r.decoding) for r in requests]
     alone = answering.load(kind, folder)
     engine = engines.load("transformers", folder, **options)
-    found = answers(engine, requests, pause=0.01)
-    for request, ([text], [last]) in zip(requests, found, strict=True):
+    result = answers(engine, requests, pause=0.01)
+    for request, ([text], [last]) in zip(requests, result, strict=True):
         [expected] = alone.answer([request.query], [request.context], request.decoding)
         assert text == expected.text
         # to the other, a padding token that the model says is none
@@ -112,10 +112,10 @@ def test_the_repetition_penalty_of_a_model_counts(llm_folder: Path, tmp_path: Pa
 def test_history_is_read(engine: Engine, llm_folder: Path) -> None:
     query, decoding = Query("and now"), Decoding(12)
     other = engines.load("transformers", llm_folder)
-    for one in (engine, other):
+    for item in (engine, other):
         history = (Turn("what is red", "a colour"),)
-        found = answers(one, [Request(query, (), decoding), Request(query, (), decoding, history=history)])
-        assert found[0][0] != found[1][0]
+        result = answers(item, [Request(query, (), decoding), Request(query, (), decoding, history=history)])
+        assert result[0][0] != result[1][0]
     asyncio.run(other.close())
 
 
@@ -157,7 +157,7 @@ class TestFailures:
 
         *good, failed = asyncio.run(together())
         assert isinstance(failed, RuntimeError)
-        assert all(isinstance(one, tuple) for one in good)
+        assert all(isinstance(row, tuple) for row in good)
         asyncio.run(engine.close())
 
     def test_a_step_that_fails_ends_its_answers_and_the_next_succeeds(
@@ -212,10 +212,10 @@ class TestText:
         else:
             shown.append(writer.end())
         whole = tokenizer.decode(tokenizer.encode(text))
-        found = [(whole.find(word) + len(word), whole.find(word)) for word in stop if word in whole]
-        _, place = min(found, default=(0, len(whole)))  # a short word may be complete before a long one around it
+        results = [(whole.find(word) + len(word), whole.find(word)) for word in stop if word in whole]
+        _, place = min(results, default=(0, len(whole)))  # a short word may be complete before a long one around it
         assert "".join(shown) == whole[:place].strip()
-        assert writer.stopped == bool(found)
+        assert writer.stopped == bool(results)
 
     def test_the_word_that_is_complete_first_stops(self) -> None:
         writer = AnswerText(self.tokenizer, ["ab s", "b"])

@@ -103,13 +103,13 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
         ("sa", "Riyadh lies in Saudi Arabia.", "green"),
         ("words", "A text without any picture.", None),
     ]
-    found = []
+    results = []
     for name, text, colour in facts:
         file = None if colour is None else home / f"{name}.png"
         if file:
             _picture(colour).save(file)
-        found.append(Neighbor(Sample(name, text, file), 1.0))
-    return tuple(found)
+        results.append(Neighbor(Sample(name, text, file), 1.0))
+    return tuple(results)
 
 
 def _picture(colour: str) -> Image.Image:
@@ -127,9 +127,9 @@ def _requests(context: Context, **options: Any) -> list[Request]:
         (Query("Where does Riyadh lie?"), context[1:]),
         (Query("Write one short sentence about bread."), ()),
     ]
-    found = [Request(query, samples, few, **options) for query, samples in questions]
+    results = [Request(query, samples, few, **options) for query, samples in questions]
     talk = (Turn("What is 2 and 2?", "It is 4."),)
-    return [*found, Request(Query("And 3 and 3?"), context[:2], few, history=talk, **options)]
+    return [*results, Request(Query("And 3 and 3?"), context[:2], few, history=talk, **options)]
 
 
 async def _pieces(engine: Engine, request: Request) -> AsyncIterator[Piece]:

@@ -53,8 +53,8 @@ class Parrot:
     def say(self, request: Request) -> str:
         """The answer: what the first sample says, unless the question asks for something else."""
         question, texts = request.query.text, [neighbor.sample.text for neighbor in request.context]
-        if found := re.match(r"Is there an? (.+) in the image\?", question):
-            return "Yes, there is." if not texts or found[1] in texts[0] else f"No, there is no {found[1]}."
+        if match := re.match(r"Is there an? (.+) in the image\?", question):
+            return "Yes, there is." if not texts or match[1] in texts[0] else f"No, there is no {match[1]}."
         if "bounding box" in question:
             return "It is nowhere." if "ghost" in question else "It is at [0.1, 0.3, 0.6, 0.7]."
         if "order" in question:
@@ -188,8 +188,8 @@ def parrot() -> Parrot:
 def address(tmp_path_factory: pytest.TempPathFactory, parrot: Parrot) -> Iterator[str]:
     """A server with three samples, for tests that change none."""
     store = make_store(tmp_path_factory.mktemp("things"))
-    with serving(service_of(store, parrot)) as found:
-        yield found
+    with serving(service_of(store, parrot)) as result:
+        yield result
 
 
 def ask(page: Any, tab: str, question: str, picture: Path | None = None, *, whole: bool = True) -> None:
@@ -205,5 +205,5 @@ def ask(page: Any, tab: str, question: str, picture: Path | None = None, *, whol
 
 def texts(page: Any, selector: str) -> list[str]:
     """The text of every element."""
-    found: list[str] = page.locator(selector).all_text_contents()
-    return found
+    result: list[str] = page.locator(selector).all_text_contents()
+    return result

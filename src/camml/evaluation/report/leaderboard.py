@@ -80,13 +80,13 @@ def asked(run: Run) -> str:
     return f"{run.questions} drawn" if run.drawn else f"first {run.questions}"
 
 
-def markdown(title: str, found: Sequence[Ranking], runs: Sequence[Run]) -> str:
+def markdown(title: str, rankings: Sequence[Ranking], runs: Sequence[Run]) -> str:
     """Return the leaderboard as Markdown, with links to the pages of the runs."""
     columns = systems(runs)
     lines = [f"# {_plain(title)}", "", *_row("task", *map(_plain, columns)), *_row(*["---"] * (len(columns) + 1))]
-    for table in found:
+    for table in rankings:
         lines += _row(_plain(name_of(table.measure)), *(_cell(table.of(system)) for system in columns))
-    for table in found:
+    for table in rankings:
         if any(row.run for row in table.rows):
             lines += ["", f"## {_plain(name_of(table.measure))}", ""]
             lines += _row("system", table.measure.name, "95 % interval", "questions") + _row(*["---"] * 4)

@@ -92,10 +92,10 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
     """
     folders: list[Path] = []
     for path in paths:
-        found = sorted(file.parent for file in path.rglob("run.json") if _is_identity(read_json(file)))
-        if not found:
+        runs = sorted(file.parent for file in path.rglob("run.json") if _is_identity(read_json(file)))
+        if not runs:
             raise SampleError(f"{path} holds no run; give a folder that `camml eval run` wrote, or one above it")
-        folders += found
+        folders += runs
     different = {folder.resolve(): folder for folder in folders}.values()
     unfinished = [folder for folder in different if not (folder / "log.jsonl").is_file()]
     finished = [_read(folder) for folder in different if folder not in unfinished]

@@ -93,14 +93,14 @@ def entries() -> Sequence[Entry]:
     messages = json.loads((folder / "en" / "messages.json").read_text(encoding="utf-8"))
     spanish = {record["hexcode"]: record["label"] for record in _records(folder, "es")}
     sets = {style: icons.read(source.fetch() / "icons.json") for style, source in STYLES.items()}
-    kept = []
+    entries = []
     for record in _records(folder, "en"):
         code = record["hexcode"].lower()
         if record.get("group") in LEFT_OUT or FACING_RIGHT in code:
             continue
         known = facts(record, messages, spanish.get(record["hexcode"], ""))
-        kept.append(Entry(code, kin(code, record["label"]), known, drawings(record, sets)))
-    return sorted(kept, key=lambda entry: entry.key)
+        entries.append(Entry(code, kin(code, record["label"]), known, drawings(record, sets)))
+    return sorted(entries, key=lambda entry: entry.key)
 
 
 def drawings(record: Mapping[str, Any], sets: Mapping[str, icons.IconSet]) -> dict[str, icons.IconDrawing]:

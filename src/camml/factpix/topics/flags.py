@@ -93,15 +93,15 @@ def entries() -> Sequence[Entry]:
     sets = {style: icons.read(source.fetch() / "icons.json") for style, source in STYLES.items()}
     names = {record["cca3"]: in_sentence(record["name"]["common"]) for record in records}
     seen: set[tuple[str, str]] = set()
-    kept = []
+    entries = []
     for record in records:
         drawn = drawings(record, sets)
         bodies = {(style, sets[style].body(drawing.name)) for style, drawing in drawn.items()}
         if ASKED_STYLE in drawn and not bodies & seen:
             rivals = {"borders": [names[r["cca3"]] for r in records if _may_be_mistaken(r, record)]}
-            kept.append(Entry(record["cca2"].lower(), record["cca2"].lower(), facts(record, names), drawn, rivals))
+            entries.append(Entry(record["cca2"].lower(), record["cca2"].lower(), facts(record, names), drawn, rivals))
         seen |= bodies
-    return sorted(kept, key=lambda entry: entry.key)
+    return sorted(entries, key=lambda entry: entry.key)
 
 
 def drawings(record: Mapping[str, Any], sets: Mapping[str, icons.IconSet]) -> dict[str, icons.IconDrawing]:

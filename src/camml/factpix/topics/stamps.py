@@ -112,7 +112,7 @@ def redrawn(stamp: Image.Image, style: str) -> Image.Image:
 def entries() -> Sequence[Entry]:
     """Return every stamp whose caption is a name and not a sentence."""
     root = TUX_PAINT.fetch() / "usr" / "share" / "tuxpaint" / "stamps"
-    kept = []
+    entries = []
     for caption in sorted(root.rglob("*.txt")):
         place = caption.relative_to(root)
         file = next((f for f in (caption.with_suffix(".png"), caption.with_suffix(".svg")) if f.is_file()), None)
@@ -120,8 +120,8 @@ def entries() -> Sequence[Entry]:
         key = slug(place.with_suffix("").as_posix())
         if file and known and key not in UNDRAWABLE and not place.as_posix().startswith(LEFT_OUT):
             drawings = {style: StampDrawing(file, style) for style in STYLES}
-            kept.append(Entry(key, known["name"].answer.casefold(), known, drawings))
-    return kept
+            entries.append(Entry(key, known["name"].answer.casefold(), known, drawings))
+    return entries
 
 
 def facts(lines: Sequence[str], place: Path) -> Mapping[str, Fact]:

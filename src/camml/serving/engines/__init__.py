@@ -221,8 +221,8 @@ def load(name: str, model: Path, **options: Any) -> Engine:
       ModelFolderError: the folder does not hold a model for it.
     """
     make = plugins.find("serving.engines", name).load
-    known = {key: one for key, one in signature(make).parameters.items() if key != "model"}
-    free = any(one.kind is Parameter.VAR_KEYWORD for one in known.values())
+    known = {key: parameter for key, parameter in signature(make).parameters.items() if key != "model"}
+    free = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in known.values())
     if unknown := [key for key in options if key not in known and not free]:
         raise OptionError(f"the engine {name!r} has no option {unknown[0]!r}; it has: {', '.join(known)}")
     engine: Engine = make(model, **options)

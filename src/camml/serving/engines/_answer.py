@@ -52,10 +52,10 @@ class AnswerText:
         reach = max(map(len, self._stop), default=1) - 1  # a stop word may have begun so many characters ago
         start = max(0, len(self._text) - reach)
         self._text += text
-        found = [(place + len(word), place) for word in self._stop if (place := self._text.find(word, start)) >= 0]
-        if found:  # the one that was complete first, however many characters a token brings
+        ends = [(place + len(word), place) for word in self._stop if (place := self._text.find(word, start)) >= 0]
+        if ends:  # the one that was complete first, however many characters a token brings
             self.stopped = True
-            return self._show(min(found)[1])
+            return self._show(min(ends)[1])
         return self._show(len(self._text) - self._held())
 
     def _held(self) -> int:

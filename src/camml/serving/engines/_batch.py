@@ -77,7 +77,7 @@ class Batch(Thread):
           TooLargeError: there never is.
           BusyError: there is none beside the long answers that others are getting.
         """
-        tokens, n = _room(prepared), prepared.request.n
+        tokens, n = _longest(prepared), prepared.request.n
         need, memory = self._slots.cost(tokens, n), self._slots.memory
         if need > memory:
             raise TooLargeError(
@@ -94,7 +94,7 @@ class Batch(Thread):
 
     def submit(self, job: Job) -> None:
         """Have a request answered."""
-        job.need = self._slots.cost(_room(job.prepared), job.prepared.request.n)
+        job.need = self._slots.cost(_longest(job.prepared), job.prepared.request.n)
         self._inbox.put(job)
 
     def status(self) -> Mapping[str, float]:
@@ -157,7 +157,7 @@ class Batch(Thread):
         while self._waiting:
             job = self._waiting[0]
             if not job.cancelled:
-                n, tokens = job.prepared.request.n, _room(job.prepared)
+                n, tokens = job.prepared.request.n, _longest(job.prepared)
                 used = len(self._running) + sum(len(reading.rows) for reading in self._reading)
                 if used + n > self._size or not self._slots.fits(tokens, n):
                     return
@@ -319,7 +319,7 @@ class Batch(Thread):
                 loop.call_soon_threadsafe(deliver, [item for item in outbox if item[0].loop is loop])
 
 
-def _room(prepared: Prepared) -> int:
+def _longest(prepared: Prepared) -> int:
     """Return the tokens of prompt and answer."""
     return prepared.prompt_tokens + prepared.max_new_tokens
 

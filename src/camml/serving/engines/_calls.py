@@ -123,9 +123,9 @@ class CallReader:
             if not closed and not done:
                 yield self._show(before.rstrip())  # the mark stays
                 return
-            found = _read(said, None)
-            yield before.rstrip() if found else before + begin + said + closed
-            self._add(found or [], calls)
+            calls_read = _read(said, None)
+            yield before.rstrip() if calls_read else before + begin + said + closed
+            self._add(calls_read or [], calls)
             self._text = rest
         held = 0 if done else max((n for n in range(1, len(begin)) if self._text.endswith(begin[:n])), default=0)
         ready = self._text[: len(self._text) - held]
@@ -137,8 +137,8 @@ class CallReader:
             return self._show(self._text)
         if not done:
             return ""
-        if found := _read(self._text, self._names):
-            self._add(found, calls)
+        if calls_read := _read(self._text, self._names):
+            self._add(calls_read, calls)
             self._text = ""
         return self._show(self._text)
 
@@ -146,8 +146,8 @@ class CallReader:
         self._text = self._text[len(text) :]
         return text
 
-    def _add(self, found: Sequence[tuple[str, dict[str, Any]]], calls: list[Call]) -> None:
-        for name, arguments in found:
+    def _add(self, new: Sequence[tuple[str, dict[str, Any]]], calls: list[Call]) -> None:
+        for name, arguments in new:
             if not (self._single and self._count):
                 calls.append(Call(self._count, name, json.dumps(arguments, ensure_ascii=False)))
                 self._count += 1
@@ -159,7 +159,7 @@ def _read(text: str, names: Collection[str] | None) -> list[tuple[str, dict[str,
     Args:
       names: that calls may have; None for any.
     """
-    found: list[tuple[str, dict[str, Any]]] = []
+    read: list[tuple[str, dict[str, Any]]] = []
     while text := text.lstrip(" \t\r\n;"):
         try:
             value, size = _JSON.raw_decode(text)
@@ -168,6 +168,6 @@ def _read(text: str, names: Collection[str] | None) -> list[tuple[str, dict[str,
         calls = calls_in(value)
         if calls is None or (names is not None and any(name not in names for name, _ in calls)):
             return None
-        found += calls
+        read += calls
         text = text[size:]
-    return found or None
+    return read or None

@@ -21,6 +21,7 @@ from camml.answering.interleaved import InterleavedAnswerer
 from camml.answering.perceiver import PerceiverAnswerer
 from camml.errors import OptionError
 from camml.features.passages import Budget
+from camml.model.batching import write_prompt
 from camml.model.language import bare_language_model, read_embeddings
 from camml.serving.engines import Prepared, Request
 from camml.serving.engines._calls import CallForm, form_of
@@ -112,8 +113,7 @@ class Front:
 
         def template(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> str:
             said = messages if self.most_pictures is not None else [prompts.in_parts(message) for message in messages]
-            begin = said[-1]["role"] == "user"
-            return str(writer.apply_chat_template(said, tools=tools, tokenize=False, add_generation_prompt=begin))
+            return write_prompt(writer, said, said[-1]["role"] == "user", tools=tools)
 
         with self._reading:
             return form_of(template, skipped)
@@ -193,7 +193,7 @@ class Front:
         """Return the inputs of the whole model for one prompt."""
         inputs = {name: tensor.to(self.device) for name, tensor in prepared.inputs.items()}
         if self.use == "perceiver" and (context := prepared.request.context):
-            inputs |= self._kept([neighbor.read for neighbor in context])
+            inputs |= self._cached([neighbor.read for neighbor in context])
         return inputs
 
     @torch.inference_mode()
@@ -205,7 +205,7 @@ class Front:
         inputs = {name: tensor.to(self.device) for name, tensor in given.items()}
         if isinstance(self._answerer, PerceiverAnswerer):
             if context := prepared.request.context:
-                inputs |= self._kept([neighbor.read for neighbor in context])
+                inputs |= self._cached([neighbor.read for neighbor in context])
             embeds: Tensor = self._answerer.model.embed(**inputs)[0]
         elif self.use == "interleaved":
             embeds = read_embeddings(self.model, inputs)[0]
@@ -225,15 +225,15 @@ class Front:
         counted = ids[:0] if self._parts or int(ids.max()) >= words else ids
         return counted, 1.0 if penalty is None else float(penalty)
 
-    def _kept(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+    def _cached(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         """Return the context from what is kept of its samples; nothing where nothing is kept."""
         assert isinstance(self._answerer, PerceiverAnswerer)
-        kept = self._answerer.kept
-        if kept is None:
+        cached = self._answerer.cached
+        if cached is None:
             return {}
-        self.sample_hits += (hits := sum(kept.key(sample) in kept.cache for sample in samples))
+        self.sample_hits += (hits := sum(cached.key(sample) in cached.cache for sample in samples))
         self.sample_misses += len(samples) - hits
-        return {"context_embeds": kept.embed([samples]).to(self.device)}
+        return {"context_embeds": cached.embed([samples]).to(self.device)}
 
     def _for_perceiver(self, request: Request) -> Encoded:
         assert isinstance(self._answerer, PerceiverAnswerer)
@@ -244,11 +244,11 @@ class Front:
                 [turns],
                 images=[images],
                 samples=[[neighbor.read for neighbor in context]],
-                encode_samples=self._answerer.kept is None,
+                encode_samples=self._answerer.cached is None,
                 tools=request.tools,
             )
             notes = self._answerer.notes(query, context)
-        return dict(inputs), notes, self._room(request, inputs["input_ids"].shape[1])
+        return dict(inputs), notes, self._longest(request, inputs["input_ids"].shape[1])
 
     def _for_prompt(self, request: Request) -> Encoded:
         assert isinstance(self._answerer, InPromptAnswerer)
@@ -257,21 +257,21 @@ class Front:
             prompt, cuts = self._answerer.fit(request.query, request.context, least, request.turns, request.tools)
             special = not self.tokenizer.chat_template
             ids = self._answerer.tokenizer(prompt, add_special_tokens=special)["input_ids"]
-        return {"input_ids": torch.tensor([ids])}, unseen(request.query) + cuts, self._room(request, len(ids))
+        return {"input_ids": torch.tensor([ids])}, unseen(request.query) + cuts, self._longest(request, len(ids))
 
     def _for_interleaved(self, request: Request) -> Encoded:
         assert isinstance(self._answerer, InterleavedAnswerer)
         with self._reading:
             least = Decoding(self._least(request))
             inputs, cuts = self._answerer.fit(request.query, request.context, least, request.turns, request.tools)
-        return inputs, cuts, self._room(request, inputs["input_ids"].shape[1])
+        return inputs, cuts, self._longest(request, inputs["input_ids"].shape[1])
 
     def _least(self, request: Request) -> int:
         """Return how long an answer is to be at least: of a window too short for all, a quarter is kept for it."""
         asked = request.decoding.max_new_tokens
         return min(asked, self.limit // 4) if request.shorten and self.limit else asked
 
-    def _room(self, request: Request, tokens: int) -> int:
+    def _longest(self, request: Request, tokens: int) -> int:
         """Return how many tokens the answer may have after a prompt of `tokens`."""
         asked = request.decoding.max_new_tokens
         if request.shorten and self.limit is not None:

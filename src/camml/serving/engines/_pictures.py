@@ -61,7 +61,7 @@ class Pictures:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.hits = self.misses = 0
         self._most = most_bytes
-        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self._cache: OrderedDict[str, Tensor] = OrderedDict()
         self._bytes = 0
 
     def look(self, requests: Sequence[Inputs], most: int, tower: Callable[[Tensor], Tensor]) -> None:
@@ -71,10 +71,10 @@ class Pictures:
             for name, pixels in inputs.pictures.items():
                 if name in inputs.features:
                     continue
-                if name in self._kept:
+                if name in self._cache:
                     self.hits += 1
-                    self._kept.move_to_end(name)
-                    inputs.features[name] = self._kept[name]
+                    self._cache.move_to_end(name)
+                    inputs.features[name] = self._cache[name]
                 elif name in new or len(new) < most:
                     new[name] = pixels
         if not new:
@@ -87,10 +87,10 @@ class Pictures:
             inputs.features.update({name: made[name] for name in inputs.pictures if name in made})
 
     def _keep(self, name: str, features: Tensor) -> None:
-        self._kept[name] = features
+        self._cache[name] = features
         self._bytes += features.nbytes
         while self._bytes > self._most:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
+            self._bytes -= self._cache.popitem(last=False)[1].nbytes
 
 
 def name_of(pixels: Tensor) -> str:

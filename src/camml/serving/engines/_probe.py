@@ -65,9 +65,11 @@ def layout_of(model: PreTrainedModel) -> Layout:
 def _same(model: PreTrainedModel, layout: Layout, words: torch.Tensor, expected: torch.Tensor) -> bool:
     """Return whether a text that is read in pieces beside another one ends as it does when it is read alone."""
     slots = Slots(layout, 2**40)
-    one, other = slots.take(len(words)), slots.take(len(words))
-    block = one.block
-    _attention.run(model, Window([Segment(block, 0, 1, 2), Segment(other.block, 1, 1, 3)]), words[[0, 1, 4, 3, 2]], [1])
+    first, second = slots.take(len(words)), slots.take(len(words))
+    block = first.block
+    _attention.run(
+        model, Window([Segment(block, 0, 1, 2), Segment(second.block, 1, 1, 3)]), words[[0, 1, 4, 3, 2]], [1]
+    )
     _attention.run(model, Window([Segment(block, 0, 2, 1)]), words[[2, 1]], [0])
     logits = _attention.run(model, Window([Segment(block, 0, 1, 2)]), words[3:], [1])[0]
     return bool((logits - expected).abs().max() <= NEAR * expected.abs().max())

@@ -31,13 +31,13 @@ def split(folder: Path) -> tuple[Path, Path]:
     """
     camml = str(check_folder(folder).get("model_type")).lower() == "camml"
     target = packages.cache_dir() / "split" / f"{folder.resolve().name}-{_state(folder)[:16]}"
-    with packages.writing(target) as room:
-        if room is not None:
-            (_split_camml if camml else _split_language_model)(folder, room)
+    with packages.writing(target) as staging:
+        if staging is not None:
+            (_split_camml if camml else _split_language_model)(folder, staging)
     return target / "front", target / "language_model" if camml else folder
 
 
-def _split_camml(folder: Path, room: Path) -> None:
+def _split_camml(folder: Path, out: Path) -> None:
     model, processor = load_model(folder)
     prompt = processor.prepare(["a"], [Image.new("RGB", (64, 48), "white")], [[Sample("a", "a")]])
     try:
@@ -45,18 +45,18 @@ def _split_camml(folder: Path, room: Path) -> None:
             language = bare_language_model(model.vlm, model.embed(**prompt)[:, -4:])
     except OptionError as error:
         raise OptionError(f"{folder}: {error}, so it does not run by itself; use --engine transformers") from None
-    language.save_pretrained(room / "language_model")
-    processor.tokenizer.save_pretrained(room / "language_model")
+    language.save_pretrained(out / "language_model")
+    processor.tokenizer.save_pretrained(out / "language_model")
     _without_layers(model)
-    model.save_pretrained(room / "front")
-    processor.save_pretrained(room / "front")
+    model.save_pretrained(out / "front")
+    processor.save_pretrained(out / "front")
 
 
-def _split_language_model(folder: Path, room: Path) -> None:
+def _split_language_model(folder: Path, out: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(folder)
     _without_layers(model)
-    model.save_pretrained(room / "front")
-    AutoTokenizer.from_pretrained(folder).save_pretrained(room / "front")
+    model.save_pretrained(out / "front")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(out / "front")
 
 
 def _without_layers(model: Any) -> None:

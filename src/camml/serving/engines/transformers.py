@@ -37,17 +37,17 @@ class TransformersEngine(FrontEngine):
         super().__init__(front)
         self.slots = slots
         self._batch: Batch | Single
-        room = _memory.budget(memory, front.device)
+        free_memory = _memory.budget(memory, front.device)
         try:
             front.take_apart()
             check_attention(front)
             layout = layout_of(front.language_model)
         except Exception as error:  # whatever a model does of its own, it can still answer by itself
             logger.warning("one request is answered at a time: %s", first_line(error))
-            self._batch = Single(front, room)
+            self._batch = Single(front, free_memory)
         else:
             chunk = _chunk(chunk_tokens, front.device.type, prefill_tokens)
-            self._batch = Batch(front, layout, slots, room, static, prefill_tokens, chunk)
+            self._batch = Batch(front, layout, slots, free_memory, static, prefill_tokens, chunk)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="camml-read")
 
     async def prepare(self, request: Request) -> Prepared:
