@@ -142,6 +142,18 @@ def test_the_table_of_families_is_what_the_tests_gave(request: pytest.FixtureReq
     assert set(committed.values()) <= {"yes", "refused"}
 
 
+def test_a_family_outside_the_table_is_trained_with_a_notice(
+    starts: Path, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert set(building.CHECKED) == {family for family, _ in family_table.committed_results()}
+    arguments = recipes.parse(flags(bench, starts / "llava", tmp_path / "out")).model
+    building.build(arguments)
+    assert not caplog.messages
+    monkeypatch.setattr(building, "CHECKED", ())
+    building.build(arguments)
+    assert "a 'llava' model is none of those that CaMML was checked with (docs/models.md)" in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
 @pytest.mark.parametrize("tune", ["full", "perceiver"])
 def test_what_is_named_is_trained_and_the_rest_stays(

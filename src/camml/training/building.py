@@ -1,5 +1,6 @@
 """The model a run starts from: a CaMML model, a vision-language model, or a language model with a vision tower."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
@@ -23,6 +24,8 @@ from camml.training.arguments import ModelArguments, RunArguments
 from camml.training.bert import start_from_bert
 from camml.training.copying import start_copying
 
+_logger = logging.getLogger("camml")
+
 Start = Literal["camml", "vlm", "language_model"]
 
 SEEING = (
@@ -30,6 +33,12 @@ SEEING = (
     "image_pooling", "image_aspect_ratio",
 )  # fmt: skip
 """Flags about a tower and a projector, which a vision-language model has of its own."""
+
+CHECKED = (
+    "llava", "llava_next", "llava_onevision", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "idefics3", "internvl",
+    "gemma3", "paligemma", "mistral3", "aya_vision", "glm4v", "deepseek_vl",
+)  # fmt: skip
+"""Vision-language models in the table of docs/models.md; others may work too."""
 
 BOTH_WAYS = ("paligemma",)
 """Models in which a token of a row also sees those behind it, unless a row says where its one answer begins."""
@@ -50,6 +59,11 @@ def build(
     base, config, processor = _describe(arguments)
     if "camml" in base:
         return CamMLForConditionalGeneration.from_pretrained(base["camml"], dtype=dtype), processor
+    kind = config.vlm_config.model_type
+    if "vlm" in base and kind not in CHECKED:
+        _logger.warning(
+            "a %r model is none of those that CaMML was checked with (docs/models.md): try a few steps first", kind
+        )
     options = _loading_options(arguments, config, dtype)
     vlm = parts.load_base(base, config, dtype, **options)
     return parts.added_to(vlm, config, _projector(arguments), partial(_start_perceivers, arguments)), processor
