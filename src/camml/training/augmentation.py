@@ -139,8 +139,8 @@ def embed_changed(
 
     for start in range(0, len(jobs), BATCH):
         part = jobs[start : start + BATCH]
-        kept = {job: known.get(key(*job)) for job in part} if known is not None else {}
-        vectors |= {job: np.asarray(array, np.float32) for job, array in kept.items() if array is not None}
+        cached = {job: known.get(key(*job)) for job in part} if known is not None else {}
+        vectors |= {job: np.asarray(array, np.float32) for job, array in cached.items() if array is not None}
         missing = [job for job in part if job not in vectors]
         if missing:
             vectors |= zip(missing, encoder.embed_images([draw(job) for job in missing]), strict=True)
