@@ -60,3 +60,18 @@ def test_a_store_of_another_encoder_is_refused(tmp_path: Path, capsys: pytest.Ca
     Datastore.build(tmp_path / "other", [Sample("a", "text", None, {})], encoders.load("hashed"))
     assert main(["align", str(tmp_path / "other"), str(tmp_path / "heads.safetensors")]) == 2
     assert "made by the encoder 'hashed'" in capsys.readouterr().err
+
+
+@pytest.mark.absolute_paths
+def test_changed_copies_of_the_pictures_are_learned_from_too(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["align", str(store), "--group", "about.color", "--dim", "8", "--steps", "20"]
+    plain, changed = tmp_path / "plain.safetensors", tmp_path / "changed.safetensors"
+    assert main([*command[:2], str(plain), *command[2:]]) == 0
+    assert main([*command[:2], str(changed), *command[2:], "--changed", "2"]) == 0
+    assert plain.read_bytes() != changed.read_bytes()
+    assert sorted(file.name for file in tmp_path.iterdir() if "changed" in file.name) == ["changed.safetensors"]
+    capsys.readouterr()
+    assert main([*command[:2], str(changed), *command[2:], "--changed", "-1"]) == 2
+    assert "--changed is -1; give 0 or more" in capsys.readouterr().err

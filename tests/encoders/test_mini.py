@@ -10,12 +10,12 @@ from safetensors.torch import load_file, save_file
 from transformers import BertModel, Dinov2Model
 
 from camml import encoders
-from camml.encoders.mini import PLAIN_SHARE
+from camml.encoders.mini import PLAIN_SHARE, SHARPNESS
 from camml.errors import OptionError
 from tests.encoders.tiny_encoders import TEXTS, build, images, save_mini
 
 
-def test_an_image_is_its_cls_token_beside_its_mean_patch(tmp_path: Path) -> None:
+def test_an_image_is_its_cls_token_beside_the_mean_of_patches_like_it(tmp_path: Path) -> None:
     options = save_mini(tmp_path)
     encoder = encoders.load("mini", **options)
     image = images()[0]
@@ -24,7 +24,10 @@ def test_an_image_is_its_cls_token_beside_its_mean_patch(tmp_path: Path) -> None
     with torch.no_grad():
         model = Dinov2Model.from_pretrained(options["vision"])
         tokens = model(torch.tensor(pixels, dtype=torch.float32).permute(2, 0, 1)[None]).last_hidden_state[0]
-    parts = [tokens[0], tokens[1:].mean(0)]
+    cls, patches = tokens[0], tokens[1:]
+    weights = torch.softmax(SHARPNESS * torch.cosine_similarity(patches, cls[None], dim=1), 0)
+    assert weights.max() > 2 * weights.min()  # or a plain mean would pass
+    parts = [cls, weights @ patches]
     expected = torch.cat([part / part.norm() for part in parts]) / 2**0.5
     np.testing.assert_allclose(encoder.embed_images([image])[0], expected, atol=1e-5)
 
@@ -125,7 +128,11 @@ def test_a_grid_adds_the_mean_patch_of_each_cell(tmp_path: Path) -> None:
     assert (plain.image_dim, placed.image_dim) == (2 * 16, 6 * 16)
     assert placed.revision != plain.revision
     before, after = (item.embed_images(images()).reshape(4, -1, 16) for item in (plain, placed))
-    np.testing.assert_allclose(after[:, :2] * 3**0.5, before, atol=1e-6)  # six parts of equal weight instead of two
+    np.testing.assert_allclose(after[:, 0] * 3**0.5, before[:, 0], atol=1e-6)  # six parts of equal weight, not two
+    np.testing.assert_allclose(np.linalg.norm(after, axis=2), 6**-0.5, atol=1e-6)
+    whole = encoders.load("mini", **options, side=56, grid=1).embed_images(images()).reshape(4, 3, 16)
+    np.testing.assert_allclose(whole[:, 1], whole[:, 2], atol=1e-6)  # one cell is the whole picture
+    np.testing.assert_allclose(whole[:, 1] / 2**0.5, after[:, 1], atol=1e-6)
     half = Image.new("RGB", (56, 56), "white")
     half.paste("black", (0, 0, 28, 56))
     left, right = (placed.embed_images([half if side else ImageOps.mirror(half)])[0] for side in (1, 0))

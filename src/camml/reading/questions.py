@@ -14,7 +14,7 @@ from camml.refusals import REFUSAL
 ATTEMPTS = 60
 """So often a value is drawn that is to be larger, or other, than a given one."""
 
-OWN_QUESTION = 0.35
+OWN_QUESTION = 0.6
 """Share of the open questions that do not name the field."""
 
 
@@ -64,9 +64,9 @@ class Questioner:
     def __init__(self) -> None:
         self._said: Counter[tuple[str, bool]] = Counter()
         self._forms: Mapping[str, tuple[int, Callable[[Scene, Random], Asked | None]]] = {
-            "open": (8, self._open),
+            "open": (14, self._open),
             "called": (2, self._called),
-            "untold": (3, self._untold),
+            "untold": (6, self._untold),
             "stranger": (1, self._stranger),
             "check": (4, self._check),
             "bound": (2, self._bound),

@@ -22,6 +22,9 @@ Vectors = NDArray[np.float32]
 TEMPERATURE = 0.1
 """Of the softmax over a batch."""
 
+CHANGED_SHARE = 0.5
+"""Share of the pictures drawn that are changed ones, where there are any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heads:
@@ -40,6 +43,7 @@ def align(
     texts: Vectors,
     groups: Sequence[str],
     *,
+    copies: Sequence[Vectors] = (),
     dim: int = 384,
     steps: int = 1500,
     batch_size: int = 512,
@@ -54,6 +58,8 @@ def align(
     Args:
       images: float32[N, A], unit vectors.  texts: float32[N, B], likewise.
       groups: what each of the N samples is about.
+      copies: float32[N, A] each, of the same pictures changed (see `augmentation`); in `CHANGED_SHARE` of the draws a
+        picture is one of them, so that the maps learn what a change leaves as it is.
       dim: D, the width of the shared space.
 
     Raises:
@@ -68,16 +74,18 @@ def align(
         raise OptionError(f"aligning needs samples of two groups or more; there is {len(members)}")
     if dim > images.shape[1]:
         raise OptionError(f"dim is {dim}, but vectors of images have {images.shape[1]} numbers")
-    pictures, words = torch.from_numpy(images), torch.from_numpy(texts)
-    image_head, text_head = _start(pictures, dim), nn.Parameter(torch.zeros(dim, texts.shape[1]))
+    pictures, words = torch.from_numpy(np.stack([images, *copies])), torch.from_numpy(texts)
+    image_head, text_head = _start(pictures[0], dim), nn.Parameter(torch.zeros(dim, texts.shape[1]))
     optimizer = torch.optim.AdamW([image_head, text_head], lr=learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     random = np.random.default_rng(seed)
     lists = list(members.values())
     for _ in range(steps):
         first, second = _draw(lists, batch_size, random)
-        here = normalize(pictures[first] @ image_head.T, dim=1)
-        there = normalize(pictures[second] @ image_head.T, dim=1)
+        here, there = (
+            normalize(pictures[_copy(len(part), len(copies), random), part] @ image_head.T, dim=1)
+            for part in (first, second)
+        )
         said = normalize(words[second] @ text_head.T + 1e-6, dim=1)
         loss = _contrast(here, there) + _contrast(here, said)
         optimizer.zero_grad()
@@ -101,6 +109,14 @@ def _draw(lists: Sequence[Sequence[int]], count: int, random: np.random.Generato
     pairs = [random.choice(lists[group], 2, replace=len(lists[group]) < 2) for group in chosen]
     first, second = torch.from_numpy(np.stack(pairs).T)
     return first, second
+
+
+def _copy(count: int, copies: int, random: np.random.Generator) -> Tensor:
+    """Return for `count` pictures which copy is taken, 0 for the picture as it is."""
+    if not copies:
+        return torch.zeros(count, dtype=torch.long)
+    changed = random.random(count) < CHANGED_SHARE
+    return torch.from_numpy(np.where(changed, random.integers(1, copies + 1, count), 0))
 
 
 def _contrast(left: Tensor, right: Tensor) -> Tensor:

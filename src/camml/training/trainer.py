@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
@@ -116,6 +117,17 @@ class CamMLTrainer(Trainer):
             )
         return optimizer
 
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """Clip gradients as transformers does, but those of LoRA by their own norm where it has its own learning rate.
+
+        Perceivers that start as copies have gradients some hundred times as long as those of LoRA. Clipped together
+        with them, LoRA hardly learned: in 200 steps of `mini` to a loss of 1.1 instead of 0.4.
+        """
+        if self.args.lora_learning_rate is None or self.is_deepspeed_enabled:  # DeepSpeed clips on its own
+            return super()._clip_grad_norm(model)
+        self.accelerator.unscale_gradients()
+        return clip_apart(model, self.args.max_grad_norm)
+
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
         """Fetch batches as transformers does, with a stopwatch: what is spent here is spent waiting for data.
 
@@ -209,6 +221,19 @@ def split_groups(optimizer: torch.optim.Optimizer, chosen: set[int], learning_ra
         groups += [{**group, "params": outside}] if outside else []
         groups += [{**group, "params": inside, "lr": learning_rate}] if inside else []
     optimizer.param_groups = groups
+
+
+def clip_apart(model: nn.Module, max_norm: float) -> torch.Tensor:
+    """Scale the gradients of LoRA matrices, and those of all else, to a norm of at most `max_norm` each.
+
+    Returns:
+      The norm of all gradients before.
+    """
+    parts: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        parts["lora_" in name].append(parameter)
+    norms = [nn.utils.clip_grad_norm_(part, max_norm) for part in parts.values() if part]
+    return torch.linalg.vector_norm(torch.stack(norms))
 
 
 class Meter:
