@@ -55,8 +55,8 @@ class EncoderRecord:
             raise EncoderMismatchError(
                 f"{path} was built with encoder {self.name!r} (revision {self.revision}), not with {encoder.name!r} "
                 f"(revision {encoder.revision}), and their vectors do not compare; open it with the former, or build "
-                f"it again: camml store export samples.parquet --store {path} && "
-                "camml store build samples.parquet --out NEW"
+                f"it again: `camml store export samples.parquet --store {path}`, "
+                "`camml store build samples.parquet --out NEW`"
             )
 
 
