@@ -110,7 +110,7 @@ def samples(folder: Path, known: Sequence[Country]) -> list[dict[str, str]]:
 def attribution() -> str:
     """Who made the data and under which licence, as Markdown."""
     rows = [
-        f"- {source.title} by {source.author}, {source.license}, {source.home} (package {source.package} "
+        f"- {source.title} by {source.author}, {source.license}, {source.page} (package {source.package} "
         f"{source.version}): {use}"
         for source, use in [(FACTS, "facts"), *((source, f"pictures/{style}") for style, source in STYLES.items())]
     ]

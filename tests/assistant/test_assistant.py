@@ -11,7 +11,7 @@ from camml import assistant
 from camml.answering import Decoding
 from camml.datastore import Datastore
 from camml.encoders import load as load_encoder
-from camml.errors import EncoderMismatchError, ModelFolderError, OptionError, UnknownNameError
+from camml.errors import EncoderMismatchError, ImageError, ModelFolderError, OptionError, UnknownNameError
 from camml.model.retrieval_settings import RetrievalSettings, settings_of
 from camml.types import Query, Sample
 from tests import tiny
@@ -46,6 +46,30 @@ def test_index_ask_and_see_the_evidence(folder, samples, tmp_path, monkeypatch) 
     assert len(store) == len(samples)
     again = assistant.load(folder).open(tmp_path / "store")
     assert again.ask("a red square", image=str(samples[0].image), decoding=SHORT) == answer
+
+
+def test_bad_files_of_a_folder_are_left_out_where_that_is_said(folder, tmp_path, caplog) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (8, 8), "red").save(photos / "red.png")
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut short")
+    model = assistant.load(folder)
+    with pytest.raises(OptionError, match="it can be: stop, skip"):
+        model.index(photos, tmp_path / "store", on_bad="leave")
+    with pytest.raises(ImageError, match=r"broken\.jpg"):
+        model.index(photos, tmp_path / "store")
+    store = model.index(photos, tmp_path / "store", on_bad="skip")
+    assert len(store) == 1
+    assert "skipped: sample 'broken.jpg'" in caplog.text
+
+
+def test_paths_of_pictures_start_where_that_is_said(folder, tmp_path) -> None:
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "pictures" / "red.png")
+    (tmp_path / "samples.csv").write_text("id,text,image\nred,a red square,red.png\n")
+    images = tmp_path / "pictures"
+    store = assistant.load(folder).index(tmp_path / "samples.csv", tmp_path / "store", images=images)
+    assert store.search("a red square", k=1)[0].sample.image == images / "red.png"
 
 
 def test_what_is_added_is_found_by_the_next_question(folder, samples, tmp_path) -> None:

@@ -75,21 +75,35 @@ class Assistant:
         """The encoder of samples and questions."""
         return encoders.load(self.settings.encoder, **self.settings.encoder_options)
 
-    def index(self, samples: str | Path | Iterable[Sample], folder: str | Path, **options: Any) -> Collection:
+    def index(
+        self,
+        samples: str | Path | Iterable[Sample],
+        folder: str | Path,
+        *,
+        images: str | Path | None = None,
+        on_bad: str = "stop",
+        **options: Any,
+    ) -> Collection:
         """Build a datastore that fits the model, and open it.
 
         Args:
           samples: a file or folder of samples in any format that `camml store build` takes, or samples.
           folder: of the new datastore.
+          images: the folder at which image paths start; by default that of the file, or the one that `folder` is in.
+          on_bad: "stop" at a sample that cannot be used, or "skip" it; the log says which.
           options: those of `Datastore.build`, such as `copy_images`.
 
         Raises:
           InputError: a sample cannot be used.
+          OptionError: no such `on_bad`.
           StoreError: there is a datastore already.
         """
-        given = formats.read(samples) if isinstance(samples, str | Path) else samples
+        leave_out = formats.on_bad_sample(on_bad)
+        if isinstance(samples, str | Path):
+            samples = formats.read(samples, images=images, on_bad=on_bad)
+        made_with = dict(self.settings.encoder_options)
         Datastore.build(
-            Path(folder), given, self.encoder, encoder_options=dict(self.settings.encoder_options), **options
+            folder, samples, self.encoder, encoder_options=made_with, images=images, on_bad=leave_out, **options
         )
         return self.open(folder)
 

@@ -54,8 +54,9 @@ class EncoderRecord:
         if (encoder.name, encoder.revision) != (self.name, self.revision):
             raise EncoderMismatchError(
                 f"{path} was built with encoder {self.name!r} (revision {self.revision}), not with {encoder.name!r} "
-                f"(revision {encoder.revision}), and their vectors do not compare; open it with the former, or build it "
-                f"again: camml store export samples.parquet --store {path} && camml store build samples.parquet --out NEW"
+                f"(revision {encoder.revision}), and their vectors do not compare; open it with the former, or build "
+                f"it again: `camml store export samples.parquet --store {path}`, "
+                "`camml store build samples.parquet --out NEW`"
             )
 
 

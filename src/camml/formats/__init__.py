@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from camml import plugins
-from camml.errors import OptionError, SampleError
+from camml.errors import InputError, OptionError, SampleError
 from camml.formats._entries import Entry
 from camml.formats._json_list import elements as json_elements
 from camml.formats._shards import Source, is_pattern
 from camml.remote import is_address
 from camml.types import UNFIT_FOR_IDS, Sample, mended_id
 
-__all__ = ["Format", "find_format", "json_elements", "read", "source", "takes_many"]
+__all__ = ["Format", "find_format", "json_elements", "on_bad_sample", "read", "source", "takes_many"]
 
 Report = Callable[[SampleError], None]
 
@@ -72,8 +72,7 @@ def read(
       >>> [sample.id for sample in read("samples.csv")]
       ['pump-7', 'lamp-2']
     """
-    if on_bad not in ("stop", "skip"):
-        raise OptionError(f"on_bad is {on_bad!r}; it can be: stop, skip")
+    _check(on_bad)
     given = source(path)
     if images is not None and Path(images).exists() and not Path(images).is_dir():
         raise SampleError(f"{images}: is not a folder; give the folder at which image paths start")
@@ -127,6 +126,30 @@ def find_format(path: Source) -> str:
         f"{path}: its format cannot be told; name the file .json, .jsonl, .csv or .tsv, give the folder of a saved "
         f"Hugging Face dataset or one with pictures or PDF files in it, or name the format: {', '.join(known)}"
     )
+
+
+def on_bad_sample(on_bad: str) -> Callable[[Sample, InputError], None]:
+    """Return what to do with a sample that is read but cannot be stored: "stop" there, or "skip" it and log why.
+
+    Raises:
+      OptionError: no such `on_bad`.
+
+    Example:
+      >>> on_bad_sample("skip")(Sample("pump-7", ""), SampleError("has no text"))
+    """
+    _check(on_bad)
+
+    def stop_or_skip(sample: Sample, error: InputError) -> None:
+        if on_bad == "stop":
+            raise error
+        _log(error)
+
+    return stop_or_skip
+
+
+def _check(on_bad: str) -> None:
+    if on_bad not in ("stop", "skip"):
+        raise OptionError(f"on_bad is {on_bad!r}; it can be: stop, skip")
 
 
 def _find(name: str) -> Format:
@@ -185,5 +208,5 @@ def _usable(samples: Iterator[Sample | SampleError], report: Report | None) -> I
             report(sample)
 
 
-def _log(error: SampleError) -> None:
+def _log(error: InputError) -> None:
     _logger.warning("skipped: %s", error)
