@@ -46,7 +46,7 @@ from transformers import CLIPImageProcessorPil
 
 from camml.devices import DTYPES, choose_dtype
 from camml.features.samples import SampleFeatures
-from camml.model import fill_placeholders
+from camml.model.llava_parts import fill_places
 from camml.model.parts import processor_of_parts
 from camml.types import Sample
 
@@ -125,7 +125,7 @@ class Bench:
             config, ids = self.model.config, inputs["input_ids"]
             words = self.model.get_input_embeddings()(ids.masked_fill(ids >= config.context_token_id, 0))
             features = self.model.vlm.patches(inputs["pixel_values"]).flatten(0, 1)[None]
-            embeds = fill_placeholders(words, ids, config.image_token_id, features)
+            embeds = fill_places(words, ids == config.image_token_id, config.image_token_id, features)
         else:
             embeds = self.model.embed(**inputs)
         output = self.model.vlm.language_model(inputs_embeds=embeds, use_cache=True, logits_to_keep=1)

@@ -87,5 +87,5 @@ def test_what_is_kept_is_bounded() -> None:
     together = Together(work, str)
     for start in range(0, MOST_CACHED + 64, 64):
         together.embed([str(number) for number in range(start, start + 64)])
-    assert len(together._kept) == MOST_CACHED
+    assert len(together._cache) == MOST_CACHED
     assert max(map(len, work.calls)) == TOGETHER
