@@ -32,7 +32,8 @@ WAYS = ("saved", "official", "packed", "lora", "merge packed", "merge lora")
 
 
 def write(place: Path, megabytes: int) -> None:
-    """Write a model of about so many megabytes in bfloat16 as a folder of each kind; its numbers do not matter."""
+    """Write a model of about so many megabytes in bfloat16 as a folder of each kind."""
+    torch.manual_seed(0)
     width = 512 if megabytes < 500 else 1024  # so that a single matrix is little beside the whole
     layers = max(1, round(megabytes * 1e6 / (2 * width * width * 16)))
     text = LlamaConfig(
@@ -44,7 +45,7 @@ def write(place: Path, megabytes: int) -> None:
         model = CamMLForConditionalGeneration(config).to(torch.bfloat16)
     model = model.to_empty(device="cpu")
     for parameter in model.parameters():
-        parameter.data.fill_(0.01)
+        parameter.data.normal_(std=0.05)
     processor = tiny.processor(config)
     model.save_pretrained(place / "saved")
     processor.save_pretrained(place / "saved")

@@ -27,7 +27,7 @@ def test_a_batch_is_padded_on_the_right_and_padding_is_not_learned(tmp_path: Pat
     assert batch["labels"].shape == batch["input_ids"].shape == batch["attention_mask"].shape
     assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()
     assert batch["attention_mask"][:, 0].all()
-    assert batch["pixel_values"].shape == (2, 3, 28, 28)
+    assert batch["pixel_values"].shape == (1, 3, 28, 28)  # of the row that has a picture
     assert batch["sample_input_ids"].shape[:2] == (2, 3)
     assert batch["sample_image_counts"].tolist() == [[16, 16, 0], [16, 0, 0]]
     tiny.model().train()(**batch).loss.backward()

@@ -1,13 +1,16 @@
-"""Manifests of earlier versions."""
+"""Manifests of earlier versions, of later ones, and those that are damaged."""
 
 import json
+import re
 from pathlib import Path
 
 import faiss
 import numpy as np
+import pytest
 
 from camml.datastore import Datastore, manifest, verify
 from camml.durable import digest
+from camml.errors import StoreCorruptedError, StoreError, StoreNotFoundError
 from camml.types import Sample
 from tests.colors import Colors, sample
 
@@ -45,3 +48,35 @@ def test_the_first_format_opens_and_goes_on(tmp_path: Path, samples: list[Sample
     assert verify(tmp_path / "store") == []
     [context] = opened.search(np.asarray([[0, 0, 1]], np.float32), "text", 2)
     assert {neighbor.sample.id for neighbor in context} == {"t", "n"}
+
+
+@pytest.mark.parametrize("change", [{"version": manifest.VERSION + 1}, {"format": "another"}])
+def test_a_later_format_is_not_opened(tmp_path: Path, change: dict[str, object]) -> None:
+    content = {"format": manifest.FORMAT, "version": manifest.VERSION} | change
+    (tmp_path / manifest.NAME).write_text(json.dumps(content | {"checksum": manifest._checksum(content)}))
+    with pytest.raises(StoreError, match="was written by a later version of camml; install that one") as caught:
+        manifest.read(tmp_path)
+    assert type(caught.value) is StoreError
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "it is not a manifest"),
+        ("[]", "it is not a manifest"),
+        ("{}", "it is not a manifest"),
+        ('{"checksum": "0"}', "its checksum is not the one written"),
+    ],
+)
+def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / manifest.NAME).write_text(text)
+    with pytest.raises(StoreCorruptedError, match=f"is corrupted: {why}; {re.escape(manifest.REMEDY)}"):
+        manifest.read(tmp_path)
+
+
+def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(StoreNotFoundError, match="build one with `camml store build`"):
+        manifest.read(tmp_path)
+    (tmp_path / manifest.NAME).mkdir()
+    with pytest.raises(StoreError, match="give a folder that you may read"):
+        manifest.read(tmp_path)

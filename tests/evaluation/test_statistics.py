@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camml.errors import OptionError
+from camml.evaluation import statistics
 from camml.evaluation.statistics import bootstrap_interval, compare_paired, mcnemar, permutation_test
 
 scores = st.lists(st.floats(0, 1), min_size=1, max_size=40)
@@ -77,6 +78,11 @@ def test_permutations_count_the_observed_one() -> None:
     assert permutation_test([0.0, 0.0]) == 1.0
     assert permutation_test([1.0] * 4) == pytest.approx(2 / 16, abs=0.02)
     assert permutation_test([0.5] * 40) == pytest.approx(1 / 10_001)
+
+
+def test_the_last_block_of_flips_is_as_short_as_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "_BLOCK", 3)
+    assert permutation_test([1.0], flips=10) == 1.0  # each flip is as extreme as what was observed
 
 
 def test_permutation_and_mcnemar_agree() -> None:

@@ -75,6 +75,8 @@ def test_science_letters_without_problems() -> None:
     turns = [{"value": "Which?\nA. x\nB. y\nC. z"}, {"value": "B"}]
     result = science_truth({"id": "1", "conversations": turns}, None)
     assert (result["letter"], result["choices"]) == ("B", 3)
+    later = [{"value": "And of these?\nA. v\nB. w"}, {"value": "A"}]  # the truth is that of the first question
+    assert science_truth({"id": "1", "conversations": [*turns, *later]}, None) == result
     turns = [{"value": "Which? Options: (A) x (B) y\n"}, {"value": "LECTURE: l ANSWER: B."}]
     result = science_truth({"id": "1", "conversations": turns}, None)
     assert (result["letter"], result["choices"]) == ("B", 2)

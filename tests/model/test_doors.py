@@ -325,11 +325,6 @@ def test_a_precision_that_is_none_is_named(houses: Path) -> None:
             load_model(houses / "saved", dtype=wrong)
 
 
-def test_what_a_sum_cannot_have_is_named(houses: Path) -> None:
-    with pytest.raises(OptionError, match=r"device_map.*camml merge"):
-        load_model(houses / "packed", device_map="auto")
-
-
 @pytest.mark.parametrize(
     "sizes",
     [{"context_token_id": 330}, {"perceiver_queries": 4}, {"image_token_id": 331}, {"image_size": 14}],

@@ -8,12 +8,9 @@ from transformers import AutoModelForImageTextToText, CompileConfig
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml.errors import OptionError
-from camml.model import (
-    CamMLConfig,
-    CamMLForConditionalGeneration,
-    LlavaPartsForConditionalGeneration,
-    fill_placeholders,
-)
+from camml.model import CamMLConfig, CamMLForConditionalGeneration, LlavaPartsForConditionalGeneration
+from camml.model.llava_parts import fill_places
+from camml.prompts import Turn
 from camml.types import Sample
 from tests import tiny
 
@@ -40,11 +37,11 @@ def last_logits(model: CamMLForConditionalGeneration, **inputs: torch.Tensor) ->
         return model(**inputs).logits[:, -1]
 
 
-class TestFillPlaceholders:
+class TestFillPlaces:
     def test_features_stand_where_the_placeholders_were_in_reading_order(self) -> None:
         ids = torch.tensor([[5, 9, 9, 1], [9, 2, 9, 3]])
         features = torch.arange(8.0).reshape(2, 2, 2)
-        filled = fill_placeholders(torch.full((2, 4, 2), -1.0), ids, 9, features)
+        filled = fill_places(torch.full((2, 4, 2), -1.0), ids == 9, 9, features)
         assert torch.equal(filled[ids == 9], features.reshape(4, 2))
         assert (filled[ids != 9] == -1).all()
 
@@ -52,11 +49,11 @@ class TestFillPlaceholders:
     def test_a_wrong_number_is_an_error_that_says_both_numbers(self, rows: int) -> None:
         ids = torch.tensor([[9, 9, 9, 9]])
         with pytest.raises(ValueError, match=rf"4 placeholders.*features for {rows * 2}"):
-            fill_placeholders(torch.zeros(1, 4, 3), ids, 9, torch.zeros(rows, 2, 3))
+            fill_places(torch.zeros(1, 4, 3), ids == 9, 9, torch.zeros(rows, 2, 3))
 
     def test_gradients_reach_the_features(self) -> None:
         features = torch.ones(1, 2, 3, requires_grad=True)
-        fill_placeholders(torch.zeros(1, 3, 3), torch.tensor([[9, 9, 1]]), 9, features).sum().backward()
+        fill_places(torch.zeros(1, 3, 3), torch.tensor([[True, True, False]]), 9, features).sum().backward()
         assert torch.equal(features.grad, torch.ones(1, 2, 3))
 
 
@@ -151,9 +148,35 @@ class TestPadding:
         before = last_logits(model, **inputs)
         hidden = inputs["sample_attention_mask"] == 0
         inputs["sample_input_ids"][hidden] = 17
-        inputs["pixel_values"][1] = 100.0
         inputs["input_ids"][inputs["attention_mask"] == 0] = 23
         torch.testing.assert_close(last_logits(model, **inputs), before, **EXACT)
+
+    def test_rows_with_other_numbers_of_pictures_are_as_alone(self, model, samples, picture, tmp_path) -> None:
+        processor = tiny.processor(model.config)
+        other = tiny.image(tmp_path, "other", (10, 20, 220))
+        rows = [
+            ("what", [picture, other], samples),
+            ([Turn("a", "b", (picture,)), Turn("what", None, (other,))], [picture, other], samples[:1]),
+            ("what", [], []),
+            ("what is it", [other], []),
+        ]
+        questions, shown, contexts = (list(column) for column in zip(*rows, strict=True))
+        inputs = processor.prepare(questions, shown, contexts)
+        assert len(inputs["pixel_values"]) == 5
+        together = last_logits(model, **inputs)
+        for number, row in enumerate(rows):
+            alone = processor.prepare(*([part] for part in row))
+            torch.testing.assert_close(last_logits(model, **alone)[0], together[number], **EXACT)
+
+    def test_every_picture_is_read_where_it_stands(self, model, picture, tmp_path) -> None:
+        processor = tiny.processor(model.config)
+        other = tiny.image(tmp_path, "other", (10, 20, 220))
+        talk = [Turn("a", "b", (picture,)), Turn("what", None, (other,))]
+        for asked in ("what", talk):
+            pairs = [[picture, other], [other, picture], [picture, picture], [other, other]]
+            scores = [last_logits(model, **processor.prepare([asked], [pair])) for pair in pairs]
+            for number, score in enumerate(scores):
+                assert all((score - before).abs().max() > 1e-3 for before in scores[:number])
 
     def test_padding_on_either_side_gives_the_same(self, model, samples, picture) -> None:
         processor = tiny.processor(model.config)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, BertConfig, BertModel, CLIPVisionModel, LlamaForCausalLM
 
 from camml.errors import ModelFolderError
-from camml.model import CamMLForConditionalGeneration, CamMLProcessor, official
+from camml.model import CamMLForConditionalGeneration, CamMLProcessor, loading, official
 from camml.model.parts import assemble
 from camml.training.bert import start_from_bert
 from camml.types import Sample
@@ -104,7 +104,7 @@ class TestOfficialFolders:
 
     def test_conversion_gives_an_ordinary_folder_with_the_same_answers(self, tmp_path, inputs) -> None:
         made = write_official(tmp_path / "official")
-        official.convert(tmp_path / "official", tmp_path / "ours")
+        loading.convert(tmp_path / "official", tmp_path / "ours")
         assert not official.is_official(tmp_path / "ours")
         model = AutoModelForImageTextToText.from_pretrained(tmp_path / "ours")
         processor = CamMLProcessor.from_pretrained(tmp_path / "ours")
@@ -128,13 +128,13 @@ class TestOfficialFolders:
         write_official(tmp_path / "official")
         (tmp_path / "ours").mkdir()
         with pytest.raises(ModelFolderError, match="there already"):
-            official.convert(tmp_path / "official", tmp_path / "ours")
+            loading.convert(tmp_path / "official", tmp_path / "ours")
 
     def test_a_failure_leaves_nothing_behind(self, tmp_path, monkeypatch) -> None:
         write_official(tmp_path / "official")
         monkeypatch.setattr(CamMLProcessor, "save_pretrained", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            official.convert(tmp_path / "official", tmp_path / "ours")
+            loading.convert(tmp_path / "official", tmp_path / "ours")
         assert [file.name for file in tmp_path.iterdir()] == ["official"]
 
     @pytest.mark.parametrize("lost", ["query_tokens_text", "lm_head.weight", "context_proj_vision.bias",
@@ -165,7 +165,7 @@ class TestOfficialFolders:
     def test_a_folder_of_another_kind_is_refused(self, tmp_path) -> None:
         tiny.model().save_pretrained(tmp_path / "ours")
         with pytest.raises(ModelFolderError, match="not in the official layout"):
-            official.convert(tmp_path / "ours", tmp_path / "new")
+            loading.convert(tmp_path / "ours", tmp_path / "new")
 
 
 class TestAssemble:

@@ -67,13 +67,24 @@ def test_images_prepared_together_are_those_prepared_alone(tmp_path, monkeypatch
 
 
 def test_shapes_are_those_of_the_docstring(samples, picture) -> None:
-    inputs = tiny.processor().prepare(["a", "b"], [picture, None], [samples, samples[:2]])
-    assert inputs["pixel_values"].shape == (2, 3, 28, 28)
+    inputs = tiny.processor().prepare(["a", "b", "c"], [picture, None, [picture] * 2], [samples, samples[:2], []])
+    assert inputs["pixel_values"].shape == (3, 3, 28, 28)  # only the images there are, in reading order
     assert inputs["sample_pixel_values"].shape == (5, 3, 28, 28)  # only the images there are, row by row
     assert inputs["sample_input_ids"].shape == inputs["sample_attention_mask"].shape
-    assert inputs["sample_input_ids"].shape[:2] == (2, 4)
-    assert inputs["sample_image_counts"].tolist() == [[16, 16, 0, 16], [16, 16, 0, 0]]
-    assert inputs["sample_attention_mask"].any(dim=2).tolist() == [[True] * 4, [True, True, False, False]]
+    assert inputs["sample_input_ids"].shape[:2] == (3, 4)
+    assert inputs["sample_image_counts"].tolist() == [[16, 16, 0, 16], [16, 16, 0, 0], [0] * 4]
+    assert inputs["sample_attention_mask"].any(dim=2).tolist() == [[True] * 4, [True, True, False, False], [False] * 4]
+
+
+def test_another_number_of_images_than_places_is_an_error(picture) -> None:
+    processor = tiny.processor()
+    shown = Image.open(picture)
+    pair = processor.processor(images=[[shown, shown]], text=[2 * IMAGE + "a"])
+    assert len(pair["pixel_values"]) == 2
+    with pytest.raises(InputError, match="2 images for 1 places in the prompt"):
+        processor.processor(images=[shown, shown], text=IMAGE + "a")
+    with pytest.raises(InputError, match="0 images for 1 places"):
+        processor.row(IMAGE + "a", [])
 
 
 def test_an_image_may_be_a_path_or_in_memory(picture) -> None:

@@ -138,7 +138,8 @@ class PerceiverAnswerer:
         """Return a conversation and its images as the processor takes them.
 
         Args:
-          image: that of the question. A model of parts looks at no other, wherever in the conversation it was shown.
+          image: that of the question. A model of parts is shown no other, wherever in the conversation it was: those
+            there are, CaMML mini and the official checkpoints, were trained on one, in front of the first question.
         """
         if self.processor.parts:
             return [replace(turn, images=()) for turn in turns], [] if image is None else [image]

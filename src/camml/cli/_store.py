@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from camml.cli._output import print_json
 from camml.cli._pictures import add_store_images
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
     from camml.datastore import Datastore
     from camml.types import Sample
+
+
+class Action(NamedTuple):
+    """An action of `camml store`: its name, a line for the help, and what declares its options and does it."""
+
+    name: str
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from camml.cli._output import print_json
 from camml.cli._sizes import size_in_words, size_of
+from camml.cli._store import Action
 from camml.errors import OptionError
 
-SUMMARY = "what a datastore of some size will need: disk, memory, hours, machines"
 ROW = 40
 """Bytes of a sample beside its text on the disk: key, id, path of the image."""
 HELD = 150
@@ -22,7 +22,7 @@ LINKED = 0.8e-6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declare the options of `camml store size`."""
     parser.add_argument("--samples", type=float, required=True, metavar="N", help="such as 665000 or 1e8")
     parser.add_argument("--dim", type=int, default=1024, help="numbers in a vector (default: %(default)s)")
     parser.add_argument("--vectors", type=int, default=1, help="vectors of a sample (default: %(default)s)")
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Reckon and print."""
+    """Compute the estimate and print it."""
     facts = estimate(args)
     if args.json:
         print_json(facts)
@@ -108,3 +108,8 @@ def build_seconds(name: str, count: int, dim: int) -> float:
 
 def _ceil(amount: float, each: float) -> int:
     return max(1, -int(-amount // each))
+
+
+ACTIONS = (
+    Action("size", "what a datastore of some size will need: disk, memory, hours, machines", add_arguments, run),
+)

@@ -94,7 +94,7 @@ def _shards(args: argparse.Namespace) -> list[dict[str, object]]:
 
 
 def _checkpoint(args: argparse.Namespace) -> list[dict[str, object]]:
-    from camml.model import official
+    from camml.model import loading
 
-    official.convert(args.source, args.target)
+    loading.convert(args.source, args.target)
     return [{"path": str(args.target)}]

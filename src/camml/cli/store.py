@@ -1,12 +1,8 @@
-"""`camml store`: build, change, search and describe a datastore. A file `_store_NAME.py` beside this one is an action.
-
-Each has `SUMMARY`, `add_arguments(parser)` and `run(args) -> int`, as a verb has.
-"""
+"""`camml store`: build, change, search and describe a datastore. Files `_store_*.py` hold the actions."""
 
 import argparse
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+
+from camml.cli import _store_change, _store_read, _store_size, _store_upkeep
 
 SUMMARY = "Build, change, search and describe a datastore."
 FIRST = ("build", "add", "remove", "search", "info")
@@ -16,21 +12,20 @@ FIRST = ("build", "add", "remove", "search", "info")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
     actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
-    for name in action_names():
-        module: Any = import_module(f"camml.cli._store_{name}")
-        action = actions.add_parser(name, help=module.SUMMARY, description=module.SUMMARY.capitalize() + ".")
+    known = {
+        action.name: action
+        for module in (_store_change, _store_read, _store_size, _store_upkeep)
+        for action in module.ACTIONS
+    }
+    for name in (*FIRST, *sorted(known.keys() - set(FIRST))):
+        summary = known[name].summary
+        action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
         action.add_argument("--json", action="store_true", help="print one JSON document")
-        action.set_defaults(act=module.run)
-        module.add_arguments(action)
+        action.set_defaults(act=known[name].run)
+        known[name].add_arguments(action)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do the action asked for."""
     code: int = args.act(args)
     return code
-
-
-def action_names() -> list[str]:
-    """Return the actions there are, found by their files."""
-    verbs = {path.stem.removeprefix("_store_") for path in Path(__file__).parent.glob("_store_*.py")}
-    return [*(name for name in FIRST if name in verbs), *sorted(verbs - set(FIRST))]

@@ -60,7 +60,10 @@ class Collator:
         return True
 
     def _stacked(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        rows = [example.row or {"input_ids": example.input_ids, "image": example.image} for example in examples]
+        rows = [
+            example.row or {"input_ids": example.input_ids, "images": [example.image] if example.image else []}
+            for example in examples
+        ]
         batch = self.processor.join(rows, "right", self.features_of)
         labels = torch.full_like(batch["input_ids"], IGNORED)
         for row, example in enumerate(examples):

@@ -31,7 +31,6 @@ class EachOnce:
         for start in range(0, len(names), BATCH):
             part = names[start : start + BATCH]
             pixels = self.processor.pixels([new[name] for name in part])
-            assert pixels is not None
             with torch.inference_mode():
                 self._known |= zip(part, self.model.vlm.tower_features(pixels.to(self.model.device)), strict=True)
         some = next(iter(self._known.values()))

@@ -196,7 +196,6 @@ class _Files(Dataset[tuple[str, Tensor | ImageError]]):
         key, path = self.files[number]
         try:
             pixels = self.processor.pixels([path])
-            assert pixels is not None
             return key, pixels[0]
         except ImageError as error:
             return key, error

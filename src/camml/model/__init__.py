@@ -15,7 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml.model.config import CamMLConfig
-from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration, fill_placeholders
+from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
 from camml.model.llava_processor import LlavaPartsProcessor
 from camml.model.loading import check_fits, load_model
 from camml.model.modeling import CamMLForConditionalGeneration, ContextPerceiver
@@ -41,6 +41,5 @@ __all__ = [
     "LlavaPartsForConditionalGeneration",
     "LlavaPartsProcessor",
     "check_fits",
-    "fill_placeholders",
     "load_model",
 ]

@@ -204,8 +204,8 @@ class LlavaPartsForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Return float[B, T, D]: the words of `input_ids` int64[B, T], with image tokens at their placeholders.
 
         Args:
-          pixel_values: float[B, 3, H, W]; rows without an image placeholder are not looked at.
-          image_features: float[B, Lv, W], what `tower_features` gave for them, instead of `pixel_values`.
+          pixel_values: float[N, 3, H, W] of the N images in all rows, in reading order.
+          image_features: float[N, Lv, W], what `tower_features` gave for them, instead of `pixel_values`.
 
         Raises:
           ValueError: the number of placeholders does not fit the images.
@@ -213,16 +213,12 @@ class LlavaPartsForConditionalGeneration(PreTrainedModel, GenerationMixin):
         image_id = self.config.image_token_id
         places = input_ids == image_id
         embeds = self.get_input_embeddings()(input_ids.masked_fill(places, 0))
-        given = pixel_values if image_features is None else image_features
-        wanted = places.any(dim=1)
-        if given is not None and wanted.any():
-            pixels = None if pixel_values is None or image_features is not None else pixel_values[wanted]
-            images = self.patches(pixels, None if image_features is None else image_features[wanted])
+        images = embeds[:0]
+        if places.any() and (pixel_values is not None or image_features is not None):
+            images = self.pool(self.patches(pixel_values, image_features))
         elif self.training:
             images = self.blank_patches(image_features)[:0]
-        else:
-            images = embeds[:0]
-        return fill_placeholders(embeds, input_ids, image_id, self.pool(images) if len(images) else images)
+        return fill_places(embeds, places, image_id, images)
 
     def forward(
         self,
@@ -292,21 +288,16 @@ def build_projector(kind: str, vision_width: int, text_width: int) -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def fill_placeholders(embeds: Tensor, input_ids: Tensor, token_id: int, features: Tensor) -> Tensor:
-    """Return `embeds` with `features` written where `input_ids` holds `token_id`, in reading order.
+def fill_places(embeds: Tensor, places: Tensor, token_id: int, features: Tensor) -> Tensor:
+    """Return `embeds` with `features` written over the placeholders, in reading order.
 
     Args:
-      embeds: float[B, T, D].  input_ids: int64[B, T].
+      embeds: float[B, T, D].  places: bool[B, T], where `token_id` stands.
       features: float[N, L, D]; the batch holds N * L placeholders in all.
 
     Raises:
       ValueError: the batch holds another number of placeholders.
     """
-    return fill_places(embeds, input_ids == token_id, token_id, features)
-
-
-def fill_places(embeds: Tensor, places: Tensor, token_id: int, features: Tensor) -> Tensor:
-    """Return the same, for placeholders at `places` bool[B, T]."""
     wanted, given = int(places.sum()), features.shape[0] * features.shape[1]
     if wanted != given:
         raise ValueError(f"{wanted} placeholders with token id {token_id}, but features for {given}")

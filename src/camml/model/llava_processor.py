@@ -87,17 +87,16 @@ class LlavaPartsProcessor(ProcessorMixin):
         """Return the inputs of the model for B prompts.
 
         Args:
-          images: the images of the prompts in reading order, at most one a prompt.
+          images: the images of the prompts in reading order.
           text: B prompts, as `apply_chat_template` writes them.
           padding, return_tensors: rows are always padded, and tensors always PyTorch's.
           videos, audio: None, as callers for any model give them; this one knows neither.
 
         Returns:
-          `input_ids`, `attention_mask` int64[B, T]; where there are images `pixel_values` float[B, 3, H, W], zeros in
-          rows without one.
+          `input_ids`, `attention_mask` int64[B, T]; for N images in all `pixel_values` float[N, 3, H, W].
 
         Raises:
-          InputError: images and places for them are not of the same number, or a prompt has several.
+          InputError: images and places for them are not of the same number.
           ImageError: an image cannot be used.
         """
         if return_tensors not in (None, "pt"):
@@ -105,15 +104,10 @@ class LlavaPartsProcessor(ProcessorMixin):
         if videos or audio:
             raise InputError("this model takes texts and images; give neither videos nor audio")
         rows = [text] if isinstance(text, str) else list(text)
-        given = iter(_flat(images))
-        places = [row.count(prompts.IMAGE) for row in rows]
-        if max(places, default=0) > 1 or sum(places) != len(_flat(images)):
-            raise InputError(
-                f"{len(_flat(images))} images for prompts with {places} places for one; this model takes one a prompt"
-            )
+        given = _flat(images)
+        check_places("".join(rows), given)
         inputs = pad([self.tokenize(row) for row in rows], padding_side, self.tokenizer.pad_token_id)
-        pixels = self.pixels([next(given) if place else None for place in places])
-        return BatchFeature(inputs if pixels is None else inputs | {"pixel_values": pixels})
+        return BatchFeature(inputs | self.image_inputs(given))
 
     def apply_chat_template(
         self,
@@ -143,11 +137,10 @@ class LlavaPartsProcessor(ProcessorMixin):
         """Return what the model needs for one prompt, before it is put together with others by `join`.
 
         Raises:
-          InputError: there are several images.
+          InputError: the prompt has places for another number of images.
         """
-        if len(images) > 1:
-            raise InputError(f"{len(images)} images with one question; this model takes one")
-        return {"input_ids": self.tokenize(prompt), "image": images[0] if images else None}
+        check_places(prompt, images)
+        return {"input_ids": self.tokenize(prompt), "images": list(images)}
 
     def join(
         self, rows: Sequence[Mapping[str, Any]], padding_side: str, features_of: FeaturesOf | None = None
@@ -158,16 +151,13 @@ class LlavaPartsProcessor(ProcessorMixin):
           ImageError: an image cannot be used.
         """
         inputs = pad([row["input_ids"] for row in rows], padding_side, self.tokenizer.pad_token_id)
-        return inputs | self.image_inputs([row["image"] for row in rows], features_of)
+        return inputs | self.image_inputs([image for row in rows for image in row["images"]], features_of)
 
-    def image_inputs(
-        self, images: Sequence[ImageSource | None], features_of: FeaturesOf | None = None
-    ) -> dict[str, Tensor]:
-        """Return what stands for N images: `image_features`, `pixel_values`, or nothing."""
+    def image_inputs(self, images: Sequence[ImageSource], features_of: FeaturesOf | None = None) -> dict[str, Tensor]:
+        """Return what stands for N images: `pixel_values`; or `image_features`, of none those of a missing one."""
         if features_of is not None:
-            return {"image_features": features_of(images)}
-        pixels = self.pixels(images)
-        return {} if pixels is None else {"pixel_values": pixels}
+            return {"image_features": features_of(images or [None])}
+        return {"pixel_values": self.pixels(images)} if images else {}
 
     def tokenize(self, prompt: str) -> list[int]:
         """Return the ids of a prompt, placeholders in place; every piece between them is tokenized by itself.
@@ -195,15 +185,9 @@ class LlavaPartsProcessor(ProcessorMixin):
             place += len(piece)
         return row
 
-    def pixels(self, images: Sequence[ImageSource | None]) -> Tensor | None:
-        """Return float[N, 3, H, W] of N images, zeros where there is none; None where there are none at all."""
-        given = [number for number, image in enumerate(images) if image is not None]
-        if not given:
-            return None
-        ready = torch.stack(each_image(self._pixels_of, [images[n] for n in given]))
-        pixels = ready.new_zeros(len(images), *ready.shape[1:])
-        pixels[given] = ready
-        return pixels
+    def pixels(self, images: Sequence[ImageSource]) -> Tensor:
+        """Return float[N, 3, H, W] of N images."""
+        return torch.stack(each_image(self._pixels_of, list(images)))
 
     def batch_decode(self, sequences: Any, **kwargs: Any) -> list[str]:
         """Return the texts of rows of ids; placeholders are left out."""
@@ -214,16 +198,21 @@ class LlavaPartsProcessor(ProcessorMixin):
         ids = [token for token in torch.as_tensor(sequence).tolist() if token < len(self.tokenizer)]
         return str(self.tokenizer.decode(ids, **kwargs))
 
-    def _pixels_of(self, source: ImageSource | None) -> Tensor:
+    def _pixels_of(self, source: ImageSource) -> Tensor:
         pixels: Tensor = self.image_processor(self._open(source), return_tensors="pt")["pixel_values"][0]
         return pixels
 
-    def _open(self, source: ImageSource | None) -> Image.Image:
-        assert source is not None
+    def _open(self, source: ImageSource) -> Image.Image:
         image = open_image(source)
         if self.image_aspect_ratio == "pad":
             return pad_to_square(image, mean_color(self.image_processor.image_mean))
         return middle_of_strip(image) if cuts_middle(self.image_processor) else image
+
+
+def check_places(prompt: str, images: Sequence[Any]) -> None:
+    """Raise an InputError unless a prompt has a place for each of some images."""
+    if (places := prompt.count(prompts.IMAGE)) != len(images):
+        raise InputError(f"{len(images)} images for {places} places in the prompt; each wants one")
 
 
 def pad(rows: Sequence[Sequence[int]], side: str, token: int) -> dict[str, Tensor]:

@@ -2,20 +2,23 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from pickle import UnpicklingError
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
+from weakref import finalize
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.models.auto.processing_auto import AutoProcessor
 
 from camml import weights
 from camml.devices import choose_dtype
 from camml.errors import ModelFolderError, OptionError, first_line
-from camml.model import lora, packed
+from camml.model import lora, official, packed
 from camml.model.config import check_placeholders
 from camml.model.folder import check_folder, is_packed, new_folder
 from camml.model.modeling import CamMLForConditionalGeneration
@@ -33,7 +36,7 @@ def kind_of(name: str | Path) -> Kind:
       ModelFolderError: it holds no model that answers.
     """
     folder = _folder(name)
-    if is_packed(folder) or lora.is_run(folder):
+    if _is_sum(folder):
         return "camml"
     kind = str(check_folder(folder).get("model_type"))
     if kind.lower() == "camml":
@@ -46,6 +49,11 @@ def kind_of(name: str | Path) -> Kind:
 def _folder(name: str | Path) -> Path:
     """Return the folder of a model; a path is one already, and a name may have to be fetched."""
     return name if isinstance(name, Path) else weights.folder(name)
+
+
+def _is_sum(folder: Path) -> bool:
+    """Return whether a folder keeps only what was trained, to be added to a base model as it is loaded."""
+    return is_packed(folder) or lora.is_run(folder)
 
 
 def load_model(
@@ -63,7 +71,8 @@ def load_model(
       name: a hub name or a folder: a CaMML model (as saved, in the official layout, packed, or a LoRA run), or any
         vision-language or language model of transformers, of which the second value is the processor or the tokenizer.
       dtype: of the weights; "auto" or None for the one they are kept in (of a packed model float32).
-      device_map, quantization_config, attn_implementation: as in transformers' `from_pretrained`.
+      device_map, quantization_config, attn_implementation: as in transformers' `from_pretrained`. With them a packed
+        model or a LoRA run is summed in memory and goes by way of a temporary folder (`TMPDIR`), which takes its size.
       processor_options: settings of a CaMML model's processor, such as `prompt_style`.
 
     Raises:
@@ -83,8 +92,12 @@ def load_model(
     options = {key: value for key, value in given.items() if value is not None}
     if kind != "camml" and processor_options:
         raise OptionError(f"{name} is not a CaMML model, so it has no {next(iter(processor_options))}")
-    if is_packed(folder) or lora.is_run(folder):
-        return _summed(folder, number, options, processor_options)
+    if options and (_is_sum(folder) or ("quantization_config" in options and official.is_official(folder))):
+        return _by_way_of_disk(folder, dtype, options, processor_options)
+    if is_packed(folder):
+        return packed.load(folder, number or torch.float32, **processor_options)
+    if lora.is_run(folder):
+        return lora.load(folder, number, **processor_options)
     options["dtype"] = number or "auto"
     try:
         if kind == "camml":
@@ -130,22 +143,27 @@ def check_fits(model: CamMLForConditionalGeneration, processor: CamMLProcessor) 
         raise OptionError(f"the processor is of another model: its image_tokens is {theirs}, the model's is {ours}")
 
 
-def _summed(
-    folder: Path, dtype: torch.dtype | None, options: Mapping[str, Any], processor_options: Mapping[str, Any]
-) -> tuple[PreTrainedModel, CamMLProcessor]:
-    """Return a model whose weights are sums of those of a base model and of low-rank matrices.
+def _by_way_of_disk(
+    folder: Path, dtype: torch.dtype | str | None, options: Mapping[str, Any], processor_options: Mapping[str, Any]
+) -> tuple[Any, Any]:
+    """Return a model loaded from an ordinary folder that is written for it, and removed when nothing reads it any more.
 
-    Raises:
-      OptionError: it cannot be quantised or spread as it is loaded.
+    The model written is gone from memory before the other one is loaded. Weights that wait on disk are read from the
+    folder, so it stays as long as they do.
     """
-    if options:
-        raise OptionError(
-            f"{folder} keeps only what was trained, and is summed as it is loaded: for {next(iter(options))} make a "
-            f"model folder of it first with `camml merge {folder} OUT`"
-        )
-    if is_packed(folder):
-        return packed.load(folder, dtype or torch.float32, **processor_options)
-    return lora.load(folder, dtype, **processor_options)
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(TemporaryDirectory(prefix="camml-")))
+        _write(folder, place, dtype)
+        model, processor = load_model(place, dtype=dtype, **options, **processor_options)
+        if "disk" in getattr(model, "hf_device_map", {}).values():
+            finalize(model, stack.pop_all().close)
+    return model, processor
+
+
+def _write(folder: Path, target: Path, dtype: torch.dtype | str | None) -> None:
+    """Write a model and its processor into an ordinary folder."""
+    for part in load_model(folder, dtype=dtype):
+        part.save_pretrained(target)
 
 
 def merge(folder: Path, target: Path, dtype: str = "auto") -> None:
@@ -155,9 +173,21 @@ def merge(folder: Path, target: Path, dtype: str = "auto") -> None:
       ModelFolderError: `folder` is no such folder, what it was trained on is gone, or `target` is there already.
       OptionError: no such dtype.
     """
-    if not (is_packed(folder) or lora.is_run(folder)):
+    if not _is_sum(folder):
         raise ModelFolderError(f"{folder} is neither a packed model nor the folder of a LoRA run")
     with new_folder(target) as unfinished:
-        for part in load_model(folder, dtype=dtype):
-            part.save_pretrained(unfinished)
+        _write(folder, unfinished, dtype)
         copy_settings(folder, unfinished)
+
+
+def convert(source: Path, target: Path) -> None:
+    """Write the model of an official folder `source` as an ordinary model folder `target`, whole or not at all.
+
+    Raises:
+      ModelFolderError: `source` is not in the official layout, or `target` is there already.
+    """
+    check_folder(source)
+    if not official.is_official(source):
+        raise ModelFolderError(f"{source} is not in the official layout (model_type {official.OFFICIAL_MODEL_TYPE!r})")
+    with new_folder(target) as unfinished:
+        _write(source, unfinished, "auto")

@@ -22,9 +22,7 @@ from camml.model.card import base_name
 from camml.model.config import CamMLConfig
 from camml.model.folder import (
     check_complete,
-    check_folder,
     load_part,
-    new_folder,
     read_config,
     read_tensors,
     set_precision,
@@ -255,21 +253,3 @@ def load(
     load_part(model, ("context_perceiver.", "vlm.projector."), owned, folder)
     set_precision(model, language.dtype)
     return model.to(device=language.device).eval()
-
-
-def convert(source: Path, target: Path) -> None:
-    """Write the model of an official folder `source` as an ordinary model folder `target`, whole or not at all.
-
-    Raises:
-      ModelFolderError: `source` is not in the official layout, or `target` is there already.
-    """
-    from camml.model.modeling import CamMLForConditionalGeneration
-    from camml.model.processor import CamMLProcessor
-
-    check_folder(source)
-    if not is_official(source):
-        raise ModelFolderError(f"{source} is not in the official layout (model_type {OFFICIAL_MODEL_TYPE!r})")
-    model, processor = CamMLForConditionalGeneration.from_pretrained(source), CamMLProcessor.from_pretrained(source)
-    with new_folder(target) as unfinished:
-        model.save_pretrained(unfinished)
-        processor.save_pretrained(unfinished)

@@ -127,7 +127,7 @@ def sinusoids(places: Tensor, width: int) -> Tensor:
 
 
 def places_of_texts(seen_mask: Tensor, read_mask: Tensor, queries: int) -> Tensor:
-    """Return int64[B, N]: the place in the whole context of each sample's first word, where places run on.
+    """Return int64[B, N]: the position of each sample's first word in the whole context, for continuous positions.
 
     The first `queries` words of the nearest sample come by its image. Where it has none they are looked for so many
     places later, among the words that come by texts; where it has fewer, the next sample starts there all the same.

@@ -289,9 +289,10 @@ class CamMLProcessor(Renderer, ProcessorMixin):
 
     # ---- images and samples -------------------------------------------------------------------------------------
 
-    def pixels(self, images: Sequence[ImageSource | None]) -> Tensor | None:
-        """Return float[N, 3, H, W] of N images, zeros where there is none, for a model of parts."""
-        return self.processor.pixels(images)
+    def pixels(self, images: Sequence[ImageSource]) -> Tensor:
+        """Return float[N, 3, H, W] of N images, for a model of parts."""
+        pixels: Tensor = self.processor.pixels(images)
+        return pixels
 
     def image_tokens(self, images: Sequence[ImageSource]) -> tuple[dict[str, Tensor], list[int]]:
         """Return what the image processor gives for images, and how many image tokens each becomes.

@@ -38,7 +38,7 @@ class Renderer:
 
     @property
     def parts(self) -> bool:
-        """The model is a language model with a tower of its own, which takes one image of one size."""
+        """The model is a language model with a tower of its own, whose images are of one size."""
         return isinstance(self.processor, LlavaPartsProcessor)
 
     def harmless(self, text: str) -> str:

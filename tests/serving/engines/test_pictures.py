@@ -116,7 +116,7 @@ def test_one_that_fails_harms_no_other(engine: Any, tmp_path: Path, monkeypatch:
         return tower(pixels)
 
     expected = together(engine, good)
-    engine._front._pictures._kept.clear()
+    engine._front._pictures._cache.clear()
     monkeypatch.setattr(vlm, "tower_features", failing)
 
     async def all_of_them() -> list[Any]:
@@ -147,7 +147,7 @@ def test_what_is_kept_is_bounded() -> None:
 
     for value in range(10):
         pictures.look([inputs(value)], 4, tower)
-    assert (sum(made), len(pictures._kept), pictures._bytes) == (10, 3, 48)
+    assert (sum(made), len(pictures._cache), pictures._bytes) == (10, 3, 48)
     many = [inputs(value) for value in (20, 21, 22, 23, 24)]
     pictures.look(many, 3, tower)
     assert [item.seen for item in many] == [True, True, True, False, False]

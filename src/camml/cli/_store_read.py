@@ -1,24 +1,67 @@
-"""`camml store info`: what a datastore holds."""
+"""The actions of `camml store` that only read a datastore: search, info, export."""
 
 import argparse
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._output import print_json
-from camml.cli._store import add_store
-from camml.errors import StoreCorruptedError
+from camml.cli._answering import add_ranking, add_where
+from camml.cli._encoder import add_encoder_option, encoder_options
+from camml.cli._output import conditions, neighbor_as_json, neighbor_as_text, numbers, print_json
+from camml.cli._store import Action, add_store
+from camml.errors import OptionError, StoreCorruptedError
 
 if TYPE_CHECKING:
     from camml.datastore import Manifest
-
-SUMMARY = "what a datastore holds"
 
 MUCH = 0.2
 """The share of samples that came or went after which a calibration is better made again."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+def add_search_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `camml store search`."""
+    add_store(parser, official=True)
+    parser.add_argument("--text", default="", help="what to look for, in words")
+    parser.add_argument("--image", metavar="FILE|URL", help="a picture to look for")
+    parser.add_argument("-k", type=int, default=4, help="how many samples (default: %(default)s)")
+    parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
+    add_where(parser)
+    add_ranking(parser)
+    parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
+    add_encoder_option(parser)
+
+
+def run_search(args: argparse.Namespace) -> int:
+    """Search and print."""
+    from camml.datastore import open_store
+    from camml.features.reranking import DEPTH, Reranker
+    from camml.images import open_image
+    from camml.retriever import Retriever
+    from camml.types import Query
+
+    if not args.text.strip() and not args.image:
+        raise OptionError("nothing to search for; give --text, --image or both")
+    where = conditions(args.where)
+    image = open_image(args.image) if args.image else None
+    options = encoder_options(args)
+    datastore, encoder = open_store(args.store, args.encoder, options or None, args.store_images)
+    retriever = Retriever(datastore, encoder, args.mode, weights=numbers(args.weights, "--weights"))
+    query = Query(args.text, image)
+    [context] = retriever.retrieve([query], max(args.k, DEPTH) if args.rerank else args.k, where or None)
+    if args.rerank:
+        [ordered] = Reranker.load(args.rerank).ordered([query], [context])
+        context = ordered[: args.k]
+    if args.json:
+        asked = {"text": args.text, "image": args.image, "mode": args.mode, "k": args.k, "where": where}
+        print_json({"query": asked, "neighbors": [neighbor_as_json(neighbor) for neighbor in context]})
+    else:
+        for neighbor in context:
+            print(neighbor_as_text(neighbor))
+    return 0
+
+
+def add_info_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `camml store info`."""
     add_store(parser, official=True)
     parser.add_argument(
         "--verify",
@@ -27,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
+def run_info(args: argparse.Namespace) -> int:
     """Describe it."""
     from camml.datastore import missing_pictures, official_pair, open_official, read_manifest, verify
 
@@ -107,3 +150,36 @@ def _calibration(store: str, manifest: "Manifest") -> dict[str, Any] | None:
     elif changed > MUCH:
         facts["advice"] = f"{changed:.0%} of its samples came or went since: {again}"
     return facts
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `camml store export`."""
+    parser.add_argument("out", type=Path, metavar="OUT", help="the file to write; its ending says the format")
+    add_store(parser)
+    parser.add_argument("--vectors", action="store_true", help="with the vectors of pictures and texts")
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write it."""
+    from camml.datastore import Datastore, export
+
+    started = time.perf_counter()
+    count = export(Datastore.open(args.store), args.out, args.vectors)
+    seconds = time.perf_counter() - started
+    if args.json:
+        print_json({"path": str(args.out), "samples": count, "seconds": round(seconds, 3)})
+    else:
+        print(f"{count} samples in {args.out}, {seconds:.1f} s")
+    return 0
+
+
+ACTIONS = (
+    Action("search", "show the samples nearest to a text, an image or both", add_search_arguments, run_search),
+    Action("info", "what a datastore holds", add_info_arguments, run_info),
+    Action(
+        "export",
+        "write the samples to a table that other programs read: .parquet, .arrow or .csv",
+        add_export_arguments,
+        run_export,
+    ),
+)
