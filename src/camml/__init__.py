@@ -38,7 +38,7 @@ __all__ = [
     "load_model",
 ]
 
-_HOMES = {
+_MODULES = {
     "camml.assistant": ("Answer", "Assistant", "Collection", "load"),
     "camml.datastore": ("Datastore",),
     "camml.errors": ("CaMMLError",),
@@ -52,7 +52,7 @@ _registration.register()
 
 def __getattr__(name: str) -> Any:
     """Return a public name from the file that defines it, imported on first use."""
-    for module, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(module), name)
     raise AttributeError(f"module 'camml' has no attribute {name!r}")
