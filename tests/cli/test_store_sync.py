@@ -116,12 +116,16 @@ def test_pages_follow_their_file_and_evidence_names_file_and_page(photos: Path, 
     assert sync(run, photos, store) == (0, 1, 1, 3)
 
 
-def test_bad_files_are_listed_and_the_first_is_named(photos: Path, tmp_path: Path, run: Run) -> None:
+def test_bad_files_of_a_folder_are_left_out_or_stop_the_build(
+    photos: Path, tmp_path: Path, run: Run
+) -> None:
     (photos / "broken.jpg").write_bytes(b"no picture")
     options = ("--out", tmp_path / "store", "--encoder", "hashed")
-    code, _, errors = run("build", photos, *options)
+    code, _, errors = run("build", photos, *options, "--on-bad", "stop")
     assert (code, errors.count("\n"), "broken.jpg" in errors) == (2, 1, True)
-    code, output, errors = run("build", photos, *options, "--on-bad", "skip", "--json")
+    code, output, errors = run("build", photos, *options, "--json")
+    assert "camml: skipped: " in errors
+    assert "broken.jpg" in errors
     assert (code, json.loads(output)["added"], len(json.loads(output)["skipped"])) == (0, 3, 1)
 
 

@@ -50,7 +50,9 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples embedded at a time")
     parser.add_argument(
-        "--on-bad", choices=("stop", "skip"), default="stop", help="at a sample that cannot be used (default: stop)"
+        "--on-bad",
+        choices=("stop", "skip"),
+        help="at a sample that cannot be used (default: skip and list it in a folder of files, otherwise stop)",
     )
     add_progress(parser)
 
@@ -69,11 +71,12 @@ def add_store(parser: argparse.ArgumentParser, *, official: bool = False) -> Non
 
 
 class Skipped:
-    """The samples left out, with `--on-bad skip`; each is named on standard error."""
+    """The samples left out, with `--on-bad skip` or from a folder of files; each is named on standard error."""
 
-    def __init__(self, on_bad: str) -> None:
+    def __init__(self, on_bad: str | None, source: str | Path) -> None:
         self.errors: list[str] = []
-        self.skips = on_bad == "skip"
+        self.choice = on_bad or ("skip" if Path(source).is_dir() else "stop")
+        self.skips = self.choice == "skip"
 
     def report(self, error: CaMMLError) -> None:
         """Note one that could not be read."""
@@ -99,7 +102,7 @@ def read_samples(args: argparse.Namespace, skipped: Skipped) -> "Iterator[Sample
         args.source,
         format=args.format,
         images=args.images,
-        on_bad=args.on_bad,
+        on_bad=skipped.choice,
         report=skipped.report,
         mend_ids=args.mend_ids or None,  # None: where the format is LLaVA JSON
     )

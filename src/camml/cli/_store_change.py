@@ -56,7 +56,7 @@ def run_build(args: argparse.Namespace) -> int:
     from camml import encoders
     from camml.datastore import Datastore
 
-    started, skipped = time.perf_counter(), Skipped(args.on_bad)
+    started, skipped = time.perf_counter(), Skipped(args.on_bad, args.source)
     encoder, options = _wanted_encoder(args)
     samples = read_samples(args, skipped)
     with progress_bar("embedding", "samples", show=args.progress or None) as progress:
@@ -105,7 +105,7 @@ def run_add(args: argparse.Namespace) -> int:
     """Add them."""
     from camml.datastore import open_store
 
-    started, skipped = time.perf_counter(), Skipped(args.on_bad)
+    started, skipped = time.perf_counter(), Skipped(args.on_bad, args.source)
     samples = read_samples(args, skipped)
     datastore, _ = open_store(args.store)
     record = datastore.manifest.encoder
@@ -138,7 +138,7 @@ def run_remove(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     datastore = Datastore.open(args.store)
     count = when_free(lambda: datastore.remove(args.ids))
-    return report_change(args, {"removed": count}, datastore, Skipped("stop"), started)
+    return report_change(args, {"removed": count}, datastore, Skipped("stop", ""), started)
 
 
 def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +164,7 @@ def run_sync(args: argparse.Namespace) -> int:
     from camml.datastore import open_store
     from camml.datastore.syncing import plan
 
-    started, skipped = time.perf_counter(), Skipped(args.on_bad)
+    started, skipped = time.perf_counter(), Skipped(args.on_bad, args.folder)
 
     unusable = set[str]()
 
