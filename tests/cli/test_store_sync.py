@@ -116,9 +116,7 @@ def test_pages_follow_their_file_and_evidence_names_file_and_page(photos: Path, 
     assert sync(run, photos, store) == (0, 1, 1, 3)
 
 
-def test_bad_files_of_a_folder_are_left_out_or_stop_the_build(
-    photos: Path, tmp_path: Path, run: Run
-) -> None:
+def test_bad_files_of_a_folder_are_left_out_or_stop_the_build(photos: Path, tmp_path: Path, run: Run) -> None:
     (photos / "broken.jpg").write_bytes(b"no picture")
     options = ("--out", tmp_path / "store", "--encoder", "hashed")
     code, _, errors = run("build", photos, *options, "--on-bad", "stop")
