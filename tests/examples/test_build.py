@@ -90,7 +90,7 @@ def test_every_source_is_credited(registry: list[str], tmp_path: Path) -> None:
     credits = (tmp_path / "ATTRIBUTION.md").read_text()
     readme = (Path(build.__file__).parent / "README.md").read_text()
     for source in (build.FACTS, *build.STYLES.values()):
-        for text in (source.title, source.author, source.license, source.home, source.version):
+        for text in (source.title, source.author, source.license, source.page, source.version):
             assert text in credits
             assert text in readme
 
