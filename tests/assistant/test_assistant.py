@@ -53,6 +53,7 @@ def test_bad_files_of_a_folder_are_left_out_where_that_is_said(folder, tmp_path,
     photos.mkdir()
     Image.new("RGB", (8, 8), "red").save(photos / "red.png")
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut short")
+    (photos / "plan.docx").touch()
     model = assistant.load(folder)
     with pytest.raises(OptionError, match="it can be: stop, skip"):
         model.index(photos, tmp_path / "store", on_bad="leave")
@@ -61,6 +62,7 @@ def test_bad_files_of_a_folder_are_left_out_where_that_is_said(folder, tmp_path,
     store = model.index(photos, tmp_path / "store", on_bad="skip")
     assert len(store) == 1
     assert "skipped: sample 'broken.jpg'" in caplog.text
+    assert "passed over 1 file: 1 .docx (plan.docx)" in caplog.text
 
 
 def test_paths_of_pictures_start_where_that_is_said(folder, tmp_path) -> None:

@@ -90,12 +90,12 @@ def test_what_cannot_be_used_stays_as_it_was_and_is_listed(photos: Path, store: 
     (photos / "a.png").write_bytes(b"no picture")
     (photos / "sub" / "b.txt").write_bytes(b"\xff")
     for _ in range(2):
-        code, _, errors = run("sync", photos, "--store", store)
+        code, _, errors = run("sync", photos, "--store", store, "--on-bad", "stop")
         assert (code, errors.count("\n")) == (2, 1)
         assert "--on-bad skip" in errors
-        assert sync(run, photos, store, "--on-bad", "skip")[:3] == (0, 0, 0)
+        assert sync(run, photos, store)[:3] == (0, 0, 0)
     assert len(Datastore.open(store)) == 3
-    assert run("sync", photos, "--store", store, "--on-bad", "skip")[2].count("camml: skipped: ") == 2
+    assert run("sync", photos, "--store", store)[2].count("camml: skipped: ") == 2
 
 
 def test_an_empty_or_missing_folder_removes_nothing(photos: Path, store: Path, run: Run) -> None:
@@ -125,6 +125,18 @@ def test_bad_files_of_a_folder_are_left_out_or_stop_the_build(photos: Path, tmp_
     assert "camml: skipped: " in errors
     assert "broken.jpg" in errors
     assert (code, json.loads(output)["added"], len(json.loads(output)["skipped"])) == (0, 3, 1)
+
+
+@pytest.mark.parametrize("verb", ["build", "add", "sync"])
+def test_files_that_are_not_read_are_listed(
+    verb: str, photos: Path, store: Path, tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("plan.docx", "sub/film.MP4", ".hidden.zip", "a.txt", "a.json"):
+        (photos / name).write_text("{}" if name.endswith(".json") else "said")
+    where = ("--out", tmp_path / "new", "--encoder", "hashed") if verb == "build" else ("--store", store)
+    code, output, _ = run(verb, photos, *where, "--json", *(["--upsert"] if verb == "add" else []))
+    assert (code, json.loads(output)["passed_over"]) == (0, {".docx": 1, ".mp4": 1})
+    assert "passed over 2 files: 1 .docx (plan.docx), 1 .mp4 (sub/film.MP4); what is read: " in caplog.text
 
 
 def test_photos_are_embedded_upright(tmp_path: Path, run: Run) -> None:

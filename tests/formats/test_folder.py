@@ -56,6 +56,31 @@ def test_what_is_hidden_or_of_another_kind_is_passed_over(photos: Path) -> None:
     assert list(texts(photos)) == ["a.png"]
 
 
+def test_what_is_not_read_is_listed_but_for_what_is_hidden_or_beside_a_picture(
+    photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.png", "sub/b.JPG", ".thumbnails/a.png", f"{'0' * 32}-1.jpg"):
+        picture(photos / name)
+    for name in ("a.txt", "a.MD", "a.png.json", "sub/b.JPG.txt", ".DS_Store", "Thumbs.db", "Desktop.ini"):
+        (photos / name).write_text("{}" if name.endswith(".json") else "said")
+    assert len(list(formats.read(photos))) == 2
+    assert (caplog.text, folder.passed_over(photos)) == ("", {})
+    for name in ("1.docx", "2.DOCX", "3.docx", "sub/4.docx", "film.mp4", "Makefile", "b.txt", "sub/a.md", ".x.zip"):
+        (photos / name).write_text("")
+    assert len(list(formats.read(photos))) == 2
+    assert f"{photos}: passed over 8 files: 4 .docx (1.docx, 2.DOCX, 3.docx, ...), " in caplog.text
+    assert "1 without an ending (Makefile), 1 .md (sub/a.md), 1 .mp4 (film.mp4), 1 .txt (b.txt); what is" in caplog.text
+    assert "pictures (.jpg, " in caplog.text
+    assert folder.passed_over(photos)[".docx"] == ["1.docx", "2.DOCX", "3.docx", "sub/4.docx"]
+
+
+def test_a_folder_with_nothing_that_is_read_says_what_it_holds(photos: Path) -> None:
+    photos.mkdir()
+    (photos / "a.docx").touch()
+    assert "cannot be told (it holds 1 file: 1 .docx (a.docx)); " in message(photos)
+    assert "holds no pictures and no PDF files (but 1 file: 1 .docx (a.docx)); " in message(photos, format="folder")
+
+
 def test_the_text_is_in_a_file_of_the_same_name(photos: Path) -> None:
     for name in ("one.png", "two.png", "three.png", "four.png", "five.png"):
         picture(photos / name)

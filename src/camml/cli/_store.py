@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camml.cli._output import print_json
 from camml.cli._pictures import add_store_images
@@ -108,6 +108,14 @@ def read_samples(args: argparse.Namespace, skipped: Skipped) -> "Iterator[Sample
     )
 
 
+def passed_over(source: str | Path, format: str | None = None) -> dict[str, int]:
+    """Return how many files of a folder of pictures are not read, by their endings."""
+    from camml.formats import folder
+
+    pictures = format in (None, "folder") and Path(source).is_dir()
+    return {ending: len(names) for ending, names in folder.passed_over(Path(source)).items()} if pictures else {}
+
+
 def when_free(change: Callable[[], int]) -> int:
     """Return what `change` does to a datastore, after waiting for a while for another process that writes to it.
 
@@ -136,8 +144,10 @@ def report_change(
     counts = dict(datastore.manifest.counts)
     name = str(getattr(args, "out", None) or args.store)  # as it was given
     if args.json:
-        facts = {"store": name, **change, **counts, "skipped": skipped.errors, "seconds": seconds}
-        print_json(facts)
+        left_out: dict[str, Any] = {"skipped": skipped.errors}
+        if hasattr(args, "source"):
+            left_out |= {"passed_over": passed_over(args.source, args.format)}
+        print_json({"store": name, **change, **counts, **left_out, "seconds": seconds})
         return 0
     done = ", ".join(f"{verb} {count}" for verb, count in change.items())
     also = f", {len(skipped.errors)} skipped" if skipped.errors else ""

@@ -14,6 +14,7 @@ from camml.cli._store import (
     add_progress,
     add_source,
     add_store,
+    passed_over,
     read_samples,
     report_change,
     when_free,
@@ -154,7 +155,7 @@ def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples embedded at a time")
     parser.add_argument(
-        "--on-bad", choices=("stop", "skip"), default="stop", help="at a file that cannot be used (default: stop)"
+        "--on-bad", choices=("stop", "skip"), help="at a file that cannot be used (default: skip and list it)"
     )
     add_progress(parser)
 
@@ -191,7 +192,8 @@ def run_sync(args: argparse.Namespace) -> int:
     seconds = round(time.perf_counter() - started, 3)
     if args.json:
         facts = {"store": args.store, "dry_run": args.dry_run, **counts, "samples": len(datastore)}
-        print_json({**facts, "ids": {**ids, "removed": planned.gone}, "skipped": skipped.errors, "seconds": seconds})
+        left_out = {"skipped": skipped.errors, "passed_over": passed_over(args.folder)}
+        print_json({**facts, "ids": {**ids, "removed": planned.gone}, **left_out, "seconds": seconds})
         return 0
     would = "would be " if args.dry_run else ""
     also = f", {len(skipped.errors)} skipped" if skipped.errors else ""

@@ -8,6 +8,7 @@ from typing import Protocol, cast
 
 from camml import plugins
 from camml.errors import InputError, OptionError, SampleError
+from camml.formats import _others, _walk
 from camml.formats._entries import Entry
 from camml.formats._json_list import elements as json_elements
 from camml.formats._shards import Source, is_pattern
@@ -123,9 +124,18 @@ def find_format(path: Source) -> str:
         many = ", ".join(name for name, format in known.items() if _takes_many(format))
         raise SampleError(f"{path}: its format cannot be told by its ending; name one of these: {many}")
     raise SampleError(
-        f"{path}: its format cannot be told; name the file .json, .jsonl, .csv or .tsv, give the folder of a saved "
-        f"Hugging Face dataset or one with pictures or PDF files in it, or name the format: {', '.join(known)}"
+        f"{path}: its format cannot be told{_holding(path)}; name the file .json, .jsonl, .csv or .tsv, give the "
+        f"folder of a saved Hugging Face dataset or one with pictures or PDF files in it, or name the format: {', '.join(known)}"
     )
+
+
+def _holding(path: Path) -> str:
+    """Return in words what a folder holds."""
+    others = list[str]()
+    if path.is_dir():
+        for _ in _walk.files(path, others.append):  # no pictures: else it would be a folder of pictures
+            pass
+    return f" (it holds {_others.in_words(others)})" if others else ""
 
 
 def on_bad_sample(on_bad: str) -> Callable[[Sample, InputError], None]:

@@ -10,8 +10,6 @@ from camml.images import words_in
 
 LARGEST = 8 * 2**20
 """Bytes of a file beside a picture that is read."""
-_TEXTS = (".txt", ".md")
-_JSON = ".json"
 
 
 def sample(name: str, path: Path, origin: str) -> _entries.Entry:
@@ -44,20 +42,16 @@ def _version(path: Path) -> str:
 def _beside(path: Path) -> dict[str, Any]:
     """Return the text and other fields that files beside a picture give it: `pump.txt` or `pump.jpg.txt`."""
     said: dict[str, Any] = {}
-    if (file := _first(path, (_JSON,))) is not None:
+    if (file := _first(path, _walk.JSON)) is not None:
         said = _fields(file)
-    if (file := _first(path, _TEXTS)) is not None and (text := _read(file).strip()):
+    if (file := _first(path, _walk.TEXTS)) is not None and (text := _read(file).strip()):
         said["text"] = text
     return said
 
 
 def _first(path: Path, endings: tuple[str, ...]) -> Path | None:
-    for ending in endings:
-        for name in (path.name + ending, path.stem + ending, path.stem + ending.upper()):
-            file = path.with_name(name)
-            if file.is_symlink() or file.exists():
-                return file
-    return None
+    files = (path.with_name(name) for name in _walk.beside(path.name, endings))
+    return next((file for file in files if file.is_symlink() or file.exists()), None)
 
 
 def _fields(file: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,24 +15,39 @@ PICTURES = (
     *(".jp2", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 PDF = (".pdf",)
+TEXTS = (".txt", ".md")
+JSON = (".json",)
+"""Endings of what stands beside a picture and tells of it: `pump.txt`, `pump.TXT` or `pump.jpg.txt`."""
 PAGE = re.compile(r"[0-9a-f]{32}-\d+(-figure-\d+)?\.jpg")
 """Names of the pictures of pages and figures, which were written here and not given."""
 
+_OF_SYSTEMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 _STORE = b'"format": "camml-datastore"'
 _UNFIT = re.compile(rf"{UNFIT_FOR_IDS.pattern}|[%:]")
 
 
-def files(root: Path) -> Iterator[tuple[str, Path | SampleError]]:
+def files(root: Path, other: Callable[[str], None] = lambda name: None) -> Iterator[tuple[str, Path | SampleError]]:
     """Yield the pictures and PDF files below a folder by name, each with its path as seen from there.
 
     Hidden files and folders, datastores and pictures of pages are passed over. A link to a folder elsewhere is followed
     once; so no loop of links is followed. In place of a folder that cannot be read comes the reason.
+
+    Args:
+      other: called with the path of each file that is neither of these, nor stands beside a picture to tell of it.
     """
     seen = {os.path.realpath(root)}
-    yield from _below(root, "", os.path.realpath(root), seen)
+    yield from _below(root, "", os.path.realpath(root), seen, other)
 
 
-def _below(folder: Path, name: str, root: str, seen: set[str]) -> Iterator[tuple[str, Path | SampleError]]:
+def beside(name: str, endings: Sequence[str]) -> list[str]:
+    """Return the names that a file which tells of a picture may have, that which is preferred first."""
+    stem = os.path.splitext(name)[0]
+    return [first for ending in endings for first in (name + ending, stem + ending, stem + ending.upper())]
+
+
+def _below(
+    folder: Path, name: str, root: str, seen: set[str], other: Callable[[str], None]
+) -> Iterator[tuple[str, Path | SampleError]]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -40,15 +55,20 @@ def _below(folder: Path, name: str, root: str, seen: set[str]) -> Iterator[tuple
         return
     if _is_store(folder):
         return
+    pictures = [entry.name for entry in entries if entry.name.lower().endswith(PICTURES)]
+    known = set[str]().union(*(beside(picture, TEXTS + JSON) for picture in pictures))
     for entry in entries:
         path = f"{name}/{entry.name}" if name else entry.name
         if entry.name.startswith("."):
             continue
         if os.path.isdir(entry.path):
             if not entry.is_symlink() or _leads_elsewhere(entry.path, root, seen):
-                yield from _below(Path(entry.path), path, root, seen)
-        elif entry.name.lower().endswith(PICTURES + PDF) and not PAGE.fullmatch(entry.name):
-            yield path, Path(entry.path)
+                yield from _below(Path(entry.path), path, root, seen, other)
+        elif entry.name.lower().endswith(PICTURES + PDF):
+            if not PAGE.fullmatch(entry.name):
+                yield path, Path(entry.path)
+        elif entry.name not in known and entry.name.lower() not in _OF_SYSTEMS:
+            other(path)
 
 
 def _leads_elsewhere(link: str, root: str, seen: set[str]) -> bool:

@@ -2,15 +2,18 @@
 
 The text of a picture is in a file of the same name beside it (`pump.txt`, `pump.md`; `pump.json` with `text` or
 `caption`, whose other fields are kept), else what XMP, IPTC or EXIF say, else its name. Ids are the paths as seen from
-the folder, with ":" for slashes.
+the folder, with ":" for slashes. The log names the files that are none of these.
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 from camml.errors import SampleError
-from camml.formats import _entries, _pdf, _pictures, _shards, _walk, hf_dataset, parquet, webdataset
+from camml.formats import _entries, _others, _pdf, _pictures, _shards, _walk, hf_dataset, parquet, webdataset
 from camml.formats._walk import origin_of as origin_of
+
+_logger = logging.getLogger("camml")
 
 
 def matches(path: Path) -> bool:
@@ -28,8 +31,8 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
     if not path.is_dir():
         raise SampleError(f"{path}: is not a folder; give a folder of pictures and PDF files")
     root, origin = path.absolute(), origin_of(path)
-    empty = True
-    for name, file in _walk.files(root):
+    empty, others = True, list[str]()
+    for name, file in _walk.files(root, others.append):
         empty = False
         try:
             name.encode()
@@ -43,4 +46,17 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
         else:
             yield _pictures.sample(name, file, origin)
     if empty:
-        raise SampleError(f"{path}: holds no pictures and no PDF files; check the path")
+        also = f" (but {_others.in_words(others)})" if others else ""
+        raise SampleError(f"{path}: holds no pictures and no PDF files{also}; check the path")
+    if others:
+        _logger.warning("%s: passed over %s; what is read: %s", path, _others.in_words(others), _others.READ)
+
+
+def passed_over(path: Path) -> dict[str, list[str]]:
+    """Return the files of a folder that are not read, by their endings; none where it is not a folder of pictures."""
+    others = list[str]()
+    if not matches(path):
+        return {}
+    for _ in _walk.files(path, others.append):
+        pass
+    return _others.by_ending(others)
