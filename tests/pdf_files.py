@@ -8,12 +8,19 @@ from PIL import Image
 WIDTH, HEIGHT = 400, 600
 
 
-def write_pdf(path: Path, pages: Sequence[str], figure: str | None = None, rotate: int = 0) -> Path:
+def write_pdf(
+    path: Path,
+    pages: Sequence[str],
+    figure: str | None = None,
+    rotate: int = 0,
+    caption: tuple[int, str] = (100, "Caption of a figure"),
+) -> Path:
     """Write a PDF file and return its path.
 
     Args:
       pages: the text of each page, at its top; none for "".
       figure: the color of a picture on each page, of 200 by 150 points, 100 above the bottom, with a caption.
+      caption: how far from the left it begins, and its text.
       rotate: by how many degrees a viewer turns the pages.
     """
     objects: list[bytes] = [b"<< /Type /Catalog /Pages 2 0 R >>", b""]
@@ -23,7 +30,7 @@ def write_pdf(path: Path, pages: Sequence[str], figure: str | None = None, rotat
         lines = [f"BT /F 14 Tf 40 {HEIGHT - 60} Td ({text}) Tj ET"] if text else []
         resources = "/Font << /F 3 0 R >>"
         if figure:
-            lines.append("q 200 0 0 150 100 100 cm /I Do Q BT /F 10 Tf 100 80 Td (Caption of a figure) Tj ET")
+            lines.append(f"q 200 0 0 150 100 100 cm /I Do Q BT /F 10 Tf {caption[0]} 80 Td ({caption[1]}) Tj ET")
             data = Image.new("RGB", (20, 15), figure).tobytes()
             head = "<< /Type /XObject /Subtype /Image /Width 20 /Height 15 /ColorSpace /DeviceRGB /BitsPerComponent 8"
             objects.append(f"{head} /Length {len(data)} >>\nstream\n".encode() + data + b"\nendstream")

@@ -46,6 +46,16 @@ def test_figures_are_samples_of_their_own(tmp_path: Path) -> None:
         assert (colors[0][0] > 200, colors[1][1] < 60) == (True, True)  # type: ignore[index]
 
 
+@pytest.mark.parametrize("start", [20, 60, 99, 180])
+def test_a_caption_is_whole_where_it_is_wider_than_its_figure_and_ends_with_its_column(
+    start: int, tmp_path: Path
+) -> None:
+    said, aside = "Figure 1: the compressor", f") Tj 0 -14 Td (seen from the left) Tj {340 - start} 14 Td (aside"
+    file = write_pdf(tmp_path / "a.pdf", ["Text."], "red", caption=(start, said + aside))
+    _, figure = formats.read(file, images=tmp_path / "pages")
+    assert figure.text == f"a, page 1, figure 1: {said} seen from the left"
+
+
 @pytest.mark.parametrize("rotate", [90, 180, 270])
 def test_figures_on_turned_pages_are_cut_out_where_they_are_seen(rotate: int, tmp_path: Path) -> None:
     _, figure = formats.read(write_pdf(tmp_path / "a.pdf", ["Text."], "red", rotate))

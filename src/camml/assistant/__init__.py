@@ -1,15 +1,18 @@
 """One door: a model with all that belongs to it, and the samples of people that it answers from."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from camml import answering, encoders, formats, weights
 from camml.answering import DEFAULT_SHOTS, Answerer, Decoding, budget_of, with_passages
+from camml.assistant.ahead import Ahead
 from camml.assistant.answer import Answer, Ready, query_of
 from camml.assistant.collection import Collection
 from camml.datastore import Datastore, official_pair, open_store, read_manifest
+from camml.devices import choose_device, choose_dtype
 from camml.encoders import Encoder
 from camml.errors import EncoderMismatchError
 from camml.evidence import usable
@@ -50,6 +53,7 @@ class Assistant:
         self._use = use
         self.settings: RetrievalSettings = settings_of(folder)
         self.options = options
+        self._ahead: Ahead[Answerer] | None = None
 
     @cached_property
     def use(self) -> str:
@@ -68,7 +72,30 @@ class Assistant:
     @cached_property
     def answerer(self) -> Answerer:
         """The loaded model."""
+        return self._load() if self._ahead is None else self._ahead.result()
+
+    def _load(self) -> Answerer:
         return answering.load(self.use, self.folder, **self.options)
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Load the model in a thread meanwhile; at the end it is there, or nothing goes on.
+
+        Weights in 16 bits are loaded when they are needed: for them transformers changes the number type of the whole
+        process for a while. No other weights may be loaded meanwhile.
+        """
+        place = choose_device(self.options.get("device"))
+        alone = "answerer" in self.__dict__ or str(choose_dtype(self.options.get("dtype"), place)) != "torch.float32"
+        if alone:
+            yield
+            return
+        self._ahead = Ahead(self._load)
+        try:
+            self._ahead.start()  # in here, so that Ctrl-C at this very moment ends it, too
+            yield
+        finally:
+            if not self._ahead.stop():
+                self._ahead = None
 
     @cached_property
     def encoder(self) -> Encoder:

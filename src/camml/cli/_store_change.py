@@ -192,8 +192,8 @@ def run_sync(args: argparse.Namespace) -> int:
     seconds = round(time.perf_counter() - started, 3)
     if args.json:
         facts = {"store": args.store, "dry_run": args.dry_run, **counts, "samples": len(datastore)}
-        left_out = {"skipped": skipped.errors, "passed_over": passed_over(args.folder)}
-        print_json({**facts, "ids": {**ids, "removed": planned.gone}, **left_out, "seconds": seconds})
+        not_read = {"skipped": skipped.errors, "passed_over": passed_over(args.folder)}
+        print_json({**facts, "ids": {**ids, "removed": planned.gone}, **not_read, "seconds": seconds})
         return 0
     would = "would be " if args.dry_run else ""
     also = f", {len(skipped.errors)} skipped" if skipped.errors else ""

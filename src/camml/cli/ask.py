@@ -110,9 +110,11 @@ def _ready(
     if args.store:
         collection = collection_of(args, assistant)
         shots = args.shots or min(assistant.shots, len(collection))
-        contexts = collection.find([query], shots, where_of(args))
-        retrieved = time.perf_counter()
-        [ready] = collection.ready([query], contexts, args.passages)
+        where = where_of(args)
+        with assistant.loading():
+            contexts = collection.find([query], shots, where)
+            retrieved = time.perf_counter()
+            [ready] = collection.ready([query], contexts, args.passages)
     else:
         context = _given(args) if args.context else ()
         retrieved = time.perf_counter()

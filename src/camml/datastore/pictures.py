@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from camml.datastore.files import write_file
 from camml.datastore.manifest import Manifest
@@ -99,6 +98,8 @@ def sweep(folder: Path, manifest: Manifest, table: Table, some: Iterable[str] | 
 
 def _used(table: Table, names: Sequence[str]) -> set[str]:
     """Return those of `names` that a living sample has."""
+    import pyarrow.compute as pc
+
     used, wanted = set[str](), pa.array(names, pa.large_string())
     for part in table.parts:
         stored = pc.replace_substring_regex(part.column("image"), r"(?s)^.*/", "")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from camml.datastore.places import Places
@@ -102,6 +101,8 @@ class Rows:
         """Return the keys of those of `ids` that exist."""
         if len(ids) <= FEW:
             return {id: int(self.keys[row]) for id in ids for row in self._at(id)}
+        import pyarrow.compute as pc  # one answer needs none of it
+
         places = pc.index_in(self.column("id"), value_set=pa.array(ids, pa.large_string()))
         rows = np.flatnonzero(as_numpy(places.is_valid(), np.bool))
         return {ids[places[row].as_py()]: int(self.keys[row]) for row in rows.tolist()}
@@ -118,6 +119,8 @@ class Rows:
     @cached_property
     def _order(self) -> np.ndarray[Any, np.dtype[np.uint64]]:
         """The permutation that sorts the ids."""
+        import pyarrow.compute as pc
+
         order: np.ndarray[Any, np.dtype[np.uint64]] = as_numpy(pc.sort_indices(self.column("id")), np.uint64)
         return order
 

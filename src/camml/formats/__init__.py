@@ -124,8 +124,9 @@ def find_format(path: Source) -> str:
         many = ", ".join(name for name, format in known.items() if _takes_many(format))
         raise SampleError(f"{path}: its format cannot be told by its ending; name one of these: {many}")
     raise SampleError(
-        f"{path}: its format cannot be told{_holding(path)}; name the file .json, .jsonl, .csv or .tsv, give the "
-        f"folder of a saved Hugging Face dataset or one with pictures or PDF files in it, or name the format: {', '.join(known)}"
+        f"{path}: its format cannot be told{_holding(path)}; name the file .json, .jsonl, .csv or .tsv, give "
+        "the folder of a saved Hugging Face dataset or one with pictures or PDF files in it, or name the format: "
+        f"{', '.join(known)}"
     )
 
 

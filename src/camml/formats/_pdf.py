@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -164,9 +164,30 @@ def _figures(page: Any, textpage: Any, size: tuple[int, int]) -> list[Figure]:
         large = min(x2 - x, y2 - y) >= SMALLEST
         if large and (x2 - x) * (y2 - y) <= WHOLE_PAGE * size[0] * size[1]:
             upright = page.get_rotation() == 0
-            caption = textpage.get_text_bounded(left, bottom - CAPTION, right, bottom) if upright else ""
+            caption = _caption(textpage, left, bottom, right) if upright else ""
             figures.setdefault((x, y, x2, y2), " ".join(_cleaned(caption).split()))
     return list(figures.items()) if len(figures) <= MOST_FIGURES else []
+
+
+def _caption(textpage: Any, left: float, bottom: float, right: float) -> str:
+    """Return the lines just below a figure, whole ones: a caption may be wider than its figure."""
+    boxes = [textpage.get_rect(number) for number in range(textpage.count_rects())]
+    below = [box for box in boxes if bottom - CAPTION <= box[1] and box[3] <= bottom + 1]
+    chosen = [box for box in below if box[0] < right and box[2] > left]
+    for box in chosen:  # which grows: what goes on beside a piece or below it is of the same caption
+        chosen += [other for other in below if other not in chosen and _adjoins(box, other)]
+    if not chosen:
+        return ""
+    lefts, bottoms, rights, tops = zip(*chosen, strict=True)
+    text: str = textpage.get_text_bounded(min(lefts), min(bottoms), max(rights), max(tops))
+    return text
+
+
+def _adjoins(box: Sequence[float], other: Sequence[float]) -> bool:
+    """Return whether a piece of text stands beside another in its line, or in the next line."""
+    height = box[3] - box[1]
+    across, down = (max(box[end], other[end]) - min(box[end + 2], other[end + 2]) for end in (0, 1))
+    return (down < 0 and across < height) or (across < 0 and down < height)
 
 
 def _endings(figures: list[Figure]) -> list[str]:
