@@ -18,7 +18,9 @@ import pytest
 
 from camml.serving import access, engines, server
 from camml.serving.server import config as configure
+from tests import tiny
 from tests.images.test_jpeg import bomb
+from tests.serving import leaving
 from tests.serving.conftest import MakeService, Serve, run_apart, service_of
 from tests.serving.test_bodies import BOMBS
 from tests.serving.test_guard import CLOSED, KEYS, bearer
@@ -182,3 +184,32 @@ def test_who_asks_and_goes(scale: int, address: str) -> None:
             break
         threading.Event().wait(0.02)
     assert "camml_engine_running 0.0" in figures
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("kind", ["pictures", "tools"])
+def test_streams_that_are_left_at_any_moment(
+    scale: int, kind: str, engine: Any, calling: Any, shared_store: Path, tmp_path: Path, serve: Serve
+) -> None:
+    pytest.importorskip("llguidance")
+    picture = tiny.samples(tmp_path)[0].image
+    assert picture is not None
+    url = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+    model = engine if kind == "pictures" else calling
+    asked = leaving.questions(url, None if kind == "pictures" else {"name": "look", "parameters": {"type": "object"}})
+    service = service_of(model, shared_store, max_waiting=1000)
+    with serve(service) as address:
+        alone = [run_apart(leaving.stay(address, question)) for question in asked]
+        run_apart(leaving.mixed(address, asked, 6, seed=1))
+        assert leaving.wait_for(lambda: service.answers.inside == 0)
+        before = leaving.held()
+        for turn in range(scale):
+            together = run_apart(leaving.mixed(address, asked, 24 * scale, seed=1000 * turn))
+            assert together == alone, "who stays gets what he gets alone"
+        assert leaving.wait_for(lambda: service.answers.inside == 0)
+        assert leaving.wait_for(
+            lambda: {model.status()[name] for name in ("running", "waiting", "memory_bytes")} == {0}
+        )
+        leaving.wait_for(lambda: all(after <= before[name] for name, after in leaving.held().items()), 30)
+        assert {name: after for name, after in leaving.held().items() if after > before[name]} == {}
+        assert (service.store_work.inside, service.looks.inside) == (0, 0)

@@ -99,6 +99,31 @@ def test_what_is_sent_as_something_else_is_said(address: str, headers: dict[str,
     assert said in answer.json()["error"]["message"]
 
 
+NUMBERS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "n", "frequency_penalty", "top_k",
+           "min_p", "presence_penalty", "repetition_penalty", "top_logprobs", "shots")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        *((*chat("hi"), name) for name in NUMBERS),
+        *(("/v1/completions", {"model": "tiny", "prompt": "hi"}, name) for name in NUMBERS),
+        ("/v1/responses", {"model": "tiny", "input": "hi"}, "max_output_tokens"),
+        ("/v1/responses", {"model": "tiny", "input": "hi"}, "temperature"),
+        (*search(query="red"), "k"),
+        (*search(query="red"), "weights.image"),
+        (*embed("red"), "dimensions"),
+        ("/v1/page/box", {"text": "a", "height": 1}, "width"),
+    ],
+)
+def test_true_and_false_are_no_numbers(address: str, path: str, body: dict[str, Any], place: str) -> None:
+    name, _, inner = place.partition(".")
+    for truth in (True, False):
+        answer = httpx.post(address + path, json={**body, name: {inner: truth} if inner else truth}, timeout=60)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"] == f"{place}: Input should be a number"
+
+
 BOMBS = {
     "filter values": chat("hi", filter={str(n): [n] for n in range(300_000)}),
     "unknown fields": search(**{str(n): n for n in range(300_000)}),

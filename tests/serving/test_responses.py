@@ -97,3 +97,10 @@ def test_what_it_does_not_have_is_refused(client: OpenAI, more: dict[str, Any], 
     with pytest.raises(BadRequestError) as refused:
         client.responses.create(**asked)
     assert refused.value.param == param
+
+
+def test_an_empty_address_of_a_picture_is_said_to_be_one(client: OpenAI) -> None:
+    said: Any = [{"role": "user", "content": [{"type": "input_image", "image_url": ""}]}]
+    with pytest.raises(BadRequestError, match="image_url '' is neither a data URL nor") as refused:
+        client.responses.create(model="tiny", input=said)
+    assert refused.value.code == "invalid_image"

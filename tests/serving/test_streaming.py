@@ -1,6 +1,8 @@
 """What happens when clients go, come all at once, or the server is told to stop."""
 
 import asyncio
+import base64
+import io
 import json
 import os
 import signal
@@ -16,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from openai import APIError, OpenAI
+from PIL import Image
 
 from camml.serving import engines
 from camml.serving.engines import Engine, Piece, Prepared, Request
@@ -100,6 +103,36 @@ class TestGone:
             wait_for(lambda: engine.status()["running"] == 0)
         assert engine.status()["cancelled_total"] > before["cancelled_total"]
         assert engine.status()["steps_total"] - before["steps_total"] < 299
+
+
+def test_the_folder_of_a_request_stays_while_something_writes_to_it(
+    make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go, written = threading.Event(), threading.Event(), []
+    save = Image.Image.save
+
+    def slow(image: Image.Image, file: Path, **options: Any) -> None:
+        begun.set()
+        assert go.wait(60)
+        save(image, file, **options)
+        written.append(file)
+
+    service = make_service()
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    monkeypatch.setattr(Image.Image, "save", slow)
+    with serve(service) as address:
+        body = json.dumps(ASK | {"samples": [{"image_url": url}], "stream": True}).encode()
+        with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as connection:
+            head = "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            assert begun.wait(60)
+        httpx.get(f"{address}/health")
+        time.sleep(0.2)
+        go.set()
+        wait_for(lambda: bool(written) and service.answers.inside == 0)
+        assert not written[0].parent.exists()
 
 
 class TestOverload:

@@ -2,7 +2,23 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic_core import PydanticCustomError
+
+
+def _number(value: Any) -> Any:
+    """Return a value that is to be read as a number.
+
+    Raises:
+      PydanticCustomError: it is true or false, which Python would count as 1 and 0.
+    """
+    if isinstance(value, bool):
+        raise PydanticCustomError("float_type", "Input should be a number")
+    return value
+
+
+NoTruth = BeforeValidator(_number)
+"""Beside the type of a number, it refuses true and false."""
 
 Text = Annotated[str, Field(max_length=1_000_000)]
 Token = Annotated[StrictInt, Field(ge=0, lt=2**31)]

@@ -9,7 +9,7 @@ import mimetypes
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +21,7 @@ from camml.serving.bodies import CheckedRoute
 from camml.serving.drawing import LONGEST_PROMPT, DrawingApi
 from camml.serving.examples import read_examples
 from camml.serving.gate import Gate
+from camml.serving.messages import NoTruth
 from camml.serving.problems import ApiError
 from camml.serving.service import Service
 
@@ -51,8 +52,8 @@ class Said(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     text: str = Field(max_length=100_000)
-    width: int = Field(ge=1, le=100_000)
-    height: int = Field(ge=1, le=100_000)
+    width: Annotated[int, Field(ge=1, le=100_000), NoTruth]
+    height: Annotated[int, Field(ge=1, le=100_000), NoTruth]
 
 
 class Prompt(BaseModel):

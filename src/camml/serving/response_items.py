@@ -32,7 +32,7 @@ class InputPart(ExtraFields):
         """
         if self.type != "input_image":
             return {"type": "text", "text": self.text}
-        if not self.image_url:
+        if self.image_url is None:
             raise ApiError(400, "a picture comes as image_url; files are not kept here", "invalid_value", "input")
         return {"type": "image_url", "image_url": {"url": self.image_url}}
 

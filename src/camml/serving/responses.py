@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from camml.serving.engines import Call, Piece
 from camml.serving.interface import chat_of, new_router, reply_to, without
 from camml.serving.links import Links
-from camml.serving.messages import ExtraFields, Text
+from camml.serving.messages import ExtraFields, NoTruth, Text
 from camml.serving.problems import ApiError
 from camml.serving.replies import Reply, whole
 from camml.serving.response_items import AnyItem, FlatChoice, FlatTool, messages_of, renamed
@@ -44,7 +44,7 @@ class ResponsesBody(BaseModel):
 
     input: Text | Annotated[list[AnyItem], Field(min_length=1, max_length=256, fail_fast=True)]
     instructions: Text | None = None
-    max_output_tokens: int | None = Field(None, ge=1, le=2**20)
+    max_output_tokens: Annotated[int, Field(ge=1, le=2**20), NoTruth] | None = None
     text: TextOptions | None = None
     tools: Annotated[list[FlatTool], Field(max_length=128, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | FlatChoice | None = None

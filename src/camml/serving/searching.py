@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, Strict
 
+from camml.serving.messages import NoTruth
 from camml.types import Range, is_bound
 
 
@@ -56,7 +57,7 @@ Filter = Annotated[
         description='only samples with these values in their meta; {"<=": 20} and the like compare numbers and dates',
     ),
 ]
-Weight = Annotated[float, Field(ge=0, le=1e6)]
+Weight = Annotated[float, Field(ge=0, le=1e6), NoTruth]
 
 
 class Searching(BaseModel):

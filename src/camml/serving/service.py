@@ -216,8 +216,15 @@ class Service:
             await asyncio.sleep(0.2)  # in no thread, so that reading goes on
 
     async def look(self, work: Callable[..., Result], *args: Any) -> Result:
-        """Return the same for work that decodes pictures."""
-        return await asyncio.get_running_loop().run_in_executor(self._lookers, work, *args)
+        """Return the same for work that decodes pictures; it is over then, also where nobody waits for it any more.
+
+        It may write to a folder that is removed after the request, which must not happen while it writes.
+        """
+        job = self._lookers.submit(work, *args)
+        try:
+            return await asyncio.wrap_future(job)
+        finally:
+            await asyncio.gather(asyncio.wrap_future(job), return_exceptions=True)
 
     async def embed(self, work: Callable[..., Result], *args: Any) -> Result:
         """Return the same for an encoder that is asked for vectors alone."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from camml.serving.messages import ImageUrl, Message, Text, Tokens, Tool, ToolChoice, kind_of_input
+from camml.serving.messages import ImageUrl, Message, NoTruth, Text, Tokens, Tool, ToolChoice, kind_of_input
 from camml.serving.searching import Searching
 
 Id = Annotated[str, Field(min_length=1, max_length=512)]
@@ -60,22 +60,24 @@ class ChatBody(Searching):
 
     model: str = Field(max_length=200)
     messages: list[Message] = Field(min_length=1, max_length=256, fail_fast=True)
-    max_tokens: int | None = Field(None, ge=1, le=2**20)
-    max_completion_tokens: int | None = Field(None, ge=1, le=2**20)
-    temperature: float | None = Field(None, ge=0, le=2, description="0, the default, takes the likeliest token")
-    top_p: float | None = Field(None, ge=0, le=1, description="0 takes the likeliest token")
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    n: int | None = Field(None, ge=1, le=128)
-    stop: Word | Annotated[list[Word], Field(max_length=4, fail_fast=True)] | None = None
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    repetition_penalty: float | None = Field(
-        None, ge=0.1, le=10, description="1 for none; the model's own if not given"
+    max_tokens: Annotated[int, Field(ge=1, le=2**20), NoTruth] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=2**20), NoTruth] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2), NoTruth] | None = Field(
+        None, description="0, the default, takes the likeliest token"
     )
-    top_k: int | None = Field(None, ge=-1, le=2**20, description="0 and -1 for all")
-    min_p: float | None = Field(None, ge=0, le=1)
+    top_p: Annotated[float, Field(ge=0, le=1), NoTruth] | None = Field(None, description="0 takes the likeliest token")
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63), NoTruth] | None = None
+    n: Annotated[int, Field(ge=1, le=128), NoTruth] | None = None
+    stop: Word | Annotated[list[Word], Field(max_length=4, fail_fast=True)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2), NoTruth] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2), NoTruth] | None = None
+    repetition_penalty: Annotated[float, Field(ge=0.1, le=10), NoTruth] | None = Field(
+        None, description="1 for none; the model's own if not given"
+    )
+    top_k: Annotated[int, Field(ge=-1, le=2**20), NoTruth] | None = Field(None, description="0 and -1 for all")
+    min_p: Annotated[float, Field(ge=0, le=1), NoTruth] | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
+    top_logprobs: Annotated[int, Field(ge=0, le=20), NoTruth] | None = None
     response_format: dict[str, Any] | None = Field(None, description="text, json_object or json_schema")
     tools: Annotated[list[Tool], Field(max_length=128, fail_fast=True)] | None = None
     tool_choice: ToolChoice | None = Field(None, description="none, auto, required, or a tool")
@@ -83,7 +85,9 @@ class ChatBody(Searching):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     store: str | bool | None = Field(None, description="a datastore; true and false, which OpenAI knows, mean nothing")
-    shots: int | None = Field(None, ge=0, le=64, description="samples to use; 0 answers without any")
+    shots: Annotated[int, Field(ge=0, le=64), NoTruth] | None = Field(
+        None, description="samples to use; 0 answers without any"
+    )
     samples: Annotated[list[GivenSample], Field(max_length=32, fail_fast=True)] | None = None
 
     def stops(self) -> tuple[str, ...]:
@@ -127,7 +131,7 @@ class EmbeddingBody(Body):
         Discriminator(kind_of_input),
     ]
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: int | None = Field(None, ge=1)
+    dimensions: Annotated[int, Field(ge=1), NoTruth] | None = None
     user: str | None = None
 
 
@@ -136,7 +140,7 @@ class SearchBody(Searching, Body):
 
     query: Text = ""
     image_url: str | None = None
-    k: int = Field(10, ge=1, le=1000)
+    k: Annotated[int, Field(ge=1, le=1000), NoTruth] = 10
 
 
 class NewSample(Body):

@@ -160,6 +160,33 @@ class TestFailures:
         assert all(isinstance(row, tuple) for row in good)
         asyncio.run(engine.close())
 
+    @pytest.mark.parametrize("part", ["_answers", "choose"])
+    def test_an_answer_that_cannot_be_begun_or_go_on_harms_no_other_and_holds_no_memory(
+        self, part: str, camml_folder: Path, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine: Any = engines.load("transformers", camml_folder)
+        of, begin = (Sampler, Sampler.choose) if part == "choose" else (engine._batch, engine._batch._answers)
+
+        def failing(first: Any, *rest: Any) -> Any:
+            if part == "choose" or first.prepared.request.id == "bad":
+                raise KeyError("of this answer alone")
+            return begin(first, *rest)
+
+        monkeypatch.setattr(of, part, failing)
+        bad = Request(Query("a"), decoding=Decoding(9, temperature=1.0), id="bad", n=2)
+
+        async def together() -> list[Any]:
+            every = (answer(engine, request) for request in (*requests[:5], bad))
+            return await asyncio.gather(*every, return_exceptions=True)
+
+        *good, failed = asyncio.run(together())
+        assert isinstance(failed, KeyError)
+        assert all(isinstance(row, tuple) for row in good)
+        assert answers(engine, [requests[5]])[0][1][0].finish_reason
+        status = engine.status()
+        assert (status["running"], status["waiting"], status["memory_bytes"]) == (0, 0, 0)
+        asyncio.run(engine.close())
+
     def test_a_step_that_fails_ends_its_answers_and_the_next_succeeds(
         self, camml_folder: Path, requests: list[Request], monkeypatch: pytest.MonkeyPatch
     ) -> None:

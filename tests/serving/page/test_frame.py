@@ -81,6 +81,25 @@ def test_no_tab_scrolls_sideways_on_a_phone(open_page: Any, address: str, scheme
     assert left.bounding_box()["y"] < right.bounding_box()["y"]
 
 
+def in_view(page: Any, name: str) -> bool:
+    """Whether all of a tab's button is on the screen."""
+    box = page.locator(f"#tab-{name}").bounding_box()
+    return bool(box["x"] >= 0 and box["x"] + box["width"] <= page.viewport_size["width"])
+
+
+@pytest.mark.parametrize("width", [320, 360, 390, 412])
+def test_the_chosen_tab_is_on_the_screen(open_page: Any, address: str, width: int) -> None:
+    for name in TABS:
+        page = open_page(f"{address}/#{name}", size={"width": width, "height": 740})
+        wait(lambda name=name, page=page: in_view(page, name))  # type: ignore[misc]
+    for name in TABS:
+        page.locator(f"#tab-{name}").dispatch_event("click")
+        wait(lambda name=name: in_view(page, name))  # type: ignore[misc]
+    page.set_viewport_size({"width": 740, "height": width})
+    page.set_viewport_size({"width": width, "height": 740})
+    wait(lambda: in_view(page, TABS[-1]))
+
+
 def brightness(page: Any) -> int:
     """Red, green and blue of the page, added up."""
     color = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -126,7 +145,9 @@ def test_texts_stand_out(open_page: Any, address: str, scheme: str) -> None:
 def test_a_key_is_asked_for_and_kept_in_this_tab_alone(open_page: Any, tmp_path: Path) -> None:
     with serving(service_of(make_store(tmp_path), Parrot(), api_keys=("sesame-open",))) as address:
         page = open_page(address, quiet=True)
-        assert not page.locator("#settings").is_visible()
+        page.locator("#key").wait_for()
+        for part in ("#settings", "[role=tablist]", "#panels", "#chat .composer"):
+            assert not page.locator(part).is_visible(), part
         field = page.get_by_label("This server wants an API key")
         field.fill("wrong")
         page.get_by_role("button", name="Use it").click()
@@ -135,6 +156,7 @@ def test_a_key_is_asked_for_and_kept_in_this_tab_alone(open_page: Any, tmp_path:
         page.get_by_role("button", name="Use it").click()
         page.locator("#settings").wait_for()
         assert not page.locator("#key").is_visible()
+        assert page.locator("#tab-chat").is_visible()
         ask(page, "chat", "What is this?")
         wait(lambda: page.locator("#chat .evidence img").evaluate("image => image.naturalWidth") == 40)
         assert page.evaluate("Object.values(localStorage).join()") == ""

@@ -258,12 +258,19 @@ class Batch(Thread):
             reading.read += count
             if reading.left:
                 continue
+            try:
+                answers = self._answers(reading.job)
+            except Exception as error:  # this request's own fault
+                logger.exception("an answer could not be begun")
+                self._fail([reading.job], error)
+                self._drop(reading)
+                place += 1
+                continue
             first, *others = reading.rows
             for row in others:
                 self._slots.copy(first, row)
             self._reading.remove(reading)
             self._counters["prefills_total"] += 1
-            answers = self._answers(reading.job)
             streams = [Stream(reading.job, answer, row) for answer, row in zip(answers, reading.rows, strict=True)]
             self._running += streams
             self._take(logits[place : place + 1].expand(len(streams), -1), streams)
@@ -296,7 +303,8 @@ class Batch(Thread):
                 try:
                     token = answer.sampler.choose(scores, answer.said)
                     logprob = answer.sampler.logprob(scores, token, self._front.tokenizer)
-                except RuntimeError as error:  # no probabilities to choose by: numbers of the model ran over
+                except Exception as error:  # numbers of the model ran over, or its form has no way on
+                    logger.exception("a token could not be chosen")
                     self._fail([job], error)
                     job.cancelled = True
                     continue

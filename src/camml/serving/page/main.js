@@ -114,6 +114,7 @@ async function start(parts, tried = false) {
     return;
   }
   at("key").hidden = true;
+  document.body.classList.remove("locked");
   at("settings").hidden = false;
   for (const part of Object.values(parts)) part.started?.();
   app.tabs.start();
@@ -158,6 +159,7 @@ function begin() {
   });
   window.addEventListener("keywanted", () => {
     at("key").hidden = false;
+    document.body.classList.add("locked"); // what is on the page comes back with the key
     at("key-field").focus();
   });
   for (const kind of ["dragover", "drop"]) {

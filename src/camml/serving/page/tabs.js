@@ -17,8 +17,14 @@ export function tabs(list, onshow) {
       one.tabIndex = chosen ? 0 : -1;
       panelOf(one).hidden = !chosen;
     }
-    list.scrollTo({ left: tab.offsetLeft - (list.clientWidth - tab.clientWidth) / 2 }); // a phone shows three of them
+    bringIntoView();
     onshow(panelOf(tab).id);
+  }
+
+  /** Put the chosen tab into the middle: a phone shows three of them. */
+  function bringIntoView() {
+    const tab = all.find((one) => one.getAttribute("aria-selected") === "true");
+    if (tab) list.scrollTo({ left: tab.offsetLeft - (list.clientWidth - tab.clientWidth) / 2 });
   }
 
   function ofAddress() {
@@ -43,6 +49,7 @@ export function tabs(list, onshow) {
     next.focus();
     choose(next);
   });
+  new ResizeObserver(bringIntoView).observe(list); // a phone that is turned, a window that is made narrow
   window.addEventListener("popstate", () => show(ofAddress()));
   return { start: () => show(ofAddress()), choose: (name) => choose(all.find((tab) => panelOf(tab).id === name)) };
 }
