@@ -82,7 +82,14 @@ async def stay(address: str, asked: Asked) -> list[Any]:
         answer = await http.post(path, json=body)
     assert answer.status_code == 200, answer.text
     lines = [line[6:] for line in answer.content.splitlines() if line.startswith(b"data: ")]
-    return [same_in_all(json.loads(OF_ONE_RUN.sub(rb'"\1": 0', line))) for line in lines if line != b"[DONE]"]
+    events = [same_in_all(json.loads(OF_ONE_RUN.sub(rb'"\1": 0', line))) for line in lines if line != b"[DONE]"]
+    return sorted(events, key=place_of)
+
+
+def place_of(event: dict[str, Any]) -> int:
+    """Which of several answers an event is about: those come side by side, in no order that is promised."""
+    choices = event.get("choices", ())
+    return choices[0]["index"] if len(choices) == 1 else -1
 
 
 def same_in_all(value: Any) -> Any:
