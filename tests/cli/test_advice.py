@@ -36,6 +36,7 @@ RAISED_BY = {
     "datastore/manifest.py": None,  # of two commands, which are parsed below
     "datastore/official.py": STORES,
     "datastore/syncing.py": ["store sync"],
+    "datastore/table.py": ["store add"],
     "distributed/": ["store build", "store add", "neighbors"],
     "evaluation/": ["eval run", "eval judge", "eval score", "eval report"],
     "factpix/drawing.py": None,  # of the script that draws

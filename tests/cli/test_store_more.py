@@ -107,6 +107,20 @@ def test_values_of_several_kinds_become_texts(tmp_path: Path) -> None:
     assert frame["big"][0] == str(2**70)
 
 
+def test_a_search_that_finds_nothing_says_so(store: Path, run: Run) -> None:
+    code, said, errors = run("search", "--store", store, "--text", "lamp", "--where", "price<-1000")
+    assert (code, said, errors) == (0, "", "camml: no sample is what --where asks for\n")
+
+
+def test_an_id_that_is_there_is_refused_with_the_way_to_replace_it(store: Path, tmp_path: Path, run: Run) -> None:
+    [first, *_] = Datastore.open(store)
+    (tmp_path / "again.jsonl").write_text(json.dumps({"id": first.id, "text": "another text"}) + "\n")
+    code, _, errors = run("add", tmp_path / "again.jsonl", "--store", store)
+    assert (code, "is there already" in errors, "--upsert" in errors) == (2, True, True)
+    assert run("add", tmp_path / "again.jsonl", "--store", store, "--upsert")[0] == 0
+    assert Datastore.open(store)[first.id].text == "another text"
+
+
 def test_calibrating_says_what_it_found(tmp_path: Path, run: Run) -> None:
     rows = "".join(f'{{"id": "m{n}", "text": "machine m{n} in hall {n % 7} needs part {n * 37}"}}\n' for n in range(40))
     (tmp_path / "many.jsonl").write_text(rows)
@@ -117,7 +131,9 @@ def test_calibrating_says_what_it_found(tmp_path: Path, run: Run) -> None:
     assert "5 % of questions" in said
     facts = json.loads(run("calibrate", "--store", tmp_path / "many", "--json", "--false-refusals", "0.1")[1])
     assert facts["searches"]["text-text"]["own"] == 40
-    assert json.loads((tmp_path / "many" / "calibration.json").read_text())["false_refusals"] == 0.1
+    kept = json.loads((tmp_path / "many" / "calibration.json").read_text())
+    assert kept["false_refusals"] == 0.1
+    assert kept["made"] == facts["made"] > "2026"
     assert run("calibrate", "--store", tmp_path / "many", "--samples", "0")[0] == 2
 
 

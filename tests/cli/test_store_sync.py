@@ -67,6 +67,19 @@ def test_what_is_new_changed_or_gone_is_brought_up_to_date_in_one_step(photos: P
     assert content(photos) == before
 
 
+def test_the_encoder_is_loaded_only_for_changes(
+    photos: Path, store: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(*_: object, **__: object) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr("camml.encoders.load", loaded)
+    monkeypatch.setattr("camml.datastore.open_store", loaded)
+    assert sync(run, photos, store) == (0, 0, 0, 3)
+    picture(photos / "new.png", "blue")
+    assert sync(run, photos, store, "--dry-run") == (1, 0, 0, 3)
+
+
 def test_samples_from_elsewhere_stay(photos: Path, store: Path, tmp_path: Path, run: Run) -> None:
     picture(tmp_path / "others" / "photos" / "x.png")
     assert run("add", tmp_path / "others" / "photos", "--store", store)[0] == 0

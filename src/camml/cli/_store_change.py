@@ -162,7 +162,7 @@ def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_sync(args: argparse.Namespace) -> int:
     """Compare, change in one step, and say what was done."""
-    from camml.datastore import open_store
+    from camml.datastore import Datastore, open_store
     from camml.datastore.syncing import plan
 
     started, skipped = time.perf_counter(), Skipped(args.on_bad, args.folder)
@@ -173,10 +173,11 @@ def run_sync(args: argparse.Namespace) -> int:
         skipped.on_bad(sample, error)
         unusable.add(sample.id)
 
-    datastore, _ = open_store(args.store)
+    datastore = Datastore.open(args.store)
     planned = plan(datastore, args.folder, args.images, skipped.refuse, args.moved_from)
     samples = [*planned.added, *planned.changed]
     if (samples or planned.gone) and not args.dry_run:
+        datastore, _ = open_store(args.store)  # only now, with its encoder: most calls find nothing new
         with progress_bar("embedding", "samples", show=args.progress or None) as progress:
             datastore.update(samples, planned.gone, batch_size=args.batch_size, on_bad=left_out, progress=progress)
     ids = {

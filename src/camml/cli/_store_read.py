@@ -1,6 +1,7 @@
 """The actions of `camml store` that only read a datastore: search, info, export."""
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,8 @@ def run_search(args: argparse.Namespace) -> int:
     else:
         for neighbor in context:
             print(neighbor_as_text(neighbor))
+        if not context:
+            print("camml: no sample is what --where asks for" if where else "camml: no samples", file=sys.stderr)
     return 0
 
 

@@ -99,6 +99,7 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
 def run_calibrate(args: argparse.Namespace) -> int:
     """Measure, write, and say what was found."""
     from camml.datastore import calibrate, open_store, save_calibration
+    from camml.datastore.calibration import read
     from camml.errors import OptionError
 
     if args.samples < 1:
@@ -107,7 +108,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
     calibration = calibrate(datastore, encoder, false_refusals=args.false_refusals, most=args.samples, seed=args.seed)
     path = save_calibration(datastore, calibration)
     if args.json:
-        print_json({"path": str(path), **asdict(calibration)})
+        print_json({"path": str(path), **asdict(read(path.parent) or calibration)})  # as it is kept, with its time
         return 0
     print(f"{'search':12} {'least score':>11} {'pairs':>6}  strangers that have it")
     for name, least in calibration.searches.items():

@@ -148,7 +148,9 @@ class Usable:
         problem = _problem(sample)
         if sample.id in known:
             row = self._there.row(known[sample.id]) + 1
-            problem = f"is there already, in row {row} of the datastore; remove that one first"
+            problem = (
+                f"is there already, in row {row} of the datastore; replace that one (--upsert, in Python `update`)"
+            )
         elif (first := self._places.setdefault(sample.id, self._seen)) != self._seen:
             problem = f"is there twice, the first time as sample {first}; ids must be unique"
         if problem:
