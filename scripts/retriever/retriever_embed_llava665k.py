@@ -18,7 +18,7 @@ import numpy as np
 
 from camml import durable, encoders, formats
 from camml.cli import Parser
-from camml.cli._encoder import add_encoder_option, encoder_options
+from camml.cli._datastore import add_encoder_option, encoder_options
 from camml.errors import CaMMLError, SampleError
 from camml.images import each_image, open_image
 from camml.progress import progress_bar

@@ -52,7 +52,7 @@ def test_the_answer_depends_on_every_picture_and_text(family, context, picture, 
 
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Return what transformers logs, each message once: with CI=true its logger also passes messages on to the root's."""
+    """Return what transformers logs, each message once: with CI=true its logger passes messages on to the root too."""
     logger = logging.getLogger("transformers")
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(caplog.handler)

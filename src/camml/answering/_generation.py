@@ -1,9 +1,10 @@
 """Parts that every way of answering shares: where a model runs, how it decodes, how its text streams out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from queue import Empty
 from threading import Event, Thread
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers import (
@@ -19,6 +20,9 @@ from transformers import (
 from camml.answering import Decoding
 from camml.answering.grounding import Form, Held
 from camml.errors import OptionError
+from camml.types import Context, Sample
+
+Inputs = TypeVar("Inputs")
 
 _HEARTBEAT = 0.5  # seconds between looks at a worker that has sent nothing
 
@@ -87,6 +91,47 @@ def check_fits(tokens: int, decoding: Decoding, limit: int | None) -> None:
             f"the question makes a prompt of {tokens} tokens; with an answer of up to {decoding.max_new_tokens} "
             f"that is more than the {limit} this model reads: shorten the question or the answer (max_new_tokens)"
         )
+
+
+def fit_samples(
+    context: Context,
+    write: Callable[[Sequence[Sample]], Inputs],
+    length: Callable[[Inputs], int],
+    tokenizer: Any,
+    decoding: Decoding,
+    limit: int | None,
+) -> tuple[Inputs, tuple[str, ...]]:
+    """Write a question with its samples, shortened until prompt and answer fit the model: the farthest sample first.
+
+    Args:
+      write: makes the prompt, or the inputs of the model, with these samples.
+      length: counts the tokens of what `write` made.
+      limit: the tokens that the model reads; None for any number.
+
+    Returns:
+      what `write` made, and a note for each sample that was cut or left out.
+
+    Raises:
+      OptionError: the question alone is too long.
+    """
+    samples = [neighbor.read for neighbor in context]
+    notes: dict[str, str] = {}
+    while True:
+        written = write(samples)
+        tokens = length(written)
+        excess = 0 if limit is None else tokens + decoding.max_new_tokens - limit
+        if excess <= 0:
+            return written, tuple(notes.values())
+        if not samples:
+            check_fits(tokens, decoding, limit)
+        last = samples.pop()
+        read = tokenizer.encode(last.text, add_special_tokens=False)[: -excess - 1]
+        shorter = tokenizer.decode(read, skip_special_tokens=True) if read else ""
+        if shorter and shorter != last.text:
+            samples.append(replace(last, text=shorter))
+            notes[last.id] = f"sample {last.id}: text cut to {len(read)} tokens"
+        else:
+            notes[last.id] = f"sample {last.id}: left out, no room for it"
 
 
 def log_probability(model: Any, inputs: Mapping[str, Any], answer: Sequence[int]) -> float:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import (
-    check_fits,
+    fit_samples,
     generate,
     log_probability,
     stream_text,
@@ -24,7 +24,7 @@ from camml.features.passages import Budget
 from camml.model.batching import write_prompt
 from camml.model.loading import kind_of, load_model
 from camml.prompts import Turn
-from camml.types import Context, Prediction, Query
+from camml.types import Context, Prediction, Query, Sample
 
 
 class InPromptAnswerer:
@@ -120,25 +120,12 @@ class InPromptAnswerer:
           OptionError: the question alone is too long.
         """
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        turns = turns or [*query.history, Turn(query.text)]
-        texts = [neighbor.text for neighbor in context]
-        notes: dict[str, str] = {}
-        while True:
-            prompt = self.render(turns, texts, tools)
-            tokens = self._length(prompt)
-            excess = 0 if limit is None else tokens + decoding.max_new_tokens - limit
-            if excess <= 0:
-                return prompt, tuple(notes.values())
-            if not texts:
-                check_fits(tokens, decoding, limit)
-            last = context[len(texts) - 1].sample.id
-            tokens_read = self.tokenizer.encode(texts[-1], add_special_tokens=False)[: -excess - 1]
-            if tokens_read and texts[-1] != (shorter := self.tokenizer.decode(tokens_read)):
-                texts[-1] = shorter
-                notes[last] = f"sample {last}: text cut to {len(tokens_read)} tokens"
-            else:
-                texts.pop()
-                notes[last] = f"sample {last}: left out, no room for it"
+        said = turns or [*query.history, Turn(query.text)]
+
+        def write(samples: Sequence[Sample]) -> str:
+            return self.render(said, [sample.text for sample in samples], tools)
+
+        return fit_samples(context, write, self._length, self.tokenizer, decoding, limit)
 
     def render(self, turns: Sequence[Turn], texts: Sequence[str], tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """Return the prompt for a conversation, and the texts of the samples for its last question."""

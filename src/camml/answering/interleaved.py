@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 from camml import prompts
 from camml.answering import Decoding, fitting
 from camml.answering._generation import (
-    check_fits,
+    fit_samples,
     generate,
     log_probability,
     stream_text,
@@ -131,25 +131,12 @@ class InterleavedAnswerer:
           OptionError: the question alone is too long.
           ImageError: a picture cannot be used.
         """
-        samples = [neighbor.read for neighbor in context]
-        turns = turns or [*query.history, _asked(query)]
-        notes: dict[str, str] = {}
-        while True:
-            row = self._row(turns, samples, tools)
-            tokens = row["input_ids"].shape[1]
-            excess = 0 if self.limit is None else tokens + decoding.max_new_tokens - self.limit
-            if excess <= 0:
-                return row, tuple(notes.values())
-            if not samples:
-                check_fits(tokens, decoding, self.limit)
-            last = samples.pop()
-            tokens_read = self.tokenizer.encode(last.text, add_special_tokens=False)[: -excess - 1]
-            shorter = self.tokenizer.decode(tokens_read, skip_special_tokens=True) if tokens_read else ""
-            if shorter and shorter != last.text:
-                samples.append(Sample(last.id, shorter, last.image, last.meta))
-                notes[last.id] = f"sample {last.id}: text cut to {len(tokens_read)} tokens"
-            else:
-                notes[last.id] = f"sample {last.id}: left out, no room for it"
+        said = turns or [*query.history, _asked(query)]
+
+        def write(samples: Sequence[Sample]) -> dict[str, Tensor]:
+            return self._row(said, samples, tools)
+
+        return fit_samples(context, write, lambda row: row["input_ids"].shape[1], self.tokenizer, decoding, self.limit)
 
     def _content(self, asked: Turn, samples: Sequence[Sample]) -> tuple[str, list[ImageSource]]:
         """Return the last message, with `prompts.IMAGE` for each picture, and the pictures in reading order."""

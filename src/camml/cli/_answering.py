@@ -3,9 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._encoder import add_encoder_option, encoder_options
+from camml.cli._datastore import add_encoder_option, add_store_images, encoder_options
 from camml.cli._output import PASSAGES_HELP, conditions, numbers, quiet_unless_watched
-from camml.cli._pictures import add_store_images
 from camml.errors import EmptyStoreError, OptionError
 from camml.weights import DEFAULT_MODEL
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.cli._answering import add_grounded
-from camml.cli._encoder import add_encoder_option, encoder_options
+from camml.cli._datastore import add_encoder_option, add_store_images, encoder_options
 from camml.cli._output import PASSAGES_HELP, print_json, quiet_unless_watched
-from camml.cli._pictures import add_store_images
 from camml.errors import OptionError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from camml.cli._datastore import add_store_images
 from camml.cli._output import print_json
-from camml.cli._pictures import add_store_images
 from camml.errors import CaMMLError, InputError, StoreLockedError
 
 WRITER_SECONDS = 30.0

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._encoder import add_encoder_option, encoder_options
+from camml.cli._datastore import add_encoder_option, encoder_options
 from camml.cli._output import print_json
 from camml.cli._ray import add_ray, embedding_of
 from camml.cli._store import (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.cli._answering import add_ranking, add_where
-from camml.cli._encoder import add_encoder_option, encoder_options
+from camml.cli._datastore import add_encoder_option, encoder_options
 from camml.cli._output import conditions, neighbor_as_json, neighbor_as_text, numbers, print_json
 from camml.cli._store import Action, add_store
 from camml.errors import OptionError, StoreCorruptedError

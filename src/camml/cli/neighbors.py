@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._encoder import add_encoder_option, encoder_options
+from camml.cli._datastore import add_encoder_option, add_store_images, encoder_options
 from camml.cli._output import print_json
-from camml.cli._pictures import add_store_images
 from camml.cli._ray import add_ray, cluster_of
 from camml.errors import InputError
 from camml.progress import progress_bar

@@ -172,24 +172,29 @@ def join(chunks: Iterable[tuple[Sequence[Sample], Chunk]], encoder: Encoder) -> 
 
 def _chunk(opened: _Opened, encoder: Encoder, work: Path, on_bad: OnBad) -> Chunk:
     """Return the vectors of one batch, from the cache in `work` or computed and written there."""
+    report(opened.batch, opened.chunk.bad if opened.chunk else opened.bad, on_bad)
     if opened.chunk:
-        _report(opened.batch, opened.chunk.bad, on_bad)
         return opened.chunk
-    chunk = _compute(opened, encoder, on_bad)
+    chunk = _compute(opened, encoder)
     with disk_errors(work):
         work.mkdir(parents=True, exist_ok=True)
     write_file(work, opened.name, lambda path: _write(path, chunk), durable=False)  # losing one costs its time alone
     return chunk
 
 
-def compute(batch: Sequence[Sample], encoder: Encoder, on_bad: OnBad) -> Chunk:
-    """Compute the vectors of one batch, which the encoder gets in one piece."""
-    return _compute(_open(batch), encoder, on_bad)
+def compute(samples: Sequence[Sample], encoder: Encoder, batch_size: int) -> Chunk:
+    """Compute the vectors of `samples`, which the encoder gets in the batches of `embed`."""
+    starts = range(0, len(samples), batch_size)
+    chunks = [_compute(_open(samples[start : start + batch_size]), encoder) for start in starts]
+    return Chunk(
+        np.concatenate([chunk.text for chunk in chunks]),
+        np.concatenate([chunk.image for chunk in chunks]),
+        {start + row: why for start, chunk in zip(starts, chunks, strict=True) for row, why in chunk.bad.items()},
+    )
 
 
-def _compute(opened: _Opened, encoder: Encoder, on_bad: OnBad) -> Chunk:
+def _compute(opened: _Opened, encoder: Encoder) -> Chunk:
     batch = opened.batch
-    _report(batch, opened.bad, on_bad)
     texts = [sample.text for row, sample in enumerate(batch) if row not in opened.bad]
     images = list(opened.images.values())
     said = np.array([bool(text.strip()) for text in texts], dtype=bool)
@@ -198,7 +203,8 @@ def _compute(opened: _Opened, encoder: Encoder, on_bad: OnBad) -> Chunk:
     return Chunk(vectors, _embedded(images, encoder, "image", batch), dict(opened.bad))
 
 
-def _report(batch: Sequence[Sample], bad: Mapping[int, str], on_bad: OnBad) -> None:
+def report(batch: Sequence[Sample], bad: Mapping[int, str], on_bad: OnBad) -> None:
+    """Tell of the samples of a batch that have no vectors."""
     for row, reason in bad.items():
         on_bad(batch[row], ImageError(f"sample {batch[row].id!r}: {reason}"))
 

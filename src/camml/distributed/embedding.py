@@ -7,15 +7,13 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from camml.datastore.embedding import Chunk, Embedded, compute, join, part_of
+from camml.datastore.embedding import Chunk, Embedded, compute, join, part_of, report
 from camml.datastore.table import OnBad, refuse
 from camml.distributed import plan, shard
 from camml.distributed.cluster import Cluster, Work
 from camml.durable import disk_errors
 from camml.encoders import Encoder
-from camml.errors import ClusterError, ImageError, InputError, StoreError
+from camml.errors import ClusterError, StoreError
 from camml.progress import Progress
 from camml.types import Sample
 
@@ -100,27 +98,11 @@ def _prepare(load: Callable[[], Encoder], revision: tuple[str, str], work: Path,
         name = shard.name_of(samples, encoder, batch_size)
         chunk = shard.read(work / name)
         if chunk is None:
-            chunk = _embed(samples, encoder, batch_size)
+            chunk = compute(samples, encoder, batch_size)
             shard.write(work, name, samples, chunk)
         return {"name": name, "bad": [[row, why, _seen(samples[row])] for row, why in chunk.bad.items()]}
 
     return embed_unit
-
-
-def _embed(samples: Sequence[Sample], encoder: Encoder, batch_size: int) -> Chunk:
-    """Embed a shard in the batches of one process."""
-    texts, images = [], []
-    bad: dict[int, str] = {}
-    for start in range(0, len(samples), batch_size):
-        part = compute(samples[start : start + batch_size], encoder, _ignore)
-        texts.append(part.text)
-        images.append(part.image)
-        bad |= {start + row: reason for row, reason in part.bad.items()}
-    return Chunk(np.concatenate(texts), np.concatenate(images), bad)
-
-
-def _ignore(sample: Sample, error: InputError) -> None:
-    """Pass over a bad sample, which its shard records."""
 
 
 def _seen(sample: Sample) -> bool:
@@ -137,7 +119,7 @@ def _report(samples: Sequence[Sample], bad: list[Any], on_bad: OnBad) -> None:
         sample = samples[row]
         if not seen and _seen(sample):
             raise ClusterError(f"a node of the cluster does not see {sample.image}; keep images where all nodes do")
-        on_bad(sample, ImageError(f"sample {sample.id!r}: {reason}"))
+        report(samples, {row: reason}, on_bad)
 
 
 def _read(path: Path) -> Chunk:

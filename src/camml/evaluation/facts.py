@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import SampleError
-from camml.evaluation.metrics import factpix
+from camml.evaluation.metrics import factpix, ownpix
 from camml.evaluation.metrics.factpix import LETTERS, plain
 from camml.evaluation.questions import read_conversations
 from camml.evaluation.task import DataFile, Item, Knowledge, Metric, Task
@@ -17,6 +17,7 @@ from camml.types import Sample
 
 KINDS = ("open", "choice", "yesno", UNANSWERABLE)
 SOURCE = "`camml bench-data build --out data/factpix`"
+OWN_SOURCE = "`camml bench-data build --set ownpix --out data/ownpix`"
 
 
 def split(
@@ -35,6 +36,11 @@ def split(
         knowledge=Knowledge(about, says),
         apart=True,
     )
+
+
+def own_split(title: str, name: str) -> Task:
+    """Make the task that asks the questions of one file of OwnPix: things that no training touches."""
+    return split(title, name, folder="ownpix", source=OWN_SOURCE, metric=ownpix.measure)
 
 
 def read_facts(file: DataFile, folder: Path) -> list[Item]:

@@ -1,14 +1,17 @@
 """Items whose truth is a file of references for pictures or objects: captions and boxes."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from camml.evaluation.box_forms import corners, form_of
-from camml.evaluation.questions import read_questions, with_truth
-from camml.evaluation.task import DataFile, Item
+from camml.evaluation.metrics import boxes
+from camml.evaluation.questions import CAMML, read_questions, with_truth
+from camml.evaluation.task import DataFile, Item, Task
 from camml.evaluation.truths import box_truth, caption_truth
 
 
@@ -23,6 +26,23 @@ def read_captioned(questions: DataFile, references: DataFile, images: str, folde
             for key, captions in truth.items()
         ]
     return with_truth(read_questions(file, folder / images, key="image_id"), truth, path)
+
+
+def box_task(title: str, name: str, published: Mapping[str, float]) -> Task:
+    """Make the task that asks for the box a phrase refers to, with the files of `name` in the authors' layout."""
+    questions = DataFile(f"llava_{name}_val.jsonl", CAMML)
+    references = DataFile(f"llava_{name}_val_gt.json", CAMML, also=(f"{name}_val_gt.json",))
+    return Task(
+        title=title,
+        folder=name,
+        files=(questions, references),
+        read=partial(read_boxed, questions, references),
+        metric=boxes.measure,
+        headline="accuracy",
+        answer_keys=("obj_id", "predict_boxes"),
+        uses=("answer_boxes", "truth_boxes"),
+        published=published,
+    )
 
 
 def read_boxed(questions: DataFile, references: DataFile, folder: Path) -> list[Item]:

@@ -3,19 +3,39 @@
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from camml.errors import SampleError
+from camml.evaluation import submissions
 from camml.evaluation.files import field, read_table
-from camml.evaluation.metrics.choices import ROUND
+from camml.evaluation.metrics.choices import ROUND, circular_accuracy
 from camml.evaluation.questions import unique
-from camml.evaluation.task import DataFile, Item
+from camml.evaluation.task import DataFile, Item, Task
 
 LETTERS = "ABCD"
 # What pandas reads as no value in the official scripts, and what they then take for none.
 _EMPTY = frozenset(
     ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN")
 ) | frozenset(("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"))
+
+
+def sheet_task(title: str, folder: str, sheet: str, suffix: str, published: Mapping[str, float]) -> Task:
+    """Make the task that asks the questions of one of MMBench's sheets, each with `suffix` behind its options."""
+    questions = DataFile(sheet, f"https://download.openmmlab.com/mmclassification/datasets/mmbench/{sheet}")
+    return Task(
+        title=title,
+        folder=folder,
+        files=(questions,),
+        read=partial(read_rotations, questions, suffix),
+        metric=circular_accuracy,
+        headline="accuracy",
+        max_new_tokens=1024,
+        submit=submissions.mmbench,
+        submission="xlsx for the MMBench server",
+        submission_suffix=".xlsx",
+        published=published,
+    )
 
 
 def read_rotations(file: DataFile, suffix: str, folder: Path) -> list[Item]:

@@ -1,5 +1,5 @@
 """OwnPix: questions about things of an invented collection; facts in texts of 100 to 300 words."""
 
-from camml.evaluation.owned import split
+from camml.evaluation.facts import own_split
 
-TASK = split("OwnPix, long texts", "long")
+TASK = own_split("OwnPix, long texts", "long")

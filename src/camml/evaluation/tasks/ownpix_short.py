@@ -1,5 +1,5 @@
 """OwnPix: questions about things of an invented collection; facts in short data sheets."""
 
-from camml.evaluation.owned import split
+from camml.evaluation.facts import own_split
 
-TASK = split("OwnPix, short texts", "short")
+TASK = own_split("OwnPix, short texts", "short")

@@ -1,5 +1,5 @@
 """OwnPix: questions about things of an invented collection; facts that no text tells."""
 
-from camml.evaluation.owned import split
+from camml.evaluation.facts import own_split
 
-TASK = split("OwnPix, questions without an answer", "unanswerable")
+TASK = own_split("OwnPix, questions without an answer", "unanswerable")

@@ -1,5 +1,5 @@
 """OwnPix: questions about things of an invented collection; things kept for choosing settings."""
 
-from camml.evaluation.owned import split
+from camml.evaluation.facts import own_split
 
-TASK = split("OwnPix, validation", "validation")
+TASK = own_split("OwnPix, validation", "validation")

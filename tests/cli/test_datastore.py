@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from camml.cli._encoder import encoder_options
+from camml.cli._datastore import encoder_options
 
 
 def test_paths_among_the_settings_of_an_encoder_hold_from_every_folder(

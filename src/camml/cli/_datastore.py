@@ -1,4 +1,4 @@
-"""Settings of the encoder that made a datastore's vectors, as verbs read them."""
+"""Options of the verbs that open a datastore: settings of its encoder, and where its pictures are."""
 
 import argparse
 import os
@@ -14,6 +14,15 @@ def add_encoder_option(parser: argparse.ArgumentParser) -> None:
         "--encoder-option", action="append", default=[], metavar="KEY=VALUE",
         help="a setting of the encoder; repeatable",
     )  # fmt: skip
+
+
+def add_store_images(parser: argparse.ArgumentParser) -> None:
+    """Declare where the datastore's pictures are."""
+    parser.add_argument(
+        "--store-images",
+        metavar="DIR",
+        help="where the datastore's pictures are, if not where it says; `none`: use a published pair without them",
+    )
 
 
 def encoder_options(args: argparse.Namespace) -> dict[str, Any]:
