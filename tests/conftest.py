@@ -24,6 +24,7 @@ from tests.family_table import (  # noqa: E402, F401
     pytest_runtest_makereport,
     pytest_sessionfinish,
 )
+from tests.warm import LIBRARIES, TRANSFORMERS, Nursery  # noqa: E402
 
 # vLLM imports setuptools, which takes the place of distutils and refuses to where others have imported that before
 with suppress(ImportError):
@@ -60,6 +61,14 @@ def shared_golden() -> Path:
 def golden_eval(shared_golden: Path) -> Path:
     """Published answers to public benchmarks and their official scores; their licences keep them out of this tree."""
     return shared_golden / "eval"
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Starts programs, without the ten seconds in which torch and transformers are imported."""
+    nursery = Nursery(tmp_path_factory.mktemp("programs"), LIBRARIES + TRANSFORMERS)
+    yield nursery
+    nursery.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import base64
 import json
 import os
+import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,6 +23,7 @@ from camml import assistant, encoders
 from camml.datastore import Datastore
 from camml.mcp_server import Tools, server_of
 from tests import tiny
+from tests.warm import Nursery
 
 
 @pytest.fixture
@@ -126,11 +127,11 @@ def test_it_speaks_over_standard_input_and_output(store: Path, camml_folder: Pat
 
 
 @pytest.fixture
-def address(store: Path, camml_folder: Path) -> Iterator[str]:
+def address(store: Path, camml_folder: Path, programs: Nursery) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = subprocess.Popen(command(store, camml_folder, "--http", str(port)), stderr=subprocess.DEVNULL)
+    server = programs.start(*command(store, camml_folder, "--http", str(port))[1:])
     try:
         for _ in range(600):
             with socket.socket() as probe:
@@ -140,7 +141,7 @@ def address(store: Path, camml_folder: Path) -> Iterator[str]:
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
-        server.terminate()
+        os.kill(server.pid, signal.SIGTERM)
         server.wait(30)
 
 

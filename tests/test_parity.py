@@ -1,13 +1,12 @@
 """The official checkpoints give what the official code gave."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests import parity
+from tests.warm import Nursery
 
 
 @pytest.mark.parametrize("name", ["camml_linear", "camml_mlp2x", "imagebind_tiny"])
@@ -22,8 +21,8 @@ def test_reference_results_are_met_at_every_position(shared_golden: Path, name: 
     assert result["ok"], result
 
 
-def test_the_command_prints_one_json_object(golden: Path) -> None:
-    done = subprocess.run([sys.executable, parity.__file__, golden / "camml_linear"], capture_output=True, text=True)
+def test_the_command_prints_one_json_object(golden: Path, programs: Nursery) -> None:
+    done = programs.run(parity.__file__, golden / "camml_linear")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ok"] is True
 
@@ -40,8 +39,8 @@ def test_a_changed_weight_is_noticed(golden: Path, monkeypatch: pytest.MonkeyPat
     assert not parity.compare(golden / "camml_linear")["ok"]
 
 
-def test_a_folder_without_expectations_is_exit_code_2(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, parity.__file__, tmp_path], capture_output=True, text=True)
+def test_a_folder_without_expectations_is_exit_code_2(tmp_path: Path, programs: Nursery) -> None:
+    done = programs.run(parity.__file__, tmp_path)
     assert done.returncode == 2
     assert "cannot be compared" in done.stderr
     assert "Traceback" not in done.stderr

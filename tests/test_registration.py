@@ -1,15 +1,14 @@
 """After `import camml`, and nothing else of it, transformers' Auto classes and pipelines take folders of CaMML."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import PIPE
 
 import pytest
 
 from tests import tiny
+from tests.warm import LIBRARIES, Nursery
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,32 +17,6 @@ ORDERS = {
     "transformers first": "from transformers import AutoModelForImageTextToText, AutoProcessor\nimport camml\n",
 }
 
-
-FORKS = """
-import json, os, sys
-import numpy, safetensors, tokenizers, torch  # most of the seconds that a program takes, and none of what is tested
-from PIL import Image
-
-for line in sys.stdin:
-    job = json.loads(line)
-    child = os.fork()
-    if not child:
-        for number, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(job[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        os.chdir(job["folder"])
-        code = 1
-        try:
-            assert not {"camml", "transformers"} & set(sys.modules)
-            exec(job["code"], {"__name__": "__main__"})
-            code = 0
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        sys.stdout.flush()
-        os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
 
 Said = Callable[[str, Path], list[str]]
 
@@ -54,21 +27,17 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Said]:
 
     Programs are children of a process that has imported torch but neither transformers nor camml.
     """
-    place = tmp_path_factory.mktemp("programs")
-    out, err = place / "out", place / "err"
-    with subprocess.Popen([sys.executable, "-c", FORKS], stdin=PIPE, stdout=PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        stdin, stdout = process.stdin, process.stdout
+    nursery = Nursery(tmp_path_factory.mktemp("programs"), LIBRARIES)
 
-        def run(code: str, folder: Path) -> list[str]:
-            job = {"code": code, "folder": str(folder), "out": str(out), "err": str(err)}
-            print(json.dumps(job), file=stdin, flush=True)
-            assert stdout.readline() == "0\n", err.read_text()
-            assert "is not supported for" not in err.read_text()  # what a pipeline says of an unknown model
-            return out.read_text().splitlines()
+    def run(code: str, folder: Path) -> list[str]:
+        unread = "import sys\nassert not {'camml', 'transformers'} & set(sys.modules)\n"
+        done = nursery.run("-c", unread + code, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert "is not supported for" not in done.stderr  # what a pipeline says of an unknown model
+        return done.stdout.splitlines()
 
-        yield run
+    yield run
+    nursery.close()
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from camml.cli import main
 from camml.datastore import Datastore
 from camml.types import Neighbor, Query
 from tests import tiny
+from tests.warm import Nursery
 
 RUN_CAMML = Path(__file__).parents[2] / "scripts" / "run_camml.py"
 
@@ -101,7 +102,7 @@ def test_a_stream_is_the_same_answer(capsys, store, model) -> None:
     assert "".join(line["piece"] for line in lines[:-1]).strip() == whole["answer"] == lines[-1]["answer"]
 
 
-def test_the_old_name_and_flags_work(store, llm_folder, tmp_path) -> None:
+def test_the_old_name_and_flags_work(store, llm_folder, tmp_path, programs: Nursery) -> None:
     image = tiny.image(tmp_path, "query", (200, 0, 10))
     command = [
         RUN_CAMML,
@@ -115,7 +116,7 @@ def test_the_old_name_and_flags_work(store, llm_folder, tmp_path) -> None:
         llm_folder,
         *SHORT,
     ]
-    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True)
+    done = programs.run(*command)
     assert done.returncode == 0, done.stderr
     assert "evidence" in done.stdout
 

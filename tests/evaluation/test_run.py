@@ -357,17 +357,10 @@ class TestMistakes:
 
 @pytest.mark.parametrize("runs", [4, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_and_begun_again_ends_the_same(
-    benchmarks, camml_folder, store_folder, tmp_path, runs
+    benchmarks, camml_folder, store_folder, tmp_path, runs, programs
 ) -> None:
-    places = map(str, (benchmarks[0], camml_folder, store_folder, tmp_path))
-    command = [sys.executable, "-m", "tests.evaluation.killed_runs", *places, str(runs), "5"]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    places = (benchmarks[0], camml_folder, store_folder, tmp_path)
+    done = programs.run("-m", "tests.evaluation.killed_runs", *places, runs, 5, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout.splitlines()[-1])
     assert document["different"] == []

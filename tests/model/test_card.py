@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +14,7 @@ from transformers import AutoModelForImageTextToText
 from camml import weights
 from camml.model import CamMLConfig, CamMLForConditionalGeneration, card
 from tests import families, tiny
+from tests.warm import Nursery
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +54,9 @@ for name in ("parts", "llava"):
 """
 
 
-def test_what_was_pushed_loads_through_the_auto_classes_in_another_process(hub: Path, tmp_path: Path) -> None:
+def test_what_was_pushed_loads_through_the_auto_classes_in_another_process(
+    hub: Path, tmp_path: Path, programs: Nursery
+) -> None:
     samples = tiny.samples(tmp_path)
     made = {"parts": (tiny.model(), tiny.processor()), "llava": tiny.added("llava")}
     for name, (model, processor) in made.items():
@@ -67,9 +68,7 @@ def test_what_was_pushed_loads_through_the_auto_classes_in_another_process(hub: 
             torch.save((dict(inputs), model(**inputs).logits), tmp_path / f"{name}.pt")
         assert "| context_perceiver | " in read(hub / "owner" / name).text, "the model's card, in either order"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=200, cwd=tmp_path, env=environment
-    )
+    done = programs.run("-c", PROGRAM, timeout=200, cwd=tmp_path, env=environment)
     assert done.stdout.splitlines() == ["CamMLForConditionalGeneration CamMLProcessor", "True"] * 2, done.stderr
 
 

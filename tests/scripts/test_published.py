@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.encoders.tiny_encoders import save_imagebind
 from tests.training import runs
 
 ROOT = Path(__file__).parents[2]
+DONE = subprocess.CompletedProcess("", 5)
 
 
 def load(path: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -118,16 +120,32 @@ def test_both_languages_name_the_same_places(kind: str, pair: str, tmp_path: Pat
 
 @pytest.mark.parametrize("script", ["camml/train/train_camml.py", "camml/train/train_camml_sqa.py",
                                     "llava/train/train_camml_sqa.py"])  # fmt: skip
-def test_the_training_files_take_the_flags(script: str, tmp_path: Path) -> None:
+def test_the_training_files_take_the_flags(script: str, tmp_path: Path, monkeypatch, capsys) -> None:
     """Started from an empty folder, by another path: what is missing is one line."""
-    command = [sys.executable, str(ROOT / script), "--model_name_or_path", "./checkpoints/v", "--data_path", "d.json",
-               "--output_dir", "o"]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    last = done.stderr.splitlines()[-1]
+    published = load("scripts/published.py", monkeypatch)
+    monkeypatch.setattr(published, "alone", lambda *arguments: published.main(arguments))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    flags = ["--model_name_or_path", "./checkpoints/v", "--data_path", "d.json", "--output_dir", "o"]
+    monkeypatch.setattr(sys, "argv", [str(ROOT / script), *flags])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("camml: error: ")
     assert "checkpoints/v" in last
     assert not (tmp_path / "data" / "neighbors").exists() or not list((tmp_path / "data" / "neighbors").glob("*/*"))
+
+
+def test_a_verb_runs_in_a_process_that_is_not_one_of_torchruns(monkeypatch, capfd) -> None:
+    published = load("scripts/published.py", monkeypatch)
+    monkeypatch.setenv("RANK", "3")
+    assert published.alone("--version") == 0
+    monkeypatch.setattr(published.subprocess, "run", lambda command, env: print(command[1:], "RANK" in env) or DONE)
+    assert published.alone("train", "--check", "True") == 5
+    said = capfd.readouterr().out.splitlines()
+    assert said[0].startswith("camml ")
+    assert said[1] == "['-m', 'camml', 'train', '--check', 'True'] False"
 
 
 def test_neighbors_are_computed_once_then_trained_on(tmp_path: Path, monkeypatch, capsys) -> None:

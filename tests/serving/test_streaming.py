@@ -7,8 +7,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +21,7 @@ from PIL import Image
 from camml.serving import engines
 from camml.serving.engines import Engine, Piece, Prepared, Request
 from tests.serving.conftest import MakeService, Serve, service_of
+from tests.warm import Nursery, first_line, kill
 
 ASK = {"model": "tiny", "messages": [{"role": "user", "content": "red"}]}
 
@@ -192,34 +191,27 @@ def test_a_failure_in_the_middle_is_told(shared_store: Path, serve: Serve) -> No
 class TestProcess:
     """`camml serve` itself."""
 
-    @staticmethod
-    def start(folder: Path, store: Path, *more: str) -> tuple[subprocess.Popen[str], str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "camml", "serve", "--model", str(folder), "--store", str(store), "--port", "0",
-             "--model-name", "tiny", *more],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert process.stdout
-        line = process.stdout.readline()
-        assert line.startswith("http://127.0.0.1:"), process.communicate()[1]
-        return process, line.split()[0]
-
-    def test_sigterm_lets_answers_finish(self, camml_folder: Path, shared_store: Path) -> None:
-        process, address = self.start(camml_folder, shared_store)
+    def test_sigterm_lets_answers_finish(self, camml_folder: Path, shared_store: Path, programs: Nursery) -> None:
+        process = programs.start("-m", "camml", "serve", "--model", camml_folder, "--store", shared_store, "--port", 0,
+                                 "--model-name", "tiny")  # fmt: skip
+        out, err = programs.file("out"), programs.file("err")
         try:
+            line = first_line(process, out)
+            assert line.startswith("http://127.0.0.1:"), err.read_text()
+            address = line.split()[0]
             client = OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=500)
             stream = client.chat.completions.create(**ASK, max_tokens=300, stream=True)
             first = next(stream)
             assert first.context
-            process.send_signal(signal.SIGTERM)
+            os.kill(process.pid, signal.SIGTERM)
             chunks = list(stream)
             assert chunks[-1].choices[0].finish_reason in ("length", "stop")
             assert process.wait(300) == 0
             with pytest.raises(httpx.ConnectError):
                 httpx.get(f"{address}/health")
         finally:
-            process.kill()
-            said = process.communicate()[1]
+            kill(process)
+            said = err.read_text()
         entries = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
         assert any(entry["event"] == "request" and entry.get("new_tokens") for entry in entries)
         assert "Traceback" not in said

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ from transformers import AutoModel, AutoModelForCausalLM, CLIPImageProcessorPil
 from camml import neighbors
 from camml.data import llava_json, origins
 from camml.types import Neighbor, Sample
-from tests import tiny
+from tests import tiny, warm
+from tests.warm import Nursery
 
 ROOT = Path(__file__).parents[2]
 COLORS = [(220, 20, 20), (20, 200, 40), (10, 20, 230), (200, 200, 0), (0, 180, 190), (120, 10, 120)]
@@ -139,3 +141,23 @@ def run(arguments: list[str], processes: int = 1, **environment: str) -> str:
     )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
     return result.stdout + result.stderr
+
+
+def share(programs: Nursery, arguments: list[str]) -> None:
+    """Run `camml train` in two processes with the environment that torchrun gives them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    own |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    started = []
+    for rank in ("0", "1"):
+        environment = {**os.environ, **own, "RANK": rank, "LOCAL_RANK": rank}
+        program = programs.start("-m", "camml", "train", *arguments, cwd=ROOT, env=environment)
+        started.append((program, programs.file("err")))
+    try:
+        codes = [program.wait(300) for program, _ in started]
+    finally:
+        for program, _ in started:
+            warm.kill(program)
+    assert codes == [0, 0], [err.read_text()[-3000:] for _, err in started]

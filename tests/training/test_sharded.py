@@ -19,6 +19,7 @@ from camml.training import recipes
 from camml.training.train import train
 from tests import tiny
 from tests.training import runs
+from tests.warm import Nursery
 
 slow = pytest.mark.slow
 
@@ -52,11 +53,13 @@ def alone(bench: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return output
 
 
-def test_two_sharded_steps_are_those_of_one_process(bench: Path, start: Path, tmp_path: Path) -> None:
+def test_two_sharded_steps_are_those_of_one_process(
+    bench: Path, start: Path, tmp_path: Path, programs: Nursery
+) -> None:
     """The smallest run over two processes, for every day."""
     few = {"max_steps": 2, "save_steps": 2}
     train(recipes.parse(flags(bench, start, tmp_path / "alone", per_device_train_batch_size=2, **few)))
-    runs.run(flags(bench, start, tmp_path / "out", per_device_train_batch_size=1, fsdp="True", **few), processes=2)
+    runs.share(programs, flags(bench, start, tmp_path / "out", per_device_train_batch_size=1, fsdp="True", **few))
     expected = runs.losses(tmp_path / "alone")
     assert list(expected) == [1, 2]
     assert runs.losses(tmp_path / "out") == pytest.approx(expected, rel=1e-5)

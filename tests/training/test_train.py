@@ -1,10 +1,7 @@
 """Whole runs on tiny models: what they learn, what they leave, and that they go on as if nothing had happened."""
 
 import json
-import os
 import re
-import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -19,8 +16,9 @@ from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 from camml.training import recipes
 from camml.training.train import prepare, train
 from camml.types import Neighbor, Query
-from tests import tiny
+from tests import tiny, warm
 from tests.training import facts, runs
+from tests.warm import Nursery
 
 
 @pytest.fixture(autouse=True)
@@ -129,24 +127,16 @@ def test_facts_it_never_saw_are_answered_from_the_context_and_only_from_it(tmp_p
     assert right(own[1:] + own[:1]) <= 12
 
 
-def test_a_killed_run_goes_on_with_the_same_losses(bench: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_with_the_same_losses(bench: Path, tmp_path: Path, programs: Nursery) -> None:
     more = {"save_strategy": "steps", "save_steps": 4, "num_train_epochs": 3, "perceiver_dropout": 0.1}
     whole = train(recipes.parse(runs.flags(bench, output_dir=tmp_path / "whole", **more)))
     killed = tmp_path / "killed"
     arguments = runs.flags(bench, output_dir=killed, **more, dataloader_num_workers=1)
-    process = subprocess.Popen(
-        runs.command(arguments),
-        cwd=runs.ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = programs.start(*runs.command(arguments)[1:], cwd=runs.ROOT)
     deadline = time.monotonic() + 240
     while not (killed / "checkpoint-8").exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    warm.kill(process)
     assert (killed / "checkpoint-8").exists()
     assert not (killed / "checkpoint-16").exists(), "it was over before it could be killed"
     half = killed / ".unfinished" / "checkpoint-99"  # what a kill in the middle of a save leaves
