@@ -1,4 +1,4 @@
-"""What is made in a thread of its own while others do something else."""
+"""A value that a thread makes while others do something else."""
 
 import ctypes
 from collections.abc import Callable
