@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from camml import encoders
 from camml.cli import _output
+from camml.datastore import Datastore
+from camml.types import Sample
 
 TEXT = "日本製 🙂"
 
@@ -30,15 +33,10 @@ def test_json_is_json_in_every_encoding(encoding: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_a_search_does_not_end_in_a_traceback(flags: list[str], tmp_path: Path) -> None:
-    (tmp_path / "s.json").write_text(json.dumps([{"id": "1", "text": TEXT}]))
+    Datastore.build(tmp_path / "st", [Sample("1", TEXT)], encoders.load("hashed"))
     environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
-
-    def camml(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "camml", "store", *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300)
-
-    assert camml("build", "s.json", "--out", "st", "--encoder", "hashed").returncode == 0
-    done = camml("search", "--store", "st", "--text", "x", *flags)
+    command = [sys.executable, "-m", "camml", "store", "search", "--store", "st", "--text", "x", *flags]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300)
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
     assert b"\\u65e5" in done.stdout
     if flags:
