@@ -16,7 +16,7 @@ from camml.answering import Decoding
 from camml.errors import CaMMLError, OptionError
 from camml.prompts import Turn
 from camml.serving import engines
-from camml.serving.engines import Engine, Piece, Request
+from camml.serving.engines import Engine, Piece, Request, Sampling
 from camml.serving.engines._answer import AnswerText
 from camml.serving.engines._sampler import Sampler
 from camml.types import Neighbor, Query
@@ -92,6 +92,24 @@ def test_a_seed_gives_the_same_in_any_company(engine: Engine, requests: list[Req
     alone = [answers(engine, [request])[0][0] for request in drawn]
     assert together == alone
     assert any(first != second for first, second in together)
+
+
+def test_a_form_is_made_once_for_all_answers_and_each_goes_its_own_way_in_it(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = '{"type": "object", "properties": {"sure": {"type": "boolean"}}, "required": ["sure"]}'
+    kept = Sampling(schema=schema)
+
+    def asked(n: int, seed: int) -> Request:
+        return Request(Query("a"), decoding=Decoding(24, 1.5, seed=seed), n=n, sampling=kept)
+
+    alone = [answers(engine, [asked(1, seed)])[0][0][0] for seed in range(4)]
+    made = []
+    form = engine._front.form
+    monkeypatch.setattr(engine._front, "form", lambda request: made.append(request) or form(request))
+    assert answers(engine, [asked(4, 0)])[0][0] == alone
+    assert len(set(alone)) > 1
+    assert len(made) == 1, "everybody waits while one is made"
 
 
 def test_the_repetition_penalty_of_a_model_counts(llm_folder: Path, tmp_path: Path) -> None:

@@ -279,13 +279,14 @@ class Batch(Thread):
     def _answers(self, job: Job) -> list[Answer]:
         request, front = job.prepared.request, self._front
         read, penalty = front.penalized(job.prepared)
+        form = front.form(request)  # once for all answers: everybody waits for it
         return [
             Answer(
                 index,
                 job.prepared.max_new_tokens,
                 front.stop_ids,
                 AnswerText(front.tokenizer, request.stop),
-                Sampler(request.decoding, index, front.device, read, penalty, request.sampling, front.form(request)),
+                Sampler(request.decoding, index, front.device, read, penalty, request.sampling, form and form.copy()),
             )
             for index in range(request.n)
         ]
