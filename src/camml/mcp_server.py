@@ -115,8 +115,10 @@ class Tools:
         except (binascii.Error, ValueError) as error:
             if isinstance(error, ImageError):
                 raise
-            where = f", or the path of a picture in {self.pictures}" if self.pictures else ""
-            raise ImageError(f"the image is no picture in base64{where}") from None
+            path = (
+                f"the path of a picture in {self.pictures}" if self.pictures else "a path, if --pictures DIR allows it"
+            )
+            raise ImageError(f"the image is no picture in base64; give one, or {path}") from None
 
 
 def shown(context: Context) -> list[Any]:

@@ -43,6 +43,7 @@ RAISED_BY = {
     "factpix/": ["bench-data"],
     "features/": ["train"],
     "formats/__init__.py": ["store build", "store add"],
+    "mcp_server.py": ["mcp"],
     "model/": ["train"],
     "serving/engines/_split.py": ["serve"],
     "ownpix/": ["bench-data"],
