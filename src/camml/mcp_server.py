@@ -118,7 +118,7 @@ class Tools:
             path = (
                 f"the path of a picture in {self.pictures}" if self.pictures else "a path, if --pictures DIR allows it"
             )
-            raise ImageError(f"the image is no picture in base64; give one, or {path}") from None
+            raise ImageError(f"the image is no picture in base64; give one, or {other}") from None
 
 
 def shown(context: Context) -> list[Any]:
