@@ -115,7 +115,7 @@ class Tools:
         except (binascii.Error, ValueError) as error:
             if isinstance(error, ImageError):
                 raise
-            path = (
+            other = (
                 f"the path of a picture in {self.pictures}" if self.pictures else "a path, if --pictures DIR allows it"
             )
             raise ImageError(f"the image is no picture in base64; give one, or {other}") from None
