@@ -73,6 +73,7 @@ def test_a_picture_is_sent_or_named_by_its_path(connect, tmp_path: Path) -> None
             for wrong in ("../../../etc/hostname", "none.png", "AAAA"):
                 reply = await client.call_tool("search", {"image": wrong})
                 assert reply.is_error, wrong
+            assert "no picture in base64; give one, or the path of a picture in " in reply.content[0].text
 
     run(work)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from transformers import ProcessorMixin
 
 from camml import images
 from camml.errors import ImageError, InputError, OptionError, UnknownNameError
@@ -28,6 +29,19 @@ def test_one_placeholder_stands_for_each_context_and_image_token(samples, pictur
     inputs = processor.prepare(["a", "b", "c", "d"], [picture, None, picture, None], [samples, samples[:1], [], []])
     assert (inputs["input_ids"] == processor.context_token_id).sum(dim=1).tolist() == [6, 6, 0, 0]
     assert (inputs["input_ids"] == processor.image_token_id).sum(dim=1).tolist() == [16, 0, 16, 0]
+
+
+def test_its_parts_are_checked_without_importing_every_kind_of_tokenizer(monkeypatch) -> None:
+    inner = tiny.processor().processor
+
+    def imported(name: str) -> None:
+        raise AssertionError(name)
+
+    with pytest.raises(TypeError, match="was expected"):
+        type(inner)(inner.tokenizer, inner.tokenizer)
+    monkeypatch.setattr(ProcessorMixin, "get_possibly_dynamic_module", staticmethod(imported))
+    again = type(inner)(inner.image_processor, inner.tokenizer)
+    assert (again.image_processor, again.tokenizer) == (inner.image_processor, inner.tokenizer)
 
 
 @pytest.mark.parametrize("family", ["parts", "llava"])

@@ -73,6 +73,18 @@ class LlavaPartsProcessor(ProcessorMixin):
         """Return the processor that fits a model of `config`; `options` are those of the class."""
         return cls(image_processor, tokenizer, config.image_tokens, config.image_token_id, **options)
 
+    def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+        """Return the class that a part must have, as transformers does; for that it imports every kind of tokenizer.
+
+        Raises:
+          TypeError: the part is of another class.
+        """
+        kinds = {"tokenizer": PreTrainedTokenizerBase, "image_processor": BaseImageProcessor}
+        kind = kinds.get(argument_name)
+        if kind is not None and isinstance(argument, kind):
+            return kind
+        return super().check_argument_for_proper_class(argument_name, argument)
+
     def __call__(
         self,
         images: Any = None,
