@@ -70,7 +70,7 @@ def test_a_picture_is_sent_or_named_by_its_path(connect, tmp_path: Path) -> None
             for image in ("blue.png", sent, f"data:image/png;base64,{sent}"):
                 reply = await client.call_tool("search", {"image": image, "k": 1})
                 assert json.loads(reply.content[0].text)["id"] == "blue", image
-            for wrong in ("../../../etc/hostname", "none.png", "AAAA"):
+            for wrong in ("../../../etc/hostname", "AAAA", "none.png"):
                 reply = await client.call_tool("search", {"image": wrong})
                 assert reply.is_error, wrong
             assert "no picture in base64; give one, or the path of a picture in " in reply.content[0].text
