@@ -1,4 +1,4 @@
-"""Samples whose pictures cannot be used."""
+"""Samples whose pictures cannot be used, and samples that are not near enough."""
 
 import os
 from pathlib import Path
@@ -67,3 +67,30 @@ def test_all_pictures_can_be_left_out(tmp_path: Path) -> None:
     kept, notes = evidence.without_pictures(context_of(picture(tmp_path / "a.png"), None))
     assert [neighbor.sample.image for neighbor in kept] == [None, None]
     assert len(notes) == 1
+
+
+def scored(**scores: float) -> tuple[Neighbor, ...]:
+    return tuple(Neighbor(Sample(name, name), score, found_by="image-image") for name, score in scores.items())
+
+
+def names(context: tuple[Neighbor, ...]) -> list[str]:
+    return [neighbor.sample.id for neighbor in context]
+
+
+def test_samples_that_look_far_less_like_the_question_are_not_near() -> None:
+    context = scored(a=0.9, b=0.81, c=0.79, d=0.2)
+    assert names(evidence.near(context, 0.1)) == ["a", "b"]
+    assert names(evidence.near(context, 0)) == ["a"]
+    assert evidence.near(context, float("inf")) == evidence.near(context, None) == context
+
+
+def test_the_most_similar_one_decides_wherever_it_stands() -> None:
+    assert names(evidence.near(scored(c=0.2, a=0.9, b=0.85), 0.1)) == ["a", "b"]
+
+
+def test_samples_found_by_words_or_given_by_hand_stay() -> None:
+    by_words = Neighbor(Sample("w", "w"), 0.1, found_by="text-text")
+    by_hand = Neighbor(Sample("h", "h"), float("nan"))
+    assert names(evidence.near((by_words, *scored(a=0.9, b=0.2), by_hand), 0.1)) == ["w", "a", "h"]
+    assert evidence.near((by_words, by_hand), 0.1) == (by_words, by_hand)
+    assert evidence.near((), 0.1) == ()

@@ -1,6 +1,7 @@
-"""Found samples as a model can look at them: a picture that is gone or damaged costs the picture, not the answer."""
+"""Samples as a model can look at them: those that are near enough, with pictures that can be opened."""
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -12,6 +13,9 @@ from camml.types import Context, Neighbor
 
 REMEMBERED = 4096
 """Pictures whose state is known until they change."""
+
+BY_PICTURE = "image-image"
+"""The search that compares the question's picture with those of samples."""
 
 _logger = logging.getLogger("camml")
 
@@ -38,6 +42,29 @@ def usable(context: Context, report: Callable[[str], None] = _logger.warning) ->
             neighbor = replace(neighbor, sample=replace(sample, image=None))
         neighbors.append(neighbor)
     return tuple(neighbors), tuple(notes)
+
+
+def near(context: Context, margin: float | None) -> Context:
+    """Return the samples without those that look far less like the question's picture than the most similar one.
+
+    A picture shows one thing: where a sample shows it too, its cosine is well above those of other things, and their
+    texts could only be mixed up with its own. Samples found by words stay, as words may ask for several things.
+
+    Args:
+      margin: by how much a cosine may be below the highest of those found by picture; None keeps all samples.
+
+    Example:
+      >>> from camml.types import Sample
+      >>> scores = {"a": 0.9, "b": 0.85, "c": 0.6}
+      >>> context = tuple(Neighbor(Sample(name, ""), score, found_by="image-image") for name, score in scores.items())
+      >>> [neighbor.sample.id for neighbor in near(context, 0.1)]
+      ['a', 'b']
+    """
+    if margin is None:
+        return context
+    by_picture = [neighbor.score for neighbor in context if neighbor.found_by == BY_PICTURE]
+    least = max(by_picture, default=-math.inf) - margin
+    return tuple(neighbor for neighbor in context if neighbor.found_by != BY_PICTURE or neighbor.score >= least)
 
 
 def without_pictures(context: Context) -> tuple[Context, tuple[str, ...]]:

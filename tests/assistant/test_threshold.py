@@ -73,6 +73,16 @@ class TestAsking:
         assert not answer.refused
         assert answer.evidence[0].sample.id == "red"
 
+    def test_samples_far_behind_the_nearest_are_not_read(self, camml_folder: Path, store: Path, tmp_path: Path) -> None:
+        wanting = shutil.copytree(camml_folder, tmp_path / "wanting")
+        (wanting / "retrieval.json").write_text(json.dumps({"encoder": "hashed", "shots": 3, "margin": 0.0}))
+        model, image = assistant.load(wanting), tmp_path / "red.png"
+        collection = model.open(store)
+        assert len(collection.search("what", image, k=3)) == 3
+        assert [neighbor.sample.id for neighbor in collection.ask("what", image, decoding=SHORT).evidence] == ["red"]
+        every = model.open(store, margin=float("inf"))
+        assert len(every.ask("what", image, decoding=SHORT).evidence) == 3
+
     def test_a_calibration_beside_the_datastore_is_used(self, camml_folder: Path, store: Path, tmp_path: Path) -> None:
         datastore, model = Datastore.open(store), assistant.load(camml_folder)
         record = datastore.manifest.encoder
@@ -103,7 +113,10 @@ def asked(collection):
     return queries, collection.find(queries, 2)
 
 
-@pytest.mark.parametrize(("options", "said"), [({"fallback": "guess"}, "refuse, model"), ({"min_score": 3}, "cosines")])
+@pytest.mark.parametrize(("options", "said"), [
+    ({"fallback": "guess"}, "refuse, model"), ({"min_score": 3}, "cosines"), ({"margin": -1}, "0 or more"),
+    ({"margin": float("nan")}, "0 or more"),
+])  # fmt: skip
 def test_settings_that_cannot_be_are_refused(store: Path, camml_folder: Path, options, said: str) -> None:
     with pytest.raises(OptionError, match=said):
         assistant.load(camml_folder).open(store, **options)

@@ -222,6 +222,14 @@ def test_the_encoder_that_it_was_built_with_searches_it_all_the_same(capsys, sto
     assert answer["context"][0]["id"] == "red"
 
 
+def test_samples_far_behind_the_nearest_are_left_out_where_it_is_wanted(capsys, store, model, tmp_path) -> None:
+    asked = ("what", "--image", store.parent / "red.png", "--store", store, "--model", model, "--mode", "image-image")
+    assert len(ask(capsys, *asked, "--shots", 3, "--margin", "off")["context"]) == 3
+    assert len(ask(capsys, *asked, "--shots", 3, "--margin", "0")["context"]) == 1
+    for wrong, said in (("much", "should be a number such as 0.1, or off"), ("-1", "give 0 or more")):
+        assert said in refused(capsys, *asked, f"--margin={wrong}")
+
+
 def test_too_weak_evidence_is_refused_or_left_out(capsys, store, model) -> None:
     weak = ("zebra", "--store", store, "--model", model, "--min-score", 1)
     answer = ask(capsys, *weak)

@@ -1,6 +1,7 @@
 """Runs of a tiny model on all benchmarks: what they write, that they repeat, resume, share the work and remember."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from camml.answering.perceiver import PerceiverAnswerer
 from camml.errors import ImageError, OptionError, SampleError, UnknownNameError
 from camml.evaluation import task as tasks
 from camml.evaluation.contexts import Variant
-from camml.evaluation.files import read_lines
+from camml.evaluation.files import read_json, read_lines
 from camml.evaluation.run import Options, Outcome, run
 from camml.evaluation.score import score
 from tests import tiny
@@ -254,6 +255,23 @@ def test_the_model_gets_the_samples_of_each_kind(options, monkeypatch: pytest.Mo
         for row, original in zip(seen[altered], nearest, strict=True):
             assert [getattr(s, kept) for s in row] == [getattr(s, kept) for s in original]
             assert not any(getattr(s, lost) for s in row)
+
+
+def test_samples_far_behind_the_nearest_are_retrieved_but_not_read(options, camml_folder, tmp_path) -> None:
+    wanting = shutil.copytree(camml_folder, tmp_path / "wanting")
+    wanted = {"encoder": "hashed", "mode": "image-image", "margin": 0.0}
+    (wanting / "retrieval.json").write_text(json.dumps(wanted))
+    runs = {}
+    for margin in (None, math.inf):
+        chosen = options(model=str(wanting), limit=4, margin=margin, out=tmp_path / str(margin))
+        [outcome] = run(["mme"], [Variant("retrieved", 3)], chosen)
+        runs[margin] = log(outcome.folder)
+        assert read_json(outcome.folder / "run.json")["margin"] == (0.0 if margin is None else None)
+    for near, every in zip(runs[None], runs[math.inf], strict=True):
+        assert near["retrieved"] == every["retrieved"]
+        assert every["used"] == [neighbor["id"] for neighbor in every["retrieved"]][:3]
+        best = max(neighbor["score"] for neighbor in near["retrieved"])
+        assert near["used"] == [neighbor["id"] for neighbor in near["retrieved"][:3] if neighbor["score"] == best]
 
 
 def test_the_nearest_answer_is_copied_without_a_model(options) -> None:

@@ -1,5 +1,8 @@
 """What is far from all samples, asked of a server."""
 
+import asyncio
+import base64
+import shutil
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -40,6 +43,30 @@ def test_it_is_refused_with_the_nearest_ones_or_answered_without_samples(
         alone = ask(address)
         assert (alone["refused"], alone["context"]) == (False, [])
         assert alone["choices"] == ask(address, shots=0)["choices"]
+
+
+def test_samples_far_behind_the_nearest_are_not_read(make_service: MakeService, serve: Serve) -> None:
+    service = make_service()
+    [shelf] = service.shelves.values()
+    picture = (Path(service.settings.stores["colours"]).parent / "red.png").read_bytes()
+    url = "data:image/png;base64," + base64.b64encode(picture).decode()
+    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "what"}]
+    asked = {"messages": [{"role": "user", "content": content}], "mode": "image-image", "shots": 3}
+    with serve(service) as address:
+        every = ask(address, **asked)["context"]
+        assert len(every) == 3
+        shelf.threshold = Threshold(None, None, "refuse", margin=0.0)
+        assert ask(address, **asked)["context"] == every[:1]
+
+
+def test_the_margin_is_the_models_or_that_of_the_settings(camml_folder: Path, shared_store: Path, tmp_path) -> None:
+    wanting = shutil.copytree(camml_folder, tmp_path / "wanting")
+    (wanting / "retrieval.json").write_text('{"encoder": "hashed", "encoder_options": {"joint": true}, "margin": 0.25}')
+    for given, used in ((None, 0.25), (0.5, 0.5)):
+        settings = Settings(model=str(wanting), stores={"colours": str(shared_store)}, margin=given)
+        service = Service.load(settings)
+        assert [shelf.threshold.margin for shelf in service.shelves.values()] == [used]
+        asyncio.run(service.close())
 
 
 def test_a_calibration_is_gone_by_as_soon_as_it_is_there(

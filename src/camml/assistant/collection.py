@@ -34,6 +34,8 @@ class Collection:
       rerank: the name of a cross-encoder that puts what was found into a better order; None leaves it.
       min_score: the cosine that the best sample must have; None for the calibration beside the datastore, if any.
       fallback: what is done where no sample is near enough: `refuse`, or `model` for an answer without samples.
+      margin: leave out samples whose pictures are less like the question's than the nearest one's, by more than this
+        cosine; None for the model's, infinity to leave out none.
 
     Raises:
       OptionError: a setting cannot be.
@@ -57,13 +59,15 @@ class Collection:
         rerank: str | None = None,
         min_score: float | None = None,
         fallback: str = "refuse",
+        margin: float | None = None,
     ) -> None:
         self.assistant = assistant
         self.datastore = datastore
         self.encoder = encoder
         self.retriever = Retriever(datastore, encoder, mode or assistant.settings.mode, weights=weights)
         self.reranker = None if rerank is None else Reranker.load(rerank)
-        self.threshold = Threshold.of(datastore, min_score, fallback)
+        margin = assistant.settings.margin if margin is None else margin
+        self.threshold = Threshold.of(datastore, min_score, fallback, margin)
         self.chooser = PassageChooser.beside(None if datastore.path is None else str(datastore.path), encoder)
 
     def __len__(self) -> int:
@@ -101,7 +105,7 @@ class Collection:
         """Return an answer to each question.
 
         Args:
-          shots: samples to answer from; None for the model's.
+          shots: samples to answer from, at most; None for the model's.
           where: which samples may be retrieved.
           passages: see `camml.answering.budget_of`; None for the model's.
 
@@ -123,7 +127,7 @@ class Collection:
         weak = [self.threshold.weakness(context) for context in contexts]
         alone = self.threshold.fallback == "model"
         asked = [place for place, why in enumerate(weak) if alone or not why]
-        read = [() if weak[place] else contexts[place] for place in asked]
+        read = [() if weak[place] else self.threshold.near(contexts[place]) for place in asked]
         made = self.assistant.ready([queries[place] for place in asked], read, self.chooser, passages)
         known = dict(zip(asked, made, strict=True))
         ready = []

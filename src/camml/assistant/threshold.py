@@ -1,9 +1,11 @@
 """The nearness from which on samples are answered from."""
 
+import math
 from dataclasses import dataclass
 
 from camml.datastore import Calibration, Datastore, calibration_of
 from camml.errors import OptionError
+from camml.evidence import near
 from camml.types import Context
 
 FALLBACKS = ("refuse", "model")
@@ -17,14 +19,22 @@ class Threshold:
       min_score: the score that one of them must have; None for what was calibrated.
       calibration: None where there is none, so that everything is near enough.
       fallback: `refuse`, or `model` for an answer of the model without samples.
+      margin: see `camml.evidence.near`.
     """
 
     min_score: float | None
     calibration: Calibration | None
     fallback: str
+    margin: float | None = None
 
     @classmethod
-    def of(cls, datastore: Datastore, min_score: float | None = None, fallback: str = "refuse") -> "Threshold":
+    def of(
+        cls,
+        datastore: Datastore,
+        min_score: float | None = None,
+        fallback: str = "refuse",
+        margin: float | None = None,
+    ) -> "Threshold":
         """Return what holds for a datastore.
 
         Raises:
@@ -34,7 +44,12 @@ class Threshold:
             raise OptionError(f"fallback is {fallback!r}; it can be: {', '.join(FALLBACKS)}")
         if min_score is not None and not -1 <= min_score <= 1:
             raise OptionError(f"min_score is {min_score:g}; scores are cosines, so give -1 to 1")
-        return cls(min_score, calibration_of(datastore) if min_score is None else None, fallback)
+        check_margin(margin)
+        return cls(min_score, calibration_of(datastore) if min_score is None else None, fallback, margin)
+
+    def near(self, context: Context) -> Context:
+        """Return the samples that are near enough beside the nearest one."""
+        return near(context, self.margin)
 
     def weakness(self, context: Context) -> str:
         """Return why no sample is near enough; empty where one is, or where nobody can tell."""
@@ -43,3 +58,13 @@ class Threshold:
             low = best < self.min_score
             return f"no sample is near enough: the best score is {best:.3f}, and {self.min_score:g} is the least" * low
         return self.calibration.weakness(context) if self.calibration else ""
+
+
+def check_margin(margin: float | None) -> None:
+    """Raise an OptionError if cosines cannot be so far apart.
+
+    Example:
+      >>> check_margin(0.1)
+    """
+    if margin is not None and (math.isnan(margin) or margin < 0):
+        raise OptionError(f"margin is {margin:g}; give 0 or more, or inf to leave out no sample")

@@ -1,6 +1,7 @@
 """Options that verbs which answer share: which model, which samples, and how the answer is made."""
 
 import argparse
+import math
 from typing import TYPE_CHECKING, Any
 
 from camml.cli._datastore import add_encoder_option, add_store_images, encoder_options
@@ -46,7 +47,9 @@ def add_ranking(parser: argparse.ArgumentParser) -> None:
 
 def add_search(parser: argparse.ArgumentParser) -> None:
     """Declare how samples of a datastore are found."""
-    parser.add_argument("--shots", type=int, metavar="N", help="samples to use (default: what suits the model)")
+    parser.add_argument(
+        "--shots", type=int, metavar="N", help="samples to use, at most (default: what suits the model)"
+    )
     parser.add_argument("--mode", help="auto, text-image, image-image, text-text or fused (default: the model's)")
     add_where(parser)
     add_store_images(parser)
@@ -69,6 +72,34 @@ def add_threshold(parser: argparse.ArgumentParser) -> None:
         "--fallback", choices=("refuse", "model"), default="refuse",
         help="where no sample is near enough: refuse, or let the model answer without samples (%(default)s)",
     )  # fmt: skip
+    add_margin(parser)
+
+
+def add_margin(parser: argparse.ArgumentParser) -> None:
+    """Declare which samples beside the nearest one are left out."""
+    parser.add_argument(
+        "--margin", metavar="X|off",
+        help="leave out samples whose pictures are less like the question's than the nearest one's, by more than this "
+        "cosine (default: as the model has it; CaMML mini: 0.1)",
+    )  # fmt: skip
+
+
+def margin_of(args: argparse.Namespace) -> float | None:
+    """Return the number of `--margin`, infinity for `off`, None where it is not given.
+
+    Raises:
+      OptionError: it is no number that a margin can be.
+    """
+    if args.margin is None:
+        return None
+    from camml.assistant.threshold import check_margin
+
+    try:
+        margin = math.inf if args.margin == "off" else float(args.margin)
+    except ValueError:
+        raise OptionError(f"--margin {args.margin!r} should be a number such as 0.1, or off") from None
+    check_margin(margin)
+    return margin
 
 
 def add_decoding(parser: argparse.ArgumentParser) -> None:
@@ -143,6 +174,7 @@ def collection_of(args: argparse.Namespace, assistant: "Assistant") -> "Collecti
         rerank=args.rerank,
         min_score=args.min_score,
         fallback=args.fallback,
+        margin=margin_of(args),
     )
     if not len(collection):
         raise EmptyStoreError(f"{args.store} holds no samples; add some with `camml store add`")

@@ -27,9 +27,9 @@ SIDE = 2048
 """Pixels of the longer side of a picture that is sent; a server makes larger ones as small itself."""
 OF_SERVER = {
     "context": "--context", "encoder": "--encoder", "rerank": "--rerank", "prompt_style": "--prompt-style",
-    "use": "--use", "device": "--device", "dtype": "--dtype", "min_score": "--min-score", "passages": "--passages",
-    "store_images": "--store-images", "grounded": "--grounded", "encoder_option": "--encoder-option",
-    "attribute": "--attribute", "stream": "--stream", "batch": "--batch",
+    "use": "--use", "device": "--device", "dtype": "--dtype", "min_score": "--min-score", "margin": "--margin",
+    "passages": "--passages", "store_images": "--store-images", "grounded": "--grounded",
+    "encoder_option": "--encoder-option", "attribute": "--attribute", "stream": "--stream", "batch": "--batch",
 }  # fmt: skip
 """Options that a server has decided about, or that it does not have."""
 

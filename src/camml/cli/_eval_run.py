@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._answering import add_grounded
+from camml.cli._answering import add_grounded, add_margin, margin_of
 from camml.cli._datastore import add_encoder_option, add_store_images, encoder_options
 from camml.cli._output import PASSAGES_HELP, print_json, quiet_unless_watched
 from camml.errors import OptionError
@@ -55,7 +55,7 @@ def _add_samples(parser: argparse.ArgumentParser) -> None:
         help="none, retrieved (default with --store), random, shuffled, no_images, no_texts, oracle, copy, majority",
     )
     parser.add_argument(
-        "--shots", default="3", metavar="N[,N...]", help="samples given; several for a sweep (%(default)s)"
+        "--shots", default="3", metavar="N[,N...]", help="samples given, at most; several for a sweep (%(default)s)"
     )
     parser.add_argument(
         "--mode",
@@ -65,6 +65,7 @@ def _add_samples(parser: argparse.ArgumentParser) -> None:
         "--retrieve", type=int, default=4, metavar="N", help="samples retrieved, the first used (%(default)s)"
     )
     parser.add_argument("--passages", default="auto", metavar="auto|off|N", help=PASSAGES_HELP)
+    add_margin(parser)
     add_grounded(parser)
     parser.add_argument(
         "--keep-duplicates",
@@ -135,6 +136,7 @@ def _options(args: argparse.Namespace) -> "Options":
     return Options(
         **{name: getattr(args, name) for name in same},
         out=_out(args),
+        margin=margin_of(args),
         encoder_options=encoder_options(args) or None,
         retrieved=args.retrieve,
         settings=Settings(grades=args.grades),

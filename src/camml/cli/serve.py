@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml import __version__, running
-from camml.cli._answering import add_grounded, add_ranking, add_threshold
+from camml.cli._answering import add_grounded, add_ranking, add_threshold, margin_of
 from camml.cli._output import PASSAGES_HELP, json_value, key_values, numbers, quiet_unless_watched
 from camml.errors import InputError, OptionError
 from camml.packages import cache_dir
@@ -174,6 +174,7 @@ def read_settings(args: argparse.Namespace) -> "Settings":
         rerank=args.rerank,
         min_score=args.min_score,
         fallback=args.fallback,
+        margin=margin_of(args),
         store_images=_store_images(args.store_images, stores),
         read_only=args.read_only,
         api_keys=keys,
@@ -275,7 +276,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _running(settings: "Settings", address: str) -> running.Running | None:
     """Return what `camml ask` should know of a server, None where it answers otherwise than that would by itself."""
-    chosen = settings.encoder, settings.min_score, settings.rerank, settings.weights, settings.passages
+    chosen = (
+        settings.encoder, settings.min_score, settings.margin, settings.rerank, settings.weights, settings.passages,
+    )  # fmt: skip
     if any(value is not None for value in chosen) or settings.engine_options.keys() & {"use", "dtype", "prompt_style"}:
         return None
     stores = {

@@ -139,6 +139,11 @@ class Model:
         settings = self.assistant.settings if self.assistant else None
         return settings.mode if settings and settings.stated else None
 
+    @property
+    def margin(self) -> float | None:
+        """The margin of samples that the model wants, see `camml.evidence.near`."""
+        return self.assistant.settings.margin if self.assistant else None
+
 
 def _bases(folder: Path) -> dict[str, Any]:
     """Return the hashes and sources of the weights that a packed model builds on; nothing for a whole model."""

@@ -18,6 +18,7 @@ from camml.evaluation.measures import Stopwatch
 from camml.evaluation.models import BASE_SOURCES, Model, answer_all
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Item, Task
+from camml.evidence import near
 from camml.images import open_image
 from camml.types import Context, Neighbor, Prediction, Query
 
@@ -35,6 +36,7 @@ class Predictor:
       seed: of the order of shuffled samples.
       keep_duplicates: samples that are the question itself, or nearly, may be retrieved as others are.
       passages: how much of long texts is read, see `camml.answering.budget_of`.
+      margin: see `camml.evidence.near`.
     """
 
     task: Task
@@ -47,6 +49,7 @@ class Predictor:
     seed: int = 0
     keep_duplicates: bool = False
     passages: str = "auto"
+    margin: float | None = None
 
     def fill(
         self,
@@ -110,10 +113,11 @@ class Predictor:
         return altered(self.variant, retrieved, f"{self.seed} {item.id}")
 
     def _read(self, items: Sequence[Item], contexts: Sequence[Context]) -> Sequence[Context]:
-        """Return the samples with the passages that the model has room for."""
+        """Return the samples that are near enough, with the passages that the model has room for."""
         if self.model is None or self.evidence is None:
             return contexts
         queries = [Query(item.text) for item in items]
+        contexts = [near(context, self.margin) for context in contexts]
         return with_passages(self.model.answerer(self.task), self.evidence.chooser, queries, contexts, self.passages)
 
     def _find(self, items: Sequence[Item]) -> list[Context]:

@@ -1,5 +1,6 @@
 """Tasks and kinds of context to runs: answered, scored and written down, each in a folder of its own."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -47,6 +48,7 @@ class Options:
       retrieved: how many samples are retrieved, of which the first are used.
       keep_duplicates: samples that are the question itself, or nearly, may be retrieved as others are.
       max_new_tokens: instead of the task's own.    temperature, top_p, seed: of the decoding; 0 is greedy.
+      margin: see `camml.evidence.near`; None for the model's, infinity for none.
       grounded: answers are held to words of their samples; None as the model has it.
       limit: ask only so many questions of each task, the first ones unless `spread`.
       spread: take these from all clusters (pictures, classes) alike, instead of the first.
@@ -70,6 +72,7 @@ class Options:
     retrieved: int = 4
     keep_duplicates: bool = False
     passages: str = "auto"
+    margin: float | None = None
     batch_size: int = 8
     limit: int | None = None
     spread: bool = False
@@ -134,17 +137,18 @@ def run(
                       fingerprints, share, options.base_url)  # fmt: skip
         model.keep_samples(options.store)
     evidence = _evidence(variants, options, fingerprints, model)
+    margin = _margin(options, model)
     outcomes = []
     for name, task in chosen.items():
         for variant in variants:
             predictor = Predictor(
                 task, variant, _decoding(task, options), model if variant.needs_model else None,
                 evidence if variant.needs_store else None, Cache(options.cache), fingerprints, options.seed,
-                options.keep_duplicates or task.apart, options.passages,
+                options.keep_duplicates or task.apart, options.passages, margin,
             )  # fmt: skip
             folder = RunFolder(options.out / name / variant.name)
             settings: dict[str, Any] = {"limit": options.limit, "batch_size": options.batch_size, "seed": options.seed}
-            settings["passages"] = options.passages
+            settings |= {"passages": options.passages, "margin": margin}
             settings |= {"spread": True} if options.spread else {}
             folder.claim(identity(name, items[name], predictor, options.store, settings))
             records = _predict(predictor, folder, items[name], options, share, progress)
@@ -180,6 +184,12 @@ def _decoding(task: Task, options: Options) -> Decoding:
     limit = options.max_new_tokens if options.max_new_tokens is not None else task.max_new_tokens
     seed = options.seed if options.temperature else None
     return Decoding(limit, options.temperature, options.top_p, seed, options.grounded)
+
+
+def _margin(options: Options, model: Model | None) -> float | None:
+    """Return the margin of samples that are read, None where all are."""
+    margin = options.margin if options.margin is not None or model is None else model.margin
+    return None if margin == math.inf else margin
 
 
 def _evidence(

@@ -22,6 +22,7 @@ class RetrievalSettings:
       mode: one of `camml.retriever.MODES`.
       shots: samples that suit the model; None where nothing is known.
       passages: see `camml.answering.budget_of`.
+      margin: see `camml.evidence.near`.
       stated: whether the folder says so; a model that says nothing answers from any datastore.
     """
 
@@ -30,6 +31,7 @@ class RetrievalSettings:
     mode: str = "auto"
     shots: int | None = None
     passages: str = "auto"
+    margin: float | None = None
     stated: bool = field(default=False, compare=False)
 
     def as_json(self) -> dict[str, Any]:

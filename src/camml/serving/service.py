@@ -153,9 +153,10 @@ class Service:
             name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name), settings.encoder)
             for name, place in settings.stores.items()
         }
+        margin = model.settings.margin if settings.margin is None else settings.margin
         reranker = Reranker.load(settings.rerank) if settings.rerank and shelves else None
         for shelf in shelves.values():
-            shelf.threshold = Threshold.of(shelf.datastore, settings.min_score, settings.fallback)
+            shelf.threshold = Threshold.of(shelf.datastore, settings.min_score, settings.fallback, margin)
             shelf.usual = Search(model.settings.mode, weights=settings.weights, rerank=reranker is not None)
             shelf.reranker = reranker
         engine = engines.load(settings.engine, model.folder, **_engine_options(settings, model.use))
@@ -258,7 +259,11 @@ class Service:
         self._check_length(question)
         asked = time.perf_counter()
         context, store, notes = await self._context(question)
-        refusal = self.shelf(store).threshold.weakness(context) if store is not None else ""
+        refusal = ""
+        if store is not None:
+            threshold = self.shelf(store).threshold
+            refusal = threshold.weakness(context)
+            context = context if refusal else threshold.near(context)
         if refusal:
             notes = (*notes, refusal)
             if self.shelf(store).threshold.fallback == "model":

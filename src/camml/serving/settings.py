@@ -32,7 +32,7 @@ class Settings:
       passages: how much of long texts is read, see `camml.answering.budget_of`; None for what suits the model.
       store_images: by those names, where pictures are that are not where their datastore says.
       weights, rerank: how samples are put into order, where a request does not say; see `camml.assistant.Collection`.
-      min_score, fallback: see `camml.assistant.Collection`.
+      min_score, fallback, margin: see `camml.assistant.Collection`.
       encoder: search datastores with it, whatever the model wants; None for what they were built with.
       read_only: samples can be neither added nor removed.
       api_keys: a request needs one of these; without any, everybody who reaches the server may use it.
@@ -70,6 +70,7 @@ class Settings:
     rerank: str | None = None
     min_score: float | None = None
     fallback: str = "refuse"
+    margin: float | None = None
     read_only: bool = False
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     key_names: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -82,7 +82,9 @@ class Shelf:
     def _calibrate(self) -> None:
         """Go by the calibration that is there now."""
         with suppress(StoreCorruptedError):  # the one before holds
-            self.threshold = Threshold.of(self.datastore, self.threshold.min_score, self.threshold.fallback)
+            self.threshold = Threshold.of(
+                self.datastore, self.threshold.min_score, self.threshold.fallback, self.threshold.margin
+            )
 
     def search(self, query: Query, k: int, how: Search | None = None) -> Context:
         """Return the k samples nearest to a query; none where the datastore is empty.
