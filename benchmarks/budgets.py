@@ -4,7 +4,8 @@
         --data ownpix_short=data/ownpix --data ownpix_long=data/ownpix --data factpix=data/factpix \
         --store ownpix=stores/ownpix --store factpix=stores/factpix
 
-The samples that were found are the same for all. Of their texts a reader gets 24, 48, 72 or 144 tokens, `cut` (the
+The samples that were found are the same for all, and so are those that are left out as too far behind the nearest
+(`--margin`, by default CaMML's). Of their texts a reader gets 24, 48, 72 or 144 tokens, `cut` (the
 first ones, nearest sample first) or `chosen` by the question, or `full` texts of one or three samples. Readers: CaMML,
 its language model with the texts in its prompt as it is, and once more after fine-tuning on the same rows (`--tuned`,
 see `in_prompt_baseline.py`). All may be held to words of the samples (`--grounded`). What is done is kept and not
@@ -13,6 +14,7 @@ done again; `--only` lets processes share the work.
 
 import argparse
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -21,9 +23,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from camml.cli._answering import add_margin, margin_of
 from camml.evaluation.contexts import Variant
 from camml.evaluation.files import write_json
 from camml.evaluation.run import Options, Outcome, run
+from camml.model.retrieval_settings import settings_of
 
 BUDGETS = (24, 48, 72, 144)
 SHOTS = 3
@@ -92,6 +96,9 @@ def main() -> None:
     """Run what is not yet there, put it together, print it."""
     args = arguments()
     fitting = [tokens for tokens in args.budgets if tokens <= MOST_OF_CAMML]
+    wanted = margin_of(args)
+    margin = settings_of(args.model).margin if wanted is None else wanted
+    margin = math.inf if margin is None else margin
     readers = [Reader("CaMML", str(args.model), "perceiver", budgets=fitting)]
     readers += [Reader("as it is", args.baseline, "in_prompt", args.style, args.budgets)]
     readers += [Reader("fine-tuned", args.tuned, "in_prompt", args.tuned_style, args.budgets)] if args.tuned else []
@@ -101,7 +108,7 @@ def main() -> None:
         options = Options(
             data=Path(data), out=args.runs / task, model="", store=store, mode="image-image", retrieved=5,
             batch_size=args.batch_size, limit=args.limit, spread=True, dtype=args.dtype, grounded=args.grounded,
-            cache=args.runs / "cache", encoder=args.encoder,
+            cache=args.runs / "cache", encoder=args.encoder, margin=margin,
         )  # fmt: skip
         [copied] = run([task], [Variant("copy", 1)], replace(options, out=options.out / "copy", grounded=None))
         rows.append({"reader": "no model", "task": task, "texts": "nearest fact", "shots": 1} | figures(copied))
@@ -111,6 +118,7 @@ def main() -> None:
     if not args.only:
         machine = f"{platform.machine()}, {os.cpu_count()} cores, {args.dtype or 'float32'}"
         document = {"date": date.today().isoformat(), "machine": machine, "grounded": args.grounded, "rows": rows}
+        document["margin"] = None if margin == math.inf else margin
         write_json(args.out, document)
         print(args.out)
     for row in rows:
@@ -140,6 +148,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=300, help="questions of each task (%(default)s)")
     parser.add_argument("--grounded", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--batch-size", type=int, default=16)
+    add_margin(parser)
     parser.add_argument("--dtype")
     parser.add_argument("--only", action="append", help="these readers alone, and write no results")
     parser.add_argument("--runs", type=Path, default=Path("runs/budgets"), help="(%(default)s)")
