@@ -97,7 +97,7 @@ def test_how_samples_are_found_is_taken_along(run, tmp_path: Path) -> None:
     (model / "retrieval.json").write_text(json.dumps(about))
     packed(run[0], tmp_path / "with", "1", "--retrieval", str(model))
     told = json.loads((tmp_path / "with" / "packed.json").read_text())["retrieval"]
-    assert told == about | {"passages": "auto"}
+    assert told == about | {"passages": "auto", "margin": None}
     assert (tmp_path / "with" / "maps.safetensors").read_bytes() == b"maps"
     packed(run[0], tmp_path / "without", "1")
     assert json.loads((tmp_path / "without" / "packed.json").read_text())["retrieval"] == {}
