@@ -39,15 +39,16 @@ def logits(model: Any, processor: CamMLProcessor, folder: Path) -> torch.Tensor:
     return scores
 
 
-@pytest.mark.parametrize("kind", SUMS)
+@pytest.mark.parametrize("kind", [*SUMS, "official"])
 @pytest.mark.parametrize(
     ("places", "dtype"), [("cpu", None), ({"vlm": "disk", "context_perceiver": "cpu"}, "bfloat16")], ids=str
 )
 def test_a_sum_may_be_spread(
     folders: Path, tmp_path: Path, temporary: Path, kind: str, places: Any, dtype: str | None
 ) -> None:
-    whole, processor = load_model(folders / SUMS[kind], dtype=dtype)
-    spread, reader = load_model(folders / SUMS[kind], dtype=dtype, device_map=places, prompt_style="bare")
+    whole, processor = load_model(folders / SUMS.get(kind, kind), dtype=dtype)
+    folder = folders / SUMS.get(kind, kind)
+    spread, reader = load_model(folder, dtype=dtype, device_map=places, prompt_style="bare")
     assert (reader.prompt_style, spread.dtype) == ("bare", whole.dtype)
     assert torch.equal(logits(spread, processor, tmp_path), logits(whole, processor, tmp_path))
     assert bool(list(temporary.iterdir())) == (places != "cpu")  # weights on disk are read from there

@@ -16,6 +16,8 @@ from camml.training.bert import start_from_bert
 from camml.types import Sample
 from tests import tiny
 
+TOWER = official.OUTER_PARTS["vlm.vision_tower"] + "."
+
 
 def write_official(
     folder: Path, *, with_tower: bool = True, model: CamMLForConditionalGeneration | None = None
@@ -32,7 +34,7 @@ def write_official(
             tensors[name.removeprefix("vlm.language_model.")] = tensor
         elif name.startswith("vlm.vision_tower."):
             inner = name.removeprefix("vlm.vision_tower.").removeprefix("vision_model.")
-            tensors[f"{official.TOWER_PREFIX}vision_model.{inner}"] = tensor
+            tensors[f"{TOWER}vision_model.{inner}"] = tensor
         elif name.startswith("vlm.projector."):
             tensors[f"model.mm_projector.{name.removeprefix('vlm.projector.')}"] = tensor
         else:
@@ -40,7 +42,7 @@ def write_official(
     tensors["vision_perceiver.cls.predictions.bias"] = torch.zeros(3)
     folder.mkdir(parents=True, exist_ok=True)
     if not with_tower:
-        tensors = {name: tensor for name, tensor in tensors.items() if official.TOWER_PREFIX not in name}
+        tensors = {name: tensor for name, tensor in tensors.items() if TOWER not in name}
     torch.save(tensors, folder / "pytorch_model.bin")
     text = settings.get_text_config().to_dict()
     (folder / "config.json").write_text(

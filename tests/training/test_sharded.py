@@ -17,7 +17,7 @@ from camml.model import CamMLForConditionalGeneration
 from camml.model.loading import load_model
 from camml.training import recipes
 from camml.training.train import train
-from tests import tiny
+from tests import families, tiny
 from tests.training import runs
 from tests.warm import Nursery
 
@@ -159,11 +159,26 @@ class TestZero3FromParts:
         for name, value in tower.items():
             assert torch.equal(clip[name.removeprefix("vision_model.")], value), name
 
-    def test_perceivers_do_not_start_as_copies(self, tmp_path: Path) -> None:
-        wide = {"perceiver_hidden_size": 256, "perceiver_heads": 4, "perceiver_positions": True}
-        arguments = self.flags(tmp_path, "zero3", **wide, perceiver_init="copy")
-        with pytest.raises(AssertionError, match="--perceiver_init copy reads the word embeddings, which ZeRO-3"):
-            runs.run(arguments, processes=2)
+    @pytest.mark.parametrize("start", ["parts", "llava"])
+    def test_perceivers_start_as_copies(self, start: str, tmp_path: Path) -> None:
+        """What they copy are word embeddings, of which each process has a half."""
+        more = {"perceiver_hidden_size": 256, "perceiver_heads": 4, "perceiver_positions": True, "max_steps": 2}
+        more |= {"perceiver_init": "copy", "gradient_checkpointing": True, "save_strategy": "steps", "save_steps": 2}
+        more |= {"group_by_modality_length": False, "output_dir": tmp_path / "alone"}
+        alone = runs.flags(tmp_path, **more, per_device_train_batch_size=2)
+        if start == "llava":
+            families.save("llava", tmp_path / "llava")
+            entries = json.loads((tmp_path / "train.json").read_text())
+            (tmp_path / "images.json").write_text(json.dumps([entry for entry in entries if "image" in entry]))
+            more |= {"model_name_or_path": tmp_path / "llava", "vision_tower": None}
+            more |= {"data_path": tmp_path / "images.json"}
+            more |= {"neighbors": runs.table(tmp_path / "of", tmp_path / "images.json")}
+            alone = runs.flags(tmp_path, **more, per_device_train_batch_size=2)
+        runs.run(alone)
+        more |= {"deepspeed": "zero3", "output_dir": tmp_path / "two", "per_device_train_batch_size": 1}
+        runs.run(runs.flags(tmp_path, **more), processes=2)
+        # what is not copied is silent before the first step, and random; each run draws its own
+        assert runs.losses(tmp_path / "two")[1] == pytest.approx(runs.losses(tmp_path / "alone")[1], rel=1e-4)
 
     @pytest.mark.parametrize("tune", ["full", "lora"])
     def test_a_vision_language_model_learns_what_it_does_on_one_process(self, tune: str, tmp_path: Path) -> None:

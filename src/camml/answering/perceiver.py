@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -100,13 +99,14 @@ class PerceiverAnswerer:
 
     def _inputs(self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding) -> BatchFeature:
         samples = [[neighbor.read for neighbor in context] for context in contexts]
-        shown = [self.shown(_turns(query), query.image) for query in queries]
+        conversations = [_turns(query) for query in queries]
+        images = [pictures_of(turns) for turns in conversations]
         inputs = self.processor.prepare(
-            [turns for turns, _ in shown],
-            images=[images for _, images in shown],
+            conversations,
+            images=images,
             samples=samples,
             features_of=self._shared(
-                [query.image for query in queries], [] if self.cached else list(chain.from_iterable(samples))
+                list(chain.from_iterable(images)), [] if self.cached else list(chain.from_iterable(samples))
             ),
             encode_samples=self.cached is None,
         )
@@ -130,26 +130,20 @@ class PerceiverAnswerer:
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""
-        turns, images = self.shown(_turns(query), query.image)
-        prompt = self.processor.render(turns, bool(context), len(images))
+        turns = _turns(query)
+        prompt = self.processor.render(turns, bool(context), len(pictures_of(turns)))
         return prompt.replace(CONTEXT, "<context>").replace(IMAGE, "<image>")
-
-    def shown(self, turns: Sequence[Turn], image: ImageSource | None) -> tuple[list[Turn], list[ImageSource]]:
-        """Return a conversation and its images as the processor takes them.
-
-        Args:
-          image: that of the question. A model of parts is shown no other, wherever in the conversation it was: those
-            there are, CaMML mini and the official checkpoints, were trained on one, in front of the first question.
-        """
-        if self.processor.parts:
-            return [replace(turn, images=()) for turn in turns], [] if image is None else [image]
-        return list(turns), [picture for turn in turns for picture in turn.images]
 
     def notes(self, query: Query, context: Context, decoding: Decoding | None = None) -> tuple[str, ...]:
         """See `Answerer`."""
         limit = self.processor.sample_max_length
         lengths = {neighbor.sample.id: self.processor.sample_length(neighbor.text) for neighbor in context}
         return tuple(f"sample {id}: text cut from {n} to {limit} tokens" for id, n in lengths.items() if n > limit)
+
+
+def pictures_of(turns: Sequence[Turn]) -> list[ImageSource]:
+    """Return the pictures of a conversation, all of which a model is shown where they stand."""
+    return [picture for turn in turns for picture in turn.images]
 
 
 def _turns(query: Query) -> list[Turn]:

@@ -155,18 +155,3 @@ def load_part(
     }
     check_complete(source, " and ".join(prefix.removesuffix(".") for prefix in prefixes), problems)
     model.load_state_dict(dict(weights), strict=False)
-
-
-def set_precision(model: nn.Module, dtype: torch.dtype) -> None:
-    """Hold the weights of a model in a precision, without what a quantised layer packs.
-
-    Numbers that a model computes for itself, such as the speeds of rotary positions, stay as exact as they are, which
-    `model.to(dtype)` does not leave them.
-    """
-    for module in model.modules():
-        for name, buffer in module.named_buffers(recurse=False):
-            if buffer.is_floating_point() and name not in module._non_persistent_buffers_set:
-                setattr(module, name, buffer.to(dtype))
-    for parameter in model.parameters():
-        if parameter.is_floating_point():
-            parameter.data = parameter.data.to(dtype)

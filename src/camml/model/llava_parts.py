@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, GenerationMixin, PretrainedConfig, PreTrainedModel
-from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutputWithPast
 
 from camml.errors import OptionError
@@ -121,13 +120,6 @@ class LlavaPartsForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.projector = build_projector(config.projector_type, vision.hidden_size, text.hidden_size)
         self.language_model = AutoModelForCausalLM.from_config(text) if language_model is None else language_model
         self.post_init()
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Linear):
-            init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
-            if module.bias is not None:
-                init.zeros_(module.bias)
 
     def get_output_embeddings(self) -> nn.Module:
         """Return the head of the language model."""

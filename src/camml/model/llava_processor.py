@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import BatchFeature, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import load_image
@@ -19,11 +20,21 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from camml import prompts
 from camml.errors import ImageError, InputError, OptionError
 from camml.images import ImageSource, cuts_middle, each_image, mean_color, middle_of_strip, open_image, pad_to_square
-from camml.model.llava_parts import LlavaPartsConfig
 from camml.prompts import split
 
 FeaturesOf = Callable[[Sequence[ImageSource | None]], Tensor]
 """float[N, Lv, W] that the vision tower gives for N images, zeros where there is none; kept from an earlier run."""
+
+PARTS_TO_TEXTS = (
+    "{%- set told = namespace(messages=[]) -%}{%- for message in messages -%}"
+    "{%- if message.content and message.content is not string -%}"
+    "{%- set text -%}{%- for part in message.content -%}"
+    "{%- if part.type == 'image' -%}" + prompts.IMAGE + "{%- else -%}{{ part.text }}{%- endif -%}"
+    "{%- endfor -%}{%- endset -%}"
+    "{%- set message = dict(message, content=text) -%}{%- endif -%}"
+    "{%- set told.messages = told.messages + [message] -%}{%- endfor -%}{%- set messages = told.messages -%}"
+)
+"""The beginning of a chat template that is given messages of parts and knows only those of texts."""
 
 Span = tuple[int, int]
 """The characters from the first number up to, and without, the second."""
@@ -61,17 +72,6 @@ class LlavaPartsProcessor(ProcessorMixin):
         super().__init__(
             image_processor, tokenizer, chat_template=kwargs.pop("chat_template", None) or tokenizer.chat_template
         )
-
-    @classmethod
-    def build(
-        cls,
-        config: LlavaPartsConfig,
-        image_processor: BaseImageProcessor,
-        tokenizer: PreTrainedTokenizerBase,
-        **options: Any,
-    ) -> "LlavaPartsProcessor":
-        """Return the processor that fits a model of `config`; `options` are those of the class."""
-        return cls(image_processor, tokenizer, config.image_tokens, config.image_token_id, **options)
 
     def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
         """Return the class that a part must have, as transformers does; for that it imports every kind of tokenizer.
@@ -118,32 +118,15 @@ class LlavaPartsProcessor(ProcessorMixin):
         rows = [text] if isinstance(text, str) else list(text)
         given = _flat(images)
         check_places("".join(rows), given)
+        if bos := first_tokens(self.tokenizer) and self.tokenizer.bos_token:  # some chat templates write it too
+            rows = [row.removeprefix(bos) for row in rows]
         inputs = pad([self.tokenize(row) for row in rows], padding_side, self.tokenizer.pad_token_id)
         return BatchFeature(inputs | self.image_inputs(given))
 
-    def apply_chat_template(
-        self,
-        conversation: Any,
-        chat_template: str | None = None,
-        tokenize: bool = False,
-        return_dict: bool = False,
-        processor_kwargs: Mapping[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Render messages as transformers does; templates that know no parts get those of a message as one text.
-
-        Args:
-          conversation: messages, or a list of such lists.
-          tokenize, return_dict: return the `input_ids`, or all inputs of the model, with the images of the messages.
-        """
-        kwargs.pop("return_tensors", None)  # always PyTorch's
-        rendered = super().apply_chat_template(_as_text(conversation), chat_template, tokenize=False, **kwargs)
-        if not tokenize:
-            return rendered
-        bos = self.tokenizer.bos_token if first_tokens(self.tokenizer) else None  # which some templates write too
-        rows = [row.removeprefix(bos or "") for row in ([rendered] if isinstance(rendered, str) else rendered)]
-        inputs = self(_images_of(conversation), rows, **(processor_kwargs or {}))
-        return inputs if return_dict else inputs["input_ids"]
+    def apply_chat_template(self, conversation: Any, chat_template: str | None = None, **kwargs: Any) -> Any:
+        """Render messages as transformers does, for templates too that know no parts of messages."""
+        template = PARTS_TO_TEXTS + (chat_template or self.chat_template)
+        return super().apply_chat_template(conversation, template, **kwargs)
 
     def row(self, prompt: str, images: Sequence[ImageSource]) -> dict[str, Any]:
         """Return what the model needs for one prompt, before it is put together with others by `join`.
@@ -201,15 +184,6 @@ class LlavaPartsProcessor(ProcessorMixin):
         """Return float[N, 3, H, W] of N images."""
         return torch.stack(each_image(self._pixels_of, list(images)))
 
-    def batch_decode(self, sequences: Any, **kwargs: Any) -> list[str]:
-        """Return the texts of rows of ids; placeholders are left out."""
-        return [self.decode(row, **kwargs) for row in sequences]
-
-    def decode(self, sequence: Any, **kwargs: Any) -> str:
-        """Return the text of a row of ids; placeholders are left out."""
-        ids = [token for token in torch.as_tensor(sequence).tolist() if token < len(self.tokenizer)]
-        return str(self.tokenizer.decode(ids, **kwargs))
-
     def _pixels_of(self, source: ImageSource) -> Tensor:
         pixels: Tensor = self.image_processor(self._open(source), return_tensors="pt")["pixel_values"][0]
         return pixels
@@ -229,14 +203,11 @@ def check_places(prompt: str, images: Sequence[Any]) -> None:
 
 def pad(rows: Sequence[Sequence[int]], side: str, token: int) -> dict[str, Tensor]:
     """Return `input_ids` and `attention_mask` int64[B, T] of rows of ids, padded with `token` on `side`."""
-    longest = max(map(len, rows))
-    ids = torch.full((len(rows), longest), token)
-    mask = torch.zeros_like(ids)
-    for number, row in enumerate(rows):
-        place = slice(longest - len(row), longest) if side == "left" else slice(0, len(row))
-        ids[number, place] = torch.tensor(row)
-        mask[number, place] = 1
-    return {"input_ids": ids, "attention_mask": mask}
+    ids = [torch.tensor(row, dtype=torch.long) for row in rows]
+    return {
+        "input_ids": pad_sequence(ids, batch_first=True, padding_value=token, padding_side=side),
+        "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True, padding_side=side),
+    }
 
 
 def set_pad_token(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -266,37 +237,13 @@ def offsets(tokenizer: PreTrainedTokenizerBase, text: str, start: int = 0) -> li
     ]
 
 
-def _flat(images: Any) -> list[Any]:
+def _flat(images: Any) -> list[ImageSource]:
+    """Return images of nested lists in reading order; those that are named as messages name them are loaded."""
     if images is None:
         return []
     if isinstance(images, list | tuple):
         return [image for part in images for image in _flat(part)]
-    return [images]
-
-
-def _images_of(conversation: Any) -> list[ImageSource]:
-    """Return the images that the parts of messages hold, in reading order."""
-    if not isinstance(conversation, Mapping):
-        return [image for message in conversation for image in _images_of(message)]
-    content = conversation.get("content")
-    if not isinstance(content, list | tuple):
-        return []
-    keys = ("image", "url", "path", "base64")
-    given = [[part[key] for key in keys if part.get(key) is not None] for part in content if part["type"] == "image"]
-    if not all(given):
-        raise InputError(f"a part of type image holds no image; it goes under one of: {', '.join(keys)}")
     try:
-        return [load_image(sources[0]) for sources in given]
+        return [load_image(images) if isinstance(images, str) else images]
     except (OSError, ValueError) as error:
         raise ImageError(f"an image of a message cannot be used: {error}") from None
-
-
-def _as_text(conversation: Any) -> Any:
-    """Return messages whose contents are texts, with `prompts.IMAGE` in the place of an image."""
-    if isinstance(conversation, Mapping):
-        content = conversation.get("content")
-        if isinstance(content, list | tuple):
-            texts = [prompts.IMAGE if part.get("type") == "image" else part.get("text", "") for part in content]
-            return {**conversation, "content": "".join(texts)}
-        return conversation
-    return [_as_text(message) for message in conversation]

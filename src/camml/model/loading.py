@@ -72,7 +72,8 @@ def load_model(
         vision-language or language model of transformers, of which the second value is the processor or the tokenizer.
       dtype: of the weights; "auto" or None for the one they are kept in (of a packed model float32).
       device_map, quantization_config, attn_implementation: as in transformers' `from_pretrained`. With them a packed
-        model or a LoRA run is summed in memory and goes by way of a temporary folder (`TMPDIR`), which takes its size.
+        model or a LoRA run is summed in memory and goes by way of a temporary folder (`TMPDIR`), which takes its size,
+        and so does the official layout where parts are to wait on disk.
       processor_options: settings of a CaMML model's processor, such as `prompt_style`.
 
     Raises:
@@ -92,7 +93,8 @@ def load_model(
     options = {key: value for key, value in given.items() if value is not None}
     if kind != "camml" and processor_options:
         raise OptionError(f"{name} is not a CaMML model, so it has no {next(iter(processor_options))}")
-    if options and (_is_sum(folder) or ("quantization_config" in options and official.is_official(folder))):
+    waiting = isinstance(device_map, Mapping) and "disk" in device_map.values()
+    if (options and _is_sum(folder)) or (waiting and official.is_official(folder)):
         return _by_way_of_disk(folder, dtype, options, processor_options)
     if is_packed(folder):
         return packed.load(folder, number or torch.float32, **processor_options)

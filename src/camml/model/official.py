@@ -8,11 +8,11 @@ linear maps. The perceivers' `cls` heads and position buffers are dead weight an
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tokenizers import Regex, normalizers
 from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer, CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoTokenizer, CLIPVisionConfig, CLIPVisionModel, LlamaConfig
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
@@ -20,18 +20,9 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from camml.errors import ModelFolderError
 from camml.model.card import base_name
 from camml.model.config import CamMLConfig
-from camml.model.folder import (
-    check_complete,
-    load_part,
-    read_config,
-    read_tensors,
-    set_precision,
-)
-from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
+from camml.model.folder import read_config, read_tensors
+from camml.model.llava_parts import LlavaPartsConfig
 from camml.model.llava_processor import LlavaPartsProcessor
-
-if TYPE_CHECKING:
-    from camml.model.modeling import CamMLForConditionalGeneration
 
 OFFICIAL_MODEL_TYPE = "CaMML"
 
@@ -59,8 +50,12 @@ OUTER_PARTS = {
     "context_perceiver.vision_queries": "query_tokens_vision",
     "context_perceiver.text_queries": "query_tokens_text",
     "vlm.projector": "model.mm_projector",
+    "vlm.vision_tower": "model.vision_tower.vision_tower",
+    "vlm.language_model.model": "model",  # what is left of it
+    "vlm.language_model.lm_head": "lm_head",
 }
-TOWER_PREFIX = "model.vision_tower.vision_tower."
+TOWER = "vlm.vision_tower."
+PERCEIVER = re.compile(r"(\w+_perceiver)\.bert\.(?:embeddings\.LayerNorm|encoder\.(layer\.\d+)\.(.+))\.(\w+)")
 DEAD = re.compile(r"\.cls\.|position_ids$|rotary_emb\.inv_freq$")
 
 
@@ -86,30 +81,22 @@ def is_official(folder: Any) -> bool:
     return file.is_file() and read_config(file.parent).get("model_type") == OFFICIAL_MODEL_TYPE
 
 
-def split_tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """Return the tensors of language model and tower (by their library's names) and those of CaMML (by ours)."""
-    tensors = {name: tensor for name, tensor in read_tensors(folder) if not DEAD.search(name)}
-    towers = {name.removeprefix(TOWER_PREFIX): tensors.pop(name) for name in list(tensors) if TOWER_PREFIX in name}
-    owned = {own: tensors.pop(name) for name, own in own_names(tensors).items()}
-    return tensors, towers, owned
+def read_ours(folder: Path) -> dict[str, Tensor]:
+    """Return all tensors of a folder by our names; those of the tower by older names of CLIP's, behind `TOWER`."""
+    return {our_name(name): tensor for name, tensor in read_tensors(folder) if not DEAD.search(name)}
 
 
-def own_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return our name of every tensor that is ours to place (projector, perceivers, maps), by official name."""
-    parts = {theirs: ours for ours, theirs in OUTER_PARTS.items()}
-    for perceiver in ("vision_perceiver", "language_perceiver", "context_perceiver"):
-        ours = f"context_perceiver.{perceiver}"
-        parts[f"{perceiver}.bert.embeddings.LayerNorm"] = f"{ours}.norm"
-        pattern = re.compile(rf"{perceiver}\.bert\.encoder\.layer\.(\d+)\.")
-        for number in {match[1] for name in tensors if (match := pattern.match(name))}:
-            for own, theirs in LAYER_PARTS.items():
-                parts[f"{perceiver}.bert.encoder.layer.{number}.{theirs}"] = f"{ours}.layers.{number}.{own}"
-    names = {}
-    for name in tensors:
-        for theirs, own in parts.items():
-            if name == theirs or name.startswith(theirs + "."):
-                names[name] = own + name[len(theirs) :]
-    return names
+def our_name(name: str) -> str:
+    """Return our name of an official tensor; its own where there is no such part."""
+    if match := PERCEIVER.fullmatch(name):
+        perceiver, layer, part, kind = match.groups()
+        own = {theirs: ours for ours, theirs in LAYER_PARTS.items()}.get(part, part)
+        inner = f"{layer.replace('layer', 'layers')}.{own}" if layer else "norm"
+        return f"context_perceiver.{perceiver}.{inner}.{kind}"
+    for own, theirs in OUTER_PARTS.items():
+        if name == theirs or name.startswith(theirs + "."):
+            return own + name[len(theirs) :]
+    return name
 
 
 def vision_config(folder: Path, official: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> CLIPVisionConfig:
@@ -118,17 +105,18 @@ def vision_config(folder: Path, official: Mapping[str, Any], tensors: Mapping[st
     if named is not None:
         config = AutoConfig.from_pretrained(named)
         return getattr(config, "vision_config", config)
-    if not tensors:
+    if not any(name.startswith(TOWER) for name in tensors):
         raise ModelFolderError(
             f"{folder} holds no vision tower, and its mm_vision_tower "
             f"({official.get('mm_vision_tower')!r}) is no folder; put the CLIP folder there"
         )
-    width, _, patch, _ = tensors["vision_model.embeddings.patch_embedding.weight"].shape
-    patches = len(tensors["vision_model.embeddings.position_embedding.weight"]) - 1
-    layers = {name.split(".")[3] for name in tensors if name.startswith("vision_model.encoder.layers.")}
+    sizes = {name.removeprefix(f"{TOWER}vision_model."): tensor.shape for name, tensor in tensors.items()}
+    width, _, patch, _ = sizes["embeddings.patch_embedding.weight"]
+    patches = sizes["embeddings.position_embedding.weight"][0] - 1
+    layers = {name.split(".")[2] for name in sizes if name.startswith("encoder.layers.")}
     return CLIPVisionConfig(
         hidden_size=width,
-        intermediate_size=len(tensors["vision_model.encoder.layers.0.mlp.fc1.weight"]),
+        intermediate_size=sizes["encoder.layers.0.mlp.fc1.weight"][0],
         num_hidden_layers=len(layers),
         num_attention_heads=max(1, width // 64),  # every published CLIP has heads of width 64
         patch_size=patch,
@@ -148,7 +136,7 @@ def text_config(official: Mapping[str, Any]) -> LlamaConfig:
 def config_of(folder: Path) -> CamMLConfig:
     """Return our configuration of a folder in the official layout."""
     values = read_config(folder)
-    tensors = {} if tower_folder(folder, values) else split_tensors(folder)[1]
+    tensors = {} if tower_folder(folder, values) else read_ours(folder)
     return build_config(values, vision_config(folder, values, tensors))
 
 
@@ -163,9 +151,8 @@ def processor(folder: Path, config: CamMLConfig) -> LlavaPartsProcessor:
     """Return what prepares text and images for the vision-language model of an official folder."""
     aspect = "pad" if read_config(folder).get("image_aspect_ratio") == "pad" else "keep"
     parts = config.vlm_config
-    return LlavaPartsProcessor.build(
-        parts, image_processor(folder, parts), tokenizer(folder, parts), image_aspect_ratio=aspect
-    )
+    images = image_processor(folder, parts)
+    return LlavaPartsProcessor(images, tokenizer(folder, parts), parts.image_tokens, parts.image_token_id, aspect)
 
 
 def image_processor(folder: Path, config: LlavaPartsConfig) -> BaseImageProcessor:
@@ -220,36 +207,15 @@ def build_config(official: Mapping[str, Any], tower: CLIPVisionConfig) -> CamMLC
     )
 
 
-def load(
-    model_class: "type[CamMLForConditionalGeneration]", folder: str | Path, **kwargs: Any
-) -> "CamMLForConditionalGeneration":
-    """Return the model of a folder in the official layout; `kwargs` are those of `from_pretrained`.
+def config_and_tensors(folder: Path) -> tuple[CamMLConfig, dict[str, Tensor]]:
+    """Return our configuration of a folder in the official layout, and all tensors by our names.
 
     Raises:
-      ModelFolderError: a tensor is missing, left over or of another shape than the configuration says.
+      ModelFolderError: a file cannot be read, or there is no vision tower.
     """
-    folder = Path(folder)
-    kwargs = {key: value for key, value in kwargs.items() if key != "config"}  # as AutoModel read it from this folder
-    official = read_config(folder)
-    texts, towers, owned = split_tensors(folder)
-    config = build_config(official, vision_config(folder, official, towers))
-    parts = config.vlm_config
-    # each part through its own class, which knows the names that older versions of it used
-    older, newer = kwargs.pop("torch_dtype", None), kwargs.pop("dtype", None)
-    dtype = newer or older
-    dtype = next(iter(texts.values())).dtype if dtype in (None, "auto") else dtype
-    options = {"dtype": dtype, "output_loading_info": True}
-    # checkpoints of the training code may leave out the frozen tower; then it is the one they name
-    source = None if towers else tower_folder(folder, official)
-    tower, tower_info = CLIPVisionModel.from_pretrained(
-        source, config=parts.vision_config, state_dict=towers or None, **options
-    )
-    language, language_info = LlamaForCausalLM.from_pretrained(
-        None, config=parts.text_config, state_dict=texts, **options, **kwargs
-    )
-    check_complete(folder, "the vision tower", tower_info)
-    check_complete(folder, "the language model", language_info)
-    model = model_class(config, LlavaPartsForConditionalGeneration(parts, tower, language))
-    load_part(model, ("context_perceiver.", "vlm.projector."), owned, folder)
-    set_precision(model, language.dtype)
-    return model.to(device=language.device).eval()
+    official, tensors = read_config(folder), read_ours(folder)
+    config = build_config(official, vision_config(folder, official, tensors))
+    if not any(name.startswith(TOWER) for name in tensors):  # frozen in training, so that checkpoints leave it out
+        tower = CLIPVisionModel.from_pretrained(tower_folder(folder, official), config=config.vlm_config.vision_config)
+        tensors |= {TOWER + name: tensor for name, tensor in tower.state_dict().items()}
+    return config, tensors

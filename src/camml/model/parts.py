@@ -20,7 +20,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from camml.errors import ModelFolderError, OptionError
 from camml.model.config import CamMLConfig
-from camml.model.folder import check_folder, load_part, read_file, set_precision
+from camml.model.folder import check_folder, load_part, read_file
 from camml.model.llava_parts import LlavaPartsConfig, LlavaPartsForConditionalGeneration
 from camml.model.llava_processor import LlavaPartsProcessor
 from camml.model.modeling import CamMLForConditionalGeneration
@@ -68,7 +68,7 @@ def load_base(base: Mapping[str, Path], config: CamMLConfig, dtype: Any, **optio
     language = AutoModelForCausalLM.from_pretrained(base["language_model"], dtype=dtype, **options)
     parts = config.vlm_config
     return LlavaPartsForConditionalGeneration(
-        parts, load_tower(base["vision_tower"], parts.vision_config, dtype), language
+        parts, load_tower(base["vision_tower"], parts.vision_config, language.dtype), language
     )
 
 
@@ -85,8 +85,10 @@ def added_to(
     start(model)
     if projector:
         load_part(model, ("vlm.projector.",), read_projector(projector), projector)
-    of_parts = isinstance(vlm, LlavaPartsForConditionalGeneration)  # others keep some of their own weights exact
-    set_precision(model if of_parts else model.context_perceiver, model.get_input_embeddings().weight.dtype)
+    dtype = model.get_input_embeddings().weight.dtype
+    model.context_perceiver.to(dtype)
+    if isinstance(vlm, LlavaPartsForConditionalGeneration):
+        vlm.projector.to(dtype)
     return model
 
 
@@ -149,8 +151,9 @@ def processor_of_parts(
     **options: Any,
 ) -> CamMLProcessor:
     """Return the processor that fits a model of `config_of_parts`; `options` are those of `CamMLProcessor`."""
-    inner = LlavaPartsProcessor.build(
-        config.vlm_config, image_processor, tokenizer, image_aspect_ratio=image_aspect_ratio
+    seeing = config.vlm_config
+    inner = LlavaPartsProcessor(
+        image_processor, tokenizer, seeing.image_tokens, seeing.image_token_id, image_aspect_ratio
     )
     return CamMLProcessor.build(config, inner, **options)
 

@@ -12,6 +12,7 @@ from transformers.generation.logits_process import LogitsProcessorList, Repetiti
 
 from camml.model import card, official
 from camml.model.config import CamMLConfig, check_files
+from camml.model.folder import check_complete
 from camml.model.language import language_part
 from camml.model.llava_parts import LlavaPartsForConditionalGeneration
 
@@ -35,17 +36,10 @@ class CamMLPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        std = self.config.initializer_range
-        if isinstance(module, nn.Linear):
-            init.normal_(module.weight, mean=0.0, std=std)
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
+        super()._init_weights(module)
         for name, parameter in module.named_parameters(recurse=False):
             if name.endswith("_queries"):
-                init.normal_(parameter, mean=0.0, std=std)
+                init.normal_(parameter, mean=0.0, std=self.config.initializer_range)
             elif name.endswith("_position"):  # about as large as projected word embeddings are with new weights
                 init.constant_(parameter, 0.1)
 
@@ -94,11 +88,16 @@ class CamMLPreTrainedModel(PreTrainedModel):
 
         Raises:
           OptionError: the processor in the same folder is of another model.
+          ModelFolderError: of an official folder a tensor is missing, left over or of another shape than it says.
         """
-        if official.is_official(pretrained_model_name_or_path):
-            return official.load(cls, pretrained_model_name_or_path, **kwargs)
-        check_files(pretrained_model_name_or_path)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        name = pretrained_model_name_or_path
+        if not official.is_official(name):
+            check_files(name)
+            return super().from_pretrained(name, *args, **kwargs)
+        kwargs["config"], kwargs["state_dict"] = official.config_and_tensors(Path(name))
+        model, info = super().from_pretrained(None, *args, **kwargs | {"output_loading_info": True})
+        check_complete(name, "the model", info)
+        return (model, info) if kwargs.get("output_loading_info") else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
         """Save a model as transformers does, with a model card; one that somebody wrote is left as it is."""

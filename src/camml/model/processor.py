@@ -18,7 +18,7 @@ from camml.images import ImageSource
 from camml.model import card, official
 from camml.model.batching import check_arguments, join, prepare_row, stack
 from camml.model.config import CamMLConfig, check_files
-from camml.model.llava_processor import FeaturesOf, LlavaPartsProcessor, first_tokens, set_pad_token
+from camml.model.llava_processor import FeaturesOf, LlavaPartsProcessor, first_tokens, pad, set_pad_token
 from camml.model.rendering import Renderer
 from camml.prompts import Turn
 from camml.types import Sample
@@ -314,17 +314,12 @@ class CamMLProcessor(Renderer, ProcessorMixin):
     ) -> dict[str, Tensor]:
         """Return the `sample_*` tensors of `prepare` for B rows of samples."""
         widest = max(len(context) for context in contexts)
-        encoded = [self.sample_ids(sample.text) for context in contexts for sample in context]
-        longest = max(map(len, encoded))
-        ids = torch.full((len(contexts), widest, longest), self.tokenizer.pad_token_id)
-        mask = torch.zeros_like(ids)
+        texts: list[list[int]] = []  # none in the place of a sample that a row has not
+        for context in contexts:
+            texts += [self.sample_ids(sample.text) for sample in context] + [[]] * (widest - len(context))
+        padded = pad(texts, "right", self.tokenizer.pad_token_id)
+        inputs = {f"sample_{name}": tensor.unflatten(0, (-1, widest)) for name, tensor in padded.items()}
         counts = torch.zeros(len(contexts), widest, dtype=torch.long)
-        remaining = iter(encoded)
-        for row, context in enumerate(contexts):
-            for column, tokens in zip(range(len(context)), remaining, strict=False):
-                ids[row, column, : len(tokens)] = torch.tensor(tokens)
-                mask[row, column, : len(tokens)] = 1
-        inputs = {"sample_input_ids": ids, "sample_attention_mask": mask}
         places = [(r, c) for r, context in enumerate(contexts) for c, s in enumerate(context) if s.image is not None]
         images = [image for context in contexts for sample in context if (image := sample.image) is not None]
         if not images:  # a run that keeps features has none of a missing image either

@@ -6,6 +6,7 @@ for a place, values carry the word, all other paths begin at zero and are learne
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
@@ -48,13 +49,7 @@ def start_copying(model: CamMLForConditionalGeneration, copied: Sequence[int] = 
     Raises:
       OptionError: its sizes do not allow it.
     """
-    vlm, queries = model.vlm, model.config.perceiver_queries
-    words = cast(Tensor, model.get_input_embeddings().weight)
-    if not words.numel():
-        raise OptionError(
-            "--perceiver_init copy reads the word embeddings, which ZeRO-3 has taken apart: use zero2, or start from a "
-            "model folder that was made with it"
-        )
+    vlm, queries, words = model.vlm, model.config.perceiver_queries, model.get_input_embeddings().weight
     if isinstance(vlm, LlavaPartsForConditionalGeneration):
         if queries > vlm.config.patch_tokens:
             raise OptionError(
@@ -63,7 +58,19 @@ def start_copying(model: CamMLForConditionalGeneration, copied: Sequence[int] = 
             )
         # a new projector says nothing yet that the language model understands
         _zero([module for module in vlm.projector.modules() if isinstance(module, nn.Linear)][-1])
-    copy_words(model.context_perceiver, words.to(model.context_perceiver.text_queries), copied or (2 * queries,))
+    perceiver = model.context_perceiver
+    with _whole(cast(nn.Parameter, words)):
+        copy_words(perceiver, cast(Tensor, words).to(perceiver.text_queries), copied or (2 * queries,))
+
+
+def _whole(parameter: nn.Parameter) -> AbstractContextManager[object]:
+    """Return a context in which a parameter is whole that ZeRO-3 may have taken apart as it was loaded."""
+    if not hasattr(parameter, "ds_id"):
+        return nullcontext()
+    from deepspeed.zero import GatheredParameters
+
+    gathered: AbstractContextManager[object] = GatheredParameters([parameter])
+    return gathered
 
 
 @torch.no_grad()

@@ -145,11 +145,8 @@ def _whole_tower(settings: Settings, config: LlavaPartsConfig) -> PreTrainedMode
         if tower:
             return load_tower(weights.folder(tower[0][1]), config.vision_config, dtype)
         folder = weights.folder(name)
-        tensors = (
-            official.split_tensors(folder)[1]
-            if official.is_official(folder)
-            else {n.removeprefix(prefix): tensor for n, tensor in read_tensors(folder) if n.startswith(prefix)}
-        )
+        every = official.read_ours(folder).items() if official.is_official(folder) else read_tensors(folder)
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in every if name.startswith(prefix)}
         whole = AutoModel.from_config(config.vision_config)
         load_part(whole, ("",), tensors, folder)
         loaded: PreTrainedModel = whole.to(dtype)

@@ -18,7 +18,7 @@ from camml.answering._generation import check_fits
 from camml.answering.grounding import Form, Grounding, stop_ids
 from camml.answering.in_prompt import InPromptAnswerer, unseen
 from camml.answering.interleaved import InterleavedAnswerer
-from camml.answering.perceiver import PerceiverAnswerer
+from camml.answering.perceiver import PerceiverAnswerer, pictures_of
 from camml.errors import OptionError
 from camml.features.passages import Budget
 from camml.model.batching import write_prompt
@@ -71,7 +71,7 @@ class Front:
             self.use, self._encode, tokenizer = "in_prompt", self._for_prompt, answerer.tokenizer
         self.tokenizer, self._words = deepcopy(tokenizer), tokenizer
         self.default_shots = DEFAULT_SHOTS[self.use]
-        self.most_pictures = 0 if self.use == "in_prompt" else 1 if self._parts else None
+        self.most_pictures = 0 if self.use == "in_prompt" else None
         self.stop_ids = stop_ids(answerer.model, self.tokenizer)
         text = self.language_model.config.get_text_config()
         self.limit: int | None = getattr(text, "max_position_embeddings", None)
@@ -238,11 +238,11 @@ class Front:
     def _for_perceiver(self, request: Request) -> Encoded:
         assert isinstance(self._answerer, PerceiverAnswerer)
         query, context = request.query, request.context
-        turns, images = self._answerer.shown(request.turns, query.image)
+        turns = request.turns
         with self._reading:
             inputs = self._answerer.processor.prepare(
                 [turns],
-                images=[images],
+                images=[pictures_of(turns)],
                 samples=[[neighbor.read for neighbor in context]],
                 encode_samples=self._answerer.cached is None,
                 tools=request.tools,
