@@ -67,9 +67,9 @@ def _whole(parameter: nn.Parameter) -> AbstractContextManager[object]:
     """Return a context in which a parameter is whole that ZeRO-3 may have taken apart as it was loaded."""
     if not hasattr(parameter, "ds_id"):
         return nullcontext()
-    from deepspeed.zero import GatheredParameters
+    import deepspeed
 
-    gathered: AbstractContextManager[object] = GatheredParameters([parameter])
+    gathered: AbstractContextManager[object] = deepspeed.zero.GatheredParameters([parameter])
     return gathered
 
 
