@@ -21,13 +21,11 @@ from camml.errors import CaMMLError, OptionError, StoreError
 from camml.types import Context, Query, Sample
 
 if TYPE_CHECKING:
-    from camml.answering import Answerer, Decoding
+    from camml.assistant import Assistant, Collection
     from camml.datastore import Datastore
-    from camml.encoders import Encoder
-    from camml.retriever import Retriever
 
 SHOTS = 3
-"""Samples retrieved for each question, as evidence; the model gets them all, as one context of fixed length."""
+"""Samples retrieved for each question; the model reads those that are near enough, as one context of fixed length."""
 MODEL = build.ROOT / "models" / "camml-mini"
 MAX_NEW_TOKENS = 24
 
@@ -37,6 +35,7 @@ class Answered:
     """A question with what came out.
 
     Attributes:
+      context: the samples that were read.
       retrieving, answering: seconds.
       unaided: what the same model says to the same question without any sample; `unaided_right`, whether that is right.
     """
@@ -77,19 +76,19 @@ def run(data: Path, out: Path, count: int) -> int:
         raise OptionError(f"--questions is {count}; give 1 or more")
     started = time.perf_counter()
     with step("weights"):
-        encoder, answerer = load_models()
+        model = load_model()
     with step("flags"):
         known = build.build(data)
     with step("datastore"):
-        datastore = open_datastore(data, encoder)
+        collection = open_datastore(data, model)
     asked = questions.choose(known, count)
     unseen = sum(question.country.code in questions.UNSEEN for question in asked)
     print(
-        f"\n{len(datastore)} samples of {len(known)} countries, drawn in the styles {' and '.join(build.STORED)}; "
+        f"\n{len(collection)} samples of {len(known)} countries, drawn in the styles {' and '.join(build.STORED)}; "
         f"{len(asked)} questions about pictures in the style {build.ASKED}, "
         f"{unseen} of them about countries that no training showed\n"
     )
-    answers = list(ask(asked, Judge(known), data, encoder, datastore, answerer))
+    answers = list(ask(asked, Judge(known), data, collection))
     report(answers, out, time.perf_counter() - started)
     return 0
 
@@ -103,8 +102,8 @@ def step(name: str) -> Iterator[None]:
     print(f"{name} ready in {time.perf_counter() - started:.1f} s", flush=True)
 
 
-def load_models() -> "tuple[Encoder, Answerer]":
-    """The small encoder and the small CaMML model; the weights they are made of are fetched if need be."""
+def load_model() -> "Assistant":
+    """Load the small CaMML model and its encoder; the weights they are made of are fetched if need be."""
     from transformers.utils import logging
 
     from camml import assistant, weights
@@ -115,29 +114,27 @@ def load_models() -> "tuple[Encoder, Answerer]":
             print(f"  fetching {name}", flush=True)
         weights.folder(name)
     model = assistant.load(MODEL, dtype="float32")
-    return model.encoder, model.answerer
+    _ = model.encoder, model.answerer  # loaded now, so that the first question is as quick as the others
+    return model
 
 
-def open_datastore(data: Path, encoder: "Encoder") -> "Datastore":
-    """The datastore of the knowledge base, built unless it is there and holds just these samples."""
+def open_datastore(data: Path, model: "Assistant") -> "Collection":
+    """Open the datastore of the knowledge base, built unless it is there and holds just these samples."""
     from tqdm import tqdm
 
     from camml import formats
-    from camml.datastore import Datastore
-    from camml.model.retrieval_settings import settings_of
 
-    options = dict(settings_of(MODEL).encoder_options)
     folder, wanted = data / "store", list(formats.read(data / "samples.json"))
     try:
-        datastore = Datastore.open(folder, encoder)
-        if content(datastore) == content(wanted):
-            return datastore
+        collection = model.open(folder)
+        if content(collection.datastore) == content(wanted):
+            return collection
         shutil.rmtree(folder)
     except StoreError:  # none yet, an unfinished one, or one that this encoder cannot use
         if (folder / "manifest.json").exists():
             shutil.rmtree(folder)
     with tqdm(total=len(wanted), desc="embedding flags", unit="sample", leave=False) as bar:
-        return Datastore.build(folder, wanted, encoder, encoder_options=options, batch_size=16, progress=advance(bar))
+        return model.index(wanted, folder, batch_size=16, progress=advance(bar))
 
 
 def advance(bar: Any) -> Callable[[int, int], None]:
@@ -149,66 +146,42 @@ def advance(bar: Any) -> Callable[[int, int], None]:
     return move
 
 
-def content(samples: Iterable[Sample]) -> set[tuple[str, str, str]]:
+def content(samples: "Datastore | Iterable[Sample]") -> set[tuple[str, str, str]]:
     """What makes two sets of samples the same."""
     return {(sample.id, sample.text, sample.image.name if sample.image else "") for sample in samples}
 
 
-def ask(
-    asked: Sequence[Question],
-    judge: Judge,
-    data: Path,
-    encoder: "Encoder",
-    datastore: "Datastore",
-    answerer: "Answerer",
-) -> Iterator[Answered]:
+def ask(asked: Sequence[Question], judge: Judge, data: Path, collection: "Collection") -> Iterator[Answered]:
     """Answer the questions one by one, as they would come from a person, and print each."""
     from camml.answering import Decoding
-    from camml.retriever import Retriever
 
-    retriever, decoding = Retriever(datastore, encoder), Decoding(max_new_tokens=MAX_NEW_TOKENS)
-    pictures = [build.picture(data, build.ASKED, question.country.code) for question in asked]
-    alone = [Query(question.text, picture) for question, picture in zip(asked, pictures, strict=True)]
-    unaided = [first_line(guess.text) for guess in answerer.answer(alone, [()] * len(alone), decoding)]
-    for number, (question, guess) in enumerate(zip(asked, unaided, strict=True), 1):
-        answered = ask_one(question, guess, judge, data, retriever, answerer, decoding)
+    decoding = Decoding(max_new_tokens=MAX_NEW_TOKENS)
+    queries = [Query(question.text, build.picture(data, build.ASKED, question.country.code)) for question in asked]
+    unaided = collection.assistant.answerer.answer(queries, [()] * len(queries), decoding)
+    for number, (question, query, guess) in enumerate(zip(asked, queries, unaided, strict=True), 1):
+        started = time.perf_counter()
+        contexts = collection.find([query], SHOTS)
+        retrieved = time.perf_counter()
+        [answer] = collection.assistant.answer(collection.ready([query], contexts), decoding)
+        done = time.perf_counter()
+        said, alone = first_line(answer.text), first_line(guess.text)
+        answered = Answered(
+            question=question,
+            picture=Path(str(query.image)),
+            context=answer.evidence,
+            answer=said,
+            right=judge.is_right(question, said),
+            retrieving=retrieved - started,
+            answering=done - retrieved,
+            unaided=alone,
+            unaided_right=judge.is_right(question, alone),
+        )
         print(as_text(number, answered), flush=True)
         yield answered
 
 
-def ask_one(
-    question: Question,
-    unaided: str,
-    judge: Judge,
-    data: Path,
-    retriever: "Retriever",
-    answerer: "Answerer",
-    decoding: "Decoding",
-) -> Answered:
-    """Retrieve, answer, judge."""
-    picture = build.picture(data, build.ASKED, question.country.code)
-    query = Query(question.text, picture)
-    started = time.perf_counter()
-    [context] = retriever.retrieve([query], SHOTS)
-    retrieved = time.perf_counter()
-    [prediction] = answerer.answer([query], [context], decoding)
-    done = time.perf_counter()
-    answer = first_line(prediction.text)
-    return Answered(
-        question=question,
-        picture=picture,
-        context=context,
-        answer=answer,
-        right=judge.is_right(question, answer),
-        retrieving=retrieved - started,
-        answering=done - retrieved,
-        unaided=unaided,
-        unaided_right=judge.is_right(question, unaided),
-    )
-
-
 def first_line(text: str) -> str:
-    """The answer proper; what a small model adds below is talk."""
+    """Return the answer proper; what a small model adds below is talk."""
     return text.strip().partition("\n")[0].strip()
 
 

@@ -15,6 +15,7 @@ from countries import Country, describe
 from PIL import Image
 
 from camml.answering import Decoding
+from camml.assistant import Assistant
 from camml.datastore import Datastore
 from camml.encoders import hashed
 from camml.errors import FetchError
@@ -33,6 +34,9 @@ class Reader:
         self.shown += [len(context) for context in contexts]
         return [Prediction(self._say(query.text, context)) for query, context in zip(queries, contexts, strict=True)]
 
+    def budget(self, tokens: int | None = None) -> None:
+        """It has room for everything."""
+
     def _say(self, question: str, context: Context) -> str:
         fact = next((kind for kind in ("region", "capital", "language", "currency") if kind in question), "flag of")
         sentences = context[0].sample.text.split(". ") if context else []
@@ -49,10 +53,20 @@ class Counting(hashed.HashedEncoder):
         return super().embed_images(images)
 
 
+def model_of(encoder: Counting, reader: Reader, tmp_path: Path) -> Assistant:
+    """An assistant of these parts."""
+    folder = tmp_path / "model"
+    folder.mkdir(exist_ok=True)
+    (folder / "retrieval.json").write_text('{"encoder": "hashed"}')
+    model = Assistant(folder, "perceiver")
+    vars(model).update(encoder=encoder, answerer=reader)
+    return model
+
+
 @pytest.fixture
-def models(monkeypatch: pytest.MonkeyPatch) -> tuple[Counting, Reader]:
+def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Counting, Reader]:
     encoder, reader = Counting(256, False), Reader()
-    monkeypatch.setattr(demo, "load_models", lambda: (encoder, reader))
+    monkeypatch.setattr(demo, "load_model", lambda: model_of(encoder, reader, tmp_path))
     monkeypatch.setattr(questions, "DEVELOPMENT", 0)
     return encoder, reader
 
@@ -87,11 +101,11 @@ def test_a_second_run_embeds_the_questions_alone(
 
 def test_another_knowledge_base_is_indexed_anew(models: tuple[Counting, Reader], tmp_path: Path) -> None:
     (tmp_path / "samples.json").write_text('[{"id": "a", "text": "one"}, {"id": "b", "text": "two"}]')
-    assert len(demo.open_datastore(tmp_path, models[0])) == 2
+    assert len(demo.open_datastore(tmp_path, demo.load_model())) == 2
     (tmp_path / "samples.json").write_text('[{"id": "a", "text": "another"}]')
-    assert [sample.text for sample in demo.open_datastore(tmp_path, models[0])] == ["another"]
+    assert [sample.text for sample in demo.open_datastore(tmp_path, demo.load_model()).datastore] == ["another"]
     (tmp_path / "store" / Datastore.open(tmp_path / "store").manifest.files[0].name).write_bytes(b"broken")
-    assert len(demo.open_datastore(tmp_path, models[0])) == 1
+    assert len(demo.open_datastore(tmp_path, demo.load_model())) == 1
 
 
 def test_a_wrong_answer_is_printed_as_wrong(tmp_path: Path) -> None:
@@ -105,7 +119,7 @@ def test_a_failure_is_one_line(
     def fail() -> None:
         raise FetchError("the package registry cannot be reached")
 
-    monkeypatch.setattr(demo, "load_models", fail)
+    monkeypatch.setattr(demo, "load_model", fail)
     assert run(tmp_path) == 2
     assert capsys.readouterr().err == "demo: error: the package registry cannot be reached\n"
     assert run(tmp_path, "--questions", "0") == 2
@@ -177,7 +191,7 @@ def test_the_small_model_reads_the_facts(tmp_path: Path) -> None:
     ]
     picture = tmp_path / "picture.png"
     Image.new("RGB", (90, 60), "red").save(picture)
-    _, answerer = demo.load_models()
+    answerer = demo.load_model().answerer
     asked = [questions.Question(kind, country) for country in known for kind in questions.WORDING]
     contexts = [
         (Neighbor(Sample(question.country.code, describe(question.country), picture), 1.0),) for question in asked
