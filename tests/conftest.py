@@ -24,7 +24,7 @@ from tests.family_table import (  # noqa: E402, F401
     pytest_runtest_makereport,
     pytest_sessionfinish,
 )
-from tests.warm import LIBRARIES, TRANSFORMERS, Nursery  # noqa: E402
+from tests.fork_server import LIBRARIES, TRANSFORMERS, ForkServer  # noqa: E402
 
 # vLLM imports setuptools, which takes the place of distutils and refuses to where others have imported that before
 with suppress(ImportError):
@@ -64,11 +64,11 @@ def golden_eval(shared_golden: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     """Starts programs, without the ten seconds in which torch and transformers are imported."""
-    nursery = Nursery(tmp_path_factory.mktemp("programs"), LIBRARIES + TRANSFORMERS)
-    yield nursery
-    nursery.close()
+    server = ForkServer(tmp_path_factory.mktemp("programs"), LIBRARIES + TRANSFORMERS)
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

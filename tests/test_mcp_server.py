@@ -23,7 +23,7 @@ from camml import assistant, encoders
 from camml.datastore import Datastore
 from camml.mcp_server import Tools, server_of
 from tests import tiny
-from tests.warm import Nursery
+from tests.fork_server import ForkServer
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_it_speaks_over_standard_input_and_output(store: Path, camml_folder: Pat
 
 
 @pytest.fixture
-def address(store: Path, camml_folder: Path, programs: Nursery) -> Iterator[str]:
+def address(store: Path, camml_folder: Path, programs: ForkServer) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import parity
-from tests.warm import Nursery
+from tests.fork_server import ForkServer
 
 
 @pytest.mark.parametrize("name", ["camml_linear", "camml_mlp2x", "imagebind_tiny"])
@@ -21,7 +21,7 @@ def test_reference_results_are_met_at_every_position(shared_golden: Path, name: 
     assert result["ok"], result
 
 
-def test_the_command_prints_one_json_object(golden: Path, programs: Nursery) -> None:
+def test_the_command_prints_one_json_object(golden: Path, programs: ForkServer) -> None:
     done = programs.run(parity.__file__, golden / "camml_linear")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ok"] is True
@@ -39,7 +39,7 @@ def test_a_changed_weight_is_noticed(golden: Path, monkeypatch: pytest.MonkeyPat
     assert not parity.compare(golden / "camml_linear")["ok"]
 
 
-def test_a_folder_without_expectations_is_exit_code_2(tmp_path: Path, programs: Nursery) -> None:
+def test_a_folder_without_expectations_is_exit_code_2(tmp_path: Path, programs: ForkServer) -> None:
     done = programs.run(parity.__file__, tmp_path)
     assert done.returncode == 2
     assert "cannot be compared" in done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from tests.warm import LIBRARIES, Nursery
+from tests.fork_server import LIBRARIES, ForkServer
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,17 +27,17 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Said]:
 
     Programs are children of a process that has imported torch but neither transformers nor camml.
     """
-    nursery = Nursery(tmp_path_factory.mktemp("programs"), LIBRARIES)
+    server = ForkServer(tmp_path_factory.mktemp("programs"), LIBRARIES)
 
     def run(code: str, folder: Path) -> list[str]:
         unread = "import sys\nassert not {'camml', 'transformers'} & set(sys.modules)\n"
-        done = nursery.run("-c", unread + code, cwd=folder)
+        done = server.run("-c", unread + code, cwd=folder)
         assert done.returncode == 0, done.stderr
         assert "is not supported for" not in done.stderr  # what a pipeline says of an unknown model
         return done.stdout.splitlines()
 
     yield run
-    nursery.close()
+    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from camml.cli import main
 from camml.datastore import Datastore
 from camml.types import Neighbor, Query
 from tests import tiny
-from tests.warm import Nursery
+from tests.fork_server import ForkServer
 
 RUN_CAMML = Path(__file__).parents[2] / "scripts" / "run_camml.py"
 
@@ -102,7 +102,7 @@ def test_a_stream_is_the_same_answer(capsys, store, model) -> None:
     assert "".join(line["piece"] for line in lines[:-1]).strip() == whole["answer"] == lines[-1]["answer"]
 
 
-def test_the_old_name_and_flags_work(store, llm_folder, tmp_path, programs: Nursery) -> None:
+def test_the_old_name_and_flags_work(store, llm_folder, tmp_path, programs: ForkServer) -> None:
     image = tiny.image(tmp_path, "query", (200, 0, 10))
     command = [
         RUN_CAMML,

@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText
 from camml import weights
 from camml.model import CamMLConfig, CamMLForConditionalGeneration, card
 from tests import families, tiny
-from tests.warm import Nursery
+from tests.fork_server import ForkServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +55,7 @@ for name in ("parts", "llava"):
 
 
 def test_what_was_pushed_loads_through_the_auto_classes_in_another_process(
-    hub: Path, tmp_path: Path, programs: Nursery
+    hub: Path, tmp_path: Path, programs: ForkServer
 ) -> None:
     samples = tiny.samples(tmp_path)
     made = {"parts": (tiny.model(), tiny.processor()), "llava": tiny.added("llava")}

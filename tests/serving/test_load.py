@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.warm import Nursery
+from tests.fork_server import ForkServer
 
 pytest.importorskip("psutil")
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "serve_load.py"
 
 
-def load(programs: Nursery, folder: Path, *arguments: str) -> dict[str, Any]:
+def load(programs: ForkServer, folder: Path, *arguments: str) -> dict[str, Any]:
     """What the script reports."""
     out = folder / "report.json"
     done = programs.run(SCRIPT, "--out", out, *arguments, timeout=580)
@@ -22,7 +22,7 @@ def load(programs: Nursery, folder: Path, *arguments: str) -> dict[str, Any]:
     return report
 
 
-def test_every_client_gets_its_own_answer(tmp_path: Path, programs: Nursery) -> None:
+def test_every_client_gets_its_own_answer(tmp_path: Path, programs: ForkServer) -> None:
     report = load(programs, tmp_path, "--clients", "16", "--seconds", "4", "--tokens", "8", "--secrets", "24")
     assert report["wrong"] == 0
     assert report["answers"] >= 16
@@ -31,12 +31,12 @@ def test_every_client_gets_its_own_answer(tmp_path: Path, programs: Nursery) -> 
 
 
 @pytest.mark.slow
-def test_for_two_minutes(tmp_path: Path, programs: Nursery) -> None:
+def test_for_two_minutes(tmp_path: Path, programs: ForkServer) -> None:
     report = load(programs, tmp_path, "--clients", "64", "--seconds", "120")
     assert report["answers"] > 64
 
 
-def test_clients_with_pictures_get_the_same_at_once_as_alone(tmp_path: Path, programs: Nursery) -> None:
+def test_clients_with_pictures_get_the_same_at_once_as_alone(tmp_path: Path, programs: ForkServer) -> None:
     out = tmp_path / "report.json"
     script = SCRIPT.with_name("serve_pictures.py")
     done = programs.run(script, "--out", out, "--clients", 6, "--turns", 1, "--tokens", 6, timeout=580)

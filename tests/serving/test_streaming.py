@@ -20,8 +20,8 @@ from PIL import Image
 
 from camml.serving import engines
 from camml.serving.engines import Engine, Piece, Prepared, Request
+from tests.fork_server import ForkServer, first_line, kill
 from tests.serving.conftest import MakeService, Serve, service_of
-from tests.warm import Nursery, first_line, kill
 
 ASK = {"model": "tiny", "messages": [{"role": "user", "content": "red"}]}
 
@@ -191,7 +191,7 @@ def test_a_failure_in_the_middle_is_told(shared_store: Path, serve: Serve) -> No
 class TestProcess:
     """`camml serve` itself."""
 
-    def test_sigterm_lets_answers_finish(self, camml_folder: Path, shared_store: Path, programs: Nursery) -> None:
+    def test_sigterm_lets_answers_finish(self, camml_folder: Path, shared_store: Path, programs: ForkServer) -> None:
         process = programs.start("-m", "camml", "serve", "--model", camml_folder, "--store", shared_store, "--port", 0,
                                  "--model-name", "tiny")  # fmt: skip
         out, err = programs.file("out"), programs.file("err")

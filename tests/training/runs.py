@@ -17,7 +17,7 @@ from camml import neighbors
 from camml.data import llava_json, origins
 from camml.types import Neighbor, Sample
 from tests import tiny, warm
-from tests.warm import Nursery
+from tests.fork_server import ForkServer
 
 ROOT = Path(__file__).parents[2]
 COLORS = [(220, 20, 20), (20, 200, 40), (10, 20, 230), (200, 200, 0), (0, 180, 190), (120, 10, 120)]
@@ -143,7 +143,7 @@ def run(arguments: list[str], processes: int = 1, **environment: str) -> str:
     return result.stdout + result.stderr
 
 
-def share(programs: Nursery, arguments: list[str]) -> None:
+def share(programs: ForkServer, arguments: list[str]) -> None:
     """Run `camml train` in two processes with the environment that torchrun gives them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

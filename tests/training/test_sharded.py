@@ -18,8 +18,8 @@ from camml.model.loading import load_model
 from camml.training import recipes
 from camml.training.train import train
 from tests import families, tiny
+from tests.fork_server import ForkServer
 from tests.training import runs
-from tests.warm import Nursery
 
 slow = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def alone(bench: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_two_sharded_steps_are_those_of_one_process(
-    bench: Path, start: Path, tmp_path: Path, programs: Nursery
+    bench: Path, start: Path, tmp_path: Path, programs: ForkServer
 ) -> None:
     """The smallest run over two processes, for every day."""
     few = {"max_steps": 2, "save_steps": 2}

@@ -17,8 +17,8 @@ from camml.training import recipes
 from camml.training.train import prepare, train
 from camml.types import Neighbor, Query
 from tests import tiny, warm
+from tests.fork_server import ForkServer
 from tests.training import facts, runs
-from tests.warm import Nursery
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +127,7 @@ def test_facts_it_never_saw_are_answered_from_the_context_and_only_from_it(tmp_p
     assert right(own[1:] + own[:1]) <= 12
 
 
-def test_a_killed_run_goes_on_with_the_same_losses(bench: Path, tmp_path: Path, programs: Nursery) -> None:
+def test_a_killed_run_goes_on_with_the_same_losses(bench: Path, tmp_path: Path, programs: ForkServer) -> None:
     more = {"save_strategy": "steps", "save_steps": 4, "num_train_epochs": 3, "perceiver_dropout": 0.1}
     whole = train(recipes.parse(runs.flags(bench, output_dir=tmp_path / "whole", **more)))
     killed = tmp_path / "killed"

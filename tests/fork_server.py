@@ -53,7 +53,7 @@ class Program:
         return self.returncode
 
 
-class Nursery:
+class ForkServer:
     """Starts programs in processes that have loaded `libraries`; each leads a session of its own."""
 
     def __init__(self, place: Path, libraries: Sequence[str]) -> None:
