@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoModelForCausalLM, CLIPImageProcessorPil
 from camml import neighbors
 from camml.data import llava_json, origins
 from camml.types import Neighbor, Sample
-from tests import tiny, warm
+from tests import fork_server, tiny
 from tests.fork_server import ForkServer
 
 ROOT = Path(__file__).parents[2]
@@ -159,5 +159,5 @@ def share(programs: ForkServer, arguments: list[str]) -> None:
         codes = [program.wait(300) for program, _ in started]
     finally:
         for program, _ in started:
-            warm.kill(program)
+            fork_server.kill(program)
     assert codes == [0, 0], [err.read_text()[-3000:] for _, err in started]

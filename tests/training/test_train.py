@@ -16,7 +16,7 @@ from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 from camml.training import recipes
 from camml.training.train import prepare, train
 from camml.types import Neighbor, Query
-from tests import tiny, warm
+from tests import fork_server, tiny
 from tests.fork_server import ForkServer
 from tests.training import facts, runs
 
@@ -96,7 +96,7 @@ def test_the_perceiver_alone_learns_two_samples_by_heart(tmp_path: Path) -> None
     tiny.processor(settings).save_pretrained(start)
     known = [("which is it", answer, sample) for answer, (_, _, sample) in zip("xw", facts.facts(2, 0), strict=True)]
     data, table = facts.write(tmp_path, known)
-    more = {"tune": "perceiver", "max_steps": 150, "learning_rate": 2e-2, "lr_scheduler_type": "constant"}
+    more = {"tune": "perceiver", "max_steps": 220, "learning_rate": 2e-2, "lr_scheduler_type": "constant"}
     paths = {"model_name_or_path": start, "vision_tower": None, "data_path": data, "neighbors": table}
     (tmp_path / "language").mkdir()
     output = train(recipes.parse(runs.flags(tmp_path, **paths, icl_num=1, **more)))
@@ -136,7 +136,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(bench: Path, tmp_path: Path, 
     deadline = time.monotonic() + 240
     while not (killed / "checkpoint-8").exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
-    warm.kill(process)
+    fork_server.kill(process)
     assert (killed / "checkpoint-8").exists()
     assert not (killed / "checkpoint-16").exists(), "it was over before it could be killed"
     half = killed / ".unfinished" / "checkpoint-99"  # what a kill in the middle of a save leaves

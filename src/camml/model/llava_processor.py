@@ -5,6 +5,7 @@ them need not open them at all, and puts placeholders into ids rather than text,
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from itertools import chain
 from typing import Any
 
@@ -124,9 +125,14 @@ class LlavaPartsProcessor(ProcessorMixin):
         return BatchFeature(inputs | self.image_inputs(given))
 
     def apply_chat_template(self, conversation: Any, chat_template: str | None = None, **kwargs: Any) -> Any:
-        """Render messages as transformers does, for templates too that know no parts of messages."""
+        """Render messages as transformers does, for templates too that know no parts of messages.
+
+        Pipelines give arguments of `generate` too, which transformers would hand on to `__call__`: they are left out.
+        """
         template = PARTS_TO_TEXTS + (chat_template or self.chat_template)
-        return super().apply_chat_template(conversation, template, **kwargs)
+        ours, theirs = signature(self.__call__).parameters, signature(super().apply_chat_template).parameters
+        known = {name: value for name, value in kwargs.items() if name in ours or name in theirs or name in template}
+        return super().apply_chat_template(conversation, template, **known)
 
     def row(self, prompt: str, images: Sequence[ImageSource]) -> dict[str, Any]:
         """Return what the model needs for one prompt, before it is put together with others by `join`.
