@@ -1,7 +1,7 @@
 """Draws how often answers are wrong where some questions are refused: by the nearest sample's score, by the model.
 
     camml eval run ownpix_short ownpix_unanswerable --data DATA --store STORE --mode image-image --margin off \\
-        --model camml-mini --shots 3 --retrieve 5 --limit 150 --spread --out RUNS
+        --model camml-mini --shots 3 --retrieve 5 --limit 300 --spread --out RUNS
     python benchmarks/risk_plot.py --runs RUNS    # reads the runs, writes benchmarks/results/risk_ownpix.json, draws
     python benchmarks/risk_plot.py                # draws docs/images/risk_coverage.svg from what was written
 
