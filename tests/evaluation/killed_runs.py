@@ -9,8 +9,11 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
+
+from tqdm.std import tqdm
 
 from camml.evaluation.contexts import Variant
 from camml.evaluation.run import Options, run
@@ -24,6 +27,10 @@ def main(data: str, model: str, store: str, folder: Path, runs: int, dice: rando
     def work(out: Path) -> None:
         options = Options(Path(data), out, model, store=store, batch_size=1, max_new_tokens=5, device="cpu")
         run(["mme"], [Variant("retrieved", 1)], options)
+
+    # Bars take turns by a semaphore that all processes share: one killed while it draws would stop the others for ever.
+    tqdm.set_lock(threading.RLock())
+    tqdm.monitor_interval = 0  # no thread that could hold that lock when the process is split
 
     work(folder / "whole")  # loads every library before the first split
     started = time.perf_counter()
