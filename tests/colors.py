@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camml.encoders import Vectors
+from camml.encoders import Patches, Vectors
 from camml.types import Sample
 
 NAMES = ("red", "green", "blue")
@@ -39,6 +39,28 @@ class Colors:
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         self.calls.append(("image", len(images)))
         return _unit([np.asarray(image).reshape(-1, 3).mean(axis=0) for image in images])
+
+
+class Quarters(Colors):
+    """Compares pictures by the colours of their quarters, too, wherever in the picture these are."""
+
+    patches = 4
+
+    def embed_with_patches(self, images: Sequence[Image.Image]) -> tuple[Vectors, list[Patches]]:
+        self.calls.append(("patches", len(images)))
+        whole = _unit([np.asarray(image).reshape(-1, 3).mean(axis=0) for image in images])
+        return whole, [_quarters(image) for image in images]
+
+    def match(self, asked: Patches, stored: Sequence[Patches]) -> Vectors:
+        first = _unit(asked[1:])
+        return np.asarray([(first @ _unit(its[1:]).T).max(axis=1).mean() for its in stored], np.float32)
+
+
+def _quarters(image: Image.Image) -> Patches:
+    """int8[5, 4]: the mean colour of all, then of each quarter; the fourth number is none of a colour."""
+    cells = np.asarray(image.resize((2, 2), Image.Resampling.BOX)).reshape(4, 3)
+    rows = np.concatenate([cells.mean(axis=0, keepdims=True), cells]) / 2
+    return np.pad(rows, ((0, 0), (0, 1))).astype(np.int8)
 
 
 def picture(folder: Path, color: str, name: str | None = None) -> Path:

@@ -11,6 +11,7 @@ import camml
 SOURCE = Path(camml.__file__).parent
 FLOORS = [
     [
+        "arrays",
         "boxes",
         "chat_api",
         "control",

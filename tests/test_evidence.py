@@ -1,6 +1,7 @@
 """Samples whose pictures cannot be used, and samples that are not near enough."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,13 @@ def test_samples_found_by_words_or_given_by_hand_stay() -> None:
     assert names(evidence.near((by_words, *scored(a=0.9, b=0.2), by_hand), 0.1)) == ["w", "a", "h"]
     assert evidence.near((by_words, by_hand), 0.1) == (by_words, by_hand)
     assert evidence.near((), 0.1) == ()
+
+
+def test_likeness_counts_where_patches_were_compared() -> None:
+    first, second, third = (
+        replace(neighbor, likeness=likeness)
+        for neighbor, likeness in zip(scored(a=0.5, b=0.9, c=0.9), (0.8, 0.75, None), strict=True)
+    )
+    assert names(evidence.near((first, second, third), 0.1)) == ["a", "b"]  # the third was too far to be compared
+    assert names(evidence.near((first, second, third), 0.01)) == ["a"]
+    assert names(evidence.near((first, second, third), None)) == ["a", "b", "c"]

@@ -1,5 +1,6 @@
 """One policy: modes, what never comes back, what comes once."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from camml.errors import EmptyStoreError, OptionError
 from camml.ranking import RANK_OFFSET
 from camml.retriever import FUSED_DEPTH, MODES, Retriever
 from camml.types import Context, Query, Sample
-from tests.colors import Colors, picture, sample
+from tests.colors import RGB, Colors, Quarters, picture, sample
 
 
 @pytest.fixture
@@ -341,3 +342,73 @@ def test_weights_decide_between_picture_and_words(store: Datastore, encoder: Col
 def test_weights_that_cannot_be_are_refused(store: Datastore, encoder: Colors, weights: dict[str, float]) -> None:
     with pytest.raises(OptionError, match="give image, text or both"):
         Retriever(store, encoder, weights=weights)
+
+
+def quarters(path: Path, *colors: str) -> Path:
+    """A picture of four quarters."""
+    image = Image.new("RGB", (2, 2))
+    image.putdata([RGB[color] for color in colors])
+    image.resize((16, 16), Image.Resampling.NEAREST).save(path)
+    return path
+
+
+@pytest.fixture
+def parted(tmp_path: Path) -> Datastore:
+    """Pictures with the same mean colour, whose quarters differ; and one picture that is gone."""
+    made = {
+        "mixed": ("purple", "purple", "purple", "purple"),
+        "half": ("red", "red", "blue", "blue"),
+        "gone": ("purple", "blue", "purple", "red"),
+    }
+    samples = [sample(name, name, quarters(tmp_path / f"{name}.png", *colors)) for name, colors in made.items()]
+    store = Datastore.build(tmp_path / "store", [*samples, sample("words", "red blue")], Quarters())
+    (tmp_path / "gone.png").unlink()
+    return store
+
+
+class TestPatches:
+    def test_put_pictures_that_look_alike_into_order(self, parted: Datastore, tmp_path: Path) -> None:
+        asked = quarters(tmp_path / "asked.png", "blue", "red", "blue", "red")
+        query = Query("", asked)
+        whole = Retriever(parted, Colors(), "image-image").retrieve([query], 3)
+        assert all(neighbor.score == pytest.approx(1, abs=1e-3) for neighbor in whole[0])  # which tells nothing
+        [context] = Retriever(parted, Quarters(), "image-image").retrieve([query], 3)
+        assert [neighbor.sample.id for neighbor in context] == ["half", "gone", "mixed"]
+        likeness = [neighbor.likeness or 0.0 for neighbor in context]
+        assert likeness == sorted(likeness, reverse=True)
+        assert likeness[0] == pytest.approx((context[0].score + 2) / 3, abs=1e-3)  # its quarters match entirely
+        assert context[0].score == pytest.approx(context[2].score, abs=1e-2)  # the cosine of the whole stays
+
+    def test_reach_beyond_the_samples_wanted(self, parted: Datastore, tmp_path: Path) -> None:
+        query = Query("", quarters(tmp_path / "asked.png", "blue", "red", "blue", "red"))
+        assert ids(Retriever(parted, Quarters(), "image-image").retrieve([query], 1)) == [["half"]]
+
+    def test_leave_what_words_found_where_it_is(self, parted: Datastore, tmp_path: Path) -> None:
+        query = Query("red blue", quarters(tmp_path / "asked.png", "blue", "red", "blue", "red"))
+        plain = ids(Retriever(parted, Colors()).retrieve([query], 4))[0]
+        [context] = Retriever(parted, Quarters()).retrieve([query], 4)
+        assert plain.index("words") == [neighbor.sample.id for neighbor in context].index("words")
+        assert [neighbor.likeness is None for neighbor in context] == [n.sample.id == "words" for n in context]
+        assert ids(Retriever(parted, Quarters()).retrieve([Query("red blue")], 1)) == [["words"]]
+
+    def test_of_a_sample_are_those_that_were_stored(self, parted: Datastore, tmp_path: Path) -> None:
+        encoder = Quarters()
+        query = Query("half", tmp_path / "half.png", id="half")
+        [context] = Retriever(parted, encoder, "image-image", duplicate_above=None).retrieve([query], 2)
+        assert [neighbor.sample.id for neighbor in context] == ["gone", "mixed"]
+        assert all(neighbor.likeness is not None for neighbor in context)
+
+    def test_of_pictures_that_are_gone_count_as_the_middle(self, parted: Datastore, tmp_path: Path) -> None:
+        shutil.rmtree(tmp_path / "store" / "patches")
+        store = Datastore.open(tmp_path / "store", Quarters())
+        query = Query("", quarters(tmp_path / "asked.png", "blue", "red", "blue", "red"))
+        [context] = Retriever(store, Quarters(), "image-image").retrieve([query], 3)
+        assert [neighbor.sample.id for neighbor in context] == ["half", "gone", "mixed"]
+
+    def test_that_nobody_has_change_nothing(self, tmp_path: Path) -> None:
+        store = Datastore.build(tmp_path / "s", [sample("r", "red", picture(tmp_path, "red"))], Quarters())
+        (tmp_path / "red.png").unlink()
+        shutil.rmtree(tmp_path / "s" / "patches")
+        store = Datastore.open(tmp_path / "s", Quarters())
+        [[only]] = Retriever(store, Quarters(), "image-image").retrieve([Query("", picture(tmp_path, "pink"))], 3)
+        assert (only.sample.id, only.likeness) == ("r", None)

@@ -51,7 +51,8 @@ def near(context: Context, margin: float | None) -> Context:
     texts could only be mixed up with its own. Samples found by words stay, as words may ask for several things.
 
     Args:
-      margin: by how much a cosine may be below the highest of those found by picture; None keeps all samples.
+      margin: by how much the likeness, or the cosine where patches were not compared, may be below the highest of
+        those found by picture; None keeps all samples.
 
     Example:
       >>> from camml.types import Sample
@@ -62,9 +63,16 @@ def near(context: Context, margin: float | None) -> Context:
     """
     if margin is None:
         return context
-    by_picture = [neighbor.score for neighbor in context if neighbor.found_by == BY_PICTURE]
-    least = max(by_picture, default=-math.inf) - margin
-    return tuple(neighbor for neighbor in context if neighbor.found_by != BY_PICTURE or neighbor.score >= least)
+    by_picture = [neighbor for neighbor in context if neighbor.found_by == BY_PICTURE]
+    compared = any(neighbor.likeness is not None for neighbor in by_picture)
+
+    def alike(neighbor: Neighbor) -> float:
+        if not compared:
+            return neighbor.score
+        return -math.inf if neighbor.likeness is None else neighbor.likeness  # patches of the nearest are compared
+
+    least = max(map(alike, by_picture), default=-math.inf) - margin
+    return tuple(neighbor for neighbor in context if neighbor.found_by != BY_PICTURE or alike(neighbor) >= least)
 
 
 def without_pictures(context: Context) -> tuple[Context, tuple[str, ...]]:

@@ -7,6 +7,7 @@ in that space does compare: benchmarks/retrieval.py holds it against other ways.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from heapq import merge as in_order
 
 import numpy as np
@@ -22,6 +23,10 @@ SHARE, FEWEST = 0.02, 8
 """The best that is usual is below this share of them, and below so many: a few right samples do not raise it."""
 SECOND = 0.02
 """By how much more a neighbor must stand out that was not found in the first of several ways."""
+MATCH_WEIGHT = 2
+"""Weight of what patches say beside the cosine of whole pictures; chosen on validation classes of OwnPix, and harmless
+on those of FactPix: docs/retrieval.md.
+"""
 RANK_OFFSET = 60
 """Source: Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion outperforms Condorcet", section 2."""
 
@@ -92,3 +97,22 @@ def fuse(lists: Sequence[Context]) -> Context:
             scores[neighbor.sample.id] = scores.get(neighbor.sample.id, 0.0) + 1 / (RANK_OFFSET + rank)
     order = sorted(scores, key=lambda name: -scores[name])  # equal ones stay in the order of the lists
     return tuple(Neighbor(samples[name], scores[name]) for name in order)
+
+
+def by_likeness(context: Sequence[Neighbor], matches: Sequence[float]) -> Context:
+    """Return neighbors found by their pictures with their likeness, those first that look most alike.
+
+    Args:
+      matches: how well the patches of each picture match the query's, -1 to 1.
+
+    Example:
+      >>> whole = [Neighbor(Sample("a", ""), 0.8), Neighbor(Sample("b", ""), 0.7)]
+      >>> [(neighbor.sample.id, round(neighbor.likeness, 2)) for neighbor in by_likeness(whole, [0.5, 0.9])]
+      [('b', 0.83), ('a', 0.6)]
+    """
+    likeness = [
+        (neighbor.score + MATCH_WEIGHT * match) / (1 + MATCH_WEIGHT)
+        for neighbor, match in zip(context, matches, strict=True)
+    ]
+    order = sorted(range(len(context)), key=lambda place: -likeness[place])  # equal ones keep their order
+    return tuple(replace(context[place], likeness=likeness[place]) for place in order)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from PIL import Image
 
-from camml.encoders import Encoder, Vectors, among_images, balanced
+from camml.encoders import Encoder, Patches, Vectors, among_images, balanced, patch_encoder
 from camml.errors import EmptyStoreError, OptionError
 from camml.images import open_image
 from camml.likeness import Above, Likeness
-from camml.ranking import BACKGROUND, fuse, merge, usual, weigh
+from camml.ranking import BACKGROUND, by_likeness, fuse, merge, usual, weigh
 from camml.types import Context, Neighbor, Query, Sample, Where
 
 Search = tuple[str, str]
@@ -32,10 +33,12 @@ WITHOUT_IMAGE = ("text-text", "text-image")
 """What is compared in the modes `fused` and `auto`; of equals those of the first come first."""
 """`auto` compares pictures with pictures and words with texts, words alone with pictures too where they share a space,
 and ranks by how far a sample stands out of what is usual; `fused` joins all that apply by reciprocal rank."""
-POLICY = 3
+POLICY = 4
 """Changes whenever the same settings could find other samples; 1 searched by the picture alone where there was one, 2
-compared pictures with one weight for plain and mapped vectors.
+compared pictures with one weight for plain and mapped vectors, 3 compared no patches.
 """
+MATCHED = 10
+"""Samples found by pictures that are compared with the question's patch by patch: docs/retrieval.md."""
 
 FUSED_DEPTH = 100
 """Neighbors of each search that are fused, so that the first k do not depend on k."""
@@ -58,6 +61,8 @@ class Searchable(Protocol):
 
     def spaced(self, modality: str, most: int) -> Vectors: ...
 
+    def patches(self, ids: Sequence[str], encoder: Encoder) -> Mapping[str, Patches]: ...
+
 
 @dataclass(slots=True)
 class QueryState:
@@ -67,12 +72,14 @@ class QueryState:
       searches: what is to be compared with what.
       vectors: its embeddings by modality, and `balanced`, that of its image as it is compared with stored ones.
       own: for a query that is itself a sample: the vectors by modality that no neighbor may come close to.
+      patches: of its image, where the encoder compares patches.
     """
 
     query: Query
     searches: list[Search]
     vectors: dict[str, Vectors] = field(default_factory=dict)
     own: dict[str, Vectors] = field(default_factory=dict)
+    patches: Patches | None = None
 
 
 class Retriever:
@@ -118,6 +125,7 @@ class Retriever:
         self.duplicate_above = duplicate_above
         self.weights = weights
         self._likeness = Likeness(duplicate_above, datastore.spaced, encoder.name)
+        self._compares = patch_encoder(encoder)
         works = self.modes()
         if mode not in works and (mode not in MODES or self._holds_anything()):
             known = "does not work with this encoder and datastore" if mode in MODES else "is unknown"
@@ -149,7 +157,8 @@ class Retriever:
             raise EmptyStoreError("the datastore holds no samples to retrieve; add some with `camml store add`")
         states = [QueryState(query, self._searches(query)) for query in queries]
         self._embed(states)
-        return self._ranked(states, k, where)
+        contexts = self._ranked(states, max(k, MATCHED) if self._compares else k, where)
+        return [self._matched(state, context)[:k] for state, context in zip(states, contexts, strict=True)]
 
     def _holds_anything(self) -> bool:
         return self.datastore.count("text") + self.datastore.count("image") > 0
@@ -197,9 +206,10 @@ class Retriever:
             # several questions about one picture take one run of the encoder
             pictures = {_identity(state): state.query.image for state in by_image}
             images = [open_image(image) for image in pictures.values() if image is not None]
-            by_picture = dict(zip(pictures, self.encoder.embed_images(images), strict=True))
+            made = self._embedded(images)
+            by_picture = dict(zip(pictures, zip(*made, strict=True), strict=True))
             for state in by_image:
-                state.vectors["image"] = by_picture[_identity(state)]
+                state.vectors["image"], state.patches = by_picture[_identity(state)]
         for state in states:
             if state.query.id is not None and self.duplicate_above is not None:
                 state.own = state.vectors | state.own
@@ -208,6 +218,35 @@ class Retriever:
             asked = np.stack([state.vectors["image"] for state in seen])
             for state, vector in zip(seen, balanced(self.encoder, asked, self._background(IMAGES)), strict=True):
                 state.vectors["balanced"] = vector
+
+    def _embedded(self, images: Sequence[Image.Image]) -> tuple[Vectors, Sequence[Patches | None]]:
+        """Return the vectors of images, and their patches where the encoder compares some."""
+        if self._compares is None:
+            return self.encoder.embed_images(images), [None] * len(images)
+        return self._compares.embed_with_patches(images)
+
+    def _matched(self, state: QueryState, context: Context) -> Context:
+        """Return a context with its first samples found by their pictures in the order of their likeness, patch by
+        patch, to the query's; all others keep their places.
+        """
+        places = [place for place, neighbor in enumerate(context) if neighbor.found_by == "-".join(IMAGES)][:MATCHED]
+        if self._compares is None or not places:
+            return context
+        patches = self.datastore.patches([context[place].sample.id for place in places], self.encoder)
+        asked = state.patches
+        if asked is None and state.query.id is not None:  # a sample, whose vector was not computed anew
+            asked = self.datastore.patches([state.query.id], self.encoder).get(state.query.id)
+        known = [place for place in places if context[place].sample.id in patches]
+        if asked is None or not known:
+            return context
+        matches = self._compares.match(asked, [patches[context[place].sample.id] for place in known])
+        by_place = dict.fromkeys(places, float(np.median(matches)))  # nothing better is known of pictures that are gone
+        by_place |= dict(zip(known, map(float, matches), strict=True))
+        ordered = list(context)
+        compared = by_likeness([context[place] for place in places], list(by_place.values()))
+        for place, neighbor in zip(places, compared, strict=True):
+            ordered[place] = neighbor
+        return tuple(ordered)
 
     def _recall(self, state: QueryState) -> None:
         """Take from the datastore what it knows of a query that is one of its samples."""

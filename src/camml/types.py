@@ -142,6 +142,8 @@ class Neighbor:
       spans: the passages of the sample's text that are read, by their characters; none where all of it is.
       found_by: the search that found it, such as `image-image`; empty where it was given.
       supporting: the passage of the sample's text that an answer was taken from, by its characters.
+      likeness: of its picture to the question's, -1 to 1, where they were compared patch by patch too: what samples
+        found by their pictures are ordered by.
 
     Example:
       >>> sample = Sample("pump-7", "Built in Bern. It needs seal 4711.")
@@ -154,6 +156,7 @@ class Neighbor:
     spans: tuple[tuple[int, int], ...] = ()
     found_by: str = ""
     supporting: tuple[int, int] | None = None
+    likeness: float | None = None
 
     @property
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ def test_the_first_sample_decides_by_the_search_that_found_it() -> None:
     assert "'b'" in said
     assert "0.400" in said
     assert "0.500 is the least of text-text" in said
+
+
+def test_of_samples_found_by_one_search_the_best_score_decides() -> None:
+    # patches put another one first, whose whole picture is less alike
+    assert CALIBRATION.weakness((replace(NEAR, score=0.6, likeness=0.9), NEAR)) == ""
+    assert "'b'" in CALIBRATION.weakness((replace(FAR, score=0.3), FAR))
 
 
 def test_what_nobody_measured_is_near_enough() -> None:

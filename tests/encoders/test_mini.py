@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertModel, Dinov2Model
 
 from camml import encoders
-from camml.encoders.mini import PLAIN_SHARE, SHARPNESS
+from camml.encoders.mini import PLAIN_SHARE, SHARPNESS, _prepare
 from camml.errors import OptionError
 from tests.encoders.tiny_encoders import TEXTS, build, images, save_mini
 
@@ -174,3 +174,42 @@ def test_the_real_weights_know_meanings_and_shapes() -> None:
     stripes.paste("white", (0, 27, 120, 54))
     smaller = cross.resize((90, 60)).convert("L").convert("RGB")
     assert (encoder.embed_images([smaller]) @ encoder.embed_images([cross, stripes]).T).argmax() == 0
+
+
+class TestPatches:
+    def test_are_those_most_like_the_whole(self, tmp_path: Path) -> None:
+        encoder = encoders.load("mini", **save_mini(tmp_path), side=56, patches=7)
+        vectors, patches = encoder.embed_with_patches(images())
+        np.testing.assert_allclose(vectors, encoder.embed_images(images()), atol=1e-6)
+        pixels = torch.from_numpy(np.stack([_prepare(image.convert("RGB"), 56) for image in images()]))
+        with torch.inference_mode():
+            tokens = encoder._vision(pixel_values=pixels).last_hidden_state.numpy()
+        for its, rows in zip(patches, map(scaled, tokens), strict=True):
+            whole, *parts = scaled(its.astype(np.float32))
+            np.testing.assert_allclose(whole, rows[0], atol=0.02)
+            np.testing.assert_allclose(parts @ whole, np.sort(rows[1:] @ rows[0])[:-8:-1], atol=0.02)
+            np.testing.assert_allclose((parts @ rows[1:].T).max(axis=1), 1, atol=1e-3)
+
+    def test_match_where_a_part_looks_like_a_part(self, tmp_path: Path) -> None:
+        encoder = encoders.load("mini", **save_mini(tmp_path), side=56, patches=7)
+        _, patches = encoder.embed_with_patches(images())
+        for number, its in enumerate(patches):
+            matches = encoder.match(its, patches)
+            assert matches.shape == (len(patches),)
+            assert matches[number] == pytest.approx(1, abs=1e-3)
+            assert (matches <= 1 + 1e-5).all()
+        asked, stored = (scaled(its.astype(np.float32)) for its in patches[:2])
+        weights = np.exp(SHARPNESS * asked[1:] @ asked[0])
+        wanted = ((asked[1:] @ stored[1:].T).max(axis=1) * weights).sum() / weights.sum()
+        assert encoder.match(patches[0], patches[1:2])[0] == pytest.approx(wanted, abs=1e-5)
+
+    def test_can_be_fewer_or_none(self, tmp_path: Path) -> None:
+        options = save_mini(tmp_path)
+        few = encoders.load("mini", **options, side=28)
+        assert few.patches == 4  # all that there are
+        none = encoders.load("mini", **options, side=28, patches=0)
+        assert encoders.patch_encoder(few) is few
+        assert encoders.patch_encoder(none) is None
+        assert few.revision == none.revision  # vectors are the same
+        with pytest.raises(OptionError, match="patches is -1; give 0 for none"):
+            encoders.load("mini", **options, patches=-1)

@@ -168,6 +168,17 @@ class TestCache:
         assert sum(asked) == 3
         assert contents(first.folder) == contents(second.folder)
 
+    def test_samples_that_were_searched_for_before_are_read_alike(self, options, tmp_path) -> None:
+        """By which search a sample was found, and how alike it is, decides whether it is read (`--margin`)."""
+        usual = {"store": str(build_store(tmp_path)), "mode": "image-image", "margin": 0.0, "cache": tmp_path / "cache"}
+        used = []
+        for number in (1, 2):  # tokens, so that answers are asked for anew
+            [outcome] = run(["gqa"], [Variant("retrieved", 3)], options(**usual, out=tmp_path / str(number),
+                                                                       max_new_tokens=number))  # fmt: skip
+            used.append([record["used"] for record in log(outcome.folder)])
+        assert used[0] == used[1]
+        assert any(len(names) < 3 for names in used[0])
+
     @pytest.mark.parametrize(
         "changes", [{"max_new_tokens": 4}, {"prompt_style": "official"}, {"temperature": 0.5}], ids=str
     )

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from camml import arrays
 from camml.answering import Decoding
 from camml.answering.perceiver import PerceiverAnswerer, load
 from camml.errors import ImageError, OptionError
-from camml.features import arrays
 from camml.features.samples import SampleFeatures, folder_of
 from camml.model import CamMLForConditionalGeneration
 from camml.types import Neighbor, Query, Sample

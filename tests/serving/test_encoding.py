@@ -72,12 +72,12 @@ def test_those_who_wait_are_computed_together_and_a_bad_one_harms_no_other() -> 
         while len(together._waiting) < 1 + 7 + 1 + 1:
             pass
         work.may_go_on.set()
-        assert first.result().tolist() == [[5]]
-        assert [future.result().tolist() for future in later] == [[[number], [4]] for number in range(1, 8)]
+        assert np.stack(first.result()).tolist() == [[5]]
+        assert [np.stack(future.result()).tolist() for future in later] == [[[number], [4]] for number in range(1, 8)]
         with pytest.raises(ValueError, match="bad"):
             bad.result()
     assert len(work.calls[1]) == 9, "all at once, and what two ask for once"
-    assert together.embed(["same", "first"]).tolist() == [[4], [5]]
+    assert np.stack(together.embed(["same", "first"])).tolist() == [[4], [5]]
     assert sum(call.count("same") for call in work.calls if "bad" not in call) == 1
 
 
@@ -89,3 +89,19 @@ def test_what_is_kept_is_bounded() -> None:
         together.embed([str(number) for number in range(start, start + 64)])
     assert len(together._cache) == MOST_CACHED
     assert max(map(len, work.calls)) == TOGETHER
+
+
+def test_patches_of_many_questions_are_computed_together(tmp_path: Path) -> None:
+    encoder = encoders.load("mini", **save_mini(tmp_path), side=28)
+    pictures = [Image.new("RGB", (8, 8), (number, 0, 0)) for number in (1, 2, 1, 3)]
+    wanted, calls = encoder.embed_with_patches(pictures), []
+    embed = encoder.embed_with_patches
+    shared = SharedEncoder(encoder)
+    shared._compared._embed = lambda images: calls.append(len(images)) or zip(*embed(images), strict=True)
+    for _ in range(2):
+        vectors, patches = shared.embed_with_patches(pictures)
+        np.testing.assert_allclose(vectors, wanted[0], atol=1e-6)
+        assert all(np.array_equal(*pair) for pair in zip(patches, wanted[1], strict=True))
+    assert calls == [3]
+    assert shared.embed_with_patches([])[0].shape == (0, encoder.image_dim)
+    assert encoders.patch_encoder(shared) is shared

@@ -19,7 +19,7 @@ from camml.errors import OptionError, StoreCorruptedError, StoreError
 from camml.likeness import Likeness
 from camml.passages import split
 from camml.ranking import BACKGROUND
-from camml.types import Context, Sample
+from camml.types import Context, Neighbor, Sample
 from camml.words import telling_words
 
 FILE = "calibration.json"
@@ -80,14 +80,23 @@ class Calibration:
         return self.encoder == _made_by(manifest)
 
     def weakness(self, context: Context) -> str:
-        """Return why the samples are not near enough, as the first one says; empty where it is, or nobody can tell."""
-        least = self.searches.get(context[0].found_by) if context else None
-        if least is None or context[0].score >= least.score:
+        """Return why the samples are not near enough, by the search that found the first one; empty where they are, or
+        nobody can tell.
+        """
+        search = context[0].found_by if context else ""
+        least = self.searches.get(search)
+        # patches may have put another one first, but whole pictures are what was calibrated
+        best = max((neighbor for neighbor in context if neighbor.found_by == search), key=_score, default=None)
+        if least is None or best is None or best.score >= least.score:
             return ""
         return (
-            f"no sample is near enough: the nearest, {context[0].sample.id!r}, has the score {context[0].score:.3f}, "
-            f"and {least.score:.3f} is the least of {context[0].found_by}"
+            f"no sample is near enough: the nearest, {best.sample.id!r}, has the score {best.score:.3f}, "
+            f"and {least.score:.3f} is the least of {search}"
         )
+
+
+def _score(neighbor: Neighbor) -> float:
+    return neighbor.score
 
 
 def calibrate(

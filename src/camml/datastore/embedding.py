@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from camml.datastore.files import write_file
+from camml.datastore.patches import PatchStore, patch_store
 from camml.datastore.table import OnBad, refuse
 from camml.durable import digest, disk_errors
 from camml.encoders import Encoder, Vectors
@@ -92,11 +93,12 @@ def embed(
     def chunks() -> Iterator[tuple[Sequence[Sample], Chunk]]:
         done = 0
         for opened in _ahead(batches, encoder, work):
-            yield opened.batch, _chunk(opened, encoder, work, on_bad)
+            yield opened.batch, _chunk(opened, encoder, work, on_bad, patches)
             done += len(opened.batch)
             if progress:
                 progress(done, len(samples))
 
+    patches = patch_store(work.parent, encoder)
     made = chunks()
     for _ in range(0, len(samples), part_of(batch_size)):
         yield join(islice(made, part_of(batch_size) // batch_size), encoder)
@@ -170,12 +172,12 @@ def join(chunks: Iterable[tuple[Sequence[Sample], Chunk]], encoder: Encoder) -> 
     return Embedded(embedded, np.concatenate(texts), np.concatenate(images), rows)
 
 
-def _chunk(opened: _Opened, encoder: Encoder, work: Path, on_bad: OnBad) -> Chunk:
+def _chunk(opened: _Opened, encoder: Encoder, work: Path, on_bad: OnBad, patches: PatchStore | None = None) -> Chunk:
     """Return the vectors of one batch, from the cache in `work` or computed and written there."""
     report(opened.batch, opened.chunk.bad if opened.chunk else opened.bad, on_bad)
     if opened.chunk:
         return opened.chunk
-    chunk = _compute(opened, encoder)
+    chunk = _compute(opened, encoder, patches)
     with disk_errors(work):
         work.mkdir(parents=True, exist_ok=True)
     write_file(work, opened.name, lambda path: _write(path, chunk), durable=False)  # losing one costs its time alone
@@ -193,14 +195,19 @@ def compute(samples: Sequence[Sample], encoder: Encoder, batch_size: int) -> Chu
     )
 
 
-def _compute(opened: _Opened, encoder: Encoder) -> Chunk:
+def _compute(opened: _Opened, encoder: Encoder, patches: PatchStore | None = None) -> Chunk:
     batch = opened.batch
     texts = [sample.text for row, sample in enumerate(batch) if row not in opened.bad]
     images = list(opened.images.values())
     said = np.array([bool(text.strip()) for text in texts], dtype=bool)
     vectors = np.zeros((len(texts), encoder.text_dim), np.float32)  # a picture alone is like no text
     vectors[said] = _embedded([text for text in texts if text.strip()], encoder, "text", batch)
-    return Chunk(vectors, _embedded(images, encoder, "image", batch), dict(opened.bad))
+    if patches is None or not images:
+        return Chunk(vectors, _embedded(images, encoder, "image", batch), dict(opened.bad))
+    seen, parts = patches.encoder.embed_with_patches(images)
+    chunk = Chunk(vectors, _checked(seen, len(images), encoder, "image", batch), dict(opened.bad))
+    patches.put(chunk.image, parts)
+    return chunk
 
 
 def report(batch: Sequence[Sample], bad: Mapping[int, str], on_bad: OnBad) -> None:
@@ -212,14 +219,19 @@ def report(batch: Sequence[Sample], bad: Mapping[int, str], on_bad: OnBad) -> No
 def _embedded(
     items: list[str] | list[Image.Image], encoder: Encoder, modality: str, batch: Sequence[Sample]
 ) -> Vectors:
-    """Run the encoder on `items` and check the shape and the values of its result."""
-    dim = encoder.text_dim if modality == "text" else encoder.image_dim
+    """Run the encoder on `items` and check its result."""
     if not items:
-        return _none(dim)
+        return _none(encoder.text_dim if modality == "text" else encoder.image_dim)
     vectors = encoder.embed_texts(items) if modality == "text" else encoder.embed_images(items)  # type: ignore[arg-type]
-    if vectors.shape != (len(items), dim) or not np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3):
+    return _checked(vectors, len(items), encoder, modality, batch)
+
+
+def _checked(vectors: Vectors, count: int, encoder: Encoder, modality: str, batch: Sequence[Sample]) -> Vectors:
+    """Return what an encoder gave for `count` texts or images; raise if its shape or values are not right."""
+    dim = encoder.text_dim if modality == "text" else encoder.image_dim
+    if vectors.shape != (count, dim) or not np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-3):
         raise StoreError(
-            f"encoder {encoder.name!r} did not give {len(items)} {modality} vectors of width {dim} and length 1 for "
+            f"encoder {encoder.name!r} did not give {count} {modality} vectors of width {dim} and length 1 for "
             f"samples {batch[0].id!r} to {batch[-1].id!r}; in half precision some models overflow: try float32"
         )
     return vectors.astype(np.float32, copy=False)

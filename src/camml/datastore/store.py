@@ -12,12 +12,13 @@ from camml.datastore.commits import commit_added, commit_removed, tidy, tidy_up,
 from camml.datastore.embedding import Embed, Embedded, embed
 from camml.datastore.locations import WORK, collection_name, stored_location
 from camml.datastore.manifest import EncoderRecord, Manifest
+from camml.datastore.patches import PatchStore, patch_store
 from camml.datastore.pictures import COPIES
 from camml.datastore.places import Places, absolute, below, store_folder
 from camml.datastore.snapshot import Snapshot, load
 from camml.datastore.spool import Spool
 from camml.datastore.table import OnBad, Table, refuse
-from camml.encoders import Encoder, Vectors
+from camml.encoders import Encoder, Patches, Vectors
 from camml.errors import (
     EmptyStoreError,
     EncoderMismatchError,
@@ -57,6 +58,7 @@ class Datastore:
         self.encoder = encoder
         self._snapshot = snapshot
         self._images: Path | None = None
+        self._patches: PatchStore | None = None
 
     @classmethod
     def build(
@@ -229,6 +231,18 @@ class Datastore:
         if index is None or not keys:
             return {}
         return dict(zip(keys, index.vectors(keys_of(list(keys.values()))), strict=True))
+
+    def patches(self, ids: Sequence[str], encoder: Encoder) -> dict[str, Patches]:
+        """Return the patches of the pictures of those of `ids` that exist and have one; none if `encoder` compares
+        none. They are computed where they are not kept beside the datastore.
+        """
+        store = self._patches
+        if store is None or store.encoder is not encoder:
+            store = self._patches = patch_store(self.path, encoder)
+        if store is None:
+            return {}
+        vectors = self.vectors(ids, "image")
+        return store.get({name: self[name] for name in vectors}, vectors)
 
     def spaced(self, modality: str, most: int) -> Vectors:
         """Return float32[N, D]: at most `most` vectors of `modality`, evenly spaced among all; always the same ones."""

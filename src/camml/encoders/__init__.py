@@ -12,6 +12,8 @@ from camml import plugins
 from camml.errors import OptionError
 
 Vectors = NDArray[np.float32]
+Patches = NDArray[np.int8]
+"""Vectors of parts of an image, int8[1 + P, W], each up to its length: that of the whole, then those of P patches."""
 
 
 class Encoder(Protocol):
@@ -44,6 +46,34 @@ class Encoder(Protocol):
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Return float32[N, image_dim] for RGB images, each row of length 1."""
         ...
+
+
+class PatchEncoder(Encoder, Protocol):
+    """An encoder that can compare two images patch by patch, too, which puts those that look most alike into order.
+
+    Attributes:
+      patches: of each image that are compared; 0 compares none.
+    """
+
+    patches: int
+
+    def embed_with_patches(self, images: Sequence[Image.Image]) -> tuple[Vectors, Sequence[Patches]]:
+        """Return what `embed_images` does, and the patches of each image."""
+        ...
+
+    def match(self, asked: Patches, stored: Sequence[Patches]) -> Vectors:
+        """Return float32[K], -1 to 1: how well each of K stored images has what a question's image shows."""
+        ...
+
+
+def patch_encoder(encoder: Encoder) -> PatchEncoder | None:
+    """Return an encoder as one that compares patches; None if it does not, or was told not to.
+
+    Example:
+      >>> patch_encoder(load("hashed")) is None
+      True
+    """
+    return cast(PatchEncoder, encoder) if getattr(encoder, "patches", 0) else None
 
 
 def among_images(encoder: Encoder, texts: Vectors) -> Vectors:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from camml import weights
 from camml.devices import choose_device, choose_dtype
-from camml.encoders import Vectors, _towers
+from camml.encoders import Patches, Vectors, _towers
 from camml.errors import OptionError
 from camml.images import each_image
 from camml.tokens import text_of
@@ -39,6 +39,11 @@ SHARPNESS = 20
 little. Chosen among 5, 10 and 20 on changed pictures of OwnPix's validation things: docs/retrieval.md.
 """
 
+PATCHES = 64
+"""Patches of an image that are compared with those of others, of 256: those that are most like the CLS token. Chosen
+among 16, 32, 64, 128 and all on OwnPix's validation things: docs/retrieval.md.
+"""
+
 PREPARATION = {"resize": "squash bicubic", "pool": "cls+weighted", "max_tokens": MAX_TOKENS, "version": 2}
 
 
@@ -48,6 +53,7 @@ class MiniEncoder:
     Args:
       grid: cells a side whose mean patches the vector of an image has too; 0 for none.
       heads: `image` float32[D, W], W the width of images without heads, and `text` float32[D, 384]; empty for none.
+      patches: of each image that are compared with those of others where asked for; 0 for none.
     """
 
     name = "mini"
@@ -63,6 +69,7 @@ class MiniEncoder:
         side: int = SIDE,
         grid: int = 0,
         heads: "Mapping[str, torch.Tensor] | None" = None,
+        patches: int = PATCHES,
     ) -> None:
         heads = heads or {}
         tensors = [*vision.state_dict().values(), *text.state_dict().values(), *heads.values()]
@@ -71,6 +78,7 @@ class MiniEncoder:
         self.revision = _towers.fingerprint(tensors, {"side": side, **cells, **apart, **PREPARATION})
         self.side = side
         self.grid = grid
+        self.patches = min(patches, (side // vision.config.patch_size) ** 2)
         self.joint = bool(heads)
         self._image_head = heads["image"].to(device) if heads else None
         self._text_head = heads["text"].numpy() if heads else np.empty((0, 0), np.float32)
@@ -90,6 +98,37 @@ class MiniEncoder:
         With heads float32[N, 768 + D]: the vector without a grid beside that with one mapped.
         """
         return _towers.embed_in_batches(images, self.batch_size, self.image_dim, self._embed_images)
+
+    def embed_with_patches(self, images: Sequence[Image.Image]) -> tuple[Vectors, list[Patches]]:
+        """Return what `embed_images` does, and int8[1 + P, 384] of each image: its CLS token, and the P patches most
+        like it. Their lengths say nothing.
+        """
+        import torch
+
+        vectors, patches = np.empty((len(images), self.image_dim), np.float32), list[Patches]()
+        with torch.inference_mode():
+            for start in range(0, len(images), self.batch_size):
+                tokens = self._tokens(list(images[start : start + self.batch_size]))
+                vectors[start : start + len(tokens)] = self._pooled(tokens).cpu().numpy()
+                patches += list(self._salient(tokens))
+        return _towers.unit(vectors), patches
+
+    def match(self, asked: Patches, stored: Sequence[Patches]) -> Vectors:
+        """Return float32[K]: the cosine of each patch of the question's image with the most similar one of a stored
+        image, averaged over the patches by how like they are to the CLS token.
+
+        A thing is found in another pose, at another place or in part, as long as its parts look alike.
+
+        Args:
+          asked, stored: int8[1 + P, 384], of one image and of K.
+        """
+        whole, *parts = _towers.unit(asked.astype(np.float32))
+        likeness = SHARPNESS * (np.stack(parts) @ whole)
+        weights = np.exp(likeness - likeness.max())
+        others = _towers.unit(np.stack(stored)[:, 1:].astype(np.float32))
+        best = (others @ np.stack(parts).T).max(axis=1)
+        result: Vectors = (best @ (weights / weights.sum())).astype(np.float32)
+        return result
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Return float32[N, 384], rows of length 1: the mean token; text beyond 256 tokens is not read."""
@@ -127,13 +166,36 @@ class MiniEncoder:
         return np.concatenate([images[:, part] * factors[:, [n]] for n, part in enumerate(parts)], axis=1)
 
     def _embed_images(self, images: list[Image.Image]) -> "torch.Tensor":
+        return self._pooled(self._tokens(images))
+
+    def _tokens(self, images: list[Image.Image]) -> "torch.Tensor":
+        """Return float32[N, 1 + patches, 384]."""
         import torch
-        from torch.nn.functional import adaptive_avg_pool2d, normalize
 
         pixels = torch.from_numpy(np.stack(each_image(lambda image: _prepare(image, self.side), images))).to(
             self._device, self._dtype
         )
-        tokens = self._vision(pixel_values=pixels).last_hidden_state.float()
+        tokens: torch.Tensor = self._vision(pixel_values=pixels).last_hidden_state.float()
+        return tokens
+
+    def _salient(self, tokens: "torch.Tensor") -> Patches:
+        """Return int8[N, 1 + P, 384]: the CLS token and the patches most like it, the most similar first."""
+        import torch
+        from torch.nn.functional import normalize
+
+        unit = normalize(tokens, dim=-1)
+        cls, patches = unit[:, :1], unit[:, 1:]
+        chosen = (patches @ cls.transpose(1, 2)).topk(self.patches, dim=1).indices
+        rows = torch.cat([cls, patches.gather(1, chosen.expand(-1, -1, patches.shape[2]))], dim=1)
+        scaled = 127 * rows / rows.abs().amax(dim=-1, keepdim=True)
+        result: Patches = scaled.round().to(torch.int8).cpu().numpy()
+        return result
+
+    def _pooled(self, tokens: Any) -> "torch.Tensor":
+        """Return float32[N, image_dim] of the tower's tokens, float32[N, 1 + patches, 384]."""
+        import torch
+        from torch.nn.functional import adaptive_avg_pool2d, normalize
+
         cls, patches = tokens[:, :1], tokens[:, 1:]
         weights = (SHARPNESS * normalize(patches, dim=-1) @ normalize(cls, dim=-1).transpose(1, 2)).softmax(1)
         plain = _joined([cls, (weights * patches).sum(1, keepdim=True)])
@@ -174,6 +236,7 @@ def load(
     side: int = SIDE,
     grid: int = 0,
     heads: str = "",
+    patches: int = PATCHES,
 ) -> MiniEncoder:
     """Load the small default encoder.
 
@@ -187,6 +250,8 @@ def load(
       grid: tell where in an image something is by this many cells a side, at most one a patch; the vectors are
         (grid² + 2) / 2 times as wide, so this is for learning heads from, which know their grid themselves.
       heads: a file of `camml align`, which lets texts find images; without it each finds its own kind only.
+      patches: of an image that are kept beside a datastore (384 bytes each) and compared with those of a question's
+        image, to put the samples that look most alike into order; 0 compares whole images alone.
 
     Raises:
       FetchError: the weights could not be obtained.
@@ -205,11 +270,13 @@ def load(
         raise OptionError(f"side is {side}; give a multiple of {patch}, the side of a patch, such as {SIDE}")
     if not 0 <= grid <= side // patch:
         raise OptionError(f"grid is {grid}; give 0, or a number of cells up to {side // patch}, the patches of a side")
+    if patches < 0:
+        raise OptionError(f"patches is {patches}; give 0 for none, or a number such as {PATCHES}")
     maps = None
     if heads:
         hidden = {"image": eyes.config.hidden_size, "text": reader.config.hidden_size}
         maps, grid = _read_heads(heads, hidden, side // patch)
-    return MiniEncoder(eyes, reader, tokenizer, chosen_device, chosen_dtype, batch_size, side, grid, maps)
+    return MiniEncoder(eyes, reader, tokenizer, chosen_device, chosen_dtype, batch_size, side, grid, maps, patches)
 
 
 def _joined(parts: "list[torch.Tensor]") -> "torch.Tensor":

@@ -2,9 +2,9 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -80,16 +80,15 @@ class Evidence:
         known = [self._cache.get(key) for key in keys]
         cached = [entry for entry in known if entry]
         if len(cached) == len(queries):
-            return [self._neighbors(entry["ids"], entry["scores"]) for entry in cached]
+            return [self._neighbors(entry["neighbors"]) for entry in cached]
         contexts = self.retriever.retrieve(queries, depth)
         self.searched += len(queries)
         for key, context in zip(keys, contexts, strict=True):
-            ids, scores = [neighbor.sample.id for neighbor in context], [float(neighbor.score) for neighbor in context]
-            self._cache.put(key, {"ids": ids, "scores": scores})
+            self._cache.put(key, {"neighbors": [_record(neighbor) for neighbor in context]})
         return contexts
 
-    def _neighbors(self, ids: Sequence[str], scores: Sequence[float]) -> Context:
-        return tuple(Neighbor(self.datastore[name], score) for name, score in zip(ids, scores, strict=True))
+    def _neighbors(self, records: Sequence[Mapping[str, Any]]) -> Context:
+        return tuple(Neighbor(self.datastore[facts["id"]], **facts["found"]) for facts in records)
 
     def _key(self, query: Query, depth: int) -> str:
         """Hash all that the result of a search depends on."""
@@ -128,3 +127,9 @@ class Evidence:
         drawn = random.Random(f"{self.seed} {query_id}").sample(self._ids, min(shots + 1, len(self._ids)))
         others = [name for name in drawn if name != query_id][:shots]
         return tuple(Neighbor(self.datastore[name], math.nan) for name in others)
+
+
+def _record(neighbor: Neighbor) -> dict[str, Any]:
+    """Return what is kept of a neighbor: all that decides how it is read, not its sample."""
+    found = {"score": float(neighbor.score), "found_by": neighbor.found_by, "likeness": neighbor.likeness}
+    return {"id": neighbor.sample.id, "found": found}

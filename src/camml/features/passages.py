@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from camml import passages
+from camml.arrays import ArrayCache
 from camml.encoders import Encoder, Vectors
 from camml.errors import DiskError
-from camml.features.arrays import ArrayCache
 from camml.features.samples import folder_of
 from camml.passages import Passage, Span
 from camml.types import Context, Neighbor, Query

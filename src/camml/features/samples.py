@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from camml.arrays import ArrayCache
 from camml.durable import write_file
 from camml.errors import DiskError
-from camml.features.arrays import ArrayCache
 from camml.features.tower import ABOUT, Digests, TowerFeatures, fingerprint, settings_of, weights_hash
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor, LlavaPartsForConditionalGeneration
 from camml.model.modeling import SAMPLE

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers.image_processing_utils import BaseImageProcessor
 
+from camml.arrays import ArrayCache
 from camml.durable import digest, write_file
 from camml.errors import ImageError, OptionError
-from camml.features.arrays import ArrayCache
 from camml.images import ImageSource
 from camml.model import CamMLProcessor, LlavaPartsConfig
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from threading import Lock
@@ -11,13 +11,14 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from PIL import Image
 
-from camml.encoders import Encoder, Vectors
+from camml.encoders import Encoder, Patches, Vectors, patch_encoder
 from camml.errors import InputError
 from camml.tokens import REMEDY
 
 TOGETHER = 16
 """Texts or pictures that go through an encoder at a time."""
-MOST_CACHED = 4096
+MOST_CACHED, MOST_COMPARED = 4096, 512
+"""Vectors of texts or pictures, and patches of pictures, that are kept in memory."""
 
 Item = TypeVar("Item")
 
@@ -31,13 +32,19 @@ class SharedEncoder:
         self._encoder = encoder
         self._texts: Together[str] = Together(encoder.embed_texts, _name_of_text)
         self._images: Together[Image.Image] = Together(encoder.embed_images, _name_of_image)
+        if compares := patch_encoder(encoder):
+            self._compared: Together[Image.Image] = Together(
+                lambda images: list(zip(*compares.embed_with_patches(images), strict=True)),
+                _name_of_image,
+                MOST_COMPARED,
+            )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """See `Encoder`."""
-        return self._texts.embed(texts) if texts else self._encoder.embed_texts(texts)
+        return np.stack(self._texts.embed(texts)) if texts else self._encoder.embed_texts(texts)
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Return how many tokens of texts are read; 0 where the encoder does not say."""
@@ -59,7 +66,14 @@ class SharedEncoder:
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """See `Encoder`."""
-        return self._images.embed(images) if images else self._encoder.embed_images(images)
+        return np.stack(self._images.embed(images)) if images else self._encoder.embed_images(images)
+
+    def embed_with_patches(self, images: Sequence[Image.Image]) -> tuple[Vectors, list[Patches]]:
+        """See `PatchEncoder`."""
+        if not images:
+            return self._encoder.embed_images(images), []
+        vectors, patches = zip(*self._compared.embed(images), strict=True)
+        return np.stack(vectors), list(patches)
 
 
 class Together(Generic[Item]):
@@ -69,15 +83,18 @@ class Together(Generic[Item]):
       working: held while the encoder is at work.
     """
 
-    def __init__(self, embed: Callable[[Sequence[Item]], Vectors], name_of: Callable[[Item], str]) -> None:
+    def __init__(
+        self, embed: Callable[[Sequence[Item]], Iterable[Any]], name_of: Callable[[Item], str], most: int = MOST_CACHED
+    ) -> None:
         self._embed = embed
         self._name_of = name_of
+        self._most = most
         self._cache: OrderedDict[str, Any] = OrderedDict()
         self._waiting: dict[str, tuple[Item, Future[Any]]] = {}
         self._state, self.working = Lock(), Lock()
 
-    def embed(self, items: Sequence[Item]) -> Vectors:
-        """Return a vector for each item.
+    def embed(self, items: Sequence[Item]) -> list[Any]:
+        """Return what the encoder gives for each item.
 
         Raises:
           Exception: what the encoder raises for one of them.
@@ -89,7 +106,7 @@ class Together(Generic[Item]):
             with self.working:
                 while any(not future.done() for future in futures.values()):
                     self._compute()
-        return np.stack([futures[name].result() for name in names])
+        return [futures[name].result() for name in names]
 
     def _future(self, name: str, item: Item) -> "Future[Any]":
         """Return where the vector of an item is, or will be."""
@@ -119,12 +136,12 @@ class Together(Generic[Item]):
                     continue
                 self._cache[name] = vector
                 future.set_result(vector)
-            while len(self._cache) > MOST_CACHED:
+            while len(self._cache) > self._most:
                 self._cache.popitem(last=False)
 
     def _alone(self, item: Item) -> Any:
         try:
-            return self._embed([item])[0]
+            return next(iter(self._embed([item])))
         except Exception as error:
             return error
 

@@ -7,8 +7,8 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
+from camml.arrays import ArrayCache
 from camml.encoders import Encoder, Vectors
-from camml.features.arrays import ArrayCache
 from camml.images import open_image
 from camml.progress import Progress
 

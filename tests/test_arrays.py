@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from camml import arrays
+from camml.arrays import JOURNAL, NUMBERS, ArrayCache
 from camml.errors import DiskError
-from camml.features import arrays
-from camml.features.arrays import JOURNAL, NUMBERS, ArrayCache
 
 
 def array(seed: int, *shape: int) -> np.ndarray:
