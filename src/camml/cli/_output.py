@@ -48,7 +48,8 @@ def neighbor_as_json(neighbor: "Neighbor") -> dict[str, Any]:
     """Return a retrieved sample with its score, null where a person chose it, and the passages that were read."""
     score = None if math.isnan(neighbor.score) else round(neighbor.score, 6)
     read = {"passages": [neighbor.sample.text[slice(*span)] for span in neighbor.spans]} if neighbor.spans else {}
-    by = {"found_by": neighbor.found_by} if neighbor.found_by else {}
+    by: dict[str, Any] = {"found_by": neighbor.found_by} if neighbor.found_by else {}
+    by |= {} if neighbor.likeness is None else {"likeness": round(neighbor.likeness, 6)}
     comes_from = {"supporting": neighbor.sample.text[slice(*neighbor.supporting)]} if neighbor.supporting else {}
     return sample_as_json(neighbor.sample) | {"score": score} | by | read | comes_from
 
