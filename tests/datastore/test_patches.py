@@ -39,6 +39,8 @@ def test_they_are_kept_when_pictures_are_indexed(store: Datastore, encoder: Quar
     assert computed(encoder) == before
     store.add([sample("pink", "pink", picture(tmp_path, "pink"))])
     assert computed(encoder) == before + 1
+    assert store.patches(["pink"], encoder).keys() == {"pink"}
+    assert computed(encoder) == before + 1
     again = Datastore.open(tmp_path / "store", encoder)  # as another process does
     assert again.patches(["red", "pink"], encoder).keys() == {"red", "pink"}
     assert computed(encoder) == before + 1
