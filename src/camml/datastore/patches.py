@@ -45,7 +45,7 @@ class PatchStore:
           vectors: float32[D], those of the pictures, by id.
         """
         known = {name: self._known(vector) for name, vector in vectors.items()}
-        if self._cache is not None and None in known.values():
+        if self._cache is not None and any(patches is None for patches in known.values()):
             self._cache.refresh()  # another process, or one that adds samples, may have computed them
             known = {name: self._known(vector) for name, vector in vectors.items()}
         opened = {}
