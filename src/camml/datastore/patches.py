@@ -79,8 +79,8 @@ class PatchStore:
 
     def _known(self, vector: Vectors) -> Patches | None:
         key = _key(vector)
-        kept = None if self._cache is None else self._cache.get(key)
-        return self._memory.get(key) if kept is None else kept.view(np.int8)
+        cached = None if self._cache is None else self._cache.get(key)
+        return self._memory.get(key) if cached is None else cached.view(np.int8)
 
 
 def patch_store(folder: Path | None, encoder: Encoder) -> PatchStore | None:

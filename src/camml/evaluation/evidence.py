@@ -88,7 +88,7 @@ class Evidence:
         return contexts
 
     def _neighbors(self, records: Sequence[Mapping[str, Any]]) -> Context:
-        return tuple(Neighbor(self.datastore[facts["id"]], **facts["found"]) for facts in records)
+        return tuple(Neighbor(self.datastore[record["id"]], **record["facts"]) for record in records)
 
     def _key(self, query: Query, depth: int) -> str:
         """Hash all that the result of a search depends on."""
@@ -131,5 +131,5 @@ class Evidence:
 
 def _record(neighbor: Neighbor) -> dict[str, Any]:
     """Return what is kept of a neighbor: all that decides how it is read, not its sample."""
-    found = {"score": float(neighbor.score), "found_by": neighbor.found_by, "likeness": neighbor.likeness}
-    return {"id": neighbor.sample.id, "found": found}
+    facts = {"score": float(neighbor.score), "found_by": neighbor.found_by, "likeness": neighbor.likeness}
+    return {"id": neighbor.sample.id, "facts": facts}
