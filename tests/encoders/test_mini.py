@@ -205,9 +205,9 @@ class TestPatches:
 
     def test_can_be_fewer_or_none(self, tmp_path: Path) -> None:
         options = save_mini(tmp_path)
-        few = encoders.load("mini", **options, side=28)
+        few = encoders.load("mini", **options, side=28, patches=64)
         assert few.patches == 4  # all that there are
-        none = encoders.load("mini", **options, side=28, patches=0)
+        none = encoders.load("mini", **options, side=28)
         assert encoders.patch_encoder(few) is few
         assert encoders.patch_encoder(none) is None
         assert few.revision == none.revision  # vectors are the same

@@ -92,7 +92,7 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_patches_of_many_questions_are_computed_together(tmp_path: Path) -> None:
-    encoder = encoders.load("mini", **save_mini(tmp_path), side=28)
+    encoder = encoders.load("mini", **save_mini(tmp_path), side=28, patches=4)
     pictures = [Image.new("RGB", (8, 8), (number, 0, 0)) for number in (1, 2, 1, 3)]
     wanted, calls = encoder.embed_with_patches(pictures), []
     embed = encoder.embed_with_patches

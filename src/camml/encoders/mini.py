@@ -40,7 +40,7 @@ little. Chosen among 5, 10 and 20 on changed pictures of OwnPix's validation thi
 """
 
 PATCHES = 64
-"""Patches of an image that are compared with those of others, of 256: those that are most like the CLS token. Chosen
+"""A good number of patches, of 256, to compare with those of other images, where that is asked for: those that are most like the CLS token. Chosen
 among 16, 32, 64, 128 and all on OwnPix's validation things: docs/retrieval.md.
 """
 
@@ -69,7 +69,7 @@ class MiniEncoder:
         side: int = SIDE,
         grid: int = 0,
         heads: "Mapping[str, torch.Tensor] | None" = None,
-        patches: int = PATCHES,
+        patches: int = 0,
     ) -> None:
         heads = heads or {}
         tensors = [*vision.state_dict().values(), *text.state_dict().values(), *heads.values()]
@@ -236,7 +236,7 @@ def load(
     side: int = SIDE,
     grid: int = 0,
     heads: str = "",
-    patches: int = PATCHES,
+    patches: int = 0,
 ) -> MiniEncoder:
     """Load the small default encoder.
 
@@ -251,7 +251,8 @@ def load(
         (grid² + 2) / 2 times as wide, so this is for learning heads from, which know their grid themselves.
       heads: a file of `camml align`, which lets texts find images; without it each finds its own kind only.
       patches: of an image that are kept beside a datastore (384 bytes each) and compared with those of a question's
-        image, to put the samples that look most alike into order; 0 compares whole images alone.
+        image, to put the samples that look most alike into order; 0 compares whole images alone. 64 find
+        more things in other poses and fewer among thousands of maps or flags: docs/retrieval.md.
 
     Raises:
       FetchError: the weights could not be obtained.
