@@ -24,8 +24,8 @@ SHARE, FEWEST = 0.02, 8
 SECOND = 0.02
 """By how much more a neighbor must stand out that was not found in the first of several ways."""
 MATCH_WEIGHT = 2
-"""Weight of what patches say beside the cosine of whole pictures; chosen on validation classes of OwnPix, and harmless
-on those of FactPix: docs/retrieval.md.
+"""Weight of what patches say beside the cosine of whole pictures; chosen on validation classes of OwnPix, and harmful
+among all pictures of FactPix: docs/retrieval.md.
 """
 RANK_OFFSET = 60
 """Source: Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion outperforms Condorcet", section 2."""

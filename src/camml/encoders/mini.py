@@ -40,8 +40,8 @@ little. Chosen among 5, 10 and 20 on changed pictures of OwnPix's validation thi
 """
 
 PATCHES = 64
-"""A good number of patches, of 256, to compare with those of other images, where that is asked for: those that are most like the CLS token. Chosen
-among 16, 32, 64, 128 and all on OwnPix's validation things: docs/retrieval.md.
+"""A good number of patches, of 256, to compare with those of other images where that is asked for: those most like the
+CLS token. Chosen among 16, 32, 64, 128 and all on OwnPix's validation things: docs/retrieval.md.
 """
 
 PREPARATION = {"resize": "squash bicubic", "pool": "cls+weighted", "max_tokens": MAX_TOKENS, "version": 2}

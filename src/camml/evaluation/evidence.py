@@ -98,6 +98,7 @@ class Evidence:
             **deciding(),
             "store": self.hash,
             "mode": self.retriever.mode,
+            "patches": getattr(self.retriever.encoder, "patches", 0),
             "duplicate_above": self.retriever.duplicate_above,
             "depth": depth,
             "query": [query.text, query.id],
