@@ -51,9 +51,10 @@ class Quarters(Colors):
         whole = _unit([np.asarray(image).reshape(-1, 3).mean(axis=0) for image in images])
         return whole, [_quarters(image) for image in images]
 
-    def match(self, asked: Patches, stored: Sequence[Patches]) -> Vectors:
-        first = _unit(asked[1:])
-        return np.asarray([(first @ _unit(its[1:]).T).max(axis=1).mean() for its in stored], np.float32)
+    def likeness(self, asked: Vectors, patches: Patches, stored: Vectors, others: Sequence[Patches]) -> Vectors:
+        first = _unit(patches[1:])
+        matches = np.asarray([(first @ _unit(its[1:]).T).max(axis=1).mean() for its in others], np.float32)
+        return (stored @ asked + 2 * matches) / 3
 
 
 def _quarters(image: Image.Image) -> Patches:

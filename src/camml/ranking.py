@@ -23,10 +23,6 @@ SHARE, FEWEST = 0.02, 8
 """The best that is usual is below this share of them, and below so many: a few right samples do not raise it."""
 SECOND = 0.02
 """By how much more a neighbor must stand out that was not found in the first of several ways."""
-MATCH_WEIGHT = 2
-"""Weight of what patches say beside the cosine of whole pictures; chosen on validation classes of OwnPix, and harmful
-among all pictures of FactPix: docs/retrieval.md.
-"""
 RANK_OFFSET = 60
 """Source: Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion outperforms Condorcet", section 2."""
 
@@ -99,20 +95,13 @@ def fuse(lists: Sequence[Context]) -> Context:
     return tuple(Neighbor(samples[name], scores[name]) for name in order)
 
 
-def by_likeness(context: Sequence[Neighbor], matches: Sequence[float]) -> Context:
-    """Return neighbors found by their pictures with their likeness, those first that look most alike.
-
-    Args:
-      matches: how well the patches of each picture match the query's, -1 to 1.
+def by_likeness(context: Sequence[Neighbor], likeness: Sequence[float]) -> Context:
+    """Return neighbors found by their pictures with their likeness to the query's, those first that look most alike.
 
     Example:
       >>> whole = [Neighbor(Sample("a", ""), 0.8), Neighbor(Sample("b", ""), 0.7)]
-      >>> [(neighbor.sample.id, round(neighbor.likeness, 2)) for neighbor in by_likeness(whole, [0.5, 0.9])]
-      [('b', 0.83), ('a', 0.6)]
+      >>> [(neighbor.sample.id, neighbor.likeness) for neighbor in by_likeness(whole, [0.5, 0.9])]
+      [('b', 0.9), ('a', 0.5)]
     """
-    likeness = [
-        (neighbor.score + MATCH_WEIGHT * match) / (1 + MATCH_WEIGHT)
-        for neighbor, match in zip(context, matches, strict=True)
-    ]
     order = sorted(range(len(context)), key=lambda place: -likeness[place])  # equal ones keep their order
     return tuple(replace(context[place], likeness=likeness[place]) for place in order)

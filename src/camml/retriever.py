@@ -33,7 +33,7 @@ WITHOUT_IMAGE = ("text-text", "text-image")
 """What is compared in the modes `fused` and `auto`; of equals those of the first come first."""
 """`auto` compares pictures with pictures and words with texts, words alone with pictures too where they share a space,
 and ranks by how far a sample stands out of what is usual; `fused` joins all that apply by reciprocal rank."""
-POLICY = 4
+POLICY = 5
 """Changes whenever the same settings could find other samples; 1 searched by the picture alone where there was one, 2
 compared pictures with one weight for plain and mapped vectors, 3 compared no patches.
 """
@@ -239,11 +239,18 @@ class Retriever:
         known = [place for place in places if context[place].sample.id in patches]
         if asked is None or not known:
             return context
-        matches = self._compares.match(asked, [patches[context[place].sample.id] for place in known])
-        by_place = dict.fromkeys(places, float(np.median(matches)))  # nothing better is known of pictures that are gone
-        by_place |= dict(zip(known, map(float, matches), strict=True))
+        ids = [context[place].sample.id for place in known]
+        vectors = self.datastore.vectors(ids, "image")
+        stored = np.stack([vectors[name] for name in ids])
+        likeness = self._compares.likeness(self._vector(state, IMAGES), asked, stored, [patches[name] for name in ids])
+        by_place = dict(zip(known, map(float, likeness), strict=True))
+        # nothing better is known of pictures that are gone
+        change = float(np.median([by_place[place] - context[place].score for place in known]))
         ordered = list(context)
-        compared = by_likeness([context[place] for place in places], list(by_place.values()))
+        compared = by_likeness(
+            [context[place] for place in places],
+            [by_place.get(place, context[place].score + change) for place in places],
+        )
         for place, neighbor in zip(places, compared, strict=True):
             ordered[place] = neighbor
         return tuple(ordered)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BertModel, Dinov2Model
 
 from camml import encoders
-from camml.encoders.mini import PLAIN_SHARE, SHARPNESS, _prepare
+from camml.encoders.mini import PATCH_SHARE, PLAIN_SHARE, SHARPNESS, _prepare
 from camml.errors import OptionError
 from tests.encoders.tiny_encoders import TEXTS, build, images, save_mini
 
@@ -176,6 +176,13 @@ def test_the_real_weights_know_meanings_and_shapes() -> None:
     assert (encoder.embed_images([smaller]) @ encoder.embed_images([cross, stripes]).T).argmax() == 0
 
 
+def part_by_part(asked: np.ndarray, stored: np.ndarray) -> float:
+    """Return how well the patches of one image match those of another."""
+    asked, stored = (scaled(its.astype(np.float32)) for its in (asked, stored))
+    weights = np.exp(SHARPNESS * asked[1:] @ asked[0])
+    return float(((asked[1:] @ stored[1:].T).max(axis=1) * weights).sum() / weights.sum())
+
+
 class TestPatches:
     def test_are_those_most_like_the_whole(self, tmp_path: Path) -> None:
         encoder = encoders.load("mini", **save_mini(tmp_path), side=56, patches=7)
@@ -190,24 +197,39 @@ class TestPatches:
             np.testing.assert_allclose(parts @ whole, np.sort(rows[1:] @ rows[0])[:-8:-1], atol=0.02)
             np.testing.assert_allclose((parts @ rows[1:].T).max(axis=1), 1, atol=1e-3)
 
-    def test_match_where_a_part_looks_like_a_part(self, tmp_path: Path) -> None:
+    def test_make_a_share_of_the_likeness(self, tmp_path: Path) -> None:
         encoder = encoders.load("mini", **save_mini(tmp_path), side=56, patches=7)
-        _, patches = encoder.embed_with_patches(images())
-        for number, its in enumerate(patches):
-            matches = encoder.match(its, patches)
-            assert matches.shape == (len(patches),)
-            assert matches[number] == pytest.approx(1, abs=1e-3)
-            assert (matches <= 1 + 1e-5).all()
-        asked, stored = (scaled(its.astype(np.float32)) for its in patches[:2])
-        weights = np.exp(SHARPNESS * asked[1:] @ asked[0])
-        wanted = ((asked[1:] @ stored[1:].T).max(axis=1) * weights).sum() / weights.sum()
-        assert encoder.match(patches[0], patches[1:2])[0] == pytest.approx(wanted, abs=1e-5)
+        vectors, patches = encoder.embed_with_patches(images())
+        for vector, its, number in zip(vectors, patches, range(len(patches)), strict=True):
+            likeness = encoder.likeness(vector, its, vectors, patches)
+            assert likeness.shape == (len(patches),)
+            assert likeness[number] == pytest.approx(1, abs=1e-3)
+            assert (likeness <= 1 + 1e-5).all()
+        matched = part_by_part(*patches[:2])
+        wanted = (1 - PATCH_SHARE) * vectors[0] @ vectors[1] + PATCH_SHARE * matched
+        assert encoder.likeness(vectors[0], patches[0], vectors[1:2], patches[1:2])[0] == pytest.approx(wanted, abs=1e-5)
+
+    def test_count_as_the_plain_vectors_do_that_they_stand_in_for(self, tmp_path: Path) -> None:
+        options = save_mini(tmp_path)
+        plain = encoders.load("mini", **options)
+        file = save_heads(tmp_path / "heads.safetensors", plain.image_dim, plain.text_dim)
+        encoder = encoders.load("mini", **options, side=56, patches=7, heads=str(file))
+        vectors, patches = encoder.embed_with_patches(images())
+        known = encoder.balance(vectors, np.repeat(vectors, 3, axis=0))
+        part = slice(None, encoder._plain_dim)
+        for asked, vector, its in zip(known, vectors, patches, strict=True):
+            # a vector's product with itself is its weights, which add up to one
+            weight = float(asked[part] @ vector[part])
+            assert encoder.likeness(asked, its, vector[None], [its])[0] == pytest.approx(1, abs=1e-3)
+            whole = vectors[0] @ asked - PATCH_SHARE * vectors[0][part] @ asked[part]
+            wanted = whole + PATCH_SHARE * weight * part_by_part(its, patches[0])
+            assert encoder.likeness(asked, its, vectors[:1], patches[:1])[0] == pytest.approx(wanted, abs=1e-5)
 
     def test_can_be_fewer_or_none(self, tmp_path: Path) -> None:
         options = save_mini(tmp_path)
-        few = encoders.load("mini", **options, side=28, patches=64)
+        few = encoders.load("mini", **options, side=28)
         assert few.patches == 4  # all that there are
-        none = encoders.load("mini", **options, side=28)
+        none = encoders.load("mini", **options, side=28, patches=0)
         assert encoders.patch_encoder(few) is few
         assert encoders.patch_encoder(none) is None
         assert few.revision == none.revision  # vectors are the same

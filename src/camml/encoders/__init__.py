@@ -61,8 +61,15 @@ class PatchEncoder(Encoder, Protocol):
         """Return what `embed_images` does, and the patches of each image."""
         ...
 
-    def match(self, asked: Patches, stored: Sequence[Patches]) -> Vectors:
-        """Return float32[K], -1 to 1: how well each of K stored images has what a question's image shows."""
+    def likeness(self, asked: Vectors, patches: Patches, stored: Vectors, others: Sequence[Patches]) -> Vectors:
+        """Return float32[K], -1 to 1: how much each of K stored images looks like a question's image.
+
+        Args:
+          asked: float32[D], the vector of the question's image as it is compared (`balanced`).
+          patches: those of the question's image.
+          stored: float32[K, D].
+          others: the patches of the K stored images.
+        """
         ...
 
 

@@ -40,8 +40,14 @@ little. Chosen among 5, 10 and 20 on changed pictures of OwnPix's validation thi
 """
 
 PATCHES = 64
-"""A good number of patches, of 256, to compare with those of other images where that is asked for: those most like the
-CLS token. Chosen among 16, 32, 64, 128 and all on OwnPix's validation things: docs/retrieval.md.
+"""Patches of an image, of 256, that are compared with those of others: those most like the CLS token. Chosen among 16,
+32, 64, 128 and all on OwnPix's validation things: docs/retrieval.md.
+"""
+
+PATCH_SHARE = 0.75
+"""Share of patches in the likeness of two images as far as their plain vectors make it: patches know no places, so they
+count little where the maps know the pictures well. Chosen among 0.67, 0.75 and 0.8 on OwnPix's validation things and
+FactPix's validation classes: docs/retrieval.md.
 """
 
 PREPARATION = {"resize": "squash bicubic", "pool": "cls+weighted", "max_tokens": MAX_TOKENS, "version": 2}
@@ -53,7 +59,7 @@ class MiniEncoder:
     Args:
       grid: cells a side whose mean patches the vector of an image has too; 0 for none.
       heads: `image` float32[D, W], W the width of images without heads, and `text` float32[D, 384]; empty for none.
-      patches: of each image that are compared with those of others where asked for; 0 for none.
+      patches: of each image that are compared with those of others; 0 for none.
     """
 
     name = "mini"
@@ -69,7 +75,7 @@ class MiniEncoder:
         side: int = SIDE,
         grid: int = 0,
         heads: "Mapping[str, torch.Tensor] | None" = None,
-        patches: int = 0,
+        patches: int = PATCHES,
     ) -> None:
         heads = heads or {}
         tensors = [*vision.state_dict().values(), *text.state_dict().values(), *heads.values()]
@@ -113,21 +119,22 @@ class MiniEncoder:
                 patches += list(self._salient(tokens))
         return _towers.unit(vectors), patches
 
-    def match(self, asked: Patches, stored: Sequence[Patches]) -> Vectors:
-        """Return float32[K]: the cosine of each patch of the question's image with the most similar one of a stored
-        image, averaged over the patches by how like they are to the CLS token.
+    def likeness(self, asked: Vectors, patches: Patches, stored: Vectors, others: Sequence[Patches]) -> Vectors:
+        """Return float32[K], -1 to 1: the product of the vectors, in which patches take a share of what plain vectors
+        say.
 
-        A thing is found in another pose, at another place or in part, as long as its parts look alike.
+        So maps and patches count by what tells pictures apart in this datastore, as `balance` has found.
 
         Args:
-          asked, stored: int8[1 + P, 384], of one image and of K.
+          asked: float32[D], balanced.
+          patches, others: int8[1 + P, 384], of one image and of K.
+          stored: float32[K, D].
         """
-        whole, *parts = _towers.unit(asked.astype(np.float32))
-        likeness = SHARPNESS * (np.stack(parts) @ whole)
-        weights = np.exp(likeness - likeness.max())
-        others = _towers.unit(np.stack(stored)[:, 1:].astype(np.float32))
-        best = (others @ np.stack(parts).T).max(axis=1)
-        result: Vectors = (best @ (weights / weights.sum())).astype(np.float32)
+        plain = asked[: self._plain_dim]
+        # a stored plain vector is as long as the root of its share, and balance multiplies by weight / share
+        weight = float(np.linalg.norm(plain)) * (PLAIN_SHARE**0.5 if self.joint else 1.0)
+        by_patches = weight * _matches(patches, others) - stored[:, : self._plain_dim] @ plain
+        result: Vectors = (stored @ asked + PATCH_SHARE * by_patches).astype(np.float32)
         return result
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
@@ -236,7 +243,7 @@ def load(
     side: int = SIDE,
     grid: int = 0,
     heads: str = "",
-    patches: int = 0,
+    patches: int = PATCHES,
 ) -> MiniEncoder:
     """Load the small default encoder.
 
@@ -251,8 +258,7 @@ def load(
         (grid² + 2) / 2 times as wide, so this is for learning heads from, which know their grid themselves.
       heads: a file of `camml align`, which lets texts find images; without it each finds its own kind only.
       patches: of an image that are kept beside a datastore (384 bytes each) and compared with those of a question's
-        image, to put the samples that look most alike into order; 0 compares whole images alone. 64 find
-        more things in other poses and fewer among thousands of maps or flags: docs/retrieval.md.
+        image, to put the samples that look most alike into order; 0 compares whole images alone.
 
     Raises:
       FetchError: the weights could not be obtained.
@@ -278,6 +284,21 @@ def load(
         hidden = {"image": eyes.config.hidden_size, "text": reader.config.hidden_size}
         maps, grid = _read_heads(heads, hidden, side // patch)
     return MiniEncoder(eyes, reader, tokenizer, chosen_device, chosen_dtype, batch_size, side, grid, maps, patches)
+
+
+def _matches(asked: Patches, stored: Sequence[Patches]) -> Vectors:
+    """Return float32[K]: the cosine of each patch of the question's image with the most similar one of a stored image,
+    averaged over the patches by how like they are to the CLS token.
+
+    A thing is found in another pose, at another place or in part, as long as its parts look alike.
+    """
+    whole, *parts = _towers.unit(asked.astype(np.float32))
+    prominence = SHARPNESS * (np.stack(parts) @ whole)
+    weights = np.exp(prominence - prominence.max())
+    others = _towers.unit(np.stack(stored)[:, 1:].astype(np.float32))
+    best = (others @ np.stack(parts).T).max(axis=1)
+    result: Vectors = best @ (weights / weights.sum())
+    return result
 
 
 def _joined(parts: "list[torch.Tensor]") -> "torch.Tensor":
