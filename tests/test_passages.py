@@ -93,3 +93,25 @@ def test_a_long_sentence_without_pauses_is_cut_between_words() -> None:
     parts = texts(text)
     assert len(parts) > 1
     assert {word for part in parts for word in part.split()} == {"abcdefg"}
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks"),
+    [
+        ("Here it is. It is old.\n\n- Weight: 12 kg\n- Colour: red\n\nSigned, A.", [0, 1, 2, 2, 3]),
+        ("Name: X\nWeight: 12 kg", [0, 0]),
+        ("Name: X\nIt is old. It is red.\nWeight: 12 kg", [0, 1, 2, 3]),
+        ("Seen: | a | b |\n| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\nEnd.", [0, 1, 1, 1]),
+        ("one", [0]),
+        ("\n\none\n", [0]),
+    ],
+)
+def test_lines_of_a_list_a_sheet_or_a_table_are_a_block(text: str, blocks: list[int]) -> None:
+    assert [passage.block for passage in split(text)] == blocks
+
+
+@given(WRITING)
+def test_blocks_are_numbered_without_gaps(text: str) -> None:
+    blocks = [passage.block for passage in split(text)]
+    assert blocks == sorted(blocks)
+    assert set(blocks) == set(range(len(set(blocks))))

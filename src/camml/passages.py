@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Span = tuple[int, int]
 """The characters of a text from the first number up to, and without, the second."""
@@ -27,10 +27,12 @@ class Passage:
     Attributes:
       span: where it is.
       heading: where that is without which it cannot be understood: the first row of its table.
+      block: number of the list, sheet or table that it is a line of; prose has another number for each passage.
     """
 
     span: Span
     heading: Span | None = None
+    block: int = 0
 
 
 def split(text: str) -> list[Passage]:
@@ -55,7 +57,22 @@ def split(text: str) -> list[Passage]:
         heading = None
         passages += [Passage(span) for span in _sentences(text, start, end)]
     _close_table(passages, heading)
-    return [passage for passage in passages if passage.span[0] < passage.span[1]]
+    return _numbered(text, [passage for passage in passages if passage.span[0] < passage.span[1]])
+
+
+def _numbered(text: str, passages: Sequence[Passage]) -> list[Passage]:
+    """Return passages with the numbers of their blocks: whole lines one below the other belong together."""
+    edges = [0, *(edge for passage in passages for edge in passage.span), len(text)]
+    # line breaks before each passage and behind the last; there is one at either end of a text
+    breaks = [text.count("\n", *edges[place : place + 2]) for place in range(0, len(edges), 2)]
+    breaks[0], breaks[-1] = breaks[0] or 1, breaks[-1] or 1
+    numbered: list[Passage] = []
+    for place, passage in enumerate(passages):
+        before = numbered[-1] if numbered else Passage((0, 0), block=-1)
+        of_a_table = passage.heading is not None and passage.heading == before.heading
+        below = place > 0 and breaks[place] == 1 and breaks[place - 1] and breaks[place + 1]
+        numbered.append(replace(passage, block=before.block + (not (of_a_table or below))))
+    return numbered
 
 
 def _close_table(passages: list[Passage], heading: Span | None) -> None:

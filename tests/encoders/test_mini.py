@@ -207,7 +207,8 @@ class TestPatches:
             assert (likeness <= 1 + 1e-5).all()
         matched = part_by_part(*patches[:2])
         wanted = (1 - PATCH_SHARE) * vectors[0] @ vectors[1] + PATCH_SHARE * matched
-        assert encoder.likeness(vectors[0], patches[0], vectors[1:2], patches[1:2])[0] == pytest.approx(wanted, abs=1e-5)
+        likeness = encoder.likeness(vectors[0], patches[0], vectors[1:2], patches[1:2])
+        assert likeness[0] == pytest.approx(wanted, abs=1e-5)
 
     def test_count_as_the_plain_vectors_do_that_they_stand_in_for(self, tmp_path: Path) -> None:
         options = save_mini(tmp_path)

@@ -77,6 +77,12 @@ def test_a_row_of_a_table_comes_with_its_heading(chooser) -> None:
     assert "bolt17" in neighbor.text
 
 
+def test_lines_of_the_sheet_that_holds_what_is_asked_for_come_before_prose(chooser) -> None:
+    text = "This is the crane.\n\n- The driver: Agathe Muster\n- Tons: 4711\n- Mill: old\n\nWho visits the driver?"
+    [neighbor] = choose(chooser, "Who is the driver?", context(text), 16)
+    assert all(fact in neighbor.text for fact in ("Agathe", "4711", "Mill: old"))
+
+
 def test_vectors_are_kept_and_found_again(tmp_path: Path) -> None:
     encoder = encoders.load("hashed")
     first = choose(PassageChooser(encoder, tmp_path), "What is the driver's name?", context(LONG), 8)

@@ -32,6 +32,12 @@ is about, in words that questions about "this one" do not have. Of 47 validation
 tokens hold the answer to 47 with it, to 44 without.
 """
 
+SHEET = 0.6
+"""How far a line of a list, sheet or table is moved towards the best of its lines: where one says what is asked about,
+so do the others, in words that the question may not have. Of 2,084 questions about reading data's long texts 72 tokens
+hold the answer to 90.1 % with it, to 88.0 % without.
+"""
+
 _logger = logging.getLogger("camml")
 
 
@@ -119,13 +125,17 @@ class PassageChooser:
         """Return the passages of a text that are nearest to the question, as many as there is room for."""
         parts = passages.split(text)
         words = _words(question)
-        offers: list[tuple[float, int]] = []
-        for place, (part, vector) in enumerate(zip(parts, self._vectors(text, parts), strict=True)):
+        scores: list[float] = []
+        best = dict[int, float]()
+        for part, vector in zip(parts, self._vectors(text, parts), strict=True):
             shared = len(words & _words(_read(text, part))) / max(1, len(words))
-            opening = OPENING * (place == 0 and 3 * budget.length(_read(text, part)) <= budget.tokens)
-            offers.append((float(vector @ asked) + PER_WORD * shared + opening, place))
+            scores.append(float(vector @ asked) + PER_WORD * shared)
+            best[part.block] = max(scores[-1], best.get(part.block, scores[-1]))
+        scores = [(1 - SHEET) * score + SHEET * best[part.block] for score, part in zip(scores, parts, strict=True)]
+        if parts and 3 * budget.length(_read(text, parts[0])) <= budget.tokens:
+            scores[0] += OPENING
         taken: list[Span] = []
-        for _, place in sorted(offers, key=lambda offer: (-offer[0], offer[1])):
+        for place in sorted(range(len(parts)), key=lambda place: -scores[place]):
             part = parts[place]
             more = sorted({*taken, part.span, *([part.heading] if part.heading else [])})
             if budget.length(passages.join(text, more)) <= limit:
