@@ -78,7 +78,7 @@ def test_a_row_of_a_table_comes_with_its_heading(chooser) -> None:
 
 
 def test_lines_of_the_sheet_that_holds_what_is_asked_for_come_before_prose(chooser) -> None:
-    text = "This is the crane.\n\n- The driver: Agathe Muster\n- Tons: 4711\n- Mill: old\n\nWho visits the driver?"
+    text = "This is the crane.\n\n- The driver: Agathe Muster\n- Tons: 4711\n- Mill: old\n\nSee the cat there."
     [neighbor] = choose(chooser, "Who is the driver?", context(text), 16)
     assert all(fact in neighbor.text for fact in ("Agathe", "4711", "Mill: old"))
 
