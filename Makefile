@@ -8,12 +8,12 @@ PYTEST := $(VENV)/bin/python -m pytest
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-attack test-seed lint types unit families docs dist setup setup-vllm test-vllm clean
+.PHONY: demo test test-long test-slow test-attack test-seed lint types unit families docs dist setup setup-vllm test-vllm clean
 
 demo: $(VENV)/.demo  ## fetch weights and flags, build a datastore, ask questions, write a page
 	$(VENV)/bin/python examples/flags/demo.py
 
-test: lint types unit  ## all that continuous integration runs
+test: lint types unit  ## what every change must pass
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check
@@ -25,12 +25,15 @@ types: $(VENV)/.test
 unit: $(VENV)/.test
 	$(PYTEST) $(PARALLEL) --durations=25
 
-test-slow: $(VENV)/.test  ## several processes, shardings, long runs: what is outside the everyday suite
+test-long: $(VENV)/.test  ## the tests that take seconds each, which continuous integration runs besides
+	$(PYTEST) $(PARALLEL) -m 'long and not slow and not attack' --durations=25
+
+test-slow: $(VENV)/.test  ## several processes, shardings, long runs
 	$(PIP) '.[train-deepspeed]'
 	$(PYTEST) -m slow
 
 families: $(VENV)/.test  ## the table of docs/models.md, written from what its tests give
-	$(VENV)/bin/python -m pytest -m 'slow or not slow' --write-families \
+	$(VENV)/bin/python -m pytest -m 'not attack' --write-families \
 		tests/model/test_families.py tests/training/test_vision_language.py
 
 docs: $(VENV)/.docs  ## the documentation site, into build/site; a broken link is an error
@@ -46,7 +49,7 @@ test-attack: $(VENV)/.test  ## attacks on a server of this machine, larger than 
 
 test-seed: $(VENV)/.test  ## the commands of the paper's README as they stand, on tiny weights in the layouts people have
 	$(PIP) --editable '.[train-deepspeed]'
-	$(PYTEST) -m 'slow or not slow' tests/seed
+	$(PYTEST) -m 'not attack' tests/seed
 
 setup: $(VENV)/.test  ## a virtual environment with all that development needs
 
