@@ -102,6 +102,18 @@ def broken(site: Path) -> None:
     install(site, "broken", BROKEN)
 
 
+def test_a_module_of_tasks_may_have_several(site: Path) -> None:
+    (site / "shelf" / "questions.py").write_text(
+        "from camml.evaluation.tasks.pope import TASK as POPE\nTASKS = {'shelf_top': POPE, 'shelf_low': POPE}\n"
+    )
+    assert task.find("shelf_low") is task.find("shelf_top") is task.find("pope")
+    assert {"shelf_low", "shelf_top"} < set(task.names())
+    assert "shelf" not in task.names()
+    for wrong in ("shelf", "shelf_middle"):
+        with pytest.raises(UnknownNameError, match=rf"no '{wrong}' in .* shelf_low, shelf_top"):
+            task.find(wrong)
+
+
 @pytest.mark.parametrize("folder", list(plugins.GROUPS))
 def test_a_package_adds_a_choice(folder: str, site: Path) -> None:
     assert "shelf" in plugins.names(folder)

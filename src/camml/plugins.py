@@ -5,7 +5,7 @@ choice, and its value names a module with the same content as a file in the fold
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -46,9 +46,13 @@ def find(folder: str, name: str) -> ModuleType:
     return _load(points)
 
 
-def working(folder: str) -> Iterator[tuple[str, ModuleType]]:
-    """Yield name and module of all choices that can be imported; the log names those of other packages that cannot."""
-    for name in names(folder):
+def working(folder: str, only: Collection[str] | None = None) -> Iterator[tuple[str, ModuleType]]:
+    """Yield name and module of the choices that can be imported; the log names those of other packages that cannot.
+
+    Args:
+      only: the names of choices to import; None for all.
+    """
+    for name in names(folder) if only is None else only:
         try:
             module = find(folder, name)
         except PluginError as error:

@@ -1,6 +1,6 @@
-"""The definition of a task: data, its questions, its metric. A file in `tasks/` defines one as `TASK`."""
+"""The definition of a task: data, its questions, its metric. A file in `tasks/` defines one or several."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camml import plugins
-from camml.errors import SampleError
+from camml.errors import SampleError, UnknownNameError
 from camml.types import Sample
 
 Weights = NDArray[np.float64]
@@ -195,25 +195,46 @@ class Task:
         return [f"{self.title}: no {folder / file.path}; get it from {file.source}" for file in wanted]
 
 
+FOLDER = "evaluation.tasks"
+
+
 def names() -> list[str]:
-    """Return the names of all tasks."""
-    return plugins.names("evaluation.tasks")
+    """Return the names of all tasks that can be used."""
+    return sorted(usable())
 
 
 def find(name: str) -> Task:
-    """Return the task called `name`.
+    """Return the task called `name`, which the file of that name has, or one whose name it begins with.
 
     Raises:
       UnknownNameError: there is none; the message lists those there are.
+      PluginError: another package adds it and it cannot be used.
+
+    Example:
+      >>> find("factpix_late").title
+      'FactPix late knowledge'
     """
-    task: Task = plugins.find("evaluation.tasks", name).TASK
-    return task
+    files = plugins.names(FOLDER)
+    if name in files:
+        tasks = _tasks(name, plugins.find(FOLDER, name))
+    else:
+        tasks = usable([file for file in files if name.startswith(file)])
+    if name not in tasks:
+        raise UnknownNameError(f"no {name!r} in camml/{FOLDER}; there are: {', '.join(names())}")
+    return tasks[name]
 
 
-def usable() -> dict[str, Task]:
-    """Return all tasks by name, less those of other packages that cannot be imported."""
-    modules: Iterator[tuple[str, Any]] = plugins.working("evaluation.tasks")
-    return {name: module.TASK for name, module in modules}
+def usable(files: Collection[str] | None = None) -> dict[str, Task]:
+    """Return all tasks by name, or those of some files, less those of other packages that cannot be imported."""
+    modules = plugins.working(FOLDER, files)
+    tasks = {name: task for file, module in modules for name, task in _tasks(file, module).items()}
+    return dict(sorted(tasks.items()))
+
+
+def _tasks(file: str, module: Any) -> Mapping[str, Task]:
+    """Return the tasks of a file by name."""
+    tasks: Mapping[str, Task] = module.TASKS if hasattr(module, "TASKS") else {file: module.TASK}
+    return tasks
 
 
 def check_data(tasks: Sequence[Task], data: Path, purpose: str) -> None:

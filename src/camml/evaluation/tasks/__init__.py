@@ -1,1 +1,1 @@
-"""Benchmarks; a file here is one, as data: `TASK`."""
+"""Benchmarks, as data: a file has one, `TASK`, or several that belong together, `TASKS`."""
