@@ -69,6 +69,7 @@ def test_a_tokenizer_of_little_is_enough() -> None:
     assert control_tokens(SimpleNamespace(all_special_tokens=["</s>", "a", " "])) == ("</s>",)
 
 
+@pytest.mark.long
 def test_the_shipped_language_model(smollm: Path) -> None:
     from transformers import AutoTokenizer
 

@@ -96,6 +96,7 @@ def job(store: Path, action: str, groups: list[int], **more: Any) -> dict[str, A
     return {"store": str(store), "action": action, "groups": groups, "pictures": str(store.parent / "pictures"), **more}
 
 
+@pytest.mark.long
 def test_killed_at_random_while_two_readers_look_on(tmp_path: Path, writer: Writer) -> None:
     dice, store, kills, landed = random.Random(2), tmp_path / "store", 0, Counter[str]()
     writer.run(job(store, "build", [0]))
@@ -133,6 +134,7 @@ def test_killed_at_random_while_two_readers_look_on(tmp_path: Path, writer: Writ
         assert sum(name.startswith("generation") for name in seen) > 5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("action", ["build", "add", "remove"])
 def test_killed_before_every_single_operation_on_files(tmp_path: Path, writer: Writer, action: str) -> None:
     start, groups = ([], [1]) if action == "build" else ([1, 2, 3], [4] if action == "add" else [2, 3])

@@ -84,6 +84,7 @@ class TestEveryFamily:
             logits(model, batch), torch.cat([logits(model, row) for row in alone]), atol=1e-4, rtol=1e-4
         )
 
+    @pytest.mark.long
     def test_writes_as_many_tokens_as_asked(self, name: str) -> None:
         model, processor = built(name)
         texts = [prompt(processor), prompt(processor, "and which colour is the picture")]

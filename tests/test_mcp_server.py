@@ -115,6 +115,7 @@ def command(store: Path, model: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "camml", "mcp", "--store", str(store), "--model", str(model), *more]
 
 
+@pytest.mark.long
 def test_it_speaks_over_standard_input_and_output(store: Path, camml_folder: Path) -> None:
     program, *arguments = command(store, camml_folder)
     server = StdioServerParameters(command=program, args=arguments, env=dict(os.environ))
@@ -146,6 +147,7 @@ def address(store: Path, camml_folder: Path, programs: ForkServer) -> Iterator[s
         server.wait(30)
 
 
+@pytest.mark.long
 def test_it_speaks_over_http(address: str) -> None:
     async def work() -> None:
         async with Client(address) as client:

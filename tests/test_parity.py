@@ -21,6 +21,7 @@ def test_reference_results_are_met_at_every_position(shared_golden: Path, name: 
     assert result["ok"], result
 
 
+@pytest.mark.long
 def test_the_command_prints_one_json_object(golden: Path, programs: ForkServer) -> None:
     done = programs.run(parity.__file__, golden / "camml_linear")
     assert done.returncode == 0, done.stderr
@@ -39,6 +40,7 @@ def test_a_changed_weight_is_noticed(golden: Path, monkeypatch: pytest.MonkeyPat
     assert not parity.compare(golden / "camml_linear")["ok"]
 
 
+@pytest.mark.long
 def test_a_folder_without_expectations_is_exit_code_2(tmp_path: Path, programs: ForkServer) -> None:
     done = programs.run(parity.__file__, tmp_path)
     assert done.returncode == 2

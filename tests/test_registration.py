@@ -53,6 +53,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("name", ["parts", "added"])
 def test_auto_classes_load_a_folder(said: Said, folders: Path, order: str, name: str) -> None:
@@ -64,6 +65,7 @@ def test_auto_classes_load_a_folder(said: Said, folders: Path, order: str, name:
     assert said(code, folders) == ["CamMLConfig", "CamMLForConditionalGeneration", "CamMLProcessor"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("auto", ["AutoConfig", "AutoModelForImageTextToText", "AutoProcessor"])
 def test_each_of_them_by_itself(said: Said, folders: Path, order: str, auto: str) -> None:
@@ -71,6 +73,7 @@ def test_each_of_them_by_itself(said: Said, folders: Path, order: str, auto: str
     assert said(code, folders)[0].startswith("CamML")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("name", ["parts", "added"])
 def test_a_pipeline_answers_chat_messages(said: Said, folders: Path, order: str, name: str) -> None:
@@ -87,6 +90,7 @@ def test_a_pipeline_answers_chat_messages(said: Said, folders: Path, order: str,
     assert len(set(answers)) == 3, "each of two pictures and of none makes a difference"
 
 
+@pytest.mark.long
 def test_a_model_of_another_kind_does_not_bring_camml_in(said: Said, folders: Path) -> None:
     code = (
         "import camml, sys\nfrom transformers import AutoConfig, AutoModelForCausalLM\n"
@@ -95,6 +99,7 @@ def test_a_model_of_another_kind_does_not_bring_camml_in(said: Said, folders: Pa
     assert said(code, folders) == ["llama False"]
 
 
+@pytest.mark.long
 def test_an_unknown_kind_is_still_unknown(said: Said, folders: Path) -> None:
     (folders / "odd").mkdir()
     (folders / "odd" / "config.json").write_text('{"model_type": "crystal_ball"}')

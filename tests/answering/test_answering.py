@@ -56,6 +56,7 @@ class TestEveryWay:
         [whole] = answerer.answer([Query("what")], [context], SHORT)
         assert "".join(answerer.stream(Query("what"), context, SHORT)).strip() == whole.text
 
+    @pytest.mark.long
     def test_a_reader_that_leaves_ends_the_generation(self, folders, context, use) -> None:
         answerer = load(use, folders[use])
         stream = answerer.stream(Query("what"), (), Decoding(max_new_tokens=300))
@@ -83,6 +84,7 @@ class TestEveryWay:
         assert texts[0] == texts[1]
         assert len(set(texts)) > 1
 
+    @pytest.mark.long
     def test_sampling_draws_from_random_numbers_of_its_own(self, folders, context, use) -> None:
         """One request of many neither sets nor uses the random numbers that all threads share."""
         answerer, warm = load(use, folders[use]), Decoding(6, temperature=2.0, seed=1)
@@ -103,6 +105,7 @@ class TestEveryWay:
         both = answerer.answer([Query("which one is it now"), Query("what")], [(), context], warm)
         assert both[1].text == alone.text
 
+    @pytest.mark.long
     def test_sampling_takes_the_likeliest_where_top_p_leaves_nothing_else(self, folders, context, use) -> None:
         answerer = load(use, folders[use])
         [likeliest] = answerer.answer([Query("what")], [context], Decoding(6))
@@ -197,6 +200,7 @@ def test_decoding_outside_its_range_is_an_error(wrong) -> None:
         Decoding(**wrong)
 
 
+@pytest.mark.long
 def test_a_picture_stands_in_the_turn_that_it_was_shown_in(tmp_path: Path) -> None:
     for part in tiny.added("llava"):
         part.save_pretrained(tmp_path / "model")

@@ -85,6 +85,7 @@ class TestEveryWay:
     def answerer(self, use: str, camml_folder: Path, llm_folder: Path, vlm_folder: Path) -> answering.Answerer:
         return answering.load(use, {"perceiver": camml_folder, "in_prompt": llm_folder, "interleaved": vlm_folder}[use])
 
+    @pytest.mark.long
     def test_only_words_of_the_samples_are_said(self, answerer: answering.Answerer) -> None:
         queries, contexts = [QUESTION, Query("what"), Query("is it red")], [CODES, CODES[:1], ()]
         free = answerer.answer(queries, contexts, Decoding(12, grounded=False))

@@ -61,6 +61,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
     logger.propagate = propagate
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["smolvlm", "llava"])
 def test_a_question_is_asked_without_a_warning(family, context, picture, said, tmp_path) -> None:
     stock, added = (family, families.build(family)), (f"{family}-camml", tiny.added(family))

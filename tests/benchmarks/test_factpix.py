@@ -11,6 +11,7 @@ from PIL import Image
 from tests.factpix_layout import write_factpix
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

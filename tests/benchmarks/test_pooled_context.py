@@ -52,6 +52,7 @@ def test_states_are_those_behind_the_layers_asked_for(script: ModuleType, llm_fo
     torch.testing.assert_close(first.states, states[1][0, 1:])
 
 
+@pytest.mark.long
 def test_all_designs_are_trained_and_asked_and_none_twice(
     script: ModuleType, llm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +73,7 @@ def test_all_designs_are_trained_and_asked_and_none_twice(
     assert json.loads(out.read_text())["designs"] == first["designs"]
 
 
+@pytest.mark.long
 def test_a_tiny_model_learns_its_rows_by_heart(
     script: ModuleType, llm_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def within(spread: dict) -> bool:
     return spread["least"] <= spread["middle"] <= spread["greatest"]
 
 
+@pytest.mark.long
 def test_decoding_is_compared_with_the_bare_model_and_does_not_recompile(measured) -> None:
     report = measured("decode", "--size", "tiny", "--new-tokens", "6", "--repeats", "2", "--batch", "1", "--batch", "3",
                      "--compile")  # fmt: skip
@@ -68,6 +69,7 @@ def test_decoding_is_compared_with_the_bare_model_and_does_not_recompile(measure
     assert sum(row["share"] for row in report["profile"]) <= 1.001
 
 
+@pytest.mark.long
 def test_prefill_says_what_is_not_the_language_model(measured) -> None:
     report = measured("prefill", "--size", "tiny", "--repeats", "2", "--batch", "2")
     [line] = report["lines"]
@@ -76,6 +78,7 @@ def test_prefill_says_what_is_not_the_language_model(measured) -> None:
     assert 0 < line["of_ceiling"]["middle"] < 1.5
 
 
+@pytest.mark.long
 def test_a_context_costs_the_same_tokens_for_any_number_of_samples(measured, scripts) -> None:
     report = measured("context_cost", "--size", "tiny", "--repeats", "2", "--shots", "0", "1", "3")
     tokens = {(cost["way"], cost["shots"]): cost["tokens"] for cost in report["costs"]}
@@ -87,6 +90,7 @@ def test_a_context_costs_the_same_tokens_for_any_number_of_samples(measured, scr
     assert "goal: at most 1.25" in scripts["context_cost"].goals(report)
 
 
+@pytest.mark.long
 def test_an_evaluation_is_compared_with_one_question_at_a_time(measured) -> None:
     report = measured("evaluation", "--questions", "12", "--batch", "4", "--repeats", "1")
     rates = {line["way"]: line["questions_per_second"]["middle"] for line in report["lines"]}
@@ -95,6 +99,7 @@ def test_an_evaluation_is_compared_with_one_question_at_a_time(measured) -> None
     assert report["facts"]["padding"] <= report["facts"]["padding_unsorted"]
 
 
+@pytest.mark.long
 def test_embedding_is_compared_with_the_bare_encoder(measured) -> None:
     report = measured("embedding", "--random", "tiny", "--images", "8", "--repeats", "1")
     assert [line["way"] for line in report["lines"]] == ["bare", "ours", "loop"]
@@ -102,6 +107,7 @@ def test_embedding_is_compared_with_the_bare_encoder(measured) -> None:
     assert report["operations_an_image"] > 0
 
 
+@pytest.mark.long
 def test_a_training_step_counts_what_is_needed_and_what_is_done_again(measured) -> None:
     report = measured("train_step", "--size", "tiny", "--steps", "2", "--workers", "0", "--case", "camml_7b:full",
                      "--case", "camml_7b:perceiver")  # fmt: skip
@@ -136,6 +142,7 @@ def test_counted_operations_of_a_product_are_two_a_multiplication(scripts) -> No
     assert count == 2 * (2 * 2 * 5 * 5 * 4)
 
 
+@pytest.mark.long
 def test_the_start_of_commands_is_told_with_what_they_import(measured) -> None:
     report = measured("start", "--only", "help", "--runs", "2")
     assert [line["what"] for line in report["lines"]] == ["python -c pass (floor)", "camml --help"]

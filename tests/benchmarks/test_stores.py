@@ -19,6 +19,7 @@ def run(name: str, monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
     import_module(name).main()
 
 
+@pytest.mark.long
 def test_each_store_is_measured_beside_faiss_alone_and_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,6 +51,7 @@ def test_a_server_is_not_measured_without_its_address(monkeypatch: pytest.Monkey
     assert refused.value.code == 2
 
 
+@pytest.mark.long
 def test_the_page_shows_every_row_that_was_measured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,7 @@ def test_the_answer_comes_with_its_evidence(capsys, store, model, tmp_path) -> N
     assert set(answer["seconds"]) == {"retrieve", "load", "answer"}
 
 
+@pytest.mark.long
 def test_given_samples_keep_their_order(capsys, context, model) -> None:
     answer = ask(capsys, "what", "--context", context, "--model", model)
     assert [(sample["id"], sample["score"]) for sample in answer["context"]] == [("red", None), ("green", None)]
@@ -102,6 +103,7 @@ def test_a_stream_is_the_same_answer(capsys, store, model) -> None:
     assert "".join(line["piece"] for line in lines[:-1]).strip() == whole["answer"] == lines[-1]["answer"]
 
 
+@pytest.mark.long
 def test_the_old_name_and_flags_work(store, llm_folder, tmp_path, programs: ForkServer) -> None:
     image = tiny.image(tmp_path, "query", (200, 0, 10))
     command = [

@@ -57,6 +57,7 @@ def test_a_mistake_is_one_line(
     assert not Path("x").exists()
 
 
+@pytest.mark.long
 @pytest.mark.absolute_paths
 def test_ownpix_is_built(catalogue: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "ownpix"

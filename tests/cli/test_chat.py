@@ -40,6 +40,7 @@ def test_it_answers_line_by_line_and_shows_the_evidence_when_asked(talk, tmp_pat
     assert (shown[0], shown[3]) == ("red", "blue")
 
 
+@pytest.mark.long
 def test_what_is_wrong_ends_a_turn_and_not_the_conversation(talk, tmp_path: Path) -> None:
     said, errors = talk(f"/image {tmp_path / 'gone.png'}", "/sing", "/help", "a red square", "/quit", "never asked")
     assert "gone.png" in errors

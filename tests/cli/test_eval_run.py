@@ -26,6 +26,7 @@ def command(places, camml_folder: Path, tmp_path: Path, monkeypatch: pytest.Monk
             "--out", str(tmp_path / "out"), "--max-new-tokens", "4", "--resamples", "50"]  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_sweep_prints_a_table_and_draws_a_plot(command, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--shots", "0,1,2", "--context", "retrieved,random"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -23,6 +23,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.long
 def test_is_filled_once_and_used_by_ask(capsys, store: Path, camml_folder: Path, monkeypatch) -> None:
     asked = ("ask", "what", "--store", store, "--model", camml_folder, "--shots", 3, "--max-new-tokens", 4)
     plain = call(capsys, *asked)

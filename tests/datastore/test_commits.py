@@ -106,6 +106,7 @@ def test_the_large_first_segment_stays(store: Datastore) -> None:
     assert _last_run([10] * 17, 5) == 5
 
 
+@pytest.mark.long
 def test_full_segments_are_not_joined(store: Datastore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commits, "FULL", 40)
     monkeypatch.setattr(commits, "MOST_SEGMENTS", 3)

@@ -104,6 +104,7 @@ def test_it_answers_as_faiss_does(store: Datastore, tmp_path: Path, samples: lis
     assert store.manifest.store == "milvus"
 
 
+@pytest.mark.long
 def test_another_process_searches_what_one_has_built(tmp_path: Path) -> None:
     """Milvus Lite gives a file's collections to the next process, but lets it search only those that it has loaded."""
     build = "Datastore.build('store', [Sample('a', 'red', None, {})], encoder, store='milvus://file.db')"
@@ -116,6 +117,7 @@ def test_another_process_searches_what_one_has_built(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("action", ["add", "remove"])
 def test_a_crash_at_any_point_leaves_the_state_before_or_after(
     tmp_path: Path, store: Datastore, fuse: Fuse, action: str
@@ -155,6 +157,7 @@ def test_what_milvus_lost_is_noticed(store: Datastore) -> None:
     ] == [True]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", ["faiss", "memory", "milvus"])
 def test_migration_and_back(
     tmp_path: Path, samples: list[Sample], encoder: Colors, database: str, target: str, fuse: Fuse

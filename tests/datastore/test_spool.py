@@ -64,6 +64,7 @@ def earlier_objects_aside() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.mark.long
 def test_a_build_holds_few_samples_and_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier_objects_aside: None
 ) -> None:

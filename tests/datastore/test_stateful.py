@@ -337,6 +337,7 @@ def run(examples: int, steps: int) -> None:
     )
 
 
+@pytest.mark.long
 def test_some_operations() -> None:
     run(examples=10, steps=12)
     assert counted["operations"] >= 80

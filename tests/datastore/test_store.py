@@ -144,6 +144,7 @@ def test_removing_all_and_starting_again(store: Datastore) -> None:
     assert store.manifest.next_key == 5
 
 
+@pytest.mark.long
 def test_many_additions_are_merged_and_mean_the_same(store: Datastore, tmp_path: Path, encoder: Colors) -> None:
     words = ["red", "green", "blue"]
     more = [

@@ -31,6 +31,7 @@ def sources(tmp_path: Path) -> list[Path]:
     return files
 
 
+@pytest.mark.long
 def test_build_add_and_neighbors(
     sources: list[Path],
     tmp_path: Path,

@@ -19,6 +19,7 @@ from tests.distributed.slow_encoder import SlowEncoder
 HASHED = partial(encoders.load, "hashed", dim=64)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", [embedding_alone.PART, 12])
 def test_a_datastore_is_that_of_one_process(
     part: int, samples: list[Sample], tmp_path: Path, ray_here: None, monkeypatch: pytest.MonkeyPatch
@@ -49,6 +50,7 @@ def test_a_datastore_is_that_of_one_process(
     assert shown[-1] == (27, 27)
 
 
+@pytest.mark.long
 def test_finished_shards_are_found_again_by_what_they_were_made_from(
     samples: list[Sample], tmp_path: Path, ray_here: None
 ) -> None:
@@ -70,6 +72,7 @@ def test_finished_shards_are_found_again_by_what_they_were_made_from(
     assert (np.delete(again.text, 9, axis=0) == np.delete(whole.text, 9, axis=0)).all()
 
 
+@pytest.mark.long
 def test_what_goes_wrong_in_an_actor_is_said_here(samples: list[Sample], tmp_path: Path, ray_here: None) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")

@@ -23,6 +23,7 @@ def retriever(store: Path) -> neighbors.Retrieve:
     return Retriever(Datastore.open(store, encoder), encoder, "fused").retrieve
 
 
+@pytest.mark.long
 def test_a_table_is_that_of_one_process(samples: list[Sample], tmp_path: Path, ray_here: None) -> None:
     Datastore.build(tmp_path / "store", samples, encoders.load("hashed"))
     queries = [Query(f"which {sample.text}", sample.image, sample.id) for sample in samples]

@@ -64,6 +64,7 @@ def first(retriever: Retriever, query: Query, k: int = 1) -> list[str]:
     return [neighbor.sample.id for neighbor in context]
 
 
+@pytest.mark.long
 def test_words_find_the_note_that_answers_them(retriever: Retriever) -> None:
     assert first(retriever, Query("What happened to pump 9?")) == ["pump-9"]
 

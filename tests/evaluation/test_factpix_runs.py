@@ -122,6 +122,7 @@ def test_a_draw_takes_all_classes_alike(make) -> None:
     assert json.loads((outcome.folder / "run.json").read_text())["spread"] is True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("use", ["perceiver", "in_prompt"])
 def test_prompts_of_like_length_are_answered_together(
     make, llm_folder, camml_folder, tmp_path, use, monkeypatch: pytest.MonkeyPatch
@@ -147,6 +148,7 @@ def test_prompts_of_like_length_are_answered_together(
     assert results[0] == results[1]
 
 
+@pytest.mark.long
 def test_samples_are_searched_for_once_for_all_kinds(make, monkeypatch: pytest.MonkeyPatch) -> None:
     from camml.retriever import Retriever
 

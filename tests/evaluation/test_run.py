@@ -65,6 +65,7 @@ def finished(benchmarks, camml_folder, store_folder, tmp_path_factory) -> dict[s
 
 @pytest.mark.parametrize("name", tasks.names())
 class TestEveryTask:
+    @pytest.mark.long
     def test_logs_each_question_with_its_evidence(self, finished, benchmarks, name) -> None:
         task, records = tasks.find(name), log(finished[name].folder)
         assert [record["id"] for record in records] == [item.id for item in task.read(task.place(benchmarks[0]))]
@@ -179,6 +180,7 @@ class TestCache:
         assert used[0] == used[1]
         assert any(len(names) < 3 for names in used[0])
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         "changes", [{"max_new_tokens": 4}, {"prompt_style": "official"}, {"temperature": 0.5}], ids=str
     )

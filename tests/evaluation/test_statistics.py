@@ -21,6 +21,7 @@ def test_the_interval_of_a_share_is_near_the_normal_one() -> None:
     assert (result.low, result.high) == pytest.approx((0.3 - half, 0.3 + half), abs=0.004)
 
 
+@pytest.mark.long
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     random = np.random.default_rng(0)
     samples = random.random((300, 80)) < 0.4

@@ -183,6 +183,7 @@ def test_the_sheet_does_without_a_font(tmp_path: Path, monkeypatch: pytest.Monke
     assert sheet.draw([answered(tmp_path, right=True, answer="São Tomé")]).size[0] > 0
 
 
+@pytest.mark.long
 @pytest.mark.weights
 def test_the_small_model_reads_the_facts(tmp_path: Path) -> None:
     known = [

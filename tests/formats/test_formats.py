@@ -295,6 +295,7 @@ def only_our_errors(path: Path, format: str | None) -> None:
             is_one_line(error)
 
 
+@pytest.mark.long
 @quick
 @given(NAMES, FORMATS, st.binary(max_size=60))
 def test_random_bytes_raise_only_our_errors(tmp_path: Path, name: str, format: str | None, content: bytes) -> None:
@@ -302,6 +303,7 @@ def test_random_bytes_raise_only_our_errors(tmp_path: Path, name: str, format: s
     only_our_errors(tmp_path / name, format)
 
 
+@pytest.mark.long
 @quick
 @given(NAMES, FORMATS, JSON_VALUES)
 def test_random_json_raises_only_our_errors(tmp_path: Path, name: str, format: str | None, value: Any) -> None:
@@ -309,6 +311,7 @@ def test_random_json_raises_only_our_errors(tmp_path: Path, name: str, format: s
     only_our_errors(tmp_path / name, format)
 
 
+@pytest.mark.long
 @quick
 @given(st.sampled_from(["datastore_json", "jsonl", "csv_table"]), st.data())
 def test_damaged_files_raise_only_our_errors(tmp_path: Path, format: str, data: st.DataObject) -> None:

@@ -132,6 +132,7 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
             list(formats.read(folder))
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_arrow_file_raises_only_our_errors(tmp_path: Path, data: st.DataObject) -> None:

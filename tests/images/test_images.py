@@ -399,6 +399,22 @@ def test_a_download_is_bounded_in_size_and_time(site: str) -> None:
         assert time.monotonic() - start < 1.9
 
 
+def test_an_image_that_is_there_twice_is_not_decoded_by_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "processors", lambda: 4)
+    content = encoded(Image.new("RGB", (40, 30), "red"))
+    shown, other = Image.open(io.BytesIO(content)), Image.open(io.BytesIO(content))
+    at_work: list[int] = []
+
+    def work(image: Image.Image) -> tuple[int, int]:
+        assert id(image) not in at_work
+        at_work.append(id(image))
+        time.sleep(0.02)
+        at_work.remove(id(image))
+        return open_image(image).size
+
+    assert images.each_image(work, [shown, shown, other, shown]) == 4 * [(40, 30)]
+
+
 @pytest.mark.parametrize("count", [1, 3, 64])
 def test_each_image_is_worked_on_in_order_and_errors_come_through(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "processors", lambda: count)

@@ -38,6 +38,7 @@ def test_one_that_lacks_only_its_end_is_used_with_a_notice(
     assert open_image(data[:-cut], max_side=16).size == (16, 12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("plain", [False, True])
 def test_one_that_lacks_pixels_is_refused(plain: bool) -> None:
     """The picture of one color is the hardest: most of what is cut off says nothing new."""

@@ -54,6 +54,7 @@ for name in ("parts", "llava"):
 """
 
 
+@pytest.mark.long
 def test_what_was_pushed_loads_through_the_auto_classes_in_another_process(
     hub: Path, tmp_path: Path, programs: ForkServer
 ) -> None:

@@ -354,6 +354,7 @@ def test_either_is_checked_against_the_other_when_it_is_loaded(family: str, auto
 MINI = Path(__file__).parents[2] / "models" / "camml-mini"
 
 
+@pytest.mark.long
 @pytest.mark.weights
 def test_the_shipped_model_through_load_model_merge_and_half_precision(tmp_path: Path) -> None:
     samples = [Sample("a", "This is the flag of Peru.", Image.new("RGB", (60, 40), "red"))]

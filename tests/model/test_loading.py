@@ -39,6 +39,7 @@ def logits(model: Any, processor: CamMLProcessor, folder: Path) -> torch.Tensor:
     return scores
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [*SUMS, "official"])
 @pytest.mark.parametrize(
     ("places", "dtype"), [("cpu", None), ({"vlm": "disk", "context_perceiver": "cpu"}, "bfloat16")], ids=str
@@ -57,6 +58,7 @@ def test_a_sum_may_be_spread(
     assert not list(temporary.iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "bits"), [("packed", 4), ("lora", 8), ("official", 4)])
 def test_a_sum_may_be_quantised(folders: Path, tmp_path: Path, temporary: Path, kind: str, bits: int) -> None:
     pytest.importorskip("bitsandbytes")

@@ -13,6 +13,7 @@ from tests import loading_memory
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak of a process is what Linux tells")
 def test_loading_costs_the_size_of_the_model_and_no_second_copy() -> None:
     """A second copy in bfloat16 would add as much again, one in float32 twice as much."""

@@ -208,6 +208,7 @@ class TestGenerate:
         )
         assert torch.equal(dynamic, static)
 
+    @pytest.mark.long
     def test_a_step_compiles_as_a_whole(self, model, samples, picture) -> None:
         inputs = self.inputs(model, samples, picture)
         compiling = CompileConfig(backend="eager", mode=None, fullgraph=True)

@@ -48,6 +48,7 @@ def words(model: Any, inputs: dict[str, torch.Tensor], **options: Any) -> list[i
     return list(told[0, inputs["input_ids"].shape[1] :].tolist())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["parts", "llava"])
 @pytest.mark.parametrize(
     "places",
@@ -103,6 +104,7 @@ def test_weights_may_be_quantised_as_they_are_loaded(bits: int, tmp_path: Path) 
     assert len(words(small, inputs)) == 6
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["parts", "llava"])
 def test_a_compiled_forward_pass_gives_the_same(family: str, tmp_path: Path) -> None:
     model, processor = made(family)
@@ -114,6 +116,7 @@ def test_a_compiled_forward_pass_gives_the_same(family: str, tmp_path: Path) -> 
     torch.compiler.reset()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_threads_with_different_samples_never_mix(family: str, tmp_path: Path) -> None:
     model, processor = made(family)

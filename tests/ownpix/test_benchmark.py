@@ -24,6 +24,7 @@ Make = Callable[..., dict[str, Any]]
 
 
 class TestSamples:
+    @pytest.mark.long
     def test_tell_their_facts_and_no_others(self, built: Built) -> None:
         for sample in built.samples.values():
             kind = kinds()[sample["meta"]["topic"]]
@@ -124,6 +125,7 @@ class TestWords:
 
 
 class TestBuild:
+    @pytest.mark.long
     def test_is_the_same_again_and_resumes(self, make: Make, built: Built, tmp_path: Path) -> None:
         make(tmp_path)
         before = files_of(built.folder)

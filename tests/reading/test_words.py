@@ -4,6 +4,8 @@ import json
 from itertools import chain
 from pathlib import Path
 
+import pytest
+
 from camml.factpix.wording import SEEN
 from camml.ownpix import kinds as own
 from camml.reading import generator
@@ -53,6 +55,7 @@ def test_patterns_are_not_those_of_ownpix() -> None:
     }
 
 
+@pytest.mark.long
 def test_what_is_written_has_no_question_and_no_value_in_common(make, tmp_path: Path) -> None:
     built = Built(tmp_path / "own", make(tmp_path / "own"))
     generator.build(tmp_path / "read", rows=300)

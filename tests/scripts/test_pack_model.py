@@ -43,6 +43,7 @@ def packed(run: Path, out: Path, keep: str, *more: str) -> dict[str, torch.Tenso
     return load_file(out / "between.safetensors") if out.exists() else {}
 
 
+@pytest.mark.long
 def test_projector_and_perceivers_lie_between_their_start_and_their_end(run, tmp_path: Path) -> None:
     output, start = run
     end = load_file(output / "between.safetensors")

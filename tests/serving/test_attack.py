@@ -61,6 +61,7 @@ def bystander(address: str, headers: dict[str, str] | None = None) -> Iterator[l
     assert len(statuses) > had, "also at the end"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scale", SCALES)
 def test_long_questions(scale: int, camml_folder: Path, shared_store: Path, serve: Serve) -> None:
     engine: Any = engines.load("transformers", camml_folder, slots=8, memory="2MB")
@@ -116,6 +117,7 @@ def test_pictures_that_take_long(scale: int, address: str) -> None:
         assert {question.result().json()["error"]["code"] for question in asked} == {"invalid_image"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scale", SCALES)
 def test_bodies_of_mistakes(scale: int, address: str) -> None:
     bodies = [(path, json.dumps(body).encode()) for path, body in BOMBS.values()] * scale
@@ -186,6 +188,7 @@ def test_who_asks_and_goes(scale: int, address: str) -> None:
     assert "camml_engine_running 0.0" in figures
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("kind", ["pictures", "tools"])
 def test_streams_that_are_left_at_any_moment(

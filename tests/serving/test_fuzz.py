@@ -14,6 +14,7 @@ from camml.serving.engines import Engine
 from tests.serving.conftest import MakeService
 
 
+@pytest.mark.long
 def test_no_mistakes_of_ours(make_service: MakeService) -> None:
     app = application.create(make_service(max_new_tokens=3))
     # without schemathesis' own plugin, which not every pytest can load

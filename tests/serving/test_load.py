@@ -22,6 +22,7 @@ def load(programs: ForkServer, folder: Path, *arguments: str) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.long
 def test_every_client_gets_its_own_answer(tmp_path: Path, programs: ForkServer) -> None:
     report = load(programs, tmp_path, "--clients", "16", "--seconds", "4", "--tokens", "8", "--secrets", "24")
     assert report["wrong"] == 0
@@ -36,6 +37,7 @@ def test_for_two_minutes(tmp_path: Path, programs: ForkServer) -> None:
     assert report["answers"] > 64
 
 
+@pytest.mark.long
 def test_clients_with_pictures_get_the_same_at_once_as_alone(tmp_path: Path, programs: ForkServer) -> None:
     out = tmp_path / "report.json"
     script = SCRIPT.with_name("serve_pictures.py")

@@ -191,6 +191,7 @@ def test_a_failure_in_the_middle_is_told(shared_store: Path, serve: Serve) -> No
 class TestProcess:
     """`camml serve` itself."""
 
+    @pytest.mark.long
     def test_sigterm_lets_answers_finish(self, camml_folder: Path, shared_store: Path, programs: ForkServer) -> None:
         process = programs.start("-m", "camml", "serve", "--model", camml_folder, "--store", shared_store, "--port", 0,
                                  "--model-name", "tiny")  # fmt: skip

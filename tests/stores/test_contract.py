@@ -109,6 +109,7 @@ def unit_vectors(count: int, dim: int, seed: int) -> Vectors:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+@pytest.mark.long
 @every_store
 @pytest.mark.parametrize("dim", [1, 3, 64, 384, 1000])
 def test_all_give_the_reference_but_for_rounding(name: str, dim: int) -> None:
@@ -124,6 +125,7 @@ def test_all_give_the_reference_but_for_rounding(name: str, dim: int) -> None:
         assert np.abs(np.take_along_axis(true[: len(few)], hits, axis=1) - scores).max() < ROUNDING
 
 
+@pytest.mark.long
 @every_store_of_ours
 @pytest.mark.parametrize("dim", [1, 3, 64, 384, 1000])
 def test_all_give_the_reference_bit_for_bit_in_any_batch(name: str, dim: int) -> None:

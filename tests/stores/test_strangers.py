@@ -47,6 +47,7 @@ def test_the_documentation_lists_all_methods() -> None:
     assert {*stores.IN_FILES, *stores.SERVED, "location", "dim"} <= named
 
 
+@pytest.mark.long
 def test_it_is_held_to_the_contract() -> None:
     contract = Path(__file__).with_name("test_contract.py")
     command = [sys.executable, "-m", "pytest", contract, "-q", "-k", "plain", "-p", "no:cacheprovider"]

@@ -30,6 +30,7 @@ def adapters_base(arguments: list[str]) -> ModelArguments:
     return result
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tune", ["lora", "qlora"])
 def test_the_merged_model_gives_the_same_logits(tune: str, bench: Path, tmp_path: Path) -> None:
     if tune == "qlora" and find_spec("bitsandbytes") is None:
@@ -66,6 +67,7 @@ def test_the_merged_model_gives_the_same_logits(tune: str, bench: Path, tmp_path
         assert runs.losses(output) == pytest.approx(before, rel=1e-5)
 
 
+@pytest.mark.long
 def test_in_16_bits_no_input_is_cast_twice_and_the_losses_are_the_same(
     bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +107,7 @@ def test_what_cannot_be_merged_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_a_merged_model_is_trained_further_loaded_as_a_run_and_merged_again(bench: Path, tmp_path: Path) -> None:
     more = {"tune": "lora", "lora_r": 4, "learning_rate": 1e-2, "max_steps": 2}
     train(recipes.parse(runs.flags(bench, output_dir=tmp_path / "first", **more)))
@@ -124,6 +127,7 @@ def test_a_merged_model_is_trained_further_loaded_as_a_run_and_merged_again(benc
     torch.testing.assert_close(logits[1], logits[2])
 
 
+@pytest.mark.long
 def test_a_run_loads_in_the_precision_of_its_base_or_the_one_asked_for(bench: Path, tmp_path: Path) -> None:
     for part, kind in (("language", AutoModelForCausalLM), ("tower", AutoModel)):
         shutil.copytree(bench / part, tmp_path / part)

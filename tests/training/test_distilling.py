@@ -81,6 +81,7 @@ def test_a_token_without_a_lesson_counts_nothing() -> None:
     assert torch.allclose(distilling.divergence(logits, labels, tokens, scores), single)
 
 
+@pytest.mark.long
 def test_a_student_comes_nearer_to_its_teacher(bench: Path, tmp_path: Path, teacher: Path) -> None:
     def distance(steps: int) -> float:
         more = {"max_steps": steps, "distill_weight": 1.0, "learning_rate": 5e-3, "seed": 1}
@@ -95,6 +96,7 @@ def test_a_student_comes_nearer_to_its_teacher(bench: Path, tmp_path: Path, teac
     assert near < 0.8 * far
 
 
+@pytest.mark.long
 def test_the_teacher_is_asked_once_and_goes_on_where_it_stopped(
     bench: Path, tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +124,7 @@ def test_the_teacher_is_asked_once_and_goes_on_where_it_stopped(
     assert [part.read_bytes() for part in parts] == before
 
 
+@pytest.mark.long
 def test_without_weight_it_is_the_run_without_a_teacher(bench: Path, tmp_path: Path, teacher: Path) -> None:
     from safetensors.torch import load_file
 
@@ -146,6 +149,7 @@ def test_a_teacher_that_cannot_teach_is_refused(
     assert "--distill_weight" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_lessons_of_something_else_or_damaged_ones_are_refused(bench: Path, tmp_path: Path, teacher: Path) -> None:
     cache = tmp_path / "said"
     train(recipes.parse(settings(bench, tmp_path / "one", teacher, distill_cache=cache)))

@@ -34,6 +34,7 @@ def test_finds_what_a_run_would_stop_at(bench: Path) -> None:
         dry_run.report(recipes.parse(runs.flags(bench, dry_run=True, model_max_length=60)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tune", ["full", "perceiver", "projector", "lora"])
 def test_the_estimate_is_what_a_run_allocates(bench: Path, tmp_path: Path, tune: str) -> None:
     flags = runs.flags(bench, output_dir=tmp_path / "out", tune=tune, max_steps=1, lora_r=4)

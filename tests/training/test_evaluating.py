@@ -53,6 +53,7 @@ def test_of_the_logits_the_likeliest_tokens_are_kept() -> None:
     assert evaluating.likeliest((logits, "cache"), torch.zeros(1, 2)).tolist() == [[1, 0]]
 
 
+@pytest.mark.long
 def test_the_exact_match_is_that_of_greedy_answers(bench: Path, tmp_path: Path, held_out: dict[str, object]) -> None:
     from camml.answering import Decoding
     from camml.answering.perceiver import load
@@ -84,6 +85,7 @@ def test_the_exact_match_is_that_of_greedy_answers(bench: Path, tmp_path: Path, 
     assert said["eval_exact_match"] == pytest.approx(right / len(rows))
 
 
+@pytest.mark.long
 def test_the_best_checkpoint_becomes_the_model(
     bench: Path, tmp_path: Path, held_out: dict[str, object], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -100,6 +102,7 @@ def test_the_best_checkpoint_becomes_the_model(
     assert "step 4 did best (90.0% exact)" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_lora_goes_back_with_all_that_is_trained(
     bench: Path, tmp_path: Path, held_out: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +116,7 @@ def test_lora_goes_back_with_all_that_is_trained(
         assert all(torch.equal(final[key], best[key]) for key in best)
 
 
+@pytest.mark.long
 def test_it_stops_where_nothing_gets_better(
     bench: Path, tmp_path: Path, held_out: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +126,7 @@ def test_it_stops_where_nothing_gets_better(
     assert [entry["step"] for entry in evaluations(out)] == [2, 4, 6]
 
 
+@pytest.mark.long
 def test_a_resumed_run_evaluates_alike_and_knows_its_best(
     bench: Path, tmp_path: Path, held_out: dict[str, object]
 ) -> None:

@@ -31,6 +31,7 @@ def trained(bench: Path, output: Path, **more: object) -> dict[int, float]:
     return runs.losses(train(recipes.parse(runs.flags(bench, output_dir=output, **SAVED, **more))))
 
 
+@pytest.mark.long
 def test_the_losses_are_those_without_and_the_tower_runs_for_each_image_once(
     bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +54,7 @@ def test_the_losses_are_those_without_and_the_tower_runs_for_each_image_once(
     assert warm == cold
 
 
+@pytest.mark.long
 def test_the_side_of_images_reaches_model_processor_and_cache(bench: Path, tmp_path: Path) -> None:
     losses = trained(bench, tmp_path / "out", feature_cache=tmp_path / "cache", image_size=14, max_steps=2)
     assert len(losses) == 2
@@ -67,6 +69,7 @@ def test_the_side_of_images_reaches_model_processor_and_cache(bench: Path, tmp_p
         prepare(recipes.parse(runs.flags(bench, output_dir=tmp_path / "bad", image_size=30)))
 
 
+@pytest.mark.long
 def test_in_bfloat16_on_a_processor_the_features_are_those_of_a_tower_in_bfloat16(bench: Path, tmp_path: Path) -> None:
     more = {"bf16": True, "max_steps": 3, "tune": "perceiver"}
     plain = trained(bench, tmp_path / "plain", **more)

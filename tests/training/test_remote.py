@@ -149,6 +149,7 @@ def test_addresses_that_cannot_be_used(tmp_path: Path) -> None:
             RemoteRun("gs://bucket/run", tmp_path)
 
 
+@pytest.mark.long
 def test_a_run_on_s3_is_continued_on_another_machine(
     bench: Path, tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

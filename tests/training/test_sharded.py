@@ -53,6 +53,7 @@ def alone(bench: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return output
 
 
+@pytest.mark.long
 def test_two_sharded_steps_are_those_of_one_process(
     bench: Path, start: Path, tmp_path: Path, programs: ForkServer
 ) -> None:

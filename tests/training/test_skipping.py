@@ -28,6 +28,7 @@ def spoiled(folder: Path, **more: object) -> list[str]:
     return flags
 
 
+@pytest.mark.long
 def test_left_out_where_rows_are_prepared_when_they_are_needed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

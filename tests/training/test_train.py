@@ -36,6 +36,7 @@ def output(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestARun:
+    @pytest.mark.long
     def test_leaves_an_ordinary_model_folder(self, output: Path, bench: Path) -> None:
         model = CamMLForConditionalGeneration.from_pretrained(output)
         processor = CamMLProcessor.from_pretrained(output)
@@ -85,6 +86,7 @@ class TestARun:
         assert all(torch.equal(after[name.removeprefix("vision_model.")], value) for name, value in before.items())
 
 
+@pytest.mark.long
 def test_the_perceiver_alone_learns_two_samples_by_heart(tmp_path: Path) -> None:
     """One question, two contexts, a frozen language model with random weights: only the context tells them apart."""
     start = tmp_path / "start"
@@ -107,6 +109,7 @@ def test_the_perceiver_alone_learns_two_samples_by_heart(tmp_path: Path) -> None
     assert changed == {"context_perceiver"}
 
 
+@pytest.mark.long
 def test_facts_it_never_saw_are_answered_from_the_context_and_only_from_it(tmp_path: Path) -> None:
     data, table = facts.write(tmp_path, facts.facts(4096, seed=1))
     start = facts.model(tmp_path, seed=2)  # about half of all seeds learn to look in so few steps
@@ -127,6 +130,7 @@ def test_facts_it_never_saw_are_answered_from_the_context_and_only_from_it(tmp_p
     assert right(own[1:] + own[:1]) <= 12
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_with_the_same_losses(bench: Path, tmp_path: Path, programs: ForkServer) -> None:
     more = {"save_strategy": "steps", "save_steps": 4, "num_train_epochs": 3, "perceiver_dropout": 0.1}
     whole = train(recipes.parse(runs.flags(bench, output_dir=tmp_path / "whole", **more)))

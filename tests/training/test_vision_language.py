@@ -154,6 +154,7 @@ def test_a_family_outside_the_table_is_trained_with_a_notice(
     assert "a 'llava' model is none of those that CaMML was checked with (docs/models.md)" in caplog.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
 @pytest.mark.parametrize("tune", ["full", "perceiver"])
 def test_what_is_named_is_trained_and_the_rest_stays(
@@ -177,6 +178,7 @@ def test_what_is_named_is_trained_and_the_rest_stays(
     assert "| language_model | " in card
 
 
+@pytest.mark.long
 def test_a_run_loads_from_any_folder_and_opens_with_peft(
     starts: Path, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +206,7 @@ def test_a_dry_run_shows_rows_and_parts(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_qlora_quantises_the_language_model_alone(starts: Path, bench: Path, tmp_path: Path) -> None:
     quantised = pytest.importorskip("bitsandbytes").nn.Linear4bit
     arguments = flags(bench, starts / "llava", tmp_path / "out", tune="qlora", lora_r=2, max_steps=2)

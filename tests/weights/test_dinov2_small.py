@@ -90,6 +90,7 @@ def test_images_are_prepared_whole_at_224_pixels(tmp_path: Path) -> None:
     np.testing.assert_allclose(pixels[0, :, 100, 100], -np.array([0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], 1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.weights
 def test_the_real_weights_compute_what_the_graph_computes() -> None:
     from onnx.reference import ReferenceEvaluator

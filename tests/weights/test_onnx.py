@@ -74,6 +74,7 @@ def test_constants_are_those_of_the_official_reader(tmp_path: Path, dtype: str, 
     np.testing.assert_array_equal(ours, numpy_helper.to_array(tensor))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("data", [b"\x3b", b"\x3a\x7f12", b"\x38\xff"])
 def test_a_file_that_is_no_graph_is_named(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "broken.onnx"

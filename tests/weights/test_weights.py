@@ -297,6 +297,7 @@ class TestCheck:
             weights.check(tiny)
 
 
+@pytest.mark.long
 def test_the_default_model_comes_with_the_package() -> None:
     from camml.model.folder import is_packed
 

@@ -76,17 +76,20 @@ def format_of(data: bytes) -> str:
 
 
 def each_image(work: Callable[[Item], Made], images: Sequence[Item]) -> list[Made]:
-    """Yield the result of `work` for each image, in order, with several threads: decoding needs no Python lock.
+    """Return the result of `work` for each image, in order, with several threads: decoding needs no Python lock.
 
-    The result is the same on one processor, where nothing is gained and the images are worked on one by one.
+    An object that is there several times is worked on once, as Pillow cannot decode one image in two threads. The
+    result is the same on one processor, where nothing is gained and the images are worked on one by one.
     """
-    workers = min(AT_ONCE, len(images), processors())
+    distinct = {id(image): image for image in images}
+    workers = min(AT_ONCE, len(distinct), processors())
     if workers < 2:
         return [work(image) for image in images]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(work, images))
+        made = dict(zip(distinct, pool.map(work, distinct.values()), strict=True))
+    return [made[id(image)] for image in images]
 
 
 def processors() -> int:

@@ -23,6 +23,7 @@ def java() -> None:
         pytest.skip(str(error))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("java")
 def test_real_captions_score_as_officially(golden_eval: Path, tmp_path: Path) -> None:
     folder = golden_eval / "captions"

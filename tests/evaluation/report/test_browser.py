@@ -128,6 +128,7 @@ def background(browser) -> int:
     return sum(int(part) for part in color.removeprefix("rgb(").removesuffix(")").split(","))
 
 
+@pytest.mark.long
 def test_wrong_answers_are_filtered_and_the_address_remembers(page) -> None:
     assert texts(page, ".choices button") == ["All 60", "Right 20", "Partly 20", "Wrong 20"]
     click(page, "[data-show=wrong]")

@@ -39,6 +39,7 @@ def test_a_report_shows_questions_with_their_pictures_and_samples(runs, benchmar
     assert (out / "pictures" / inside["picture"]).is_file()
 
 
+@pytest.mark.long
 def test_the_same_runs_give_the_same_report(runs, benchmarks, tmp_path: Path) -> None:
     first, second = tmp_path / "one", tmp_path / "two"
     for out in (first, second, second):

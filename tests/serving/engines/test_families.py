@@ -68,6 +68,7 @@ def said_by(folder: Path, requests: list[Request]) -> list[str]:
     return [alone.answer([r.query], [r.context], r.decoding)[0].text for r in requests]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("use", ["interleaved", "perceiver"])
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_every_answer_is_that_of_the_request_alone(
@@ -89,6 +90,7 @@ def test_every_answer_is_that_of_the_request_alone(
     asyncio.run(engine.close())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("use", ["interleaved", "perceiver"])
 @pytest.mark.parametrize("family", ["llava", "qwen2_vl", "smolvlm", "gemma3"])
 def test_clients_in_two_threads_never_meet_and_one_may_leave(
@@ -117,6 +119,7 @@ def test_clients_in_two_threads_never_meet_and_one_may_leave(
     asyncio.run(engine.close())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("use", ["interleaved", "perceiver"])
 def test_the_repetition_penalty_of_a_batched_model_counts_as_in_generate(
     use: str, folder_of: Open, requests: list[Request], tmp_path: Path

@@ -20,6 +20,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("text", "tied"), [("llama", False), ("qwen2", True)])
 def test_front_and_language_model_are_the_whole(tmp_path, text, tied) -> None:
     whole = tiny.model(tiny.config(text=text, tied=tied))

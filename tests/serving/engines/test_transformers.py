@@ -62,6 +62,7 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["perceiver", "in_prompt"])
 @pytest.mark.parametrize(
     "options", [{}, {"cache": "static", "slots": 3}, {"prefill_tokens": 7, "chunk_tokens": 3, "slots": 5}], ids=str
@@ -86,6 +87,7 @@ def test_every_answer_is_that_of_the_request_alone(
     asyncio.run(engine.close())
 
 
+@pytest.mark.long
 def test_a_seed_gives_the_same_in_any_company(engine: Engine, requests: list[Request]) -> None:
     drawn = [Request(r.query, r.context, Decoding(20, 1.3, 0.9, seed), n=2) for seed, r in enumerate(requests[:6])]
     together = [texts for texts, _ in answers(engine, drawn)]
@@ -288,6 +290,7 @@ class TestModelsThatAnswerOneRequestAtATime:
     def folder(self, request: pytest.FixtureRequest, vlm_folder: Path, camml_vlm_folder: Path) -> Path:
         return vlm_folder if request.param == "interleaved" else camml_vlm_folder
 
+    @pytest.mark.long
     def test_every_answer_is_that_of_the_request_alone(self, folder, requests, caplog) -> None:
         alone = answering.load(answering.fitting(folder), folder)
         engine = engines.load("transformers", folder)

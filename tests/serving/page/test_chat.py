@@ -10,6 +10,7 @@ from tests.layouts import picture
 from tests.serving.page.conftest import EVIL, Parrot, ask, make_store, service_of, serving, texts, wait
 
 
+@pytest.mark.long
 def test_an_answer_comes_with_the_samples_it_was_made_from(open_page: Any, address: str, tmp_path: Path) -> None:
     page = open_page(address)
     ask(page, "chat", "What is this?", tmp_path / picture(tmp_path / "q.png", 2))
@@ -34,6 +35,7 @@ LONG = "Hall B has many machines, and much is known of them. " * 9
 """More than a card shows at first."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("before", "after"), [("", LONG), (LONG, ""), (LONG, LONG), ("", "")])
 def test_the_passage_that_an_answer_comes_from_is_marked_and_seen(
     open_page: Any, tmp_path: Path, before: str, after: str

@@ -22,6 +22,7 @@ def add(page: Any, text: str, image: Path, name: str = "") -> None:
     page.get_by_role("button", name="Add the sample").click()
 
 
+@pytest.mark.long
 def test_the_same_question_changes_its_answer_and_back(open_page: Any, tmp_path: Path) -> None:
     new = tmp_path / picture(tmp_path / "new.png", 5)
     with serving(service_of(make_store(tmp_path), Parrot())) as address:
@@ -47,6 +48,7 @@ def test_the_same_question_changes_its_answer_and_back(open_page: Any, tmp_path:
         wait(lambda: texts(page, "#chat .reply") == [before])
 
 
+@pytest.mark.long
 @pytest.mark.weights
 def test_a_real_model_learns_of_a_country_that_was_not_there(open_page: Any, tmp_path: Path) -> None:
     engine = engines.load("transformers", weights.folder("smollm2-135m-instruct"), device="cpu")
@@ -62,6 +64,7 @@ def test_a_real_model_learns_of_a_country_that_was_not_there(open_page: Any, tmp
         wait(lambda: "Strelsau" in texts(page, "#chat .reply")[0])
 
 
+@pytest.mark.long
 def test_samples_are_looked_through_and_searched(open_page: Any, tmp_path: Path) -> None:
     with serving(service_of(make_store(tmp_path, 30), Parrot())) as address:
         page = open_page(f"{address}/#datastore")
@@ -85,6 +88,7 @@ def test_samples_are_looked_through_and_searched(open_page: Any, tmp_path: Path)
         wait(lambda: len(texts(page, "#datastore .grid .id")) == 24)
 
 
+@pytest.mark.long
 def test_a_search_takes_ranges_of_metadata(open_page: Any, tmp_path: Path) -> None:
     years = tuple(
         Sample(f"y{year}", f"machine of {year}", meta={"year": year, "hall": "B"}) for year in (1890, 1950, 2000)
@@ -101,6 +105,7 @@ def test_a_search_takes_ranges_of_metadata(open_page: Any, tmp_path: Path) -> No
         wait(lambda: "neither a number nor a date" in "".join(texts(page, "#datastore .finder .problem")))
 
 
+@pytest.mark.long
 def test_mistakes_in_a_new_sample_are_said(open_page: Any, tmp_path: Path) -> None:
     (tmp_path / "words.png").write_text("not a picture")
     with serving(service_of(make_store(tmp_path), Parrot())) as address:
@@ -120,6 +125,7 @@ def test_mistakes_in_a_new_sample_are_said(open_page: Any, tmp_path: Path) -> No
         )  # nothing that was written is lost
 
 
+@pytest.mark.long
 def test_what_may_only_be_read_offers_no_change(open_page: Any, tmp_path: Path) -> None:
     with serving(service_of(make_store(tmp_path), Parrot(), read_only=True)) as address:
         page = open_page(f"{address}/#datastore")

@@ -23,6 +23,7 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / picture(tmp_path / "photo.png", 1, (200, 100))
 
 
+@pytest.mark.long
 def test_with_and_without_context_stand_side_by_side(open_page: Any, address: str, photo: Path) -> None:
     page = open_page(f"{address}/#compare")
     ask(page, "compare", "What is this?", photo)
@@ -34,6 +35,7 @@ def test_with_and_without_context_stand_side_by_side(open_page: Any, address: st
     assert left["x"] + left["width"] <= right["x"]
 
 
+@pytest.mark.long
 def test_a_sequence_is_put_in_order_by_keys_buttons_and_dragging(
     open_page: Any, address: str, parrot: Parrot, photo: Path
 ) -> None:
@@ -83,6 +85,7 @@ def test_samples_for_a_sequence_are_found_by_words(open_page: Any, address: str)
     wait(lambda: texts(page, "#sequences .problem:visible") == ["Put at least one sample into the sequence first."])
 
 
+@pytest.mark.long
 def test_objects_are_checked_with_and_without_context(open_page: Any, address: str, photo: Path) -> None:
     page = open_page(f"{address}/#objects")
     ask(page, "objects", "dog")
@@ -154,6 +157,7 @@ def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"CAMML_IMAGES_{name}", raising=False)
 
 
+@pytest.mark.long
 def test_a_grounded_answer_is_drawn(open_page: Any, address: str, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with images_api() as (base, asked):
         monkeypatch.setenv("CAMML_IMAGES_BASE_URL", base)
@@ -170,6 +174,7 @@ def test_a_grounded_answer_is_drawn(open_page: Any, address: str, photo: Path, m
                       "path": "/v1/images/generations", "key": "Bearer secret"}]  # fmt: skip
 
 
+@pytest.mark.long
 def test_an_endpoint_that_refuses_is_quoted(open_page: Any, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with images_api(403) as (base, _):
         monkeypatch.setenv("CAMML_IMAGES_BASE_URL", base)
@@ -180,6 +185,7 @@ def test_an_endpoint_that_refuses_is_quoted(open_page: Any, address: str, monkey
         assert texts(page, "#drawing .drawn .problem") == [f"{base} refuses to draw: HTTP 403 no money left."]
 
 
+@pytest.mark.long
 def test_without_a_key_the_page_says_what_is_missing(open_page: Any, address: str) -> None:
     page = open_page(f"{address}/#drawing")
     assert "OPENAI_API_KEY" in texts(page, "#drawing .note")[0]

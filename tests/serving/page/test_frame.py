@@ -15,6 +15,7 @@ def focused(page: Any) -> str:
     return str(page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"))
 
 
+@pytest.mark.long
 def test_tabs_follow_arrows_address_and_history(open_page: Any, address: str) -> None:
     page = open_page(address)
     page.locator("#tab-chat").focus()
@@ -33,6 +34,7 @@ def test_tabs_follow_arrows_address_and_history(open_page: Any, address: str) ->
     assert page.locator("#tab-boxes").get_attribute("aria-selected") == "true"
 
 
+@pytest.mark.long
 def test_everything_is_reached_and_asked_by_keyboard(open_page: Any, address: str) -> None:
     page = open_page(address)
     page.keyboard.press("Tab")
@@ -52,6 +54,7 @@ def test_everything_is_reached_and_asked_by_keyboard(open_page: Any, address: st
     wait(lambda: texts(page, "#chat .asked p") == ["What do you know?\nTell me."])
 
 
+@pytest.mark.long
 def test_every_control_has_a_name_and_every_picture_a_text(open_page: Any, address: str) -> None:
     page = open_page(address)
     ask(page, "chat", "What is this?")
@@ -67,6 +70,7 @@ def test_every_control_has_a_name_and_every_picture_a_text(open_page: Any, addre
         assert page.locator(f"#{name} img:not([alt])").count() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_tab_scrolls_sideways_on_a_phone(open_page: Any, address: str, scheme: str) -> None:
     page = open_page(address, size=PHONE, scheme=scheme)
@@ -87,6 +91,7 @@ def in_view(page: Any, name: str) -> bool:
     return bool(box["x"] >= 0 and box["x"] + box["width"] <= page.viewport_size["width"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [320, 360, 390, 412])
 def test_the_chosen_tab_is_on_the_screen(open_page: Any, address: str, width: int) -> None:
     for name in TABS:
@@ -142,6 +147,7 @@ def test_texts_stand_out(open_page: Any, address: str, scheme: str) -> None:
         assert contrast(page, selector) >= 4.5, selector
 
 
+@pytest.mark.long
 def test_a_key_is_asked_for_and_kept_in_this_tab_alone(open_page: Any, tmp_path: Path) -> None:
     with serving(service_of(make_store(tmp_path), Parrot(), api_keys=("sesame-open",))) as address:
         page = open_page(address, quiet=True)

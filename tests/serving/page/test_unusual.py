@@ -33,6 +33,7 @@ def lines_of(page: Any, selector: str) -> int:
     )
 
 
+@pytest.mark.long
 def test_a_long_id_leaves_the_score_its_place(open_page: Any, there: Any) -> None:
     page = open_page(there[0])
     ask(page, "chat", "a long id")
@@ -59,6 +60,7 @@ def test_other_scripts_run_their_own_way(open_page: Any, there: Any) -> None:
     assert text.evaluate("node => getComputedStyle(node).direction") == "rtl"
 
 
+@pytest.mark.long
 def test_metadata_is_shown_searched_and_entered(open_page: Any, tmp_path: Path) -> None:
     with serving(service_of(make_store(tmp_path, 2, extra=(LINES,)), Parrot())) as address:
         page = open_page(f"{address}/#datastore")
@@ -93,6 +95,7 @@ def test_searches_are_made_the_way_the_settings_say(open_page: Any, there: Any) 
     assert sent.value.post_data_json["mode"] == "text-text"
 
 
+@pytest.mark.long
 def test_thinking_ends_when_the_text_comes(open_page: Any, there: Any) -> None:
     page = open_page(there[0])
     ask(page, "chat", "go on for ever", whole=False)
@@ -101,6 +104,7 @@ def test_thinking_ends_when_the_text_comes(open_page: Any, there: Any) -> None:
     page.locator("#chat .composer button.stop").click()
 
 
+@pytest.mark.long
 def test_on_a_phone_the_form_comes_before_the_cards(open_page: Any, there: Any) -> None:
     page = open_page(f"{there[0]}/#datastore", size=PHONE)
     page.locator("#datastore .sample").first.wait_for()
@@ -112,6 +116,7 @@ def test_on_a_phone_the_form_comes_before_the_cards(open_page: Any, there: Any) 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.long
 def test_examples_follow_the_datastore(open_page: Any, tmp_path: Path) -> None:
     from camml.serving.service import Service
     from camml.serving.settings import Settings
@@ -129,6 +134,7 @@ def test_examples_follow_the_datastore(open_page: Any, tmp_path: Path) -> None:
         wait(lambda: "/two/" in page.locator("#chat .example img").first.get_attribute("src"))
 
 
+@pytest.mark.long
 def test_a_key_that_no_server_can_have_is_said_to_be_one(open_page: Any, tmp_path: Path) -> None:
     with serving(service_of(make_store(tmp_path), Parrot(), api_keys=("12345678",))) as address:
         page = open_page(address, quiet=True)
@@ -140,6 +146,7 @@ def test_a_key_that_no_server_can_have_is_said_to_be_one(open_page: Any, tmp_pat
         page.locator("#settings").wait_for()
 
 
+@pytest.mark.long
 def test_a_server_that_ends_is_said_in_words(open_page: Any, tmp_path: Path) -> None:
     import uvicorn
 
