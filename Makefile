@@ -25,7 +25,7 @@ types: $(VENV)/.test
 unit: $(VENV)/.test
 	$(PYTEST) $(PARALLEL) --durations=25
 
-test-long: $(VENV)/.test  ## the tests that take seconds each, which continuous integration runs besides
+test-long: $(VENV)/.test  ## the tests that take about a second or more, which continuous integration runs besides
 	$(PYTEST) $(PARALLEL) -m 'long and not slow and not attack' --durations=25
 
 test-slow: $(VENV)/.test  ## several processes, shardings, long runs

@@ -55,6 +55,7 @@ class TestWhatComesBack:
 
 
 class TestSeveralProcesses:
+    @pytest.mark.long
     def test_write_at_once_and_find_what_the_others_wrote(self, tmp_path: Path) -> None:
         mine = ArrayCache(tmp_path)
         context = multiprocessing.get_context("spawn")

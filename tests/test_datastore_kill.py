@@ -159,6 +159,7 @@ def test_killed_before_every_single_operation_on_files(tmp_path: Path, writer: W
     assert states == {True, False}
 
 
+@pytest.mark.long
 def test_a_killed_build_embeds_at_most_one_chunk_again(tmp_path: Path, writer: Writer) -> None:
     dice, groups = random.Random(3), list(range(6))
     writer.run(job(tmp_path / "whole", "build", groups))

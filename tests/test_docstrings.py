@@ -64,6 +64,7 @@ def folder(tmp_path: Path, camml_folder: Path, vlm_folder: Path, monkeypatch: py
     return tmp_path
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(("name", "value"), PUBLIC, ids=[name for name, _ in PUBLIC])
 def test_the_example_runs(name: str, value: Any) -> None:

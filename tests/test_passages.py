@@ -35,6 +35,7 @@ def test_all_passages_joined_are_the_text(text: str) -> None:
     assert "".join(join(text, [passage.span for passage in parts]).split()) == "".join(text.split())
 
 
+@pytest.mark.long
 @given(st.text("ab ,", min_size=LONGEST, max_size=4 * LONGEST))
 def test_no_passage_is_longer_than_it_may_be(text: str) -> None:
     assert all(len(part) <= LONGEST for part in texts(text))

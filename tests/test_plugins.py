@@ -135,6 +135,7 @@ def test_a_file_of_samples_is_read_embedded_and_stored_by_plugins(site: Path, tm
     assert [row[0].sample.id for row in again.search(vectors, "text", 1)] == ["2"]
 
 
+@pytest.mark.long
 def test_the_command_line_takes_a_plugin(site: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.shelf").write_text("a red bicycle\na green tree\n")
     command = [sys.executable, "-m", "camml", "store", "build", "notes.shelf", "--out", "store", "--encoder", "shelf"]

@@ -70,6 +70,7 @@ def test_the_version_is_said_once_and_the_same() -> None:
     assert tomllib.loads(text)["project"]["version"] == camml.__version__
 
 
+@pytest.mark.long
 def test_core_dependencies_are_those_the_core_needs() -> None:
     """The packages that unpack other people's files weigh more than all of ours; small readers of our own suffice."""
     text = (Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8")

@@ -111,6 +111,7 @@ def test_an_unknown_kind_is_still_unknown(said: Said, folders: Path) -> None:
     assert said(code, folders) == ["True"]
 
 
+@pytest.mark.long
 def test_the_command_line_stays_quick() -> None:
     """The processor time of `camml --help` beyond that of an empty program."""
 

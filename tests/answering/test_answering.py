@@ -42,6 +42,7 @@ def load(use: str, folder: Path, **options: object) -> answering.Answerer:
 
 @pytest.mark.parametrize("use", ["perceiver", "in_prompt", "interleaved", "added"])
 class TestEveryWay:
+    @pytest.mark.long
     def test_a_batch_answers_as_each_alone(self, folders, context, use) -> None:
         answerer = load(use, folders[use])
         queries = [Query("what"), Query("which colour is the picture", context[0].sample.image), Query("is it red")]
@@ -51,6 +52,7 @@ class TestEveryWay:
         assert [p.text for p in together] == [p.text for p in alone]
         assert [p.prompt_tokens for p in together] == [p.prompt_tokens for p in alone]
 
+    @pytest.mark.long
     def test_the_stream_is_the_answer(self, folders, context, use) -> None:
         answerer = load(use, folders[use])
         [whole] = answerer.answer([Query("what")], [context], SHORT)
@@ -77,6 +79,7 @@ class TestEveryWay:
         assert answer.prompt_tokens > 0
         assert 0 < answer.new_tokens <= 6
 
+    @pytest.mark.long
     def test_sampling_repeats_under_a_seed(self, folders, context, use) -> None:
         answerer = load(use, folders[use])
         warm = [Decoding(6, temperature=2.0, seed=seed) for seed in (1, 1, 2, 3, 4)]
@@ -99,6 +102,7 @@ class TestEveryWay:
             asked = [pool.submit(answerer.answer, [Query("what")], [context], warm) for _ in range(8)]
             assert {future.result()[0].text for future in asked} == {alone.text}
 
+    @pytest.mark.long
     def test_a_sampled_answer_does_not_depend_on_those_beside_it(self, folders, context, use) -> None:
         answerer, warm = load(use, folders[use]), Decoding(6, temperature=2.0, seed=1)
         [alone] = answerer.answer([Query("what")], [context], warm)
@@ -134,6 +138,7 @@ class TestEveryWay:
             load(use, folders[use], dtype="int3")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", [False, True])
 def test_an_image_that_repeats_is_looked_at_once_and_the_answers_are_the_same(
     camml_folder, context, kept, tmp_path, monkeypatch

@@ -117,6 +117,7 @@ class TestEveryWay:
             assert in_words(held.text, QUESTION, CODES)
 
 
+@pytest.mark.long
 def test_a_folder_keeps_what_is_usual(camml_folder: Path, tmp_path: Path) -> None:
     from camml.model.loading import load_model
 

@@ -53,6 +53,7 @@ def forever(*_: Any, **__: Any) -> Any:
         time.sleep(0.01)
 
 
+@pytest.mark.long
 def test_a_model_is_loaded_in_a_thread_and_answers_the_same(ask, monkeypatch) -> None:
     load, threads = answering.load, list[str]()
 

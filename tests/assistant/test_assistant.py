@@ -34,6 +34,7 @@ def samples(tmp_path: Path) -> list[Sample]:
     return tiny.samples(tmp_path)
 
 
+@pytest.mark.long
 def test_index_ask_and_see_the_evidence(folder, samples, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     model = assistant.load("model")
@@ -80,6 +81,7 @@ def test_what_is_added_is_found_by_the_next_question(folder, samples, tmp_path) 
     assert store.search("which seal does the pump need, 4711?", k=1)[0].sample.id == "new"
 
 
+@pytest.mark.long
 def test_samples_can_be_given_by_hand_in_their_order(folder, samples) -> None:
     model = assistant.load(folder)
     single = model.ask("what", samples=samples[:2], decoding=SHORT)
@@ -87,6 +89,7 @@ def test_samples_can_be_given_by_hand_in_their_order(folder, samples) -> None:
     assert model.ask("what", Image.new("RGB", (9, 9)), decoding=SHORT).evidence == ()
 
 
+@pytest.mark.long
 def test_many_questions_are_answered_as_each_alone(folder, samples, tmp_path) -> None:
     store = assistant.load(folder).index(samples, tmp_path / "store")
     queries = [Query("what is red"), Query("France", samples[1].image), Query("blue")]
@@ -102,6 +105,7 @@ def test_a_datastore_of_another_encoder_is_refused_with_the_remedy(folder, sampl
         assistant.load(folder).open(tmp_path / "plain")
 
 
+@pytest.mark.long
 def test_long_texts_are_read_by_the_passages_that_are_asked_for(folder, tmp_path) -> None:
     text = "The crane is old. " * 30 + "Its driver is Agathe. " + "The mill is near. " * 30
     store = assistant.load(folder).index([Sample("a", text)], tmp_path / "store")

@@ -24,6 +24,7 @@ def asked(model: Assistant, samples: Sequence[Sample]):
     return ready, answer
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["camml_folder", "llm_folder", "vlm_folder", "camml_vlm_folder"])
 def test_it_is_the_change_of_the_answers_probability(kind: str, request, tmp_path: Path) -> None:
     model = assistant.load(request.getfixturevalue(kind))
@@ -52,6 +53,7 @@ def test_the_likelihood_is_that_of_the_tokens_one_by_one(llm_folder: Path) -> No
     assert answerer.likelihood(query, (), "") == 0.0
 
 
+@pytest.mark.long
 def test_what_is_kept_of_samples_is_used(camml_folder: Path, tmp_path: Path) -> None:
     samples = tiny.samples(tmp_path)[:2]
     plain, kept = assistant.load(camml_folder), assistant.load(camml_folder, cache=tmp_path / "cache")

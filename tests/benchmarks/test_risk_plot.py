@@ -23,6 +23,7 @@ def row(nearest: float, right: bool, refused: bool = False) -> dict[str, Any]:
     return {"nearest": nearest, "right": right, "refused": refused, "told": True}
 
 
+@pytest.mark.long
 def test_refusals_count_as_wrong_answers_on_one_curve_only(plot) -> None:
     rows = [row(0.9, True), row(0.8, False, refused=True), row(0.7, False), row(0.6, True)]
     assert plot.by_score(rows) == [(0.25, 0.0), (0.5, 0.5), (0.75, 2 / 3), (1.0, 0.5)]
@@ -58,6 +59,7 @@ def test_runs_are_read_whole_or_begun(plot, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.long
 def test_the_picture_shows_the_points_of_the_repository(
     plot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

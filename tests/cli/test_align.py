@@ -62,6 +62,7 @@ def test_a_store_of_another_encoder_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert "made by the encoder 'hashed'" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.absolute_paths
 def test_changed_copies_of_the_pictures_are_learned_from_too(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -55,6 +55,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return line
 
 
+@pytest.mark.long
 def test_a_stored_picture_that_is_gone_costs_no_answer(capsys, store, model, tmp_path) -> None:
     (tmp_path / "red.png").unlink()
     answer = ask(capsys, "red", "--store", store, "--model", model, "--mode", "text-text", "--shots", 3)
@@ -65,6 +66,7 @@ def test_a_stored_picture_that_is_gone_costs_no_answer(capsys, store, model, tmp
     assert "note: the picture of the sample 'red'" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_answer_comes_with_its_evidence(capsys, store, model, tmp_path) -> None:
     image = tiny.image(tmp_path, "query", (200, 0, 10))
     answer = ask(capsys, "what", "--image", image, "--store", store, "--model", model, "--shots", 2)
@@ -80,6 +82,7 @@ def test_given_samples_keep_their_order(capsys, context, model) -> None:
     assert [(sample["id"], sample["score"]) for sample in answer["context"]] == [("red", None), ("green", None)]
 
 
+@pytest.mark.long
 def test_a_stock_vision_language_model_reads_pictures_and_texts(capsys, context, vlm_folder, tmp_path) -> None:
     image = tiny.image(tmp_path, "query", (200, 0, 10))
     asked = ("what", "--image", image, "--context", context, "--model", vlm_folder)
@@ -95,6 +98,7 @@ def test_without_samples_it_answers_and_says_so(capsys, model) -> None:
     assert "no evidence" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_stream_is_the_same_answer(capsys, store, model) -> None:
     arguments = ("what", "--store", store, "--model", model)
     whole = ask(capsys, *arguments)
@@ -179,6 +183,7 @@ def test_a_model_that_sees_no_image_says_so(capsys, store, llm_folder, tmp_path)
     assert answer["notes"] == ["the model reads texts only; it does not see the image"]
 
 
+@pytest.mark.long
 def test_without_shots_each_way_has_its_own_number(capsys, store, camml_folder, llm_folder) -> None:
     assert len(ask(capsys, "what", "--store", store, "--model", camml_folder)["context"]) == 3
     assert len(ask(capsys, "what", "--store", store, "--model", llm_folder)["context"]) == 1
@@ -245,6 +250,7 @@ def test_too_weak_evidence_is_refused_or_left_out(capsys, store, model) -> None:
     assert "nearest samples" in said
 
 
+@pytest.mark.long
 def test_what_each_sample_does_is_said(capsys, store, camml_folder) -> None:
     answer = ask(capsys, "what", "--store", store, "--model", camml_folder, "--shots", 2, "--attribute")
     assert [effect["id"] for effect in answer["attribution"]] == [sample["id"] for sample in answer["context"]]

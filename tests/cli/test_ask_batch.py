@@ -32,6 +32,7 @@ def answers(tmp_path: Path) -> list[dict]:
     return [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_each_question_has_an_answer_with_its_evidence(batch, tmp_path: Path) -> None:
     code, said = batch({"id": "a", "question": "a red square"}, {"question": "which", "image": "blue.png"})
     assert (code, "2 answered, 0 skipped" in said) == (0, True)
@@ -40,6 +41,7 @@ def test_each_question_has_an_answer_with_its_evidence(batch, tmp_path: Path) ->
     assert (second["id"], second["context"][0]["id"], second["image"]) == ("2", "blue", "blue.png")
 
 
+@pytest.mark.long
 def test_what_was_answered_is_not_asked_again(batch, tmp_path: Path) -> None:
     rows = [{"id": str(number), "question": f"question {number}"} for number in range(4)]
     batch(*rows[:2])
@@ -65,6 +67,7 @@ def test_a_bad_line_stops_before_anything_is_answered_or_is_skipped(batch, tmp_p
     assert (code, "1 answered, 1 skipped" in said) == (0, True)
 
 
+@pytest.mark.long
 def test_one_that_cannot_be_answered_costs_no_other(batch, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     rows = [

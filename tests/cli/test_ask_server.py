@@ -111,6 +111,7 @@ def test_a_server_that_is_not_there_is_named(capsys) -> None:
     assert "http://" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_nothing_heavy_is_imported_to_ask_a_server(server, tmp_path: Path) -> None:
     picture = tiny.image(tmp_path, "query", (1, 2, 3))
     code = (

@@ -13,6 +13,7 @@ from tests.factpix.conftest import world
 __all__ = ["world"]
 
 
+@pytest.mark.long
 @pytest.mark.absolute_paths
 def test_builds_and_says_what_there_is(world: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "factpix"

@@ -30,6 +30,7 @@ def test_reading_data_is_written_and_mixed(
     assert "computed from another dataset" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "message"),
     [

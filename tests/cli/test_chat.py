@@ -30,6 +30,7 @@ def talk(
     return run
 
 
+@pytest.mark.long
 def test_it_answers_line_by_line_and_shows_the_evidence_when_asked(talk, tmp_path: Path) -> None:
     said, errors = talk(
         "/evidence", "a red square", "", "/evidence", f"/image {tmp_path / 'blue.png'}", "what", "/evidence"
@@ -48,6 +49,7 @@ def test_what_is_wrong_ends_a_turn_and_not_the_conversation(talk, tmp_path: Path
     assert "/forget" in said
 
 
+@pytest.mark.long
 def test_it_remembers_what_was_said_until_it_is_to_forget(talk, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     stream = PerceiverAnswerer.stream

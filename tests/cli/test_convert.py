@@ -75,6 +75,7 @@ def test_the_format_in_the_tree_of_the_papers_readme_is_that_of_the_evaluation_f
     assert ours.read_bytes() == theirs.read_bytes()
 
 
+@pytest.mark.long
 def test_the_official_script_name_and_flags(base_dir: Path) -> None:
     flags = ["--base-dir", str(base_dir), "--prompt-format", "QCM-LEA", "--split", "train"]
     for names in (flags, ["--base_dir", *flags[1:2], f"--prompt_format={flags[3]}", *flags[4:]]):
@@ -87,6 +88,7 @@ def test_the_official_script_name_and_flags(base_dir: Path) -> None:
     assert "convert_to_llava" in wrong.stderr
 
 
+@pytest.mark.long
 def test_a_checkpoint_is_converted(golden: Path, tmp_path: Path) -> None:
     assert main(["convert", "checkpoint", str(golden / "camml_linear"), str(tmp_path / "model")]) == 0
     assert (tmp_path / "model" / "config.json").is_file()

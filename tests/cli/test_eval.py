@@ -112,6 +112,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.long
 def test_scoring_imports_no_model_library(benchmarks, tmp_path: Path) -> None:
     """A benchmark is scored on a machine that has no room for a model."""
     code = "import sys; from camml.cli import main; main(sys.argv[1:]); print([m for m in ('torch', 'transformers', 'faiss') if m in sys.modules])"  # noqa: E501

@@ -9,6 +9,7 @@ from camml.cli import main
 from tests.evaluation.report.conftest import record, write_run
 
 
+@pytest.mark.long
 @pytest.mark.absolute_paths
 def test_it_writes_a_report_and_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "runs/a", [record(0, image="gone.png")])
@@ -23,6 +24,7 @@ def test_it_writes_a_report_and_says_what_is_left_out(tmp_path: Path, capsys: py
     assert (out / "leaderboard.md").read_text().startswith("# Mine\n")
 
 
+@pytest.mark.long
 def test_it_speaks_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_run(tmp_path / "run", [record(0)])
     assert main(["eval", "report", str(folder), "--out", str(tmp_path / "out"), "--json"]) == 0

@@ -38,6 +38,7 @@ def test_a_sweep_prints_a_table_and_draws_a_plot(command, tmp_path, capsys: pyte
     assert (tmp_path / "out/gqa/variants.md").read_text().count("\n") == 7
 
 
+@pytest.mark.long
 def test_runs_compare(command, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--json", "--shots", "0,1"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -57,6 +58,7 @@ def test_a_stock_vision_language_model_is_the_baseline(
     assert [prompt.count("<image>") for prompt in prompts] == [3, 3, 3], "of two samples and the question"
 
 
+@pytest.mark.long
 def test_answers_are_remembered_unless_asked_otherwise(command, tmp_path) -> None:
     assert main([*command, "--no-cache"]) == 0
     assert not (tmp_path / "home").exists()

@@ -31,6 +31,7 @@ def test_json_is_json_in_every_encoding(encoding: str, monkeypatch: pytest.Monke
     assert (TEXT in rest) == encoding.startswith("utf")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_a_search_does_not_end_in_a_traceback(flags: list[str], tmp_path: Path) -> None:
     Datastore.build(tmp_path / "st", [Sample("1", TEXT)], encoders.load("hashed"))

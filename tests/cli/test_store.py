@@ -151,6 +151,7 @@ def test_an_empty_store(tmp_path: Path, run: Run) -> None:
     assert "camml store add" in errors
 
 
+@pytest.mark.long
 def test_a_change_waits_for_another_writer(store: Path, run: Run, tmp_path: Path) -> None:
     (tmp_path / "more.json").write_text('[{"id": "late", "text": "late"}]')
     for arguments in (("add", tmp_path / "more.json"), ("remove", "late")):

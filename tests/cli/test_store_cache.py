@@ -40,6 +40,7 @@ def test_is_filled_once_and_used_by_ask(capsys, store: Path, camml_folder: Path,
     assert call(capsys, *asked)["answer"]
 
 
+@pytest.mark.long
 def test_is_filled_by_answering_where_it_is_wanted(capsys, store: Path, camml_folder: Path) -> None:
     report = call(capsys, "store", "cache", "--store", store, "--model", camml_folder, "--lazy")
     assert (report["computed"], report["bytes"]) == (0, 0)

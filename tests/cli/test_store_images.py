@@ -67,6 +67,7 @@ def test_ask(pair: str, tmp_path: Path, llm_folder: Path, capsys: pytest.Capture
     )
 
 
+@pytest.mark.long
 def test_neighbors_hold_paths_that_lead_somewhere(
     pair: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -137,6 +137,7 @@ def test_calibrating_says_what_it_found(tmp_path: Path, run: Run) -> None:
     assert run("calibrate", "--store", tmp_path / "many", "--samples", "0")[0] == 2
 
 
+@pytest.mark.long
 def test_info_says_since_when_and_whether_to_calibrate_again(tmp_path: Path, run: Run) -> None:
     def rows(start: int, end: int) -> Path:
         samples = [{"id": f"m{n}", "text": f"machine m{n} needs part {n * 37}"} for n in range(start, end)]

@@ -119,6 +119,7 @@ def test_an_empty_or_missing_folder_removes_nothing(photos: Path, store: Path, r
     assert len(Datastore.open(store)) == 3
 
 
+@pytest.mark.long
 def test_pages_follow_their_file_and_evidence_names_file_and_page(photos: Path, store: Path, run: Run) -> None:
     pytest.importorskip("pypdfium2")
     write_pdf(photos / "manual.pdf", ["Replace the seal.", "Order part 4711."])

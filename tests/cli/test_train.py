@@ -57,6 +57,7 @@ def test_near_duplicates_are_neighbors_only_where_they_are_kept(data: Path, tmp_
     assert main(["neighbors", *arguments, str(tmp_path / "apart"), "--keep-duplicates"]) == 2
 
 
+@pytest.mark.long
 def test_a_store_that_changed_is_another_one(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Datastore.build(tmp_path / "store", [Sample("a", "one"), Sample("b", "two")], encoders.load("hashed"))
     arguments = [str(data), str(tmp_path / "store"), str(tmp_path / "out"), "--mode", "text-text", "--k", "1"]

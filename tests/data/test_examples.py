@@ -103,6 +103,7 @@ def test_a_wrong_mask_is_shown_as_text(conversation, processor) -> None:
         check_masks(nothing, conversation, processor)
 
 
+@pytest.mark.long
 def test_shots_are_drawn_by_seed_epoch_and_row_alone() -> None:
     rows = [Conversation(str(n), (Turn("q", "a"),)) for n in range(40)]
     neighbors = tuple(Neighbor(Sample(str(n), "text"), 1.0) for n in range(5))
@@ -119,6 +120,7 @@ def test_shots_are_drawn_by_seed_epoch_and_row_alone() -> None:
     assert len(TrainingRows(rows, lambda _: neighbors, tiny.processor(), shots=0)[0].samples) == 0
 
 
+@pytest.mark.long
 def test_images_of_samples_are_dropped_for_all_of_a_row_by_seed_epoch_and_row_alone(tmp_path: Path) -> None:
     rows = [Conversation(str(n), (Turn("q", "a"),)) for n in range(60)]
     neighbors = tuple(Neighbor(Sample(str(n), "text", tmp_path / "p"), 1.0) for n in range(3))

@@ -22,6 +22,7 @@ def files() -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_from_s3_every_machine_has_the_same_files(tmp_path: Path, bucket: str) -> None:
     fsspec.filesystem("s3").put_file(str(tar(tmp_path / "0.tar", files())), f"{bucket}/data/0.tar")
     for machine in ("a", "b"):

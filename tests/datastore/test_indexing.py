@@ -59,6 +59,7 @@ def recall(store: Datastore, other: Datastore, **options: object) -> float:
     return sum(n.sample.id in truth for (pair, _), truth in zip(pairs, exact, strict=True) for n in pair) / 180
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["sq8", "ivf", "hnsw", "rabitq"])
 def test_every_kind_finds_what_it_promises(store: Datastore, kind: str) -> None:
     assert store.path is not None
@@ -82,6 +83,7 @@ def test_every_kind_finds_what_it_promises(store: Datastore, kind: str) -> None:
     assert context[0].sample.id == "s5000"
 
 
+@pytest.mark.long
 def test_the_choice_keeps_to_the_memory(store: Datastore) -> None:
     assert store.path is not None
     said: list[str] = []
@@ -92,6 +94,7 @@ def test_the_choice_keeps_to_the_memory(store: Datastore) -> None:
         indexing.index(store.path, indexing.Requirements(memory=100))
 
 
+@pytest.mark.long
 def test_a_kind_that_is_slower_than_expected_gives_way(store: Datastore, monkeypatch: pytest.MonkeyPatch) -> None:
     assert store.path is not None
     expected = [("sq8", 1.0), ("rabitq", 3.0), ("ivf", 4.0), ("flat", 9.0)]
@@ -114,6 +117,7 @@ def test_a_kind_that_is_slower_than_expected_gives_way(store: Datastore, monkeyp
         store.reload()
 
 
+@pytest.mark.long
 def test_additions_extend_it_and_growth_trains_it_again(store: Datastore) -> None:
     assert store.path is not None
     indexing.index(store.path, indexing.Requirements(kind="ivf", recall=0.9))
@@ -133,6 +137,7 @@ def test_additions_extend_it_and_growth_trains_it_again(store: Datastore) -> Non
     assert store.manifest.fast == {}
 
 
+@pytest.mark.long
 def test_merging_segments_leaves_it_valid(store: Datastore) -> None:
     assert store.path is not None
     indexing.index(store.path, indexing.Requirements(kind="sq8", recall=0.9))

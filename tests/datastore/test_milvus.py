@@ -89,6 +89,7 @@ def content(folder: Path) -> list[tuple[Sample, list[float], list[float] | None]
     return [(item, texts[item.id].tolist(), images[item.id].tolist() if item.id in images else None) for item in store]
 
 
+@pytest.mark.long
 def test_it_answers_as_faiss_does(store: Datastore, tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:
     other = Datastore.build(tmp_path / "faiss", samples, encoder)
     more = [sample("b", "blue blue", picture(tmp_path, "blue"), {"kind": "pure"}), sample("c", "green blue")]
@@ -149,6 +150,7 @@ def test_a_crash_at_any_point_leaves_the_state_before_or_after(
     assert states == {True, False}
 
 
+@pytest.mark.long
 def test_what_milvus_lost_is_noticed(store: Datastore) -> None:
     [text] = store._snapshot.indexes["text"].parts
     text.remove(store._snapshot.table.keys[:1])
@@ -214,6 +216,7 @@ def test_places_that_do_not_answer(tmp_path: Path, samples: list[Sample], encode
         Datastore.build(tmp_path / "store", samples, encoder, store=f"milvus://{tmp_path}/file.db")
 
 
+@pytest.mark.long
 def test_a_file_of_vectors_is_one_however_it_is_reached(
     tmp_path: Path, encoder: Colors, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,6 +181,7 @@ class TestPictures:
             open_official(*published, encoder=encoders.load("hashed"))
 
 
+@pytest.mark.long
 @pytest.mark.weights
 def test_maps_of_the_shipped_model_are_found_where_the_package_is_now(tmp_path: Path) -> None:
     """The datastore was built from a clone, or an installation, that is gone."""

@@ -35,6 +35,7 @@ def copies(folder: Path) -> int:
     return len(list((folder / "images").iterdir()))
 
 
+@pytest.mark.long
 def test_a_process_that_reads_an_older_generation_keeps_its_pictures(folder: Path, tmp_path: Path) -> None:
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

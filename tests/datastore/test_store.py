@@ -317,6 +317,7 @@ def test_a_second_writer_is_named_the_first(store: Datastore) -> None:
     store.remove(["r"])
 
 
+@pytest.mark.long
 def test_every_flipped_byte_is_noticed(store: Datastore) -> None:
     folder = store.path or Path()
     files = [folder / record.name for record in store.manifest.files] + [folder / "manifest.json"]
@@ -497,6 +498,7 @@ def test_some_vectors_stand_for_all(tmp_path: Path) -> None:
     assert len(store.spaced("text", 500)) == 49
 
 
+@pytest.mark.long
 def test_opening_and_searching_import_no_pandas(tmp_path: Path) -> None:
     pytest.importorskip("pandas")
     Datastore.build(tmp_path / "store", [Sample("a", "one"), Sample("b", "two")], load("hashed"))

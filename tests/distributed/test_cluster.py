@@ -77,6 +77,7 @@ def test_an_actor_that_dies_again_and_again_ends_in_an_error(
         list(embed(samples, SlowEncoder(tmp_path / "log", 0.0), tmp_path / "work", 4))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("address", "message"), [("head", "HOST:PORT"), ("no.such.host.invalid:6379", "no Ray")])
 def test_an_address_that_leads_nowhere(address: str, message: str) -> None:
     ray = pytest.importorskip("ray")

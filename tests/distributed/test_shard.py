@@ -45,6 +45,7 @@ def test_one_of_texts_alone(tmp_path: Path) -> None:
     assert rows.image.shape == (0, 24)
 
 
+@pytest.mark.long
 def test_no_damage_goes_unseen(tmp_path: Path, chunk: Chunk) -> None:
     path = tmp_path / "a.parquet"
     assert shard.read(path) is None

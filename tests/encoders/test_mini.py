@@ -161,6 +161,7 @@ def test_a_side_is_a_number_of_whole_patches(tmp_path: Path) -> None:
         encoders.load("mini", **options, side=100)
 
 
+@pytest.mark.long
 @pytest.mark.weights
 def test_the_real_weights_know_meanings_and_shapes() -> None:
     encoder = encoders.load("mini")

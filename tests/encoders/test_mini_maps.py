@@ -73,6 +73,7 @@ def test_words_find_a_sample_without_a_picture(retriever: Retriever) -> None:
     assert first(retriever, Query("Who repaired valve 7?")) == ["valve-7"]
 
 
+@pytest.mark.long
 def test_a_question_with_a_picture_finds_by_both(retriever: Retriever, tmp_path: Path) -> None:
     asked = flag(tmp_path, list(COUNTRIES).index("Peru"), "asked")
     assert first(retriever, Query("What is the capital of this country?", asked)) == ["Peru"]

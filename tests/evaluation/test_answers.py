@@ -66,6 +66,7 @@ def test_broken_answers_are_named(tmp_path: Path, content: str, message: str) ->
         read_answers(path)
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.recursive(

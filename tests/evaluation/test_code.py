@@ -52,6 +52,7 @@ def another_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("camml.evaluation.identity.fingerprint", lambda: "e" * 64)
 
 
+@pytest.mark.long
 def test_answers_and_searches_of_other_code_are_not_taken(options, asked, tmp_path, monkeypatch) -> None:  # noqa: F811
     from camml.retriever import Retriever
 
@@ -66,6 +67,7 @@ def test_answers_and_searches_of_other_code_are_not_taken(options, asked, tmp_pa
     assert (sum(asked), len(searched)) == (6, 2)
 
 
+@pytest.mark.long
 def test_a_run_that_was_begun_by_other_code_says_so(options, monkeypatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
@@ -93,6 +95,7 @@ def test_a_complete_run_of_other_code_says_so_when_it_is_scored_again(options, m
     assert again.notes == (f"all answers were kept from code {old}; the code now is {'e' * 12}",)
 
 
+@pytest.mark.long
 def test_a_run_that_took_some_answers_from_the_cache_says_so(options, tmp_path) -> None:
     cache = {"cache": tmp_path / "cache", "batch_size": 1}
     run(["gqa"], ONE_SHOT, options(**cache, limit=1))

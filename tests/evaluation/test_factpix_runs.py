@@ -45,6 +45,7 @@ def log(folder: Path) -> list[dict]:
     return [record for _, record in read_lines(folder / "log.jsonl")]
 
 
+@pytest.mark.long
 def test_samples_of_the_right_class_are_counted(make) -> None:
     [outcome] = run(["factpix"], [Variant("none", 0), Variant("retrieved", 2)][1:], make())
     rows = log(outcome.folder)
@@ -61,12 +62,14 @@ def test_samples_of_the_right_class_are_counted(make) -> None:
     assert not (outcome.folder / "seconds").exists()
 
 
+@pytest.mark.long
 def test_seconds_stay_as_they_were_measured(make) -> None:
     [first] = run(["factpix"], [Variant("retrieved", 1)], make())
     [again] = run(["factpix"], [Variant("retrieved", 1)], make())
     assert again.measures == first.measures
 
 
+@pytest.mark.long
 def test_the_oracle_puts_a_right_sample_first_found_or_not(make) -> None:
     for depth, shots in ((8, 3), (1, 1)):
         [outcome] = run(["factpix"], [Variant("oracle", shots)], make(retrieved=depth, out=make().out / str(depth)))
@@ -101,6 +104,7 @@ def test_baselines_without_a_model_say_what_samples_say(make, monkeypatch: pytes
     assert interval.low <= copied.score.values["accuracy"] <= interval.high
 
 
+@pytest.mark.long
 def test_late_knowledge_comes_with_samples_that_are_added(make, factpix, tmp_path) -> None:
     """No model is asked: the answer is in the datastore after the addition, and was not before."""
     store = tmp_path / "late"

@@ -112,6 +112,7 @@ def test_captions_are_scored(options, benchmarks) -> None:
         assert score(outcome.task, benchmarks[0], perfect).values["CIDEr"] > outcome.score.values["CIDEr"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("use", ["perceiver", "in_prompt"])
 def test_a_batch_gives_the_answers_of_single_questions(options, llm_folder, camml_folder, tmp_path, use) -> None:
     model = str(camml_folder if use == "perceiver" else llm_folder)
@@ -126,6 +127,7 @@ def test_a_batch_gives_the_answers_of_single_questions(options, llm_folder, camm
     assert len({record["answer"] for record in map(json.loads, results[0][0].splitlines())}) > 1
 
 
+@pytest.mark.long
 def test_a_shared_run_writes_the_same_files(options, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     [alone] = run(["mme"], ONE_SHOT, options(batch_size=1))
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -139,6 +141,7 @@ def test_a_shared_run_writes_the_same_files(options, tmp_path, monkeypatch: pyte
     assert not (shared.folder / "parts").exists()
 
 
+@pytest.mark.long
 def test_what_is_there_is_not_asked_again(options, asked) -> None:
     [first] = run(["mme"], ONE_SHOT, options(batch_size=1))
     before = contents(first.folder)
@@ -148,6 +151,7 @@ def test_what_is_there_is_not_asked_again(options, asked) -> None:
     assert contents(first.folder) == before
 
 
+@pytest.mark.long
 def test_a_torn_part_is_answered_again(options, asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
@@ -169,6 +173,7 @@ class TestCache:
         assert sum(asked) == 3
         assert contents(first.folder) == contents(second.folder)
 
+    @pytest.mark.long
     def test_samples_that_were_searched_for_before_are_read_alike(self, options, tmp_path) -> None:
         """By which search a sample was found, and how alike it is, decides whether it is read (`--margin`)."""
         usual = {"store": str(build_store(tmp_path)), "mode": "image-image", "margin": 0.0, "cache": tmp_path / "cache"}
@@ -190,6 +195,7 @@ class TestCache:
         run(["gqa"], ONE_SHOT, options(cache=tmp_path / "cache", out=tmp_path / "other", **changes))
         assert sum(asked) == before + 3
 
+    @pytest.mark.long
     def test_another_model_is_asked_anew(self, options, asked, camml_folder, tmp_path) -> None:
         other = tmp_path / "model"
         shutil.copytree(camml_folder, other)
@@ -198,6 +204,7 @@ class TestCache:
         run(["gqa"], ONE_SHOT, options(cache=tmp_path / "cache", out=tmp_path / "other", model=str(other)))
         assert sum(asked) == 6
 
+    @pytest.mark.long
     def test_changed_samples_and_pictures_are_asked_anew(self, options, asked, benchmarks, tmp_path) -> None:
         from camml.datastore import Datastore
         from camml.encoders import load
@@ -224,6 +231,7 @@ class TestCache:
         again("another picture of a question")
         assert changed < sum(asked) <= changed + 3
 
+    @pytest.mark.long
     def test_a_broken_entry_is_asked_anew(self, options, asked, tmp_path) -> None:
         run(["gqa"], ONE_SHOT, options(cache=tmp_path / "cache"))
         for file in (tmp_path / "cache").rglob("*.json"):
@@ -244,6 +252,7 @@ def test_predictions_are_scored_later(options) -> None:
 KINDS = ("retrieved", "random", "shuffled", "no_images", "no_texts")
 
 
+@pytest.mark.long
 def test_the_model_gets_the_samples_of_each_kind(options, monkeypatch: pytest.MonkeyPatch) -> None:
     given, answer = [], PerceiverAnswerer.answer
 
@@ -270,6 +279,7 @@ def test_the_model_gets_the_samples_of_each_kind(options, monkeypatch: pytest.Mo
             assert not any(getattr(s, lost) for s in row)
 
 
+@pytest.mark.long
 def test_samples_far_behind_the_nearest_are_retrieved_but_not_read(options, camml_folder, tmp_path) -> None:
     wanting = shutil.copytree(camml_folder, tmp_path / "wanting")
     wanted = {"encoder": "hashed", "mode": "image-image", "margin": 0.0}
@@ -304,6 +314,7 @@ def official_folder(camml_folder, tmp_path) -> Path:
     return official
 
 
+@pytest.mark.long
 def test_scienceqa_has_its_own_wording_where_the_model_has_the_official_one(
     options, camml_folder, official_folder, tmp_path
 ) -> None:
@@ -317,6 +328,7 @@ def test_scienceqa_has_its_own_wording_where_the_model_has_the_official_one(
         assert all(wording in record["prompt"] for record in log(outcome.folder))
 
 
+@pytest.mark.long
 def test_no_task_but_the_fine_tuned_scienceqa_speaks_of_science(options, official_folder) -> None:
     """Models tuned on all kinds of instructions were never asked so; ScienceQA's image subset is asked as all are."""
     styles = {name: dict(tasks.find(name).prompt_styles) for name in tasks.names()}
@@ -330,6 +342,7 @@ def test_no_task_but_the_fine_tuned_scienceqa_speaks_of_science(options, officia
         assert "\nAnswer with the option's letter from the given choices directly." in record["prompt"]
 
 
+@pytest.mark.long
 def test_an_answer_without_room_is_shorter_and_says_so(options) -> None:
     [outcome] = run(["vqav2"], ONE_SHOT, options(max_new_tokens=500, limit=2))
     for record in log(outcome.folder):
@@ -386,6 +399,7 @@ class TestMistakes:
             run(["vqav2"], ONE_SHOT, options(data=tmp_path))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("runs", [4, pytest.param(40, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_and_begun_again_ends_the_same(
     benchmarks, camml_folder, store_folder, tmp_path, runs, programs

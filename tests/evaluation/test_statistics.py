@@ -37,6 +37,7 @@ def test_clusters_widen_the_interval() -> None:
     assert widths[1] == pytest.approx(widths[0] * math.sqrt(10), rel=0.1)
 
 
+@pytest.mark.long
 @given(scores, st.integers(0, 5))
 def test_an_interval_is_seeded_and_within_the_values(values: list[float], seed: int) -> None:
     result = bootstrap_interval(values, resamples=50, seed=seed)

@@ -119,6 +119,7 @@ READERS: list[Callable[[Path], object]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(json_values)
 def test_any_json_is_read_or_refused(tmp_path: Path, value: object) -> None:

@@ -130,6 +130,7 @@ def test_a_missing_answer_that_counts_as_wrong_is_no_yes(benchmarks, tmp_path) -
     assert result.unanswered == {"not in the answer file": 11}
 
 
+@pytest.mark.long
 def test_the_command_says_how_many_have_none(benchmarks, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     data = ["--data", str(benchmarks[0])]

@@ -172,6 +172,7 @@ def test_the_page_is_whole_and_safe(tmp_path: Path) -> None:
     assert "1 of 2" in text
 
 
+@pytest.mark.long
 def test_the_sheet_grows_with_the_questions(tmp_path: Path) -> None:
     single = answered(tmp_path, right=True, answer="A very long answer " * 20)
     assert sheet.draw([single] * 5).width == sheet.draw([single] * 30).width

@@ -21,6 +21,7 @@ Make = Callable[..., dict[str, Any]]
 
 
 class TestSplits:
+    @pytest.mark.long
     def test_have_no_class_in_common(self, built: Built) -> None:
         classes = {name: set(map(class_of, built.questions[name])) for name in FILES}
         assert classes["train"].isdisjoint(classes["validation"] | classes["heldout"] | classes["late"])
@@ -100,6 +101,7 @@ class TestSamples:
         assert len(samples) == len(built.read("samples"))
         assert samples[0].meta["meta"]["split"] == built.read("samples")[0]["meta"]["split"]
 
+    @pytest.mark.long
     def test_are_worded_in_several_ways(self, built: Built) -> None:
         first = {s["text"].split(built.read("samples")[0]["meta"]["facts"]["name"])[0] for s in built.samples}
         assert len(first) > 2
@@ -240,15 +242,18 @@ class TestNotes:
 
 
 class TestBuild:
+    @pytest.mark.long
     def test_is_the_same_again(self, make: Make, built: Built, tmp_path: Path) -> None:
         make(tmp_path)
         assert files_of(tmp_path) == files_of(built.folder)
 
+    @pytest.mark.long
     def test_of_another_seed_is_another(self, make: Make, built: Built, tmp_path: Path) -> None:
         make(tmp_path, seed=1, topics=["flags"])
         ours = {class_of(r) for r in Built(tmp_path, {}).questions["heldout"]}
         assert ours != {key for key in map(class_of, built.questions["heldout"]) if key[0] == "flags"}
 
+    @pytest.mark.long
     def test_resumes_and_mends(self, make: Make, tmp_path: Path) -> None:
         make(tmp_path, topics=["flags"])
         before = files_of(tmp_path)
@@ -260,6 +265,7 @@ class TestBuild:
         assert files_of(tmp_path) == before
         assert kept.stat().st_mtime_ns == untouched
 
+    @pytest.mark.long
     def test_of_another_seed_leaves_no_picture_of_the_old_one(self, make: Make, tmp_path: Path) -> None:
         make(tmp_path, topics=["emoji"])
         manifest = make(tmp_path, topics=["emoji"], seed=5)
@@ -280,6 +286,7 @@ class TestBuild:
         for module in TOPICS.values():
             assert all(source.title in text and source.license in text for source in module.SOURCES)
 
+    @pytest.mark.long
     def test_is_shaped_as_scienceqa_too(self, built: Built, tmp_path: Path) -> None:
         for split, name in (("train", "train"), ("val", "validation"), ("test", "heldout")):
             path, count = scienceqa.convert(built.folder / "scienceqa", split, "CQM-A", out=tmp_path / f"{split}.json")
@@ -289,6 +296,7 @@ class TestBuild:
                 r["meta"]["answer"] for r in built.of_kind(name, "choice")
             ]
 
+    @pytest.mark.long
     def test_small_is_smaller(self, make: Make, built: Built, tmp_path: Path) -> None:
         manifest = make(tmp_path, size="small", topics=["flags"])
         classes = {key: n for key, n in manifest["counts"]["classes"].items() if key.startswith("flags")}

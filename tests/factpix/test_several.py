@@ -60,6 +60,7 @@ def answer(form: str, text: str, prints: list[dict[str, str]]) -> str:
     return "yes" if is_so else "no"
 
 
+@pytest.mark.long
 def test_every_answer_follows_from_the_samples_together(built: Built, file: str) -> None:
     told = prints_of(built, file)
     records = built.read(file)

@@ -204,6 +204,7 @@ class TestTheFolder:
 
 
 class TestAnswering:
+    @pytest.mark.long
     def test_gives_the_same_answers_with_and_without(self, camml_folder: Path, samples, tmp_path, monkeypatch) -> None:
         queries = [Query("what is it", samples[0].image), Query("and this"), Query("which colour")]
         given = [tuple(Neighbor(sample, 1.0) for sample in context) for context in contexts(samples)[:3]]

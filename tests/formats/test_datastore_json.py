@@ -70,6 +70,7 @@ def test_nan_becomes_none(tmp_path: Path) -> None:
     assert samples[0].meta == {"score": None, "high": None}
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(

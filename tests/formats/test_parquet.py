@@ -92,6 +92,7 @@ def test_damage_is_an_error(tmp_path: Path) -> None:
         list(formats.read(table(tmp_path / "y.parquet", [{"text": "x"}])))
 
 
+@pytest.mark.long
 def test_from_s3(tmp_path: Path, bucket: str) -> None:
     system = fsspec.filesystem("s3")
     for number, row in enumerate(rows()):

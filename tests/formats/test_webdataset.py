@@ -81,6 +81,7 @@ def test_a_bad_sample_is_named_and_can_be_skipped(tmp_path: Path, files: dict[st
     assert len(reasons) == 1
 
 
+@pytest.mark.long
 def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
     whole = tar(tmp_path / "whole.tar", {"a.txt": "x" * 700, "a.png": png("red"), "b.txt": "y"}).read_bytes()
     end = len(whole.rstrip(b"\0"))

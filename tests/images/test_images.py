@@ -268,6 +268,7 @@ def test_broken_sources_in_memory() -> None:
         open_image(Image.new("RGB", (0, 5)))
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000"]), st.data())
 def test_damage_anywhere_gives_an_image_or_our_error(format: str, data: st.DataObject) -> None:
@@ -312,6 +313,7 @@ def test_the_mean_is_cut_not_rounded() -> None:
     assert mean_color((0.48145466, 0.4578275, 0.40821073)) == (122, 116, 104)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("checkpoint", ["camml_linear", "camml_mlp2x"])
 def test_pixels_are_those_of_the_official_code(golden: Path, checkpoint: str) -> None:
     from safetensors.numpy import load_file
@@ -389,6 +391,7 @@ def test_a_bad_address_is_named_with_its_trouble(site: str, tmp_path: Path) -> N
         assert url in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_download_is_bounded_in_size_and_time(site: str) -> None:
     with pytest.raises(ImageError, match="larger than the limit"):
         read_url(f"{site}/big.png", max_bytes=1000)

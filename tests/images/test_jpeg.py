@@ -70,6 +70,7 @@ def bomb(scans: int, progressive: bool, size: tuple[int, int] = (64, 48)) -> byt
     return data[:last] + data[last:-2] * scans + data[-2:]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("progressive", [False, True])
 def test_endless_scans_are_refused_before_they_are_decoded(progressive: bool) -> None:
     begun = time.perf_counter()

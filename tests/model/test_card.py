@@ -96,6 +96,7 @@ def test_a_card_says_what_the_model_is(tmp_path: Path) -> None:
     assert "\n# license: for the author to fill in\n---\n" in (tmp_path / card.CARD).read_text()
 
 
+@pytest.mark.long
 def test_the_code_on_a_card_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, processor = tiny.model(), tiny.processor()
     for part in (model, processor):
@@ -141,6 +142,7 @@ def test_saving_can_push_at_once(hub: Path, tmp_path: Path) -> None:
     assert read(hub / "owner" / "other").data.tags[-1] == "new"
 
 
+@pytest.mark.long
 def test_the_base_is_named_without_paths_and_stays_named(llm_folder: Path, tmp_path: Path) -> None:
     cached = tmp_path / "models--owner--name" / "snapshots" / "0123"
     cached.mkdir(parents=True)

@@ -81,6 +81,7 @@ def test_all_features_of_a_tower_are_used_where_asked(kind: str, tmp_path: Path)
         tiny.config(kind, vision_feature_select="some")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "sizes"), [*OWN.items(), *((f"vlm.{name}", sizes) for name, sizes in SEEING.items())])
 def test_a_field_comes_through_save_and_load(name: str, sizes: dict[str, Any], tmp_path: Path) -> None:
     config = tiny.config(**sizes)
@@ -181,6 +182,7 @@ CAMML: dict[str, Callable[[Path], CamMLProcessor]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CAMML)
 @pytest.mark.parametrize("way", ["path", "text", "relative", "link", "odd name"])
 def test_a_folder_of_each_kind_is_loaded_wherever_it_lies(
@@ -234,6 +236,7 @@ def test_auto_classes_read_an_official_folder(houses: Path, tmp_path: Path) -> N
         assert getattr(CamMLConfig.from_pretrained(houses / "official"), field) == getattr(model.config, field), field
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_packed_model_with_places_that_run_on_merges_to_the_same(houses: Path, tmp_path: Path, dtype: str) -> None:
     assert main(["merge", str(houses / "packed"), str(tmp_path / "whole"), "--dtype", dtype]) == 0

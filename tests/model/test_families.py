@@ -73,6 +73,7 @@ class TestEveryFamily:
             assert torch.equal(tokens, same_tokens)
             assert torch.equal(scores, same_scores)
 
+    @pytest.mark.long
     @pytest.mark.column("b")
     def test_every_input_makes_a_difference_at_every_step(self, family: str) -> None:
         model, processor = added(family)

@@ -99,6 +99,7 @@ class TestWhatTheAnswerDependsOn:
         first, second = Sample("a", "red white"), Sample("a", "white red")
         assert (self.change(model, [first], [second], (picture, picture)) > 1e-4).all()
 
+    @pytest.mark.long
     def test_without_positions_the_samples_are_a_set_as_in_the_published_models(self, samples, picture) -> None:
         model = tiny.model(tiny.config(perceiver_positions=False))
         assert (self.change(model, samples, samples[::-1], (picture, picture)) < 1e-3).all()

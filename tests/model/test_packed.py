@@ -49,6 +49,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "packed"
 
 
+@pytest.mark.long
 def test_what_was_trained_comes_back_and_the_rest_is_as_it_was(folder: Path) -> None:
     model, _ = packed.load(folder)
     torch.manual_seed(7)

@@ -54,6 +54,7 @@ def test_gradients_stay_finite_where_a_set_is_empty() -> None:
     assert queries.grad.isfinite().all()
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 4), st.randoms(use_true_random=False))
 def test_padding_of_any_shape_changes_nothing(lengths, extra, random) -> None:

@@ -136,6 +136,7 @@ class TestBuild:
         make(tmp_path)
         assert files_of(tmp_path) == before
 
+    @pytest.mark.long
     def test_of_another_seed_has_other_facts(self, make: Make, built: Built, tmp_path: Path) -> None:
         make(tmp_path, seed=1, size="small")
         ours = {sample["meta"]["facts"]["name"] for sample in built.samples.values()}
@@ -154,6 +155,7 @@ class TestBuild:
         assert "GPL-2.0-or-later" in text
         assert "Every name, number, date, code and place is invented." in text
 
+    @pytest.mark.long
     def test_of_one_topic_has_that_alone(self, make: Make, tmp_path: Path) -> None:
         manifest = make(tmp_path, topics=["portraits"])
         assert set(manifest["counts"]["images"]) == {"member"}

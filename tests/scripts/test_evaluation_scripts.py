@@ -30,6 +30,7 @@ def said(script: str, *arguments: str, environment: dict[str, str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
 
 
+@pytest.mark.long
 def test_each_task_has_its_script(fake) -> None:
     asked = [said(name, "m", environment=fake).split()[5] for name in NAMES]
     assert len(NAMES) == 19 + len(ORIGINAL)

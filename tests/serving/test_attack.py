@@ -84,6 +84,7 @@ def test_long_questions(scale: int, camml_folder: Path, shared_store: Path, serv
     assert engine.status()["memory_bytes"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scale", SCALES)
 def test_silent_and_dripping_connections(
     scale: int, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
@@ -102,6 +103,7 @@ def test_silent_and_dripping_connections(
             connection.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scale", SCALES)
 def test_pictures_that_take_long(scale: int, address: str) -> None:
     data = bomb(500, True, (1200, 900))
@@ -145,6 +147,7 @@ for _ in range(400):
 SCHEMAS["deep"] = inner
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_schemas_that_cost_much(name: str, address: str) -> None:
     pytest.importorskip("llguidance")
@@ -155,6 +158,7 @@ def test_schemas_that_cost_much(name: str, address: str) -> None:
     assert "root:" not in answer.text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scale", SCALES)
 def test_doors_and_guessed_keys(
     scale: int, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch

@@ -138,6 +138,7 @@ BOMBS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_of_mistakes_is_refused_at_once(address: str, name: str) -> None:
     path, body = BOMBS[name]

@@ -173,6 +173,7 @@ class TestWebPages:
             assert answer.status_code == 200
             assert answer.headers["access-control-allow-origin"] in ("https://our.example", "*")
 
+    @pytest.mark.long
     def test_a_server_of_this_machine_answers_to_its_own_names_alone(
         self, make_service: MakeService, serve: Serve
     ) -> None:
@@ -276,6 +277,7 @@ class TestLimits:
             raise KeyError
         assert gate.inside == 0
 
+    @pytest.mark.long
     def test_a_request_that_drips_ends_too(
         self, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -302,6 +304,7 @@ class TestLimits:
             assert httpx.get(f"{address}/v1/models").status_code == 200
             assert httpx.post(f"{address}/v1/chat/completions", json=ASK, timeout=60).status_code == 200
 
+    @pytest.mark.long
     def test_what_all_bodies_hold_has_an_end(
         self, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -379,6 +382,7 @@ class TestNotes:
         assert figures['camml_thumbnail_misses_total{store="colours"}'] == "1.0"
         assert float(figures["camml_engine_running"]) == float(figures["camml_engine_waiting"]) == 0
 
+    @pytest.mark.long
     def test_the_log_tells_what_happened_but_not_what_was_said(
         self, make_service: MakeService, serve: Serve, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -24,6 +24,7 @@ def ask(address: str, **more: object) -> dict:
     return httpx.post(f"{address}/v1/chat/completions", json=body, timeout=60).json()
 
 
+@pytest.mark.long
 def test_it_is_refused_with_the_nearest_ones_or_answered_without_samples(
     make_service: MakeService, serve: Serve
 ) -> None:

@@ -64,6 +64,7 @@ def test_several_calls_are_one_step_of_the_conversation(client: OpenAI, scripted
     assert len(ask(client, parallel_tool_calls=False).output) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("says", [f"So: {CALL}{CALL}", CALL, f"{CALL} So.", "So.", ""])
 def test_streamed_it_is_the_same(client: OpenAI, scripted: Scripted, says: str) -> None:
     scripted.says = says

@@ -51,6 +51,7 @@ def served(folder: Path, store: Path, serve: Serve, pictures: list[Path], shots:
         run_apart(engine.close())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_stock_model_says_what_transformers_makes_it_say(
     family: str, shared_store: Path, serve: Serve, pictures: list[Path], tmp_path: Path
@@ -67,6 +68,7 @@ def test_a_stock_model_says_what_transformers_makes_it_say(
     assert reply.choices[0].message.content == processor.decode(told, skip_special_tokens=True).strip() != ""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shots", [0, 2])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_with_perceivers_it_says_what_generate_does(

@@ -67,6 +67,7 @@ def test_a_head_that_drips_ends_the_connection(
         assert time.monotonic() - begun < 10
 
 
+@pytest.mark.long
 def test_an_answer_that_takes_long_is_waited_for(
     make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +84,7 @@ def test_an_answer_that_takes_long_is_waited_for(
         assert httpx.get(f"{address}/v1/stores/colours/samples").status_code == 200
 
 
+@pytest.mark.long
 def test_the_longest_silent_make_room_for_others(
     make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -97,6 +99,7 @@ def test_the_longest_silent_make_room_for_others(
     assert "all 8 connections are in use" in caplog.text
 
 
+@pytest.mark.long
 def test_who_does_not_read_is_dropped(make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "SEND_SECONDS", 0.5)
     with serve(make_service()) as address, dial(address, receive_buffer=4096) as s:

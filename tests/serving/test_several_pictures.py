@@ -76,6 +76,7 @@ def test_all_of_a_conversation_are_seen_where_they_stand(
     assert len(searched.context) == 1
 
 
+@pytest.mark.long
 def test_a_model_of_parts_reads_them_as_it_does_in_python(
     camml_folder: Path, shared_store: Path, serve: Serve, tmp_path: Path, pictures: list[Any]
 ) -> None:

@@ -52,6 +52,7 @@ def test_a_question_is_answered_without_a_picture_that_broke(
         assert str(store_folder.parent) not in thumbnail.text
 
 
+@pytest.mark.long
 def test_a_long_picture_costs_no_answer(make_service: MakeService, serve: Serve, store_folder: Path) -> None:
     with serve(make_service()) as address, httpx.Client(base_url=address, timeout=60) as http:
         Image.new("RGB", (800, 20_000), "red").save(store_folder.parent / "red.png")

@@ -60,6 +60,7 @@ def test_the_list_of_stores(http: httpx.Client) -> None:
     assert not store["read_only"]
 
 
+@pytest.mark.long
 def test_pages_of_samples(http: httpx.Client) -> None:
     whole = http.get("/v1/stores/colours/samples").json()
     assert [sample["id"] for sample in whole["data"]] == ["red", "green", "words", "blue"]
@@ -104,6 +105,7 @@ class TestAdding:
         assert sample.image.parent == store_folder / UPLOADS
         assert sample.image.read_bytes() == png("purple")
 
+    @pytest.mark.long
     def test_another_process_sees_it_and_is_seen(self, http: httpx.Client, store_folder: Path) -> None:
         from camml.types import Sample
 
@@ -276,6 +278,7 @@ def test_ends_of_lines_in_texts_do_not_end_an_event(
     assert any(sample["text"] == "one\u2028two\u2029three\x85four" for sample in events[0]["context"])
 
 
+@pytest.mark.long
 def test_pictures_that_take_long_delay_nothing_else(
     make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +297,7 @@ def test_pictures_that_take_long_delay_nothing_else(
         assert [answer.result().status_code for answer in slow] == [200] * 6
 
 
+@pytest.mark.long
 def test_vectors_of_many_pictures_pass_the_gate_of_answers_and_end_with_their_client(
     make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,6 +370,7 @@ def test_a_full_disk_is_the_servers_trouble(http: httpx.Client, monkeypatch: pyt
     assert add(http, png("red"), text="a").status_code == 201
 
 
+@pytest.mark.long
 def test_clients_that_go_are_counted(make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     service = make_service()
     generate = service.engine.generate

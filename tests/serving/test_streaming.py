@@ -135,6 +135,7 @@ def test_the_folder_of_a_request_stays_while_something_writes_to_it(
 
 
 class TestOverload:
+    @pytest.mark.long
     def test_no_more_than_fit_are_let_in(self, shared_store: Path, serve: Serve) -> None:
         slow = Slow()
         with serve(service_of(slow, shared_store, max_waiting=1)) as address:
@@ -162,6 +163,7 @@ class TestOverload:
             ask()
             assert codes[-1] == 200
 
+    @pytest.mark.long
     def test_the_official_client_comes_back(self, shared_store: Path, serve: Serve) -> None:
         slow = Slow()
         with serve(service_of(slow, shared_store, max_waiting=0)) as address:

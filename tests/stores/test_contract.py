@@ -173,6 +173,7 @@ def crowd_found(name: str, vector: Vectors, query: Vectors) -> list[list[int]]:
     return hits
 
 
+@pytest.mark.long
 @every_store
 def test_a_crowd_of_equals_comes_highest_key_first(name: str) -> None:
     """With scores that no way to sum rounds: where an engine rounds by place, equal vectors have other scores."""

@@ -112,6 +112,7 @@ def test_a_batch_is_compared_the_fast_way_and_the_setting_put_back() -> None:
     assert faiss.cvar.distance_compute_blas_threshold == before
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read where Linux tells it")
 def test_a_store_that_was_saved_is_freed(tmp_path: Path) -> None:
     """A build saves one part after the other; FAISS's wrapper would leave each one's vectors behind."""

@@ -12,6 +12,7 @@ pytest.importorskip("milvus_lite")
 from camml import stores
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 2000])
 def test_rows_are_in_the_data_files_once_they_are_added(tmp_path: Path, count: int) -> None:
     """Until they are flushed, Milvus Lite takes 30 times as long to search them."""

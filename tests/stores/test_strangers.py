@@ -57,6 +57,7 @@ def test_it_is_held_to_the_contract() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("strangers")
 def test_a_datastore_lives_with_it(tmp_path: Path) -> None:
     samples = [sample(f"s{n}", f"{'red ' * n}{'green ' * (9 - n)}") for n in range(10)]

@@ -37,6 +37,7 @@ def recall(queries: Vectors, vectors: Vectors, groups: list[str], *, itself: boo
     return float(np.mean([groups[best] == own for best, own in zip(scores.argmax(1), groups, strict=True)]))
 
 
+@pytest.mark.long
 def test_unseen_texts_find_unseen_images() -> None:
     images, texts, groups = samples()
     heads = align(images, texts, groups, dim=16, steps=300, learning_rate=1e-2)
@@ -46,6 +47,7 @@ def test_unseen_texts_find_unseen_images() -> None:
     assert recall(texts @ heads.text.T, images @ heads.image.T, groups, itself=False) > 0.6
 
 
+@pytest.mark.long
 def test_unseen_images_find_their_kind_in_other_styles_more_often() -> None:
     images, texts, groups = samples()
     heads = align(images, texts, groups, dim=16, steps=300, learning_rate=1e-2)

@@ -29,6 +29,7 @@ def share(image: Image.Image, color: tuple[int, int, int], step: int = 40) -> fl
     return float((np.abs(np.asarray(image, int) - color).max(axis=2) < step).mean())
 
 
+@pytest.mark.long
 def test_the_thing_stays_and_its_even_ground_goes() -> None:
     # Without the change of brightness, so that red and white can be counted.
     made = [changed(sign(), noise, Random(seed)) for seed in range(60)]

@@ -135,6 +135,7 @@ def test_without_weight_it_is_the_run_without_a_teacher(bench: Path, tmp_path: P
     assert (tmp_path / "with" / "teacher" / "manifest.json").is_file()
 
 
+@pytest.mark.long
 def test_a_teacher_that_cannot_teach_is_refused(
     bench: Path, tmp_path: Path, teacher: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

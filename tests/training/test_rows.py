@@ -32,6 +32,7 @@ class TestOnSeveralProcesses:
         (folder / "train.json").write_text(json.dumps(entries))
         return [*arguments, *more]
 
+    @pytest.mark.long
     def test_rows_that_are_too_long_are_named_in_their_order_and_left_out(
         self, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -75,6 +76,7 @@ class TestAlike:
         about = {"deepspeed": {"zero_optimization": {"stage": 3}}, "fsdp": None, "world_size": 2} | run
         rows.check_alike(dataset, model, SimpleNamespace(**about))  # type: ignore[arg-type]
 
+    @pytest.mark.long
     def test_alike(self) -> None:
         self.check([True] * 2, [[True, False], [True]], random_shots=True)
         self.check([False] * 2, [[False], [False, False]])

@@ -46,6 +46,7 @@ def test_left_out_where_rows_are_prepared_when_they_are_needed(
     assert not (output / SKIPPED).exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("row", [2, 6])
 def test_or_a_line_that_stops_the_run(tmp_path: Path, row: int) -> None:
     flags = spoiled(tmp_path, dataloader_num_workers=1)

@@ -35,6 +35,7 @@ def output(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(recipes.parse(runs.flags(bench, output_dir=out, **more)))
 
 
+@pytest.mark.long
 class TestARun:
     @pytest.mark.long
     def test_leaves_an_ordinary_model_folder(self, output: Path, bench: Path) -> None:
@@ -157,6 +158,7 @@ class TestBadData:
     def entries(self, bench: Path) -> list[dict]:
         return json.loads((bench / "train.json").read_text())
 
+    @pytest.mark.long
     def test_stops_before_training_or_skips_with_a_report(self, bench: Path, tmp_path: Path) -> None:
         entries = self.entries(bench)
         entries[3]["image"] = "gone.png"

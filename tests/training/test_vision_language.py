@@ -93,6 +93,7 @@ def test_a_step_lowers_the_loss_and_reaches_the_perceivers_and_every_matrix(
         assert model(**batch).loss < before
 
 
+@pytest.mark.long
 @pytest.mark.column("f")
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in families.FAMILIES]

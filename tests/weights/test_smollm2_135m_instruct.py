@@ -109,6 +109,7 @@ def test_a_tensor_of_another_kind_of_model_is_an_error() -> None:
         source._rename("blk.0.router.weight")
 
 
+@pytest.mark.long
 @pytest.mark.weights
 def test_the_real_model_knows_a_capital() -> None:
     folder = weights.folder("smollm2-135m-instruct")

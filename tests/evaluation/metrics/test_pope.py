@@ -61,6 +61,7 @@ def test_headline_is_the_mean_over_splits() -> None:
     assert dict(result.per_item) == {"0": 1.0, "1": 0.0, "2": 1.0, "3": 1.0}
 
 
+@pytest.mark.long
 def test_real_answers_score_as_officially(golden_eval: Path) -> None:
     expected = read_json(golden_eval / "expected.json")["pope"]
     result = score("pope", golden_eval, golden_eval / "pope" / "answers.jsonl", resamples=100)

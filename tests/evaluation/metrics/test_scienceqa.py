@@ -64,6 +64,7 @@ def test_random_guesses_are_the_official_draws() -> None:
     assert 0 < wanted < len(items)
 
 
+@pytest.mark.long
 def test_real_answers_score_as_officially(golden_eval: Path) -> None:
     folder = golden_eval
     expected = read_json(folder / "expected.json")["scienceqa"]

@@ -152,6 +152,7 @@ def test_search_finds_all_words_in_questions_answers_and_samples(page) -> None:
     assert texts(page, ".nothing") == ["No question fits. Search for fewer words, or show all."]
 
 
+@pytest.mark.long
 def test_questions_come_in_pages_and_in_order_of_score(page) -> None:
     assert answers(page) == [f"Answer-{n}" for n in range(25)]
     press(page, "n")
@@ -164,6 +165,7 @@ def test_questions_come_in_pages_and_in_order_of_score(page) -> None:
     assert answers(page)[:3] == ["Answer-0", "Answer-3", "Answer-6"]
 
 
+@pytest.mark.long
 def test_the_keyboard_walks_over_the_edge_of_a_page_and_opens_a_prompt(page) -> None:
     focused = "return document.activeElement.querySelector('.answer')?.textContent.split(' ')[0]"
     press(page, "j")
@@ -194,6 +196,7 @@ def test_a_question_shows_picture_samples_truth_and_notes(page) -> None:
     assert texts(page, "article:first-child .notes li") == [EVIL]
 
 
+@pytest.mark.long
 def test_nothing_in_a_run_is_ever_executed(page, report: Path) -> None:
     board, searching = (report / "index.html").as_uri(), "#q=%3Cimg%20src%3Dx%20onerror%3D'window.hacked%3D1'%3E"
     addresses = [board, run_page(report), run_page(report, "okvqa-another"), run_page(report) + searching]

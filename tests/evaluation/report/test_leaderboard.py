@@ -9,6 +9,7 @@ from camml.evaluation.report.runs import find_runs
 from tests.evaluation.report.conftest import record, write_run
 
 
+@pytest.mark.long
 def test_runs_stand_among_published_figures_the_best_first(tmp_path: Path) -> None:
     write_run(tmp_path / "a", [record(0)], score=65.0)
     write_run(tmp_path / "b", [record(0)], score=None, context="none", shots=0)
@@ -22,6 +23,7 @@ def test_runs_stand_among_published_figures_the_best_first(tmp_path: Path) -> No
     assert systems(runs)[:2] == ["camml-7b · retrieved-1", "camml-7b · no context"]
 
 
+@pytest.mark.long
 def test_markdown_has_links_intervals_and_says_what_is_not_comparable(tmp_path: Path) -> None:
     write_run(tmp_path / "a", [record(0)], score=65.0, limit=1, model={"name": "a|b_[c]"})
     runs, _ = find_runs([tmp_path])

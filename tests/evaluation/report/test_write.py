@@ -23,6 +23,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
+@pytest.mark.long
 def test_a_report_shows_questions_with_their_pictures_and_samples(runs, benchmarks, store_folder, tmp_path) -> None:
     out = tmp_path / "out"
     steps: list[tuple[int, int]] = []

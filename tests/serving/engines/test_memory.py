@@ -212,6 +212,7 @@ class TestBudget:
         assert asyncio.run(text_of(small, Request(Query("a"), (), Decoding(4)))) is not None
         asyncio.run(small.close())
 
+    @pytest.mark.long
     def test_a_long_one_is_told_to_come_back_while_another_has_the_memory(
         self, camml_folder: Path, per_token: int
     ) -> None:
@@ -236,6 +237,7 @@ class TestBudget:
         with pytest.raises(TooLargeError, match="slots of 512 tokens"):
             engines.load("transformers", camml_folder, cache="static", memory="100kB")
 
+    @pytest.mark.long
     def test_memory_that_is_taken_at_once_serves_all_slots(self, camml_folder: Path, per_token: int) -> None:
         engine: Any = engines.load("transformers", camml_folder, cache="static", slots=2, memory=1024 * per_token)
         request = Request(Query("a"), (), Decoding(300))

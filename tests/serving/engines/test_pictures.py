@@ -65,6 +65,7 @@ def together(engine: Any, requests: list[Request]) -> list[str]:
     return asyncio.run(ask())
 
 
+@pytest.mark.long
 def test_are_seen_together_once_and_give_the_same_answers(
     engine: Any, shown: list[int], camml_folder: Path, tmp_path: Path
 ) -> None:

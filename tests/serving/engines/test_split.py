@@ -57,6 +57,7 @@ MORE = {
 """Families whose language model does not run by itself, and why."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_the_language_model_of_a_vision_language_model_runs_by_itself_or_is_refused(
     family: str, tmp_path: Path
@@ -82,6 +83,7 @@ def test_the_language_model_of_a_vision_language_model_runs_by_itself_or_is_refu
     assert not any(".layers." in name for name, _ in front.language_part.named_parameters())
 
 
+@pytest.mark.long
 def test_two_threads_that_read_and_answer_do_not_meet(tmp_path: Path) -> None:
     """One stops the language model to see what it reads, while another runs it."""
     whole, processor = tiny.added("llava")

@@ -96,6 +96,7 @@ def test_a_seed_gives_the_same_in_any_company(engine: Engine, requests: list[Req
     assert any(first != second for first, second in together)
 
 
+@pytest.mark.long
 def test_a_form_is_made_once_for_all_answers_and_each_goes_its_own_way_in_it(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_form_is_made_once_for_all_answers_and_each_goes_its_own_way_in_it(
     assert len(made) == 1, "everybody waits while one is made"
 
 
+@pytest.mark.long
 def test_the_repetition_penalty_of_a_model_counts(llm_folder: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
@@ -207,6 +209,7 @@ class TestFailures:
         assert (status["running"], status["waiting"], status["memory_bytes"]) == (0, 0, 0)
         asyncio.run(engine.close())
 
+    @pytest.mark.long
     def test_a_step_that_fails_ends_its_answers_and_the_next_succeeds(
         self, camml_folder: Path, requests: list[Request], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -226,6 +229,7 @@ class TestFailures:
         assert answers(engine, [requests[5]])[0][1][0].finish_reason
         asyncio.run(engine.close())
 
+    @pytest.mark.long
     def test_closing_ends_what_is_under_way(self, camml_folder: Path) -> None:
         engine = engines.load("transformers", camml_folder)
 
@@ -244,6 +248,7 @@ class TestFailures:
 class TestText:
     """Text is shown as soon as it is certain, and all of it."""
 
+    @pytest.mark.long
     @settings(max_examples=200, deadline=None)
     @given(
         text=st.text(st.sampled_from("ab \n\té€😀stop"), max_size=30),
@@ -303,6 +308,7 @@ class TestModelsThatAnswerOneRequestAtATime:
         asyncio.run(engine.close())
         assert not engine.healthy()
 
+    @pytest.mark.long
     def test_a_seed_gives_the_same_again_and_several_answers_differ(self, folder, requests) -> None:
         engine = engines.load("transformers", folder)
         request = Request(requests[1].query, requests[1].context, Decoding(8, 2.0, seed=5), n=3)

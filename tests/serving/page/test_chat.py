@@ -63,6 +63,7 @@ def test_the_passage_that_an_answer_comes_from_is_marked_and_seen(
         assert texts(page, "#chat .turn:last-child mark") == []
 
 
+@pytest.mark.long
 def test_settings_travel_with_the_question(open_page: Any, address: str, parrot: Parrot) -> None:
     page = open_page(address)
     page.locator("[name=mode]").select_option("text-text")
@@ -75,6 +76,7 @@ def test_settings_travel_with_the_question(open_page: Any, address: str, parrot:
     assert [neighbor.sample.id for neighbor in request.context] == ["s1"]
 
 
+@pytest.mark.long
 def test_an_answer_streams_and_stops(open_page: Any, address: str, parrot: Parrot) -> None:
     page = open_page(address)
     for how in ("button", "key"):
@@ -93,6 +95,7 @@ def test_an_answer_streams_and_stops(open_page: Any, address: str, parrot: Parro
         assert reply.get_attribute("aria-busy") is None
 
 
+@pytest.mark.long
 def test_a_conversation_goes_on_until_another_picture_comes(open_page: Any, address: str, tmp_path: Path) -> None:
     page = open_page(address)
     ask(page, "chat", "history?", tmp_path / picture(tmp_path / "q.png", 2))
@@ -104,6 +107,7 @@ def test_a_conversation_goes_on_until_another_picture_comes(open_page: Any, addr
     assert texts(page, "#chat .reply")[-1] == "0 turns before"
 
 
+@pytest.mark.long
 def test_examples_of_the_datastore_are_one_click_away(open_page: Any, address: str) -> None:
     page = open_page(address)
     page.get_by_role("button", name="What is this? (with a picture)").nth(1).click()
@@ -111,6 +115,7 @@ def test_examples_of_the_datastore_are_one_click_away(open_page: Any, address: s
     assert not page.locator(".welcome").is_visible()
 
 
+@pytest.mark.long
 def test_texts_of_samples_questions_and_answers_are_never_executed(open_page: Any, tmp_path: Path) -> None:
     name = "<img src=x onerror='window.hacked=1'>"  # an id holds no slash
     evil = Sample(name, EVIL, tmp_path / picture(tmp_path / "evil.png", 5))
@@ -131,6 +136,7 @@ def test_texts_of_samples_questions_and_answers_are_never_executed(open_page: An
         assert page.locator("[onerror], main script").count() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("question", "change", "said"),
     [
@@ -149,6 +155,7 @@ def test_refusals_are_said_in_words(
     assert texts(page, "#chat .problem:visible") == [said]
 
 
+@pytest.mark.long
 def test_a_server_that_has_gone_is_said(open_page: Any, tmp_path: Path) -> None:
     with serving(service_of(make_store(tmp_path), Parrot())) as address:
         page = open_page(address, quiet=True)

@@ -76,6 +76,7 @@ def test_a_sequence_is_put_in_order_by_keys_buttons_and_dragging(
     assert texts(page, "#sequences .reply")[0].startswith("Picture number 0 shows a dog. then Picture number 2")
 
 
+@pytest.mark.long
 def test_samples_for_a_sequence_are_found_by_words(open_page: Any, address: str) -> None:
     page = open_page(f"{address}/#sequences")
     page.locator("#sequences input[type=search]").fill("Picture number 2 shows a dog.")
@@ -97,6 +98,7 @@ def test_objects_are_checked_with_and_without_context(open_page: Any, address: s
     assert texts(page, "#objects .verdict") == ["Context changed 1 of 2 answers."]
 
 
+@pytest.mark.long
 def test_a_box_is_drawn_in_both_conventions(open_page: Any, address: str, photo: Path) -> None:
     page = open_page(f"{address}/#boxes")
     ask(page, "boxes", "what one sits on", photo)

@@ -111,6 +111,7 @@ def brightness(page: Any) -> int:
     return sum(int(part) for part in color.removeprefix("rgb(").removesuffix(")").split(","))
 
 
+@pytest.mark.long
 def test_the_page_is_dark_where_the_system_is_and_by_choice(open_page: Any, address: str) -> None:
     page = open_page(address, scheme="dark")
     assert brightness(page) < 120
@@ -137,6 +138,7 @@ def contrast(page: Any, selector: str) -> float:
     return float(page.evaluate(script, selector))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_stand_out(open_page: Any, address: str, scheme: str) -> None:
     page = open_page(address, scheme=scheme)
@@ -170,6 +172,7 @@ def test_a_key_is_asked_for_and_kept_in_this_tab_alone(open_page: Any, tmp_path:
         page.locator("#settings").wait_for()
 
 
+@pytest.mark.long
 def test_a_server_without_datastores_answers_by_itself(open_page: Any) -> None:
     with serving(service_of(None, Parrot())) as address:
         page = open_page(address)
@@ -180,6 +183,7 @@ def test_a_server_without_datastores_answers_by_itself(open_page: Any) -> None:
         page.locator("#tab-sequences").click()
 
 
+@pytest.mark.long
 def test_nothing_comes_from_elsewhere_and_nothing_foreign_runs(open_page: Any, address: str) -> None:
     page = open_page(address, quiet=True)
     assert page.evaluate("performance.getEntriesByType('resource').every(one => one.name.startsWith(location.origin))")

@@ -42,6 +42,7 @@ def test_a_long_id_leaves_the_score_its_place(open_page: Any, there: Any) -> Non
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.long
 def test_a_text_of_many_lines_is_cut_and_can_be_cut_again(open_page: Any, there: Any) -> None:
     page = open_page(f"{there[0]}/#datastore")
     text = page.locator("#datastore .sample", has_text="lines").locator(".text")
@@ -54,6 +55,7 @@ def test_a_text_of_many_lines_is_cut_and_can_be_cut_again(open_page: Any, there:
     assert "line 6" not in text.text_content()
 
 
+@pytest.mark.long
 def test_other_scripts_run_their_own_way(open_page: Any, there: Any) -> None:
     page = open_page(f"{there[0]}/#datastore")
     text = page.locator("#datastore .sample", has_text="arabic").locator(".text")
@@ -78,6 +80,7 @@ def test_metadata_is_shown_searched_and_entered(open_page: Any, tmp_path: Path) 
         wait(lambda: "should be a name and a value" in texts(page, "#datastore .finder .problem")[0])
 
 
+@pytest.mark.long
 def test_a_setting_out_of_range_is_said_with_what_holds_instead(open_page: Any, there: Any) -> None:
     page = open_page(there[0])
     page.locator("[name=shots]").fill("999")
@@ -86,6 +89,7 @@ def test_a_setting_out_of_range_is_said_with_what_holds_instead(open_page: Any, 
     assert not page.locator("#unfit").is_visible()
 
 
+@pytest.mark.long
 def test_searches_are_made_the_way_the_settings_say(open_page: Any, there: Any) -> None:
     page = open_page(f"{there[0]}/#datastore")
     page.locator("[name=mode]").select_option("text-text")
