@@ -33,8 +33,8 @@ tokens hold the answer to 47 with it, to 44 without.
 """
 
 SHEET = 0.6
-"""How far a line of a list, sheet or table is moved towards the best of its lines: where one says what is asked about,
-so do the others, in words that the question may not have. Of 2,084 questions about reading data's long texts 72 tokens
+"""Share of the way that the score of a line of a list, sheet or table is moved towards the best of its lines: a question
+may ask for a line in other words, and the lines are about the same thing. Of 2,084 questions about reading data's long texts 72 tokens
 hold the answer to 90.1 % with it, to 88.0 % without.
 """
 
