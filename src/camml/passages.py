@@ -15,6 +15,9 @@ WRAPPED = 40
 
 SENTENCE_END = re.compile(r"""(?<=[.!?…])["'”’)\]]*\s+(?=["'“‘(\[]?[^\s\W_a-z]|["'“‘(\[]?\d)|(?<=[。！？])""")
 ABBREVIATION = re.compile(r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|vs|ca|approx|Fig|e\.g|i\.e|etc|Inc|Ltd|Co)\.\W*$")
+MARKER = re.compile(r"^\s*(?:\(?(?:\d{1,3}|[A-Za-z]|[ivxIVX]+)[.)]|.*(?:\.{4,}|(?:\s\.){3,}))$")
+"""What a full stop ends without ending a sentence: the number of an item, and dots that lead to a value."""
+
 PAUSE = re.compile(r"(?<=[;,:])\s+|(?<=[、，；：])|\s+(?=[–—])")
 TABLE_ROW = re.compile(r"^\s*\|.*\|\s*$|^[^\t\n]*\t[^\n]*$")
 TABLE_RULE = re.compile(r"^[\s|:+=-]*-{2,}[\s|:+=-]*$")
@@ -114,6 +117,8 @@ def _sentences(text: str, start: int, end: int) -> list[Span]:
     spans: list[Span] = []
     begin = start
     for match in SENTENCE_END.finditer(text, start, end):
+        if MARKER.match(text[begin : match.start()]):
+            continue
         if ABBREVIATION.search(text, begin, match.start()) and text[match.start() - 1] not in "!?。！？":
             continue
         spans += _short(text, begin, match.start() if not match[0].strip() else match.end())

@@ -59,3 +59,9 @@ def test_without_debian_packages_the_rest_is_offered(
     monkeypatch.setattr(maps, "entries", unavailable)
     assert main(["bench-data", "build", "--out", str(tmp_path), "--topics", "maps,flags,emoji"]) == 2
     assert "it can be built with --topics emoji,flags" in capsys.readouterr().err
+
+
+def test_passages_need_a_number_of_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench-data", "reading", "--out", str(tmp_path / "new"), "--rows", "2", "--passages"]) == 2
+    assert "--context-tokens" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()

@@ -17,6 +17,7 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
+from camml.errors import OptionError
 from camml.model import CamMLForConditionalGeneration
 from camml.model.parts import config_of_parts
 from camml.model.perceiver import PerceiverLayer
@@ -63,6 +64,16 @@ def test_lora_covers_every_linear_layer_of_the_language_model_but_its_head(kind:
     added = {name.removeprefix("base_model.model.") for name in trained if ".lora_" not in name}
     parameters = [name for name, _ in with_language(kind).named_parameters()]
     assert added == {name for name in parameters if name.startswith(("vlm.projector.", "context_perceiver."))}
+
+
+def test_lora_alone_leaves_all_else_as_it_starts() -> None:
+    arguments = ModelArguments(model_name_or_path="-", tune="lora", lora_r=2, lora_alone=True)
+    wrapped = tuning.freeze(with_language("llama"), arguments)
+    trained = {name for name, parameter in wrapped.named_parameters() if parameter.requires_grad}
+    assert trained
+    assert all(".lora_" in name for name in trained)
+    with pytest.raises(OptionError, match="add --tune lora"):
+        ModelArguments(model_name_or_path="-", tune="full", lora_alone=True)
 
 
 @pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl", "idefics3", "gemma3"])

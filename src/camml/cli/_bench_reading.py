@@ -1,9 +1,14 @@
 """`camml bench-data reading` and `mix`: data to train reading on."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from camml.errors import OptionError
+
+if TYPE_CHECKING:
+    from camml.reading import Shorten, TextLimit
 
 
 def add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -19,6 +24,11 @@ def add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--context-tokens", type=int, metavar="N",
         help="tokens of all samples together that the model reads: the answers of a row stand within so many "
         "(default: texts of any length)",
+    )  # fmt: skip
+    reading.add_argument(
+        "--passages", action="store_true",
+        help="write long texts, and keep of them the passages that a row's first question asks for, as many as "
+        "--context-tokens hold",
     )  # fmt: skip
     reading.add_argument("--room", type=int, dest="context_tokens", help=argparse.SUPPRESS)  # the earlier name
     reading.add_argument(
@@ -43,7 +53,10 @@ def run_reading(args: argparse.Namespace) -> int:
     from camml.cli._output import print_json
 
     limit = None if args.context_tokens is None else reading.TextLimit(args.context_tokens, _tokens_of(args.tokenizer))
-    counts = reading.build(args.out, rows=args.rows, seed=args.seed, factpix=args.pictures, limit=limit)["counts"]
+    texts = _passages(limit) if args.passages else None
+    counts = reading.build(
+        args.out, rows=args.rows, seed=args.seed, factpix=args.pictures, limit=None if texts else limit, texts=texts
+    )["counts"]
     if args.json:
         print_json({"path": str(args.out), **counts})
     else:
@@ -59,6 +72,29 @@ def _tokens_of(model: str) -> Callable[[str], int]:
 
     tokenizer = AutoTokenizer.from_pretrained(weights.folder(model))
     return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _passages(limit: "TextLimit | None") -> "Shorten":
+    """Return what gives the passages of texts that a question asks for, as when a model is asked.
+
+    Raises:
+      OptionError: no limit.
+    """
+    from camml import encoders
+    from camml.features.passages import Budget, PassageChooser
+    from camml.types import Neighbor, Query, Sample
+
+    if limit is None:
+        raise OptionError("--passages keeps as many as --context-tokens hold; give that too")
+    chooser, budget = PassageChooser(encoders.load("mini")), Budget(limit.size, limit.length)
+
+    def shorten(question: str, texts: Sequence[str]) -> list[str]:
+        context = tuple(Neighbor(Sample(str(place), text), 1.0) for place, text in enumerate(texts))
+        (chosen,) = chooser.choose([Query(question)], [context], budget)
+        read = {neighbor.sample.id: neighbor.text for neighbor in chosen}
+        return [read.get(neighbor.sample.id, "") for neighbor in context]
+
+    return shorten
 
 
 def run_mix(args: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from camml.passages import Passage, Span
 from camml.types import Context, Neighbor, Query
 
 MAX_BYTES = 2**30
-VERSION = 1
+VERSION = 2
 """Of how texts are split; another one makes all vectors that are kept invalid."""
 
 PER_WORD = 0.3

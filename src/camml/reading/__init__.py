@@ -3,7 +3,8 @@
 `build` writes it to a folder, `mix` joins it with other training data. The words are in `words/`.
 """
 
+from camml.reading.excerpts import Shorten
 from camml.reading.generator import TextLimit, build
 from camml.reading.mixing import mix
 
-__all__ = ["TextLimit", "build", "mix"]
+__all__ = ["Shorten", "TextLimit", "build", "mix"]

@@ -11,7 +11,8 @@ from typing import Any
 from camml.errors import OptionError
 from camml.factpix import writing
 from camml.neighbors import MANIFEST, NeighborTable, Origin, compute
-from camml.reading import pictures, records
+from camml.reading import excerpts, pictures, records
+from camml.reading.excerpts import Shorten
 from camml.reading.pictures import Pair
 from camml.reading.questions import Asked, Questioner, Scene
 from camml.reading.records import Record
@@ -69,7 +70,13 @@ class TextLimit:
 
 
 def build(
-    out: Path, *, rows: int, seed: int = 0, factpix: Path | None = None, limit: TextLimit | None = None
+    out: Path,
+    *,
+    rows: int,
+    seed: int = 0,
+    factpix: Path | None = None,
+    limit: TextLimit | None = None,
+    texts: Shorten | None = None,
 ) -> dict[str, Any]:
     """Write `rows` conversations to the folder `out`; return the manifest.
 
@@ -78,6 +85,8 @@ def build(
       factpix: a build of FactPix, whose training pictures the records get; without it all is text.
       limit: how much text of all samples a model reads; what the questions of a row need stands within it. Without it
         texts may be of any length, and a model that reads only their beginnings would learn to invent the rest.
+      texts: what is read of long texts for a question. Rows then ask what these passages answer, or refuse, and their
+        samples are these passages.
 
     Raises:
       OptionError: a number out of range, or a folder of something else.
@@ -94,7 +103,7 @@ def build(
     drawn = pictures.pairs(factpix, out) if factpix else []
     questioner = Questioner()
     made = [
-        _row(f"reading-{seed}-{number:06}", questioner, drawn, limit, Random(f"{seed}|reading|{number}"))
+        _row(f"reading-{seed}-{number:06}", questioner, drawn, limit, texts, Random(f"{seed}|reading|{number}"))
         for number in range(rows)
     ]
     files = {CONVERSATIONS: [row.record for row in made], SAMPLES: [sample for row in made for sample in row.samples]}
@@ -126,7 +135,14 @@ def counts(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _row(name: str, questioner: Questioner, drawn: Sequence[Pair], limit: TextLimit | None, rng: Random) -> Row:
+def _row(
+    name: str,
+    questioner: Questioner,
+    drawn: Sequence[Pair],
+    limit: TextLimit | None,
+    texts: Shorten | None,
+    rng: Random,
+) -> Row:
     """Return one conversation about one of up to `MOST_SAMPLES` records."""
     given, place, read = _records(limit, rng)
     target = given[place]
@@ -134,7 +150,13 @@ def _row(name: str, questioner: Questioner, drawn: Sequence[Pair], limit: TextLi
     alone = sum(record.kind == target.kind for record in given) == 1
     scene = Scene(given[:read], target, bool(shown) or (place == 0 and alone), bool(shown))
     asked = questioner.ask(scene, rng.randint(*TURNS), rng)
-    samples = [_sample(f"{name}-{n}", record, shown[n] if shown else None) for n, record in enumerate(given)]
+    if texts is not None:
+        while not any(question.form in excerpts.ABOUT_ONE for question in asked):
+            asked = questioner.ask(scene, TURNS[1], rng)
+        asked, given = excerpts.shorten(scene, asked, texts, rng)
+    samples = [
+        _sample(f"{name}-{n}", record, shown[n] if shown else None) for n, record in enumerate(given) if record.text
+    ]
     image = {"image": shown[place].asked} if shown else {}
     turns = [turn for question in asked for turn in (("human", question.text), ("gpt", question.answer))]
     said = [{"from": who, "value": value} for who, value in turns]

@@ -90,6 +90,10 @@ class ModelArguments:
     lora_r: int = _flag(64, "rank of the LoRA matrices")
     lora_alpha: int = _flag(16, "scale of LoRA")
     lora_dropout: float = _flag(0.05, "dropout of LoRA")
+    pretrain_lora: str | None = _flag(
+        None, "packed model or LoRA run to go on from: its LoRA matrices, perceivers and projector"
+    )
+    lora_alone: bool = _flag(False, "train LoRA matrices alone, and leave perceivers and projector as they start")
     lora_bias: str = _flag("none", "which biases LoRA trains: none, all, lora_only")
     bits: int = _flag(16, "4 or 8 with --tune qlora: bits of the frozen language model's weights")
     double_quant: bool = _flag(True, "quantise the quantisation constants too")
@@ -117,6 +121,10 @@ class ModelArguments:
             raise OptionError("--perceiver_init copy and --pretrain_perceivers are two starts; give one")
         if self.perceiver_copied and self.perceiver_init != "copy":
             raise OptionError("--perceiver_copied says what a copying start copies; add --perceiver_init copy")
+        if self.pretrain_lora and self.tune != "lora":
+            raise OptionError("--pretrain_lora goes on with the matrices of LoRA; add --tune lora")
+        if self.lora_alone and self.tune not in ("lora", "qlora"):
+            raise OptionError("--lora_alone trains the matrices of LoRA; add --tune lora")
         if self.attn_implementation is not None:
             _choice("attn_implementation", self.attn_implementation, ATTENTION)
         _choice("bits", self.bits, (4, 8) if self.tune == "qlora" else (16,))

@@ -22,6 +22,7 @@ from camml.model.loading import kind_of
 from camml.model.lora import is_run
 from camml.training.arguments import ModelArguments, RunArguments
 from camml.training.bert import start_from_bert
+from camml.training.continuing import load_added
 from camml.training.copying import start_copying
 
 _logger = logging.getLogger("camml")
@@ -66,7 +67,10 @@ def build(
         )
     options = _loading_options(arguments, config, dtype)
     vlm = parts.load_base(base, config, dtype, **options)
-    return parts.added_to(vlm, config, _projector(arguments), partial(_start_perceivers, arguments)), processor
+    model = parts.added_to(vlm, config, _projector(arguments), partial(_start_perceivers, arguments))
+    if arguments.pretrain_lora:
+        load_added(model, weights.folder(arguments.pretrain_lora))
+    return model, processor
 
 
 def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
@@ -88,6 +92,11 @@ def _describe(arguments: ModelArguments) -> tuple[Mapping[str, Path], CamMLConfi
     """
     base = {part: weights.folder(name) for part, name in _names(arguments).items()}
     if "camml" in base:
+        if arguments.pretrain_lora:
+            raise OptionError(
+                "--pretrain_lora goes on from what was trained beside a language model; a CaMML model holds all it "
+                "learned: leave --pretrain_lora out"
+            )
         if arguments.tune == "qlora":
             raise OptionError(
                 "--tune qlora starts from a vision-language model, or a language model and a --vision_tower, not from "

@@ -18,6 +18,7 @@ from camml.training import (
     adapters,
     building,
     checkpoints,
+    continuing,
     distilling,
     evaluating,
     features,
@@ -109,6 +110,8 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
     vision_features = features.prepare(settings, model, dataset, report)
     lessons = _lessons(settings, dataset)
     trained = tuning.freeze(model, settings.model)
+    if settings.model.pretrain_lora:
+        continuing.load_matrices(trained, weights.folder(settings.model.pretrain_lora), settings.model)
     if not run.deepspeed:
         tuning.in_float32(trained)
     transformers_logging.set_verbosity_error()

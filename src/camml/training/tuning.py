@@ -62,7 +62,7 @@ def lora_targets(model: CamMLForConditionalGeneration) -> list[str]:
 
 
 def add_lora(model: CamMLForConditionalGeneration, arguments: ModelArguments) -> nn.Module:
-    """Return the model with LoRA matrices in its language model; what CaMML adds to it is trained whole.
+    """Return the model with LoRA matrices in its language model; what CaMML adds is trained whole, or not at all.
 
     Raises:
       OptionError: PEFT is not installed, or there is no linear layer.
@@ -87,7 +87,7 @@ def add_lora(model: CamMLForConditionalGeneration, arguments: ModelArguments) ->
     )
     parameters = dict(wrapped.named_parameters())
     for name in added(parameters).values():
-        parameters[name].requires_grad_(True)
+        parameters[name].requires_grad_(not arguments.lora_alone)
     return wrapped
 
 
