@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from camml.datastore import Datastore
+from camml.encoders import Patches
 from camml.errors import EmptyStoreError, OptionError
 from camml.ranking import RANK_OFFSET
 from camml.retriever import FUSED_DEPTH, MODES, Retriever
@@ -412,3 +413,18 @@ class TestPatches:
         store = Datastore.open(tmp_path / "s", Quarters())
         [[only]] = Retriever(store, Quarters(), "image-image").retrieve([Query("", picture(tmp_path, "pink"))], 3)
         assert (only.sample.id, only.likeness) == ("r", None)
+
+    def test_of_a_sample_that_is_removed_meanwhile_are_not_missed(
+        self, parted: Datastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        patches = parted.patches
+
+        def then_removed(names: Sequence[str], encoder: Quarters) -> dict[str, Patches]:
+            result = patches(names, encoder)
+            parted.remove(["mixed"])
+            return result
+
+        monkeypatch.setattr(parted, "patches", then_removed)
+        query = Query("", quarters(tmp_path / "asked.png", "blue", "red", "blue", "red"))
+        [context] = Retriever(parted, Quarters(), "image-image").retrieve([query], 1)
+        assert context[0].sample.id in ("half", "mixed")

@@ -232,15 +232,15 @@ class Retriever:
         places = [place for place, neighbor in enumerate(context) if neighbor.found_by == "-".join(IMAGES)][:MATCHED]
         if self._compares is None or not places:
             return context
-        patches = self.datastore.patches([context[place].sample.id for place in places], self.encoder)
+        names = [context[place].sample.id for place in places]
+        patches, vectors = self.datastore.patches(names, self.encoder), self.datastore.vectors(names, "image")
         asked = state.patches
         if asked is None and state.query.id is not None:  # a sample, whose vector was not computed anew
             asked = self.datastore.patches([state.query.id], self.encoder).get(state.query.id)
-        known = [place for place in places if context[place].sample.id in patches]
+        known = [place for place in places if context[place].sample.id in patches.keys() & vectors.keys()]
         if asked is None or not known:
             return context
         ids = [context[place].sample.id for place in known]
-        vectors = self.datastore.vectors(ids, "image")
         stored = np.stack([vectors[name] for name in ids])
         likeness = self._compares.likeness(self._vector(state, IMAGES), asked, stored, [patches[name] for name in ids])
         by_place = dict(zip(known, map(float, likeness), strict=True))

@@ -241,8 +241,10 @@ class Datastore:
             store = self._patches = patch_store(self.path, encoder)
         if store is None:
             return {}
-        vectors = self.vectors(ids, "image")
-        return store.get({name: self[name] for name in vectors}, vectors)
+        table = self._snapshot.table  # which stays as it is, whatever is removed meanwhile
+        samples = {name: table.sample(key) for name, key in table.find(ids).items() if table.has_image(key)}
+        vectors = self.vectors(list(samples), "image")
+        return store.get({name: samples[name] for name in vectors}, vectors)
 
     def spaced(self, modality: str, most: int) -> Vectors:
         """Return float32[N, D]: at most `most` vectors of `modality`, evenly spaced among all; always the same ones."""
