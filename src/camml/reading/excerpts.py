@@ -36,8 +36,9 @@ def shorten(scene: Scene, asked: Sequence[Asked], texts: Shorten, rng: Random) -
     records = [replace(record, text=text) for record, text in zip(scene.records, read, strict=True)]
     target = records[next(place for place, record in enumerate(scene.records) if record is scene.target)]
     known = first.answer == REFUSAL or _told(first, target)
-    kept = [first if known else replace(first, form="unread", answer=REFUSAL)]
-    return kept + [question for question in answered if question is not first and _told(question, target)], records
+    begin = first if known else replace(first, form="unread", answer=REFUSAL)
+    others = [question for question in answered if question is not first and _told(question, target)]
+    return [begin, *others], records
 
 
 def _told(question: Asked, target: Record) -> bool:
