@@ -15,8 +15,8 @@ WRAPPED = 40
 
 SENTENCE_END = re.compile(r"""(?<=[.!?…])["'”’)\]]*\s+(?=["'“‘(\[]?[^\s\W_a-z]|["'“‘(\[]?\d)|(?<=[。！？])""")
 ABBREVIATION = re.compile(r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|vs|ca|approx|Fig|e\.g|i\.e|etc|Inc|Ltd|Co)\.\W*$")
-MARKER = re.compile(r"^\s*(?:\(?(?:\d{1,3}|[A-Za-z]|[ivxIVX]+)[.)]|.*(?:\.{4,}|(?:\s\.){3,}))$")
-"""What a full stop ends without ending a sentence: the number of an item, and dots that lead to a value."""
+ITEM_NUMBER = re.compile(r"\s*\(?(?:\d{1,3}|[A-Za-z]|[ivxIVX]+)[.)]")
+LEADERS = ("....", " . . .")  # dots that lead to a value
 
 PAUSE = re.compile(r"(?<=[;,:])\s+|(?<=[、，；：])|\s+(?=[–—])")
 TABLE_ROW = re.compile(r"^\s*\|.*\|\s*$|^[^\t\n]*\t[^\n]*$")
@@ -117,7 +117,7 @@ def _sentences(text: str, start: int, end: int) -> list[Span]:
     spans: list[Span] = []
     begin = start
     for match in SENTENCE_END.finditer(text, start, end):
-        if MARKER.match(text[begin : match.start()]):
+        if ITEM_NUMBER.fullmatch(text, begin, match.start()) or text.endswith(LEADERS, begin, match.start()):
             continue
         if ABBREVIATION.search(text, begin, match.start()) and text[match.start() - 1] not in "!?。！？":
             continue

@@ -16,7 +16,7 @@ ABOUT_ONE = ("open", "called", "untold", "stranger", "check", "bound")
 
 PUT_OFF = 0.5
 """Share of the rows that begin with another question, if they can, than one that no text answers: some questions have
-an answer that is not read, and one in four is to be refused.
+an answer that is not read, and about one in four is to be refused.
 """
 
 

@@ -123,6 +123,8 @@ class ModelArguments:
             raise OptionError("--perceiver_copied says what a copying start copies; add --perceiver_init copy")
         if self.pretrain_lora and self.tune != "lora":
             raise OptionError("--pretrain_lora goes on with the matrices of LoRA; add --tune lora")
+        if self.pretrain_lora and Path(self.pretrain_lora).exists():  # a run is packed from any folder
+            self.pretrain_lora = str(Path(self.pretrain_lora).resolve())
         if self.lora_alone and self.tune not in ("lora", "qlora"):
             raise OptionError("--lora_alone trains the matrices of LoRA; add --tune lora")
         if self.attn_implementation is not None:

@@ -28,11 +28,16 @@ def load_matrices(wrapped: nn.Module, folder: Path, arguments: ModelArguments) -
     """Give a model that PEFT wrapped the LoRA matrices that an earlier run trained.
 
     Raises:
-      OptionError: they have another rank or another scale than the new run's.
+      OptionError: they have another rank or another scale than the new run's, or there are biases.
       ModelFolderError: they do not fit otherwise, or cannot be read.
     """
     matrices = _matrices(folder)
-    rank, scale = min(next(iter(matrices.values())).shape), _scale(folder)
+    if any(".lora_" not in name for name in matrices):
+        raise OptionError(f"{folder} trained biases too (--lora_bias), with which --pretrain_lora cannot go on")
+    ranks = [matrix.shape[0] for name, matrix in matrices.items() if name.endswith(".lora_A")]
+    if not ranks:
+        raise ModelFolderError(f"{folder} holds no LoRA matrices; take the folder again")
+    rank, scale = ranks[0], _scale(folder)
     if rank != arguments.lora_r or abs(scale * rank - arguments.lora_alpha) > 1e-6:
         raise OptionError(
             f"--pretrain_lora {folder} was trained with --lora_r {rank} --lora_alpha {scale * rank:g}; give the same"
