@@ -1,6 +1,7 @@
 """Texts in passages: everything is in one of them, in order, and each can be read by itself."""
 
 import itertools
+import time
 
 import pytest
 from hypothesis import given
@@ -121,3 +122,14 @@ def test_blocks_are_numbered_without_gaps(text: str) -> None:
     blocks = [passage.block for passage in split(text)]
     assert blocks == sorted(blocks)
     assert set(blocks) == set(range(len(set(blocks))))
+
+
+@pytest.mark.parametrize(
+    "repeated", ["A. ", "e.g. ", ". ", ".", "1. ", "i", "Co.) ", "a: ", "-", "|", "a\t", "!", "\n"]
+)
+def test_the_time_does_not_grow_with_the_square_of_the_length(repeated: str) -> None:
+    """A row of as many abbreviations used to take minutes."""
+    text = repeated * (120_000 // len(repeated))
+    begun = time.process_time()
+    split(text)
+    assert time.process_time() - begun < 20

@@ -15,6 +15,9 @@ WRAPPED = 40
 
 SENTENCE_END = re.compile(r"""(?<=[.!?…])["'”’)\]]*\s+(?=["'“‘(\[]?[^\s\W_a-z]|["'“‘(\[]?\d)|(?<=[。！？])""")
 ABBREVIATION = re.compile(r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|vs|ca|approx|Fig|e\.g|i\.e|etc|Inc|Ltd|Co)\.\W*$")
+LOOKED_BACK = 40
+"""Characters before a full stop in which an abbreviation would stand, so that a row of them takes no longer each."""
+
 ITEM_NUMBER = re.compile(r"\s*\(?(?:\d{1,3}|[A-Za-z]|[ivxIVX]+)[.)]")
 LEADERS = ("....", " . . .")  # dots that lead to a value
 
@@ -119,7 +122,10 @@ def _sentences(text: str, start: int, end: int) -> list[Span]:
     for match in SENTENCE_END.finditer(text, start, end):
         if ITEM_NUMBER.fullmatch(text, begin, match.start()) or text.endswith(LEADERS, begin, match.start()):
             continue
-        if ABBREVIATION.search(text, begin, match.start()) and text[match.start() - 1] not in "!?。！？":
+        if (
+            ABBREVIATION.search(text, max(begin, match.start() - LOOKED_BACK), match.start())
+            and text[match.start() - 1] not in "!?。！？"
+        ):
             continue
         spans += _short(text, begin, match.start() if not match[0].strip() else match.end())
         begin = match.end()

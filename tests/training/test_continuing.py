@@ -1,14 +1,15 @@
 """A run that goes on from what an earlier one trained begins where that one ended."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from camml.errors import ModelFolderError, OptionError
-from camml.training import recipes
+from camml.errors import CaMMLError, ModelFolderError, OptionError
+from camml.training import dry_run, preflight, recipes, rows
 from camml.training.train import prepare, train
 from tests.training import runs
 
@@ -72,6 +73,38 @@ def test_another_rank_or_scale_is_refused(earlier: Path, tmp_path: Path) -> None
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match="neither a packed model"):
         trained(tmp_path, tmp_path / "new", pretrain_lora=tmp_path)
+
+
+@pytest.mark.parametrize("what", ["nothing there", "a run without matrices"])
+def test_what_is_missing_is_said_before_data_are_read(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "earlier"
+    if what == "a run without matrices":
+        folder.mkdir()
+        (folder / "adapter_config.json").write_text('{"r": 4, "lora_alpha": 8}')
+        save_file({}, folder / "adapter_model.safetensors")
+    monkeypatch.setattr(rows, "load", lambda *_: pytest.fail("the data were read first"))
+    monkeypatch.setattr(rows, "read", lambda *_, **__: pytest.fail("the data were read first"))
+    for doing in (prepare, dry_run.report):
+        settings = recipes.parse(flags(tmp_path, tmp_path / "new", pretrain_lora=folder))
+        with pytest.raises(CaMMLError, match="earlier"):
+            doing(settings)
+    with pytest.raises(CaMMLError, match="earlier"):
+        preflight.check_folders(settings.model)
+
+
+@pytest.mark.long
+def test_a_dry_run_says_what_a_run_goes_on_from(earlier: Path, tmp_path: Path) -> None:
+    settings = recipes.parse(flags(earlier.parent, tmp_path / "new", pretrain_lora=earlier))
+    assert f"goes on from {earlier}, " in dry_run.report(settings)
+    assert f"goes on from: {earlier}, " in "\n".join(preflight.check_folders(settings.model))
+    (tmp_path / "half").mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors", "camml_base.json"):
+        shutil.copy(earlier / name, tmp_path / "half" / name)
+    settings = recipes.parse(flags(earlier.parent, tmp_path / "new", pretrain_lora=tmp_path / "half"))
+    with pytest.raises(ModelFolderError, match="has no between"):
+        dry_run.report(settings)
 
 
 def test_it_needs_lora(tmp_path: Path) -> None:

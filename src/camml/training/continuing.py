@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from camml import weights
 from camml.errors import ModelFolderError, OptionError
 from camml.model import CamMLForConditionalGeneration, lora, packed
 from camml.model.folder import ADDED_FILE, PACKED, is_packed, load_part, read_file
@@ -24,24 +25,14 @@ def load_added(model: CamMLForConditionalGeneration, folder: Path) -> None:
     load_part(model, lora.ADDED, tensors, folder / ADDED_FILE)
 
 
-def load_matrices(wrapped: nn.Module, folder: Path, arguments: ModelArguments) -> None:
-    """Give a model that PEFT wrapped the LoRA matrices that an earlier run trained.
+def load_matrices(wrapped: nn.Module, arguments: ModelArguments) -> None:
+    """Give a model that PEFT wrapped the LoRA matrices that the run of --pretrain_lora trained.
 
     Raises:
       OptionError: they have another rank or another scale than the new run's, or there are biases.
       ModelFolderError: they do not fit otherwise, or cannot be read.
     """
-    matrices = _matrices(folder)
-    if any(".lora_" not in name for name in matrices):
-        raise OptionError(f"{folder} trained biases too (--lora_bias), with which --pretrain_lora cannot go on")
-    ranks = [matrix.shape[0] for name, matrix in matrices.items() if name.endswith(".lora_A")]
-    if not ranks:
-        raise ModelFolderError(f"{folder} holds no LoRA matrices; take the folder again")
-    rank, scale = ranks[0], _scale(folder)
-    if rank != arguments.lora_r or abs(scale * rank - arguments.lora_alpha) > 1e-6:
-        raise OptionError(
-            f"--pretrain_lora {folder} was trained with --lora_r {rank} --lora_alpha {scale * rank:g}; give the same"
-        )
+    folder, matrices = _fitting(arguments)
     own = {
         name.removeprefix("base_model.model.").replace(".default.weight", ""): parameter
         for name, parameter in wrapped.named_parameters()
@@ -53,6 +44,37 @@ def load_matrices(wrapped: nn.Module, folder: Path, arguments: ModelArguments) -
         raise ModelFolderError(f"{folder} was trained on another language model: {example} does not fit")
     for name, parameter in own.items():
         parameter.data.copy_(matrices[name])
+
+
+def check(arguments: ModelArguments) -> str:
+    """Return what the run of --pretrain_lora left, in words; no model is loaded for it.
+
+    Raises:
+      OptionError: its matrices have another rank or another scale than the new run's, or there are biases.
+      ModelFolderError: the folder is none of the kind, is not whole, or cannot be read.
+    """
+    folder, matrices = _fitting(arguments)
+    if not (folder / ADDED_FILE).is_file():
+        raise ModelFolderError(f"{folder} has no {ADDED_FILE} (projector and perceivers); take the folder again")
+    return f"{folder}, {len(matrices)} LoRA matrices of rank {arguments.lora_r}, projector and perceivers"
+
+
+def _fitting(arguments: ModelArguments) -> tuple[Path, Mapping[str, Tensor]]:
+    """Return the folder of --pretrain_lora and its matrices, which have the rank and the scale of the new run's."""
+    assert arguments.pretrain_lora is not None
+    folder = weights.folder(arguments.pretrain_lora)
+    matrices = _matrices(_checked(folder))
+    if any(".lora_" not in name for name in matrices):
+        raise OptionError(f"{folder} trained biases too (--lora_bias), with which --pretrain_lora cannot go on")
+    ranks = [matrix.shape[0] for name, matrix in matrices.items() if name.endswith(".lora_A")]
+    if not ranks:
+        raise ModelFolderError(f"{folder} holds no LoRA matrices; take the folder again")
+    rank, scale = ranks[0], _scale(folder)
+    if rank != arguments.lora_r or abs(scale * rank - arguments.lora_alpha) > 1e-6:
+        raise OptionError(
+            f"--pretrain_lora {folder} was trained with --lora_r {rank} --lora_alpha {scale * rank:g}; give the same"
+        )
+    return folder, matrices
 
 
 def _checked(folder: Path) -> Path:

@@ -6,7 +6,7 @@ from camml.data.examples import Example, TrainingRows
 from camml.errors import InputError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 from camml.model.modeling import IGNORED
-from camml.training import building, memory, rows, tuning
+from camml.training import building, continuing, memory, rows, tuning
 from camml.training.arguments import Settings
 
 SHOWN = 3
@@ -23,9 +23,13 @@ def report(settings: Settings) -> str:
     """
     run = settings.run
     skipped: list[InputError] = []
+    start = [f"goes on from {continuing.check(settings.model)}"] if settings.model.pretrain_lora else []
     model, processor = building.sketch(settings.model)
     dataset = rows.read(settings.data, processor, max_length=run.model_max_length, seed=run.seed, report=skipped.append)
-    lines = [f"{len(dataset)} samples, {sum(row.image is not None for row in dataset.conversations)} with an image"]
+    lines = [
+        *start,
+        f"{len(dataset)} samples, {sum(row.image is not None for row in dataset.conversations)} with an image",
+    ]
     lines += [f"skipped: {error}" for error in skipped]
     chosen = spread_out(len(dataset), SHOWN)
     lines += [f"\nsample {example.id}\n{show(example, processor)}" for example in map(dataset.__getitem__, chosen)]

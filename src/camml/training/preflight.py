@@ -13,7 +13,7 @@ from camml.errors import InputError, ModelFolderError, OptionError
 from camml.model.folder import check_folder
 from camml.model.parts import read_projector
 from camml.neighbors import MANIFEST
-from camml.training import building, dry_run, machine, rows
+from camml.training import building, continuing, dry_run, machine, rows
 from camml.training.arguments import ModelArguments, Settings
 
 POINTER = b"version https://git-lfs"
@@ -92,6 +92,8 @@ def check_folders(model: ModelArguments) -> list[str]:
         lines.append("projector: new, with random weights")
     start = f"blocks of {model.pretrain_perceivers}" if model.pretrain_perceivers else "random weights"
     start = "copies of words" if model.perceiver_init == "copy" else start
+    if model.pretrain_lora:
+        return [*lines[:-1], f"goes on from: {continuing.check(model)}"]
     lines.append(f"perceivers: {start}")
     return lines
 

@@ -92,6 +92,8 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
 
     run, data = settings.run, settings.data
     later = Skipped(settings.output)
+    if settings.model.pretrain_lora:
+        continuing.check(settings.model)
     loaded = rows.load(data, report)  # before any model, so that what is missing is said at once
     # the configuration of DeepSpeed is in force from here on: models are then loaded in pieces
     model, processor = building.build(settings.model, dtype=building.base_dtype(settings.model, run))
@@ -111,7 +113,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
     lessons = _lessons(settings, dataset)
     trained = tuning.freeze(model, settings.model)
     if settings.model.pretrain_lora:
-        continuing.load_matrices(trained, weights.folder(settings.model.pretrain_lora), settings.model)
+        continuing.load_matrices(trained, settings.model)
     if not run.deepspeed:
         tuning.in_float32(trained)
     transformers_logging.set_verbosity_error()
