@@ -31,6 +31,7 @@ from camml.model.retrieval_settings import settings_of
 
 BUDGETS = (24, 48, 72, 144)
 SHOTS = 3
+RESULTS = Path("benchmarks/results/budgets.json")
 MOST_OF_CAMML = 72
 """Context tokens of CaMML mini; with fewer words in them the rest are empty, and are read all the same."""
 
@@ -115,12 +116,14 @@ def main() -> None:
         for reader in readers:
             if not args.only or reader.name in args.only:
                 rows += [measured(reader, task, *given, options) for given in settings(reader)]
-    if not args.only:
+    out = args.out or (None if args.only else RESULTS)
+    if out:
         machine = f"{platform.machine()}, {os.cpu_count()} cores, {args.dtype or 'float32'}"
         document = {"date": date.today().isoformat(), "machine": machine, "grounded": args.grounded, "rows": rows}
         document["margin"] = None if margin == math.inf else margin
-        write_json(args.out, document)
-        print(args.out)
+        document |= {"only": args.only} if args.only else {}
+        write_json(out, document)
+        print(out)
     for row in rows:
         print("  ".join(str(row.get(name, "")) for name in ("task", "reader", "texts", "tokens", "shots", "right",
                                                             "interval", "refused", "prompt_tokens")))  # fmt: skip
@@ -150,9 +153,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=16)
     add_margin(parser)
     parser.add_argument("--dtype")
-    parser.add_argument("--only", action="append", help="these readers alone, and write no results")
+    parser.add_argument("--only", action="append", help="these readers alone; results are written where --out is given")
     parser.add_argument("--runs", type=Path, default=Path("runs/budgets"), help="(%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/budgets.json"), help="(%(default)s)")
+    parser.add_argument("--out", type=Path, help=f"({RESULTS}; none with --only)")
     return parser.parse_args()
 
 
