@@ -30,7 +30,8 @@ PARTS = (
 )  # fmt: skip
 PERCEIVERS = (
     "perceiver_hidden_size", "perceiver_queries", "perceiver_layers", "perceiver_heads", "perceiver_intermediate_size",
-    "perceiver_dropout", "perceiver_positions", "perceiver_run_on", "grounded", "sample_max_length",
+    "perceiver_dropout", "perceiver_positions", "perceiver_run_on", "perceiver_seamless", "grounded",
+    "sample_max_length",
 )  # fmt: skip
 """Fields of the model's configuration that are packed, those of a model of parts and those of CaMML."""
 

@@ -59,6 +59,20 @@ def test_every_placeholder_is_there_and_none_is_trained(conversation, processor,
     assert not {processor.context_token_id, processor.image_token_id} & set(example.labels)
 
 
+@pytest.mark.parametrize("shots", [1, 4])
+def test_seamless_contexts_leave_what_is_trained_alone(conversation, shots, tmp_path) -> None:
+    sizes = {"perceiver_hidden_size": 256, "perceiver_queries": 12}
+    processor = tiny.processor(tiny.config(perceiver_run_on=True, perceiver_seamless=True, **sizes))
+    samples = tiny.samples(tmp_path)[:shots]
+    example = build(conversation, samples, processor, 2048)
+    words = sum(len(processor.sample_ids(sample.text)) for sample in samples)
+    assert example.input_ids.count(processor.context_token_id) == min(24, words)
+    assert texts(example, processor) == [f"{turn.answer}<|end|>" for turn in TALK]
+    check_masks(example, conversation, processor)
+    asked = processor.prepare([TALK[0].question], [conversation.image], [samples])["input_ids"][0].tolist()
+    assert example.input_ids[: len(asked)] == asked
+
+
 def test_a_long_conversation_is_cut_at_its_end(conversation, processor) -> None:
     whole = build(conversation, [], processor, 2048)
     cut = build(conversation, [], processor, len(whole.input_ids) - 3)

@@ -75,8 +75,13 @@ class TestLogits:
 
     @pytest.mark.parametrize(
         "sizes",
-        [{}, {"perceiver_positions": False}, {"perceiver_run_on": True, "perceiver_hidden_size": 256}],
-        ids=["places", "none", "run on"],
+        [
+            {},
+            {"perceiver_positions": False},
+            {"perceiver_run_on": True, "perceiver_hidden_size": 256},
+            {"perceiver_run_on": True, "perceiver_seamless": True, "perceiver_hidden_size": 256},
+        ],
+        ids=["places", "none", "run on", "seamless"],
     )
     def test_are_those_without_a_cache_within_the_rounding(self, sizes: dict[str, int], samples, tmp_path) -> None:
         model = tiny.model(tiny.config(**sizes))

@@ -34,6 +34,7 @@ OWN: dict[str, dict[str, Any]] = {
     "perceiver_dropout": {"perceiver_dropout": 0.25},
     "perceiver_positions": {"perceiver_positions": False},
     "perceiver_run_on": RUN_ON,
+    "perceiver_seamless": {**RUN_ON, "perceiver_seamless": True},
     "sample_max_length": {"sample_max_length": 3},
     "base_models": {"base_models": ["owner/name"]},
     "initializer_range": {"initializer_range": 0.5},

@@ -90,6 +90,16 @@ def running(model: CamMLForConditionalGeneration) -> CamMLForConditionalGenerati
     return made.eval()
 
 
+@pytest.fixture(scope="module")
+def seamless(model: CamMLForConditionalGeneration) -> CamMLForConditionalGeneration:
+    """The same, whose context tokens are all filled, with samples without images too."""
+    filled = {"perceiver_run_on": True, "perceiver_seamless": True}
+    made = CamMLForConditionalGeneration(CamMLConfig(**{**model.config.to_dict(), **filled}))
+    made.load_state_dict(model.state_dict())
+    start_copying(made)
+    return made.eval()
+
+
 def mixed(model: CamMLForConditionalGeneration, texts: list[list[int]], images: list[bool]) -> list[int]:
     """As `context`, of texts of several lengths, some with an image."""
     ids = torch.zeros(1, len(texts), max(map(len, texts)), dtype=torch.int64)
@@ -127,6 +137,32 @@ def test_samples_without_an_image_are_read_in_the_second_half(running: CamMLForC
     wanted = [7, 8, 9, 20, 21, 22, 23, 24]
     assert mixed(running, texts, [False, True])[QUERIES:] == wanted
     assert mixed(running, texts, [False, False])[QUERIES:] == wanted
+
+
+@pytest.mark.parametrize(
+    "lengths", [(20,), (3, 20), (9, 4, 8), (12, 1, 1, 7), (1, 1, 1, 1, 20), (40, 40), (5, 4), (2,)]
+)
+@pytest.mark.parametrize("images", ["all", "none", "first", "others", "every other"])
+def test_seamless_contexts_have_no_gap(
+    seamless: CamMLForConditionalGeneration, lengths: tuple[int, ...], images: str
+) -> None:
+    random = torch.Generator().manual_seed(sum(lengths))
+    texts = [torch.randint(WORDS, (length,), generator=random).tolist() for length in lengths]
+    wanted = [word for text in texts for word in text][: 2 * QUERIES]
+    number = len(texts)
+    pictured = {
+        "all": [True] * number,
+        "none": [False] * number,
+        "first": [True] + [False] * (number - 1),
+        "others": [False] + [True] * (number - 1),
+        "every other": [place % 2 == 1 for place in range(number)],
+    }[images]
+    assert mixed(seamless, texts, pictured)[: len(wanted)] == wanted
+
+
+def test_seamless_contexts_need_continuous_positions(seamless: CamMLForConditionalGeneration) -> None:
+    with pytest.raises(OptionError, match="perceiver_seamless needs perceiver_run_on"):
+        CamMLConfig(**{**seamless.config.to_dict(), "perceiver_run_on": False})
 
 
 def test_places_that_run_on_are_not_shared_by_hand(running: CamMLForConditionalGeneration) -> None:

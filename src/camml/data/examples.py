@@ -74,12 +74,15 @@ def build(conversation: Conversation, samples: Sequence[Sample], processor: CamM
         prompt = prompt[: spans[-1][1]] + processor.tokenizer.eos_token
     row = None
     if processor.parts:
+        expanded = processor.expanded(prompt, samples)
+        added = len(expanded) - len(prompt)  # all of them before the first answer
+        prompt, spans = expanded, [(start + added, end + added) for start, end in spans]
         tokens: Tokens = processor.processor.tokens(prompt)
         input_ids = [token for token, _ in tokens]
         labels = _learned(tokens, spans, prompt, processor)
     else:
         try:
-            row = processor.row(prompt, images)
+            row = processor.row(prompt, images, samples)
         except ImageError as error:
             raise SampleError(f"sample {conversation.id!r}: {error}") from error
         input_ids = row["input_ids"][0].tolist()

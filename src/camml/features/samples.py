@@ -73,6 +73,8 @@ class SampleFeatures:
             seeing = {n: p for n, p in vlm.named_parameters() if id(p) not in language}
             sees = {"weights": weights_hash(seeing), "image_processor": settings_of(processor.image_processor)}
         self.about: dict[str, Any] = {"tower": sees, "weights": weights_hash(parts)}
+        if blank := model.config.blank_patches:
+            self.about["blank_patches"] = blank
         name = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()[:16]
         self.cache = ArrayCache(folder / "samples" / name, folder, max_bytes)
 

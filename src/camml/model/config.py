@@ -30,6 +30,9 @@ class CamMLConfig(PretrainedConfig):
         published models have no such positions (`False`), so that a context is a set to them. `True` is ours.
       perceiver_run_on: count the positions of words continuously over all samples, as in one text, so that how many
         words are read of the next sample depends on how many the one before it has. Ours.
+      perceiver_seamless: with continuous positions, let the first M context tokens too hold words of any sample, and
+        give samples without an image M blank patches to carry them; otherwise the first M hold words of the nearest
+        sample alone, none where it has no image. A context has no more tokens than its samples have words. Ours.
       sample_max_length: tokens a sample's text may have; the rest is cut off.
       grounded: answers are held to words of their samples, unless somebody wants it otherwise. Ours.
       base_models: names of what the perceivers were added to, for the model card.
@@ -56,6 +59,7 @@ class CamMLConfig(PretrainedConfig):
     perceiver_dropout: float = 0.1
     perceiver_positions: bool = True
     perceiver_run_on: bool = False
+    perceiver_seamless: bool = False
     sample_max_length: int = 2048
     grounded: bool = False
     base_models: Any = None  # a list of names where they are known
@@ -76,6 +80,8 @@ class CamMLConfig(PretrainedConfig):
             )
         if self.perceiver_run_on and not self.perceiver_positions:
             raise OptionError("perceiver_run_on (continuous positions) needs perceiver_positions")
+        if self.perceiver_seamless and not self.perceiver_run_on:
+            raise OptionError("perceiver_seamless needs perceiver_run_on (continuous positions)")
         super().__post_init__(**kwargs)
 
     @classmethod
@@ -101,6 +107,11 @@ class CamMLConfig(PretrainedConfig):
     def context_tokens(self) -> int:
         """The number of tokens that a context becomes, whatever its number of samples."""
         return 2 * self.perceiver_queries
+
+    @property
+    def blank_patches(self) -> int:
+        """The number of blank patches that a sample without an image has."""
+        return self.perceiver_queries if self.perceiver_seamless else 0
 
     @property
     def image_token_id(self) -> int:

@@ -2,18 +2,15 @@
 
     samples ─ images: the model's own tower ─┐
             ─ texts: its word embeddings ────┴─ perceivers ─ 2 M context tokens
-    prompt with 2 M placeholders ─ word embedding, context tokens written over the placeholders ─ the model as it is
+    prompt with placeholders ─ word embedding, context tokens written over the placeholders ─ the model as it is
 
 This file is the way from samples and a prompt to logits, top to bottom: the perceivers' two steps, the model, whose
-methods follow one another as they are called, and the writing over placeholders. Everything else (images of the
-question, positions, cache, `generate`) is the vision-language model's own business.
+methods follow one another as they are called; placeholders.py writes over the placeholders. Everything else (images of
+the question, positions, cache, `generate`) is the vision-language model's own business.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import partial
 from inspect import signature
 from typing import Any, Literal
 
@@ -27,8 +24,17 @@ from camml.errors import OptionError
 from camml.model import card
 from camml.model.config import CamMLConfig
 from camml.model.language import read_embeddings
-from camml.model.llava_parts import LlavaPartsForConditionalGeneration, fill_places
-from camml.model.perceiver import Perceiver, places_of_texts, sinusoids, turned, word_waves
+from camml.model.llava_parts import LlavaPartsForConditionalGeneration
+from camml.model.perceiver import (
+    Perceiver,
+    carrying,
+    places_in_context,
+    places_of_texts,
+    sinusoids,
+    turned,
+    word_waves,
+)
+from camml.model.placeholders import delivering, watch
 from camml.model.pretrained import CamMLPreTrainedModel
 
 IGNORED = -100
@@ -62,6 +68,7 @@ class ContextPerceiver(nn.Module):
         self.word_position = nn.Parameter(torch.zeros(width)) if config.perceiver_positions else None
         self.sample_position = nn.Parameter(torch.zeros(width)) if config.perceiver_positions else None
         self.run_on, self.heads = config.perceiver_run_on, config.perceiver_heads
+        self.seamless = config.perceiver_seamless
         if self.run_on and not len(word_waves(width, self.heads)):
             raise OptionError(
                 f"perceiver_run_on needs perceivers wide enough to move places: perceiver_hidden_size is {width}, with "
@@ -108,7 +115,11 @@ class ContextPerceiver(nn.Module):
             ranks = torch.arange(seen.shape[1], device=seen.device)
             places = (self.sample_position * sinusoids(ranks, seen.shape[3]).to(seen.dtype))[:, None, :]
             seen, read = seen + places, read + places
-        if self.run_on:
+        if self.seamless:
+            places = places_in_context(read_mask)
+            seen, read = turned(seen, places, self.heads), turned(read, places, self.heads)
+            seen_mask = seen_mask & carrying(read_mask, seen.shape[2])
+        elif self.run_on:
             read = turned(read, places_of_texts(seen_mask, read_mask, self.text_queries.shape[1]), self.heads)
         rows = len(seen)
         vision = self.context_perceiver(
@@ -124,8 +135,8 @@ class CamMLForConditionalGeneration(CamMLPreTrainedModel, GenerationMixin):
     """A vision-language model that reads samples, compressed to a fixed number of context tokens.
 
     Inputs are what `CamMLProcessor` gives: those of the vision-language model, with a placeholder in `input_ids` for
-    each context token, and the samples' own under names that begin with `sample_`. Without samples the result is that
-    of the vision-language model, bit for bit.
+    each context token that is read, and the samples' own under names that begin with `sample_`. Without samples the
+    result is that of the vision-language model, bit for bit.
 
     Args:
       config: sizes and choices.
@@ -193,14 +204,15 @@ class CamMLForConditionalGeneration(CamMLPreTrainedModel, GenerationMixin):
         """
         texts = self.get_input_embeddings()(input_ids)
         counts = [0] * len(texts) if image_counts is None or not images else image_counts.tolist()
+        blank = texts.new_zeros(self.config.blank_patches, texts.shape[-1])
         if any(counts):
             features = iter(self.sample_images(images, [count for count in counts if count]))
-            parts = [next(features).to(texts) if count else texts[0, :0] for count in counts]
+            parts = [next(features).to(texts) if count else blank for count in counts]
             seen = pad_sequence(parts, batch_first=True)
             mask = pad_sequence([part.new_ones(len(part), dtype=torch.bool) for part in parts], batch_first=True)
-        else:  # one blank column stands for all; in training it comes the way that images come
-            seen = texts.new_zeros(len(texts), 1, texts.shape[-1])
-            mask = torch.zeros(seen.shape[:2], dtype=torch.bool, device=seen.device)
+        else:  # one blank column at least stands for all; in training it comes the way that images come
+            seen = texts.new_zeros(len(texts), max(1, len(blank)), texts.shape[-1])
+            mask = torch.full(seen.shape[:2], len(blank) > 0, device=seen.device)
             if self.training and isinstance(self.vlm, LlavaPartsForConditionalGeneration):
                 seen = seen + 0.0 * self.vlm.blank_patches(images.get("image_features")).sum()
         seen, read = self.context_perceiver("encode", seen, mask, texts, attention_mask.bool())
@@ -253,24 +265,15 @@ class CamMLForConditionalGeneration(CamMLPreTrainedModel, GenerationMixin):
         if context is None or input_ids is None:
             yield
             return
-        delivery = _Delivery(self.get_input_embeddings(), context, len(input_ids))
-        token = _DELIVERY.set(delivery)
-        try:
+        words = self.get_input_embeddings()
+        with delivering(words, context, len(input_ids), self.config.perceiver_seamless):
             yield
-            if not delivery.done:
-                raise ValueError("the model did not embed its input_ids with its word embedding: the samples got lost")
-        finally:
-            _DELIVERY.reset(token)
 
     def _watch(self) -> None:
-        """Let the word embedding look out for placeholders, by hooks that stay, as compiled models know no others."""
+        """Let the word embedding look out for placeholders."""
         for handle in self._watching:
             handle.remove()
-        words, token_id = self.get_input_embeddings(), self.config.context_token_id
-        self._watching = [
-            words.register_forward_pre_hook(partial(_before, token_id)),
-            words.register_forward_hook(partial(_after, token_id)),
-        ]
+        self._watching = watch(self.get_input_embeddings(), self.config.context_token_id)
 
     # ---- the vision-language model, with them -------------------------------------------------------------------
 
@@ -356,43 +359,3 @@ class CamMLForConditionalGeneration(CamMLPreTrainedModel, GenerationMixin):
             if isinstance(self.vlm, LlavaPartsForConditionalGeneration):
                 return self.vlm.embed(input_ids, **inputs)
             return read_embeddings(self.vlm, {"input_ids": input_ids, "attention_mask": attention_mask, **inputs})
-
-
-@dataclass(eq=False, slots=True)
-class _Delivery:
-    """Context tokens float[R, L, D] on their way to the placeholders of one call with `rows` rows."""
-
-    words: nn.Module
-    features: Tensor
-    rows: int
-    places: Tensor | None = None
-    done: bool = False
-
-
-# Each thread, and each task of an event loop, has a value of its own: two requests never meet.
-_DELIVERY: ContextVar[_Delivery | None] = ContextVar("camml_delivery", default=None)
-
-
-def _due(words: nn.Module, ids: Tensor) -> _Delivery | None:
-    """Return what is to be written into a batch that `words` embeds, if anything."""
-    if ids.dim() != 2 or ids.shape[1] < 2:  # a step of a generation, which compiles as a whole
-        return None
-    delivery = _DELIVERY.get()
-    return None if delivery is None or delivery.done or delivery.words is not words else delivery
-
-
-def _before(token_id: int, words: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Embed placeholders, which may lie outside the vocabulary, as another word."""
-    if (delivery := _due(words, inputs[0])) is None:
-        return None
-    delivery.places = inputs[0] == token_id
-    return (inputs[0].masked_fill(delivery.places, 0), *inputs[1:])
-
-
-def _after(token_id: int, words: nn.Module, inputs: tuple[Any, ...], embeds: Tensor) -> Tensor | None:
-    """Write the context tokens over them; where `generate` multiplies rows for beams, each keeps its own."""
-    if (delivery := _due(words, inputs[0])) is None or delivery.places is None:
-        return None
-    delivery.done = True
-    features = delivery.features.repeat_interleave(len(embeds) // delivery.rows, dim=0)
-    return fill_places(embeds, delivery.places, token_id, features)

@@ -142,6 +142,29 @@ def places_of_texts(seen_mask: Tensor, read_mask: Tensor, queries: int) -> Tenso
     return lengths.cumsum(dim=1)[:, : read_mask.shape[1]]
 
 
+def places_in_context(read_mask: Tensor) -> Tensor:
+    """Return int64[B, N]: the position of each sample's first word where all samples are as one text.
+
+    Args:
+      read_mask: bool[B, N, Lt], False on padding.
+    """
+    lengths = read_mask.sum(dim=2)
+    return lengths.cumsum(dim=1) - lengths
+
+
+def carrying(read_mask: Tensor, patches: int) -> Tensor:
+    """Return bool[B, N, Lv], False on the patches that carry no word of their sample, where another sample follows:
+    its patches have the same places.
+
+    Args:
+      read_mask: bool[B, N, Lt], False on padding.
+      patches: Lv.
+    """
+    lengths = read_mask.sum(dim=2, keepdim=True)
+    following = lengths.flip(1).cumsum(dim=1).flip(1) - lengths
+    return (torch.arange(patches, device=lengths.device) < lengths) | (following == 0)
+
+
 def turned(states: Tensor, places: Tensor, heads: int) -> Tensor:
     """Return `states` float[B, N, L, P] whose words are `places` int64[B, N] further.
 

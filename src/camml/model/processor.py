@@ -30,7 +30,8 @@ Images = ImageSource | Sequence[ImageSource] | None
 """What a question is about: an image, several, or none."""
 
 FILE, INNER = "processor_config.json", "vlm_processor"
-OWN = ("context_tokens", "context_token_id", "image_token_id", "prompt_style", "sample_max_length", "thinking")
+IDS = ("context_tokens", "context_token_id", "image_token_id")
+OWN = (*IDS, "prompt_style", "sample_max_length", "thinking", "seamless")
 
 
 class CamMLProcessor(Renderer, ProcessorMixin):
@@ -41,11 +42,13 @@ class CamMLProcessor(Renderer, ProcessorMixin):
 
     Args:
       processor: of the vision-language model.
-      context_tokens: how many placeholders a context gets.
+      context_tokens: how many placeholders a context gets, at most if it is `seamless`.
       context_token_id, image_token_id: the placeholders; the model's configuration has the same.
       prompt_style: a name in `camml.prompts.STYLES`.
       sample_max_length: tokens that a sample's text may have; the rest is cut off.
       thinking: let models whose chat template has such a switch think before they answer.
+      seamless: give a context no more placeholders than its samples have words, as a model with `perceiver_seamless`
+        reads one word in each.
 
     Raises:
       OptionError: the tokenizer has another token with that id.
@@ -54,7 +57,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
       >>> from camml import Sample, load_model
       >>> model, processor = load_model("models/camml-mini")
       >>> inputs = processor.prepare(["Which seal?"], ["photo.jpg"], [[Sample("pump-7", "It needs seal 4711.")]])
-      >>> int((inputs["input_ids"] == processor.context_token_id).sum()) == processor.context_tokens
+      >>> int((inputs["input_ids"] == processor.context_token_id).sum()) <= processor.context_tokens
       True
       >>> text = processor.decode(model.generate(**inputs, max_new_tokens=4)[0])
     """
@@ -68,6 +71,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         prompt_style: str = "official",
         sample_max_length: int = 2048,
         thinking: bool = False,
+        seamless: bool = False,
     ) -> None:
         prompts.style(prompt_style)
         self.processor = processor
@@ -77,20 +81,19 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         self.prompt_style = prompt_style
         self.sample_max_length = sample_max_length
         self.thinking = thinking
+        self.seamless = seamless
         self.chat_template = processor.chat_template or self.tokenizer.chat_template
         set_pad_token(self.tokenizer)
-        self._context = prompts.CONTEXT * context_tokens  # as the vision-language model's processor reads it
         if isinstance(processor, LlavaPartsProcessor):  # its ids need no row of the embedding, nor a token
-            self._context = prompts.CONTEXT
-            processor.slots[prompts.CONTEXT] = [context_token_id] * context_tokens
+            processor.slots[prompts.CONTEXT] = [context_token_id]
         else:
             self._add_placeholder()
 
     @classmethod
     def build(cls, config: CamMLConfig, processor: ProcessorMixin, **options: Any) -> "CamMLProcessor":
         """Return the processor that fits a model of `config`; `options` are those of the class."""
-        names = ("context_tokens", "context_token_id", "image_token_id", "sample_max_length")
-        return cls(processor, **{name: getattr(config, name) for name in names}, **options)
+        given = {name: getattr(config, name) for name in (*IDS, "sample_max_length")}
+        return cls(processor, seamless=config.perceiver_seamless, **given, **options)
 
     @property
     def image_processor(self) -> Any:
@@ -196,12 +199,13 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         rows = [text] if isinstance(text, str) else list(text or [])
         contexts = _contexts(samples, len(rows))
         for row, context in zip(rows, contexts, strict=True):
-            if row.count(prompts.CONTEXT) != bool(context):
+            if (places := row.count(prompts.CONTEXT)) != bool(context):
                 raise InputError(
-                    f"a prompt with {len(context)} samples has {row.count(prompts.CONTEXT)} places for them: put "
-                    "`processor.context_token` once where they are to stand, or let `prepare` write the prompt"
+                    f"a prompt with {len(context)} samples has {places} places for them: put `processor.context_token` "
+                    "once where they are to stand, or let `prepare` write the prompt"
                 )
-        inputs = self.processor(images=images, text=[self._expanded(row) for row in rows] or None, **kwargs)
+        marked = [self.expanded(row, context) for row, context in zip(rows, contexts, strict=True)]
+        inputs = self.processor(images=images, text=marked or None, **kwargs)
         if any(contexts):
             inputs.update(self.sample_inputs(contexts))
         return inputs
@@ -248,22 +252,26 @@ class CamMLProcessor(Renderer, ProcessorMixin):
                 )
         pictures = [_listed(entry) for entry in images]
         prompts_ = [self.render(r, bool(c), len(p), tools) for r, c, p in zip(rows, contexts, pictures, strict=True)]
-        prepared = [self.row(prompt, own) for prompt, own in zip(prompts_, pictures, strict=True)]
+        prepared = [self.row(*given) for given in zip(prompts_, pictures, contexts, strict=True)]
         inputs = self.join(prepared, padding_side, features_of)
         if encode_samples and any(contexts):
             inputs |= self.sample_inputs(contexts, features_of)
         return BatchFeature(inputs)
 
-    def row(self, prompt: str, images: Sequence[ImageSource]) -> dict[str, Any]:
+    def row(
+        self, prompt: str, images: Sequence[ImageSource], samples: Sequence[Sample] | None = None
+    ) -> dict[str, Any]:
         """Return what the model needs for one prompt, before it is put together with others by `join`.
+
+        Without the `samples` that stand in it the prompt has the most placeholders.
 
         Raises:
           ImageError: an image cannot be used.
           InputError: the model takes another number of them.
         """
         if self.parts:
-            return self.processor.row(prompt, images)
-        return prepare_row(self.processor, self._expanded(self._marked(prompt)), images)
+            return self.processor.row(self.expanded(prompt, samples), images)
+        return prepare_row(self.processor, self.expanded(self._marked(prompt), samples), images)
 
     def join(
         self, rows: Sequence[dict[str, Any]], padding_side: str, features_of: FeaturesOf | None = None
@@ -280,12 +288,15 @@ class CamMLProcessor(Renderer, ProcessorMixin):
     def tokenize(self, prompt: str) -> list[int]:
         """Return the ids of a prompt without images, or of a model of parts; placeholders are in place."""
         if self.parts:
-            return self.processor.tokenize(prompt)
-        ids: list[int] = self.row(prompt, ())["input_ids"][0].tolist()
-        return ids
+            return self.processor.tokenize(self.expanded(prompt))
+        return list(self.row(prompt, ())["input_ids"][0].tolist())
 
-    def _expanded(self, prompt: str) -> str:
-        return prompt.replace(prompts.CONTEXT, self._context)
+    def expanded(self, prompt: str, samples: Sequence[Sample] | None = None) -> str:
+        """Return a prompt with `context_token` once for each placeholder of its samples; by default the most."""
+        places = self.context_tokens
+        if self.seamless and samples is not None:
+            places = min(places, sum(len(self.sample_ids(sample.text)) for sample in samples))
+        return prompt.replace(prompts.CONTEXT, prompts.CONTEXT * places)
 
     # ---- images and samples -------------------------------------------------------------------------------------
 
@@ -304,9 +315,7 @@ class CamMLProcessor(Renderer, ProcessorMixin):
         rows = [self.row(prompt, [image]) for image in images]
         counts = [int((row["input_ids"] == self.image_token_id).sum()) for row in rows]
         # what has a number for each token of the prompt is about the prompt
-        about = [
-            {name: tensor for name, tensor in row.items() if tensor.shape != row["input_ids"].shape} for row in rows
-        ]
+        about = [{key: part for key, part in row.items() if part.shape != row["input_ids"].shape} for row in rows]
         return {name: stack([row[name] for row in about]) for name in about[0]}, counts
 
     def sample_inputs(

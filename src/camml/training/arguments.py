@@ -78,6 +78,9 @@ class ModelArguments:
     perceiver_dropout: float = _flag(0.1, "dropout of the perceivers")
     perceiver_positions: bool = _flag(False, "give the perceivers the positions of words and samples; not published")
     perceiver_run_on: bool = _flag(False, "count word positions continuously over all samples; not published")
+    perceiver_seamless: bool = _flag(
+        False, "with it: fill all context tokens, with samples without images too; not published"
+    )
     grounded: bool = _flag(False, "answers are held to words of their samples, unless asked otherwise; not published")
     image_size: int | None = _flag(None, "side in pixels of the images the tower gets; its own if not given")
     image_pooling: int = _flag(1, "side of the squares of patches of the question's image that become one token")

@@ -237,6 +237,7 @@ def sizes(arguments: ModelArguments) -> dict[str, Any]:
         "perceiver_dropout": arguments.perceiver_dropout,
         "perceiver_positions": arguments.perceiver_positions,
         "perceiver_run_on": arguments.perceiver_run_on,
+        "perceiver_seamless": arguments.perceiver_seamless,
         "grounded": arguments.grounded,
         "sample_max_length": arguments.sample_max_length,
     }

@@ -119,7 +119,8 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]
         ranks, places = (waves[list(numbers)].to(queries.dtype) for numbers in zip(*wanted, strict=True))
         queries.zero_()
         queries[0][:, plan.word_places] = places[:, plan.word_places]
-        if queries is perceiver.vision_queries or not perceiver.run_on:  # else the word may be of any sample
+        nearest = queries is perceiver.vision_queries and not perceiver.seamless
+        if nearest or not perceiver.run_on:  # else the word may be of any sample
             queries[0][:, plan.rank_places] = ranks[:, plan.rank_places]
     plan.set_attention(perceiver)
     for out in (perceiver.vision_out, perceiver.text_out):
