@@ -11,6 +11,7 @@ from camml.data import llava_json
 from camml.errors import OptionError, SampleError, StoreError
 from camml.neighbors import NeighborTable, Origin, compute
 from camml.reading import build, mix
+from camml.reading.mixing import is_told
 from camml.types import Neighbor, Sample
 
 
@@ -51,6 +52,27 @@ def test_rows_and_neighbors_are_joined(pictured: tuple[Path, Path], tmp_path: Pa
     assert all(sample.id in table for sample in read)
     assert table.context("train_a_1")[0].sample.text == "told"
     assert table.context(read[-1].id) == before.context(read[-1].id)
+
+
+def test_rows_whose_answers_no_sample_tells_are_left_out(pictured: tuple[Path, Path], tmp_path: Path) -> None:
+    build(tmp_path / "read", rows=5)
+    read = tmp_path / "read/conversations.json", tmp_path / "read/neighbors"
+    sizes = mix(tmp_path / "out", [read], [pictured])  # both rows say "This.", their sample says "told"
+    assert list(sizes.values()) == [5, 0]
+    assert len(llava_json.read(tmp_path / "out" / "conversations.json")) == 5
+    with pytest.raises(SampleError, match="no row is left to mix"):
+        mix(tmp_path / "none", [], [pictured, pictured])
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [(["Bern"], True), (["bern", "yes"], True), (["not in the samples"], True), (["Bern", "Basel"], False), ([], True)],
+)
+def test_answers_are_told_if_all_of_them_stand_in_samples(answers: list[str], told: bool) -> None:
+    context = (Neighbor(Sample("a", "Made of tin."), 0.9), Neighbor(Sample("b", "It was made in Bern."), 0.8))
+    turns = [turn for answer in answers for turn in ({"from": "human", "value": "?"}, {"from": "gpt", "value": answer})]
+    assert is_told({"conversations": turns}, context) is told
 
 
 def test_mistakes_are_said(pictured: tuple[Path, Path], tmp_path: Path) -> None:

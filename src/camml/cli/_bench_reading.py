@@ -43,6 +43,10 @@ def add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--part", type=Path, nargs=2, action="append", default=[], metavar=("DATA", "TABLE"),
         help="conversations and the folder of `camml neighbors`; twice or more",
     )  # fmt: skip
+    mix.add_argument(
+        "--told-part", type=Path, nargs=2, action="append", default=[], metavar=("DATA", "TABLE"),
+        help="the same, but without the conversations whose answers none of their first three samples tells",
+    )  # fmt: skip
     mix.add_argument("--json", action="store_true", help="print the counts as one JSON document")
     mix.set_defaults(act=run_mix)
 
@@ -102,7 +106,8 @@ def run_mix(args: argparse.Namespace) -> int:
     from camml import reading
     from camml.cli._output import print_json
 
-    sizes = reading.mix(args.out, [(data, table) for data, table in args.part])
+    pairs = [[(data, table) for data, table in given] for given in (args.part, args.told_part)]
+    sizes = reading.mix(args.out, *pairs)
     if args.json:
         print_json({"path": str(args.out), "rows": sum(sizes.values()), "parts": sizes})
     else:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +11,42 @@ from camml.errors import OptionError, SampleError
 from camml.factpix import writing
 from camml.formats import json_elements
 from camml.neighbors import NeighborTable, Origin, compute
+from camml.refusals import REFUSAL
 from camml.types import Context, Query, mended_id
 
 CONVERSATIONS, NEIGHBORS = "conversations.json", "neighbors"
 
+SHOTS = 3
+"""Samples of a row in which its answers are looked for: as many as CaMML mini reads."""
 
-def mix(out: Path, parts: Sequence[tuple[Path, Path]]) -> dict[str, int]:
+UNTOLD = ("yes", "no", REFUSAL)
+"""Answers that stand in no sample."""
+
+
+def mix(out: Path, parts: Sequence[tuple[Path, Path]], told: Sequence[tuple[Path, Path]] = ()) -> dict[str, int]:
     """Write the joined data to the folder `out`; return the rows of each part.
 
     Args:
       out: a new or empty folder.
       parts: conversations (LLaVA JSON, with image paths from its folder) and the table of their neighbors.
+      told: more of them, of which only those rows are taken whose answers stand in their nearest samples: retrieval may
+        have missed the right ones, and a model that learns such a row learns to invent.
+
     Raises:
       OptionError: fewer than two parts, or a folder of something else.
       SampleError: not LLaVA JSON, or an id that two rows have.
       StoreError: a table of other conversations.
     """
-    if len(parts) < 2:
-        raise OptionError(f"there must be two parts or more to mix, not {len(parts)}; give --part DATA TABLE for each")
+    number = len(parts) + len(told)
+    if number < 2:
+        raise OptionError(f"there must be two parts or more to mix, not {number}; give --part DATA TABLE for each")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"{out} is not empty; give a new or an empty folder")
     rows: list[dict[str, Any]] = []
     contexts: dict[str, Context] = {}
     origins: list[Origin] = []
     sizes: dict[str, int] = {}
-    for data, table in parts:
+    for data, table in [*parts, *told]:
         entries = list(json_elements(data))
         known = NeighborTable.open(table, dataset_hash=digest(data))
         origins.append(known.origin)
@@ -43,9 +54,15 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]]) -> dict[str, int]:
             name = _plain_id(entry, data)
             if name in contexts:
                 raise SampleError(f"{data}: the id {entry['id']!r} is there twice; give each row its own")
-            contexts[name] = known.context(name)
+            context = known.context(name)
+            if (data, table) in told and not is_told(entry, context[:SHOTS]):
+                continue
+            contexts[name] = context
             rows.append(_moved(entry, data, out))
-        sizes[str(data)] = len(entries)
+            sizes[str(data)] = sizes.get(str(data), 0) + 1
+        sizes.setdefault(str(data), 0)
+    if not rows:
+        raise SampleError("no row is left to mix: their samples tell none of the answers; give parts by --part")
     written = writing.write_json(out, {CONVERSATIONS: rows})[CONVERSATIONS]
 
     def retrieve(queries: Sequence[Query], k: int) -> list[Context]:
@@ -53,6 +70,21 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]]) -> dict[str, int]:
 
     compute([Query("", None, name) for name in contexts], retrieve, out / NEIGHBORS, _origin(out, written, origins))
     return sizes
+
+
+def is_told(entry: Mapping[str, Any], context: Context) -> bool:
+    """Return whether all answers of a LLaVA JSON entry stand in the texts of its samples; yes and no need not.
+
+    Example:
+        >>> from camml.types import Neighbor, Sample
+        >>> context = (Neighbor(Sample("pump-7", "The pump needs seal 4711."), 0.9),)
+        >>> turns = [{"from": "human", "value": "Which seal?"}, {"from": "gpt", "value": "Seal 4711"}]
+        >>> is_told({"conversations": turns}, context)
+        True
+    """
+    texts = "\n".join(neighbor.sample.text for neighbor in context).casefold()
+    answers = [turn["value"].casefold() for turn in entry["conversations"] if turn["from"] == "gpt"]
+    return all(answer in UNTOLD or answer in texts for answer in answers)
 
 
 def _origin(out: Path, digest: str, origins: Sequence[Origin]) -> Origin:
