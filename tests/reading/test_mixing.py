@@ -1,18 +1,19 @@
 """Joining training sets."""
 
-import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from camml.data import llava_json
+from camml.durable import digest
 from camml.errors import OptionError, SampleError, StoreError
 from camml.neighbors import NeighborTable, Origin, compute
 from camml.reading import build, mix
 from camml.reading.mixing import is_told
-from camml.types import Neighbor, Sample
+from camml.types import Neighbor, Query, Sample
 
 
 @pytest.fixture
@@ -26,8 +27,7 @@ def pictured(tmp_path: Path) -> tuple[Path, Path]:
     data, table = folder / "train.json", folder / "neighbors"
     data.write_text(json.dumps(rows))
     conversations = llava_json.read(data)
-    digest = hashlib.sha256(data.read_bytes()).hexdigest()
-    origin = Origin(str(data), digest, "store", "1", 0, "hashed 1", "image-image", 5)
+    origin = Origin(str(data), digest(data), "store", "1", 0, "hashed 1", "image-image", 5)
     near = (Neighbor(Sample("s", "told", folder / "a.png"), 0.5),)
     compute(
         [conversation.query for conversation in conversations],
@@ -46,8 +46,7 @@ def test_rows_and_neighbors_are_joined(pictured: tuple[Path, Path], tmp_path: Pa
     assert list(sizes.values()) == [2, 5]
     read = llava_json.read(out / "conversations.json", decode_images=True)
     assert [sample.image is not None for sample in read] == [True] * 2 + [False] * 5
-    digest = hashlib.sha256((out / "conversations.json").read_bytes()).hexdigest()
-    table = NeighborTable.open(out / "neighbors", dataset_hash=digest)
+    table = NeighborTable.open(out / "neighbors", dataset_hash=digest(out / "conversations.json"))
     before = NeighborTable.open(tmp_path / "read" / "neighbors")
     assert all(sample.id in table for sample in read)
     assert table.context("train_a_1")[0].sample.text == "told"
@@ -65,6 +64,17 @@ def test_rows_whose_answers_no_sample_tells_are_left_out(pictured: tuple[Path, P
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("turns", [None, "?", [{"from": "gpt"}], [{"from": "gpt", "value": 3}], ["This."]])
+def test_a_row_without_a_conversation_is_named(pictured: tuple[Path, Path], tmp_path: Path, turns: object) -> None:
+    data, table = pictured
+    row = {"id": "train/b/0", "conversations": turns}
+    (data.parent / "broken.json").write_text(json.dumps([row]))
+    origin = replace(NeighborTable.open(table).origin, dataset_hash=digest(data.parent / "broken.json"))
+    compute([Query("", None, "train_b_0")], lambda queries, k: [()], data.parent / "near", origin)
+    with pytest.raises(SampleError, match=r"broken.json: the entry 'train/b/0' has no conversation"):
+        mix(tmp_path / "out", [pictured], [(data.parent / "broken.json", data.parent / "near")])
+
+
 @pytest.mark.parametrize(
     ("answers", "told"),
     [(["Bern"], True), (["bern", "yes"], True), (["not in the samples"], True), (["Bern", "Basel"], False), ([], True)],
@@ -72,7 +82,7 @@ def test_rows_whose_answers_no_sample_tells_are_left_out(pictured: tuple[Path, P
 def test_answers_are_told_if_all_of_them_stand_in_samples(answers: list[str], told: bool) -> None:
     context = (Neighbor(Sample("a", "Made of tin."), 0.9), Neighbor(Sample("b", "It was made in Bern."), 0.8))
     turns = [turn for answer in answers for turn in ({"from": "human", "value": "?"}, {"from": "gpt", "value": answer})]
-    assert is_told({"conversations": turns}, context) is told
+    assert is_told(turns, context) is told
 
 
 def test_mistakes_are_said(pictured: tuple[Path, Path], tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )  # fmt: skip
     mix.add_argument(
         "--told-part", type=Path, nargs=2, action="append", default=[], metavar=("DATA", "TABLE"),
-        help="the same, but without the conversations whose answers none of their first three samples tells",
+        help="the same, less conversations with an answer that stands in none of their first three samples",
     )  # fmt: skip
     mix.add_argument("--json", action="store_true", help="print the counts as one JSON document")
     mix.set_defaults(act=run_mix)

@@ -46,7 +46,7 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]], told: Sequence[tuple[Path
     contexts: dict[str, Context] = {}
     origins: list[Origin] = []
     sizes: dict[str, int] = {}
-    for data, table in [*parts, *told]:
+    for (data, table), only_told in [*((part, False) for part in parts), *((part, True) for part in told)]:
         entries = list(json_elements(data))
         known = NeighborTable.open(table, dataset_hash=digest(data))
         origins.append(known.origin)
@@ -55,7 +55,7 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]], told: Sequence[tuple[Path
             if name in contexts:
                 raise SampleError(f"{data}: the id {entry['id']!r} is there twice; give each row its own")
             context = known.context(name)
-            if (data, table) in told and not is_told(entry, context[:SHOTS]):
+            if only_told and not is_told(_turns(entry, data), context[:SHOTS]):
                 continue
             contexts[name] = context
             rows.append(_moved(entry, data, out))
@@ -72,19 +72,37 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]], told: Sequence[tuple[Path
     return sizes
 
 
-def is_told(entry: Mapping[str, Any], context: Context) -> bool:
-    """Return whether all answers of a LLaVA JSON entry stand in the texts of its samples; yes and no need not.
+def is_told(turns: Sequence[Mapping[str, str]], context: Context) -> bool:
+    """Return whether all answers of a conversation, as LLaVA JSON has it, stand in the texts of its samples.
+
+    "Yes", "no" and "not in the samples" need not.
 
     Example:
         >>> from camml.types import Neighbor, Sample
         >>> context = (Neighbor(Sample("pump-7", "The pump needs seal 4711."), 0.9),)
         >>> turns = [{"from": "human", "value": "Which seal?"}, {"from": "gpt", "value": "Seal 4711"}]
-        >>> is_told({"conversations": turns}, context)
+        >>> is_told(turns, context)
         True
     """
     texts = "\n".join(neighbor.sample.text for neighbor in context).casefold()
-    answers = [turn["value"].casefold() for turn in entry["conversations"] if turn["from"] == "gpt"]
+    answers = [turn["value"].casefold() for turn in turns if turn["from"] == "gpt"]
     return all(answer in UNTOLD or answer in texts for answer in answers)
+
+
+def _turns(entry: Mapping[str, Any], data: Path) -> list[dict[str, str]]:
+    """Return the conversation of a LLaVA JSON entry.
+
+    Raises:
+      SampleError: it has none, or one of something else.
+    """
+    turns = entry.get("conversations")
+    if isinstance(turns, list) and all(
+        isinstance(turn, dict) and all(isinstance(turn.get(name), str) for name in ("from", "value")) for turn in turns
+    ):
+        return turns
+    raise SampleError(
+        f"{data}: the entry {entry['id']!r} has no conversation; give a list of turns with texts `from` and `value`"
+    )
 
 
 def _origin(out: Path, digest: str, origins: Sequence[Origin]) -> Origin:
