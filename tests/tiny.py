@@ -126,3 +126,9 @@ def samples(folder: Path) -> list[Sample]:
         Sample("words", "a text without any image"),
         Sample("blue", "blue", image(folder, "blue", (10, 20, 230))),
     ]
+
+
+def last_logits(model: CamMLForConditionalGeneration, **inputs: torch.Tensor) -> torch.Tensor:
+    """What the model would say next, float[B, V]."""
+    with torch.no_grad():
+        return model(**inputs).logits[:, -1]

@@ -22,21 +22,6 @@ def model() -> CamMLForConditionalGeneration:
     return tiny.model()
 
 
-@pytest.fixture
-def samples(tmp_path: Path) -> list[Sample]:
-    return tiny.samples(tmp_path)
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    return tiny.image(tmp_path, "query", (200, 180, 0))
-
-
-def last_logits(model: CamMLForConditionalGeneration, **inputs: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        return model(**inputs).logits[:, -1]
-
-
 class TestFillPlaces:
     def test_features_stand_where_the_placeholders_were_in_reading_order(self) -> None:
         ids = torch.tensor([[5, 9, 9, 1], [9, 2, 9, 3]])
@@ -127,9 +112,9 @@ class TestPadding:
         processor = tiny.processor(model.config)
         rows = self.rows(samples, picture)
         questions, images, contexts = (list(column) for column in zip(*rows, strict=True))
-        batch = last_logits(model, **processor.prepare(questions, images=images, samples=contexts))
+        batch = tiny.last_logits(model, **processor.prepare(questions, images=images, samples=contexts))
         for number, (question, image, context) in enumerate(rows):
-            alone = last_logits(model, **processor.prepare([question], images=[image], samples=[context]))
+            alone = tiny.last_logits(model, **processor.prepare([question], images=[image], samples=[context]))
             torch.testing.assert_close(batch[number], alone[0], **EXACT)
 
     def test_generated_tokens_are_the_same_in_a_batch(self, model, samples, picture) -> None:
@@ -146,11 +131,11 @@ class TestPadding:
     def test_what_stands_in_padding_is_never_read(self, model, samples, picture) -> None:
         processor = tiny.processor(model.config)
         inputs = processor.prepare(["what", "is it red"], images=[picture, None], samples=[samples[:1], samples[1:]])
-        before = last_logits(model, **inputs)
+        before = tiny.last_logits(model, **inputs)
         hidden = inputs["sample_attention_mask"] == 0
         inputs["sample_input_ids"][hidden] = 17
         inputs["input_ids"][inputs["attention_mask"] == 0] = 23
-        torch.testing.assert_close(last_logits(model, **inputs), before, **EXACT)
+        torch.testing.assert_close(tiny.last_logits(model, **inputs), before, **EXACT)
 
     def test_rows_with_other_numbers_of_pictures_are_as_alone(self, model, samples, picture, tmp_path) -> None:
         processor = tiny.processor(model.config)
@@ -164,10 +149,10 @@ class TestPadding:
         questions, shown, contexts = (list(column) for column in zip(*rows, strict=True))
         inputs = processor.prepare(questions, shown, contexts)
         assert len(inputs["pixel_values"]) == 5
-        together = last_logits(model, **inputs)
+        together = tiny.last_logits(model, **inputs)
         for number, row in enumerate(rows):
             alone = processor.prepare(*([part] for part in row))
-            torch.testing.assert_close(last_logits(model, **alone)[0], together[number], **EXACT)
+            torch.testing.assert_close(tiny.last_logits(model, **alone)[0], together[number], **EXACT)
 
     def test_every_picture_is_read_where_it_stands(self, model, picture, tmp_path) -> None:
         processor = tiny.processor(model.config)
@@ -175,7 +160,7 @@ class TestPadding:
         talk = [Turn("a", "b", (picture,)), Turn("what", None, (other,))]
         for asked in ("what", talk):
             pairs = [[picture, other], [other, picture], [picture, picture], [other, other]]
-            scores = [last_logits(model, **processor.prepare([asked], [pair])) for pair in pairs]
+            scores = [tiny.last_logits(model, **processor.prepare([asked], [pair])) for pair in pairs]
             for number, score in enumerate(scores):
                 assert all((score - before).abs().max() > 1e-3 for before in scores[:number])
 
@@ -186,13 +171,13 @@ class TestPadding:
         ends = right["attention_mask"].sum(dim=1) - 1
         with torch.no_grad():
             last = model(**right).logits[torch.arange(2), ends]
-        torch.testing.assert_close(last_logits(model, **left), last, **EXACT)
+        torch.testing.assert_close(tiny.last_logits(model, **left), last, **EXACT)
 
     def test_text_samples_alone_work(self, model) -> None:
         processor = tiny.processor(model.config)
         inputs = processor.prepare(["what"], samples=[[Sample("a", "red"), Sample("b", "white field")]])
         assert "sample_pixel_values" not in inputs
-        assert last_logits(model, **inputs).isfinite().all()
+        assert tiny.last_logits(model, **inputs).isfinite().all()
 
 
 class TestGenerate:
@@ -274,7 +259,7 @@ class TestFolders:
         inputs = processor.prepare(["what"], images=[picture], samples=[samples])
         reread = reader.prepare(["what"], images=[picture], samples=[samples])
         assert all(torch.equal(inputs[name], reread[name]) for name in inputs)
-        assert torch.equal(last_logits(again, **reread), last_logits(model, **inputs))
+        assert torch.equal(tiny.last_logits(again, **reread), tiny.last_logits(model, **inputs))
         assert {n: p.shape for n, p in again.named_parameters()} == {n: p.shape for n, p in model.named_parameters()}
 
     def test_the_configuration_comes_back_equal(self, tmp_path) -> None:
@@ -302,8 +287,8 @@ class TestFolders:
         assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
         inputs = tiny.processor(model.config).prepare(["what"], images=[picture], samples=[samples])
         inputs_half = {k: v.bfloat16() if v.is_floating_point() else v for k, v in inputs.items()}
-        assert last_logits(half, **inputs_half).isfinite().all()
-        assert last_logits(half, **inputs).isfinite().all()
+        assert tiny.last_logits(half, **inputs_half).isfinite().all()
+        assert tiny.last_logits(half, **inputs).isfinite().all()
 
 
 def test_the_loss_is_the_mean_over_answer_tokens(samples, picture) -> None:

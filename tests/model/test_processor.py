@@ -1,7 +1,5 @@
 """Questions, images and samples to tensors."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from PIL import Image
@@ -12,16 +10,6 @@ from camml.errors import ImageError, InputError, OptionError, UnknownNameError
 from camml.prompts import IMAGE, Turn
 from camml.types import Sample
 from tests import families, tiny
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    return tiny.image(tmp_path, "query", (200, 180, 0))
-
-
-@pytest.fixture
-def samples(tmp_path: Path) -> list[Sample]:
-    return tiny.samples(tmp_path)
 
 
 def test_one_placeholder_stands_for_each_context_and_image_token(samples, picture) -> None:

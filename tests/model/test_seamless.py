@@ -1,29 +1,11 @@
 """Contexts of as many tokens as their samples have words, at most 2 M: `perceiver_seamless`."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
-from camml.model import CamMLForConditionalGeneration
 from camml.model.loading import load_model
 from camml.types import Sample
 from tests import tiny
-
-
-@pytest.fixture
-def samples(tmp_path: Path) -> list[Sample]:
-    return tiny.samples(tmp_path)
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    return tiny.image(tmp_path, "query", (200, 180, 0))
-
-
-def last_logits(model: CamMLForConditionalGeneration, **inputs: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        return model(**inputs).logits[:, -1]
 
 
 @pytest.fixture(scope="module")
@@ -94,4 +76,4 @@ def test_a_folder_keeps_it(model, samples, tmp_path) -> None:
     inputs = processor.prepare(["what"], samples=[samples[:2]])
     read = reader.prepare(["what"], samples=[samples[:2]])
     assert torch.equal(inputs["input_ids"], read["input_ids"])
-    torch.testing.assert_close(last_logits(again, **read), last_logits(model, **inputs))
+    torch.testing.assert_close(tiny.last_logits(again, **read), tiny.last_logits(model, **inputs))
