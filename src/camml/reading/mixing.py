@@ -39,7 +39,9 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]], told: Sequence[tuple[Path
     """
     number = len(parts) + len(told)
     if number < 2:
-        raise OptionError(f"there must be two parts or more to mix, not {number}; give --part DATA TABLE for each")
+        raise OptionError(
+            f"there must be two parts or more to mix, not {number}; give --part or --told-part DATA TABLE for each"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"{out} is not empty; give a new or an empty folder")
     rows: list[dict[str, Any]] = []
