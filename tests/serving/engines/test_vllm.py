@@ -56,6 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         perceiver_heads=4,
         perceiver_intermediate_size=128,
         perceiver_queries=8,
+        perceiver_positions=True,
+        perceiver_run_on=True,
+        perceiver_seamless=True,  # as CaMML mini: prompts differ in their number of placeholders
         image_size=98,
     )
     for part, loudness in ((model.context_perceiver, 8), (model.vlm.projector, 4)):  # so that all inputs show
