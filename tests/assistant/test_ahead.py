@@ -98,6 +98,15 @@ def test_a_failure_while_samples_are_found_does_not_wait_for_the_model(ask, monk
     assert "camml: error: " in errors
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Have Ctrl-C raise, as in a terminal: what a shell starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("when", ["finding", "waiting for the model"])
 def test_ctrl_c_ends_both(when: str, ask, monkeypatch) -> None:
     def interrupting(*_: Any, **__: Any) -> Any:
