@@ -33,7 +33,7 @@ BUDGETS = (24, 48, 72, 144)
 SHOTS = 3
 RESULTS = Path("benchmarks/results/budgets.json")
 MOST_OF_CAMML = 72
-"""Context tokens of CaMML mini; with fewer words in them the rest are empty, and are read all the same."""
+"""Context tokens of CaMML mini, at most."""
 
 
 @dataclass(frozen=True)
