@@ -30,6 +30,10 @@ def add_actions(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="write long texts, and keep of them the passages that a row's first question asks for, as many as "
         "--context-tokens hold",
     )  # fmt: skip
+    reading.add_argument(
+        "--notes", type=float, default=0.0, metavar="SHARE",
+        help="share of the rows about notes in plain prose, the others are about records: 0 (default) to 1",
+    )  # fmt: skip
     reading.add_argument("--room", type=int, dest="context_tokens", help=argparse.SUPPRESS)  # the earlier name
     reading.add_argument(
         "--tokenizer", default="smollm2-135m-instruct", metavar="MODEL",
@@ -59,7 +63,13 @@ def run_reading(args: argparse.Namespace) -> int:
     limit = None if args.context_tokens is None else reading.TextLimit(args.context_tokens, _tokens_of(args.tokenizer))
     texts = _passages(limit) if args.passages else None
     counts = reading.build(
-        args.out, rows=args.rows, seed=args.seed, factpix=args.pictures, limit=None if texts else limit, texts=texts
+        args.out,
+        rows=args.rows,
+        seed=args.seed,
+        factpix=args.pictures,
+        limit=None if texts else limit,
+        texts=texts,
+        notes_share=args.notes,
     )["counts"]
     if args.json:
         print_json({"path": str(args.out), **counts})

@@ -11,7 +11,7 @@ from typing import Any
 from camml.errors import OptionError
 from camml.factpix import writing
 from camml.neighbors import MANIFEST, NeighborTable, Origin, compute
-from camml.reading import excerpts, pictures, records
+from camml.reading import excerpts, notes, pictures, records
 from camml.reading.excerpts import Shorten
 from camml.reading.pictures import Pair
 from camml.reading.questions import Asked, Questioner, Scene
@@ -69,6 +69,19 @@ class TextLimit:
         return sum(end <= self.size for end in lengths)
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Pictures that records get, and how much of their text a model reads."""
+
+    pictures: Sequence[Pair]
+    limit: TextLimit | None
+    texts: Shorten | None
+
+    def draw_pictures(self, count: int, rng: Random) -> list[Pair]:
+        """Return pictures for the records of a row, or none."""
+        return rng.sample(self.pictures, count) if self.pictures and rng.random() >= WITHOUT_PICTURES else []
+
+
 def build(
     out: Path,
     *,
@@ -77,6 +90,7 @@ def build(
     factpix: Path | None = None,
     limit: TextLimit | None = None,
     texts: Shorten | None = None,
+    notes_share: float = 0.0,
 ) -> dict[str, Any]:
     """Write `rows` conversations to the folder `out`; return the manifest.
 
@@ -87,6 +101,7 @@ def build(
         texts may be of any length, and a model that reads only their beginnings would learn to invent the rest.
       texts: what is read of long texts for a question. Rows then ask what these passages answer, or refuse, and their
         samples are these passages.
+      notes_share: share of the rows about notes in plain prose, from 0 to 1; the others are about records.
 
     Raises:
       OptionError: a number out of range, or a folder of something else.
@@ -99,13 +114,16 @@ def build(
         raise OptionError(
             f"--context-tokens is {limit.size}; it must be {LEAST_TOKENS} or more, as records are not shorter"
         )
+    if not 0 <= notes_share <= 1:
+        raise OptionError(f"--notes is {notes_share}; it must be a share from 0 to 1")
     _check_folder(out)
-    drawn = pictures.pairs(factpix, out) if factpix else []
+    source = Source(pictures.pairs(factpix, out) if factpix else [], limit, texts)
     questioner = Questioner()
-    made = [
-        _row(f"reading-{seed}-{number:06}", questioner, drawn, limit, texts, Random(f"{seed}|reading|{number}"))
-        for number in range(rows)
-    ]
+    made = []
+    for number in range(rows):
+        name, rng = f"reading-{seed}-{number:06}", Random(f"{seed}|reading|{number}")
+        about_notes = number < round(notes_share * rows)
+        made.append(_about_notes(name, source, rng) if about_notes else _about_records(name, questioner, source, rng))
     files = {CONVERSATIONS: [row.record for row in made], SAMPLES: [sample for row in made for sample in row.samples]}
     digests = writing.write_json(out, files)
     _write_neighbors(out, made, digests)
@@ -135,28 +153,12 @@ def counts(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _row(
-    name: str,
-    questioner: Questioner,
-    drawn: Sequence[Pair],
-    limit: TextLimit | None,
-    texts: Shorten | None,
-    rng: Random,
-) -> Row:
-    """Return one conversation about one of up to `MOST_SAMPLES` records."""
-    given, place, read = _records(limit, rng)
-    target = given[place]
-    shown = rng.sample(drawn, len(given)) if drawn and rng.random() >= WITHOUT_PICTURES else []
-    alone = sum(record.kind == target.kind for record in given) == 1
-    scene = Scene(given[:read], target, bool(shown) or (place == 0 and alone), bool(shown))
-    asked = questioner.ask(scene, rng.randint(*TURNS), rng)
-    if texts is not None:
-        while not any(question.form in excerpts.ABOUT_ONE for question in asked):
-            asked = questioner.ask(scene, TURNS[1], rng)
-        asked, given = excerpts.shorten(scene, asked, texts, rng)
+def _row(name: str, scene: Scene, asked: Sequence[Asked], shown: Sequence[Pair], given: Sequence[Record]) -> Row:
+    """Return a conversation and its samples, which are what is `given` of the scene's records."""
     samples = [
         _sample(f"{name}-{n}", record, shown[n] if shown else None) for n, record in enumerate(given) if record.text
     ]
+    place = next(place for place, record in enumerate(scene.records) if record is scene.target)
     image = {"image": shown[place].asked} if shown else {}
     turns = [turn for question in asked for turn in (("human", question.text), ("gpt", question.answer))]
     said = [{"from": who, "value": value} for who, value in turns]
@@ -168,6 +170,39 @@ def _row(
         "fields": [question.field for question in asked],
     }
     return Row({"id": name, **image, "conversations": said, "meta": meta}, asked, samples)
+
+
+def _about_records(name: str, questioner: Questioner, source: Source, rng: Random) -> Row:
+    """Return one conversation about one of up to `MOST_SAMPLES` records."""
+    given, place, read = _records(source.limit, rng)
+    target = given[place]
+    shown = source.draw_pictures(len(given), rng)
+    alone = sum(record.kind == target.kind for record in given) == 1
+    scene = Scene(given[:read], target, bool(shown) or (place == 0 and alone), bool(shown))
+    asked = questioner.ask(scene, rng.randint(*TURNS), rng)
+    if source.texts is not None:
+        while not any(question.form in excerpts.ABOUT_ONE for question in asked):
+            asked = questioner.ask(scene, TURNS[1], rng)
+        asked, given = excerpts.shorten(scene, asked, source.texts, rng)
+    return _row(name, scene, asked, shown, given)
+
+
+def _about_notes(name: str, source: Source, rng: Random) -> Row:
+    """Return one conversation about one of up to `MOST_SAMPLES` notes."""
+    for _ in range(DRAWS):
+        first, *others = notes.invent(rng, rng.randint(1, MOST_SAMPLES))
+        asked = first.ask(rng.randint(*TURNS), rng)
+        place = 0 if notes.needs_nearest(asked) or rng.random() < FIRST else rng.randint(0, len(others))
+        given = [note.record for note in (*others[:place], first, *others[place:])]
+        if source.limit is None or place < source.limit.count_read([record.text for record in given]):
+            break
+    else:
+        raise OptionError(f"--context-tokens is {source.limit and source.limit.size}, in which no note fits; give more")
+    shown = source.draw_pictures(len(given), rng)
+    scene = Scene(given, first.record, bool(shown) or place == 0, bool(shown))
+    if source.texts is not None:
+        asked, given = excerpts.shorten(scene, asked, source.texts, rng)
+    return _row(name, scene, asked, shown, given)
 
 
 def _records(limit: TextLimit | None, rng: Random) -> tuple[list[Record], int, int]:

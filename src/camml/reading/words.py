@@ -56,6 +56,12 @@ def wordings(name: str) -> Sequence[str]:
 
 
 @cache
+def note_lines() -> Sequence[Sequence[Sequence[str]]]:
+    """Return all notes of `words/notes.toml`: their sentences, of each the pattern and what it answers."""
+    return [note["sentences"] for note in _read("notes")["note"]]
+
+
+@cache
 def parts() -> Parts:
     """Return what invented names are made of."""
     return Parts.of(_read("lists"))

@@ -1,0 +1,72 @@
+"""The notes written by hand, and how answers about them are judged."""
+
+import tomllib
+
+import pytest
+
+from benchmarks import plain_notes
+from benchmarks.plain_notes import Result
+from camml.reading import notes as training_notes
+
+
+def result(answer: str, *right: str) -> Result:
+    return Result("test", "?", list(right), answer, True)
+
+
+def test_every_note_has_three_questions_that_it_answers_and_one_that_it_does_not() -> None:
+    notes = tomllib.loads(plain_notes.NOTES.read_text("utf-8"))["note"]
+    assert len(notes) == 30
+    for note in notes:
+        assert [bool(question["right"]) for question in note["questions"]] == [True, True, True, False]
+        for question in note["questions"][:3]:
+            text = " ".join(note["text"].lower().split())
+            assert any(way.lower() in text for way in question["right"]), question["ask"]
+
+
+def test_no_question_is_one_of_the_training_notes() -> None:
+    notes = tomllib.loads(plain_notes.NOTES.read_text("utf-8"))["note"]
+    asked = {question["ask"] for note in notes for question in note["questions"]}
+    learned = {text for note in training_notes.patterns() for sentence in note for text, _ in sentence.questions}
+    assert not asked & learned
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("six", ("six", "6 euros")),
+        ("6", ("six", "6 euros")),
+        ("The planetarium.", ("the planetarium",)),
+        ("They go to the planetarium on Thursday", ("the planetarium",)),
+        ("4,200 people", ("4,200",)),
+        ("not in the samples", ()),
+    ],
+)
+def test_answers_that_are_right(answer: str, right: tuple[str, ...]) -> None:
+    assert result(answer, *right).is_right
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("sixteen", ("six", "6 euros")),
+        ("not in the samples", ("six",)),
+        ("the lake", ()),
+        ("", ("six",)),
+        ("word " * 30 + "six", ("six",)),
+        ("nothing\nsix", ("six",)),
+    ],
+)
+def test_answers_that_are_wrong(answer: str, right: tuple[str, ...]) -> None:
+    assert not result(answer, *right).is_right
+
+
+def test_a_summary_counts_both_kinds_of_questions() -> None:
+    results = [result("six", "six"), result("not in the samples", "six"), result("not in the samples"), result("five")]
+    assert plain_notes.summarise(results) == {
+        "answerable": 2,
+        "right": 1,
+        "refused_wrongly": 1,
+        "right_note_read": 2,
+        "unanswerable": 2,
+        "refused_rightly": 1,
+    }

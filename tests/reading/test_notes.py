@@ -1,0 +1,110 @@
+"""What holds for notes in plain prose: answers are words of the text, refusals are right, and slots are all filled."""
+
+import re
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from camml.errors import OptionError
+from camml.reading import generator, notes
+from camml.reading.generator import TextLimit
+from camml.refusals import REFUSAL
+from tests.reading.test_generator import Data
+
+ROWS = 120
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    folder = tmp_path_factory.mktemp("notes")
+    return Data(folder, generator.build(folder, rows=ROWS, seed=5, notes_share=1.0))
+
+
+def test_every_question_is_about_a_slot_of_its_sentence() -> None:
+    for sentences in notes.patterns():
+        slots = [slot for sentence in sentences for slot in re.findall(r"\{(\w+):", sentence.pattern)]
+        assert len(slots) == len(set(slots)), sentences[0].pattern
+        for sentence in sentences:
+            for question, slot in sentence.questions:
+                assert f"{{{slot}:" in sentence.pattern, question
+                assert question.endswith("?")
+
+
+def test_no_slot_stays_empty_and_answers_are_words_of_the_text() -> None:
+    rng = Random(2)
+    for _ in range(20):
+        for note in notes.invent(rng, 3):
+            assert not re.search(r"[{}|~]|\.\.", note.record.text)
+            assert all(question.answer in note.record.text for question in note.answered)
+            assert all(question.answer == REFUSAL for question in note.untold)
+
+
+def test_notes_of_one_draw_are_about_different_matters() -> None:
+    rng = Random(3)
+    for _ in range(20):
+        first, second, third = notes.invent(rng, 3)
+        asked = [{question.text for question in (*note.answered, *note.untold)} for note in (first, second, third)]
+        assert not asked[0] & asked[1] & asked[2]
+
+
+def test_a_note_is_asked_about_no_slot_twice_and_always_something() -> None:
+    rng = Random(4)
+    for _ in range(200):
+        (note,) = notes.invent(rng, 1)
+        asked = note.ask(4, rng)
+        answered = [question.field for question in asked if question.answer != REFUSAL]
+        assert 1 <= len(asked) <= 4
+        assert len(answered) == len(set(answered))
+
+
+def test_rows_answer_from_a_neighbor_or_refuse(data: Data) -> None:
+    refused = 0
+    for row, form, _, text, answer in data.asked():
+        if form == "open":
+            assert any(answer in told for told in data.texts(row)), text
+        else:
+            assert (form, answer) == ("untold", REFUSAL)
+            refused += 1
+    assert 0 < refused < ROWS / 2
+
+
+def test_a_question_that_says_it_is_about_the_nearest_note(data: Data) -> None:
+    answers = [
+        (data.texts(row)[0], answer)
+        for row, form, _, text, answer in data.asked()
+        if form == "open" and re.search(r"\bits?\b", text, re.IGNORECASE)
+    ]
+    assert answers
+    assert all(answer in nearest for nearest, answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(1, "one"), (12, "twelve"), (19, "nineteen"), (20, "twenty"), (57, "fifty-seven")]
+)
+def test_numbers_are_written_in_words(number: int, words: str) -> None:
+    assert notes._in_words(number) == words
+
+
+def test_what_is_asked_stands_within_the_limit(tmp_path: Path) -> None:
+    built = Data(tmp_path, generator.build(tmp_path, rows=40, seed=1, limit=TextLimit(400), notes_share=1.0))
+    for row, form, _, text, answer in built.asked():
+        if form == "open":
+            assert answer in "\n".join(built.texts(row))[:400], text
+
+
+def test_only_the_share_that_is_asked_for_is_about_notes(tmp_path: Path) -> None:
+    built = Data(tmp_path, generator.build(tmp_path, rows=20, seed=1, notes_share=0.25))
+    layouts = [built.samples[f"{row['id']}-0"]["meta"]["layout"] for row in built.rows]
+    assert [layout == "note" for layout in layouts] == [True] * 5 + [False] * 15
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_is_from_0_to_1(share: float, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="--notes is"):
+        generator.build(tmp_path / "out", rows=5, notes_share=share)
+
+
+def test_a_limit_in_which_no_note_fits_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="no note fits"):
+        generator.build(tmp_path / "out", rows=5, limit=TextLimit(41), notes_share=1.0)
