@@ -66,7 +66,7 @@ def test_rows_answer_from_a_neighbor_or_refuse(data: Data) -> None:
         else:
             assert (form, answer) == ("untold", REFUSAL)
             refused += 1
-    assert 0 < refused < ROWS / 2
+    assert 0 < refused < ROWS * notes.REFUSED
 
 
 def test_a_question_that_says_it_is_about_the_nearest_note(data: Data) -> None:

@@ -19,7 +19,7 @@ NOTE = Kind(noun="note", plural="notes", named="", fields=())
 LEFT_OUT = 0.35
 """Share of the sentences that a note does without; what they would answer is to be refused."""
 
-REFUSED = 0.35
+REFUSED = 0.6
 """Share of the notes that do not tell all, of which one question is to be refused."""
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
