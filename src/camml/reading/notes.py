@@ -17,10 +17,10 @@ NOTE = Kind(noun="note", plural="notes", named="", fields=())
 """The kind of record that a note is."""
 
 LEFT_OUT = 0.35
-"""Share of the sentences that a note does without; what they would answer is to be refused."""
+"""Share of the sentences that are left out; a question that they would answer is to be refused."""
 
 REFUSED = 0.6
-"""Share of the notes that do not tell all, of which one question is to be refused."""
+"""Share, among notes with a sentence left out, of those whose first question is to be refused."""
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
