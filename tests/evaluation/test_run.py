@@ -297,6 +297,16 @@ def test_samples_far_behind_the_nearest_are_retrieved_but_not_read(options, camm
         assert near["used"] == [neighbor["id"] for neighbor in near["retrieved"][:3] if neighbor["score"] == best]
 
 
+@pytest.mark.long
+def test_passages_are_those_that_the_model_wants_unless_others_are_asked_for(options, camml_folder, tmp_path) -> None:
+    wanting = shutil.copytree(camml_folder, tmp_path / "wanting")
+    (wanting / "retrieval.json").write_text(json.dumps({"encoder": "hashed", "passages": "7-9"}))
+    for passages, wanted in ((None, "7-9"), ("auto", "auto"), ("5", "5")):
+        chosen = options(model=str(wanting), limit=1, passages=passages, out=tmp_path / str(passages))
+        [outcome] = run(["mme"], [Variant("retrieved", 3)], chosen)
+        assert read_json(outcome.folder / "run.json")["passages"] == wanted
+
+
 def test_the_nearest_answer_is_copied_without_a_model(options) -> None:
     [outcome] = run(["vizwiz"], [Variant("copy", 1)], options(model="no such model", mode="text-text"))
     assert [record["answer"] for record in log(outcome.folder)] == ["yes", "no", "red bus"]

@@ -55,6 +55,27 @@ def test_what_fits_is_read_whole(chooser) -> None:
     assert choose(chooser, "anything", given, words(LONG) + 1) == given
 
 
+def test_the_nearest_text_is_read_whole_up_to_a_limit_of_its_own_and_then_no_other(chooser) -> None:
+    given, size = context(LONG, "short"), words(LONG)
+    [read] = chooser.choose([Query("What is it?")], [given], Budget(8, words, whole=size))
+    assert [(neighbor.sample.id, neighbor.text) for neighbor in read] == [("0", LONG)]
+    [read] = chooser.choose([Query("What is it?")], [given], Budget(8, words, whole=size - 1))
+    assert words(read[0].text) <= 8
+
+
+def test_a_farther_text_is_not_read_whole_beyond_the_room_there_is(chooser) -> None:
+    [read] = chooser.choose([Query("What is it?")], [context("short", LONG)], Budget(8, words, whole=words(LONG)))
+    assert read[0].text == "short"
+    assert sum(words(neighbor.text) for neighbor in read) <= 8
+
+
+def test_beside_a_nearest_text_that_is_read_whole_others_have_the_room_that_is_left(chooser) -> None:
+    given = context("one two three", LONG)
+    [read] = chooser.choose([Query("What is the name of the driver?")], [given], Budget(12, words, whole=40))
+    assert read[0].text == "one two three"
+    assert 0 < words(read[1].text) <= 9
+
+
 @pytest.mark.parametrize("tokens", [3, 8, 15, 30, 45])
 def test_no_more_is_read_than_there_is_room_for_in_reading_order(chooser, tokens) -> None:
     chosen = choose(chooser, "What is the name of the driver?", context(LONG, LONG.replace("crane", "tower")), tokens)
@@ -164,6 +185,17 @@ class TestBudgets:
         budget = budget_of(answerer, "first:9")
         assert (budget.tokens, budget.chosen) == (9, False)  # type: ignore[union-attr]
         assert budget_of(answerer, "9").chosen  # type: ignore[union-attr]
+
+    def test_two_numbers_are_the_room_and_the_longest_nearest_text_as_far_as_the_model_reads(self, llm_folder) -> None:
+        budget = budget_of(answering.load("in_prompt", llm_folder), "60-98")
+        assert budget is not None
+        assert (budget.tokens, budget.whole, budget.chosen) == (60, 98, True)
+        run_on = tiny.config(perceiver_run_on=True, perceiver_hidden_size=256)
+        budget = budget_of(PerceiverAnswerer(tiny.model(run_on), tiny.processor(run_on)), "5-98")
+        assert budget is not None
+        assert (budget.tokens, budget.whole) == (5, run_on.context_tokens)
+
+    def test_first_words_are_cut_in_whole_words(self, chooser) -> None:
         given = context(LONG, "Green.")
         [read] = chooser.choose([Query("What is the name of the driver?")], [given], Budget(9, words, chosen=False))
         assert [neighbor.text for neighbor in read] == [" ".join(LONG.split()[:9])]
@@ -175,7 +207,10 @@ class TestBudgets:
         assert budget_of(plain, "auto") is None
         assert budget_of(answering.load("in_prompt", llm_folder), "auto") is None
 
-    @pytest.mark.parametrize("wrong", ["on", "0", "-3", "1.5", "", "first:0", "first:x", "9:first"])
+    @pytest.mark.parametrize(
+        "wrong",
+        ["on", "0", "-3", "1.5", "", "first:0", "first:x", "9:first", "9-", "-9", "9-0", "9-12-14", "first:9-12"],
+    )
     def test_a_wrong_setting_is_named_with_the_choices(self, wrong: str) -> None:
         with pytest.raises(OptionError, match="auto, off, a number"):
             budget_of(PerceiverAnswerer(tiny.model(), tiny.processor()), wrong)

@@ -117,8 +117,9 @@ def budget_of(answerer: Answerer, passages: str) -> Budget | None:
     """Return how much text of the samples a model is to read, by a setting of people; None for all of it.
 
     Args:
-      passages: `auto` for what the model has room for, `off` for all of it, a number of tokens; `first:NUMBER` for the
-        first tokens instead of what the question asks for.
+      passages: `auto` for what the model has room for, `off` for all of it, a number of tokens; `72-98` for 72, or all
+        of the nearest text where that has no more than 98; `first:NUMBER` for the first tokens instead of what the
+        question asks for.
 
     Raises:
       OptionError: it is something else.
@@ -128,15 +129,23 @@ def budget_of(answerer: Answerer, passages: str) -> Budget | None:
         return None
     if passages == "auto":
         return answerer.budget()
-    budget = answerer.budget(int(passages.removeprefix(FIRST)))
-    return replace(budget, chosen=False) if budget and passages.startswith(FIRST) else budget
+    tokens, _, whole = passages.removeprefix(FIRST).partition("-")
+    budget, room = answerer.budget(int(tokens)), answerer.budget()
+    if budget and passages.startswith(FIRST):
+        return replace(budget, chosen=False)
+    return replace(budget, whole=min(int(whole), room.tokens if room else int(whole))) if budget and whole else budget
 
 
 def check_passages(passages: str) -> None:
     """Raise an OptionError if a setting of passages is none."""
-    tokens = passages.removeprefix(FIRST)
-    if passages not in ("auto", "off") and not (tokens.isdecimal() and int(tokens)):
-        raise OptionError(f"passages is {passages!r}; it can be: auto, off, a number of tokens, or {FIRST}NUMBER")
+    if passages in ("auto", "off"):
+        return
+    numbers = [passages.removeprefix(FIRST)] if passages.startswith(FIRST) else passages.split("-")
+    if not all(number.isdecimal() and int(number) for number in numbers) or len(numbers) > 2:
+        raise OptionError(
+            f"passages is {passages!r}; it can be: auto, off, a number of tokens, {FIRST}NUMBER, or two numbers as in "
+            "72-98: so many tokens, or the whole nearest text if it has no more than the second"
+        )
 
 
 def with_passages(

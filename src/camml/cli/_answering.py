@@ -58,7 +58,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "--encoder", metavar="NAME", help="search with this encoder, whatever the model wants: what made the vectors"
     )
     add_encoder_option(parser)
-    parser.add_argument("--passages", metavar="auto|off|N", help=PASSAGES_HELP)
+    parser.add_argument("--passages", metavar="auto|off|N|N-M", help=PASSAGES_HELP)
     add_threshold(parser)
 
 

@@ -64,7 +64,7 @@ def _add_samples(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--retrieve", type=int, default=4, metavar="N", help="samples retrieved, the first used (%(default)s)"
     )
-    parser.add_argument("--passages", default="auto", metavar="auto|off|N", help=PASSAGES_HELP)
+    parser.add_argument("--passages", metavar="auto|off|N|N-M", help=PASSAGES_HELP)
     add_margin(parser)
     add_grounded(parser)
     parser.add_argument(

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 PASSAGES_HELP = (
-    "of texts that the model has no room for, read the passages that the question asks for: auto (default), off, or at "
-    "most N tokens of all texts together; first:N reads the first N tokens, whatever is asked"
+    "of texts that the model has no room for, read the passages that the question asks for: auto, off, or at most N "
+    "tokens of all texts together; N-M: the same, but the whole nearest text if that has at most M; first:N: the first "
+    "N tokens, whatever is asked (default: what suits the model)"
 )
 
 

@@ -108,7 +108,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--memory", default="", metavar="SIZE",
         help="for keys and values of answers, such as 4GB (default: half of what is free; of vLLM its own)",
     )  # fmt: skip
-    parser.add_argument("--passages", metavar="auto|off|N", help=PASSAGES_HELP)
+    parser.add_argument("--passages", metavar="auto|off|N|N-M", help=PASSAGES_HELP)
     add_grounded(parser)
     parser.add_argument("--log-content", action="store_true", help="write questions and answers to the log")
 

@@ -140,6 +140,11 @@ class Model:
         return settings.mode if settings and settings.stated else None
 
     @property
+    def passages(self) -> str:
+        """How much of long texts the model wants to read, see `camml.answering.budget_of`."""
+        return self.assistant.settings.passages if self.assistant else "auto"
+
+    @property
     def margin(self) -> float | None:
         """The margin of samples that the model wants, see `camml.evidence.near`."""
         return self.assistant.settings.margin if self.assistant else None

@@ -48,6 +48,7 @@ class Options:
       retrieved: how many samples are retrieved, of which the first are used.
       keep_duplicates: samples that are the question itself, or nearly, may be retrieved as others are.
       max_new_tokens: instead of the task's own.    temperature, top_p, seed: of the decoding; 0 is greedy.
+      passages: how much of long texts is read, see `camml.answering.budget_of`; None for the model's.
       margin: see `camml.evidence.near`; None for the model's, infinity for none.
       grounded: answers are held to words of their samples; None as the model has it.
       limit: ask only so many questions of each task, the first ones unless `spread`.
@@ -71,7 +72,7 @@ class Options:
     mode: str | None = None
     retrieved: int = 4
     keep_duplicates: bool = False
-    passages: str = "auto"
+    passages: str | None = None
     margin: float | None = None
     batch_size: int = 8
     limit: int | None = None
@@ -138,17 +139,18 @@ def run(
         model.keep_samples(options.store)
     evidence = _evidence(variants, options, fingerprints, model)
     margin = _margin(options, model)
+    passages = options.passages or (model.passages if model else "auto")
     outcomes = []
     for name, task in chosen.items():
         for variant in variants:
             predictor = Predictor(
                 task, variant, _decoding(task, options), model if variant.needs_model else None,
                 evidence if variant.needs_store else None, Cache(options.cache), fingerprints, options.seed,
-                options.keep_duplicates or task.apart, options.passages, margin,
+                options.keep_duplicates or task.apart, passages, margin,
             )  # fmt: skip
             folder = RunFolder(options.out / name / variant.name)
             settings: dict[str, Any] = {"limit": options.limit, "batch_size": options.batch_size, "seed": options.seed}
-            settings |= {"passages": options.passages, "margin": margin}
+            settings |= {"passages": passages, "margin": margin}
             settings |= {"spread": True} if options.spread else {}
             folder.claim(identity(name, items[name], predictor, options.store, settings))
             records = _predict(predictor, folder, items[name], options, share, progress)

@@ -49,11 +49,14 @@ class Budget:
       tokens: of the texts of all samples of a question together.
       length: how many tokens a text has.
       chosen: what is read is chosen by the question; otherwise it is what comes first.
+      whole: tokens of the longest text that is read whole where it is the nearest one, though it may have more than
+        `tokens`.
     """
 
     tokens: int
     length: Callable[[str], int]
     chosen: bool = True
+    whole: int = 0
 
     def exceeded(self, context: Context) -> bool:
         """Return whether the texts of a context have more tokens."""
@@ -110,7 +113,9 @@ class PassageChooser:
             text = neighbor.sample.text
             if left <= 0 or not text.strip():
                 continue
-            if budget.length(text) <= budget.tokens:
+            if not chosen and budget.length(text) <= budget.whole:
+                spans = [(0, len(text))]
+            elif budget.length(text) <= budget.tokens:
                 spans = _beginning(text, left, budget)
             else:
                 spans = self._nearest(question, asked, text, left, budget)
