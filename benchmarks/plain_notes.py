@@ -3,6 +3,7 @@
     python benchmarks/plain_notes.py models/camml-mini
     python benchmarks/plain_notes.py checkpoints/in_prompt --use in_prompt --shots 1
     python benchmarks/plain_notes.py models/camml-mini --split validation --verbose --out notes.json
+    python benchmarks/plain_notes.py models/camml-mini --notes benchmarks/strangers_notes.toml
 
 Further flags are those of `camml ask`. Prints for each split how many answers are right, how many of the questions that
 a note answers are refused, how many of those that none answers, and how often the right note is found.
@@ -24,6 +25,7 @@ from camml.refusals import first_line, refuses
 
 NOTES = Path(__file__).with_suffix(".toml")
 STORE_MODEL = Path(__file__).parents[1] / "models" / "camml-mini"
+SPLITS = ("validation", "test")
 MORE_WORDS = 12
 """An answer may have this many words more than the right one, and hold it."""
 
@@ -56,14 +58,15 @@ def main() -> None:
     """Ask all, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("--split", choices=("validation", "test"), help="only these notes (default: both)")
+    parser.add_argument("--notes", type=Path, default=NOTES, help="the file of notes (default: plain_notes.toml)")
+    parser.add_argument("--split", choices=SPLITS, help="only these notes (default: all)")
     parser.add_argument("--verbose", action="store_true", help="print every answer")
     parser.add_argument("--out", type=Path, help="write all answers as JSON")
     args, flags = parser.parse_known_args()
-    results = [result for result in ask(args.model, flags) if args.split in (None, result.split)]
+    results = [result for result in ask(args.model, flags, args.notes) if args.split in (None, result.split)]
     for result in results if args.verbose else []:
         print("right" if result.is_right else "wrong", "|", result.question, "|", first_line(result.answer))
-    summary = {split: summarise([r for r in results if r.split == split]) for split in ("validation", "test")}
+    summary = {split: summarise([r for r in results if r.split == split]) for split in SPLITS}
     for split, numbers in summary.items():
         if numbers["answerable"]:
             print(split, json.dumps(numbers))
@@ -72,9 +75,9 @@ def main() -> None:
         args.out.write_text(json.dumps({"model": args.model, "flags": flags, **summary, "answers": answers}, indent=1))
 
 
-def ask(model: str, flags: list[str]) -> list[Result]:
-    """Return the answers to all questions, from a datastore of all notes."""
-    notes: list[dict[str, Any]] = tomllib.loads(NOTES.read_text("utf-8"))["note"]
+def ask(model: str, flags: list[str], file: Path = NOTES) -> list[Result]:
+    """Return the answers to all questions of a file, from a datastore of all its notes."""
+    notes: list[dict[str, Any]] = tomllib.loads(file.read_text("utf-8"))["note"]
     with tempfile.TemporaryDirectory() as folder:
         table, store, questions, out = (
             Path(folder, name) for name in ("notes.csv", "store", "questions.jsonl", "out.jsonl")

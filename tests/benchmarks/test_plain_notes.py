@@ -1,6 +1,8 @@
 """The notes written by hand, and how answers about them are judged."""
 
 import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,19 +15,31 @@ def result(answer: str, *right: str) -> Result:
     return Result("test", "?", list(right), answer, True)
 
 
-def test_every_note_has_three_questions_that_it_answers_and_one_that_it_does_not() -> None:
-    notes = tomllib.loads(plain_notes.NOTES.read_text("utf-8"))["note"]
-    assert len(notes) == 30
+STRANGERS = plain_notes.NOTES.with_name("strangers_notes.toml")
+
+
+def notes_of(file: Path) -> list[dict[str, Any]]:
+    notes: list[dict[str, Any]] = tomllib.loads(file.read_text("utf-8"))["note"]
+    return notes
+
+
+@pytest.mark.parametrize(("file", "count", "answered"), [(plain_notes.NOTES, 30, 3), (STRANGERS, 40, 4)])
+def test_every_note_has_questions_that_it_answers_and_one_that_it_does_not(
+    file: Path, count: int, answered: int
+) -> None:
+    notes = notes_of(file)
+    assert len(notes) == count
     for note in notes:
-        assert [bool(question["right"]) for question in note["questions"]] == [True, True, True, False]
-        for question in note["questions"][:3]:
-            text = " ".join(note["text"].lower().split())
+        assert sorted(bool(question["right"]) for question in note["questions"]) == [False, *[True] * answered]
+        assert note["split"] in plain_notes.SPLITS
+        text = " ".join(note["text"].lower().split())
+        for question in filter(lambda question: question["right"], note["questions"]):
             assert any(way.lower() in text for way in question["right"]), question["ask"]
 
 
-def test_no_question_is_one_of_the_training_notes() -> None:
-    notes = tomllib.loads(plain_notes.NOTES.read_text("utf-8"))["note"]
-    asked = {question["ask"] for note in notes for question in note["questions"]}
+@pytest.mark.parametrize("file", [plain_notes.NOTES, STRANGERS])
+def test_no_question_is_one_of_the_training_notes(file: Path) -> None:
+    asked = {question["ask"] for note in notes_of(file) for question in note["questions"]}
     learned = {text for note in training_notes.patterns() for sentence in note for text, _ in sentence.questions}
     assert not asked & learned
 

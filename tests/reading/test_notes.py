@@ -40,6 +40,30 @@ def test_no_slot_stays_empty_and_answers_are_words_of_the_text() -> None:
             assert all(question.answer == REFUSAL for question in note.untold)
 
 
+def test_no_two_slots_of_a_note_are_filled_alike() -> None:
+    sentences = [notes._sentence("{a:first} and {b:first} met on {c:day}, not on {d:day}.", "Who came first? > a")]
+    for seed in range(30):
+        values = [fact.answer for fact in notes._filled(sentences, Random(seed)).record.facts.values()]
+        assert len(set(values)) == 4
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        ("code @@-###", r"[A-Z]{2}-\d{3}"),
+        ("date 1990..1999", r".*199\d.*"),
+        ("3..9 kg", r"[3-9] kg"),
+        ("0.25..2.50 kg", r"[0-2]\.\d\d kg"),
+        ("~21..29 days", r"twenty-\w+ days"),
+        ("6:30|in the mill", r"6:30|in the mill"),
+        ("clock", r"\d\d?:\d\d"),
+    ],
+)
+def test_a_slot_is_filled_as_it_says(make: str, value: str) -> None:
+    for seed in range(30):
+        assert re.fullmatch(value, notes._value(make, Random(seed)))
+
+
 def test_notes_of_one_draw_are_about_different_matters() -> None:
     rng = Random(3)
     for _ in range(20):
@@ -66,7 +90,13 @@ def test_rows_answer_from_a_neighbor_or_refuse(data: Data) -> None:
         else:
             assert (form, answer) == ("untold", REFUSAL)
             refused += 1
-    assert 0 < refused < ROWS * notes.REFUSED
+    assert 0 < refused < len(data.asked()) * notes.REFUSED
+
+
+def test_first_questions_are_refused_no_more_often_than_others(data: Data) -> None:
+    firsts = [row["conversations"][1]["value"] == REFUSAL for row in data.rows]
+    others = [turn["value"] == REFUSAL for row in data.rows for turn in row["conversations"][3::2]]
+    assert abs(sum(firsts) / len(firsts) - sum(others) / len(others)) < 0.1
 
 
 def test_a_question_that_says_it_is_about_the_nearest_note(data: Data) -> None:

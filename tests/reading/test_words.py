@@ -1,6 +1,7 @@
 """Training and the second benchmark share no name, no label, no wording and no sentence."""
 
 import json
+import re
 from itertools import chain
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from camml.factpix.wording import SEEN
 from camml.ownpix import kinds as own
-from camml.reading import generator
+from camml.reading import generator, notes
 from camml.reading.words import fields, kinds, parts, wordings
 from tests.ownpix.conftest import catalogue, make
 from tests.ownpix.world import Built
@@ -53,6 +54,24 @@ def test_patterns_are_not_those_of_ownpix() -> None:
     assert not set(wordings("called")) & {
         ask for kind in own.kinds().values() for words in kind.words.fields.values() for ask in words["ask"]
     }
+
+
+def test_notes_ask_and_answer_in_other_words_than_ownpix() -> None:
+    sentences = [sentence for note in notes.patterns() for sentence in note]
+    asked = {text for sentence in sentences for text, _ in sentence.questions}
+    theirs = [
+        ask.replace("{it}", thing)
+        for kind in own.kinds().values()
+        for words in kind.words.fields.values()
+        for ask in words["ask"]
+        for thing in ("it", "this", *chain.from_iterable(kind.words.things.values()))
+    ]
+    assert not asked & set(theirs)
+    makes = re.findall(r"\{\w+:([^}]*)\}", " ".join(sentence.pattern for sentence in sentences))
+    values = {value for make in makes for value in make.split("|")}
+    assert not values & set(
+        chain.from_iterable(make.get("options", ()) for kind in own.kinds().values() for make in kind.makes.values())
+    )
 
 
 @pytest.mark.long

@@ -23,6 +23,9 @@ MOST_SAMPLES = 3
 TURNS = (2, 4)
 """Questions of a conversation, at least (where there are as many to ask) and at most."""
 
+NOTE_TURNS = (3, 6)
+"""The same for notes, which have more to ask about."""
+
 FIRST = 0.75
 """Share of the rows in which the record that is asked about is the nearest one."""
 
@@ -191,7 +194,7 @@ def _about_notes(name: str, source: Source, rng: Random) -> Row:
     """Return one conversation about one of up to `MOST_SAMPLES` notes."""
     for _ in range(DRAWS):
         first, *others = notes.invent(rng, rng.randint(1, MOST_SAMPLES))
-        asked = first.ask(rng.randint(*TURNS), rng)
+        asked = first.ask(rng.randint(*NOTE_TURNS), rng)
         place = 0 if notes.needs_nearest(asked) or rng.random() < FIRST else rng.randint(0, len(others))
         given = [note.record for note in (*others[:place], first, *others[place:])]
         if source.limit is None or place < source.limit.count_read([record.text for record in given]):

@@ -19,13 +19,19 @@ NOTE = Kind(noun="note", plural="notes", named="", fields=())
 LEFT_OUT = 0.35
 """Share of the sentences that are left out; a question that they would answer is to be refused."""
 
-REFUSED = 0.6
-"""Share, among notes with a sentence left out, of those whose first question is to be refused."""
+REFUSED = 0.25
+"""Share of the questions about a note with a sentence left out that are to be refused, whichever comes first: a model
+that saw refusals of first questions alone would refuse these too often.
+"""
+
+ATTEMPTS = 20
+"""So often a value is drawn that no other slot of the note has."""
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 _SLOT = re.compile(r"\{(\w+):([^}]+)\}")
-_RANGE = re.compile(r"(~?)(\d+)\.\.(\d+)(.*)")
+_RANGE = re.compile(r"(~?)(\d+)(?:\.(\d+))?\.\.(\d+(?:\.\d+)?)(.*)")
+_YEARS = re.compile(r"date (\d+)\.\.(\d+)")
 _POINTS = re.compile(r"\b(?:it|its)\b", re.IGNORECASE)
 _SMALL = (
     "one two three four five six seven eight nine ten "
@@ -51,14 +57,15 @@ class Note:
     untold: Sequence[Asked]
 
     def ask(self, turns: int, rng: Random) -> list[Asked]:
-        """Return up to `turns` questions, no two about one slot; of some notes the first one is to be refused."""
+        """Return up to `turns` questions, no two about one slot; some of them are to be refused."""
         by_slot: dict[str, Asked] = {}
         for question in rng.sample(self.answered, len(self.answered)):
             by_slot.setdefault(question.field, question)
-        asked = list(by_slot.values())[:turns]
-        if self.untold and rng.random() < REFUSED:
-            asked[0] = rng.choice(self.untold)
-        return asked
+        untold = rng.sample(self.untold, len(self.untold))
+        return [
+            untold.pop() if untold and rng.random() < REFUSED else question
+            for question in list(by_slot.values())[:turns]
+        ]
 
 
 def invent(rng: Random, count: int) -> list[Note]:
@@ -102,7 +109,10 @@ def _fill(pattern: str, facts: dict[str, Fact], rng: Random) -> str:
     """Return a sentence with its slots filled; what they were filled with is added to `facts`."""
 
     def put(slot: re.Match[str]) -> str:
-        value = _value(slot[2], rng)
+        taken = {fact.answer for fact in facts.values()}
+        values = (_value(slot[2], rng) for _ in range(ATTEMPTS))
+        # Two people, or two days, of one note are not the same, or it would not matter which of them a question means.
+        value = next((value for value in values if value not in taken), "") or _value(slot[2], rng)
         facts[slot[1]] = Fact((value[0].upper() + value[1:] if slot.start() == 0 else value,))
         return facts[slot[1]].answer
 
@@ -110,7 +120,7 @@ def _fill(pattern: str, facts: dict[str, Fact], rng: Random) -> str:
 
 
 def _value(make: str, rng: Random) -> str:
-    """Return what a slot is filled with: see the head of `words/notes.toml`."""
+    """Return what a slot is filled with: see the head of `words/notes/letters.toml`."""
     if make in ("person", "place", "firm"):
         return invention.invent({"type": make}, parts(), rng).answer
     if make == "first":
@@ -119,11 +129,22 @@ def _value(make: str, rng: Random) -> str:
         return rng.choice(DAYS)
     if make == "clock":
         return f"{rng.randint(6, 23)}:{rng.choice(('00', '10', '15', '30', '45'))}"
+    if make.startswith("code "):
+        return invention.code(make.removeprefix("code "), parts(), rng)
+    if years := _YEARS.fullmatch(make):
+        return invention.day(rng.randint(int(years[1]), int(years[2])), rng)
     if limits := _RANGE.fullmatch(make):
-        spelled, low, high, unit = limits.groups()
+        return _number(limits, rng)
+    return rng.choice(make.split("|"))
+
+
+def _number(limits: re.Match[str], rng: Random) -> str:
+    """Return a number between two limits with its unit, with as many decimals as the lower limit has."""
+    spelled, low, decimals, high, unit = limits.groups(default="")
+    if not decimals:
         number = rng.randint(int(low), int(high))
         return f"{_in_words(number) if spelled else number}{unit}"
-    return rng.choice(make.split("|"))
+    return f"{rng.uniform(float(f'{low}.{decimals}'), float(high)):.{len(decimals)}f}{unit}"
 
 
 def _in_words(number: int) -> str:

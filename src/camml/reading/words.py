@@ -9,6 +9,8 @@ from typing import Any
 
 from camml.factpix.invention import Parts
 
+_WORDS = Path(__file__).parent / "words"
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -57,8 +59,9 @@ def wordings(name: str) -> Sequence[str]:
 
 @cache
 def note_lines() -> Sequence[Sequence[Sequence[str]]]:
-    """Return all notes of `words/notes.toml`: their sentences, of each the pattern and what it answers."""
-    return [note["sentences"] for note in _read("notes")["note"]]
+    """Return all notes of `words/notes/`: their sentences, of each the pattern and what it answers."""
+    files = sorted((_WORDS / "notes").glob("*.toml"))
+    return [note["sentences"] for file in files for note in _read(f"notes/{file.stem}")["note"]]
 
 
 @cache
@@ -69,4 +72,4 @@ def parts() -> Parts:
 
 @cache
 def _read(name: str) -> dict[str, Any]:
-    return tomllib.loads((Path(__file__).parent / "words" / f"{name}.toml").read_text("utf-8"))
+    return tomllib.loads((_WORDS / f"{name}.toml").read_text("utf-8"))
