@@ -128,6 +128,30 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]
         out.weight[plan.columns, plan.content] = 2**0.5 * plan.word_norm / plan.size
 
 
+def run_on_queries(hidden: int, heads: int, first: int, count: int) -> Tensor:
+    """Return float[1, count, hidden]: with continuous positions, queries for the words from place `first` on.
+
+    Example:
+      >>> run_on_queries(640, 10, 36, 36).shape
+      torch.Size([1, 36, 640])
+    """
+    places, queries = _word_places(hidden, heads), torch.zeros(1, count, hidden)
+    waves = sinusoids(torch.arange(first, first + count), hidden) * _signs(hidden)
+    queries[0][:, places] = waves[:, places]
+    return queries
+
+
+def _word_places(hidden: int, heads: int) -> Tensor:
+    """Return the hidden units that carry the place of a word: sines, then cosines."""
+    waves = word_waves(hidden, heads)
+    return torch.cat([waves, hidden // 2 + waves])
+
+
+def _signs(hidden: int) -> Tensor:
+    """Return float[hidden] of 1 and -1, by which waves sum to little: LayerNorm takes the mean away."""
+    return 1.0 - 2.0 * (torch.arange(hidden) % (hidden // 2) % 2)
+
+
 class _Plan:
     """The hidden units that carry words, those that carry positions, and the amplitudes that LayerNorm leaves them."""
 
@@ -147,9 +171,8 @@ class _Plan:
             )
         ranks = torch.arange(RANK_WAVES)
         self.rank_places = torch.cat([ranks, self.hidden // 2 + ranks])
-        self.word_places = torch.cat([waves, self.hidden // 2 + waves])
-        # alternating, so that waves sum to little: LayerNorm takes the mean away, which would blur places
-        self.signs = 1.0 - 2.0 * (torch.arange(self.hidden) % (self.hidden // 2) % 2)
+        self.word_places = _word_places(self.hidden, heads)
+        self.signs = _signs(self.hidden)
         free = torch.ones(self.hidden, dtype=torch.bool)
         free[self.rank_places] = free[self.word_places] = False
         self.content, self.columns = free.nonzero()[: self.width, 0], torch.arange(self.width)
