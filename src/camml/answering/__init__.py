@@ -130,10 +130,12 @@ def budget_of(answerer: Answerer, passages: str) -> Budget | None:
     if passages == "auto":
         return answerer.budget()
     tokens, _, whole = passages.removeprefix(FIRST).partition("-")
-    budget, room = answerer.budget(int(tokens)), answerer.budget()
+    budget, most = answerer.budget(int(tokens)), answerer.budget()
     if budget and passages.startswith(FIRST):
         return replace(budget, chosen=False)
-    return replace(budget, whole=min(int(whole), room.tokens if room else int(whole))) if budget and whole else budget
+    if budget and whole:
+        return replace(budget, whole=min(int(whole), most.tokens if most else int(whole)))
+    return budget
 
 
 def check_passages(passages: str) -> None:

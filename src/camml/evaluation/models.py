@@ -141,7 +141,7 @@ class Model:
 
     @property
     def passages(self) -> str:
-        """How much of long texts the model wants to read, see `camml.answering.budget_of`."""
+        """The setting of passages that the model wants, see `camml.answering.budget_of`."""
         return self.assistant.settings.passages if self.assistant else "auto"
 
     @property
