@@ -147,4 +147,4 @@ class TestSettings:
     def test_the_shipped_model_names_its_maps(self) -> None:
         settings = settings_of(Path(__file__).parents[2] / "models" / "camml-mini")
         assert Path(str(settings.encoder_options["heads"])).is_file()
-        assert (settings.encoder, settings.shots, settings.passages) == ("mini", 3, "auto")
+        assert (settings.encoder, settings.shots, settings.passages) == ("mini", 3, "72-144")
