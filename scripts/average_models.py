@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from camml.errors import CaMMLError, ModelFolderError, OptionError
@@ -71,9 +71,12 @@ def _check(folder: Path, first: Path) -> None:
 
 
 def _described(folder: Path) -> object:
-    with safe_open(folder / LORA, "pt") as file:
-        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - no mapping
-    return json.loads((folder / PACKED).read_text("utf-8")), shapes
+    try:
+        with safe_open(folder / LORA, "pt") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - no mapping
+        return json.loads((folder / PACKED).read_text("utf-8")), shapes
+    except (SafetensorError, ValueError, OSError) as error:
+        raise ModelFolderError(f"{folder} cannot be read ({error}); pack or copy the model again") from error
 
 
 def _part(text: str) -> Part:

@@ -84,6 +84,16 @@ def test_a_model_that_differs_in_more_than_lora_is_refused(
     assert "different settings" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", [PACKED, LORA])
+def test_a_file_that_cannot_be_read_is_named(
+    average: Average, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (other / name).write_bytes((other / name).read_bytes()[:100])
+    assert average(tmp_path / "out", f"{MINI}=0.5", f"{other}=0.5") == 2
+    assert f"{other} cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_weight_and_an_existing_folder_are_said(
     average: Average, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
