@@ -82,6 +82,39 @@ def test_a_note_is_asked_about_no_slot_twice_and_always_something() -> None:
         assert len(answered) == len(set(answered))
 
 
+def test_most_notes_are_told_whole_or_but_for_one_sentence() -> None:
+    sentences = [notes._sentence(f"Matter {number} is told.") for number in range(5)]
+    rng = Random(6)
+    told = [len(notes._told(sentences, rng)) for _ in range(400)]
+    assert told.count(5) > 0.3 * len(told)
+    assert told.count(4) > 0.4 * len(told)
+    assert min(told) < 3
+
+
+def test_a_joined_note_is_asked_only_what_it_tells_without_pointing() -> None:
+    rng = Random(7)
+    behind = 0
+    for _ in range(60):
+        first, other = notes.invent(rng, 2)
+        joined = first.joined(other, rng)
+        assert first.record.text in joined.record.text
+        assert other.record.text in joined.record.text
+        behind += joined.record.text.endswith(first.record.text)
+        assert {question.text for question in joined.answered} <= {question.text for question in first.answered}
+        for question in (*joined.answered, *joined.untold):
+            assert not re.search(r"\b(it|its|they|this|he|her)\b", question.text, re.IGNORECASE)
+    assert 15 < behind < 45
+
+
+def test_the_end_of_a_note_is_asked_about_more_often_than_its_beginning() -> None:
+    pattern = " ".join(f"Number {place} is {{s{place}:3..900}}." for place in range(9))
+    questions = [f"Which is number {place}? > s{place}" for place in range(9)]
+    note, rng = notes._filled([notes._sentence(pattern, *questions)], Random(12)), Random(0)
+    asked = [question.field for _ in range(100) for question in note.ask(4, rng)]
+    assert sum(field in ("s5", "s6", "s7", "s8") for field in asked) > 0.5 * len(asked)
+    assert {"s0", "s8"} <= set(asked)
+
+
 def test_rows_answer_from_a_neighbor_or_refuse(data: Data) -> None:
     refused = 0
     for row, form, _, text, answer in data.asked():
@@ -90,7 +123,7 @@ def test_rows_answer_from_a_neighbor_or_refuse(data: Data) -> None:
         else:
             assert (form, answer) == ("untold", REFUSAL)
             refused += 1
-    assert 0 < refused < len(data.asked()) * notes.REFUSED
+    assert 0.05 < refused / len(data.asked()) < notes.REFUSED
 
 
 def test_first_questions_are_refused_no_more_often_than_others(data: Data) -> None:
@@ -121,6 +154,19 @@ def test_what_is_asked_stands_within_the_limit(tmp_path: Path) -> None:
     for row, form, _, text, answer in built.asked():
         if form == "open":
             assert answer in "\n".join(built.texts(row))[:400], text
+
+
+def test_answers_stand_everywhere_in_what_is_read(tmp_path: Path) -> None:
+    limit = TextLimit(120, lambda text: len(text.split()))
+    built = Data(tmp_path, generator.build(tmp_path, rows=150, seed=8, limit=limit, notes_share=1.0))
+    places = []
+    for row, form, _, _, answer in built.asked():
+        read = "\n".join(built.texts(row))
+        if form == "open":
+            places.append(len(read[: read.find(answer)].split()))
+    for quarter in range(4):
+        share = sum(quarter * 30 <= place < quarter * 30 + 30 for place in places) / len(places)
+        assert 0.1 < share < 0.45, f"quarter {quarter}"
 
 
 def test_only_the_share_that_is_asked_for_is_about_notes(tmp_path: Path) -> None:

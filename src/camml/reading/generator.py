@@ -1,5 +1,6 @@
 """Reading data in a folder: conversations, the samples that answer them, and their neighbors; from a seed alone."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,11 +30,22 @@ NOTE_TURNS = (3, 6)
 FIRST = 0.75
 """Share of the rows in which the record that is asked about is the nearest one."""
 
+FIRST_NOTE = 0.5
+"""Share of the draws in which a note is the nearest one whatever it is asked; rows of more notes than a limit holds are
+drawn again.
+"""
+
+JOINED = 0.4
+"""Share of the notes that share a text with another, where there is one."""
+
 SAME_KIND = 0.6
 """Share of the other records that are of the same kind."""
 
 WITHOUT_PICTURES = 0.25
 """Share of the rows without pictures, where there are any."""
+
+BRIEF = 0.5
+"""Share of the draws of brief records where there is a limit to what is read; what does not fit is drawn again."""
 
 DRAWS = 400
 """Draws of a row, at the most, until its texts are within the limit."""
@@ -66,10 +78,13 @@ class TextLimit:
     size: int
     length: Callable[[str], int] = len
 
+    def ends(self, texts: Sequence[str]) -> list[int]:
+        """Return how much is read when each of the texts ends, if all are read from the first on."""
+        return list(accumulate(self.length(text) + 1 for text in texts))
+
     def count_read(self, texts: Sequence[str]) -> int:
         """Return how many of the texts, from the first on, are read to their end."""
-        lengths = accumulate(self.length(text) + 1 for text in texts)
-        return sum(end <= self.size for end in lengths)
+        return sum(end <= self.size for end in self.ends(texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,28 +207,43 @@ def _about_records(name: str, questioner: Questioner, source: Source, rng: Rando
 
 def _about_notes(name: str, source: Source, rng: Random) -> Row:
     """Return one conversation about one of up to `MOST_SAMPLES` notes."""
-    for _ in range(DRAWS):
-        first, *others = notes.invent(rng, rng.randint(1, MOST_SAMPLES))
-        asked = first.ask(rng.randint(*NOTE_TURNS), rng)
-        place = 0 if notes.needs_nearest(asked) or rng.random() < FIRST else rng.randint(0, len(others))
-        given = [note.record for note in (*others[:place], first, *others[place:])]
-        if source.limit is None or place < source.limit.count_read([record.text for record in given]):
-            break
-    else:
-        raise OptionError(f"--context-tokens is {source.limit and source.limit.size}, in which no note fits; give more")
+    first, asked, given = _notes(source.limit, rng)
     shown = source.draw_pictures(len(given), rng)
-    scene = Scene(given, first.record, bool(shown) or place == 0, bool(shown))
+    scene = Scene(given, first, bool(shown) or first is given[0], bool(shown))
     if source.texts is not None:
         asked, given = excerpts.shorten(scene, asked, source.texts, rng)
     return _row(name, scene, asked, shown, given)
 
 
+def _notes(limit: TextLimit | None, rng: Random) -> tuple[Record, list[Asked], list[Record]]:
+    """Return the note that is asked about, the questions, and all notes, nearest first.
+
+    Where there is a limit, the note ends anywhere from its beginning to its end, and more often late, as what is asked
+    stands before the note's end.
+    """
+    reach = 0.0 if limit is None else limit.size * math.sqrt(rng.random())
+    for draw in range(DRAWS):
+        note, *others = notes.invent(rng, rng.randint(1, MOST_SAMPLES))
+        if others and rng.random() < JOINED:
+            note = note.joined(others.pop(), rng)
+        place = 0 if rng.random() < FIRST_NOTE else rng.randint(0, len(others))
+        # Only a note's being the nearest tells that "it" means its matter.
+        asked = (note if place == 0 else note.not_pointing()).ask(rng.randint(*NOTE_TURNS), rng)
+        given = [other.record for other in (*others[:place], note, *others[place:])]
+        end = 0 if limit is None else limit.ends([record.text for record in given])[place]
+        # Rare ends are given up in the course of the draws, so that there is a row for small limits too.
+        if asked and (limit is None or reach * (1 - draw / DRAWS) <= end <= limit.size):
+            return note.record, asked, given
+    raise OptionError(f"--context-tokens is {limit and limit.size}, in which no note fits; give more")
+
+
 def _records(limit: TextLimit | None, rng: Random) -> tuple[list[Record], int, int]:
     """Return records, which of them is asked about, and how many of them are read to the end."""
     for _ in range(DRAWS):
-        target = records.invent(rng, brief=limit is not None)
+        brief = limit is not None and rng.random() < BRIEF
+        target = records.invent(rng, brief=brief)
         others = [
-            records.invent(rng, target.kind if rng.random() < SAME_KIND else None, brief=limit is not None)
+            records.invent(rng, target.kind if rng.random() < SAME_KIND else None, brief=brief)
             for _ in range(rng.randint(0, MOST_SAMPLES - 1))
         ]
         place = 0 if rng.random() < FIRST else rng.randint(0, len(others))

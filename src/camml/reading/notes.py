@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 
@@ -17,12 +17,23 @@ NOTE = Kind(noun="note", plural="notes", named="", fields=())
 """The kind of record that a note is."""
 
 LEFT_OUT = 0.35
-"""Share of the sentences that are left out; a question that they would answer is to be refused."""
+"""Share of the sentences that are left out of short notes; a question that they would answer is to be refused."""
 
-REFUSED = 0.25
+WHOLE, BUT_ONE = 0.35, 0.4
+"""Shares of the notes that are told whole, and whole but for one sentence; the others are short. Answers then stand
+anywhere in a long text: a model that learned from short ones alone does not look behind the first seventy tokens.
+"""
+
+REFUSED = 0.4
 """Share of the questions about a note with a sentence left out that are to be refused, whichever comes first: a model
 that saw refusals of first questions alone would refuse these too often.
 """
+
+EARLY = 0.5
+"""How often the beginning of a note is asked about: 1 + this for the end."""
+
+JOINTS = (" ", "\n", "\n\n")
+"""What stands between two notes of one text."""
 
 ATTEMPTS = 20
 """So often a value is drawn that no other slot of the note has."""
@@ -32,7 +43,9 @@ DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 _SLOT = re.compile(r"\{(\w+):([^}]+)\}")
 _RANGE = re.compile(r"(~?)(\d+)(?:\.(\d+))?\.\.(\d+(?:\.\d+)?)(.*)")
 _YEARS = re.compile(r"date (\d+)\.\.(\d+)")
-_POINTS = re.compile(r"\b(?:it|its)\b", re.IGNORECASE)
+_POINTS = re.compile(
+    r"\b(?:it|its|this|that|these|those|they|them|their|he|him|his|she|her|hers|here|there)\b", re.IGNORECASE
+)
 _SMALL = (
     "one two three four five six seven eight nine ten "
     "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
@@ -57,9 +70,13 @@ class Note:
     untold: Sequence[Asked]
 
     def ask(self, turns: int, rng: Random) -> list[Asked]:
-        """Return up to `turns` questions, no two about one slot; some of them are to be refused."""
+        """Return up to `turns` questions, no two about one slot; some of them are to be refused.
+
+        What stands late in the text is asked for more often, as many texts end before that place.
+        """
+        weighted = [(self._place(question) * rng.random(), question) for question in self.answered]
         by_slot: dict[str, Asked] = {}
-        for question in rng.sample(self.answered, len(self.answered)):
+        for _, question in sorted(weighted, key=lambda pair: pair[0], reverse=True):
             by_slot.setdefault(question.field, question)
         untold = rng.sample(self.untold, len(self.untold))
         return [
@@ -67,15 +84,30 @@ class Note:
             for question in list(by_slot.values())[:turns]
         ]
 
+    def _place(self, question: Asked) -> float:
+        """Return where in the text an answer stands: `EARLY` at its beginning, 1 + `EARLY` at its end."""
+        return EARLY + self.record.text.find(question.answer) / len(self.record.text)
+
+    def not_pointing(self) -> "Note":
+        """Return the note less the questions that say "it" or "they": what else is told could be meant by these."""
+        return replace(
+            self,
+            answered=[question for question in self.answered if not _POINTS.search(question.text)],
+            untold=[question for question in self.untold if not _POINTS.search(question.text)],
+        )
+
+    def joined(self, other: "Note", rng: Random) -> "Note":
+        """Return the note with the text of another before or behind its own, as texts about several matters have it.
+
+        No question points, and none is about the other note.
+        """
+        texts = rng.sample([self.record.text, other.record.text], 2)
+        return replace(self.not_pointing(), record=replace(self.record, text=rng.choice(JOINTS).join(texts)))
+
 
 def invent(rng: Random, count: int) -> list[Note]:
     """Return new notes, no two of which are about the same matter."""
     return [_filled(sentences, rng) for sentences in rng.sample(patterns(), count)]
-
-
-def needs_nearest(asked: Sequence[Asked]) -> bool:
-    """Return whether a question says "it", so that only its note's being the nearest tells which one it is about."""
-    return any(_POINTS.search(question.text) for question in asked)
 
 
 @cache
@@ -90,7 +122,7 @@ def _sentence(pattern: str, *lines: str) -> Sentence:
 
 
 def _filled(sentences: Sequence[Sentence], rng: Random) -> Note:
-    told = [sentences[0], *(sentence for sentence in sentences[1:] if rng.random() >= LEFT_OUT)]
+    told = _told(sentences, rng)
     facts: dict[str, Fact] = {}
     text = " ".join(_fill(sentence.pattern, facts, rng) for sentence in told)
     answered = [
@@ -103,6 +135,17 @@ def _filled(sentences: Sequence[Sentence], rng: Random) -> Note:
         for question, slot in sentence.questions
     ]
     return Note(Record(NOTE, "", facts, {}, text, "note"), answered, untold)
+
+
+def _told(sentences: Sequence[Sentence], rng: Random) -> Sequence[Sentence]:
+    """Return the sentences that are told, of which the first is one."""
+    draw = rng.random()
+    if draw < WHOLE or len(sentences) == 1:
+        return sentences
+    if draw < WHOLE + BUT_ONE:
+        left_out = rng.choice(sentences[1:])
+        return [sentence for sentence in sentences if sentence is not left_out]
+    return [sentences[0], *(sentence for sentence in sentences[1:] if rng.random() >= LEFT_OUT)]
 
 
 def _fill(pattern: str, facts: dict[str, Fact], rng: Random) -> str:
