@@ -22,6 +22,11 @@ LONG = 0.5
 ASIDE, ASIDE_BRIEFLY = (2, 9), (1, 2)
 """Sentences beside the point, at least and at most; of records that have to be short."""
 
+RIVAL = 0.3
+"""Share of the sentences beside the point that tell of another thing what could be asked of this one: a reader must not
+take that for an answer.
+"""
+
 TITLES = ("{noun} {name}", "{name} ({noun})", "{name}, {noun}", "{noun}: {name}", "{name}")
 """Titles of records that are no sentences."""
 
@@ -67,7 +72,7 @@ def invent(rng: Random, kind: Kind | None = None, *, brief: bool = False) -> Rec
     ]
     title = "{noun} {name}" if layout in PROSE else rng.choice(TITLES)
     block = LAYOUTS[layout](title.format(noun=kind.noun, name=name), told_facts, rng)
-    text = _around(block, ASIDE_BRIEFLY if brief else ASIDE, rng)
+    text = _around(block, kind, ASIDE_BRIEFLY if brief else ASIDE, rng)
     return Record(kind, name, facts, nouns, text, layout)
 
 
@@ -107,15 +112,27 @@ def _sentence(field: str, noun: str, fact: Fact, rng: Random) -> str:
     return told[0].upper() + told[1:]
 
 
-def _around(block: str, aside: tuple[int, int], rng: Random) -> str:
+def _around(block: str, kind: Kind, aside: tuple[int, int], rng: Random) -> str:
     """Return the text with sentences beside the point before and behind it, or as it is."""
     if rng.random() >= LONG:
         return block
     count = rng.randint(*aside)
-    spare = [_aside(pattern, rng) for pattern in rng.sample(wordings("aside"), count)]
+    spare = [
+        _rival(kind, rng) if rng.random() < RIVAL else _aside(pattern, rng)
+        for pattern in rng.sample(wordings("aside"), count)
+    ]
     cut = rng.randint(0, count)
     pieces = [" ".join(spare[:cut]), block, " ".join(spare[cut:])]
     return "\n\n".join(filter(None, pieces))
+
+
+def _rival(kind: Kind, rng: Random) -> str:
+    """Return a sentence that tells a value of another thing of the same kind."""
+    field = rng.choice(kind.fields)
+    value = _value(fields()[field].make, rng).in_text
+    pattern = rng.choice(wordings("rival")).replace("{other}", other_name(kind, (), rng))
+    told = pattern.replace("{l}", rng.choice(fields()[field].nouns)).replace("{v}", value)
+    return told[0].upper() + told[1:]
 
 
 def _aside(pattern: str, rng: Random) -> str:
