@@ -6,7 +6,8 @@
     python benchmarks/plain_notes.py models/camml-mini --notes benchmarks/strangers_notes.toml
 
 Further flags are those of `camml ask`. Prints for each split how many answers are right, how many of the questions that
-a note answers are refused, how many of those that none answers, and how often the right note is found.
+a note answers are refused, how many of those that none answers, how often the right note is found, and how many are
+right of those whose answers stand in each quarter of their text.
 """
 
 import argparse
@@ -34,13 +35,14 @@ _NUMBER = r"[\d.]+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|thirt
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A question, what is right (nothing: to be refused), and what was answered."""
+    """A question, what is right (nothing: to be refused), what was answered, and how far into its text that stands."""
 
     split: str
     question: str
     right: list[str]
     answer: str
     found: bool
+    depth: float = 0.0
 
     @property
     def is_right(self) -> bool:
@@ -99,15 +101,23 @@ def ask(model: str, flags: list[str], file: Path = NOTES) -> list[Result]:
             question["right"],
             answers[i]["answer"],
             str(n) in [sample["id"] for sample in answers[i]["context"]],
+            depth(_joined(notes[n]["text"]), question["right"]),
         )
         for i, (n, question) in enumerate(asked)
     ]
 
 
-def summarise(results: list[Result]) -> dict[str, int]:
+def depth(text: str, right: list[str]) -> float:
+    """Return where the longest of the answers that a text holds stands: 0 at its beginning, below 1 at its end."""
+    held = [way.lower() for way in right if way.lower() in text.lower()]
+    return text.lower().find(max(held, key=len)) / len(text) if held else 0.0
+
+
+def summarise(results: list[Result]) -> dict[str, Any]:
     """Return the counts of a split."""
     answerable = [result for result in results if result.right]
     others = [result for result in results if not result.right]
+    quarters = [[result for result in answerable if int(4 * result.depth) == number] for number in range(4)]
     return {
         "answerable": len(answerable),
         "right": sum(result.is_right for result in answerable),
@@ -115,6 +125,7 @@ def summarise(results: list[Result]) -> dict[str, int]:
         "right_note_read": sum(result.found for result in answerable),
         "unanswerable": len(others),
         "refused_rightly": sum(result.is_right for result in others),
+        "right_of_each_quarter": [[sum(result.is_right for result in part), len(part)] for part in quarters],
     }
 
 

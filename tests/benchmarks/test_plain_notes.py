@@ -88,4 +88,12 @@ def test_a_summary_counts_both_kinds_of_questions() -> None:
         "right_note_read": 2,
         "unanswerable": 2,
         "refused_rightly": 1,
+        "right_of_each_quarter": [[1, 2], [0, 0], [0, 0], [0, 0]],
     }
+
+
+@pytest.mark.parametrize(
+    ("right", "place"), [(["Two eggs"], 0.0), (["a pan", "pan"], 0.5), (["pan", "two eggs"], 0.0), (["sugar"], 0.0)]
+)
+def test_the_depth_of_an_answer_is_where_its_longest_way_stands(right: list[str], place: float) -> None:
+    assert plain_notes.depth("two eggs.. a pan....", right) == pytest.approx(place, abs=0.11)
