@@ -32,7 +32,7 @@ from camml.model.retrieval_settings import settings_of
 BUDGETS = (24, 48, 72, 144)
 SHOTS = 3
 RESULTS = Path("benchmarks/results/budgets.json")
-MOST_OF_CAMML = 72
+MOST_OF_CAMML = 144
 """Context tokens of CaMML mini, at most."""
 
 
