@@ -52,12 +52,18 @@ def test_the_answer_depends_on_every_picture_and_text(family, context, picture, 
 
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Return what transformers logs, each message once: with CI=true its logger passes messages on to the root too."""
+    """Return what transformers logs, each message once: with CI=true its logger passes messages on to the root too.
+
+    Commands that ran before in the same process may have told it to be quiet.
+    """
     logger = logging.getLogger("transformers")
     propagate, logger.propagate = logger.propagate, False
+    level = logger.level
+    logger.setLevel(logging.WARNING)
     logger.addHandler(caplog.handler)
     yield caplog
     logger.removeHandler(caplog.handler)
+    logger.setLevel(level)
     logger.propagate = propagate
 
 
