@@ -30,10 +30,10 @@ that saw refusals of first questions alone would refuse these too often.
 """
 
 EARLY = 0.5
-"""How often the beginning of a note is asked about: 1 + this for the end."""
+"""Weight of a note's beginning where questions are drawn by the place of their answers; that of its end is 1 more."""
 
 JOINTS = (" ", "\n", "\n\n")
-"""What stands between two notes of one text."""
+"""Separators of two notes in one text."""
 
 ATTEMPTS = 20
 """So often a value is drawn that no other slot of the note has."""
