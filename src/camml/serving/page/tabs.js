@@ -50,6 +50,7 @@ export function tabs(list, onshow) {
     choose(next);
   });
   new ResizeObserver(bringIntoView).observe(list); // a phone that is turned, a window that is made narrow
+  window.addEventListener("resize", bringIntoView); // wide and narrow again between two frames: the observer sees none
   window.addEventListener("popstate", () => show(ofAddress()));
   return { start: () => show(ofAddress()), choose: (name) => choose(all.find((tab) => panelOf(tab).id === name)) };
 }
