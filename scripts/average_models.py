@@ -16,10 +16,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
+from camml.durable import disk_errors
 from camml.errors import CaMMLError, ModelFolderError, OptionError
-from camml.model.folder import PACKED
+from camml.model.folder import PACKED, new_folder
 from camml.model.packed import LORA
 
 Part = tuple[Path, float]
@@ -33,6 +34,7 @@ def average(parts: list[Part], out: Path) -> None:
     Raises:
       OptionError: fewer than two models, weights that do not sum to 1, or `out` is there.
       ModelFolderError: no packed model with LoRA matrices, or one that differs from the first in more than these.
+      DiskError: the disk is full or not writable; nothing is left behind.
     """
     if len(parts) < 2:
         raise OptionError("give two models or more, each as FOLDER=WEIGHT")
@@ -48,12 +50,11 @@ def average(parts: list[Part], out: Path) -> None:
     for name, first in matrices[0].items():
         weighted = [weight * each[name].float() for each, (_, weight) in zip(matrices, parts, strict=True)]
         mean[name] = torch.stack(weighted).sum(0).to(first.dtype)
-    part = out.with_name(f"{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(parts[0][0], part)
     with safe_open(parts[0][0] / LORA, "pt") as file:
-        save_file(mean, part / LORA, metadata=file.metadata())
-    part.rename(out)
+        metadata = file.metadata()
+    with disk_errors(out), new_folder(out) as unfinished:
+        shutil.copytree(parts[0][0], unfinished, dirs_exist_ok=True)
+        (unfinished / LORA).write_bytes(save(mean, metadata))
 
 
 def _check(folder: Path, first: Path) -> None:

@@ -15,11 +15,12 @@ import sys
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from camml.answering import check_passages
+from camml.durable import disk_errors
 from camml.errors import CaMMLError, ModelFolderError, OptionError
-from camml.model.folder import ADDED_FILE, PACKED
+from camml.model.folder import ADDED_FILE, PACKED, new_folder
 from camml.training.copying import run_on_queries
 
 PATCH = 14
@@ -37,6 +38,7 @@ def widen(source: Path, out: Path, queries: int, image_size: int, passages: str 
     Raises:
       OptionError: the sizes do not fit each other, or `out` is there.
       ModelFolderError: `source` is no packed model that copies words.
+      DiskError: the disk is full or not writable; nothing is left behind.
     """
     if not (source / PACKED).is_file():
         raise ModelFolderError(f"{source} is no packed model: there is no {PACKED}")
@@ -60,13 +62,12 @@ def widen(source: Path, out: Path, queries: int, image_size: int, passages: str 
     sizes |= {"perceiver_queries": queries, "image_size": image_size, "image_pooling": side}
     if passages:
         about["retrieval"]["passages"] = passages
-    part = out.with_name(f"{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(source, part)
     with safe_open(source / ADDED_FILE, "pt") as file:
-        save_file(tensors, part / ADDED_FILE, metadata=file.metadata())
-    (part / PACKED).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
-    part.rename(out)
+        metadata = file.metadata()
+    with disk_errors(out), new_folder(out) as unfinished:
+        shutil.copytree(source, unfinished, dirs_exist_ok=True)
+        (unfinished / ADDED_FILE).write_bytes(save(tensors, metadata))
+        (unfinished / PACKED).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """Means of packed models: LoRA matrices are averaged, the rest is the first model's, unlike models are refused."""
 
+import errno
 import json
 import shutil
 import sys
@@ -51,7 +52,7 @@ def test_matrices_are_the_weighted_mean_and_other_files_stay(average: Average, o
     for file in MINI.iterdir():
         if file.name != LORA:
             assert (tmp_path / "out" / file.name).read_bytes() == file.read_bytes()
-    assert not (tmp_path / "out.part").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize(
@@ -103,3 +104,15 @@ def test_no_weight_and_an_existing_folder_are_said(
     assert "is not FOLDER=WEIGHT" in capsys.readouterr().err
     assert average(tmp_path, f"{MINI}=0.5", f"{MINI}=0.5") == 2
     assert "exists" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(
+    average: Average, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(file: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr("camml.model.folder.sync", full)
+    assert average(tmp_path / "out", f"{MINI}=0.5", f"{MINI}=0.5") == 2
+    assert "No space left on device; free some space" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

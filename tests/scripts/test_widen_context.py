@@ -1,5 +1,6 @@
 """More context tokens for a packed model that copies words: nothing else changes, and its tokens still are words."""
 
+import errno
 import json
 import shutil
 import sys
@@ -45,7 +46,7 @@ def test_sizes_and_queries_change_and_nothing_else(widen: Widen, tmp_path: Path)
     differing = {name for name in old if not torch.equal(new[name], old[name])}
     assert differing == {"context_perceiver.vision_queries", "context_perceiver.text_queries"}
     assert {tuple(new[name].shape) for name in differing} == {(1, 20, 640)}
-    assert not (tmp_path / "out.part").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.mark.long
@@ -88,3 +89,15 @@ def test_queries_that_training_changed_are_not_replaced(widen: Widen, tmp_path: 
     save_file(tensors, source / "between.safetensors")
     assert widen(source, tmp_path / "out") == 2
     assert "no longer copies words" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(
+    widen: Widen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(file: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr("camml.model.folder.sync", full)
+    assert widen(MINI, tmp_path / "out") == 2
+    assert "No space left on device; free some space" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
