@@ -28,7 +28,7 @@ def test_every_question_is_about_a_slot_of_its_sentence() -> None:
         for sentence in sentences:
             for question, slot in sentence.questions:
                 assert f"{{{slot}:" in sentence.pattern, question
-                assert question.endswith("?")
+                assert question.endswith(("?", "."))
 
 
 def test_no_slot_stays_empty_and_answers_are_words_of_the_text() -> None:
