@@ -18,6 +18,7 @@ def result(answer: str, *right: str) -> Result:
 STRANGERS = plain_notes.NOTES.with_name("strangers_notes.toml")
 MORE_STRANGERS = plain_notes.NOTES.with_name("strangers_notes_2.toml")
 THIRD_STRANGERS = plain_notes.NOTES.with_name("strangers_notes_3.toml")
+FOURTH_STRANGERS = plain_notes.NOTES.with_name("strangers_notes_4.toml")
 
 
 def notes_of(file: Path) -> list[dict[str, Any]]:
@@ -27,7 +28,10 @@ def notes_of(file: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("file", "count", "answered"),
-    [(plain_notes.NOTES, 30, 3), (STRANGERS, 40, 4), (MORE_STRANGERS, 40, 4), (THIRD_STRANGERS, 40, 4)],
+    [
+        (plain_notes.NOTES, 30, 3),
+        *((file, 40, 4) for file in (STRANGERS, MORE_STRANGERS, THIRD_STRANGERS, FOURTH_STRANGERS)),
+    ],
 )
 def test_every_note_has_questions_that_it_answers_and_one_that_it_does_not(
     file: Path, count: int, answered: int
@@ -42,7 +46,7 @@ def test_every_note_has_questions_that_it_answers_and_one_that_it_does_not(
             assert any(way.lower() in text for way in question["right"]), question["ask"]
 
 
-@pytest.mark.parametrize("file", [plain_notes.NOTES, STRANGERS, MORE_STRANGERS, THIRD_STRANGERS])
+@pytest.mark.parametrize("file", [plain_notes.NOTES, STRANGERS, MORE_STRANGERS, THIRD_STRANGERS, FOURTH_STRANGERS])
 def test_no_question_is_one_of_the_training_notes(file: Path) -> None:
     asked = {question["ask"] for note in notes_of(file) for question in note["questions"]}
     learned = {text for note in training_notes.patterns() for sentence in note for text, _ in sentence.questions}
