@@ -3,7 +3,10 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -161,3 +164,25 @@ def test_lessons_of_something_else_or_damaged_ones_are_refused(bench: Path, tmp_
     next(broken.glob("part-*")).write_bytes(b"PK")
     with pytest.raises(StoreCorruptedError, match="delete it"):
         distilling.Lessons(broken)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"PK\x03\x04", b"PK\x03\x04 and no more", b"no archive"])
+def test_damaged_lessons_are_named(tmp_path: Path, damaged: bytes) -> None:
+    (tmp_path / "part-00000.npz").write_bytes(damaged)
+    with pytest.raises(StoreCorruptedError, match=r"part-00000\.npz cannot be read .*delete it"):
+        distilling.Lessons(tmp_path)
+
+
+def test_rows_without_a_lesson_are_named_before_training(
+    tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compute(source: Path, folder: Path, rows: Any, device: str) -> None:
+        words = {"counts": [1], "tokens": np.zeros((1, 2), np.int32), "scores": np.zeros((1, 2), np.float16)}
+        np.savez(folder / "part-00000.npz", ids=["a"], **words)
+
+    monkeypatch.setattr(distilling, "_compute", compute)
+    rows: Any = SimpleNamespace(shots=1, conversations=[SimpleNamespace(id="a")])
+    assert set(distilling.prepare(str(teacher), tmp_path / "said", rows, {}, "cpu").lessons) == {"a"}
+    rows.conversations.append(SimpleNamespace(id="b"))
+    with pytest.raises(OptionError, match=r"no lesson about 'b' .*--distill_cache"):
+        distilling.prepare(str(teacher), tmp_path / "said", rows, {}, "cpu")

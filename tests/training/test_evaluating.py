@@ -160,7 +160,7 @@ def test_draws_of_training_are_not_made(bench: Path, held_out: dict[str, object]
     ("given", "message"),
     [({"early_stop": 1}, "--early_stop needs --eval_data"), ({"eval_neighbors": "x"}, "--eval_neighbors needs"),
      ({"eval_data": "x.json"}, "--eval_neighbors is missing"),
-     ({"eval_data": "x.json", "eval_neighbors": "n", "eval_rows": 0}, "--eval_rows must be 1"),
+     ({"eval_data": "x.json", "eval_neighbors": "n", "eval_rows": 0}, "--eval_rows is 0; give 1 or more"),
      ({"eval_data": "x.json", "eval_neighbors": "n", "deepspeed": "zero2.json"}, "a whole model in every process")],
 )  # fmt: skip
 def test_wrong_settings(bench: Path, given: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from camml.cli import main
-from camml.errors import ModelFolderError, OptionError
+from camml.errors import ModelFolderError, OptionError, SampleError
 from camml.training import arguments, building, preflight, recipes
 from tests.training import runs
 
@@ -122,6 +122,52 @@ def test_what_is_missing_is_one_line(parts: Path, capsys: pytest.CaptureFixture[
         error = capsys.readouterr().err
         assert said in error
         assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("mode", ["check", "dry_run"])
+def test_held_out_data_and_the_checkpoint_to_go_on_from_are_looked_for(
+    bench: Path, tmp_path: Path, mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"output_dir": tmp_path / "out", mode: True}
+    held_out = {"eval_data": bench / "train.json", "eval_neighbors": bench / "neighbors"}
+    for more, said in (
+        ({**held_out, "eval_data": tmp_path / "gone.json"}, "gone.json"),
+        ({**held_out, "eval_image_folder": tmp_path / "elsewhere"}, "elsewhere"),
+        ({"resume_from_checkpoint": tmp_path / "nowhere"}, "nowhere: no finished checkpoint there"),
+    ):
+        assert main(["train", *runs.flags(bench, **given, **more)]) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert main(["train", *runs.flags(bench, **given, **held_out)]) == 0
+    assert "held-out" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_start_misses_held_out_data_before_a_model_is_loaded(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from camml.training.train import prepare
+
+    monkeypatch.setattr(building, "build", lambda *_, **__: pytest.fail("a model was loaded"))
+    held_out = {"eval_data": tmp_path / "gone.json", "eval_neighbors": bench / "neighbors"}
+    with pytest.raises(SampleError, match=r"gone\.json"):
+        prepare(recipes.parse(runs.flags(bench, output_dir=tmp_path / "out", **held_out)))
+
+
+def test_neighbors_may_come_later_only_where_nothing_else_is(bench: Path, tmp_path: Path) -> None:
+    pictures, begun, empty = tmp_path / "pictures", tmp_path / "begun", tmp_path / "empty"
+    for folder in (pictures, begun / "work" / f"{'0' * 16}-256", empty):
+        folder.mkdir(parents=True)
+    (pictures / "red.png").touch()
+    with pytest.raises(OptionError, match=r"pictures holds something else than neighbors, such as 'red\.png'"):
+        check(bench, neighbors=pictures)
+    with pytest.raises(OptionError, match=r"red\.png is a file"):
+        check(bench, neighbors=pictures / "red.png")
+    with pytest.raises(OptionError, match="pictures holds something else than neighbors"):
+        check(bench, eval_data=bench / "train.json", eval_neighbors=pictures)
+    for free in (begun, empty, tmp_path / "new"):
+        assert "neighbors: none yet" in check(bench, neighbors=free)
 
 
 def test_a_finished_model_has_its_own_parts(bench: Path, camml_folder: Path) -> None:

@@ -145,6 +145,40 @@ def test_files_that_are_no_recipe(tmp_path: Path, text: str, message: str) -> No
         recipes.parse([str(tmp_path / "gone.yaml")])
 
 
+def test_a_recipe_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_bytes(b"output_dir: caf\xe9\n")
+    with pytest.raises(OptionError, match=r"r\.yaml is not UTF-8 text \(byte 15\)"):
+        recipes.parse([str(tmp_path / "r.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("learning_rate: fast", "argument --learning_rate/--learning-rate: invalid float value: 'fast'"),
+        ("learning_rate: {of: 1}", "argument --learning_rate/--learning-rate: invalid float value: '{\"of\": 1}'"),
+        ("learning_rate: [1, 2]", "learning_rate takes one value, not a list"),
+        ("max_steps: 1.5", "argument --max_steps/--max-steps: invalid int value: '1.5'"),
+        ("bf16: maybe", "argument --bf16: Truthy value expected"),
+        ("learning_rate: .nan", "--learning_rate is nan; give 0 or more"),
+        ("tune: some", "--tune is 'some'; it can be: full"),
+        ("icl_num: 1\nseed: 2\nicl_num: 3", "icl_num is there twice, in lines 1 and 3"),
+    ],
+)
+def test_a_wrong_value_in_a_recipe_is_said_with_the_file_and_the_key(tmp_path: Path, text: str, message: str) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(text)
+    with pytest.raises(OptionError) as caught:
+        recipes.parse([str(recipe), *ENOUGH])
+    assert str(caught.value).startswith(f"{recipe}: {message}")
+
+
+def test_a_wrong_value_on_the_command_line_is_not_said_to_be_in_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("save_steps: 5\ntune: lora\n")
+    for wrong in (["--save_steps", "-1"], ["--save-steps=-1"], ["--lora_r", "0"]):
+        with pytest.raises(OptionError, match=r"^--\w+ is "):
+            recipes.parse([str(tmp_path / "r.yaml"), *ENOUGH, *wrong])
+
+
 def test_names_of_other_projects_mean_the_same() -> None:
     assert recipes.parse([*ENOUGH, "--lora_enable", "True"]).model.tune == "lora"
     assert recipes.parse([*ENOUGH, "--lora_enable", "True", "--bits", "4"]).model.tune == "qlora"

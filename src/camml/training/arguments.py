@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
-from transformers.trainer_utils import IntervalStrategy
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from camml import prompts
 from camml.errors import OptionError, first_line
 from camml.remote import is_address
-from camml.training import machine
+from camml.training import limits, machine
 from camml.training.processes import join_on_cpu
 from camml.training.remote import local_folder
 from camml.training.sharding import deepspeed_config
@@ -103,6 +103,7 @@ class ModelArguments:
     quant_type: str = _flag("nf4", "4-bit data type: nf4 or fp4")
 
     def __post_init__(self) -> None:
+        limits.check(self)
         if self.mm_use_im_start_end or self.mm_use_im_patch_token:
             raise OptionError("--mm_use_im_start_end and --mm_use_im_patch_token must be False: no token is added")
         for given, meant in (
@@ -133,6 +134,8 @@ class ModelArguments:
         if self.attn_implementation is not None:
             _choice("attn_implementation", self.attn_implementation, ATTENTION)
         _choice("bits", self.bits, (4, 8) if self.tune == "qlora" else (16,))
+        _choice("quant_type", self.quant_type, ("nf4", "fp4"))
+        _choice("lora_bias", self.lora_bias, ("none", "all", "lora_only"))
         _choice("version", self.version, tuple(VERSIONS))
         if self.prompt_style is not None:
             prompts.style(self.prompt_style)
@@ -192,17 +195,12 @@ class DataArguments:
     check_images: bool = _flag(False, "decode every image before training, instead of looking whether it is there")
 
     def __post_init__(self) -> None:
+        limits.check(self)
         if not self.data_path:
             raise OptionError("--data_path is missing: the training set, LLaVA JSON")
         _choice("on_bad_sample", self.on_bad_sample, ("stop", "skip"))
-        if self.cache_gb <= 0:
-            raise OptionError(f"--cache_gb is {self.cache_gb:g}; give more than 0")
-        if not 0 <= self.sample_image_dropout <= 1:
-            raise OptionError(f"--sample_image_dropout is {self.sample_image_dropout:g}; give a probability, 0 to 1")
         if self.random_shots_training and self.random_shots_max:
             self.icl_num = min(self.icl_num, self.random_shots_max)
-        if self.icl_num < 0:
-            raise OptionError(f"--icl_num is {self.icl_num}; give 0 or more")
         if self.icl_num and not self.neighbors:
             raise OptionError(
                 "--neighbors is missing: compute them with `camml neighbors DATA STORE OUT` and give OUT, "
@@ -229,18 +227,18 @@ class RunArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         this: Any = self  # most fields are transformers', whose types are unknown here
+        limits.check(self)
         this.output_dir = this.output_dir or ""
         if not this.output_dir and not self.dry_run and not self.check:
             raise OptionError("--output_dir is missing: the folder that the model is written to")
         if is_address(this.output_dir):
             self.remote, this.output_dir = this.output_dir, str(local_folder(this.output_dir))
+        _check_place(this.output_dir)
         self.remove_unused_columns = False
         this.eval_strategy = self.evaluation_strategy or this.eval_strategy
         self.wants_evaluation = getattr(this.eval_strategy, "value", this.eval_strategy) != "no"
         this.eval_strategy = "no"  # until `Settings` knows what to evaluate on
         if self.warmup_ratio is not None:
-            if not 0 <= self.warmup_ratio < 1:
-                raise OptionError(f"--warmup_ratio is {self.warmup_ratio}; give a part of all steps, 0 to below 1")
             this.warmup_steps = self.warmup_ratio
         if isinstance(this.deepspeed, str) and this.deepspeed.lower() in NO_FILE:
             this.deepspeed = None
@@ -258,11 +256,15 @@ class RunArguments(TrainingArguments):
             super().__post_init__()
         except (ValueError, ImportError, FileNotFoundError) as error:
             raise OptionError(first_line(error)) from error
+        from transformers.integrations import integration_utils  # heavy, and there once its `__post_init__` has run
+
+        for name in this.report_to:
+            _choice("report_to", name, (*integration_utils.INTEGRATION_TO_CALLBACK, "all", "none"))
         for name, value in planned.items():
             setattr(self, name, value)
 
     def _fit_machine(self) -> None:
-        """Without an accelerator: what cannot work is an error, what need not be asked for is not."""
+        """Refuse what cannot work without an accelerator, and set what need not be asked for there."""
         this: Any = self
         machine.check_precision(this.fp16, this.use_cpu)
         if machine.has_accelerator() and not this.use_cpu:
@@ -284,6 +286,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         _fit_evaluation(self.data, self.run)
+        if self.run.save_strategy == SaveStrategy.STEPS and not self.run.save_steps:
+            remedy = "1 or more" if self.data.eval_data else "1 or more, or --save_strategy no"
+            raise OptionError(f"--save_steps is 0, so no checkpoint would ever be saved; give {remedy}")
 
     @property
     def output(self) -> Path:
@@ -298,8 +303,6 @@ def _fit_evaluation(data: DataArguments, run: RunArguments) -> None:
       OptionError: settings of the evaluation contradict each other.
     """
     this: Any = run  # fields of transformers
-    if not 0 <= run.distill_weight <= 1:
-        raise OptionError(f"--distill_weight is {run.distill_weight:g}; give a share, 0 to 1")
     if not data.eval_data:
         asked = {
             "eval_neighbors": data.eval_neighbors,
@@ -318,8 +321,6 @@ def _fit_evaluation(data: DataArguments, run: RunArguments) -> None:
             "--eval_data needs a whole model in every process; with --deepspeed or --fsdp leave it out, and compare "
             "checkpoints with `camml eval run`"
         )
-    if data.eval_rows < 1 or run.early_stop < 0:
-        raise OptionError("--eval_rows must be 1 or more, and --early_stop 0 or more")
     this.eval_strategy = this.save_strategy = IntervalStrategy.STEPS
     this.eval_steps = this.save_steps = this.eval_steps or this.save_steps  # the best checkpoint must be there
     this.metric_for_best_model, this.greater_is_better = BEST, True
@@ -329,3 +330,11 @@ def _fit_evaluation(data: DataArguments, run: RunArguments) -> None:
 def _choice(name: str, value: object, known: tuple[object, ...]) -> None:
     if value not in known:
         raise OptionError(f"--{name} is {value!r}; it can be: {', '.join(map(str, known))}")
+
+
+def _check_place(output: str) -> None:
+    """Raise an OptionError if a file is where a folder is to be, or one of those above it."""
+    place = Path(output).expanduser()
+    there = next((path for path in (place, *place.parents) if os.path.lexists(path)), None)
+    if there and not there.is_dir():
+        raise OptionError(f"--output_dir {output}: {there} is a file; give the folder that the model is written to")

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,7 @@ class Lessons:
                     strict=True,
                 ):
                     self.lessons[name] = tokens, scores
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 raise StoreCorruptedError(
                     f"{file} cannot be read ({error}); delete it, and it is computed again"
                 ) from error
@@ -106,7 +107,13 @@ def prepare(teacher: str, folder: Path, rows: TrainingRows, about: dict[str, Any
         write_file(manifest, json.dumps({"origin": origin, "whole": False}).encode())
         _compute(source, folder, rows, device)
         write_file(manifest, json.dumps({"origin": origin, "whole": True}).encode())
-    return Lessons(folder)
+    lessons = Lessons(folder)
+    if lost := [row.id for row in rows.conversations if row.id not in lessons.lessons]:
+        raise OptionError(
+            f"{folder} has no lesson about {lost[0]!r} ({len(lost)} rows are missing), which an earlier run left out; "
+            "give another --distill_cache"
+        )
+    return lessons
 
 
 def _compute(source: Path, folder: Path, rows: TrainingRows, device: str) -> None:

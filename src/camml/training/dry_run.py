@@ -6,7 +6,7 @@ from camml.data.examples import Example, TrainingRows
 from camml.errors import InputError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 from camml.model.modeling import IGNORED
-from camml.training import building, continuing, memory, rows, tuning
+from camml.training import building, checkpoints, continuing, evaluating, memory, rows, tuning
 from camml.training.arguments import Settings
 
 SHOWN = 3
@@ -22,6 +22,7 @@ def report(settings: Settings) -> str:
       CaMMLError: what a run would stop at.
     """
     run = settings.run
+    check_resume(settings)
     skipped: list[InputError] = []
     start = [f"goes on from {continuing.check(settings.model)}"] if settings.model.pretrain_lora else []
     model, processor = building.sketch(settings.model)
@@ -30,10 +31,23 @@ def report(settings: Settings) -> str:
         *start,
         f"{len(dataset)} samples, {sum(row.image is not None for row in dataset.conversations)} with an image",
     ]
+    if held_out := evaluating.read(settings.data, dataset, skipped.append):
+        lines.append(f"{len(held_out)} held-out samples")
     lines += [f"skipped: {error}" for error in skipped]
     chosen = spread_out(len(dataset), SHOWN)
     lines += [f"\nsample {example.id}\n{show(example, processor)}" for example in map(dataset.__getitem__, chosen)]
     return "\n".join([*lines, *memory_lines(settings, model, dataset)])
+
+
+def check_resume(settings: Settings) -> None:
+    """Raise if a run in a folder on this machine could not go on from where --resume_from_checkpoint says.
+
+    Raises:
+      OptionError: there is no such checkpoint, or a new start would mix with an old run.
+    """
+    run = settings.run
+    if run.output_dir and not run.remote:
+        checkpoints.to_resume(settings.output, run.resume_from_checkpoint)
 
 
 def memory_lines(settings: Settings, model: CamMLForConditionalGeneration, dataset: TrainingRows) -> list[str]:

@@ -12,21 +12,15 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 from camml.data.examples import TrainingRows
 from camml.model.modeling import IGNORED
 from camml.training import rows
-from camml.training.arguments import Settings
-from camml.training.rows import Report
+from camml.training.arguments import DataArguments, Settings
+from camml.training.rows import Loaded, Report
 
 
-def read(settings: Settings, training: TrainingRows, report: Report) -> TrainingRows | None:
-    """Return the rows to evaluate on, all of them built as an answer is asked for; None where there are none.
-
-    Raises:
-      SampleError: there is data that cannot be used.
-      StoreError: the neighbors are of other data.
-    """
-    data = settings.data
+def as_training_set(data: DataArguments) -> DataArguments | None:
+    """Return the settings of the data that --eval_data names, as those of a training set; None where it names none."""
     if not data.eval_data:
         return None
-    held_out = replace(
+    return replace(
         data,
         data_path=data.eval_data,
         image_folder=data.eval_image_folder or data.image_folder,
@@ -35,7 +29,43 @@ def read(settings: Settings, training: TrainingRows, report: Report) -> Training
         sample_image_dropout=0.0,
         store=None,
     )
-    dataset = rows.read(held_out, training.processor, max_length=training.max_length, seed=training.seed, report=report)
+
+
+def load(data: DataArguments, report: Report) -> Loaded | None:
+    """Return the held-out data as `rows.load` does; None where there is none.
+
+    Raises:
+      SampleError, StoreError: as `read`.
+    """
+    own = as_training_set(data)
+    return rows.load(own, report) if own else None
+
+
+def read(
+    data: DataArguments, training: TrainingRows, report: Report, loaded: Loaded | None = None
+) -> TrainingRows | None:
+    """Return the rows to evaluate on, all of them built as an answer is asked for; None where there are none.
+
+    Args:
+      data: the settings of all data.
+      training: the rows of the run.
+      loaded: what `load` gave, where it was called before.
+
+    Raises:
+      SampleError: there is data that cannot be used.
+      StoreError: the neighbors are of other data.
+    """
+    own = as_training_set(data)
+    if own is None:
+        return None
+    dataset = rows.read(
+        own,
+        training.processor,
+        max_length=training.max_length,
+        seed=training.seed,
+        report=report,
+        loaded=loaded,
+    )
     step = max(1, len(dataset.conversations) // data.eval_rows)
     dataset.conversations = dataset.conversations[::step][: data.eval_rows]
     return dataset

@@ -106,7 +106,7 @@ def _check_room(features: TowerFeatures, images: list[Path], most: float) -> Non
 
 
 def _rounds(run: RunArguments) -> list[tuple[int, int]]:
-    """Yield the share of the images that this process computes in each round.
+    """Return for each round which share of the images this process computes, counted from 0, and of how many shares.
 
     In the first all processes share the images. Where machines have disks of their own, the second fills each; and the
     last shows every process the images that cannot be used.

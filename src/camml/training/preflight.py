@@ -9,12 +9,14 @@ from typing import Any
 from transformers import AutoConfig
 
 from camml import weights
+from camml.data.examples import TrainingRows
 from camml.errors import InputError, ModelFolderError, OptionError
+from camml.model import CamMLProcessor
 from camml.model.folder import check_folder
 from camml.model.parts import read_projector
-from camml.neighbors import MANIFEST
-from camml.training import building, continuing, dry_run, machine, rows
-from camml.training.arguments import ModelArguments, Settings
+from camml.neighbors import MANIFEST, check_place
+from camml.training import building, continuing, dry_run, evaluating, machine, rows
+from camml.training.arguments import DataArguments, ModelArguments, RunArguments, Settings
 
 POINTER = b"version https://git-lfs"
 """How a file begins that Git left on the server."""
@@ -28,29 +30,55 @@ def report(settings: Settings) -> str:
     """
     lines = [f"machine: {machine.check_devices()}", f"precision: {_precision(settings)}"]
     check_packages(settings)
+    dry_run.check_resume(settings)
     lines += check_folders(settings.model)
     model, processor = building.sketch(settings.model)
-    data, later = settings.data, _neighbors_later(settings)
-    skipped: list[InputError] = []
-    training_rows = rows.read(
-        replace(data, icl_num=0, neighbors=None) if later else data,
-        processor,
-        max_length=settings.run.model_max_length,
-        seed=settings.run.seed,
-        report=skipped.append,
-    )
-    pictures = sum(row.image is not None for row in training_rows.conversations)
-    lines.append(f"data: {len(training_rows)} samples in {data.data_path}, {pictures} with an image, which is there")
-    lines += [f"skipped: {error}" for error in skipped]
-    state = "none yet" if later else "not used" if not data.icl_num else "there, with their pictures"
-    lines.append(f"neighbors: {state}" + (f" ({data.neighbors})" if data.neighbors else ""))
+    training_rows, said = _check_data("data", settings.data, settings.run, processor)
+    lines += said
+    if held_out := evaluating.as_training_set(settings.data):
+        lines += _check_data("held-out data", held_out, settings.run, processor)[1]
     return "\n".join([*lines, *dry_run.memory_lines(settings, model, training_rows)])
 
 
-def _neighbors_later(settings: Settings) -> bool:
-    """Return True where the neighbors are to be computed after these checks."""
-    data = settings.data
-    return bool(data.icl_num and data.neighbors and not (Path(data.neighbors) / MANIFEST).is_file())
+def _check_data(
+    name: str, data: DataArguments, run: RunArguments, processor: CamMLProcessor
+) -> tuple[TrainingRows, list[str]]:
+    """Return the rows of a set of data, and what was found, a line each.
+
+    Raises:
+      CaMMLError: something in it that a run would stop at.
+    """
+    skipped: list[InputError] = []
+    later = _neighbors_later(data)
+    dataset = rows.read(
+        replace(data, icl_num=0, neighbors=None) if later else data,
+        processor,
+        max_length=run.model_max_length,
+        seed=run.seed,
+        report=skipped.append,
+    )
+    pictures = sum(row.image is not None for row in dataset.conversations)
+    state = "none yet" if later else "not used" if not data.icl_num else "there, with their pictures"
+    return dataset, [
+        f"{name}: {len(dataset)} samples in {data.data_path}, {pictures} with an image, which is there",
+        *(f"skipped: {error}" for error in skipped),
+        f"neighbors: {state}" + (f" ({data.neighbors})" if data.neighbors else ""),
+    ]
+
+
+def _neighbors_later(data: DataArguments) -> bool:
+    """Return True where the neighbors are to be computed after these checks.
+
+    Raises:
+      OptionError: something else is where they are to be.
+    """
+    if not data.icl_num or not data.neighbors:
+        return False
+    folder = Path(data.neighbors)
+    if (folder / MANIFEST).is_file():
+        return False
+    check_place(folder)
+    return True
 
 
 def _precision(settings: Settings) -> str:

@@ -1,8 +1,10 @@
 """Recipes: a YAML file of flags, and flags on the command line, to settings."""
 
 import json
+import re
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,10 +21,19 @@ PARTS = (ModelArguments, DataArguments, RunArguments)
 
 
 class _Parser(HfArgumentParser):
-    """Flags of the three dataclasses; an error is an OptionError."""
+    """Flags of the three dataclasses; an error is an OptionError.
+
+    Args:
+      recipe: the file that the flags are in, which errors then name.
+    """
+
+    def __init__(self, recipe: Path | None = None) -> None:
+        super().__init__(PARTS, allow_abbrev=False, prog="camml train", add_help=False)
+        self.recipe = recipe
 
     def error(self, message: str) -> NoReturn:
-        raise OptionError(f"{message} (see `camml train --help`)")
+        where = f"{self.recipe}: " if self.recipe else ""
+        raise OptionError(f"{where}{message} (see `camml train --help`)")
 
 
 def names() -> list[str]:
@@ -36,9 +47,9 @@ def parse(arguments: Sequence[str]) -> Settings:
     Raises:
       OptionError: an unknown flag (the message has the nearest one), or a value that cannot be.
     """
-    parser, words, _ = _read(arguments)
-    model, data, run = parser.parse_args_into_dataclasses(words)
-    return Settings(model, data, run)
+    with _together(arguments) as words:
+        model, data, run = _read(words)[0].parse_args_into_dataclasses(words)
+        return Settings(model, data, run)
 
 
 def read(arguments: Sequence[str]) -> Namespace:
@@ -47,48 +58,82 @@ def read(arguments: Sequence[str]) -> Namespace:
     Raises:
       OptionError: as `parse`, as far as can be told.
     """
-    return _read(arguments)[2]
+    with _together(arguments) as words:
+        return _read(words)[1]
 
 
-def _read(arguments: Sequence[str]) -> tuple[_Parser, list[str], Namespace]:
-    """Return the parser, the words of the recipe and the command line together, and the values."""
+@contextmanager
+def _together(arguments: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the words of the recipe and then those of the command line.
+
+    Raises:
+      OptionError: what is raised inside, with the name of the recipe where it is about a flag that only this gives.
+    """
     rest = list(arguments)
-    given: list[str] = []
-    if rest and not rest[0].startswith("-"):
-        given = from_yaml(Path(rest.pop(0)))
-    parser = _Parser(PARTS, allow_abbrev=False, prog="camml train", add_help=False)
-    words = [*given, *rest]
+    recipe = Path(rest.pop(0)) if rest and not rest[0].startswith("-") else None
+    given = from_yaml(recipe) if recipe else []
+    try:
+        yield [*given, *rest]
+    except OptionError as error:
+        flag = re.search(r"--\w+", str(error))
+        own = {f"--{word.partition('=')[0].lstrip('-').replace('-', '_')}" for word in rest if word.startswith("--")}
+        if flag and flag[0] in given and flag[0] not in own:
+            raise OptionError(f"{recipe}: {error}") from error
+        raise
+
+
+def _read(words: list[str]) -> tuple[_Parser, Namespace]:
+    """Return the parser of all flags, and the values that some words give."""
+    parser = _Parser()
     values, unknown = parser.parse_known_args(words)
     if unknown:
         raise OptionError(_unknown(unknown[0]))
     if not values.dry_run:  # before anything else: no other check is worth a wait if this one fails
         machine.check_precision(values.fp16, values.use_cpu)
-    return parser, words, values
+    return parser, values
 
 
 def from_yaml(path: Path) -> list[str]:
     """Return the flags in a YAML file.
 
     Raises:
-      OptionError: there is no such file, or it is not a mapping of flags to values.
+      OptionError: there is no such file, or it is not a mapping of flags to values; or one of these is of another kind
+        than its flag takes, or there twice.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content, keys = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
     except OSError as error:
         raise OptionError(f"no configuration {path} ({error.strerror}); the project's are in configs/") from error
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise OptionError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise OptionError(f"{path} must map flags to values, such as `learning_rate: 2e-5`")
+    _check_once(path, keys)
     flags: list[str] = []
-    known = set(names())
+    known, parser = set(names()), _Parser(path)
     for name, value in content.items():
         if name not in known:
             raise OptionError(f"{path}: {_unknown(str(name))}")
         if value is not None:
             values = value if isinstance(value, list) else [value]
-            flags += [f"--{name}", *(json.dumps(value) if isinstance(value, dict) else str(value) for value in values)]
+            words = [json.dumps(value) if isinstance(value, dict) else str(value) for value in values]
+            if parser.parse_known_args([f"--{name}", *words])[1]:
+                raise OptionError(f"{path}: {name} takes one value, not a list")
+            flags += [f"--{name}", *words]
     return flags
+
+
+def _check_once(path: Path, keys: Any) -> None:
+    """Raise an OptionError if a key of a YAML mapping is there twice: the reader would take the last one silently."""
+    lines: dict[str, int] = {}
+    for key, _ in keys.value:
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            raise OptionError(f"{path}: {key.value} is there twice, in lines {lines[key.value]} and {line}; remove one")
+        lines[key.value] = line
 
 
 def describe() -> str:

@@ -200,7 +200,7 @@ class Upload(TrainerCallback):
         self.run = run
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """On the first machine all that it has; then on the others what they have besides; then the mark."""
+        """Upload what the first machine has, then what the others have besides, then the mark that all is there."""
         folder = self.run.folder / f"checkpoint-{state.global_step}"
         first, speaks = args.process_index == 0, args.local_process_index == 0
         for step in (

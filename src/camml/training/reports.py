@@ -79,7 +79,8 @@ class Record:
         """Raise an OptionError unless the run in `output` is this one.
 
         Raises:
-          OptionError: it was started with other data, seed or batch, so it cannot be continued.
+          OptionError: it was started with another of `DECIDING` (data, neighbors, seed, batch, what is trained), so it
+            cannot be continued.
         """
         if not (output / RUN).is_file():
             return

@@ -94,7 +94,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
     later = Skipped(settings.output)
     if settings.model.pretrain_lora:
         continuing.check(settings.model)
-    loaded = rows.load(data, report)  # before any model, so that what is missing is said at once
+    loaded, own = rows.load(data, report), evaluating.load(data, report)  # before any model: what is missing is said
     # the configuration of DeepSpeed is in force from here on: models are then loaded in pieces
     model, processor = building.build(settings.model, dtype=building.base_dtype(settings.model, run))
     _ = run.device  # joins the other processes, which share the work
@@ -108,7 +108,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
         loaded=loaded,
     )
     rows.check_alike(dataset, model, run)
-    held_out = evaluating.read(settings, dataset, report)
+    held_out = evaluating.read(data, dataset, report, own)
     vision_features = features.prepare(settings, model, dataset, report)
     lessons = _lessons(settings, dataset)
     trained = tuning.freeze(model, settings.model)
