@@ -8,7 +8,7 @@ from threading import Barrier
 import pytest
 
 from camml import durable
-from camml.errors import DiskError
+from camml.errors import DiskError, OptionError
 
 
 def test_the_content_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -36,6 +36,30 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(DiskError, match="nowhere"):
         durable.write_file(tmp_path / "nowhere" / "file", b"")
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_in_the_place_of_a_folder_is_said(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(DiskError, match=f"{name}: .*; a file is where a folder is needed; give another place"),
+        durable.disk_errors(tmp_path / name),
+    ):
+        (tmp_path / name).mkdir(exist_ok=True)
+
+
+def test_a_folder_to_be_filled_holds_nothing_that_is_not_ours(tmp_path: Path) -> None:
+    def check() -> None:
+        durable.check_unoccupied(tmp_path / "out", "plans", lambda path: path.name == "plan")
+
+    check()
+    (tmp_path / "out").mkdir()
+    for name in ("plan", ".hidden", f"plan.17-ab{durable.UNFINISHED}"):
+        (tmp_path / "out" / name).touch()
+    check()
+    (tmp_path / "out" / "letter").touch()
+    with pytest.raises(OptionError, match="out holds something else than plans, such as 'letter'; give a new or an"):
+        check()
 
 
 def test_two_threads_write_the_same_file(tmp_path: Path) -> None:

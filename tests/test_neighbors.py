@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from camml import encoders
+from camml import encoders, neighbors
 from camml.datastore import Datastore
 from camml.errors import OptionError, StoreCorruptedError, StoreError, StoreNotFoundError
 from camml.neighbors import NeighborTable, Origin, compute
@@ -54,6 +54,41 @@ def test_an_interrupted_computation_goes_on_where_it_was(tmp_path: Path) -> None
     compute(QUERIES, again, tmp_path / "t", ORIGIN, batch_size=2, progress=lambda done, of: shown.append((done, of)))
     assert again.asked == ["4", "5", "6"]
     assert shown[-1] == (7, 7)
+
+
+@pytest.mark.parametrize("ended_after", ["neighbors.parquet", "samples.parquet"])
+def test_tables_of_a_computation_that_ended_before_its_manifest_are_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_after: str
+) -> None:
+    def write(path: Path, data: bytes) -> None:
+        path.write_bytes(data)
+        if path.name == ended_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(neighbors, "write_file", write)
+    with pytest.raises(KeyboardInterrupt):
+        compute(QUERIES, Retrieve(), tmp_path / "t", ORIGIN)
+    monkeypatch.undo()
+    assert len(compute(QUERIES, Retrieve(0), tmp_path / "t", ORIGIN)) == 7
+
+
+@pytest.mark.parametrize("names", [["work/notes.txt"], ["samples.parquet"], ["neighbors.parquet"], ["a.txt"], ["work"]])
+def test_a_folder_of_something_else_is_refused_and_left_as_it_was(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text("mine")
+    with pytest.raises(OptionError, match=r"mine holds something else than neighbors, such as '.*'; give a new or an"):
+        compute(QUERIES, Retrieve(), tmp_path / "mine", ORIGIN)
+    there = {path.relative_to(tmp_path / "mine") for path in (tmp_path / "mine").rglob("*") if path.is_file()}
+    assert there == set(map(Path, names))
+    with pytest.raises(OptionError, match="is a file; give a folder"):
+        compute(QUERIES, Retrieve(), tmp_path / "mine" / names[0], ORIGIN)
+
+
+def test_a_computation_that_fails_at_once_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        compute(QUERIES, Retrieve(0), tmp_path / "t", ORIGIN)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_an_interrupted_computation_of_something_else_left_is_not_used(tmp_path: Path) -> None:

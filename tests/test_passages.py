@@ -1,6 +1,7 @@
 """Texts in passages: everything is in one of them, in order, and each can be read by itself."""
 
 import itertools
+import re
 import time
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camml import passages
-from camml.passages import LONGEST, join, split
+from camml.errors import OptionError
+from camml.passages import LONGEST, check_passages, join, split
 
 WRITING = st.text(st.sampled_from("abAB .!?\n|\t-:;,。！\"'1205é語") | st.characters(codec="utf-8"), max_size=300)
 
@@ -133,3 +135,22 @@ def test_the_time_does_not_grow_with_the_square_of_the_length(repeated: str) -> 
     begun = time.process_time()
     split(text)
     assert time.process_time() - begun < 20
+
+
+@pytest.mark.parametrize("line", ["-" * 5_000 + "\tx", " " * 200_000], ids=["dashes", "blanks"])
+def test_a_long_line_of_dashes_or_blanks_in_a_table_is_split_soon(line: str) -> None:
+    begun = time.process_time()
+    parts = texts(f"Part\tPrice\n{line}\nBolt\t3")
+    assert time.process_time() - begun < 10
+    assert parts == [row for row in (line.strip(), "Bolt\t3") if row]
+
+
+@pytest.mark.parametrize("setting", ["auto", "off", "72", "72-98", "72-72", "first:72"])
+def test_settings_of_passages(setting: str) -> None:
+    check_passages(setting)
+
+
+@pytest.mark.parametrize("setting", ["", "0", "-1", "some", "9-2", "0-9", "1-2-3", "first:", "first:1-2"])
+def test_a_setting_of_passages_that_cannot_be_is_refused(setting: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(f"passages is {setting!r}; it can be: auto, off, ")):
+        check_passages(setting)

@@ -110,7 +110,7 @@ def test_a_module_of_tasks_may_have_several(site: Path) -> None:
     assert {"shelf_low", "shelf_top"} < set(task.names())
     assert "shelf" not in task.names()
     for wrong in ("shelf", "shelf_middle"):
-        with pytest.raises(UnknownNameError, match=rf"no '{wrong}' in .* shelf_low, shelf_top"):
+        with pytest.raises(UnknownNameError, match=rf"no benchmark '{wrong}'; .* shelf_low, shelf_top"):
             task.find(wrong)
 
 
@@ -193,7 +193,7 @@ def test_two_packages_that_add_one_name_are_both_named(site: Path) -> None:
 
 @pytest.mark.usefixtures("site")
 def test_an_unknown_name_is_answered_with_those_of_packages_too() -> None:
-    with pytest.raises(UnknownNameError, match=r"no 'mars' in camml/encoders; there are: .*hashed.*shelf"):
+    with pytest.raises(UnknownNameError, match=r"no encoder 'mars'; there are: .*hashed.*shelf"):
         encoders.load("mars")
 
 

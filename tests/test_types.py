@@ -1,8 +1,10 @@
-"""Bounds of numbers and dates."""
+"""Bounds of numbers and dates, and ids that a datastore can hold."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from camml.types import Range, is_bound
+from camml.types import Range, is_bound, mended_id
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,15 @@ def test_all_bounds_count() -> None:
 )
 def test_what_is_a_bound(text: str, is_one: bool) -> None:
     assert is_bound(text) is is_one
+
+
+@given(st.lists(st.sampled_from(["a", "a#2", "a#2#2", "b/c", "b_c"]), max_size=30))
+def test_counts_kept_between_calls_change_no_id(ids: list[str]) -> None:
+    plain: list[str] = []
+    counted: list[str] = []
+    counts: dict[str, int] = {}
+    for id in ids:
+        plain.append(mended_id(id, plain))
+        counted.append(mended_id(id, counted, counts))
+    assert counted == plain
+    assert len(set(plain)) == len(ids)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
 
-from camml.errors import DiskError
+from camml.errors import DiskError, OptionError
 
 UNFINISHED = ".unfinished"
 """The ending of a file that is being written; one that is found is what a killed process left."""
@@ -76,6 +76,30 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_unoccupied(folder: Path, what: str, ours: Callable[[Path], bool]) -> None:
+    """Raise if a folder that is to be filled holds anything that an interrupted call did not leave there.
+
+    Hidden files may be there: programs that show folders leave some.
+
+    Args:
+      what: the folder is to hold, for the message.
+      ours: says whether a path in the folder is what an interrupted call left.
+
+    Raises:
+      OptionError: it does, or is a file.
+      DiskError: it cannot be read.
+    """
+    with disk_errors(folder):
+        if folder.exists() and not folder.is_dir():
+            raise OptionError(f"{folder} is a file; give a folder")
+        there = sorted(folder.iterdir()) if folder.is_dir() else []
+        for path in there:
+            if not path.name.startswith(".") and not path.name.endswith(UNFINISHED) and not ours(path):
+                raise OptionError(
+                    f"{folder} holds something else than {what}, such as {path.name!r}; give a new or an empty folder"
+                )
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turn what the operating system says while writing to `path` into a DiskError."""
@@ -84,6 +108,8 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         remedy = "free some space; what was there before is unharmed" if full else "is the place writable?"
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            remedy = "a file is where a folder is needed; give another place"
         raise DiskError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
 
 

@@ -7,6 +7,7 @@ manifest.json       what the table was made from; written last, so a table is th
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,13 +17,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from camml.durable import digest, write_file
+from camml.durable import check_unoccupied, digest, disk_errors, write_file
 from camml.errors import OptionError, StoreCorruptedError, StoreError, StoreNotFoundError
 from camml.progress import Progress
 from camml.types import Context, Neighbor, Query, Sample
 
 FORMAT = "camml-neighbors"
 MANIFEST, NEIGHBORS, SAMPLES, WORK = "manifest.json", "neighbors.parquet", "samples.parquet", "work"
+PART_OF_WORK = re.compile(r"[0-9a-f]{16}-\d+")
+"""How the folders in `WORK` are called: the digest of an origin and a batch size."""
 
 Retrieve = Callable[[Sequence[Query], int], list[Context]]
 
@@ -165,6 +168,8 @@ def compute(
 ) -> NeighborTable:
     """Compute the neighbors of all `queries` into the folder `target`; a run that was killed is resumed.
 
+    The folder must be new, empty, or hold what such a run left.
+
     Args:
       queries: each with an `id`, so that it never finds itself or a near-duplicate.
       retrieve: contexts of queries, at most so many neighbors each.
@@ -173,7 +178,7 @@ def compute(
       progress: called with the number of queries done and of all.
 
     Raises:
-      OptionError: a setting out of range, or a query without an id.
+      OptionError: a setting out of range, a query without an id, or something else is at `target`.
       StoreError: there is a table of another origin at `target`.
     """
     folder = Path(target)
@@ -186,8 +191,8 @@ def compute(
         if table.origin.digest == origin.digest:
             return table
         raise StoreError(f"{folder} holds neighbors computed from something else; choose another folder, or remove it")
+    check_place(folder)
     work = folder / WORK / f"{origin.digest}-{batch_size}"
-    work.mkdir(parents=True, exist_ok=True)
     chunks = [
         Chunk(work / f"{start:09}.json", queries[start : start + batch_size])
         for start in range(0, len(queries), batch_size)
@@ -203,6 +208,28 @@ def compute(
     return NeighborTable.open(folder)
 
 
+def check_place(folder: Path) -> None:
+    """Raise if a folder without a table holds anything that an interrupted computation did not leave there.
+
+    Raises:
+      OptionError: it does, or is a file.
+      DiskError: it cannot be read.
+    """
+    check_unoccupied(folder, "neighbors", _left)
+
+
+def _left(path: Path) -> bool:
+    """Return whether an interrupted computation left a file or a folder; it writes the tables while its work is there.
+
+    Both tables may be there without: what writes a table anew takes away its manifest alone.
+    """
+    if path.name == WORK:
+        return path.is_dir() and all(PART_OF_WORK.fullmatch(part.name) for part in path.iterdir())
+    folder = path.parent
+    whole = (folder / NEIGHBORS).exists() and (folder / SAMPLES).exists()
+    return path.name in (NEIGHBORS, SAMPLES) and (whole or any((folder / WORK).glob("*-*")))
+
+
 def _write_chunk(path: Path, queries: Sequence[Query], contexts: Sequence[Context]) -> None:
     rows = [
         {"id": query.id, "neighbors": [[n.sample.id, n.score] for n in context]}
@@ -213,6 +240,8 @@ def _write_chunk(path: Path, queries: Sequence[Query], contexts: Sequence[Contex
         for context in contexts
         for n in context
     }
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)  # only now: a computation that fails at once leaves nothing
     write_file(path, json.dumps({"rows": rows, "samples": samples}, ensure_ascii=False).encode())
 
 
@@ -265,5 +294,5 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         if manifest["format"] != FORMAT:
             raise KeyError("format")
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreCorruptedError(f"{path} is not a manifest of neighbors; compute them again") from error
+        raise StoreCorruptedError(f"{path} is not a manifest of neighbors; give another folder") from error
     return manifest

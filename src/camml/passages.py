@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from camml.errors import OptionError
+
 Span = tuple[int, int]
 """The characters of a text from the first number up to, and without, the second."""
 
@@ -21,9 +23,12 @@ LOOKED_BACK = 40
 ITEM_NUMBER = re.compile(r"\s*\(?(?:\d{1,3}|[A-Za-z]|[ivxIVX]+)[.)]")
 LEADERS = ("....", " . . .")  # dots that lead to a value
 
+FIRST = "first:"
+"""Begins a setting of passages by which texts are read from their beginning, whatever is asked."""
+
 PAUSE = re.compile(r"(?<=[;,:])\s+|(?<=[、，；：])|\s+(?=[–—])")
 TABLE_ROW = re.compile(r"^\s*\|.*\|\s*$|^[^\t\n]*\t[^\n]*$")
-TABLE_RULE = re.compile(r"^[\s|:+=-]*-{2,}[\s|:+=-]*$")
+TABLE_RULE = re.compile(r"^(?=.*--)[\s|:+=-]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def join(text: str, spans: Sequence[Span]) -> str:
 def _lines(text: str) -> Iterator[Span]:
     """Yield the lines of a text that hold something; prose that was broken into lines comes as one."""
     pending: Span | None = None
-    for match in re.finditer(r"[^\n]*\S[^\n]*", text):
+    for match in re.finditer(r"^[^\S\n]*\S[^\n]*", text, re.MULTILINE):
         start, end = match.span()
         goes_on = pending and end - start and text[start : start + 1].islower() and pending[1] == start - 1
         if pending and goes_on and pending[1] - pending[0] >= WRAPPED and text[pending[1] - 1].isalnum():
@@ -151,3 +156,16 @@ def _trimmed(text: str, start: int, end: int) -> Span:
     """Return a span without the white space at its ends."""
     part = text[start:end]
     return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
+
+
+def check_passages(passages: str) -> None:
+    """Raise an OptionError if a setting of how much of long texts is read is none; see `camml.answering.budget_of`."""
+    if passages in ("auto", "off"):
+        return
+    numbers = [passages.removeprefix(FIRST)] if passages.startswith(FIRST) else passages.split("-")
+    known = all(number.isdecimal() and int(number) for number in numbers) and len(numbers) <= 2
+    if not known or int(numbers[0]) > int(numbers[-1]):
+        raise OptionError(
+            f"passages is {passages!r}; it can be: auto, off, a number of tokens, {FIRST}NUMBER, or two numbers as in "
+            "72-98: so many tokens, or the whole nearest text if it has no more than the second"
+        )

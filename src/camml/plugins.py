@@ -22,6 +22,19 @@ GROUPS = {
 }
 """The group of entry points by the folder that they add to."""
 
+NOUNS = {
+    "answering": "way of using samples",
+    "cli": "verb",
+    "encoders": "encoder",
+    "evaluation.tasks": "benchmark",
+    "factpix.topics": "topic",
+    "formats": "format",
+    "serving.engines": "engine",
+    "stores": "vector store",
+    "weights": "source of weights",
+}
+"""The word for a choice of each folder, as messages call it."""
+
 _logger = logging.getLogger("camml")
 _reported: set[str] = set()
 
@@ -42,7 +55,7 @@ def find(folder: str, name: str) -> ModuleType:
         return import_module(f"camml.{folder}.{name}")
     points = _points(folder).get(name)
     if not points:
-        raise UnknownNameError(f"no {name!r} in camml/{folder}; there are: {', '.join(names(folder))}")
+        raise UnknownNameError(f"no {NOUNS[folder]} {name!r}; there are: {', '.join(names(folder))}")
     return _load(points)
 
 

@@ -27,12 +27,13 @@ SEARCHES: Mapping[str, Search] = {
 }
 IMAGES = SEARCHES["image-image"]
 MODES = ("auto", *SEARCHES, "fused")
+"""`auto` compares pictures with pictures and words with texts, words alone with pictures too where they share a space,
+and ranks by how far a sample stands out of what is usual; `fused` joins all that apply by reciprocal rank; the others
+make one comparison."""
 FUSED = ("image-image", "text-image", "text-text")
 WITH_IMAGE = ("image-image", "text-text")
 WITHOUT_IMAGE = ("text-text", "text-image")
 """What is compared in the modes `fused` and `auto`; of equals those of the first come first."""
-"""`auto` compares pictures with pictures and words with texts, words alone with pictures too where they share a space,
-and ranks by how far a sample stands out of what is usual; `fused` joins all that apply by reciprocal rank."""
 POLICY = 5
 """Changes whenever the same settings could find other samples; 1 searched by the picture alone where there was one, 2
 compared pictures with one weight for plain and mapped vectors, 3 compared no patches.

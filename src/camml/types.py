@@ -1,4 +1,4 @@
-"""The values that pass between rooms.
+"""The values that pass between the packages of this project.
 
 Letters of all tensor shapes in this project:
 
@@ -44,18 +44,24 @@ Everything else may be in one: spaces of every width, and the signs that join le
 """
 
 
-def mended_id(id: str, taken: Container[str]) -> str:
+def mended_id(id: str, taken: Container[str], counts: dict[str, int] | None = None) -> str:
     """Return an id that a datastore can hold and that is not taken yet.
+
+    Args:
+      counts: the last number given to each id, kept here for the next call, so that n equal ids take n steps.
 
     Example:
       >>> mended_id("coco/1", {"coco_1"})
       'coco_1#2'
     """
     wanted = UNFIT_FOR_IDS.sub("_", id)
-    mended, count = wanted, 1
+    count = 1 if counts is None else counts.get(wanted, 1)
+    mended = wanted if count == 1 else f"{wanted}#{count}"
     while mended in taken:
         count += 1
         mended = f"{wanted}#{count}"
+    if counts is not None:
+        counts[wanted] = count
     return mended
 
 

@@ -199,7 +199,13 @@ def test_unknown_ways_are_named_with_the_choices(tmp_path) -> None:
         answering.load("by_magic", tmp_path)
 
 
-@pytest.mark.parametrize("wrong", [{"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_new_tokens": 0}, {"temperature": -1.0}, {"temperature": math.nan}, {"temperature": math.inf},
+        {"top_p": 0.0}, {"top_p": 1.5}, {"top_p": math.nan}, {"seed": 2**63}, {"seed": -(2**63) - 1},
+    ],
+)  # fmt: skip
 def test_decoding_outside_its_range_is_an_error(wrong) -> None:
     with pytest.raises(OptionError, match=next(iter(wrong))):
         Decoding(**wrong)

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from camml import answering
 from camml.answering import Decoding
-from camml.answering.grounding import COUNTED, LONGEST, PLAIN, Grammars, words_of
+from camml.answering._grounding import COUNTED, LONGEST, PLAIN, Grammars, words_of
 from camml.refusals import REFUSAL
 from camml.types import Context, Neighbor, Query, Sample
 
@@ -73,7 +73,7 @@ def test_a_grammar_that_cannot_be_used_leaves_the_answer_free(
     grammars: Grammars, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert grammars.usable(QUESTION, CODES) == words_of(QUESTION, CODES)
-    monkeypatch.setattr("camml.answering.grounding.words_of", lambda *_: "start: nothing")
+    monkeypatch.setattr("camml.answering._grounding.words_of", lambda *_: "start: nothing")
     assert grammars.usable(QUESTION, CODES) is None
     assert grammars.in_words_of(QUESTION, CODES) is None
     assert "not held to words of its samples" in caplog.text

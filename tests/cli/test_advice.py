@@ -37,12 +37,14 @@ RAISED_BY = {
     "datastore/official.py": STORES,
     "datastore/syncing.py": ["store sync"],
     "datastore/table.py": ["store add"],
+    "datastore/targets.py": ["store export", "align"],
     "distributed/": ["store build", "store add", "neighbors"],
     "evaluation/": ["eval run", "eval judge", "eval score", "eval report"],
     "factpix/drawing.py": None,  # of the script that draws
     "factpix/": ["bench-data"],
     "features/": ["train"],
     "formats/__init__.py": ["store build", "store add"],
+    "formats/_walk.py": None,  # of a command, which is parsed below
     "mcp_server.py": ["mcp"],
     "model/": ["train"],
     "serving/engines/_split.py": ["serve"],

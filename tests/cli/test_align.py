@@ -56,6 +56,17 @@ def test_bad_options_are_errors(
     assert not out.exists()
 
 
+def test_files_of_others_are_not_replaced(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, message in (("samples.csv", "does not end in .safetensors"), ("there.safetensors", "--overwrite")):
+        (tmp_path / name).write_text("mine")
+        assert main(["align", str(store), str(tmp_path / name), "--steps", "1"]) == 2
+        assert message in capsys.readouterr().err
+        assert (tmp_path / name).read_text() == "mine"
+    command = ["align", str(store), str(tmp_path / "there.safetensors"), "--steps", "1", "--dim", "8"]
+    assert main([*command, "--overwrite"]) == 0
+    assert (tmp_path / "there.safetensors").read_bytes() != b"mine"
+
+
 def test_a_store_of_another_encoder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Datastore.build(tmp_path / "other", [Sample("a", "text", None, {})], encoders.load("hashed"))
     assert main(["align", str(tmp_path / "other"), str(tmp_path / "heads.safetensors")]) == 2

@@ -159,6 +159,10 @@ def test_an_empty_question_is_refused(capsys) -> None:
     assert "question is empty" in refused(capsys, "  ")
 
 
+def test_a_question_that_is_not_utf_8_is_refused_before_anything_is_loaded(capsys) -> None:
+    assert "the question is not UTF-8 text" in refused(capsys, "caf\udce9", "--model", "nowhere/at/all")
+
+
 def test_a_question_longer_than_the_model_is_refused(capsys, model) -> None:
     assert "512" in refused(capsys, "what " * 700, "--model", model)
 
@@ -197,13 +201,37 @@ def test_a_model_behind_an_endpoint_is_asked_elsewhere(capsys) -> None:
     said = refused(capsys, "what", "--use", "api", "--model", "gpt-4o")
     assert "--base-url URL" in said
     assert "no folder" not in said
-    assert "no 'telepathy' in camml/answering" in refused(capsys, "what", "--use", "telepathy", "--model", "gpt-4o")
+
+
+@pytest.mark.parametrize("use", ["telepathy", "grounding"])
+def test_an_unknown_way_of_using_samples_is_named_with_those_of_this_verb(capsys, use: str) -> None:
+    said = refused(capsys, "what", "--use", use, "--model", "gpt-4o")
+    assert said.endswith(f"--use {use!r} is no way of using samples; there are: in_prompt, interleaved, perceiver")
 
 
 def test_store_and_context_together_are_refused(capsys, store, context) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["ask", "what", "--store", str(store), "--context", str(context)])
     assert stopped.value.code == 2
+
+
+def test_what_is_wrong_at_first_sight_is_said_before_anything_heavy_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text('{"question": "q"}\n')
+    asked = [["--image", "none.png"], ["--context", "none.csv"], ["--model", "none"], ["--passages", "0"]]
+    asked += [["--use", "telepathy"], ["--passages", "9-2"]]
+    commands = [["ask", "what", "--no-server", *options] for options in asked]
+    commands += [
+        ["ask", "--batch", "q.jsonl", "--model", "none"],
+        ["chat", "--passages", "0"],
+        ["chat", "--model", "none"],
+    ]
+    code = (
+        "import sys; from camml.cli import main; "
+        f"print([main(words) for words in {commands!r}], 'torch' in sys.modules, 'transformers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{[2] * len(commands)} False False\n"
+    assert done.stderr.count("camml: error: ") == done.stderr.count("\n") == len(commands)
 
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:

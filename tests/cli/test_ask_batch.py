@@ -1,13 +1,16 @@
 """`camml ask --batch`: questions of a file, answered once each."""
 
+import errno
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from camml import encoders
-from camml.cli import main
+from camml.cli import _ask_batch, build_parser, main
 from camml.datastore import Datastore
 from tests import tiny
 
@@ -54,6 +57,7 @@ def test_what_was_answered_is_not_asked_again(batch, tmp_path: Path) -> None:
 
 
 BAD = ['{"id": 1', '{"id": "x"}', '["question"]', '{"question": "q", "image": 3}', '{"id": "a", "question": "again"}']
+BAD += ['{"question": "half \\ud800"}']
 
 
 @pytest.mark.parametrize("line", BAD)
@@ -85,3 +89,47 @@ def test_a_file_of_something_else_is_left_alone(batch, tmp_path: Path) -> None:
     code, said = batch({"question": "a red square"})
     assert (code, "give another --out" in said) == (2, True)
     assert (tmp_path / "answers.jsonl").read_text() == "my notes\n"
+
+
+@pytest.mark.parametrize("shots", ["0", "-1"])
+def test_no_shots_or_fewer_are_refused_and_not_blamed_on_a_question(batch, tmp_path: Path, shots: str) -> None:
+    code, said = batch({"question": "a red square"}, more=("--shots", shots, "--on-bad", "skip"))
+    assert (code, "give 1 or more" in said) == (2, True)
+    assert not (tmp_path / "answers.jsonl").exists()
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\r\n"])
+def test_only_ends_of_lines_end_a_question(tmp_path: Path, separator: str) -> None:
+    file, asked = tmp_path / "questions.jsonl", "one" + separator + "two"
+    lines = [json.dumps({"question": text}, ensure_ascii=False) for text in (asked, "three")]
+    file.write_bytes((separator if separator == "\r\n" else "\n").join(lines).encode())
+    rows = list(_ask_batch._rows(file, [], False))
+    assert [(row.id, row.question) for row in rows] == [("1", asked), ("2", "three")]
+
+
+def test_what_cannot_be_read_is_not_taken_for_a_place_that_cannot_be_written(
+    batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = PermissionError(errno.EACCES, "Permission denied", "weights.bin")
+    monkeypatch.setattr(_ask_batch, "_answers", Mock(side_effect=closed))
+    code, said = batch({"question": "q"})
+    assert (code, "Permission denied: weights.bin" in said, "cannot write" in said) == (2, True, False)
+    code, said = batch({"question": "q"}, more=("--out", str(tmp_path / "none" / "answers.jsonl")))
+    assert (code, "cannot write" in said) == (2, True)
+
+
+def test_a_reader_of_standard_output_may_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "questions.jsonl").write_text('{"question": "q"}')
+    gone = Mock(write=Mock(side_effect=BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    monkeypatch.setattr(_ask_batch, "_answers", lambda *_: iter([{"answer": "a"}]))
+    monkeypatch.setattr(_ask_batch, "_opened", lambda out: nullcontext(gone))
+    args = build_parser().parse_args(["ask", "--batch", str(tmp_path / "questions.jsonl")])
+    with pytest.raises(BrokenPipeError):  # which `main` takes for no error
+        args.run(args)
+
+
+def test_questions_and_answers_in_one_file_are_refused(batch, tmp_path: Path) -> None:
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "questions.jsonl")
+    for name in ("questions.jsonl", "link.jsonl"):
+        code, said = batch({"id": "a", "question": "q"}, more=("--out", str(tmp_path / name)))
+        assert (code, "is the file of --batch; give the answers a file of their own" in said) == (2, True)

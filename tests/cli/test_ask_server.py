@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from camml.cli import main
+from camml.cli import _ask_server, main
 from tests import tiny
 
 REPLY = {
@@ -109,6 +109,13 @@ def test_a_server_that_is_not_there_is_named(capsys) -> None:
     assert "is `camml serve` running there?" in capsys.readouterr().err
     assert main(["ask", "what", "--server", "localhost"]) == 2
     assert "http://" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("document", [{"data": []}, {"data": [{"id": "m"}]}, {"data": ["m"]}, {}, [], None, "hello"])
+def test_something_else_that_answers_there_is_said(capsys, monkeypatch, document: object) -> None:
+    monkeypatch.setattr(_ask_server, "_call", lambda *_: document)
+    assert main(["ask", "what", "--server", "http://127.0.0.1:9"]) == 2
+    assert "what answers at http://127.0.0.1:9 is no `camml serve`" in capsys.readouterr().err
 
 
 @pytest.mark.long

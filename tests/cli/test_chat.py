@@ -21,10 +21,11 @@ def talk(
     """Say lines, one after the other: what is printed, and on standard error."""
     Datastore.build(tmp_path / "store", tiny.samples(tmp_path), encoders.load("hashed"))
 
-    def run(*lines: str, more: tuple[str, ...] = ()) -> tuple[str, str]:
-        monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines) + "\n"))
+    def run(*lines: str, more: tuple[str, ...] = (), code: int = 0) -> tuple[str, str]:
+        typed = ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), "utf-8"))
         options = ["--store", tmp_path / "store", "--model", camml_folder, "--max-new-tokens", "3", *more]
-        assert main(["chat", *map(str, options)]) == 0
+        assert main(["chat", *map(str, options)]) == code
         return tuple(capsys.readouterr())
 
     return run
@@ -43,7 +44,8 @@ def test_it_answers_line_by_line_and_shows_the_evidence_when_asked(talk, tmp_pat
 
 @pytest.mark.long
 def test_what_is_wrong_ends_a_turn_and_not_the_conversation(talk, tmp_path: Path) -> None:
-    said, errors = talk(f"/image {tmp_path / 'gone.png'}", "/sing", "/help", "a red square", "/quit", "never asked")
+    lines = [f"/image {tmp_path / 'gone.png'}", "/sing", "/help", "a red square", "/quit", "never asked"]
+    said, errors = talk(*lines, code=2)  # for what piped them in
     assert "gone.png" in errors
     assert "no command '/sing'; there are: /image" in errors
     assert "/forget" in said
@@ -67,3 +69,9 @@ def test_what_is_refused_is_said_and_not_remembered(talk) -> None:
     said, _ = talk("zebra", more=("--min-score", "1"))
     assert said.splitlines()[0] == "not in the samples"
     assert "refused: no sample is near enough" in said
+
+
+def test_a_line_that_is_not_utf_8_ends_its_turn_and_not_the_conversation(talk) -> None:
+    said, errors = talk("caf\udce9", "/help", code=2)
+    assert "the question is not UTF-8 text" in errors
+    assert "/forget" in said

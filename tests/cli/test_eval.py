@@ -86,7 +86,7 @@ def test_submission(benchmarks, capsys: pytest.CaptureFixture[str], tmp_path: Pa
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["score", "vqa", "--answers", "A"], "no 'vqa' in camml/evaluation.tasks"),
+        (["score", "vqa", "--answers", "A"], "no benchmark 'vqa'; there are:"),
         (["score", "gqa", "--answers", "none.jsonl"], "no file none.jsonl"),
         (["score", "gqa", "--answers", "A", "--random-guess", "1"], "gqa has no setting random_guess"),
         (["score", "gqa", "--answers", "A", "--resamples", "-1"], "--resamples -1"),

@@ -70,3 +70,11 @@ def test_an_unknown_name_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixtu
     assert said.out == ""
     assert said.err.startswith("camml: error: no folder 'nonsense'")
     assert said.err.count("\n") == 1
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("no model")
+    assert main(["fetch", str(tmp_path)]) == 2
+    assert "is a folder on this machine that holds no model (no config.json); give a name" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text("{}")
+    assert main(["fetch", str(tmp_path)]) == 0

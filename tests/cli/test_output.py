@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from camml import encoders
-from camml.cli import _output
+from camml.cli import _output, main
 from camml.datastore import Datastore
 from camml.types import Sample
 
@@ -42,3 +42,13 @@ def test_a_search_does_not_end_in_a_traceback(flags: list[str], tmp_path: Path) 
     assert b"\\u65e5" in done.stdout
     if flags:
         assert TEXT in str(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+def test_a_closed_stream_is_no_traceback(closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Datastore.build(tmp_path / "st", [Sample("1", TEXT)], encoders.load("hashed"))
+    monkeypatch.setattr(sys, closed, None)
+    for flags in ([], ["--json"]):
+        assert main(["store", "search", "--store", str(tmp_path / "st"), "--text", "x", *flags]) == 0
+        assert main(["store", "search", "--store", str(tmp_path / "none"), "--text", "x", *flags]) == 2
+    getattr(sys, closed).close()

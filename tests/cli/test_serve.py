@@ -82,6 +82,25 @@ def test_with_keys_any_name_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings("--allowed-host", "a.example").allowed_hosts == ("a.example",)
 
 
+PATHS = ["api_keys.txt", "./api_keys", "../api_keys", "~/api_keys", "/etc/camml/api_keys", "there", "good-secret,there"]
+
+
+@pytest.mark.parametrize("given", PATHS)
+def test_a_path_in_place_of_keys_is_no_key(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").write_text("first-secret\n")
+    monkeypatch.setenv("CAMML_API_KEYS", given)
+    with pytest.raises(OptionError, match="looks like the path of a file; give a file of keys as --api-keys FILE"):
+        settings()
+    assert settings("--api-keys", "there").api_keys == ("first-secret",)
+
+
+@pytest.mark.parametrize("key", ["first-secret", "sk-Ab3.x_9dEf", "/x7Qz+aab/1cd==", "3f9a0c1d2e3f4a5b6c7d"])
+def test_keys_with_slashes_and_dots_are_keys(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMML_API_KEYS", f"{key}, second-secret")
+    assert settings().api_keys == (key, "second-secret")
+
+
 @pytest.mark.parametrize("url", ["a.example", "ftp://a.example", "http://", "http://[", "https:///path"])
 def test_a_public_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(OptionError, match="is no address"):

@@ -4,6 +4,7 @@ import json
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from camml.cli import _store
 from camml.datastore import Datastore
 from camml.datastore.files import only_writer
+from camml.features.reranking import Reranker
 from tests.cli.conftest import Run
 from tests.colors import picture
 
@@ -106,6 +108,7 @@ def test_skipping_bad_samples(source: Path, tmp_path: Path, run: Run) -> None:
     ("arguments", "message"),
     [
         (("search", "--store", "{store}"), "nothing to search for"),
+        (("search", "--store", "{store}", "--text", "caf\udce9"), "--text is not UTF-8 text"),
         (("search", "--store", "{store}", "--text", "x", "-k", "0"), "at least 1, not 0"),
         (("search", "--store", "{store}", "--text", "x", "--mode", "best"), "'best' is unknown; these work: auto, "),
         (("search", "--store", "{store}", "--text", "x", "--where", "kind"), "--where 'kind' is not of the form"),
@@ -115,7 +118,7 @@ def test_skipping_bad_samples(source: Path, tmp_path: Path, run: Run) -> None:
             ("search", "--store", "{store}", "--text", "x", "--encoder", "hashed", "--encoder-option", "dim=8"),
             "revision",
         ),
-        (("search", "--store", "{store}", "--text", "x", "--encoder", "nothing"), "no 'nothing' in camml/encoders"),
+        (("search", "--store", "{store}", "--text", "x", "--encoder", "nothing"), "no encoder 'nothing'; there are:"),
         (("search", "--store", "/none", "--text", "x"), "no datastore at /none"),
         (("search", "--store", "/none.index:/none.json", "--text", "x", "--encoder", "hashed"), "no index file"),
         (("info", "--store", "/none\nat all"), r"no datastore at /none\nat all"),
@@ -141,6 +144,19 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert errors.count("\n") == 1
     assert message in errors
     assert content() == before
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_fewer_than_one_sample_is_refused_with_a_cross_encoder_too(
+    store: Path, run: Run, monkeypatch: pytest.MonkeyPatch, k: int
+) -> None:
+    as_it_was = SimpleNamespace(ordered=lambda queries, contexts: contexts)
+    monkeypatch.setattr(Reranker, "load", lambda name: as_it_was)
+    search = ("search", "--store", store, "--text", "red", "--rerank", "some", "--json")
+    assert len(ids(run(*search, "-k", 2)[1])) == 2
+    code, output, errors = run(*search, "-k", k)
+    assert (code, output) == (2, "")
+    assert f"at least 1, not {k}" in errors
 
 
 def test_an_empty_store(tmp_path: Path, run: Run) -> None:

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from camml.datastore import Datastore
+from camml import encoders
+from camml.datastore import Datastore, export
+from camml.errors import DiskError
+from camml.types import Sample
 from tests.cli.conftest import Run
 
 ROWS = """id,text,price,made
@@ -81,6 +84,59 @@ def test_an_export_can_be_built_from_again_and_holds_vectors(store: Path, run: R
     assert [sample.text for sample in Datastore.open(tmp_path / "again")] == [s.text for s in Datastore.open(store)]
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "csv"])
+def test_an_export_replaces_a_file_only_when_told_to(store: Path, run: Run, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"mine.{suffix}"
+    out.write_text("mine")
+    code, said, errors = run("export", out, "--store", store)
+    assert (code, said) == (2, "")
+    assert "is there already; give another name, or --overwrite to replace it" in errors
+    assert out.read_text() == "mine"
+    assert run("export", out, "--store", store, "--overwrite")[0] == 0
+    assert out.read_bytes() != b"mine"
+
+
+def test_an_export_into_a_datastore_or_no_folder_is_refused(store: Path, run: Run, tmp_path: Path) -> None:
+    [data] = store.glob("*-samples.parquet")
+    before = data.read_bytes()
+    code, _, errors = run("export", data, "--store", store, "--overwrite")
+    assert (code, "would be in the datastore" in errors, data.read_bytes() == before) == (2, True, True)
+    code, _, errors = run("export", tmp_path / "nowhere" / "out.csv", "--store", store)
+    assert (code, "make it first" in errors, "unfinished" in errors) == (2, True, False)
+
+
+def test_an_export_that_cannot_be_written_names_the_file(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Datastore.open(store)
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        with pytest.raises(DiskError, match=r"cannot write .*out\.csv: Permission denied; is the place writable\?$"):
+            export(opened, tmp_path / "out.csv")
+
+
+def test_a_removed_sample_does_not_come_back_by_building_from_the_datastore(
+    store: Path, run: Run, tmp_path: Path
+) -> None:
+    assert run("remove", "a", "--store", store)[0] == 0
+    build = ("build", store, "--encoder", "hashed", "--out", tmp_path / "again")
+    for change in (build, ("sync", store, "--store", store)):
+        code, _, errors = run(*change)
+        assert (code, "is a datastore; write its samples to a file first" in errors) == (2, True), errors
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "csv"])
+def test_an_export_may_have_a_name_that_is_not_unicode(store: Path, run: Run, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"out\udcff.{suffix}"
+    code, said, errors = run("export", out, "--store", store)
+    assert (code, said.startswith("4 samples"), out.stat().st_size > 0) == (0, True, True), errors
+
+
 def test_an_ending_that_says_no_format_is_named(store: Path, run: Run, tmp_path: Path) -> None:
     code, _, errors = run("export", tmp_path / "out.xlsx", "--store", store)
     assert (code, ".parquet, .arrow, .csv" in errors) == (2, True)
@@ -90,9 +146,6 @@ def test_an_ending_that_says_no_format_is_named(store: Path, run: Run, tmp_path:
 
 
 def test_values_of_several_kinds_become_texts(tmp_path: Path) -> None:
-    from camml import encoders
-    from camml.types import Sample
-
     made = [
         Sample("1", "a", meta={"x": 1, "id": "mine", "big": 2**70}),
         Sample("2", "b", meta={"x": "one", "tags": ["p", "q"]}),
@@ -105,6 +158,21 @@ def test_values_of_several_kinds_become_texts(tmp_path: Path) -> None:
     assert frame["tags"][1] == '["p", "q"]'
     assert frame["n"] == [None, None, 1.0, 2.5]
     assert frame["big"][0] == str(2**70)
+
+
+def test_no_value_of_an_export_takes_the_place_of_another(tmp_path: Path) -> None:
+    made = [Sample("1", "a", meta={"id": 1, "meta_id": 2}), Sample("2", "b", meta={"meta_id": 3, "meta_meta_id": 4})]
+    store = Datastore.build(tmp_path / "store", made, encoders.load("hashed"))
+    frame = store.to_arrow().to_pydict()
+    assert frame["id"] == ["1", "2"]
+    told = {name: values for name, values in frame.items() if name.startswith("meta_")}
+    assert sorted(told.values(), key=str) == [[1, None], [2, 3], [None, 4]]
+
+
+def test_large_whole_numbers_beside_others_become_texts(tmp_path: Path) -> None:
+    made = [Sample("1", "a", meta={"n": 10**400}), Sample("2", "b", meta={"n": 1.5})]
+    store = Datastore.build(tmp_path / "store", made, encoders.load("hashed"))
+    assert store.to_arrow().to_pydict()["n"] == [str(10**400), "1.5"]
 
 
 def test_a_search_that_finds_nothing_says_so(store: Path, run: Run) -> None:

@@ -40,6 +40,21 @@ def test_index_check_and_info(store: Path, run: Run) -> None:
     assert "index of text" not in json.loads(run("info", "--store", store, "--json")[1])
 
 
+@pytest.mark.parametrize("kind", [None, "flat", "sq8", "ivf", "hnsw", "rabitq"])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 16])
+def test_few_vectors_are_indexed_or_compared_one_by_one(count: int, kind: str | None, tmp_path: Path, run: Run) -> None:
+    rows = [{"id": f"s{n}", "text": f"part {n} of {n * n}"} for n in range(count)]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("build", tmp_path / "samples.jsonl", "--out", tmp_path / "few", "--encoder", "hashed")[0] == 0
+    wanted = ("--kind", kind) if kind else ()
+    code, output, errors = run("index", "--store", tmp_path / "few", "--recall", 0.1, "--json", *wanted)
+    assert (code, "inf ms" in errors) == (0, False), errors
+    assert ("fewer than 4 vectors" in errors) == (count < 4)
+    if kind not in (None, "flat"):
+        assert ("text" in json.loads(output)["indexes"]) == (count >= 4)
+    assert run("check", "--store", tmp_path / "few")[0] == 0
+
+
 def test_check_says_what_is_wrong(store: Path, run: Run) -> None:
     assert run("index", "--store", store, "--kind", "sq8", "--recall", 0.9)[0] == 0
     more = store.parent / "more.jsonl"
@@ -55,6 +70,16 @@ def test_check_says_what_is_wrong(store: Path, run: Run) -> None:
     code, output, _ = run("check", "--store", store, "--json")
     assert code == 1
     assert [file.name in problem for problem in json.loads(output)["problems"]] == [True]
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"version": 1}'])
+def test_check_reads_the_calibration_too(store: Path, run: Run, damaged: str) -> None:
+    (store / "calibration.json").write_text(damaged)
+    code, output, _ = run("check", "--store", store)
+    assert (code, output.count("\n")) == (1, 1)
+    assert "calibration.json cannot be used" in output
+    assert run("calibrate", "--store", store)[0] == 0
+    assert run("check", "--store", store)[0] == 0
 
 
 def test_migrate(store: Path, run: Run) -> None:
@@ -91,14 +116,21 @@ def test_size(run: Run) -> None:
         (("index", "--store", "{store}", "--memory", "1KB"), "allow more"),
         (("index", "--store", "{store}", "--recall", "2"), "not 2.0"),
         (("index", "--store", "{store}", "--kind", "tree"), "no kind of index 'tree'"),
+        (("index", "--store", "{store}", "--minutes", "-1"), "minutes is -1; give more than 0"),
+        (("index", "--store", "{store}", "--minutes", "nan"), "minutes is nan; give more than 0"),
         (("index", "--store", "/none"), "no datastore at /none"),
         (("check", "--store", "/none"), "no datastore at /none"),
         (("index", "--store", "{store}", "--kind", "sq8", "--memory", "1KB"), "allow more"),
         (("migrate", "--store", "/none", "--to", "memory"), "no datastore at /none"),
         (("migrate", "--store", "{store}", "--to", "faiss"), "already"),
-        (("migrate", "--store", "{store}", "--to", "tape"), "no 'tape' in camml/stores"),
+        (("migrate", "--store", "{store}", "--to", "tape"), "no vector store 'tape'; there are: faiss, memory, milvus"),
         (("migrate", "--store", "{store}", "--to", "milvus"), "milvus://HOST:PORT"),
+        (("index", "--store", "{store}", "--memory", "0.4B"), "--memory '0.4B' is no amount of memory"),
         (("size", "--samples", "0"), "--samples must be above 0"),
+        (("size", "--samples", "inf"), "--samples must be above 0 and finite"),
+        (("size", "--samples", "nan"), "--samples must be above 0 and finite"),
+        (("size", "--samples", "10", "--ram", "0.4B"), "--ram '0.4B' is no amount of memory"),
+        (("size", "--samples", "10", "--ram", "9" * 400), "is no amount of memory"),
         (("size", "--samples", "10", "--cores", "0"), "--cores must be above 0"),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from camml.datastore import Datastore, verify
+from camml.errors import StoreLockedError
 from tests.cli.conftest import Run
 from tests.pdf_files import write_pdf
 
@@ -80,6 +81,23 @@ def test_the_encoder_is_loaded_only_for_changes(
     assert sync(run, photos, store, "--dry-run") == (1, 0, 0, 3)
 
 
+def test_it_waits_for_another_writer(photos: Path, store: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    update, tries = Datastore.update, list[object]()
+
+    def busy_at_first(self: Datastore, *given: Any, **options: Any) -> int:
+        tries.append(given)
+        if len(tries) == 1:
+            raise StoreLockedError("process 7 is writing")
+        return update(self, *given, **options)
+
+    monkeypatch.setattr(Datastore, "update", busy_at_first)
+    picture(photos / "new.png", "blue")
+    code, _, errors = run("sync", photos, "--store", store)
+    assert (code, len(tries)) == (0, 2)
+    assert "process 7 is writing; waiting for up to" in errors
+    assert sync(run, photos, store) == (0, 0, 0, 4)
+
+
 def test_samples_from_elsewhere_stay(photos: Path, store: Path, tmp_path: Path, run: Run) -> None:
     picture(tmp_path / "others" / "photos" / "x.png")
     assert run("add", tmp_path / "others" / "photos", "--store", store)[0] == 0
@@ -109,6 +127,22 @@ def test_what_cannot_be_used_stays_as_it_was_and_is_listed(photos: Path, store: 
         assert sync(run, photos, store)[:3] == (0, 0, 0)
     assert len(Datastore.open(store)) == 3
     assert run("sync", photos, "--store", store)[2].count("camml: skipped: ") == 2
+
+
+def test_a_dry_run_lists_what_is_no_picture_as_the_sync_does(photos: Path, store: Path, run: Run) -> None:
+    picture(photos / "new.png", "blue")
+    (photos / "empty.png").touch()
+    (photos / "words.png").write_text("no picture")
+    (photos / "dangling.png").symlink_to(photos / "nowhere")
+    (photos / "sub" / "b.png").unlink()
+    (photos / "sub" / "b.png").symlink_to(photos / "nowhere")
+    planned, done = (
+        json.loads(run("sync", photos, "--store", store, "--json", *options)[1]) for options in (("--dry-run",), ())
+    )
+    assert len(planned["skipped"]) == 4
+    for name in (*COUNTS, "ids", "skipped"):
+        assert planned[name] == done[name]
+    assert run("sync", photos, "--store", store, "--dry-run", "--on-bad", "stop")[0] == 2
 
 
 def test_an_empty_or_missing_folder_removes_nothing(photos: Path, store: Path, run: Run) -> None:

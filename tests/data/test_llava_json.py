@@ -1,7 +1,9 @@
 """Conversations to train on, and what is wrong with the others."""
 
 import json
+from collections.abc import Container
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from camml import formats
 from camml.data import llava_json
 from camml.errors import OptionError, SampleError
 from camml.prompts import Turn
+from camml.types import mended_id
 from tests import tiny
 
 
@@ -112,3 +115,24 @@ def test_ids_that_repeat_a_mended_one_are_those_of_the_datastore(tmp_path: Path)
     ids = [row.id for row in llava_json.read(path)]
     assert len(set(ids)) == 5
     assert ids == [sample.id for sample in formats.read(path, mend_ids=True)]
+
+
+@pytest.mark.parametrize("reader", [formats, llava_json])
+def test_equal_ids_are_numbered_in_as_many_steps(
+    reader: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+
+    class Watched:
+        def __init__(self, taken: Container[str]) -> None:
+            self.taken = taken
+
+        def __contains__(self, name: object) -> bool:
+            looked.append(name)
+            return name in self.taken
+
+    monkeypatch.setattr(reader, "mended_id", lambda id, taken, *more: mended_id(id, Watched(taken), *more))
+    path = write(tmp_path, *({"id": "a", "conversations": turns("q", "a")} for _ in range(200)))
+    read: Any = reader.read
+    assert [row.id for row in read(path)] == ["a", *(f"a#{number}" for number in range(2, 201))]
+    assert len(looked) <= 2 * 200

@@ -64,7 +64,7 @@ def test_a_later_format_is_not_opened(tmp_path: Path, change: dict[str, object])
     [
         ("{", "it is not a manifest"),
         ("[]", "it is not a manifest"),
-        ("{}", "it is not a manifest"),
+        ('{"format": "camml-datastore"}', "it is not a manifest"),
         ('{"checksum": "0"}', "its checksum is not the one written"),
     ],
 )
@@ -72,6 +72,14 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str, why: str) -> N
     (tmp_path / manifest.NAME).write_text(text)
     with pytest.raises(StoreCorruptedError, match=f"is corrupted: {why}; {re.escape(manifest.REMEDY)}"):
         manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"format": "camml-neighbors", "version": 1}', '{"name": "a web page"}'])
+def test_a_manifest_of_something_else_is_not_called_corrupted(tmp_path: Path, text: str) -> None:
+    (tmp_path / manifest.NAME).write_text(text)
+    with pytest.raises(StoreError, match="is the manifest of something else; give the folder of a datastore") as caught:
+        manifest.read(tmp_path)
+    assert type(caught.value) is StoreError
 
 
 def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Copies of pictures: never deleted while a sample or a reader has them, deleted afterwards."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -127,6 +129,26 @@ def test_a_store_without_a_readers_file_opens_and_changes(folder: Path) -> None:
     writer.remove(["r"])
     assert copies(folder) == 2
     assert verify(folder) == []
+
+
+@pytest.mark.parametrize("refused", ["to open it", "to lock it"])
+def test_a_change_is_made_where_nobody_can_tell_who_reads(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOLCK if refused == "to lock it" else errno.EACCES, "refused")
+
+    module, name = ("fcntl", "flock") if refused == "to lock it" else ("os", "open")
+    real = getattr(readers, module)
+    monkeypatch.setattr(readers, module, SimpleNamespace(**{**vars(real), name: refuse}))
+    writer = Datastore.open(folder, Colors())
+    assert writer.remove(["r"]) == 1
+    assert writer.add([sample("n", "new")]) == 1
+    assert [item.id for item in Datastore.open(folder)] == ["g", "y", "t", "n"]
+    assert copies(folder) == 3, "no picture is deleted that somebody may read"
+    monkeypatch.undo()
+    Datastore.open(folder).remove(["n"])
+    assert copies(folder) == 2
 
 
 def test_a_picture_that_goes_away_while_it_is_added(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Where pictures are, whichever way a datastore is reached: relative, absolute, through links, moved, copied."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from camml.datastore import Datastore, verify
-from camml.datastore.places import below
+from camml.datastore.places import Places, below
 from camml.types import Sample
 from tests.colors import Colors, picture, sample
 
@@ -166,6 +167,29 @@ def test_a_picture_beside_the_moved_store_comes_before_the_one_where_it_was(tmp_
     (home / "red.png").unlink()
     assert Datastore.open(tmp_path / "away" / "store")["r"].image == tmp_path / "away" / "red.png"
     assert "away/red.png" in verify(tmp_path / "away" / "store")[0]
+
+
+def test_a_picture_that_nobody_may_look_for_is_one_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "now").mkdir()
+    places = Places(tmp_path / "now", tmp_path / "store", (tmp_path / "before",), "../now")
+    long = "x" * 300 + ".png"  # which raises an error of the system, as a folder does that may not be read
+    assert places.find(long) == tmp_path / "now" / long
+
+
+def test_pictures_that_may_not_be_looked_for_do_not_end_a_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Datastore.build(tmp_path / "store", [sample("r", "red", picture(tmp_path, "red"))], Colors())
+    look = os.stat
+
+    def stat(path: str | Path, **options: bool) -> os.stat_result:
+        if str(path).endswith("red.png"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    [problem] = verify(tmp_path / "store")
+    assert "the picture of sample 'r' is gone" in problem
 
 
 def test_pictures_inside_a_store_that_copies_none_move_with_it(tmp_path: Path) -> None:

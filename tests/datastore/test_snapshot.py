@@ -28,6 +28,14 @@ def test_a_reader_that_loses_the_race_reads_the_newest(
     assert [item.id for item in opened] == ["g", "y", "n"]
 
 
+def test_a_sample_that_is_not_there_is_none(tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:
+    store = Datastore.build(tmp_path / "store", samples, encoder)
+    assert store.get("g") == store["g"] == samples[1]
+    store.remove(["g"])
+    assert store.get("g") is None
+    assert store.get("\ud800") is None
+
+
 def test_a_change_is_safe_where_merging_finds_no_space(
     tmp_path: Path, samples: list[Sample], encoder: Colors, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -346,6 +346,6 @@ def test_some_operations() -> None:
 
 @pytest.mark.slow
 def test_500_operations_with_100_kills() -> None:
-    run(examples=24, steps=40)
+    run(examples=26, steps=40)
     assert counted["operations"] >= 500
     assert counted["kills"] >= 100

@@ -32,7 +32,7 @@ def test_there_are_nineteen_tasks_with_their_published_figures_and_our_own() -> 
 
 
 def test_an_unknown_task_is_said() -> None:
-    with pytest.raises(UnknownNameError, match=r"no 'vqa' in .*there are: aokvqa, coco_caption"):
+    with pytest.raises(UnknownNameError, match=r"no benchmark 'vqa'; there are: aokvqa, coco_caption"):
         tasks.find("vqa")
 
 

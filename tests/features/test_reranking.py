@@ -1,13 +1,18 @@
 """What was found, put into order by a cross-encoder."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from camml.errors import ModelFolderError, UnknownNameError
-from camml.features.reranking import Reranker
+from camml import encoders
+from camml.datastore import Datastore
+from camml.errors import ModelFolderError, OptionError, UnknownNameError
+from camml.features.reranking import Reranker, nearest
+from camml.retriever import Retriever
 from camml.types import Neighbor, Query, Sample
 from tests import tiny
 
@@ -51,6 +56,16 @@ def test_the_order_is_that_of_the_models_own_scores(cross_encoder: Path) -> None
 
 def test_a_picture_alone_changes_nothing(cross_encoder: Path) -> None:
     assert Reranker.load(str(cross_encoder)).ordered([Query("  ")], [CONTEXT]) == [CONTEXT]
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_fewer_than_one_sample_is_refused_with_a_cross_encoder_too(tmp_path: Path, k: int) -> None:
+    encoder = encoders.load("hashed")
+    retriever = Retriever(Datastore.build(tmp_path / "store", tiny.samples(tmp_path), encoder), encoder)
+    as_it_was: Any = SimpleNamespace(ordered=lambda queries, contexts: contexts)
+    assert [len(context) for context in nearest(retriever, as_it_was, [Query("red")], 2)] == [2]
+    with pytest.raises(OptionError, match=f"at least 1, not {k}"):
+        nearest(retriever, as_it_was, [Query("red")], k)
 
 
 def test_another_kind_of_model_is_named(llm_folder: Path) -> None:

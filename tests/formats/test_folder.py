@@ -171,6 +171,16 @@ def test_a_datastore_in_the_folder_is_no_part_of_it(photos: Path) -> None:
     assert list(texts(photos)) == ["a.png", "other:b.png"]
 
 
+@pytest.mark.parametrize("format", [None, "folder", "parquet"])
+def test_a_datastore_is_not_read_as_samples(photos: Path, format: str | None) -> None:
+    photos.mkdir()
+    (photos / "manifest.json").write_text('{\n "format": "camml-datastore",\n "version": 3\n}')
+    (photos / "000001-samples.parquet").touch()
+    assert "is a datastore; write its samples to a file first, `camml store export" in message(photos, format=format)
+    with pytest.raises(SampleError, match="is a datastore"):
+        list(folder.read(photos, None))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [

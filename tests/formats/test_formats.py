@@ -322,3 +322,7 @@ def test_damaged_files_raise_only_our_errors(tmp_path: Path, format: str, data: 
     path = tmp_path / f"data{SUFFIXES[format]}"
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     only_our_errors(path, None)
+
+
+def test_an_empty_folder_is_said_to_be_one(tmp_path: Path) -> None:
+    assert message(tmp_path) == f"{tmp_path}: is an empty folder; check the path"

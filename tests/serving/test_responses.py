@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from openai import BadRequestError, OpenAI
 
+from camml.serving.replies import Reply
 from tests import tiny
+from tests.serving.conftest import Scripted
 
 
 @pytest.fixture
@@ -71,6 +73,20 @@ def test_streamed_it_is_the_same(client: OpenAI) -> None:
     last: Any = events[-1]
     assert last.response.output_text == whole.output_text
     assert last.response.usage == whole.usage
+
+
+def test_the_evidence_is_not_computed_for_every_piece_of_a_stream(
+    calling_address: str, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+    shown = Reply.shown
+    monkeypatch.setattr(Reply, "shown", lambda *given: calls.append(given) or shown(*given))
+    client = OpenAI(base_url=f"{calling_address}/v1", api_key="none", max_retries=0)
+    scripted.says = "It is red. " * 10
+    asked: dict[str, Any] = {"model": "tiny", "input": "what is red", "extra_body": {"shots": 1}}
+    events = list(client.responses.create(stream=True, **asked))
+    assert sum(event.type == "response.output_text.delta" for event in events) > 50
+    assert 0 < len(calls) < 10
 
 
 def test_an_answer_in_json(client: OpenAI) -> None:

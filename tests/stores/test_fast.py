@@ -66,3 +66,9 @@ def test_threads_with_other_settings_do_not_disturb_each_other(kind: str, tmp_pa
 def test_a_kind_without_settings_is_searched_too(tmp_path: Path) -> None:
     fast = built("sq8", tmp_path / "index")
     assert (fast.search(some_vectors(2000, 0)[:5], 3)[1][:, 0] == np.arange(5)).all()
+
+
+def test_few_vectors_for_each_list_are_no_warning(capfd: pytest.CaptureFixture[str]) -> None:
+    vectors, base = some_vectors(16, 0), stores.create("faiss_index", DIM)
+    Fast.train(KINDS["ivf"].factory(16, DIM), vectors, base)
+    assert capfd.readouterr() == ("", "")

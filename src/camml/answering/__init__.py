@@ -5,6 +5,7 @@
 texts into that of any language model, and `api` sends both to a model behind an endpoint.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,8 @@ from typing import Any, Protocol
 from camml import plugins
 from camml.errors import OptionError
 from camml.features.passages import Budget, PassageChooser
+from camml.passages import FIRST, check_passages
 from camml.types import Context, Prediction, Query
-
-FIRST = "first:"
-"""Begins a setting of passages by which texts are read from their beginning, whatever is asked."""
 
 DEFAULT_SHOTS = {"perceiver": 3, "interleaved": 3, "in_prompt": 1}
 """A small language model mixes up the facts of several samples that stand in its prompt."""
@@ -47,8 +46,10 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise OptionError(f"max_new_tokens is {self.max_new_tokens}; give 1 or more")
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:
             raise OptionError(f"temperature is {self.temperature}; give 0 (greedy) or more")
+        if self.seed is not None and not -(2**63) <= self.seed < 2**63:
+            raise OptionError(f"seed is {self.seed}; give a whole number of 64 bits")
         if not 0 < self.top_p <= 1:
             raise OptionError(f"top_p is {self.top_p}; give more than 0 and at most 1")
 
@@ -136,18 +137,6 @@ def budget_of(answerer: Answerer, passages: str) -> Budget | None:
     if budget and whole:
         return replace(budget, whole=min(int(whole), most.tokens if most else int(whole)))
     return budget
-
-
-def check_passages(passages: str) -> None:
-    """Raise an OptionError if a setting of passages is none."""
-    if passages in ("auto", "off"):
-        return
-    numbers = [passages.removeprefix(FIRST)] if passages.startswith(FIRST) else passages.split("-")
-    if not all(number.isdecimal() and int(number) for number in numbers) or len(numbers) > 2:
-        raise OptionError(
-            f"passages is {passages!r}; it can be: auto, off, a number of tokens, {FIRST}NUMBER, or two numbers as in "
-            "72-98: so many tokens, or the whole nearest text if it has no more than the second"
-        )
 
 
 def with_passages(

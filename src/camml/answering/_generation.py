@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from camml.answering import Decoding
-from camml.answering.grounding import Form, Held
+from camml.answering._grounding import Form, Held
 from camml.errors import OptionError
 from camml.types import Context, Sample
 

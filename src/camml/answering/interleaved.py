@@ -18,7 +18,7 @@ from camml.answering._generation import (
     log_probability,
     stream_text,
 )
-from camml.answering.grounding import Grounding
+from camml.answering._grounding import Grounding
 from camml.control import control_tokens, defuse
 from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError

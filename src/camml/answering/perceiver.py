@@ -15,7 +15,7 @@ from camml.answering._generation import (
     log_probability,
     stream_text,
 )
-from camml.answering.grounding import Grounding
+from camml.answering._grounding import Grounding
 from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
 from camml.features.once import EachOnce, name_of
@@ -34,7 +34,7 @@ class PerceiverAnswerer:
     """Answers with a CaMML model; all samples of all rows go through the perceivers in one batch.
 
     Args:
-      kept: where what the model makes of each sample is kept; without, it is computed for every question.
+      cached: the cache of what the model makes of each sample; without one it is computed for every question.
     """
 
     def __init__(

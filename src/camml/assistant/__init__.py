@@ -1,4 +1,4 @@
-"""One door: a model with all that belongs to it, and the samples of people that it answers from."""
+"""The main interface: a model with its encoder and settings, and the datastores that it answers from."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -79,14 +79,14 @@ class Assistant:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Load the model in a thread meanwhile; at the end it is there, or nothing goes on.
+        """Load the model in a thread while the block runs; a load that nobody has waited for by its end is cancelled.
 
-        Weights in 16 bits are loaded when they are needed: for them transformers changes the number type of the whole
-        process for a while. No other weights may be loaded meanwhile.
+        Weights in 16 bits are loaded only when they are needed, without a thread: for them transformers changes the
+        default dtype of the whole process for a while. The block may load no other weights.
         """
         place = choose_device(self.options.get("device"))
-        alone = "answerer" in self.__dict__ or str(choose_dtype(self.options.get("dtype"), place)) != "torch.float32"
-        if alone:
+        late = "answerer" in self.__dict__ or str(choose_dtype(self.options.get("dtype"), place)) != "torch.float32"
+        if late:
             yield
             return
         self._ahead = Ahead(self._load)
@@ -185,7 +185,7 @@ class Assistant:
             return False
         record = read_manifest(Path(place)).encoder
         wanted = self.settings
-        theirs, ours = _names(record.options), _names(wanted.encoder_options)
+        theirs, ours = _comparable(record.options), _comparable(wanted.encoder_options)
         differing = {name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name)}
         return record.name == wanted.encoder and differing <= besides
 
@@ -286,8 +286,8 @@ def _made(folder: Path) -> tuple[str, str]:
     return record.name, _shown(record.options)
 
 
-def _names(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the settings of an encoder, files by their names: a folder may be reached by several paths."""
+def _comparable(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the settings of an encoder with the names of files for their paths, as several paths may lead to one."""
     return {
         name: Path(value).name if isinstance(value, str) and "/" in value else value
         for name, value in (options or {}).items()

@@ -1,6 +1,6 @@
 """Answers, and what they were made from."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from camml.assistant.support import judged
@@ -69,10 +69,6 @@ class Answer:
     def refusal(cls, ready: Ready) -> "Answer":
         """Return the answer to a question that no model was asked."""
         return cls(REFUSAL, ready.context, ready.notes, refused=True, reason=ready.refusal)
-
-    def with_notes(self, *notes: str) -> "Answer":
-        """Return the same answer with more to say about it."""
-        return replace(self, notes=(*self.notes, *notes))
 
 
 def query_of(question: str, image: ImageSource | None) -> Query:

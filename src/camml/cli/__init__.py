@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from camml import __version__, plugins
-from camml.cli._output import never_fail_to_write
+from camml.cli._output import never_fail_to_write, replace_closed
 from camml.errors import CaMMLError, DiskError
 
 EXIT_BAD_INPUT = 2
@@ -37,10 +37,11 @@ def build_parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 a check failed, 2 bad input, 130 interrupted."""
-    logging.basicConfig(format="camml: %(message)s", level=logging.WARNING)
-    never_fail_to_write()
-    args = build_parser().parse_args(argv)
     try:
+        logging.basicConfig(format="camml: %(message)s", level=logging.WARNING)
+        replace_closed()
+        never_fail_to_write()
+        args = build_parser().parse_args(argv)
         code: int = args.run(args)
         sys.stdout.flush()
         return code

@@ -4,9 +4,10 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
+from camml import plugins, weights
 from camml.cli._datastore import add_encoder_option, add_store_images, encoder_options
 from camml.cli._output import PASSAGES_HELP, conditions, numbers, quiet_unless_watched
-from camml.errors import EmptyStoreError, OptionError
+from camml.errors import EmptyStoreError, OptionError, UnknownNameError
 from camml.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -138,18 +139,20 @@ def assistant_of(args: argparse.Namespace) -> "Assistant":
       OptionError: it cannot be used in this way.
       UnknownNameError, ModelFolderError: there is no such model.
     """
-    from camml import assistant, plugins
-
-    quiet_unless_watched()
     if args.use == "api":
         raise OptionError(
             "this verb answers with a model on this machine; one behind an endpoint is asked with "
             "`camml eval run TASK --use api --model NAME --base-url URL`, or in Python with camml.answering.api"
         )
-    if args.use is not None:
-        plugins.find("answering", args.use)  # before a folder is looked for that such a model may not have
+    here = [way for way in plugins.names("answering") if way != "api"]
+    if args.use not in (None, *here):  # before a folder is looked for that such a model may not have
+        raise UnknownNameError(f"--use {args.use!r} is no way of using samples; there are: {', '.join(here)}")
+    folder = weights.folder(args.model)
+    from camml import assistant  # which takes long
+
+    quiet_unless_watched()
     options: dict[str, Any] = {"device": args.device, "dtype": args.dtype}
-    loaded = assistant.load(args.model, args.use, **options)
+    loaded = assistant.load(folder, args.use, **options)
     if args.prompt_style:
         if loaded.use != "perceiver":
             raise OptionError("--prompt-style is for CaMML models; other models have their own chat template")

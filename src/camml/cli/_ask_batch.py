@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError("--batch takes the questions from its file; leave out QUESTION")
     if args.context or args.stream or args.attribute:
         raise OptionError("--batch answers from --store, without --context, --stream and --attribute")
+    if args.out and args.out.exists() and args.out.samefile(args.batch):
+        raise OptionError(f"--out {args.out} is the file of --batch; give the answers a file of their own")
     skips = args.on_bad == "skip"
     bad: list[str] = []
     rows = list(_rows(args.batch, bad, skips))
@@ -52,9 +55,10 @@ def run(args: argparse.Namespace) -> int:
     left = [row for row in rows if row.id not in done]
     started, count = time.perf_counter(), 0
     if left:
-        with disk_errors(args.out or Path("standard output")), _opened(args.out) as sink:
+        with _opened(args.out) as sink:
             for line in _answers(args, left, bad, skips):
-                print(as_json(line), file=sink, flush=True)
+                with disk_errors(args.out) if args.out else nullcontext():
+                    print(as_json(line), file=sink, flush=True)
                 count += 1
     seconds = time.perf_counter() - started
     before = f", {len(rows) - len(left)} were there" if len(left) < len(rows) else ""
@@ -69,7 +73,7 @@ def _rows(path: Path, bad: list[str], skips: bool) -> Iterator[Row]:
       SampleError: a line is no question, unless such are skipped.
     """
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = path.read_text("utf-8-sig").split("\n")  # JSON may hold what else ends a line
     except UnicodeDecodeError as error:
         raise SampleError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     seen: set[str] = set()
@@ -100,6 +104,10 @@ def _row(line: str, number: str, place: str) -> Row:
     question = values.get("question") if isinstance(values, dict) else None
     if not isinstance(question, str) or not question.strip():
         raise SampleError(f'{place}: has no question; write {{"id": ..., "question": "...", "image": "..."}}')
+    try:
+        question.encode()
+    except UnicodeEncodeError:
+        raise SampleError(f"{place}: the question holds half of a character (a lone surrogate); correct it") from None
     image, name = values.get("image"), values.get("id", number)
     if not isinstance(image, str | None) or not isinstance(name, str | int) or isinstance(name, bool):
         raise SampleError(f"{place}: id and image should be texts")
@@ -136,13 +144,15 @@ def _answered(out: Path) -> set[str]:
 
 
 def _opened(out: Path | None) -> TextIO:
-    # closing standard output at the end would lose what others write to it
-    return open(1, "w", encoding="utf-8", closefd=False) if out is None else out.open("a", encoding="utf-8")
+    if out is None:  # closing standard output at the end would lose what others write to it
+        return open(1, "w", encoding="utf-8", closefd=False)
+    with disk_errors(out):
+        return out.open("a", encoding="utf-8")
 
 
 def _answers(args: argparse.Namespace, rows: list[Row], bad: list[str], skips: bool) -> Iterator[dict[str, Any]]:
     """Yield the answers to rows, a few of which are answered together."""
-    decoding, assistant = decoding_of(args), assistant_of(args)
+    assistant, decoding = assistant_of(args), decoding_of(args)
     collection = collection_of(args, assistant) if args.store else None
     where = where_of(args)
 

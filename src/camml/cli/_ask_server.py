@@ -60,10 +60,13 @@ def run(args: argparse.Namespace) -> int:
         raise OptionError(
             f"--server {args.server!r} should begin with http:// or https://, such as http://127.0.0.1:8000"
         )
-    [model, *_] = _call(f"{url}/v1/models")["data"]
-    reply = _call(f"{url}{CHAT}", _body(args, model["id"], args.store))
-    _print(args, reply, {}, started)
-    print(f"camml: answered by {url} ({model['id']})", file=sys.stderr)
+    try:
+        model = str(_call(f"{url}/v1/models")["data"][0]["id"])
+        reply = _call(f"{url}{CHAT}", _body(args, model, args.store))
+        _print(args, reply, {}, started)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise FetchError(f"what answers at {url} is no `camml serve` ({error!r}); check the address") from None
+    print(f"camml: answered by {url} ({model})", file=sys.stderr)
     return 0
 
 

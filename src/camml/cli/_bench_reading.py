@@ -126,7 +126,7 @@ def run_mix(args: argparse.Namespace) -> int:
 
 
 def describe(counts: dict[str, Any], out: Path) -> str:
-    """Say what was written, for a person."""
+    """Return what was written, in words."""
     forms = ", ".join(f"{count} {form}" for form, count in counts["forms"].items())
     return (
         f"{out}: {counts['rows']} rows ({counts['rows_with_pictures']} with a picture), {counts['samples']} samples, "

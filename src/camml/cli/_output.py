@@ -3,12 +3,13 @@
 import io
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from camml.errors import OptionError
+from camml.errors import InputError, OptionError
 
 if TYPE_CHECKING:
     from camml.types import Neighbor, Sample
@@ -30,6 +31,14 @@ def as_json(document: object, indent: int | None = None) -> str:
     """Return a document as JSON, whose characters are written as escapes where standard output has not all of them."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     return json.dumps(document, ensure_ascii=not unicode, indent=indent, default=str)
+
+
+def replace_closed() -> None:
+    """Put the null device in place of standard streams that were closed, as with `>&-`: no other file gets a number of
+    theirs then, and what is printed goes nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (for as long as the process)
 
 
 def never_fail_to_write() -> None:
@@ -70,6 +79,14 @@ def shorten(text: str, most: int = 160) -> str:
     """Return a text in one line of at most `most` characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def check_unicode(text: str, name: str) -> None:
+    """Raise an InputError if a text holds bytes that are not UTF-8, which Python hands on as halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{name} is not UTF-8 text; set the terminal or its file to UTF-8") from None
 
 
 def key_values(texts: Sequence[str], flag: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Amounts of memory as people write them."""
 
+import math
 import re
 
 from camml.errors import OptionError
@@ -15,9 +16,10 @@ def size_of(text: str, flag: str) -> int:
       OptionError: it is none.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
-    if not match or float(match[1]) == 0:
+    size = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ") if match else 0.0
+    if not 1 <= size < math.inf:
         raise OptionError(f"{flag} {text!r} is no amount of memory; write it like 512MB or 1.5GB")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+    return int(size)
 
 
 def size_in_words(count: float) -> str:

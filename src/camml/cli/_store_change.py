@@ -146,7 +146,11 @@ def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `camml store sync`."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="nothing in it is changed or deleted")
     add_store(parser)
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be done, and do nothing; of new pictures only the beginnings are read",
+    )
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="where pictures of pages go (default: FOLDER-images)"
     )
@@ -163,26 +167,30 @@ def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
 def run_sync(args: argparse.Namespace) -> int:
     """Compare, change in one step, and say what was done."""
     from camml.datastore import Datastore, open_store
-    from camml.datastore.syncing import plan
+    from camml.datastore.syncing import plan, unusable
 
     started, skipped = time.perf_counter(), Skipped(args.on_bad, args.folder)
 
-    unusable = set[str]()
+    left = set[str]()
 
     def left_out(sample: "Sample", error: "InputError") -> None:
         skipped.on_bad(sample, error)
-        unusable.add(sample.id)
+        left.add(sample.id)
 
     datastore = Datastore.open(args.store)
     planned = plan(datastore, args.folder, args.images, skipped.refuse, args.moved_from)
     samples = [*planned.added, *planned.changed]
-    if (samples or planned.gone) and not args.dry_run:
+    if args.dry_run:
+        for sample, error in unusable(samples):
+            left_out(sample, error)
+    elif samples or planned.gone:
         datastore, _ = open_store(args.store)  # only now, with its encoder: most calls find nothing new
         with progress_bar("embedding", "samples", show=args.progress or None) as progress:
-            datastore.update(samples, planned.gone, batch_size=args.batch_size, on_bad=left_out, progress=progress)
+            options: dict[str, Any] = {"batch_size": args.batch_size, "on_bad": left_out, "progress": progress}
+            when_free(lambda: datastore.update(samples, planned.gone, **options))
     ids = {
-        "added": [sample.id for sample in planned.added if sample.id not in unusable],
-        "updated": [sample.id for sample in planned.changed if sample.id not in unusable],
+        "added": [sample.id for sample in planned.added if sample.id not in left],
+        "updated": [sample.id for sample in planned.changed if sample.id not in left],
     }
     counts = {
         "added": len(ids["added"]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from camml.cli._answering import add_ranking, add_where
 from camml.cli._datastore import add_encoder_option, encoder_options
-from camml.cli._output import conditions, neighbor_as_json, neighbor_as_text, numbers, print_json
+from camml.cli._output import check_unicode, conditions, neighbor_as_json, neighbor_as_text, numbers, print_json
 from camml.cli._store import Action, add_store
 from camml.errors import OptionError, StoreCorruptedError
 
@@ -35,23 +35,21 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
 def run_search(args: argparse.Namespace) -> int:
     """Search and print."""
     from camml.datastore import open_store
-    from camml.features.reranking import DEPTH, Reranker
+    from camml.features.reranking import Reranker, nearest
     from camml.images import open_image
     from camml.retriever import Retriever
     from camml.types import Query
 
     if not args.text.strip() and not args.image:
         raise OptionError("nothing to search for; give --text, --image or both")
+    check_unicode(args.text, "--text")
     where = conditions(args.where)
     image = open_image(args.image) if args.image else None
     options = encoder_options(args)
     datastore, encoder = open_store(args.store, args.encoder, options or None, args.store_images)
     retriever = Retriever(datastore, encoder, args.mode, weights=numbers(args.weights, "--weights"))
-    query = Query(args.text, image)
-    [context] = retriever.retrieve([query], max(args.k, DEPTH) if args.rerank else args.k, where or None)
-    if args.rerank:
-        [ordered] = Reranker.load(args.rerank).ordered([query], [context])
-        context = ordered[: args.k]
+    reranker = Reranker.load(args.rerank) if args.rerank else None
+    [context] = nearest(retriever, reranker, [Query(args.text, image)], args.k, where or None)
     if args.json:
         asked = {"text": args.text, "image": args.image, "mode": args.mode, "k": args.k, "where": where}
         print_json({"query": asked, "neighbors": [neighbor_as_json(neighbor) for neighbor in context]})
@@ -160,6 +158,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="the file to write; its ending says the format")
     add_store(parser)
     parser.add_argument("--vectors", action="store_true", help="with the vectors of pictures and texts")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there already")
 
 
 def run_export(args: argparse.Namespace) -> int:
@@ -167,7 +166,7 @@ def run_export(args: argparse.Namespace) -> int:
     from camml.datastore import Datastore, export
 
     started = time.perf_counter()
-    count = export(Datastore.open(args.store), args.out, args.vectors)
+    count = export(Datastore.open(args.store), args.out, args.vectors, args.overwrite)
     seconds = time.perf_counter() - started
     if args.json:
         print_json({"path": str(args.out), "samples": count, "seconds": round(seconds, 3)})

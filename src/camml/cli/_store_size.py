@@ -1,6 +1,7 @@
 """`camml store size`: what a datastore of a given size will need, before it is built."""
 
 import argparse
+import math
 from typing import Any
 
 from camml.cli._output import print_json
@@ -65,8 +66,8 @@ def estimate(args: argparse.Namespace) -> dict[str, Any]:
     from camml.stores._fast import KINDS
 
     for name in ("samples", "dim", "vectors", "rate", "hours", "cores"):
-        if not getattr(args, name) > 0:
-            raise OptionError(f"--{name} must be above 0, not {getattr(args, name):g}")
+        if not 0 < getattr(args, name) < math.inf:
+            raise OptionError(f"--{name} must be above 0 and finite, not {getattr(args, name):g}")
     count = int(args.samples)
     vectors, text = count * args.vectors, size_of(args.text, "--text")
     ram, scan = size_of(args.ram, "--ram"), size_of(args.scan, "--scan")

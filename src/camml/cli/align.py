@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("store", type=Path, metavar="STORE", help="a datastore made by `--encoder mini`")
     parser.add_argument("out", type=Path, metavar="OUT", help="the file to write, .safetensors")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there already")
     parser.add_argument(
         "--group", default="id", metavar="KEY", help="metadata that samples about one thing share (default: none do)"
     )
@@ -35,15 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Learn and write the maps."""
-    from camml.datastore import Datastore
+    from camml.datastore import Datastore, check_file
     from camml.errors import OptionError
     from camml.training import alignment
 
     for name, value, least in (("--dim", args.dim, 1), ("--steps", args.steps, 1), ("--changed", args.changed, 0)):
         if value < least:
             raise OptionError(f"{name} is {value}; give {least} or more")
-    if not args.out.parent.is_dir():
-        raise OptionError(f"there is no folder {args.out.parent} for {args.out.name}; make it first")
+    if args.out.suffix != ".safetensors":
+        raise OptionError(f"{args.out} does not end in .safetensors; give a name that does")
+    check_file(args.out, args.overwrite)
     datastore = Datastore.open(args.store)
     record = datastore.manifest.encoder
     if record.name != "mini" or record.joint:

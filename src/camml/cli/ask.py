@@ -16,8 +16,9 @@ from camml.cli._answering import (
     decoding_of,
     where_of,
 )
-from camml.cli._output import as_json, neighbor_as_json, neighbor_as_text, print_json
+from camml.cli._output import as_json, check_unicode, neighbor_as_json, neighbor_as_text, print_json
 from camml.errors import InputError, OptionError
+from camml.passages import check_passages
 
 if TYPE_CHECKING:
     from camml.answering import Decoding
@@ -61,25 +62,27 @@ def run(args: argparse.Namespace) -> int:
     """Retrieve, answer, print."""
     if args.out and not args.batch:
         raise OptionError("--out is for --batch; an answer is printed (with --json as JSON)")
+    check_unicode(args.question or "", "the question")
     from camml.cli import _ask_server
 
     if args.server:
         return _ask_server.run(args)
+    if args.shots is not None and args.shots < 1:
+        raise OptionError(f"--shots is {args.shots}; give 1 or more, or leave out --store and --context to use none")
+    check_passages(args.passages or "auto")
     if args.batch:
         from camml.cli import _ask_batch
 
         return _ask_batch.run(args)
     if args.question is None or not args.question.strip():
         raise InputError("the question is empty")
-    if args.shots is not None and args.shots < 1:
-        raise OptionError(f"--shots is {args.shots}; give 1 or more, or leave out --store and --context to use none")
     if _ask_server.run_here(args):
         return 0
-    decoding = decoding_of(args)
-    query = _query(args)
+    query, given = _query(args), _given(args) if args.context else ()
     started = time.perf_counter()
-    assistant = assistant_of(args)
-    ready, seconds = _ready(args, assistant, query, started)
+    assistant = assistant_of(args)  # what is imported for it takes long, so what may be wrong is looked at before
+    decoding = decoding_of(args)
+    ready, seconds = _ready(args, assistant, query, given, started)
     loaded = time.perf_counter()
     if args.stream:
         return _stream(args, assistant, ready, decoding, seconds)
@@ -104,7 +107,7 @@ def _query(args: argparse.Namespace) -> "Query":
 
 
 def _ready(
-    args: argparse.Namespace, assistant: "Assistant", query: "Query", started: float
+    args: argparse.Namespace, assistant: "Assistant", query: "Query", given: "Context", started: float
 ) -> "tuple[Ready, dict[str, float]]":
     """Return the question with its samples, and the seconds that took."""
     if args.store:
@@ -116,9 +119,8 @@ def _ready(
             retrieved = time.perf_counter()
             [ready] = collection.ready([query], contexts, args.passages)
     else:
-        context = _given(args) if args.context else ()
         retrieved = time.perf_counter()
-        [ready] = assistant.ready([query], [context], passages=args.passages)
+        [ready] = assistant.ready([query], [given], passages=args.passages)
     return ready, {"retrieve": retrieved - started, "load": time.perf_counter() - retrieved}
 
 

@@ -53,7 +53,7 @@ def run_build(args: argparse.Namespace) -> int:
 
 
 def describe(manifest: dict[str, Any], out: Path) -> str:
-    """Print what was built, for a person."""
+    """Return what was built, in words."""
     counts = manifest["counts"]
     images = ", ".join(f"{count} of {topic}" for topic, count in counts["images"].items())
     questions = ", ".join(f"{kinds['all']} {name}" for name, kinds in counts["questions"].items())

@@ -1,10 +1,12 @@
 """`camml chat`: a conversation at the terminal, with everything loaded once."""
 
 import argparse
+import io
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from camml.cli import EXIT_BAD_INPUT
 from camml.cli._answering import (
     add_decoding,
     add_model,
@@ -14,8 +16,9 @@ from camml.cli._answering import (
     decoding_of,
     where_of,
 )
-from camml.cli._output import neighbor_as_text
+from camml.cli._output import check_unicode, neighbor_as_text
 from camml.errors import CaMMLError, OptionError
+from camml.passages import check_passages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +53,9 @@ def run(args: argparse.Namespace) -> int:
     """Answer what is typed, or piped in line by line, until it ends."""
     if args.shots is not None and args.shots < 1:
         raise OptionError(f"--shots is {args.shots}; give 1 or more, or leave out --store")
-    chat = Chat(args)
-    if sys.stdin.isatty():
+    check_passages(args.passages or "auto")
+    chat, watched, failed = Chat(args), sys.stdin.isatty(), False
+    if watched:
         print(HELP)
     for line in _lines():
         if line == "/quit":
@@ -60,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
             chat.hear(line)
         except CaMMLError as error:  # a picture that is not there ends the turn, not the conversation
             print(f"camml: error: {error}", file=sys.stderr)
-    return 0
+            failed = True
+    return EXIT_BAD_INPUT if failed and not watched else 0  # a script looks at it, a person has read what was wrong
 
 
 class Chat:
@@ -71,9 +76,9 @@ class Chat:
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.decoding: Decoding = decoding_of(args)
         self.picture: Image.Image | None = _opened(args.image) if args.image else None
         self.assistant: Assistant = assistant_of(args)
+        self.decoding: Decoding = decoding_of(args)
         self.collection: Collection | None = collection_of(args, self.assistant) if args.store else None
         self.shots: int = args.shots or self.assistant.shots
         self.where: Where | None = where_of(args)
@@ -107,6 +112,7 @@ class Chat:
         """Print the answer as it comes, and remember it."""
         from camml.prompts import Turn
 
+        check_unicode(question, "the question")
         ready = self._ready(question)
         pieces = []
         for piece in self.assistant.stream(ready, self.decoding):
@@ -142,6 +148,8 @@ class Chat:
 def _lines() -> "Iterator[str]":
     """Yield the lines that are typed, with editing and history, or those that are piped in; none that are empty."""
     watched = sys.stdin.isatty()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a line that is not UTF-8 ends its turn, not the conversation
     if watched:
         with suppress(ImportError):  # some systems have none
             import readline  # noqa: F401 (`input` edits lines with it from then on)

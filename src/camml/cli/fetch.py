@@ -4,9 +4,11 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from camml.cli._output import print_json
+from camml.errors import ModelFolderError
 
 SUMMARY = "Fetch pretrained weights; without a name those of the small default model."
 
@@ -33,6 +35,12 @@ def run(args: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"fetching {name} ...", file=sys.stderr)
         folder = weights.folder(name)
+        known = any((folder / file).is_file() for file in ("config.json", weights.ORIGIN))
+        if Path(name).expanduser().is_dir() and not known:
+            raise ModelFolderError(
+                f"{name} is a folder on this machine that holds no model (no config.json); give a name of "
+                "`camml fetch --list`, or OWNER/NAME on the model hub"
+            )
         seconds = round(time.perf_counter() - start, 1)
         source, precision = weights.described(folder)
         rows.append({"name": name, "folder": str(folder), "seconds": seconds, "source": source, "precision": precision})

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SUMMARY = "Answer questions over HTTP: an OpenAI-compatible API and a page, with the evidence."
 
 KEYS = "CAMML_API_KEYS"
+PATH = re.compile(r"^(~|\.\.?)/|\.(txt|keys?|list|conf|cfg|env|json|ya?ml|secrets?)$", re.IGNORECASE)
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 BACKLOG = 2048
@@ -71,8 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_access(parser: argparse.ArgumentParser) -> None:
     access = parser.add_argument_group("who may use it")
     access.add_argument(
-        "--api-keys", type=Path, metavar="FILE", help=f"keys, one a line, 'KEY  # NAME' for the log (or ${KEYS})"
-    )
+        "--api-keys", type=Path, metavar="FILE",
+        help=f"keys, one a line, 'KEY  # NAME' for the log (or the keys themselves in ${KEYS}, separated by commas)",
+    )  # fmt: skip
     access.add_argument("--no-keys", action="store_true", help="let everybody in who can reach --host")
     access.add_argument(
         "--cors-origin",
@@ -158,8 +160,8 @@ def read_settings(args: argparse.Namespace) -> "Settings":
     local = args.host in ("localhost", "127.0.0.1", "::1")
     if not keys and not local and not args.no_keys:
         raise OptionError(
-            f"on {args.host} everybody in the network could use this server: give --api-keys FILE (or ${KEYS}), "
-            "or say --no-keys"
+            f"on {args.host} everybody in the network could use this server: give --api-keys FILE (or the keys in "
+            f"${KEYS}), or say --no-keys"
         )
     stores = _stores(args.store)
     engine_options = key_values(args.engine_option, "--engine-option")
@@ -212,9 +214,18 @@ def _keys(file: Path | None) -> dict[str, str]:
     """Return the API keys in a file with the names of their owners, or else in the environment.
 
     They are never given on the command line, where all users of the machine see them.
+
+    Raises:
+      OptionError: the file is not one of keys, or the environment has the path of a file instead of keys.
     """
     if file is None:
-        return {key.strip(): "" for key in os.environ.get(KEYS, "").split(",") if key.strip()}
+        keys = [key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
+        if any(map(_is_path, keys)):  # which others may guess; it is not shown, as it may be a key all the same
+            raise OptionError(
+                f"${KEYS} holds the keys themselves, separated by commas, and here it looks like the path of a file; "
+                "give a file of keys as --api-keys FILE"
+            )
+        return dict.fromkeys(keys, "")
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
@@ -223,6 +234,12 @@ def _keys(file: Path | None) -> dict[str, str]:
     if not parts:
         raise OptionError(f"{file} holds no API keys; write one a line")
     return {key: "".join(name) for key, *name in parts}
+
+
+def _is_path(key: str) -> bool:
+    """Return whether a key is rather a path: something is there, or it begins or ends as paths do."""
+    root = re.match(r"/[^/]+(?=/)", key)
+    return os.path.exists(key) or bool(PATH.search(key) or (root and os.path.isdir(root[0])))
 
 
 def _stores(texts: list[str]) -> dict[str, str]:

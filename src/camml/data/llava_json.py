@@ -75,11 +75,12 @@ def read(
     conversations: list[Conversation] = []
     problems: list[InputError] = []
     names: set[str] = set()
+    counts: dict[str, int] = {}
     mended: list[str] = []
     for number, entry in enumerate(json_elements(path), 1):
         place = f"{path}: entry {number}"
         try:
-            conversation = _conversation(entry, _unique(entry, names, place, mended), root, place, flags)
+            conversation = _conversation(entry, _unique(entry, names, counts, place, mended), root, place, flags)
             if decode_images and conversation.image:
                 check_image(conversation.image)
             conversations.append(conversation)
@@ -106,14 +107,18 @@ def _summary(problems: list[InputError], flags: Flags) -> str:
     return f"{len(problems)} samples cannot be trained on: {first}{more}; mend them, or use {flags.skip}"
 
 
-def _unique(entry: object, names: set[str], place: str, mended: list[str]) -> str:
-    """Return the id of an entry, mended as in a datastore of the same file; `names` are those before it."""
+def _unique(entry: object, names: set[str], counts: dict[str, int], place: str, mended: list[str]) -> str:
+    """Return the id of an entry, mended as in a datastore of the same file.
+
+    Args:
+      names, counts: the ids before it, and what `mended_id` keeps of them.
+    """
     if not isinstance(entry, Mapping):
         raise SampleError(f"{place}: is no object with the keys id and conversations")
     raw = entry.get("id")
     if isinstance(raw, bool) or not isinstance(raw, str | int) or not str(raw).strip():
         raise SampleError(f"{place}: has no id; give each sample its own")
-    name = mended_id(str(raw), names)
+    name = mended_id(str(raw), names, counts)
     names.add(name)
     if name != str(raw):
         mended.append(f"{str(raw)!r} to {name!r}")

@@ -16,6 +16,7 @@ from camml.datastore.official import (
     open_store,
 )
 from camml.datastore.store import Datastore
+from camml.datastore.targets import check_file
 
 __all__ = [
     "Calibration",
@@ -24,6 +25,7 @@ __all__ = [
     "Manifest",
     "calibrate",
     "calibration_of",
+    "check_file",
     "check_pictures",
     "export",
     "missing_pictures",

@@ -1,10 +1,12 @@
 """Every byte of a datastore read again, and what its database holds compared with what it must hold."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from camml.datastore import calibration
 from camml.datastore import manifest as manifests
 from camml.datastore.checked import Checked
 from camml.datastore.files import REMEDY, check_size, compare
@@ -16,7 +18,8 @@ from camml.stores import in_database
 
 
 def verify(folder: Path) -> list[str]:
-    """Return what is wrong in a datastore: files that are corrupted or missing, lost vectors, pictures that are gone.
+    """Return what is wrong in a datastore: files that are corrupted or missing, lost vectors, pictures that are gone, a
+    calibration that cannot be read.
 
     Every byte of the data files and of copied pictures is read; of pictures elsewhere only whether they are there.
 
@@ -38,7 +41,14 @@ def verify(folder: Path) -> list[str]:
     if problems:
         return problems
     now = load(folder)
-    return [*_lost(now), *_pictures(now)]
+    return [*_lost(now), *_pictures(now), *_calibration(folder)]
+
+
+def _calibration(folder: Path) -> Iterator[str]:
+    try:
+        calibration.read(folder)
+    except StoreCorruptedError as error:
+        yield str(error)
 
 
 def _pictures(now: Snapshot) -> Iterator[str]:
@@ -47,7 +57,7 @@ def _pictures(now: Snapshot) -> Iterator[str]:
         image = sample.image
         if image is None or image in intact:
             continue
-        if not image.is_file():
+        if not os.path.isfile(image):
             yield f"the picture of sample {sample.id!r} is gone: {image}"
         elif now.manifest.copies and COPY.fullmatch(image.name) and image.name[:64] != digest(image):
             yield f"the picture of sample {sample.id!r} is corrupted: {image}; {REMEDY}"

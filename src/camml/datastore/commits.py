@@ -125,7 +125,10 @@ def _try_to_withdraw(folder: Path, manifest: Manifest, keys: Keys) -> None:
 
 
 def commit_removed(folder: Path, before: Snapshot, keys: Keys) -> set[str] | None:
-    """Write the generation without the samples of `keys`; return the pictures to `tidy` when nobody needs them."""
+    """Write the generation without the samples of `keys`; return the names of their pictures, for `tidy`.
+
+    None where an earlier writer may have left pictures too, so that all are to be looked at.
+    """
     manifest, table = before.manifest, before.table
     noted = manifest.copies and pictures.note(folder)
     unused = pictures.of(table, keys) if manifest.copies else set[str]()
@@ -221,7 +224,7 @@ def written(
     vectors: Mapping[str, tuple[Keys, Vectors]],
     number: int = 0,
 ) -> tuple[Segment, ...]:
-    """Write a segment for `rows` and their vectors, and return it; None if there is nothing to write."""
+    """Write a segment for `rows` and their vectors; return that one segment, or none if there is nothing to write."""
     if not len(rows):
         return ()
     which = f"-{number}" if number else ""

@@ -105,7 +105,7 @@ def embed(
 
 
 def part_of(batch_size: int) -> int:
-    """Take the samples of one part from `samples`, in whole batches."""
+    """Return the number of samples of one part: `PART`, rounded up to whole batches."""
     return -(-PART // batch_size) * batch_size
 
 

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from camml.datastore.targets import check_file
 from camml.durable import replacing, sync_folder
 from camml.errors import OptionError
 
@@ -19,7 +20,7 @@ def table_of(datastore: "Datastore", vectors: bool = False) -> Any:
     """Return the samples as a table of Arrow: `id`, `text`, `image` (a path), and a column for each key of `meta`.
 
     Values of one key that are of several kinds, or lists and objects, become JSON texts. What a sample lacks is null. A
-    key that is called like a column of ours gets `meta_` in front of it.
+    key that is called like a column of ours, or like one made in this way, gets `meta_` in front of it.
 
     Args:
       vectors: have the columns `image_vector` and `text_vector`, too.
@@ -34,7 +35,9 @@ def table_of(datastore: "Datastore", vectors: bool = False) -> Any:
     }
     reserved = (*OWN, "image_vector", "text_vector")
     for key in dict.fromkeys(key for sample in samples for key in sample.meta):
-        name = f"meta_{key}" if key in reserved else key
+        name = key
+        while name in reserved or name in columns:
+            name = f"meta_{name}"
         columns[name] = _column([sample.meta.get(key) for sample in samples])
     for modality in ("image", "text") if vectors else ():
         known = datastore.vectors([sample.id for sample in samples], modality)
@@ -49,37 +52,35 @@ def _column(values: list[Any]) -> Any:
     import pyarrow as pa
 
     kinds = {type(value) for value in values if value is not None}
-    if kinds <= {int, float} and len(kinds) == 2:
-        kinds = {float}
-        values = [None if value is None else float(value) for value in values]
-    if len(kinds) == 1 and kinds <= {str, int, float, bool}:
+    mixed = kinds == {int, float}
+    if mixed or (len(kinds) == 1 and kinds <= {str, int, float, bool}):
         try:
-            return pa.array(values)
+            return pa.array([None if value is None else float(value) for value in values] if mixed else values)
         except (pa.ArrowInvalid, OverflowError):  # a whole number beyond 64 bits
             pass
     return pa.array([None if value is None else json.dumps(value, ensure_ascii=False) for value in values], pa.string())
 
 
-def _write_parquet(table: Any, path: Path) -> None:
+def _write_parquet(table: Any, file: BinaryIO) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(table, file, compression="zstd")
 
 
-def _write_arrow(table: Any, path: Path) -> None:
+def _write_arrow(table: Any, file: BinaryIO) -> None:
     import pyarrow as pa
 
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+    with pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
 
 
-def _write_csv(table: Any, path: Path) -> None:
+def _write_csv(table: Any, file: BinaryIO) -> None:
     import pyarrow.csv
 
-    pyarrow.csv.write_csv(table, path)
+    pyarrow.csv.write_csv(table, file)
 
 
-WRITERS: dict[str, Callable[[Any, Path], None]] = {
+WRITERS: dict[str, Callable[[Any, BinaryIO], None]] = {
     ".parquet": _write_parquet,
     ".arrow": _write_arrow,
     ".csv": _write_csv,
@@ -87,11 +88,15 @@ WRITERS: dict[str, Callable[[Any, Path], None]] = {
 """By the ending of the file; `.arrow` is Arrow's own file format, also called Feather."""
 
 
-def export(datastore: "Datastore", path: Path, vectors: bool = False) -> int:
+def export(datastore: "Datastore", path: Path, vectors: bool = False, overwrite: bool = False) -> int:
     """Write the samples to a file, whole or not at all, and return how many they are.
 
+    Args:
+      vectors: with the vectors of pictures and texts.
+      overwrite: replace a file that is there already.
+
     Raises:
-      OptionError: no format has the ending of the file, or it cannot hold vectors.
+      OptionError: no format has the ending of the file, it cannot hold vectors, or `targets.check_file` says no.
       DiskError: it cannot be written.
     """
     write = WRITERS.get(path.suffix.lower())
@@ -99,8 +104,9 @@ def export(datastore: "Datastore", path: Path, vectors: bool = False) -> int:
         raise OptionError(f"{path} ends in none of {', '.join(WRITERS)}, which say the format")
     if vectors and path.suffix.lower() == ".csv":
         raise OptionError(f"{path} cannot hold vectors; write a file ending in .parquet or .arrow")
+    check_file(path, overwrite)
     table = table_of(datastore, vectors)
-    with replacing(path) as unfinished:
-        write(table, unfinished)
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        write(table, file)
     sync_folder(path.absolute().parent)
     return int(table.num_rows)

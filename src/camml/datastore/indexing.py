@@ -23,6 +23,8 @@ from camml.stores._fast import KINDS, SEEN, Fast, lists_for
 TRIED = 10_000
 """Vectors on which kinds are compared."""
 DEPTHS = (8, 16, 32, 64, 128, 256)
+FEWEST = K + 1
+"""Vectors without which none has K others to be found."""
 CHUNK = 16_384
 GROWN = 2.0
 """An index that was trained on less than its size through this is trained again, not extended."""
@@ -53,6 +55,8 @@ class Requirements:
             raise OptionError(f"recall is above 0 and at most 1, not {self.recall}")
         if self.kind not in (None, "flat", *KINDS):
             raise OptionError(f"there is no kind of index {self.kind!r}; there are: flat, {', '.join(KINDS)}")
+        if not self.minutes > 0:
+            raise OptionError(f"minutes is {self.minutes:g}; give more than 0")
 
 
 def index(folder: Path, need: Requirements, say: Say = lambda line: None) -> Mapping[str, FastIndex]:
@@ -93,6 +97,9 @@ def _share(now: Snapshot, modality: str, memory: int) -> int:
 def _index_of(now: Snapshot, modality: str, view: View, need: Requirements, say: Say) -> tuple[Fast, FastIndex] | None:
     """Build the best index for one modality and return it with its record; None where a flat search is best."""
     keys = now.table.keys_with(modality)
+    if len(keys) < FEWEST:
+        say(f"{modality}: fewer than {FEWEST} vectors are compared one by one, without an index")
+        return None
     truth = GroundTruth.draw(view, keys, seed=0)
     flat_ms = latency(view.exact(), truth)
     best: tuple[Fast, FastIndex] | None = None
@@ -162,9 +169,12 @@ def _ranking(view: View, keys: Keys, fits: list[str], need: Requirements, say: S
         fast = _built(name, small, part)
         minutes = (time.perf_counter() - started) / 60 * len(keys) / len(part)
         facts = _tuned(fast, truth, need.recall)
-        milliseconds = facts["ms"] * KINDS[name].growth(len(part), len(keys)) if facts else float("inf")
+        if facts is None:
+            say(f"tried {name} on {len(part)}: it stays below recall {need.recall}")
+            continue
+        milliseconds = facts["ms"] * KINDS[name].growth(len(part), len(keys))
         say(f"tried {name} on {len(part)}: {milliseconds:.2f} ms a query expected, {minutes:.1f} min to build")
-        if facts and minutes <= need.minutes:
+        if minutes <= need.minutes:
             expected[name] = milliseconds
     return sorted(expected.items(), key=lambda item: item[1])
 

@@ -180,6 +180,8 @@ def read(folder: Path) -> Manifest:
         raise StoreError(f"cannot read {path}: {why}; give a folder that you may read") from error
     try:
         content = json.loads(raw)
+        if content.get("format") != FORMAT and "checksum" not in content:
+            raise StoreError(f"{path} is the manifest of something else; give the folder of a datastore")
         checksum = content.pop("checksum")
         intact = checksum == _checksum(content)
     except (ValueError, AttributeError, KeyError, TypeError) as error:

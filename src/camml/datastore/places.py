@@ -104,8 +104,8 @@ class Places:
         if stored.startswith(INSIDE) and self.folder:
             return self.folder / stored.removeprefix(INSIDE)
         path = self.root / stored
-        if self.earlier and not path.exists():
-            return next((place for place in self._moved(stored) if place.exists()), path)
+        if self.earlier and not os.path.exists(path):  # which says no, rather than raise, where we may not look
+            return next((place for place in self._moved(stored) if os.path.exists(place)), path)
         return path
 
     def _moved(self, stored: str) -> Iterable[Path]:

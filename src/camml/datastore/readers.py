@@ -58,10 +58,12 @@ def _is_read(path: Path) -> bool:
         handle = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
+    except OSError:  # of another user: nobody can tell, so nothing is deleted
+        return True
     reading = Reading(handle)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:  # somebody reads it, or the file system has no locks
         return True
     with suppress(OSError):
         path.unlink()  # while the lock is held: who opens it now finds that its generation is not the newest

@@ -125,7 +125,7 @@ class Rows:
         return order
 
     def _at(self, sample_id: str) -> list[int]:
-        """Return the row of an id; None if it does not exist."""
+        """Return the row of an id as a list; an empty one if it does not exist."""
         ids, order = self.column("id"), self._order
         low, high = 0, len(order)
         wanted = sample_id.encode("utf-8", "surrogatepass")  # Arrow sorts by bytes

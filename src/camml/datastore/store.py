@@ -18,6 +18,7 @@ from camml.datastore.places import Places, absolute, below, store_folder
 from camml.datastore.snapshot import Snapshot, load
 from camml.datastore.spool import Spool
 from camml.datastore.table import OnBad, Table, refuse
+from camml.datastore.targets import check_new, check_unbuilt
 from camml.encoders import Encoder, Patches, Vectors
 from camml.errors import (
     EmptyStoreError,
@@ -96,6 +97,7 @@ class Datastore:
 
         Raises:
           StoreError: there is a datastore at `path` already.
+          OptionError: it is a file, or a folder that holds something else than what an interrupted build left.
           SampleError, ImageError: a sample cannot be used.
           DiskError: the disk is full or not writable.
         """
@@ -103,12 +105,12 @@ class Datastore:
         folder = Path(os.path.realpath(path))
         check_batch_size(batch_size)
         kind, location = parse_store(store)
+        location = stored_location(folder, location)
+        check_new(folder, location, Path(images) if images else None)
         spool = Spool(samples, Table([], Places(folder)), folder / WORK, on_bad)
         with writing(folder, new=True):
-            if (folder / manifests.NAME).exists():
-                raise StoreError(f"there is a datastore at {folder} already; add to it, or choose another folder")
+            check_unbuilt(folder)  # once more: another process may have finished meanwhile
             record = EncoderRecord.of(encoder, encoder_options)
-            location = stored_location(folder, location)
             collection = collection_name(folder) if location else ""
             images_in = COPIES if copy_images else _seen_from(folder, absolute(images or folder.parent))
             manifest = Manifest(
@@ -184,6 +186,12 @@ class Datastore:
         """Return the sample of that id; raise KeyError where there is none."""
         table = self._snapshot.table
         return table.sample(table.find([sample_id])[sample_id])
+
+    def get(self, sample_id: str) -> Sample | None:
+        """Return the sample of that id; None where there is none, whatever other threads do meanwhile."""
+        table = self._snapshot.table
+        key = table.find([sample_id]).get(sample_id)
+        return None if key is None else table.sample(key)
 
     def count(self, modality: str) -> int:
         """Count the samples that have a vector of `modality` ("image" or "text")."""

@@ -1,12 +1,13 @@
 """A datastore brought up to date with a folder of pictures and PDF files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from camml.datastore.store import Datastore
-from camml.errors import SampleError
+from camml.errors import ImageError, SampleError
 from camml.formats import folder as folders
+from camml.images import check_header
 from camml.types import Sample
 
 
@@ -69,6 +70,16 @@ def plan(
         if name not in seen and _origin(sample) in ours and not _below(str(sample.meta.get("file")), unread)
     ]
     return Plan(added, changed, gone, len(seen) - len(added) - len(changed))
+
+
+def unusable(samples: Iterable[Sample]) -> Iterator[tuple[Sample, ImageError]]:
+    """Yield those samples of which the beginning of the picture tells that it cannot be used, and why."""
+    for sample in samples:
+        try:
+            if sample.image:
+                check_header(sample.image)
+        except ImageError as error:
+            yield sample, ImageError(f"sample {sample.id!r}: {error}")
 
 
 def _origin(sample: Sample) -> str | None:

@@ -94,7 +94,7 @@ class Table:
         if not isinstance(where, Mapping):
             keys: Keys = self.keys[np.fromiter(map(where, self), dtype=bool, count=len(self))]
             return keys
-        name = json.dumps(dict(where), sort_keys=True, default=str)
+        name = repr(sorted(where.items(), key=lambda pair: pair[0]))  # a range is not the text that it looks like
         keys_there = self._chosen.get(name)
         if keys_there is None:
             keys_there = self._matching(where)

@@ -8,6 +8,7 @@ from typing import Any
 
 from camml.distributed import plan
 from camml.distributed.cluster import Cluster, Work
+from camml.durable import disk_errors
 from camml.errors import OptionError
 from camml.neighbors import Chunk, Retrieve
 from camml.types import Query
@@ -34,6 +35,8 @@ class RayNeighbors:
         if not chunks:
             return
         folder = chunks[0].path.parent.absolute()
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         plan.write(folder / plan.NAME, map(_rows, chunks))
         names = [chunk.path.name for chunk in chunks]
         for result in self.cluster.run(partial(_prepare, self.load, folder, names, k), len(chunks)):

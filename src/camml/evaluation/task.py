@@ -220,7 +220,7 @@ def find(name: str) -> Task:
     else:
         tasks = usable([file for file in files if name.startswith(file)])
     if name not in tasks:
-        raise UnknownNameError(f"no {name!r} in camml/{FOLDER}; there are: {', '.join(names())}")
+        raise UnknownNameError(f"no {plugins.NOUNS[FOLDER]} {name!r}; there are: {', '.join(names())}")
     return tasks[name]
 
 

@@ -77,7 +77,7 @@ class PassageChooser:
 
     def __init__(self, encoder: Encoder, folder: Path | None = None) -> None:
         self.encoder = encoder
-        self._embed: Callable[[Sequence[str]], Vectors] = getattr(encoder, "embed_passages", encoder.embed_texts)
+        self._embed: Callable[[Sequence[str]], Vectors] = encoder.embed_texts
         self._cache: ArrayCache | None = None
         if folder is not None:
             about = [encoder.name, encoder.revision, VERSION]

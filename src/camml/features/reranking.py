@@ -97,7 +97,7 @@ def nearest(
       OptionError: k is below 1, or a query lacks what the mode searches by.
       EmptyStoreError: there are no samples.
     """
-    if reranker is None:
+    if reranker is None or k < 1:  # a retriever refuses such a k
         return retriever.retrieve(queries, k, where)
     deep = retriever.retrieve(queries, max(k, DEPTH), where)
     return [context[:k] for context in reranker.ordered(queries, deep)]

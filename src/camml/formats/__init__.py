@@ -67,7 +67,7 @@ def read(
     Raises:
       OptionError: no such `on_bad`.
       UnknownNameError: no such `format`.
-      SampleError: no such file, another format, or (with "stop") a sample that cannot be used.
+      SampleError: no such file, a datastore, another format, or (with "stop") a sample that cannot be used.
 
     Example:
       >>> [sample.id for sample in read("samples.csv")]
@@ -75,6 +75,8 @@ def read(
     """
     _check(on_bad)
     given = source(path)
+    if isinstance(given, Path):
+        _walk.refuse_store(given)
     if images is not None and Path(images).exists() and not Path(images).is_dir():
         raise SampleError(f"{images}: is not a folder; give the folder at which image paths start")
     name = format or find_format(given)
@@ -123,6 +125,8 @@ def find_format(path: Source) -> str:
     if isinstance(path, str):
         many = ", ".join(name for name, format in known.items() if _takes_many(format))
         raise SampleError(f"{path}: its format cannot be told by its ending; name one of these: {many}")
+    if path.is_dir() and not any(path.iterdir()):
+        raise SampleError(f"{path}: is an empty folder; check the path")
     raise SampleError(
         f"{path}: its format cannot be told{_holding(path)}; name the file .json, .jsonl, .csv or .tsv, give "
         "the folder of a saved Hugging Face dataset or one with pictures or PDF files in it, or name the format: "
@@ -176,12 +180,13 @@ def _with_unique_ids(
 ) -> Iterator[Sample | SampleError]:
     """Yield the samples, an error in place of one whose id cannot stay; where `say`, log what was mended."""
     places: dict[str, str] = {}
+    counts: dict[str, int] = {}
     mended: list[str] = []
     for place, sample in entries:
         if isinstance(sample, SampleError):
             yield sample
             continue
-        id = mended_id(sample.id, places) if mend else sample.id
+        id = mended_id(sample.id, places, counts) if mend else sample.id
         if id in places:
             yield SampleError(
                 f"{path}: {place}: the id {id!r} is that of {places[id]} already; "

@@ -53,7 +53,7 @@ def _below(
     except OSError as error:
         yield name, SampleError(f"{folder}: cannot be read ({error.strerror}); check its permissions")
         return
-    if _is_store(folder):
+    if is_store(folder):
         return
     pictures = [entry.name for entry in entries if entry.name.lower().endswith(PICTURES)]
     known = set[str]().union(*(beside(picture, TEXTS + JSON) for picture in pictures))
@@ -80,12 +80,26 @@ def _leads_elsewhere(link: str, root: str, seen: set[str]) -> bool:
     return True
 
 
-def _is_store(folder: Path) -> bool:
+def is_store(folder: Path) -> bool:
+    """Return whether a folder is that of a datastore."""
     try:
         with (folder / "manifest.json").open("rb") as file:
             return _STORE in file.read(200)
     except OSError:
         return False
+
+
+def refuse_store(path: Path) -> None:
+    """Raise if a folder is that of a datastore: its files hold removed samples too, and say not where pictures are.
+
+    Raises:
+      SampleError: it is.
+    """
+    if is_store(path):
+        raise SampleError(
+            f"{path}: is a datastore; write its samples to a file first, `camml store export samples.parquet --store "
+            f"{path}`, and give that file"
+        )
 
 
 def id_of(path: str) -> str:

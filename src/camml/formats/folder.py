@@ -11,6 +11,7 @@ from pathlib import Path
 
 from camml.errors import SampleError
 from camml.formats import _entries, _others, _pdf, _pictures, _shards, _walk, hf_dataset, parquet, webdataset
+from camml.formats._walk import is_store as is_store
 from camml.formats._walk import origin_of as origin_of
 
 _logger = logging.getLogger("camml")
@@ -30,6 +31,7 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
     """
     if not path.is_dir():
         raise SampleError(f"{path}: is not a folder; give a folder of pictures and PDF files")
+    _walk.refuse_store(path)
     root, origin = path.absolute(), origin_of(path)
     empty, others = True, list[str]()
     for name, file in _walk.files(root, others.append):

@@ -106,6 +106,17 @@ def check_image(path: Path) -> None:
     open_image(path, max_side=64)
 
 
+def check_header(path: Path) -> None:
+    """Raise if an image file cannot be read or does not begin as one; no pixel is decoded, so damage may remain.
+
+    Raises:
+      ImageError: it is missing, empty, no image, or too large.
+    """
+    name = _printable(path)
+    with quiet_pillow(), _open_file(path) as stream, _identify(_without_notes(stream, name)[0], name) as image:
+        _check_size(image, name, MAX_PIXELS)
+
+
 def words_in(path: Path) -> str:
     """Return what people wrote into a picture file as its title and description (XMP, IPTC, EXIF); "" for nothing."""
     if not path.is_file():  # a pipe would keep us waiting

@@ -5,7 +5,7 @@ perceiver   the layers of the perceivers, and places      config      sizes and 
 pretrained  its base class: first weights, words, files      language    the language model inside another one
 processor   questions, images and samples to tensors; rendering, batching   are its parts
 llava_parts, llava_processor    a vision-language model out of a language model and a vision tower; parts   makes it
-loading     one door for every kind of folder: folder, official, packed, lora   are the kinds
+loading     loads any kind of model folder; the kinds are   folder, official, packed, lora
 card, retrieval_settings        what a folder says to people, and to datastores
 """
 

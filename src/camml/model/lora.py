@@ -122,10 +122,12 @@ def add_products(model: nn.Module, trained: Mapping[str, Tensor], scale: float, 
     own = dict(model.named_parameters())
     for name in sorted({key.rpartition(".lora_")[0] or key for key in trained}):
         if name in trained:
+            if name not in own or own[name].shape != trained[name].shape:
+                raise ModelFolderError(f"what {source} keeps of {name} does not fit the model it was trained on")
             own[name].copy_(trained[name])
             continue
         down, up, weight = trained.get(f"{name}.lora_A"), trained.get(f"{name}.lora_B"), own.get(f"{name}.weight")
-        if down is not None and up is not None and isinstance(model.get_submodule(name), Conv1D):
+        if down is not None and up is not None and weight is not None and isinstance(model.get_submodule(name), Conv1D):
             down, up = up.T, down.T  # its weights are float[in, out]
         if down is None or up is None or weight is None or weight.shape != (up.shape[0], down.shape[1]):
             raise ModelFolderError(f"what {source} keeps of {name} does not fit the model it was trained on")

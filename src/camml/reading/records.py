@@ -43,7 +43,6 @@ class Record:
 
     Attributes:
       nouns: what the text, and a question, calls each field of the kind.
-      numbers: the value of fields that can be compared.
     """
 
     kind: Kind

@@ -91,7 +91,7 @@ def _health(service: Service) -> APIRouter:
 
     @router.get("/ready")
     async def ready() -> dict[str, Any]:
-        """Questions will be answered: the model runs, and there is room."""
+        """Say whether questions will be answered: the model runs, and there is room."""
         if not service.engine.healthy():
             raise ApiError(503, "the model has stopped; restart the server", "not_ready")
         if service.answers.inside >= service.answers.capacity:
@@ -100,7 +100,7 @@ def _health(service: Service) -> APIRouter:
 
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
-        """Figures for Prometheus."""
+        """Return figures for Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router

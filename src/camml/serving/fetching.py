@@ -160,7 +160,7 @@ def _within(deadline: float, work: Callable[[], Result]) -> Result:
 
 
 def _left(deadline: float) -> float:
-    """Seconds until `deadline`, a TimeoutError after it."""
+    """Return the seconds until `deadline`; raise a TimeoutError after it."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError("too slow")

@@ -21,7 +21,7 @@ class Gate:
 
     @contextmanager
     def enter(self, weight: int = 1) -> Iterator[None]:
-        """Be inside.
+        """Take `weight` of the places for as long as the block runs.
 
         Raises:
           ApiError: there is no room; the client may try again.
@@ -40,7 +40,7 @@ class RateLimit:
 
     Args:
       per_minute: permits, of which all may be used at once; 0 for no limit.
-      what: they are for, in words.
+      kind: what they are for, in words.
     """
 
     def __init__(self, per_minute: int, kind: str = "requests", now: Callable[[], float] = time.monotonic) -> None:

@@ -32,7 +32,7 @@ class Links:
     def sample(self, sample: Sample, store: str | None) -> SampleOut:
         """Return a sample; `store` is where it may be."""
         shelf = self.service.shelves.get(store or "")
-        stored = shelf.datastore[sample.id] if shelf and sample.id in shelf.datastore else None
+        stored = shelf.datastore.get(sample.id) if shelf else None
         # a picture that cannot be used was left out
         origin = store if stored and replace(stored, image=sample.image) == sample else None
         link = None

@@ -44,7 +44,7 @@ def router(service: Service) -> APIRouter:
 
     @router.post("/v1/embeddings")
     async def embeddings(body: EmbeddingBody, request: Request) -> dict[str, Any]:
-        """Unit vectors of texts or pictures, from the encoder of a datastore (or the datastore's name)."""
+        """Return unit vectors of texts or pictures, from the encoder of a datastore (or the datastore's name)."""
         encoders = _encoders(service) | {name: shelf.encoder for name, shelf in service.shelves.items()}
         if body.model not in encoders:
             known = ", ".join(encoders) or "none, since there is no datastore"

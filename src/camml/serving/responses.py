@@ -112,8 +112,8 @@ class _Stream:
 
     def _place(self) -> dict[str, Any]:
         """Return where the text of the answer is."""
-        message = _message(self._reply, "", "in_progress")
-        return {"item_id": message["id"], "output_index": self._reply.said[0].index(None), "content_index": 0}
+        item = f"msg_{self._reply.note['id']}"
+        return {"item_id": item, "output_index": self._reply.said[0].index(None), "content_index": 0}
 
     def _say(self, event: Evidence | Piece) -> Iterator[bytes]:
         if isinstance(event, Evidence):

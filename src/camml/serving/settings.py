@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from camml.answering import check_passages
 from camml.errors import OptionError
+from camml.passages import check_passages
 from camml.retriever import check_weights
 from camml.weights import DEFAULT_MODEL
 

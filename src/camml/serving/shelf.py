@@ -55,7 +55,7 @@ class Shelf:
         self.reranker: Reranker | None = None
         self._writing = Lock()
         self._looked = time.monotonic()
-        self._chooser = PassageChooser.beside(None if datastore.path is None else str(datastore.path), encoder)
+        self._chooser = PassageChooser.beside(None if datastore.path is None else str(datastore.path), self.encoder)
         self._thumbnail = lru_cache(THUMBNAILS)(_thumbnail)
 
     @classmethod
@@ -115,7 +115,7 @@ class Shelf:
         return Retriever(self.datastore, self.encoder).modes()
 
     def page(self, offset: int, limit: int) -> list[Sample]:
-        """Samples in the order they were added."""
+        """Return samples in the order they were added."""
         self.refresh()
         return self.datastore.page(offset, limit)
 
@@ -126,10 +126,10 @@ class Shelf:
           ApiError: one of them is not there.
         """
         self.refresh()
-        datastore = self.datastore
-        if unknown := [name for name in ids if name not in datastore]:
+        known = {name: sample for name in ids if (sample := self.datastore.get(name)) is not None}
+        if unknown := [name for name in ids if name not in known]:
             raise ApiError(404, f"no sample {unknown[0]!r} in the datastore {self.name!r}", "sample_not_found", "id")
-        return [datastore[name] for name in ids]
+        return [known[name] for name in ids]
 
     def thumbnail(self, sample_id: str, side: int) -> bytes:
         """Return the picture of a sample as a JPEG of at most `side` pixels.
@@ -185,7 +185,7 @@ class Shelf:
                     if image and name not in self.datastore:
                         image.unlink(missing_ok=True)
                     raise
-        return self.datastore[name]
+            return self.datastore[name]  # before another thread reloads
 
     def remove(self, ids: Sequence[str]) -> int:
         """Remove samples, all or none, and the pictures that were uploaded for them; how many.

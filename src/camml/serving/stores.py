@@ -55,7 +55,7 @@ def _listing(router: APIRouter, service: Service, links: Links) -> None:
 
     @router.get("/{store}")
     async def store(store: str) -> StoreOut:
-        """One datastore."""
+        """Return one datastore."""
         return await service.thread(_store, service.shelf(store))
 
     @router.get("/{store}/samples")
@@ -66,13 +66,17 @@ def _listing(router: APIRouter, service: Service, links: Links) -> None:
         offset: Annotated[int, Query(ge=0, le=2**40)] = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     ) -> SamplesOut:
-        """Samples in the order they were added, or those of the given ids."""
+        """Return samples in the order they were added, or those of the given ids."""
         shelf, here = service.shelf(store), links.at(request)
+
+        def work() -> SamplesOut:
+            samples = shelf.samples(ids) if ids else shelf.page(offset, limit)
+            total = len(samples) if ids else len(shelf.datastore)
+            data = [here.sample(sample, store) for sample in samples]
+            return SamplesOut(data=data, total=total, has_more=not ids and offset + len(samples) < total)
+
         with service.store_work.enter():
-            samples = await (service.thread(shelf.samples, ids) if ids else service.thread(shelf.page, offset, limit))
-        total = len(samples) if ids else len(shelf.datastore)
-        data = [here.sample(sample, store) for sample in samples]
-        return SamplesOut(data=data, total=total, has_more=not ids and offset + len(samples) < total)
+            return await service.thread(work)
 
 
 def _finding(router: APIRouter, service: Service, links: Links) -> None:

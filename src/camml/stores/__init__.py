@@ -151,6 +151,9 @@ def parse_store(text: str) -> tuple[str, str]:
     """
     start, colon, location = text.partition("://")
     name = ALIASES.get(start, start)
+    if name not in (known := plugins.names("stores")):
+        shown = {name: alias for alias, name in ALIASES.items()}
+        raise UnknownNameError(f"no vector store {start!r}; there are: {', '.join(shown.get(n, n) for n in known)}")
     served = is_served(name)
     if served != bool(colon):
         form = f"write {name}://HOST:PORT or {name}://FILE.db" if served else f"write {start!r} alone"

@@ -101,8 +101,10 @@ class Fast:
         faiss = faiss_package()
         inner = faiss.index_factory(sample.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
         lists = _lists(inner)
-        if lists is not None and getattr(faiss, "get_num_gpus", int)() > 0:
-            lists.clustering_index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(sample.shape[1]))
+        if lists is not None:
+            lists.cp.min_points_per_centroid = 1  # FAISS warns of few; what they are worth is measured
+            if getattr(faiss, "get_num_gpus", int)() > 0:
+                lists.clustering_index = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(sample.shape[1]))
         inner.train(np.ascontiguousarray(sample))
         return cls(faiss.IndexIDMap(inner), base)
 

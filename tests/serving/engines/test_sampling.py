@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from camml.answering import Decoding
-from camml.answering.grounding import PLAIN
+from camml.answering._grounding import PLAIN
 from camml.errors import OptionError
 from camml.serving import engines
 from camml.serving.engines import Piece, Request, Sampling

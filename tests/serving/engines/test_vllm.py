@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from camml import weights
 from camml.answering import Decoding
-from camml.answering.grounding import PLAIN
+from camml.answering._grounding import PLAIN
 from camml.errors import OptionError
 from camml.model.parts import assemble
 from camml.prompts import Turn

@@ -200,7 +200,7 @@ class Engine(Protocol):
         ...
 
     def status(self) -> Mapping[str, float]:
-        """Figures of now: `running` and `waiting` answers, and counters whose names end in `_total`."""
+        """Return figures of now: `running` and `waiting` answers, and counters whose names end in `_total`."""
         ...
 
     def healthy(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from llguidance import LLMatcher
 
-from camml.answering.grounding import Form, Grammars
+from camml.answering._grounding import Form, Grammars
 from camml.errors import OptionError
 from camml.serving.engines import JSON
 

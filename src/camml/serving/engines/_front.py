@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from camml import answering, prompts
 from camml.answering import DEFAULT_SHOTS, Decoding, budget_of, fitting
 from camml.answering._generation import check_fits
-from camml.answering.grounding import Form, Grounding, stop_ids
+from camml.answering._grounding import Form, Grounding, stop_ids
 from camml.answering.in_prompt import InPromptAnswerer, unseen
 from camml.answering.interleaved import InterleavedAnswerer
 from camml.answering.perceiver import PerceiverAnswerer, pictures_of

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from camml.answering import Decoding
-from camml.answering.grounding import Form
+from camml.answering._grounding import Form
 from camml.serving.engines import LEAST_LOGPROB, Sampling, TokenLogprob
 
 

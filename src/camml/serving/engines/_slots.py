@@ -151,13 +151,6 @@ class Slots:
         if not last_block.rows and self.whole is None:
             self.blocks.remove(last_block)
 
-    def clear(self) -> None:
-        """Give all rows back."""
-        if self.whole is None:
-            self.blocks = []
-        for block in self.blocks:
-            block.rows = []
-
     def _alike(self, size: int, length: int) -> Iterator[Block]:
         return (block for block in self.blocks if (block.size, block.length) == (size, length))
 

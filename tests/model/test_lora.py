@@ -1,0 +1,28 @@
+"""What was trained beside the weights of a model, added to them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from camml.errors import ModelFolderError
+from camml.model.lora import add_products
+
+
+@pytest.mark.parametrize(
+    "trained",
+    [
+        {"9.lora_A": torch.ones(1, 2), "9.lora_B": torch.ones(3, 1)},
+        {"0.lora_A": torch.ones(1, 2)},
+        {"0.lora_A": torch.ones(1, 3), "0.lora_B": torch.ones(3, 1)},
+        {"9.bias": torch.ones(3)},
+        {"0.bias": torch.ones(4)},
+        {"0.bias": torch.ones(1)},
+    ],
+    ids=["no such part", "half of a pair", "another width", "no such bias", "a longer bias", "a bias of one number"],
+)
+def test_what_does_not_fit_is_named_with_its_folder(trained: dict[str, torch.Tensor]) -> None:
+    [name] = {key.partition(".lora_")[0] for key in trained}
+    with pytest.raises(ModelFolderError, match=f"what run keeps of {name} does not fit"):
+        add_products(nn.Sequential(nn.Linear(2, 3)), trained, 1.0, Path("run"))

@@ -1,0 +1,90 @@
+"""A datastore behind a server, which several threads read and others change."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from camml import encoders
+from camml.datastore import Datastore
+from camml.encoders import Vectors
+from camml.features.passages import Budget
+from camml.serving.application import create
+from camml.serving.links import Links
+from camml.serving.problems import ApiError
+from camml.serving.shelf import Shelf
+from camml.serving.wire import SampleOut
+from camml.types import Neighbor, Sample
+from tests.serving.page.conftest import Parrot, make_store, service_of
+
+LONG = "The harbour crane was painted last spring. It weighs 4711 tons in all. It stands beside the old mill."
+
+
+@pytest.fixture
+def was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every sample was there when somebody looked, and is gone when it is read."""
+    monkeypatch.setattr(Datastore, "__contains__", lambda *_: True)
+
+
+def test_passages_are_chosen_with_the_lock_of_the_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = encoders.load("hashed")
+    embed, locked = encoder.embed_texts, list[bool]()
+
+    def embed_texts(texts: Sequence[str]) -> Vectors:
+        locked.append(shelf.encoder._texts.working.locked())  # type: ignore[attr-defined]
+        return embed(texts)
+
+    monkeypatch.setattr(encoder, "embed_texts", embed_texts)
+    datastore = Datastore.open(make_store(tmp_path), encoder)
+    shelf = Shelf("things", datastore, encoder)
+    read = shelf.read(
+        "How many tons does it weigh?",
+        (Neighbor(Sample("crane", LONG), 1.0),),
+        Budget(8, lambda text: len(text.split())),
+    )
+    assert "4711" in read[0].text
+    assert locked
+    assert all(locked)
+
+
+@pytest.mark.usefixtures("was_there")
+def test_a_sample_that_goes_while_it_is_looked_up_is_said_not_to_be_there(tmp_path: Path) -> None:
+    shelf = Shelf.open("things", str(make_store(tmp_path)))
+    assert [sample.id for sample in shelf.samples(["s1", "s0", "s1"])] == ["s1", "s0", "s1"]
+    with pytest.raises(ApiError, match="no sample 'gone'"):
+        shelf.samples(["s1", "gone"])
+
+
+@pytest.mark.usefixtures("was_there")
+def test_evidence_that_goes_before_it_is_shown_is_shown_without_its_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shelf, "search", lambda *_: (Neighbor(Sample("gone", "It was red."), 1.0),))
+    asked = {"model": "parrot", "messages": [{"role": "user", "content": "what"}], "shots": 1}
+    with TestClient(create(service_of(make_store(tmp_path), Parrot()))) as client:
+        answer = client.post("/v1/chat/completions", json=asked)
+    assert answer.status_code == 200, answer.text
+    [sample] = answer.json()["context"]
+    assert (sample["id"], sample["store"]) == ("gone", None)
+
+
+@pytest.mark.parametrize("asked", ["", "?id=s0&id=s2"])
+def test_pages_of_samples_are_made_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    show, loops = Links.sample, list[asyncio.AbstractEventLoop]()
+
+    def sample(self: Links, shown: Sample, store: str | None) -> SampleOut:
+        with suppress(RuntimeError):  # there is none in this thread
+            loops.append(asyncio.get_running_loop())
+        return show(self, shown, store)
+
+    monkeypatch.setattr(Links, "sample", sample)
+    with TestClient(create(service_of(make_store(tmp_path), Parrot()))) as client:
+        answer = client.get(f"/v1/stores/things/samples{asked}")
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["data"]) == (2 if asked else 3)
+    assert loops == []
