@@ -1,5 +1,7 @@
 """Boxes: reading them, frames, overlap."""
 
+import time
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -51,3 +53,11 @@ def test_a_wide_picture_is_padded_above_and_below() -> None:
     assert in_pixels(Box(0, 0.25, 1, 0.75), "padded", 400, 200) == Box(0, 0, 400, 200)
     assert in_pixels(Box(0.25, 0, 0.75, 1), "padded", 200, 400) == Box(0, 0, 200, 400)
     assert in_pixels(Box(0, 0, 1, 1), "padded", 5, 2) == Box(0, -1, 5, 4)  # three odd rows: one above, two below
+
+
+def test_digits_without_end_are_no_box_and_take_no_time() -> None:
+    started = time.monotonic()
+    assert read_box("[" + "1" * 100_000) is None
+    assert read_box("[" + ",".join(["9" * 400] * 4) + "]") is None
+    assert read_box("[" + ",".join(["9" * 306] * 4) + "]") is None  # times a width it would be infinite
+    assert time.monotonic() - started < 5

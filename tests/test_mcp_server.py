@@ -18,6 +18,7 @@ pytest.importorskip("mcp")
 
 import anyio
 from mcp import Client, StdioServerParameters
+from PIL import Image
 
 from camml import assistant, encoders
 from camml.datastore import Datastore
@@ -153,5 +154,32 @@ def test_it_speaks_over_http(address: str) -> None:
         async with Client(address) as client:
             said = await client.call_tool("ask", {"question": "a red square"})
             assert json.loads(said.content[1].text)["id"] == "red"
+
+    run(work)
+
+
+def test_what_cannot_be_added_takes_no_picture_of_another_sample(connect, store: Path) -> None:
+    async def work() -> None:
+        async with connect(writable=True) as client:
+            await client.call_tool("add", {"id": "pump", "text": "a pump", "image": "red.png"})
+            refused = await client.call_tool("add", {"id": "a/b", "text": "a pump", "image": "red.png"})
+            assert refused.is_error
+
+    run(work)
+    kept = Datastore.open(store)["pump"].image
+    assert kept is not None
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+
+
+def test_a_small_picture_is_no_path_that_is_too_long(connect, tmp_path: Path) -> None:
+    async def work() -> None:
+        noise = Image.frombytes("RGB", (16, 16), bytes(n * n % 251 for n in range(768)))
+        noise.save(tmp_path / "small.bmp")
+        sent = base64.b64encode((tmp_path / "small.bmp").read_bytes()).decode()
+        assert max(map(len, sent.split("/"))) > 255
+        async with connect() as client:
+            assert not (await client.call_tool("search", {"image": sent, "k": 1})).is_error
+            refused = await client.call_tool("search", {"image": "a\0b"})
+            assert "no picture in base64" in refused.content[0].text
 
     run(work)

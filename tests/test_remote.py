@@ -49,3 +49,9 @@ def test_errors_of_storage_are_one_line_of_ours(error: Exception, kind: type[CaM
 def test_errors_of_ours_pass() -> None:
     with pytest.raises(OptionError, match="as it was"), storage_errors("s3://a/b", SampleError):
         raise OptionError("as it was")
+
+
+@pytest.mark.parametrize("address", ["reference://x", "ftp://127.0.0.1:1/x"])
+def test_what_cannot_be_had_is_said(address: str) -> None:
+    with pytest.raises(OptionError, match=f"{address}: .*check the address"):
+        file_system(address)

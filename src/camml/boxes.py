@@ -7,8 +7,9 @@ FRAMES = ("same", "normalised", "padded", "pixels")
 """What coordinates are relative to: the image's width and height ("normalised"), the longer side of the image padded to
 a centred square ("padded"), or nothing ("pixels"); "same" is the frame of the truth, whichever that is."""
 
-_NUMBER = r"\s*(-?(?:\d+\.?\d*|\.\d+))\s*"
+_NUMBER = r"\s*(-?(?:\d++\.?\d*|\.\d+))\s*"
 _BOX = re.compile(r"[\[(]" + ",".join([_NUMBER] * 4) + r"[\])]")
+_FARTHEST = 1e9  # no picture is so large, and what is multiplied with it stays a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,10 @@ class Box:
 
 
 def read_box(text: str) -> Box | None:
-    """Read the first `[x1, y1, x2, y2]` (or in round brackets) of an answer."""
+    """Read the first `[x1, y1, x2, y2]` (or in round brackets) of an answer; one beyond all pictures is none."""
     match = _BOX.search(text)
-    return Box(*map(float, match.groups())) if match else None
+    sides = [float(side) for side in match.groups()] if match else []
+    return Box(*sides) if sides and max(map(abs, sides)) < _FARTHEST else None
 
 
 def overlap(first: Box, second: Box) -> float:

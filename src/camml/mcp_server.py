@@ -2,14 +2,15 @@
 
 import base64
 import binascii
-import hashlib
 import io
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Image as Picture
@@ -84,14 +85,14 @@ class Tools:
         return f"added {id!r}; there are {len(datastore)} samples now"
 
     def _kept(self, picture: Image.Image) -> Path:
-        """Return the file in the datastore that holds a picture, named after its content."""
+        """Return a file of its own in the datastore that holds a picture: no other sample loses it with this one."""
         buffer = io.BytesIO()
         picture.save(buffer, "PNG")
         assert self.collection.datastore.path is not None
         folder = self.collection.datastore.path.resolve() / UPLOADS
         with disk_errors(folder):
             folder.mkdir(exist_ok=True)
-        file = folder / f"mcp-{hashlib.sha256(buffer.getvalue()).hexdigest()[:24]}.png"
+        file = folder / f"mcp-{uuid4().hex}.png"
         write_file(file, buffer.getvalue())
         return file
 
@@ -101,9 +102,9 @@ class Tools:
         Raises:
           ImageError: it cannot be used, or is elsewhere.
         """
-        if self.pictures is not None and len(given) < 4096 and not given.startswith("data:"):
+        if self.pictures is not None and len(given) < 4096 and "\0" not in given and not given.startswith("data:"):
             path = (self.pictures / given).resolve()
-            if path.is_file():
+            if os.path.isfile(path):  # False, too, for what is too long for a name: a small picture in base64
                 if not path.is_relative_to(self.pictures):
                     raise ImageError(f"{given} is not in {self.pictures}, whose pictures may be used")
                 return open_image(path)

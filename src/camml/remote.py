@@ -16,7 +16,7 @@ def file_system(address: str) -> tuple[Any, str]:
     """Return the fsspec file system of an address, and its path in it.
 
     Raises:
-      OptionError: no file system of that scheme is known, or its package is not installed.
+      OptionError: no file system of that scheme is known, its package is not installed, or it cannot be had so.
     """
     import fsspec
 
@@ -26,7 +26,7 @@ def file_system(address: str) -> tuple[Any, str]:
     except ImportError as error:
         remedy = "pip install 'camml[remote]'" if scheme == "s3" else f"install the package of fsspec for {scheme}"
         raise OptionError(f"{address}: needs more packages ({error.name or error}): {remedy}") from error
-    except ValueError as error:
+    except Exception as error:  # some connect at once, or want what no address says: their errors are of any kind
         raise OptionError(f"{address}: {_line(error)}; check the address") from error
     system.invalidate_cache()  # of listings: other machines write there, too
     return system, str(path)

@@ -1,5 +1,6 @@
 """What is an answer in the reply of an endpoint, and what is none."""
 
+import time
 from typing import Any
 
 import pytest
@@ -70,3 +71,18 @@ def test_what_no_chat_endpoint_sends_is_an_error(sent: Any) -> None:
 
 def test_thoughts_within_thoughts_are_none_of_the_answer() -> None:
     assert without_thoughts("<think>a <think>b</think> c</think>Yes") == "Yes"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>" * 50_000, ""),
+        ("<think>" * 50_000 + "</thought>Yes", "Yes"),
+        ("Yes " * 50_000, ("Yes " * 50_000).strip()),
+        ("A<think>b<thought>c</THINK>D<thinking>e</thinking>F", "ADF"),
+    ],
+)
+def test_thoughts_without_end_take_no_time(text: str, answer: str) -> None:
+    started = time.monotonic()
+    assert without_thoughts(text) == answer
+    assert time.monotonic() - started < 3

@@ -11,7 +11,7 @@ from transformers import BertModel, Dinov2Model
 
 from camml import encoders
 from camml.encoders.mini import PATCH_SHARE, PLAIN_SHARE, SHARPNESS, _prepare
-from camml.errors import OptionError
+from camml.errors import ModelFolderError, OptionError
 from tests.encoders.tiny_encoders import TEXTS, build, images, save_mini
 
 
@@ -237,3 +237,11 @@ class TestPatches:
         assert few.revision == none.revision  # vectors are the same
         with pytest.raises(OptionError, match="patches is -1; give 0 for none"):
             encoders.load("mini", **options, patches=-1)
+
+
+def test_folders_without_towers_are_refused(tmp_path: Path) -> None:
+    options = save_mini(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for wrong in ({"vision": str(tmp_path / "empty")}, {"vision": options["text"]}):
+        with pytest.raises(ModelFolderError, match="are not two towers that load"):
+            encoders.load("mini", **{**options, **wrong})

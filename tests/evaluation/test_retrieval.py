@@ -3,8 +3,13 @@
 from pathlib import Path
 
 from camml.datastore import Datastore
+from camml.evaluation.cache import Memory
+from camml.evaluation.contexts import Variant
+from camml.evaluation.evidence import Evidence
+from camml.evaluation.fingerprints import Fingerprints
 from camml.evaluation.retrieval import retriever_of
 from camml.retriever import Retriever
+from camml.types import Query
 from tests.colors import Colors, picture, sample
 
 
@@ -33,3 +38,14 @@ def test_over_a_published_index_words_search_pictures(tmp_path: Path) -> None:
     store = Pictures(Datastore.build(tmp_path / "store", [sample("r", "red", picture(tmp_path, "red"))], Colors()))
     assert retriever_of(store, Colors()).mode == "text-image"
     assert retriever_of(store, Colors(joint=False)).mode == "auto"
+
+
+def test_what_another_encoder_found_is_not_taken_from_the_cache(tmp_path: Path) -> None:
+    place, found = tmp_path / "store", Memory(None)
+    store = Datastore.build(place, [sample("r", "red", picture(tmp_path, "red"))], Colors())
+    for revision, searched in (("1", 1), ("1", 0), ("2", 1)):
+        encoder = Colors()
+        encoder.revision = revision
+        evidence = Evidence(str(place), store, retriever_of(store, encoder), 1, 0, found, Fingerprints())
+        evidence.find(Variant("retrieved", 1), [Query("red")], ["q"])
+        assert evidence.searched == searched

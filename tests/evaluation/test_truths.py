@@ -127,3 +127,15 @@ def test_any_json_is_read_or_refused(tmp_path: Path, value: object) -> None:
     for read in READERS:
         with suppress(CaMMLError):
             read(path)
+
+
+@pytest.mark.parametrize("turn", [{"value": None}, {"value": 5}, {"value": ["a"]}])
+def test_a_turn_that_is_no_text_is_refused(tmp_path: Path, turn: dict[str, object]) -> None:
+    path = document(tmp_path / "a.json", [{"id": 1, "conversations": [turn]}])
+    with pytest.raises(SampleError, match="entry 1: the first turn and the image should be a text each"):
+        read_conversations(path, tmp_path)
+    path = document(tmp_path / "a.json", [{"id": 1, "image": 5, "conversations": [{"value": "a"}]}])
+    with pytest.raises(SampleError, match="entry 1: the first turn and the image should be a text each"):
+        read_conversations(path, tmp_path)
+    with pytest.raises(SampleError, match=r"question 1 has no answer; put problems.json beside the file"):
+        science_truth({"id": 1, "conversations": [{"value": "Which?"}]}, None)

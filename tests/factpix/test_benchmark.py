@@ -11,7 +11,7 @@ import pytest
 from camml import formats, plugins
 from camml.data import llava_json, scienceqa
 from camml.errors import OptionError
-from camml.factpix import notes
+from camml.factpix import drawing, notes
 from camml.factpix.topics import emoji, flags
 from camml.factpix.wording import words_of
 from tests.factpix.world import FILES, Built, class_of, files_of, text_of
@@ -327,3 +327,31 @@ class TestBuild:
 def test_every_topic_has_words() -> None:
     for topic in plugins.names("factpix.topics"):
         assert words_of(topic).fields
+
+
+class TestDrawing:
+    def test_removes_nothing_outside_the_folder_of_its_topic(self, tmp_path: Path) -> None:
+        other, sums = tmp_path / "other.txt", tmp_path / "out" / "images" / "flags" / drawing.CHECKSUMS
+        sums.parent.mkdir(parents=True)
+        old = sums.with_name("old.png")
+        for file in (other, old):
+            file.write_text("x")
+        sums.write_text(f"# r\n00  {other}\n00  ../other.txt\n00  images/flags/old.png\n")
+        assert drawing.draw_all(tmp_path / "out", "flags", {}, "r", progress=False) == {}
+        assert (other.exists(), old.exists()) == (True, False)
+
+    def test_begins_anew_where_the_list_is_empty(self, tmp_path: Path) -> None:
+        sums = tmp_path / "images" / "flags" / drawing.CHECKSUMS
+        sums.parent.mkdir(parents=True)
+        sums.touch()
+        assert drawing.draw_all(tmp_path, "flags", {}, "r", progress=False) == {}
+
+    def test_that_was_stopped_at_once_goes_on(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def stop(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(drawing, "ProcessPoolExecutor", stop)
+        wanted: dict[str, Any] = {"images/flags/flat/peru.png": None}
+        with pytest.raises(KeyboardInterrupt):
+            drawing.draw_all(tmp_path, "flags", wanted, "r", progress=False)
+        drawing.check_folder(tmp_path)

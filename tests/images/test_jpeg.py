@@ -100,3 +100,10 @@ def test_what_looks_like_a_scan_in_notes_or_behind_the_end_does_not_count() -> N
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xda", b"\xff\xd8" + b"\xff\xe1\0\0" * 1000])
 def test_counting_ends_whatever_is_counted(data: bytes) -> None:
     assert _jpeg.scans(io.BytesIO(data)) <= 1
+
+
+def test_a_long_run_of_fill_bytes_is_counted_at_once() -> None:
+    started = time.monotonic()
+    assert _jpeg.scans(io.BytesIO(b"\xff\xd8" + b"\xff" * 1_000_000 + b"\0")) == 0
+    assert _jpeg.scans(io.BytesIO(b"\xff\xd8" + b"\xff" * 1_000_000 + b"\xda\0\x02")) == 1
+    assert time.monotonic() - started < 5

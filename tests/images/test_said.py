@@ -1,5 +1,6 @@
 """What people wrote into a picture file, and formats that need a plug-in."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,10 @@ def test_without_a_plug_in_the_command_is_said(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(_heif.features, "check", lambda name: False)
     with pytest.raises(ImageError, match="pip install 'pillow>="):
         open_image(HEIC.replace(b"heic", b"avif"))
+
+
+def test_signs_without_end_take_no_time(tmp_path: Path) -> None:
+    started = time.monotonic()
+    assert words_in(save(tmp_path / "a.jpg", {0x010E: "-" * 19_999 + "a"})).endswith("-a")
+    assert words_in(save(tmp_path / "b.jpg", {0x010E: "-- Samsung --"})) == ""
+    assert time.monotonic() - started < 3

@@ -11,8 +11,8 @@ WITHHELD = frozenset({*_FILTERS, "refusal", "error"})
 """Reasons to finish that mean: what text there is, is not the model's answer."""
 
 _TAG = r"think|thinking|thought|reasoning"
-_THOUGHT = re.compile(rf"<({_TAG})>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_END_OF_THOUGHT = re.compile(rf".*</({_TAG})>", re.DOTALL | re.IGNORECASE)
+_MARK = re.compile(rf"<(/?)({_TAG})>", re.IGNORECASE)
+_END_OF_THOUGHT = re.compile(rf"\A.*</({_TAG})>", re.DOTALL | re.IGNORECASE)
 _UNFINISHED = re.compile(rf"<({_TAG})>.*", re.DOTALL | re.IGNORECASE)
 
 
@@ -49,9 +49,23 @@ class Reply:
 
 def without_thoughts(text: str) -> str:
     """Return `text` without its thoughts, be they whole, begun in the prompt, or cut off."""
-    text = _THOUGHT.sub("", text)
-    text = _END_OF_THOUGHT.sub("", text)
+    text = _END_OF_THOUGHT.sub("", _without_whole(text))
     return _UNFINISHED.sub("", text).strip()
+
+
+def _without_whole(text: str) -> str:
+    """Return `text` without what stands from a mark of beginning to the next one of its end; in one pass."""
+    marks = [(match.start(), match.end(), not match[1], match[2].lower()) for match in _MARK.finditer(text)]
+    last = {tag: start for start, _, begins, tag in marks if not begins}
+    pieces, place, within = [], 0, ""
+    for start, end, begins, tag in marks:
+        if within:
+            if not begins and tag == within:
+                place, within = end, ""
+        elif begins and last.get(tag, -1) > start:
+            pieces.append(text[place:start])
+            within = tag
+    return "".join([*pieces, text[place:]])
 
 
 def read(document: Any) -> Reply:

@@ -15,7 +15,7 @@ from PIL import Image
 from camml import weights
 from camml.devices import choose_device, choose_dtype
 from camml.encoders import Patches, Vectors, _towers
-from camml.errors import OptionError
+from camml.errors import ModelFolderError, OptionError, first_line
 from camml.images import each_image
 from camml.tokens import text_of
 
@@ -262,17 +262,23 @@ def load(
 
     Raises:
       FetchError: the weights could not be obtained.
+      ModelFolderError: a folder does not hold such a tower.
       OptionError: a device, dtype, batch size, side or grid that cannot be, or a file that holds no heads for these
         towers.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 
     chosen_device, chosen_dtype = choose_device(device), choose_dtype(dtype)
     vision_folder, text_folder = weights.folder(vision), weights.folder(text)
-    with weights.without_bars():
-        eyes, reader = (AutoModel.from_pretrained(folder) for folder in (vision_folder, text_folder))
-    tokenizer = AutoTokenizer.from_pretrained(text_folder)
-    patch = eyes.config.patch_size
+    try:
+        with weights.without_bars():
+            eyes, reader = (AutoModel.from_pretrained(folder) for folder in (vision_folder, text_folder))
+        tokenizer = AutoTokenizer.from_pretrained(text_folder)
+        patch = int(eyes.config.patch_size)
+    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+        why = first_line(error)
+        raise ModelFolderError(f"vision={vision} and text={text} are not two towers that load: {why}") from error
     if side < patch or side % patch:
         raise OptionError(f"side is {side}; give a multiple of {patch}, the side of a patch, such as {SIDE}")
     if not 0 <= grid <= side // patch:

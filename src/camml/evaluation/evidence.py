@@ -97,6 +97,7 @@ class Evidence:
         facts = {
             **deciding(),
             "store": self.hash,
+            "encoder": [self.retriever.encoder.name, self.retriever.encoder.revision],  # a published pair names none
             "mode": self.retriever.mode,
             "patches": getattr(self.retriever.encoder, "patches", 0),
             "duplicate_above": self.retriever.duplicate_above,

@@ -48,6 +48,8 @@ def read_conversations(path: Path, images: Path, suffix: str = "") -> list[Item]
             question_id, text = entry["id"], entry["conversations"][0]["value"]
         except (KeyError, IndexError, TypeError):
             raise SampleError(f"{path}, entry {number} is not a sample with an id and conversations") from None
+        if not isinstance(text, str) or not isinstance(entry.get("image") or "", str):
+            raise SampleError(f"{path}, entry {number}: the first turn and the image should be a text each")
         image = images / entry["image"] if entry.get("image") else None
         text = text.replace("<image>", "").strip() + suffix
         items.append(Item(str(question_id), question_id, text, image, None, entry, str(question_id)))

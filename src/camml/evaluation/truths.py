@@ -197,7 +197,10 @@ def science_truth(record: Mapping[str, Any], problem: Mapping[str, Any] | None) 
         except (KeyError, IndexError, TypeError):
             raise SampleError(f"question {record['id']}: problems.json has no 'answer' among its 'choices'") from None
         return {"letter": letter, "choices": choices, "image": image, "groups": _science_groups(problem, image)}
-    question, answer = (turn["value"] for turn in record["conversations"][:2])
+    try:
+        question, answer = (str(turn["value"]) for turn in record["conversations"][:2])
+    except (KeyError, TypeError, ValueError):
+        raise SampleError(f"question {record['id']} has no answer; put problems.json beside the file") from None
     read = short_answer(answer) or reasoned_answer(answer)
     if read is None:
         raise SampleError(

@@ -51,6 +51,7 @@ def draw_all(
         for place in sorted({(folder / path).parent for path in wanted} | {sums.parent}):
             place.mkdir(parents=True, exist_ok=True)
         done = _intact(folder, sums, recipe, wanted)
+    _settle(sums, recipe, done)  # at once: the list is what tells the folder of a build that was stopped
     # The styles of a class one after the other: what they have in common is then read once.
     missing = sorted(wanted.keys() - done.keys(), key=lambda path: (Path(path).name, path))
     jobs = [(folder / path, path, wanted[path]) for path in missing]
@@ -81,16 +82,17 @@ def _settle(sums: Path, recipe: str, done: Mapping[str, str]) -> None:
 
 
 def _intact(folder: Path, sums: Path, recipe: str, wanted: Mapping[str, Drawing]) -> dict[str, str]:
-    """Return the wanted pictures on disk that are unchanged, with checksums; remove others of the list."""
+    """Return the wanted pictures on disk that are unchanged, with checksums; remove others of the topic in the list."""
     if not sums.is_file():
         return {}
-    head, *lines = sums.read_text(encoding="utf-8").splitlines()
-    intact = {}
+    head, *lines = sums.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    intact, own = {}, sums.parent.resolve()
     for line in lines:
         digest, _, path = line.partition("  ")
         file = folder / path
         if path not in wanted:
-            file.unlink(missing_ok=True)
+            if file.is_file() and file.resolve().is_relative_to(own):  # a list of others may name any file
+                file.unlink()
         elif head == f"# {recipe}" and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest:
             intact[path] = digest
     return intact

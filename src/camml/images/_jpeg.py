@@ -13,7 +13,7 @@ LARGEST = 256 * 2**20
 MOST_SCANS = 64
 """Passes over the pixels of a progressive file, each of which takes its time; cameras and programs write about ten."""
 
-_MARK = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+_MARK = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 """A marker other than those within the data of a scan."""
 
 _FILL = bytes((37 * number + 90) % 251 for number in range(64))

@@ -13,8 +13,8 @@ LONGEST = 20_000
 """Characters of a description that are kept."""
 
 _BY_CAMERAS = re.compile(
-    r"\W*(olympus digital camera|sony dsc|dsc|samsung|default|digital still ?camera|exif_jpeg_picture|"
-    r"(konica )?minolta digital camera|screenshot|binary comment)?\W*",
+    r"\W*+(olympus digital camera|sony dsc|dsc|samsung|default|digital still ?camera|exif_jpeg_picture|"
+    r"(konica )?minolta digital camera|screenshot|binary comment)?\W*+",
     re.IGNORECASE,
 )
 """Descriptions that cameras and phones write by themselves."""

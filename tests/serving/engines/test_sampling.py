@@ -14,7 +14,7 @@ from camml.answering._grounding import PLAIN
 from camml.errors import OptionError
 from camml.serving import engines
 from camml.serving.engines import Piece, Request, Sampling
-from camml.serving.engines._formats import COUNTS, LONGEST_SCHEMA, schema_of
+from camml.serving.engines._formats import COUNTS, LONGEST_SCHEMA, check_counts, schema_of
 from camml.serving.engines._sampler import Sampler
 from camml.types import Context, Neighbor, Query, Sample
 
@@ -139,3 +139,8 @@ def test_forms_that_openai_has() -> None:
     for wrong in ({}, {"type": "xml"}, {"type": "json_schema"}, {"type": "json_schema", "json_schema": {"schema": 3}}):
         with pytest.raises(OptionError, match="response_format can be"):
             schema_of(wrong)
+
+
+def test_a_count_beyond_all_numbers_is_refused() -> None:
+    with pytest.raises(OptionError, match="minItems is inf; at most 1000"):
+        check_counts(json.dumps({"minItems": 10**400}))

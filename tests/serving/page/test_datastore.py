@@ -132,3 +132,25 @@ def test_what_may_only_be_read_offers_no_change(open_page: Any, tmp_path: Path) 
         wait(lambda: len(texts(page, "#datastore .grid .id")) == 3)
         assert page.locator("#datastore .danger").count() == 0
         assert not page.locator("#datastore .add").is_visible()
+
+
+@pytest.mark.long
+def test_codes_of_figures_stay_as_they_are(open_page: Any, tmp_path: Path) -> None:
+    with serving(service_of(make_store(tmp_path), Parrot())) as address:
+        page = open_page(f"{address}/#datastore")
+        page.locator("#datastore").get_by_label("Its text").fill("A parcel.")
+        page.locator("#datastore").get_by_label("What else is known").fill("zip: 01234\ncode: 12345678901234567\nn: 7")
+        page.get_by_role("button", name="Add the sample").click()
+        shown = ["zip01234", "code12345678901234567", "n7"]
+        wait(lambda: texts(page, "#datastore .meta div") == shown)
+
+
+@pytest.mark.long
+def test_the_last_page_may_lose_its_only_sample(open_page: Any, tmp_path: Path) -> None:
+    with serving(service_of(make_store(tmp_path, 25), Parrot())) as address:
+        page = open_page(f"{address}/#datastore")
+        page.get_by_role("button", name="Next").click()
+        wait(lambda: texts(page, "#datastore .grid .id") == ["s0"])
+        page.get_by_role("button", name="Remove s0").click()
+        page.get_by_role("button", name="Remove s0").click()  # really
+        wait(lambda: texts(page, "#datastore [role=status].quiet") == ["1–24 of 24 samples in things, newest first"])

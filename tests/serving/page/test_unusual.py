@@ -178,3 +178,23 @@ def test_a_server_that_ends_is_said_in_words(open_page: Any, tmp_path: Path) -> 
     thread.join(30)
     ask(page, "chat", "again", whole=False)
     wait(lambda: "cannot be reached" in "".join(texts(page, "#chat .remarks .problem")))
+
+
+@pytest.mark.long
+def test_a_sequence_of_another_datastore_is_not_asked(open_page: Any, tmp_path: Path) -> None:
+    from camml.serving.service import Service
+    from camml.serving.settings import Settings
+    from camml.serving.shelf import Shelf
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    stores = {name: str(make_store(tmp_path / name, 3)) for name in ("one", "two")}
+    shelves = {name: Shelf.open(name, place) for name, place in stores.items()}
+    with serving(Service.of(Settings(model="parrot", stores=stores), Parrot(), shelves)) as address:
+        page = open_page(f"{address}/#sequences")
+        page.get_by_role("button", name="Add s0 to the sequence").click()
+        page.locator("[name=store]").select_option("two")
+        page.locator("#sequences .composer textarea").fill("What comes next?")
+        page.locator("#sequences .composer button[type=submit]").click()
+        problem = "s0 is from the datastore one. Choose that one, or take it out."
+        wait(lambda: texts(page, "#sequences .composer .problem") == [problem])

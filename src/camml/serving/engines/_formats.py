@@ -57,7 +57,7 @@ def check_counts(schema: str) -> None:
         if isinstance(part, dict):
             for name in COUNTS:
                 if isinstance(count := part.get(name), int | float) and count > MOST_COUNTED:
-                    raise _unusable(f"{name} is {count:g}; at most {MOST_COUNTED} can be counted")
+                    raise _unusable(f"{name} is {float(str(count)):g}; at most {MOST_COUNTED} can be counted")
             waiting += part.values()
         elif isinstance(part, list):
             waiting += part

@@ -66,7 +66,9 @@ export function metaOf(words) {
     lines.filter(Boolean).map((line) => {
       const [, name, value] = /^([^:=]+?)\s*[:=]\s*(.+)$/.exec(line) ?? [];
       if (!name) throw new ServerProblem(`“${line}” should be a name and a value, such as country: France.`);
-      return [name, /^(-?\d+(\.\d+)?|true|false|null)$/.test(value) ? JSON.parse(value) : value];
+      // a code with zeros in front, or of more digits than a number keeps, is a text
+      const plain = /^(-?(0|[1-9]\d{0,14})(\.\d+)?|true|false|null)$/.test(value);
+      return [name, plain ? JSON.parse(value) : value];
     }),
   );
 }

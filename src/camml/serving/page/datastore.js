@@ -34,15 +34,18 @@ export function build(panel, app) {
   narrow.addEventListener("change", () => {
     adder.open = !narrow.matches;
   });
-  let [offset, searching, seen] = [0, false, ""];
+  let [offset, searching, seen, turn] = [0, false, "", 0];
 
   async function browse(from) {
     const shelf = app.store();
+    const mine = ++turn; // a slower, older answer has nothing to say any more
     if (!shelf) return fill(grid);
-    [offset, searching] = [from, false];
+    const end = PAGE * Math.max(0, Math.ceil(shelf.samples / PAGE) - 1); // of the last page, which may have gone
+    [offset, searching] = [Math.min(from, end), false];
     const first = Math.max(0, shelf.samples - offset - PAGE); // the server counts from the oldest, this list from the newest
     try {
       const { samples, total } = await list(shelf.id, first, Math.max(1, shelf.samples - offset - first));
+      if (mine !== turn) return;
       const last = Math.min(offset + PAGE, total);
       show(
         samples.reverse(),
@@ -52,7 +55,7 @@ export function build(panel, app) {
       );
       fill(pager, ...steps(total));
     } catch (error) {
-      fill(grid, make("li.problem", { role: "alert" }, error.message));
+      if (mine === turn) fill(grid, make("li.problem", { role: "alert" }, error.message));
     }
   }
 
@@ -80,7 +83,7 @@ export function build(panel, app) {
   }
 
   function nearest(samples) {
-    searching = true;
+    [searching, turn] = [true, turn + 1];
     fill(pager);
     show(samples, `${count(samples.length, "sample")}, nearest first`);
   }
@@ -97,6 +100,7 @@ export function build(panel, app) {
   }
 
   function removal(sample) {
+    const { store } = app.settings(); // that of the sample, whatever is chosen when this is clicked
     const node = button("Remove", onclick, ".plain.danger", { "aria-label": `Remove ${sample.id}` });
     node.addEventListener("blur", () => {
       node.textContent = "Remove";
@@ -108,7 +112,7 @@ export function build(panel, app) {
       } // asked twice, undone never
       node.disabled = true;
       try {
-        await remove(app.settings().store, sample.id);
+        await remove(store, sample.id);
         app.fresh.delete(sample.id);
         fill(news, `Removed ${sample.id}.`);
         await app.refresh();

@@ -51,7 +51,8 @@ export function finder(app, { zone, onfound }) {
       if (!text && !picture) return onfound(null);
       const { store, mode } = app.settings();
       const found = await search(store, { text, picture, filter, mode });
-      if (turn === latest) onfound(found); // a slower, older search has nothing to say any more
+      // a slower, older search has nothing to say any more, nor has one of another datastore
+      if (turn === latest && store === app.settings().store) onfound(found);
     } catch (error) {
       say(error.message);
     }

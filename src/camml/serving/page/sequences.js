@@ -25,12 +25,13 @@ export function build(panel, app) {
   let last = "";
 
   function offer(samples) {
+    const { store } = app.settings();
     fill(
       shelf,
       ...samples.map((sample) =>
         sampleCard(sample, {
           actions: [
-            button("Add to the sequence", () => sequence.add(sample), ".plain", {
+            button("Add to the sequence", () => sequence.add({ ...sample, from: store }), ".plain", {
               "aria-label": `Add ${sample.id} to the sequence`,
             }),
           ],
@@ -43,7 +44,8 @@ export function build(panel, app) {
     const { store } = app.settings();
     if (!store) return;
     try {
-      offer((await list(store, 0, 12)).samples);
+      const { samples } = await list(store, 0, 12);
+      if (store === app.settings().store) offer(samples);
     } catch (error) {
       fill(shelf, make("li.problem", {}, error.message));
     }
@@ -52,6 +54,9 @@ export function build(panel, app) {
   async function onask(question, picture, signal) {
     const chosen = sequence.items();
     if (!chosen.length) throw new Error("Put at least one sample into the sequence first.");
+    const { store } = app.settings();
+    const foreign = chosen.find(({ own, from }) => !own && from !== store);
+    if (foreign) throw new Error(`${foreign.id} is from the datastore ${foreign.from}. Choose that one, or take it out.`);
     const samples = chosen.map(({ id, text, own, picture: shown }) =>
       own ? { text, ...(shown && { image_url: shown.url }) } : { id },
     );
