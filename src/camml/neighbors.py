@@ -25,7 +25,7 @@ from camml.types import Context, Neighbor, Query, Sample
 FORMAT = "camml-neighbors"
 MANIFEST, NEIGHBORS, SAMPLES, WORK = "manifest.json", "neighbors.parquet", "samples.parquet", "work"
 PART_OF_WORK = re.compile(r"[0-9a-f]{16}-\d+")
-"""How the folders in `WORK` are called: the digest of an origin and a batch size."""
+"""Names of folders in `WORK`: the digest of an origin and a batch size."""
 
 Retrieve = Callable[[Sequence[Query], int], list[Context]]
 

@@ -16,7 +16,7 @@ from camml.formats import folder as folders
 _NAMES = {LOCK, pictures.NOTE, patches.FOLDER}
 _PASSING = rf".*{re.escape(UNFINISHED)}|tmp\w{{8}}|\.nfs\w+|\.DS_Store"
 _IN_WORK = re.compile(rf"[0-9a-f]{{64}}\.(npz|parquet)|plan\.parquet|{NOTE}|{_PASSING}")
-"""How the files in `WORK` are called: vectors, the plan of a cluster, a name of collections, what is half written."""
+"""Names of files in `WORK`: vectors, the plan of a cluster, a name of collections, what is half written."""
 _IN_COPIES = re.compile(rf"{pictures.COPY.pattern}|{_PASSING}")
 
 

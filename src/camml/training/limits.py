@@ -34,7 +34,7 @@ LIMITS: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
     ),
     ("0 to 4294967295", lambda number: 0 <= number < 2**32, ("seed", "data_seed")),
 )  # fmt: skip
-"""What to give, whether a number is that, and the settings it holds for; none may be infinite."""
+"""Limits of numbers: in words, as a test, and the settings that they hold for; none of these may be infinite."""
 
 
 def check(settings: object) -> None:
