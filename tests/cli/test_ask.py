@@ -218,12 +218,13 @@ def test_store_and_context_together_are_refused(capsys, store, context) -> None:
 def test_what_is_wrong_at_first_sight_is_said_before_anything_heavy_is_imported(tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text('{"question": "q"}\n')
     asked = [["--image", "none.png"], ["--context", "none.csv"], ["--model", "none"], ["--passages", "0"]]
-    asked += [["--use", "telepathy"], ["--passages", "9-2"]]
+    asked += [["--use", "telepathy"], ["--passages", "9-2"], ["--store", "none"]]
     commands = [["ask", "what", "--no-server", *options] for options in asked]
     commands += [
         ["ask", "--batch", "q.jsonl", "--model", "none"],
         ["chat", "--passages", "0"],
         ["chat", "--model", "none"],
+        ["chat", "--store", "none"],
     ]
     code = (
         "import sys; from camml.cli import main; "

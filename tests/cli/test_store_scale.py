@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from camml.cli import main
-from camml.cli._sizes import size_in_words, size_of
 from camml.datastore import Datastore
-from camml.errors import OptionError
 from tests.cli.conftest import Run
 
 
@@ -139,14 +137,6 @@ def test_bad_input_is_one_line(store: Path, run: Run, arguments: tuple[str, ...]
     assert (code, output) == (2, "")
     assert message in errors.splitlines()[-1]
     assert "Traceback" not in errors
-
-
-@pytest.mark.parametrize(("text", "size"), [("1000", 1000), ("1KB", 1024), ("1.5 gb", 3 << 29), ("2TiB", 2 << 40)])
-def test_amounts(text: str, size: int) -> None:
-    assert size_of(text, "--x") == size
-    with pytest.raises(OptionError, match="--x"):
-        size_of(f"-{text}", "--x")
-    assert size_of(size_in_words(size), "--x") == pytest.approx(size, rel=0.01)
 
 
 @pytest.mark.parametrize("flag", ["--vectors", "--store"])

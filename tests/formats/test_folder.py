@@ -181,6 +181,22 @@ def test_a_datastore_is_not_read_as_samples(photos: Path, format: str | None) ->
         list(folder.read(photos, None))
 
 
+@pytest.mark.parametrize("name", ["000001-samples.parquet", "*.parquet", "{000001..000002}-samples.parquet"])
+def test_nor_are_its_files(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    photos.mkdir()
+    (photos / "manifest.json").write_text('{\n "format": "camml-datastore",\n "version": 3\n}')
+    (photos / "000001-samples.parquet").touch()
+    (tmp_path / "link").symlink_to(photos)
+    (photos / "mine.jsonl").write_text('{"id": "a", "text": "a red pump"}\n')
+    for path in (photos / name, tmp_path / "link" / name):
+        with pytest.raises(SampleError, match="is data of a datastore; write its samples to a file first"):
+            list(formats.read(str(path)))
+    monkeypatch.chdir(photos)
+    with pytest.raises(SampleError, match="is data of a datastore"):
+        list(formats.read(name))
+    assert [sample.id for sample in formats.read("mine.jsonl")] == ["a"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [

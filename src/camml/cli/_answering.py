@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml import plugins, weights
@@ -138,6 +139,7 @@ def assistant_of(args: argparse.Namespace) -> "Assistant":
     Raises:
       OptionError: it cannot be used in this way.
       UnknownNameError, ModelFolderError: there is no such model.
+      StoreError: there is no datastore at --store.
     """
     if args.use == "api":
         raise OptionError(
@@ -148,6 +150,8 @@ def assistant_of(args: argparse.Namespace) -> "Assistant":
     if args.use not in (None, *here):  # before a folder is looked for that such a model may not have
         raise UnknownNameError(f"--use {args.use!r} is no way of using samples; there are: {', '.join(here)}")
     folder = weights.folder(args.model)
+    if store := getattr(args, "store", None):
+        _check_store(store)
     from camml import assistant  # which takes long
 
     quiet_unless_watched()
@@ -158,6 +162,14 @@ def assistant_of(args: argparse.Namespace) -> "Assistant":
             raise OptionError("--prompt-style is for CaMML models; other models have their own chat template")
         loaded.options["prompt_style"] = args.prompt_style
     return loaded
+
+
+def _check_store(place: str) -> None:
+    """Raise a StoreError if there is no datastore at a place, unless files as published are named."""
+    from camml.datastore import manifest, official
+
+    if official.official_pair(place) is None:
+        manifest.read(Path(place))
 
 
 def collection_of(args: argparse.Namespace, assistant: "Assistant") -> "Collection":

@@ -5,9 +5,9 @@ import math
 from typing import Any
 
 from camml.cli._output import print_json
-from camml.cli._sizes import size_in_words, size_of
 from camml.cli._store import Action
 from camml.errors import OptionError
+from camml.sizes import size_in_words, size_of
 
 ROW = 40
 """Bytes of a sample beside its text on the disk: key, id, path of the image."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from camml.cli._output import print_json, quiet_unless_watched
-from camml.cli._sizes import size_in_words, size_of
 from camml.cli._store import Action, add_progress, add_store
 from camml.progress import progress_bar
+from camml.sizes import size_in_words, size_of
 
 OUTSIDE = 0.2
 """The part of the vectors outside a compressed index from which it is worth extending: they are searched one by one."""

@@ -75,8 +75,8 @@ def read(
     """
     _check(on_bad)
     given = source(path)
-    if isinstance(given, Path):
-        _walk.refuse_store(given)
+    if not is_address(given):
+        _walk.refuse_store(Path(given))
     if images is not None and Path(images).exists() and not Path(images).is_dir():
         raise SampleError(f"{images}: is not a folder; give the folder at which image paths start")
     name = format or find_format(given)

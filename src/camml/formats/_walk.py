@@ -22,6 +22,8 @@ PAGE = re.compile(r"[0-9a-f]{32}-\d+(-figure-\d+)?\.jpg")
 """Names of the pictures of pages and figures, which were written here and not given."""
 
 _OF_SYSTEMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+_DATA = re.compile(r"^\d{6,}-|[*?\[{]")
+"""Beginnings of the names of a datastore's files, and signs of patterns that would match them."""
 _STORE = b'"format": "camml-datastore"'
 _UNFIT = re.compile(rf"{UNFIT_FOR_IDS.pattern}|[%:]")
 
@@ -90,16 +92,23 @@ def is_store(folder: Path) -> bool:
 
 
 def refuse_store(path: Path) -> None:
-    """Raise if a folder is that of a datastore: its files hold removed samples too, and say not where pictures are.
+    """Raise if a path is the folder of a datastore, or data or a pattern of data in one.
+
+    Its files hold removed samples too, and say not where pictures are.
 
     Raises:
       SampleError: it is.
     """
     if is_store(path):
-        raise SampleError(
-            f"{path}: is a datastore; write its samples to a file first, `camml store export samples.parquet --store "
-            f"{path}`, and give that file"
-        )
+        what, store = "", path
+    elif _DATA.search(path.name) and is_store(store := Path(os.path.realpath(path)).parent):
+        what = "data of "
+    else:
+        return
+    raise SampleError(
+        f"{path}: is {what}a datastore; write its samples to a file first, `camml store export samples.parquet --store "
+        f"{store}`, and give that file"
+    )
 
 
 def id_of(path: str) -> str:

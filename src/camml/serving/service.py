@@ -22,7 +22,6 @@ from camml.refusals import REFUSAL
 from camml.serving import engines
 from camml.serving.engines import Engine, Piece, Prepared, Request, Sampling
 from camml.serving.engines._calls import CallForm, CallReader
-from camml.serving.engines._memory import size_of
 from camml.serving.gate import Gate
 from camml.serving.metrics import Metrics
 from camml.serving.pictures import Pictures
@@ -31,6 +30,7 @@ from camml.serving.searching import Search
 from camml.serving.settings import Settings
 from camml.serving.shelf import Shelf
 from camml.serving.tools import Tools
+from camml.sizes import size_of
 from camml.types import Context, Query
 
 Result = TypeVar("Result")
@@ -376,5 +376,5 @@ def _engine_options(settings: Settings, use: str) -> dict[str, Any]:
         chosen.setdefault("sample_cache", str(cache))
     if settings.memory:
         key = "kv_cache_memory_bytes" if settings.engine == "vllm" else "memory"
-        chosen[key] = size_of(settings.memory)
+        chosen[key] = size_of(settings.memory, "--memory")
     return chosen

@@ -17,9 +17,9 @@ from camml.serving.engines._answer import Answer, AnswerText
 from camml.serving.engines._attention import Segment, Window, run
 from camml.serving.engines._front import Front
 from camml.serving.engines._jobs import Job, Reading, Stream, deliver, shares
-from camml.serving.engines._memory import readable
 from camml.serving.engines._sampler import Sampler
 from camml.serving.engines._slots import Layout, Slots
+from camml.sizes import size_in_words
 
 logger = logging.getLogger("camml.serving")
 
@@ -58,7 +58,8 @@ class Batch(Thread):
         whole = (slots, front.limit) if static and front.limit else None
         if whole and (need := slots * whole[1] * layout.bytes_per_token) > memory:
             raise TooLargeError(
-                f"{slots} slots of {whole[1]} tokens take {readable(need)}, more than memory={readable(memory)}"
+                f"{slots} slots of {whole[1]} tokens take {size_in_words(need)}, more than "
+                f"memory={size_in_words(memory)}"
             )
         self._slots = Slots(layout, memory, whole)
         self._running: list[Stream] = []
@@ -82,7 +83,7 @@ class Batch(Thread):
         if need > memory:
             raise TooLargeError(
                 f"a prompt of {prepared.prompt_tokens} tokens and {n} answers of up to {prepared.max_new_tokens} take "
-                f"{readable(need)}, and this server has {readable(memory)} for them: ask for less"
+                f"{size_in_words(need)}, and this server has {size_in_words(memory)} for them: ask for less"
             )
         if self._slots.whole is None and need > memory // self._size and need + self._promised() > memory:
             raise BusyError("the memory for long questions is in use; try again in a moment, or ask for less")

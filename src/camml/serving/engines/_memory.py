@@ -1,44 +1,16 @@
 """The memory that keys and values of answers may take."""
 
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from camml.errors import OptionError
+from camml.sizes import size_of
 
 SHARE = 0.5
 """Of the memory that is free when the server starts; the rest is for activations, pictures and datastores."""
-
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", re.IGNORECASE)
-_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
-
-
-def size_of(text: str | int | float) -> int:
-    """Return the bytes that a person means: `4GB`, `512 MiB`, or a number of bytes.
-
-    Raises:
-      OptionError: it is no size, or none at all.
-    """
-    match = _SIZE.fullmatch(str(text))
-    size = float(match[1]) * (1024 if match[3] else 1000) ** _POWER[match[2].upper()] if match else 0.0
-    if size < 1:
-        raise OptionError(
-            f"{str(text)[:40]!r} is not a size of memory; give a number with a unit, such as 4GB or 512MiB"
-        )
-    return int(size)
-
-
-def readable(size: float) -> str:
-    """Return a number of bytes as people write it."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
 
 
 def free(device: torch.device) -> int:

@@ -19,8 +19,9 @@ from camml.serving.engines import Piece, Prepared, Sampling
 from camml.serving.engines._answer import Answer, AnswerText
 from camml.serving.engines._front import Front
 from camml.serving.engines._jobs import Job, deliver
-from camml.serving.engines._memory import bytes_per_token, readable
+from camml.serving.engines._memory import bytes_per_token
 from camml.serving.engines._sampler import Chosen, Sampler
+from camml.sizes import size_in_words
 
 logger = logging.getLogger("camml.serving")
 
@@ -54,7 +55,7 @@ class Single(Thread):
         if need > self._memory:
             raise TooLargeError(
                 f"a prompt of {prepared.prompt_tokens} tokens and an answer of up to {prepared.max_new_tokens} take "
-                f"{readable(need)}, and this server has {readable(self._memory)} for them: ask for less"
+                f"{size_in_words(need)}, and this server has {size_in_words(self._memory)} for them: ask for less"
             )
 
     def submit(self, job: Job) -> None:
