@@ -17,7 +17,7 @@
 #   train_*                peft, accelerate, psutil; train_qlora also bitsandbytes
 #   embedding, evaluation  pyarrow, faiss-cpu, filelock
 #   stores                 as embedding
-#   mini                   pip install '.[train]', and the data of docs/training.md ("A small model")
+#   mini                   pip install '.[train]', and the data of docs/camml-mini.md
 #   plots                  matplotlib; without it `python benchmarks/speed_plots.py RESULTS --out DIR` draws them elsewhere
 # Where there is no network, put wheels into a folder and name it in WHEELS:
 #   pip download -d wheels --no-deps --only-binary=:all: --python-version 3.12 --platform manylinux2014_x86_64 \

@@ -6,7 +6,8 @@
     python benchmarks/in_prompt_baseline.py model checkpoints/in_prompt models/in_prompt
 
 The recipe and the rows are those of `mini`. Before the first question of every other row stand one to three whole
-texts, before that of the rest the words that `mini` reads: of three texts the first `--context-tokens` tokens.
+texts, before that of the rest the words that `mini` reads: of three texts the first `--context-tokens` tokens. Rows
+with an answer that the texts so given do not hold are left out, as a model would learn from them to invent.
 `benchmarks/budgets.py` and `benchmarks/factpix.py --tuned models/in_prompt` measure it.
 """
 
@@ -24,6 +25,7 @@ from camml.data import llava_json
 from camml.durable import write_file
 from camml.features.passages import Budget, cut
 from camml.neighbors import NeighborTable
+from camml.reading.mixing import UNTOLD
 
 MOST = 3
 
@@ -33,20 +35,24 @@ def rows(data: Path, neighbors: Path, out: Path, wording: str, limit: int, token
     table = NeighborTable.open(neighbors)
     tokenizer = AutoTokenizer.from_pretrained(weights.folder(tokenizer_of))
     budget = Budget(limit, lambda text: len(tokenizer.encode(text)))
-    written = []
+    written, untold = [], 0
     for number, conversation in enumerate(llava_json.read(data)):
         if number % 2:
             texts = [neighbor.text for neighbor in cut(table.context(conversation.id, MOST), budget)]
         else:
             shots = Random(f"42 0 {number}").randint(1, MOST)
             texts = [neighbor.text for neighbor in table.context(conversation.id, shots)]
+        told = "\n".join(texts).casefold()
+        if any(turn.answer not in UNTOLD and turn.answer.casefold() not in told for turn in conversation.turns):
+            untold += 1
+            continue
         turns = []
         for place, turn in enumerate(conversation.turns):
             text = prompts.paste(turn.question, texts, wording) if texts and not place else turn.question
             turns += [{"from": "human", "value": text}, {"from": "gpt", "value": turn.answer}]
         written.append({"id": conversation.id, "conversations": turns})
     write_file(out, json.dumps(written, ensure_ascii=False, indent=0).encode())
-    print(f"{len(written)} rows in {out}")
+    print(f"{len(written)} rows in {out}; {untold} left out, as their texts do not tell an answer")
 
 
 def model(run: Path, out: Path) -> None:

@@ -95,7 +95,7 @@ def test_the_interval_is_that_of_wilson(script: ModuleType) -> None:
 @pytest.mark.parametrize("name", ["pooled_context", "pooled_context_300"])
 def test_the_page_shows_what_was_measured(script: ModuleType, name: str) -> None:
     document = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text())
-    page = (ROOT / "docs/training.md").read_text()
+    page = (ROOT / "docs/camml-mini.md").read_text()
     assert document["command"] in page
     for line in script.table(document).splitlines():
-        assert line in page, f"docs/training.md lacks {line!r}; copy the table of the script"
+        assert line in page, f"docs/camml-mini.md lacks {line!r}; copy the table of the script"
