@@ -15,10 +15,7 @@ def result(answer: str, *right: str) -> Result:
     return Result("test", "?", list(right), answer, True)
 
 
-STRANGERS = plain_notes.NOTES.with_name("strangers_notes.toml")
-MORE_STRANGERS = plain_notes.NOTES.with_name("strangers_notes_2.toml")
-THIRD_STRANGERS = plain_notes.NOTES.with_name("strangers_notes_3.toml")
-FOURTH_STRANGERS = plain_notes.NOTES.with_name("strangers_notes_4.toml")
+STRANGERS = [plain_notes.NOTES.with_name(f"strangers_notes{part}.toml") for part in ("", "_2", "_3", "_4", "_5")]
 
 
 def notes_of(file: Path) -> list[dict[str, Any]]:
@@ -30,7 +27,7 @@ def notes_of(file: Path) -> list[dict[str, Any]]:
     ("file", "count", "answered"),
     [
         (plain_notes.NOTES, 30, 3),
-        *((file, 40, 4) for file in (STRANGERS, MORE_STRANGERS, THIRD_STRANGERS, FOURTH_STRANGERS)),
+        *((file, 40, 4) for file in STRANGERS),
     ],
 )
 def test_every_note_has_questions_that_it_answers_and_one_that_it_does_not(
@@ -46,7 +43,7 @@ def test_every_note_has_questions_that_it_answers_and_one_that_it_does_not(
             assert any(way.lower() in text for way in question["right"]), question["ask"]
 
 
-@pytest.mark.parametrize("file", [plain_notes.NOTES, STRANGERS, MORE_STRANGERS, THIRD_STRANGERS, FOURTH_STRANGERS])
+@pytest.mark.parametrize("file", [plain_notes.NOTES, *STRANGERS])
 def test_no_question_is_one_of_the_training_notes(file: Path) -> None:
     asked = {question["ask"] for note in notes_of(file) for question in note["questions"]}
     learned = {text for note in training_notes.patterns() for sentence in note for text, _ in sentence.questions}
