@@ -11,6 +11,7 @@ the files that these name, such as the maps of its encoder; without it those tha
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -70,9 +71,11 @@ def pack(run: Path, out: Path, keep: float = 1.0, retrieval: Path | None = None)
         sizes={name: getattr(config.vlm_config, name) for name in PARTS}
         | {name: getattr(config, name) for name in PERCEIVERS},
         added={_name(name): tensor for name, tensor in added.items()},
-        lora={_name(name): tensor for name, tensor in load_file(run / "adapter_model.safetensors").items()},
+        lora=_matrices(run, added),
         scale=adapter["lora_alpha"] / adapter["r"],
         prompt_style=flags.prompt_style,
+        image_aspect_ratio=flags.image_aspect_ratio,
+        thinking=flags.thinking,
         retrieval_of=retrieval or run,
     )
 
@@ -83,11 +86,17 @@ def _start(flags: ModelArguments, seed: int, dtype: torch.dtype) -> dict[str, Te
     return building.build(flags, dtype=dtype)[0].state_dict()
 
 
+def _matrices(run: Path, added: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the LoRA matrices of a run, and the biases that it trained, less those that are among `added` anyway."""
+    trained: dict[str, Tensor] = load_file(run / "adapter_model.safetensors")
+    names = {name: name.removeprefix("base_model.model.") for name in trained}
+    return {_name(names[name]): tensor for name, tensor in trained.items() if names[name] not in added}
+
+
 def _name(name: str) -> str:
     """Return the name of a tensor in a packed folder, which leaves out what wraps the model."""
-    return (
-        name.removeprefix("base_model.model.").removeprefix("vlm.").removesuffix(".weight" if "lora_" in name else "")
-    )
+    inner = name.removeprefix("vlm.").replace(".base_layer.", ".")
+    return inner.removesuffix(".weight" if "lora_" in name else "")
 
 
 def main() -> int:

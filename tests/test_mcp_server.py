@@ -66,9 +66,12 @@ def test_a_search_returns_texts_and_pictures(connect, tmp_path: Path) -> None:
 
 def test_a_picture_is_sent_or_named_by_its_path(connect, tmp_path: Path) -> None:
     async def work() -> None:
-        sent = base64.b64encode((tmp_path / "blue.png").read_bytes()).decode()
+        data = (tmp_path / "blue.png").read_bytes()
+        sent, lines = base64.b64encode(data).decode(), base64.encodebytes(data).decode()
+        of_addresses = base64.urlsafe_b64encode(data).decode().rstrip("=")
+        links = (f"data:image/png;base64,{sent}", f"DATA:image/png;base64,{lines}")
         async with connect() as client:
-            for image in ("blue.png", sent, f"data:image/png;base64,{sent}"):
+            for image in ("blue.png", sent, lines, of_addresses, *links):
                 reply = await client.call_tool("search", {"image": image, "k": 1})
                 assert json.loads(reply.content[0].text)["id"] == "blue", image
             for wrong in ("../../../etc/hostname", "AAAA", "none.png"):

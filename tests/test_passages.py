@@ -38,6 +38,20 @@ def test_all_passages_joined_are_the_text(text: str) -> None:
     assert "".join(join(text, [passage.span for passage in parts]).split()) == "".join(text.split())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The pump was built in the workshop of the monastery and\nit was painted red by the monks.\nIt weighs 12 kg.\n",
+        "Name: X\nWeight: 12 kg\n\nColour: red",
+        "| a | b |\n|---|---|\n| 1 | 2 |\n\nname\tweight\nX\t\nY\t4",
+    ],
+)
+def test_line_ends_of_windows_change_no_passage(text: str) -> None:
+    windows = text.replace("\n", "\r\n")
+    assert [part.replace("\r", "") for part in texts(windows)] == texts(text)
+    assert [passage.block for passage in split(windows)] == [passage.block for passage in split(text)]
+
+
 @pytest.mark.long
 @given(st.text("ab ,", min_size=LONGEST, max_size=4 * LONGEST))
 def test_no_passage_is_longer_than_it_may_be(text: str) -> None:

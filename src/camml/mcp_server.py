@@ -1,7 +1,5 @@
 """A datastore as tools for assistants that speak the Model Context Protocol: search with pictures, ask, add."""
 
-import base64
-import binascii
 import io
 import json
 import os
@@ -22,6 +20,7 @@ from camml.assistant import Collection
 from camml.durable import disk_errors, write_file
 from camml.errors import CaMMLError, ImageError, InputError
 from camml.images import open_image
+from camml.images.data_urls import decoded
 from camml.types import Context, Query, Sample
 
 SIDE = 512
@@ -102,24 +101,24 @@ class Tools:
         Raises:
           ImageError: it cannot be used, or is elsewhere.
         """
-        if self.pictures is not None and len(given) < 4096 and "\0" not in given and not given.startswith("data:"):
+        inline = given[:5].lower() == "data:"
+        if self.pictures is not None and len(given) < 4096 and "\0" not in given and not inline:
             path = (self.pictures / given).resolve()
             if os.path.isfile(path):  # False, too, for what is too long for a name: a small picture in base64
                 if not path.is_relative_to(self.pictures):
                     raise ImageError(f"{given} is not in {self.pictures}, whose pictures may be used")
                 return open_image(path)
-        data = given.partition(",")[2] if given.startswith("data:") else given
+        data = given.partition(",")[2] if inline else given
         if len(data) > MOST_BYTES * 4 // 3:
             raise ImageError(f"the picture is larger than {MOST_BYTES >> 20} MB")
         try:
-            return open_image(base64.b64decode(data, validate=True))
-        except (binascii.Error, ValueError) as error:
-            if isinstance(error, ImageError):
-                raise
+            content = decoded(data)
+        except ValueError:
             other = (
                 f"the path of a picture in {self.pictures}" if self.pictures else "a path, if --pictures DIR allows it"
             )
             raise ImageError(f"the image is no picture in base64; give one, or {other}") from None
+        return open_image(content)
 
 
 def shown(context: Context) -> list[Any]:

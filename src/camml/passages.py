@@ -107,9 +107,10 @@ def join(text: str, spans: Sequence[Span]) -> str:
 def _lines(text: str) -> Iterator[Span]:
     """Yield the lines of a text that hold something; prose that was broken into lines comes as one."""
     pending: Span | None = None
-    for match in re.finditer(r"^[^\S\n]*\S[^\n]*", text, re.MULTILINE):
+    for match in re.finditer(r"^[^\S\n]*\S[^\n]*?(?=\r?$)", text, re.MULTILINE):
         start, end = match.span()
-        goes_on = pending and end - start and text[start : start + 1].islower() and pending[1] == start - 1
+        below = pending and text[pending[1] : start] in ("\n", "\r\n")
+        goes_on = pending and end - start and text[start : start + 1].islower() and below
         if pending and goes_on and pending[1] - pending[0] >= WRAPPED and text[pending[1] - 1].isalnum():
             pending = pending[0], end
             continue

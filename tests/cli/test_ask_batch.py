@@ -10,7 +10,9 @@ from unittest.mock import Mock
 import pytest
 
 from camml import encoders
+from camml.assistant import Answer
 from camml.cli import _ask_batch, build_parser, main
+from camml.cli.ask import document
 from camml.datastore import Datastore
 from tests import tiny
 
@@ -56,8 +58,62 @@ def test_what_was_answered_is_not_asked_again(batch, tmp_path: Path) -> None:
     assert [answer["id"] for answer in answers(tmp_path)] == ["0", "1", "2", "3"]
 
 
+@pytest.fixture
+def asked(batch, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The questions that are answered, without a model."""
+    questions: list[str] = []
+
+    def answer(args, rows, bad, skips):
+        for row in rows:
+            questions.append(row.question)
+            yield {"id": row.id} | document(row.question, row.image, Answer("said", ()), {})
+
+    monkeypatch.setattr(_ask_batch, "_answers", answer)
+    return questions
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"question": "How high?"}, {"question": "Who built it?"}),
+        ({"id": "a", "question": "q", "image": "1.png"}, {"id": "a", "question": "q", "image": "2.png"}),
+        ({"id": "a", "question": "q"}, {"id": "a", "question": "q", "image": "2.png"}),
+    ],
+)
+def test_an_answer_to_another_question_is_not_taken_for_that_to_this_one(
+    batch, asked: list[str], tmp_path: Path, before: dict, now: dict
+) -> None:
+    batch(before)
+    there = (tmp_path / "answers.jsonl").read_bytes()
+    code, said = batch(now, {"question": "third"}, more=("--on-bad", "skip"))
+    assert code == 2
+    assert f"line 1: ../{tmp_path.name}/answers.jsonl holds the answer to another question or picture" in said
+    assert f"under the id {before.get('id', '1')!r}; give another --out" in said
+    assert (tmp_path / "answers.jsonl").read_bytes() == there
+    code, said = batch(before, {"question": "second"})
+    assert (code, "1 answered, 1 were there" in said) == (0, True)
+
+
+def test_a_file_name_that_is_not_unicode_is_written_and_known_again(batch, asked: list[str], tmp_path: Path) -> None:
+    rows = [{"question": "What?", "image": "caf\udce9.png"}, {"question": "Größe?"}]
+    code, said = batch(*rows)
+    assert (code, "2 answered" in said) == (0, True)
+    assert [answer["image"] for answer in answers(tmp_path)] == ["caf\udce9.png", None]
+    code, said = batch(*rows)
+    assert (code, "0 answered, 2 were there" in said, len(asked)) == (0, True, 2)
+
+
+@pytest.mark.parametrize("image", ["x" * 300, "x/" * 3000, "a\0b"])
+def test_a_picture_that_can_be_no_file_is_skipped(tmp_path: Path, image: str) -> None:
+    args = build_parser().parse_args(["ask", "--batch", str(tmp_path / "questions.jsonl")])
+    bad: list[str] = []
+    assert _ask_batch._query(args, _ask_batch.Row("1", "line 1", "What?", image), bad, True) is None
+    assert len(bad) == 1
+    assert bad[0].startswith("line 1: ")
+
+
 BAD = ['{"id": 1', '{"id": "x"}', '["question"]', '{"question": "q", "image": 3}', '{"id": "a", "question": "again"}']
-BAD += ['{"question": "half \\ud800"}']
+BAD += ['{"question": "half \\ud800"}', '{"question": "q", "image": "data:image/png;base64,AAAA"}']
 
 
 @pytest.mark.parametrize("line", BAD)

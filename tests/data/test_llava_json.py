@@ -63,6 +63,8 @@ BAD = [
     ({"conversations": []}, "no conversations"),
     ({"id": None}, "has no id"),
     ({"image": 3}, "must be the path"),
+    ({"conversations": turns("<image> which \ud83d", "a")}, "turn 1 has half a character"),
+    ({"conversations": turns("<image> q", "a", "b", "\udc00!")}, "turn 4 has half a character"),
 ]
 
 

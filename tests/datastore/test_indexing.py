@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from camml.datastore import Datastore, indexing, verify
-from camml.datastore.commits import commit_added, writing
+from camml.datastore.commits import MOST_SEGMENTS, commit_added, writing
 from camml.datastore.embedding import Embedded
 from camml.encoders import Vectors
 from camml.errors import EmptyStoreError, OptionError, StoreCorruptedError
@@ -179,3 +179,22 @@ def test_a_kind_that_stays_below_the_recall_is_said_to(store: Datastore, monkeyp
     said: list[str] = []
     assert indexing.index(store.path, indexing.Requirements(), said.append) == {}
     assert said == [f"tried {kind} on 1500: it stays below recall 0.99" for kind in indexing.KINDS]
+
+
+@pytest.mark.parametrize("later", [1, 2])
+def test_what_is_added_after_it_is_found_where_segments_are_joined(tmp_path: Path, later: int) -> None:
+    """One that the index does not cover is not joined with those that it covers."""
+    store = Datastore.build(tmp_path / "store", [], Wide())
+    assert store.path is not None
+    for n in range(MOST_SEGMENTS + 1 - later):
+        put(store, 10 * n, 10)
+    indexing.index(store.path, indexing.Requirements(kind="sq8", recall=0.5))
+    for n in range(later):
+        put(store, 5000 + 10 * n, 10)
+    assert len(store.manifest.segments) <= MOST_SEGMENTS
+    for first in (0, *range(5000, 5000 + 10 * later, 10)):
+        [context] = store.search(drawn(10, first + 1)[:1], "text", 1)
+        assert context[0].sample.id == f"s{first}"
+    everything = {n.sample.id for context in store.search(drawn(1, 7), "text", 500) for n in context}
+    assert len(everything) == len(store) == 10 * (MOST_SEGMENTS + 1)
+    assert verify(store.path) == []

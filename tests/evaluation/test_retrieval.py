@@ -5,7 +5,7 @@ from pathlib import Path
 from camml.datastore import Datastore
 from camml.evaluation.cache import Memory
 from camml.evaluation.contexts import Variant
-from camml.evaluation.evidence import Evidence
+from camml.evaluation.evidence import Evidence, unusual
 from camml.evaluation.fingerprints import Fingerprints
 from camml.evaluation.retrieval import retriever_of
 from camml.retriever import Retriever
@@ -49,3 +49,23 @@ def test_what_another_encoder_found_is_not_taken_from_the_cache(tmp_path: Path) 
         evidence = Evidence(str(place), store, retriever_of(store, encoder), 1, 0, found, Fingerprints())
         evidence.find(Variant("retrieved", 1), [Query("red")], ["q"])
         assert evidence.searched == searched
+
+
+def test_what_was_found_with_other_options_is_not_taken_from_the_cache(tmp_path: Path) -> None:
+    place, found = tmp_path / "store", Memory(None)
+    store = Datastore.build(place, [sample("r", "red", picture(tmp_path, "red"))], Colors())
+    retriever = retriever_of(store, Colors())
+    for opened, searched in ((None, 1), ({}, 0), ({"encoder_options": {"dtype": "bfloat16"}}, 1)):
+        evidence = Evidence(str(place), store, retriever, 1, 0, found, Fingerprints(), opened)
+        evidence.find(Variant("retrieved", 1), [Query("red")], ["q"])
+        assert evidence.searched == searched
+
+
+def test_a_datastore_is_opened_as_it_says_where_the_same_options_are_given(tmp_path: Path) -> None:
+    recorded = {"heads": "/then/heads.safetensors"}
+    assert unusual(recorded, None, None) == {}
+    assert unusual(recorded, {"heads": "/now/heads.safetensors"}, None) == {}
+    fewer = unusual(recorded, {"heads": "/now/heads.safetensors", "patches": 0}, None)
+    assert fewer == {"encoder_options": {"heads": "heads.safetensors", "patches": 0}}
+    assert unusual(recorded, None, "none") == {"images": "none"}
+    assert unusual(recorded, None, str(tmp_path / "a"))["images"] != unusual(recorded, None, str(tmp_path))["images"]

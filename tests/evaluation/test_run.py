@@ -366,6 +366,19 @@ class TestMistakes:
         with pytest.raises(OptionError, match=r"decoding\.max_new_tokens: 5 there, 4 here"):
             run(["gqa"], ONE_SHOT, options(max_new_tokens=4))
 
+    def test_a_datastore_opened_otherwise_is_another_run(self, options, tmp_path) -> None:
+        """Options such as `patches` change what is found, though the encoder's revision stays as it is."""
+        usual = {"model": "no such model", "mode": "text-text"}
+        [first] = run(["vizwiz"], [Variant("copy", 1)], options(**usual))
+        told = read_json(first.folder / "run.json")["store"]
+        assert {"encoder_options", "images"}.isdisjoint(told)  # so that runs of before go on
+        for changes in ({"encoder_options": {"joint": False}}, {"store_images": str(tmp_path)}):
+            with pytest.raises(OptionError, match=r"store\.(encoder_options|images): null there"):
+                run(["vizwiz"], [Variant("copy", 1)], options(**usual, **changes))
+            [other] = run(["vizwiz"], [Variant("copy", 1)], options(**usual, **changes, out=tmp_path / "other"))
+            assert read_json(other.folder / "run.json")["store"].items() > told.items()
+            shutil.rmtree(tmp_path / "other")
+
     def test_all_missing_data_is_named_before_a_model_is_touched(self, options, tmp_path) -> None:
         with pytest.raises(SampleError, match=r"GQA: no .*llava_gqa_testdev_balanced\.jsonl; get it.*MME: no "):
             run(["gqa", "mme"], ONE_SHOT, options(data=tmp_path, model="no such model"))

@@ -73,3 +73,12 @@ def test_another_kind_of_model_is_named(llm_folder: Path) -> None:
         Reranker.load(str(llm_folder))
     with pytest.raises(UnknownNameError, match="nowhere"):
         Reranker.load("nowhere")
+
+
+def test_a_question_longer_than_the_model_reads_is_cut(cross_encoder: Path) -> None:
+    reranker = Reranker.load(str(cross_encoder))
+    pasted = "which colour is the picture " * 40
+    [ordered] = reranker.ordered([Query(pasted)], [CONTEXT])
+    assert {neighbor.sample.id for neighbor in ordered} == {"a", "b", "c"}
+    first, second = reranker._scores(pasted, ["a red square", "the capital of France is Paris"])
+    assert first != second, "the texts were not read"

@@ -12,7 +12,7 @@ import torch
 from camml import arrays
 from camml.answering import Decoding
 from camml.answering.perceiver import PerceiverAnswerer, load
-from camml.errors import ImageError, OptionError
+from camml.errors import DiskError, ImageError, OptionError
 from camml.features.samples import SampleFeatures, folder_of
 from camml.model import CamMLForConditionalGeneration
 from camml.types import Neighbor, Query, Sample
@@ -194,6 +194,19 @@ class TestTheFolder:
         result = logits(model, contexts(samples), kept(tmp_path, model))
         torch.testing.assert_close(result, before, atol=float(before.abs().max()) * ROUNDING, rtol=0)
         assert "not kept" in caplog.text
+
+    @pytest.mark.parametrize("part", ["samples", "tower"])
+    def test_may_be_where_no_folder_can_be_made(self, part, model, samples, tmp_path, caplog) -> None:
+        """As in a datastore that this user may only read, whose cache was made for another model."""
+        before = logits(model, contexts(samples), kept(tmp_path / "other", model))
+        (tmp_path / "cache").mkdir()
+        (tmp_path / "cache" / part).write_text("no folder")  # root may write into any
+        result = logits(model, contexts(samples), kept(tmp_path, model))
+        torch.testing.assert_close(result, before, atol=float(before.abs().max()) * ROUNDING, rtol=0)
+        assert "not kept" in caplog.text
+        if part == "samples":
+            with pytest.raises(DiskError, match=r"cannot write .*samples"):
+                kept(tmp_path, model).fill(samples)
 
     def test_keeps_its_bound(self, model, tmp_path) -> None:
         features = kept(tmp_path, model, max_bytes=40_000)

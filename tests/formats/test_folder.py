@@ -12,6 +12,7 @@ from PIL import Image
 from camml import formats
 from camml.errors import SampleError
 from camml.formats import folder
+from tests.formats.shards import png, table, tar, two_tars
 from tests.pdf_files import write_pdf
 
 
@@ -72,6 +73,59 @@ def test_what_is_not_read_is_listed_but_for_what_is_hidden_or_beside_a_picture(
     assert "1 without an ending (Makefile), 1 .md (sub/a.md), 1 .mp4 (film.mp4), 1 .txt (b.txt); what is" in caplog.text
     assert "pictures (.jpg, " in caplog.text
     assert folder.passed_over(photos)[".docx"] == ["1.docx", "2.DOCX", "3.docx", "sub/4.docx"]
+
+
+@pytest.mark.parametrize("place", ["", "2024/"])
+def test_an_archive_among_pictures_is_named_as_left_out(
+    place: str, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.png", "b.png"):
+        picture(photos / f"{place}{name}")
+    tar(photos / "old.tar.gz", {"a.png": png("red"), "a.txt": "old"}, "w:gz")
+    assert sorted(texts(photos).values()) == ["a", "b"]
+    assert "passed over 1 file: 1 .gz (old.tar.gz)" in caplog.text
+    assert folder.passed_over(photos) == {".gz": ["old.tar.gz"]}
+    assert texts(photos, format="webdataset") == {"a": "old"}
+
+
+def test_of_a_table_and_pictures_what_is_more_is_read_and_the_rest_named(
+    photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture(photos / "a.png")
+    table(photos / "export.parquet", [{"id": "x", "text": "exported"}])
+    assert texts(photos) == {"x": "exported"}
+    assert "read as Parquet; passed over 1 file: 1 .png (a.png), but for those that its rows name" in caplog.text
+    picture(photos / "b.png")
+    assert texts(photos) == {"a.png": "a", "b.png": "b"}
+    assert "passed over 1 file: 1 .parquet (export.parquet)" in caplog.text
+
+
+def test_a_picture_among_shards_is_no_folder_of_pictures(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    picture(photos / "preview.png")
+    two_tars(photos)
+    picture(photos / "part-images" / f"{'0' * 32}.png")  # written by another call
+    assert list(texts(photos)) == ["red", "blue", "red2", "word"]
+    assert "read as tar files; passed over 1 file: 1 .png (preview.png)" in caplog.text
+
+
+def test_a_table_that_names_pictures_in_a_folder_below_is_read(photos: Path) -> None:
+    for name in ("a.png", "b.png"):
+        picture(photos / "images" / name)
+    table(photos / "samples.parquet", [{"id": "x", "text": "said", "image": "images/a.png"}])
+    [sample] = formats.read(photos)
+    assert (sample.text, sample.image) == ("said", photos / "images" / "a.png")
+
+
+@pytest.mark.parametrize("source", [".", ".."])
+def test_pictures_of_pages_are_beside_a_folder_named_by_dots(
+    source: str, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "sub").mkdir(parents=True)
+    write_pdf(photos / "a.pdf", ["Hello."])
+    monkeypatch.chdir(photos / "sub" if source == ".." else photos)
+    [sample] = formats.read(source)
+    assert sample.image is not None
+    assert sample.image.parent == photos.with_name("photos-images")
 
 
 def test_a_folder_with_nothing_that_is_read_says_what_it_holds(photos: Path) -> None:

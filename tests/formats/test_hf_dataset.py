@@ -69,6 +69,15 @@ def test_images_in_the_dataset_are_written_once_beside_it(tmp_path: Path) -> Non
     assert samples[1].meta == {"day": "2024-01-02", "score": 0.5}
 
 
+def test_images_in_a_dataset_that_is_the_working_directory_are_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(save(tmp_path / "flags", colors([{"bytes": png("red"), "path": None}])))
+    image = next(formats.read(".")).image
+    assert image is not None
+    assert image.parent == tmp_path / "flags-images"
+
+
 def test_an_unfinished_image_is_written_again(tmp_path: Path) -> None:
     folder = save(tmp_path / "flags", colors([{"bytes": png("red"), "path": None}]))
     image = next(formats.read(folder)).image

@@ -1,6 +1,8 @@
 """WebDataset shards: on a disk and on object storage, whole or refused."""
 
 import gzip
+import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,60 @@ def test_patterns(tmp_path: Path, pattern: str) -> None:
         list(formats.read(str(tmp_path / pattern.replace("part", "other"))))
 
 
+@pytest.mark.parametrize("source", [".", "*.tar", "{000..001}.tar"])
+def test_images_of_sources_in_the_working_directory_are_beside_it(
+    tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "tars"
+    for number, path in enumerate(two_tars(folder)):
+        path.rename(folder / f"{number:03}.tar")
+    monkeypatch.chdir(folder)
+    samples = list(formats.read(source))
+    assert [sample.id for sample in samples] == IDS
+    assert {sample.image.parent for sample in samples if sample.image} == {tmp_path / "tars-images"}
+
+
 @pytest.mark.parametrize("pattern", ["", "*.tar", "part-*"])
 def test_hidden_files_are_no_data(tmp_path: Path, pattern: str) -> None:
     for path in two_tars(tmp_path):
         beside(path)
     rows = formats.read(f"{tmp_path}/{pattern}", format="webdataset", images=tmp_path / "images")
     assert [sample.id for sample in rows] == ["red", "blue", "red2", "word"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_a_picture_that_is_a_link_is_named_and_its_sample_can_be_skipped(tmp_path: Path, kind: bytes) -> None:
+    path = tar(tmp_path / "x.tar", {"a.png": png("red"), "a.txt": "first"})
+    with tarfile.open(path, "a") as archive:
+        link = tarfile.TarInfo("b.png")
+        link.type, link.linkname = kind, "a.png"
+        archive.addfile(link)
+        for name in ("b.txt", "c.txt"):
+            archive.addfile(tarfile.TarInfo(name))
+        other = tarfile.TarInfo("d.md")
+        other.type, other.linkname = kind, "a.txt"
+        archive.addfile(other)
+    with pytest.raises(SampleError, match=r"sample 'b'.*its png is a link.*tar --dereference --hard-dereference"):
+        list(formats.read(path))
+    reasons: list[SampleError] = []
+    assert [sample.id for sample in formats.read(path, on_bad="skip", report=reasons.append)] == ["a"]
+    assert [re.findall("'(.)'", str(reason))[0] for reason in reasons] == ["b", "c"]
+
+
+def test_an_archive_behind_the_end_of_another_is_refused(tmp_path: Path) -> None:
+    first, second = (tar(tmp_path / f"{name}.tar", {f"{name}.txt": name}) for name in "ab")
+    both = tmp_path / "both.tar"
+    for data in (first.read_bytes() + second.read_bytes(), first.read_bytes() + second.read_bytes()[:-512]):
+        both.write_bytes(data)
+        with pytest.raises(SampleError, match=r"both\.tar: there is more behind its end.*a file of its own"):
+            list(formats.read(both))
+    both.write_bytes(first.read_bytes() + bytes(2**17))
+    assert [sample.id for sample in formats.read(both)] == ["a"]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
+    path = tar(tmp_path / "x.tar", {"a.txt": "\ufeffA red pump", "b.json": '\ufeff{"text": "blue"}'})
+    assert [sample.text for sample in formats.read(path)] == ["A red pump", "blue"]
 
 
 def test_folders_dots_and_what_is_no_sample(tmp_path: Path) -> None:

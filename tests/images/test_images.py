@@ -348,6 +348,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(2)
             return
         content = {"/red.png": encoded(Image.new("RGB", (3, 2), RED)), "/big.png": b"x" * 5000, "/empty.png": b""}
+        content["/gro%C3%9Fe%20Bilder%20/%E6%9D%B1.png"] = content["/red.png"]
         body = content.get(self.path)
         self.send_response(404 if body is None else 200)
         self.end_headers()
@@ -370,6 +371,10 @@ def site() -> Iterator[str]:
 def test_an_address_is_downloaded(site: str) -> None:
     assert open_image(f"{site}/red.png").getpixel((0, 0)) == RED
     assert open_image(f"{site}/go?/red.png").size == (3, 2)
+
+
+def test_an_address_may_have_blanks_and_letters_of_every_script(site: str) -> None:
+    assert open_image(f"{site}/große Bilder%20/東.png#oben links").size == (3, 2)
 
 
 def test_a_bad_address_is_named_with_its_trouble(site: str, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from camml.images import _png, open_image
 CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 
 
-def png16(values: NDArray[np.uint16], kind: int, significant: bytes = b"") -> bytes:
-    """A PNG of 16 bits: grey (kind 0), color (2), and these with transparency (4, 6)."""
+def png16(values: NDArray[np.uint16], kind: int, significant: bytes = b"", clear: tuple[int, ...] = ()) -> bytes:
+    """A PNG of 16 bits: grey (kind 0), color (2), and these with transparency (4, 6); `clear` is transparent."""
     height, width = values.shape[:2]
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -24,6 +24,7 @@ def png16(values: NDArray[np.uint16], kind: int, significant: bytes = b"") -> by
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))]
     parts += [chunk(b"sBIT", significant)] if significant else []
+    parts += [chunk(b"tRNS", np.asarray(clear, ">u2").tobytes())] if clear else []
     parts += [chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
     return _png.SIGNATURE + b"".join(parts)
 
@@ -54,6 +55,29 @@ def test_a_dark_picture_that_says_its_depth_stays_dark(kind: int) -> None:
         values[..., -1] = 4095
     shown = np.asarray(open_image(png16(values, kind, bytes([12] * CHANNELS[kind]))), int)
     assert shown.max() == round(1000 / 4095 * 255)
+
+
+@pytest.mark.parametrize("kind", [0, 2])
+@pytest.mark.parametrize("significant", [b"", bytes([16])])
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ((0, 40000, 65535), (255, 156, 255)),
+        ((1000, 4095, 0), (255, 255, 0)),  # of a sensor of 12 bits
+        ((65535, 4095, 0), (255, 255, 0)),  # the range is that of what is seen
+        ((1000, 1001, 60000), (255, 4, 233)),
+        ((500, 500, 500), (255, 255, 255)),
+    ],
+)
+def test_the_transparent_value_of_sixteen_bits_is_white(
+    kind: int, significant: bytes, line: tuple[int, ...], shown: tuple[int, ...]
+) -> None:
+    values = np.repeat(np.asarray(line, np.uint16)[None, :, None], CHANNELS[kind], axis=-1)
+    clear = line[:1] * CHANNELS[kind]
+    picture = np.asarray(open_image(png16(values, kind, significant * CHANNELS[kind], clear)), int)
+    if significant and max(line[1:]) == 4095:
+        shown = (255, 16, 0)  # which is said to be no 12 bits
+    assert np.abs(picture[0] - np.asarray(shown)[:, None]).max() <= 1
 
 
 @pytest.mark.parametrize("kind", [0, 2])

@@ -1,5 +1,6 @@
 """What people wrote into a picture file, and formats that need a plug-in."""
 
+import struct
 import time
 from pathlib import Path
 
@@ -38,6 +39,18 @@ def save(path: Path, tags: dict[int, object] | None = None, **options: object) -
 )
 def test_exif(tags: dict[int, object], text: str, tmp_path: Path) -> None:
     assert words_in(save(tmp_path / "a.jpg", tags)) == text
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_comment_is_read_in_the_order_of_bytes_of_its_notes(order: str, mark: str, tmp_path: Path) -> None:
+    comment = b"UNICODE\0" + (mark + "Rote Pumpe, grün").encode("utf-16-be" if order == ">" else "utf-16-le")
+    head = (b"MM" if order == ">" else b"II") + struct.pack(f"{order}HI", 42, 8)
+    pointer = struct.pack(f"{order}HHHIII", 1, 0x8769, 4, 1, 26, 0)  # to the notes of the camera, behind these
+    notes = struct.pack(f"{order}HHHIII", 1, 0x9286, 7, len(comment), 44, 0)
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (8, 6), "red").save(path, exif=b"Exif\0\0" + head + pointer + notes + comment)
+    assert words_in(path) == "Rote Pumpe, grün"
 
 
 def test_xmp_comes_before_exif(tmp_path: Path) -> None:

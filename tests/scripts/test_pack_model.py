@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from camml.model import packed as packed_folder
 from camml.model.loading import load_model
 from camml.training import building, recipes
 from camml.training.train import train
+from tests import tiny
 from tests.training import runs
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -112,3 +114,44 @@ def test_files_are_readable_as_the_umask_says(run, tmp_path: Path) -> None:
         os.umask(before)
     assert {oct(path.stat().st_mode & 0o777) for path in (tmp_path / "out").iterdir()} == {"0o640"}
     assert oct((tmp_path / "out").stat().st_mode & 0o777) == "0o750"
+
+
+@pytest.mark.long
+def test_what_its_processor_does_otherwise_than_usual_is_packed(tmp_path: Path) -> None:
+    more = {"image_aspect_ratio": "keep", "thinking": True, "tune": "lora", "lora_r": 4, "max_steps": 1}
+    output = train(recipes.parse(runs.flags(tmp_path / "bench", output_dir=tmp_path / "out", **more)))
+    packed(output, tmp_path / "packed", "1")
+    told = json.loads((tmp_path / "packed" / "packed.json").read_text())
+    assert (told["image_aspect_ratio"], told["thinking"]) == ("keep", True)
+    for folder in (output, tmp_path / "packed"):
+        _, processor = load_model(folder)
+        assert (processor.processor.image_aspect_ratio, processor.thinking) == ("keep", True)
+    _, processor = load_model(tmp_path / "packed", thinking=False)
+    assert not processor.thinking
+
+
+def test_what_is_as_usual_is_not_written_down(run, tmp_path: Path) -> None:
+    """So such a folder can be averaged with those of before."""
+    packed(run[0], tmp_path / "out", "1")
+    told = json.loads((tmp_path / "out" / "packed.json").read_text())
+    assert not told.keys() & {"image_aspect_ratio", "thinking"}
+    _, processor = load_model(tmp_path / "out")
+    assert (processor.processor.image_aspect_ratio, processor.thinking) == ("pad", False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("bias", ["all", "lora_only"])
+def test_biases_that_were_trained_are_packed(bias: str, tmp_path: Path) -> None:
+    arguments = runs.flags(tmp_path / "bench", output_dir=tmp_path / "out")
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(tiny.text_config("qwen2")).save_pretrained(tmp_path / "bench" / "language")
+    more = ["--tune", "lora", "--lora_r", "4", "--lora_bias", bias, "--max_steps", "2", "--learning_rate", "0.1"]
+    output = train(recipes.parse([*arguments, *more]))
+    between = packed(output, tmp_path / "packed", "1")
+    assert not between.keys() & load_file(tmp_path / "packed" / "lora.safetensors").keys(), "--keep has no effect"
+    model, whole = (load_model(folder)[0].state_dict() for folder in (tmp_path / "packed", output))
+    name = "vlm.language_model.model.layers.0.self_attn.k_proj.bias"
+    before = AutoModelForCausalLM.from_pretrained(tmp_path / "bench" / "language").state_dict()
+    assert not torch.equal(whole[name], before[name.removeprefix("vlm.language_model.")])
+    for tensor, other in zip(model.values(), whole.values(), strict=True):
+        torch.testing.assert_close(tensor, other, rtol=2e-2, atol=1e-2)

@@ -33,6 +33,12 @@ def test_only_so_many_are_read(tmp_path: Path) -> None:
     assert len(read_examples(write(tmp_path, *map(str, range(3 * MOST))))) == MOST
 
 
+def test_what_stands_behind_them_is_not_read(tmp_path: Path) -> None:
+    file = write(tmp_path, *map(str, range(MOST)))
+    file.write_text(file.read_text() + "no JSON\n")
+    assert len(read_examples(file)) == MOST
+
+
 def test_a_file_without_questions_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(SampleError, match="holds no examples"):

@@ -45,6 +45,11 @@ class Web(http.server.BaseHTTPRequestHandler):
                     time.sleep(0.05)
                 except OSError:
                     return
+        elif kind == "path":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.path.encode())
+            self.close_connection = True
         elif kind == "host":
             self.send_response(200)
             self.end_headers()
@@ -81,6 +86,11 @@ def test_a_picture_and_its_redirections(fetcher: Fetcher, port: int) -> None:
     assert fetcher.fetch(f"{web}/to//to//picture/5") == b"x" * 5
     with pytest.raises(ImageError, match="redirections"):
         fetcher.fetch(f"{web}/to//to//to//to//picture/5")
+
+
+def test_blanks_and_letters_of_every_script_are_asked_for_as_browsers_do(fetcher: Fetcher, port: int) -> None:
+    told = fetcher.fetch(f"http://pictures.example:{port}/path/große Bilder%20/東?q=a b&c=[%C3%9F]")
+    assert told.decode() == "/path/gro%C3%9Fe%20Bilder%20/%E6%9D%B1?q=a%20b&c=[%C3%9F]"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from camml.serving.settings import Settings
 from tests.serving.conftest import MakeService, Serve
 
 KEYS = ("first-secret", "second-secret")
+SENT_BY_CLIENTS = "authorization,content-type,x-stainless-lang,x-stainless-retry-count,x-requested-with"
+"""Headers of OpenAI's own client in a browser, and of others, that a page asks leave for."""
 ASK = {"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "red"}]}
 
 
@@ -154,9 +156,11 @@ class TestWebPages:
     def test_those_allowed_are_let_in(self, make_service: MakeService, serve: Serve) -> None:
         origin = {"Origin": "https://our.example"}
         with serve(make_service(cors_origins=("https://our.example",), api_keys=KEYS)) as address:
-            wanted = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+            wanted = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": SENT_BY_CLIENTS}
             before = httpx.options(f"{address}/v1/chat/completions", headers=origin | wanted)
+            assert before.status_code == 200
             assert before.headers["access-control-allow-origin"] == "https://our.example"
+            assert before.headers["access-control-allow-headers"] == SENT_BY_CLIENTS
             answer = httpx.post(
                 f"{address}/v1/chat/completions", json=ASK, headers=origin | bearer(KEYS[0]), timeout=60
             )

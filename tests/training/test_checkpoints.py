@@ -1,5 +1,6 @@
 """Checkpoints: whole or not there."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from camml.training import checkpoints
 def checkpoint(output: Path, step: int) -> Path:
     folder = output / f"checkpoint-{step}"
     folder.mkdir(parents=True)
-    (folder / "trainer_state.json").write_text("{}")
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step, "best_global_step": None}))
     return folder
 
 
@@ -62,3 +63,36 @@ def test_the_configuration_comes_last(tmp_path: Path, monkeypatch: pytest.Monkey
     assert order[-1] == "config.json"
     assert sorted(order) == ["a.json", "config.json", "model.safetensors"]
     assert not unfinished.exists()
+
+
+def test_later_ones_of_a_branch_that_is_left_are_renamed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for step in (2, 8, 10):
+        checkpoint(tmp_path, step)
+    checkpoints.abandon_later(tmp_path, tmp_path / "checkpoint-10")
+    assert "abandoned" not in caplog.text
+    checkpoints.abandon_later(tmp_path, tmp_path / "checkpoint-2")
+    assert "checkpoint-8, checkpoint-10" in caplog.text
+    assert "abandoned-checkpoint-8, abandoned-checkpoint-10" in caplog.text
+    for step in (4, 6, 8):  # none of them is displaced by those of before
+        checkpoint(tmp_path, step)
+        checkpoints.rotate(tmp_path, 2, best=2)
+        assert checkpoints.to_resume(tmp_path, None) == tmp_path / f"checkpoint-{step}"
+    checkpoints.abandon_later(tmp_path, tmp_path / "checkpoint-6")
+    assert {path.name for path in tmp_path.glob("*checkpoint-*")} == {
+        "checkpoint-2", "checkpoint-6", "abandoned-checkpoint-8", "abandoned-checkpoint-8-2", "abandoned-checkpoint-10",
+    }  # fmt: skip
+
+
+def test_those_of_this_folder_are_left_for_one_of_another_folder(tmp_path: Path) -> None:
+    for step in (2, 4, 6):
+        checkpoint(tmp_path / "out", step)
+    checkpoints.abandon_later(tmp_path / "out", checkpoint(tmp_path / "elsewhere", 4))
+    assert [path.name for path in checkpoints.finished(tmp_path / "out")] == ["checkpoint-2"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"global_step": null}'])
+def test_a_state_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
+    folder = checkpoint(tmp_path, 2)
+    (folder / "trainer_state.json").write_text(text)
+    with pytest.raises(OptionError, match=r"checkpoint-2.trainer_state\.json cannot be used"):
+        checkpoints.abandon_later(tmp_path, folder)

@@ -1,5 +1,6 @@
 """A run that goes on from what an earlier one trained begins where that one ended."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from camml.errors import CaMMLError, ModelFolderError, OptionError
+from camml.model.retrieval_settings import settings_of
 from camml.training import dry_run, preflight, recipes, rows
 from camml.training.train import prepare, train
 from tests.training import runs
@@ -105,6 +107,19 @@ def test_a_dry_run_says_what_a_run_goes_on_from(earlier: Path, tmp_path: Path) -
     settings = recipes.parse(flags(earlier.parent, tmp_path / "new", pretrain_lora=tmp_path / "half"))
     with pytest.raises(ModelFolderError, match="has no between"):
         dry_run.report(settings)
+
+
+@pytest.mark.long
+def test_the_new_run_knows_how_samples_for_it_are_found(earlier: Path, packed: Path, tmp_path: Path) -> None:
+    shutil.copytree(packed, tmp_path / "packed")
+    file = tmp_path / "packed" / "packed.json"
+    about = {"encoder": "mini", "encoder_options": {"heads": "maps.safetensors"}, "mode": "fused", "shots": 2}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"retrieval": about}))
+    (tmp_path / "packed" / "maps.safetensors").write_bytes(b"maps")
+    arguments = flags(earlier.parent, tmp_path / "new", pretrain_lora=tmp_path / "packed", max_steps=1)
+    settings = settings_of(train(recipes.parse(arguments)))
+    assert (settings.mode, settings.shots, settings.stated) == ("fused", 2, True)
+    assert (tmp_path / "new" / "maps.safetensors").read_bytes() == b"maps"
 
 
 def test_it_needs_lora(tmp_path: Path) -> None:

@@ -103,6 +103,29 @@ def test_the_best_checkpoint_becomes_the_model(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("gone", ["removed", "of another branch"])
+def test_a_best_checkpoint_that_is_gone_does_not_cost_the_run(
+    gone: str, bench: Path, tmp_path: Path, held_out: dict[str, object], monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    scores = iter([0.9, 0.2, 0.1])
+    monkeypatch.setattr(evaluating, "exact_match", lambda _: {"exact_match": next(scores)})
+    out = tmp_path / "out"
+    train(recipes.parse(settings(bench, out, **held_out | {"max_steps": 4})))
+    if gone == "removed":
+        shutil.rmtree(out / "checkpoint-2")
+    else:
+        file = out / "checkpoint-2" / "trainer_state.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"best_metric": 0.4}))
+    train(recipes.parse(settings(bench, out, **held_out)))
+    final, last = load_file(out / "model.safetensors"), load_file(out / "checkpoint-6/model.safetensors")
+    assert all(torch.equal(final[name], last[name]) for name in last)
+    assert f"{out / 'checkpoint-2'}, which did best (90.0% exact), is gone: the model has the weights of step 6" in (
+        caplog.text
+    )
+
+
+@pytest.mark.long
 def test_lora_goes_back_with_all_that_is_trained(
     bench: Path, tmp_path: Path, held_out: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

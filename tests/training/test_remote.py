@@ -13,10 +13,11 @@ from typing import Any
 import fsspec
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from camml.errors import DiskError, OptionError
 from camml.model import CamMLForConditionalGeneration
-from camml.training import recipes, remote
+from camml.training import evaluating, recipes, remote
 from camml.training.remote import MARKER, RemoteRun
 from camml.training.train import train
 from tests.training import runs
@@ -28,18 +29,19 @@ def run(tmp_path: Path) -> RemoteRun:
     return RemoteRun(f"memory://{uuid.uuid4().hex}/run", tmp_path / "run", limit=2)
 
 
-def checkpoint(run: RemoteRun, step: int, text: str = "weights") -> Path:
-    """A finished checkpoint on this machine."""
+def checkpoint(run: RemoteRun, step: int, text: str = "weights", best: int | None = None) -> Path:
+    """A finished checkpoint on this machine, as of a run that does not evaluate unless there is a best one."""
     folder = run.folder / f"checkpoint-{step}"
     (folder / "global_step").mkdir(parents=True)
-    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    state = {"global_step": step, "best_global_step": best, "log_history": [text]}
+    (folder / "trainer_state.json").write_text(json.dumps(state))
     (folder / "global_step" / "shard").write_text(text)
     return folder
 
 
-def save(run: RemoteRun, step: int) -> None:
+def save(run: RemoteRun, step: int, text: str = "weights", best: int | None = None) -> None:
     """As training does."""
-    checkpoint(run, step)
+    checkpoint(run, step, text, best)
     state = SimpleNamespace(global_step=step)
     args = SimpleNamespace(process_index=0, local_process_index=0, device="cpu")
     remote.Upload(run).on_save(args, state, SimpleNamespace())  # type: ignore[arg-type]
@@ -139,6 +141,94 @@ class TestCheckpoints:
         second.upload(folder, missing_only=True)
         run.complete(run.folder / "checkpoint-1")
         assert sorted(run.finished()[1]) == ["global_step/shard", "global_step/shard-of-rank-1", "trainer_state.json"]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*checkpoint-*"))
+
+
+class TestTheBest:
+    def test_is_never_rotated_away_and_fetched_with_the_newest(self, run: RemoteRun, tmp_path: Path) -> None:
+        begin(run)
+        for step in (10, 20, 30, 40):
+            save(run, step, best=10)
+        assert list(run.finished()) == [10, 30, 40]
+        run.fetch(None)
+        assert "checkpoint-10" in names(run.folder)
+        other = elsewhere(run, tmp_path / "other")
+        other.fetch(None)
+        assert names(other.folder) == ["checkpoint-10", "checkpoint-40"]
+        save(run, 50, best=50)
+        assert list(run.finished()) == [40, 50]
+
+    @pytest.mark.parametrize("alone", [True, False])
+    def test_that_was_not_uploaded_stays_and_is_made_up_for(
+        self, run: RemoteRun, alone: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begin(run)
+        with monkeypatch.context() as broken:
+            broken.setattr(run._system, "put_file", lambda *_: (_ for _ in ()).throw(ConnectionError("no route")))
+            save(run, 10, best=10)
+        save(run, 20, best=10)
+        run.fetch(None, alone=alone)
+        assert names(run.folder) == ["checkpoint-10", "checkpoint-20"]
+        assert list(run.finished()) == ([10, 20] if alone else [20])
+
+    @pytest.mark.long
+    def test_becomes_the_model_of_a_run_that_another_machine_ends(
+        self, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scores = iter([0.9, 0.2, 0.1])
+        monkeypatch.setattr(evaluating, "exact_match", lambda _: {"exact_match": next(scores)})
+        held_out = {"eval_data": bench / "train.json", "eval_neighbors": bench / "neighbors", "eval_rows": 3}
+        more = held_out | {"eval_steps": 2, "save_total_limit": 1, "output_dir": f"memory://{uuid.uuid4().hex}/run"}
+        monkeypatch.setenv("CAMML_HOME", str(tmp_path / "first"))
+        first = train(recipes.parse(runs.flags(bench, **more, max_steps=4)))
+        best = load_file(first / "checkpoint-2" / "model.safetensors")
+        monkeypatch.setenv("CAMML_HOME", str(tmp_path / "second"))
+        again = train(recipes.parse(runs.flags(bench, **more, max_steps=6)))
+        assert str(tmp_path / "second") in str(again)
+        final = load_file(again / "model.safetensors")
+        assert all(torch.equal(final[name], best[name]) for name in best)
+
+
+class TestAnAbandonedBranch:
+    """A run goes on from its checkpoint 2, though it has later ones."""
+
+    @pytest.fixture
+    def branched(self, run: RemoteRun, tmp_path: Path) -> RemoteRun:
+        """The run on another machine, which has saved one checkpoint of the new branch."""
+        begin(run)
+        for step in (2, 8, 10):
+            save(run, step, best=2)
+        other = elsewhere(run, tmp_path / "other")
+        wanted = f"{run.address}/checkpoint-2"
+        other.fetch(wanted)
+        resume = remote.checkpoints.to_resume(other.folder, other.local(wanted))
+        assert resume is not None
+        other.abandon_later(resume)
+        save(other, 8, "changed", best=2)
+        return other
+
+    def test_is_renamed_there_and_neither_displaces_the_new_one_nor_is_taken(self, branched: RemoteRun) -> None:
+        assert list(branched.finished()) == [2, 8]
+        system, root = branched._system, branched._root
+        assert system.cat_file(f"{root}/checkpoint-8/global_step/shard") == b"changed"
+        assert system.cat_file(f"{root}/abandoned-checkpoint-8/global_step/shard") == b"weights"
+        assert system.cat_file(f"{root}/abandoned-checkpoint-10/global_step/shard") == b"weights"
+        assert system.exists(f"{root}/abandoned-checkpoint-10/{MARKER}"), "renamed again, it would not be whole"
+        with pytest.raises(OptionError, match="no finished checkpoint there; there are: checkpoint-2, checkpoint-8"):
+            branched.fetch(f"{branched.address}/abandoned-checkpoint-8")
+        branched.abandon_later(branched.folder / "checkpoint-2")
+        assert list(branched.finished()) == [2]
+        assert system.cat_file(f"{root}/abandoned-checkpoint-8-2/global_step/shard") == b"changed"
+
+    def test_is_not_brought_back_by_a_machine_that_has_it_still(self, run: RemoteRun, branched: RemoteRun) -> None:
+        assert names(run.folder) == ["checkpoint-10", "checkpoint-2", "checkpoint-8"]
+        run.fetch(None)
+        assert names(run.folder) == ["checkpoint-2", "checkpoint-8"]
+        assert (run.folder / "checkpoint-8" / "global_step" / "shard").read_text() == "changed"
+        assert list(run.finished()) == [2, 8]
 
 
 def test_addresses_that_cannot_be_used(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from camml.answering import Decoding
 from camml.answering.perceiver import load
 from camml.errors import OptionError, SampleError, StoreError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
-from camml.training import recipes
+from camml.training import checkpoints, recipes
 from camml.training.train import prepare, train
 from camml.types import Neighbor, Query
 from tests import fork_server, tiny
@@ -152,6 +152,17 @@ def test_a_killed_run_goes_on_with_the_same_losses(bench: Path, tmp_path: Path, 
     assert not half.exists()
     first, other = (CamMLForConditionalGeneration.from_pretrained(folder).state_dict() for folder in (whole, killed))
     assert all(torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.long
+def test_a_run_goes_on_from_an_older_checkpoint_and_leaves_the_others_aside(bench: Path, tmp_path: Path) -> None:
+    out, more = tmp_path / "out", {"save_strategy": "steps", "save_steps": 2, "save_total_limit": 2}
+    train(recipes.parse(runs.flags(bench, output_dir=out, **more | {"save_total_limit": None}, max_steps=6)))
+    older = ["--resume_from_checkpoint", str(out / "checkpoint-2")]
+    train(recipes.parse([*runs.flags(bench, output_dir=out, **more, max_steps=4, learning_rate=1e-4), *older]))
+    names = {path.name for path in out.glob("*checkpoint-*")}
+    assert names == {"checkpoint-2", "checkpoint-4", "abandoned-checkpoint-4", "abandoned-checkpoint-6"}
+    assert checkpoints.to_resume(out, None) == out / "checkpoint-4"
 
 
 class TestBadData:

@@ -2,9 +2,10 @@
 
 import argparse
 import json
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     skips = args.on_bad == "skip"
     bad: list[str] = []
     rows = list(_rows(args.batch, bad, skips))
-    done = _answered(args.out) if args.out else set()
+    done = _answered(args.out) if args.out else {}
+    for row in rows:
+        _check_same(row, done, args.out)
     left = [row for row in rows if row.id not in done]
     started, count = time.perf_counter(), 0
     if left:
@@ -111,6 +114,8 @@ def _row(line: str, number: str, place: str) -> Row:
     image, name = values.get("image"), values.get("id", number)
     if not isinstance(image, str | None) or not isinstance(name, str | int) or isinstance(name, bool):
         raise SampleError(f"{place}: id and image should be texts")
+    if image and image.lower().startswith("data:"):
+        raise SampleError(f"{place}: the image is in the line itself; write it to a file and give that file's name")
     return Row(str(name), place, question, image or None)
 
 
@@ -121,18 +126,32 @@ def _skip(error: InputError, bad: list[str], skips: bool) -> None:
     print(f"camml: skipped: {error}", file=sys.stderr)
 
 
-def _answered(out: Path) -> set[str]:
-    """Return the ids of the answers that are in a file; a last line that was cut off is taken away.
+def _check_same(row: Row, done: Mapping[str, tuple[str, str | None]], out: Path | None) -> None:
+    """Raise if what was answered under the id of a row is something else.
+
+    Raises:
+      SampleError: it is; nothing is answered then, since ids that are the numbers of lines may all have moved.
+    """
+    if done.get(row.id, (row.question, row.image)) != (row.question, row.image):
+        raise SampleError(
+            f"{row.place}: {out} holds the answer to another question or picture under the id {row.id!r}; give another "
+            "--out, or each question an id of its own"
+        )
+
+
+def _answered(out: Path) -> dict[str, tuple[str, str | None]]:
+    """Return question and image of the answers in a file by their ids; a last line that was cut off is taken away.
 
     Raises:
       SampleError: the file holds something else.
     """
     if not out.exists():
-        return set()
+        return {}
     data = out.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     try:
-        ids = {str(json.loads(line)["id"]) for line in whole.splitlines() if line.strip()}
+        lines = [json.loads(line) for line in whole.splitlines() if line.strip()]
+        done = {str(line["id"]): (line["question"], line["image"]) for line in lines}
     except (ValueError, KeyError, TypeError):
         raise SampleError(
             f"{out} holds something else than answers of `camml ask --batch`; give another --out"
@@ -140,14 +159,15 @@ def _answered(out: Path) -> set[str]:
     if len(whole) < len(data):
         with disk_errors(out), out.open("rb+") as file:
             file.truncate(len(whole))
-    return ids
+    return done
 
 
 def _opened(out: Path | None) -> TextIO:
+    """Open the file of answers; halves of characters, which file names may have, become the escapes of JSON."""
     if out is None:  # closing standard output at the end would lose what others write to it
-        return open(1, "w", encoding="utf-8", closefd=False)
+        return open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
     with disk_errors(out):
-        return out.open("a", encoding="utf-8")
+        return out.open("a", encoding="utf-8", errors="backslashreplace")
 
 
 def _answers(args: argparse.Namespace, rows: list[Row], bad: list[str], skips: bool) -> Iterator[dict[str, Any]]:
@@ -190,7 +210,7 @@ def _query(args: argparse.Namespace, row: Row, bad: list[str], skips: bool) -> "
         return Query(row.question)
     own = Path(args.batch).parent / row.image
     try:
-        return Query(row.question, open_image(own if own.exists() else row.image))
+        return Query(row.question, open_image(own if os.path.exists(own) else row.image))
     except ImageError as error:
         _skip(ImageError(f"{row.place}: {error}"), bad, skips)
         return None

@@ -158,6 +158,13 @@ def _values(turns: object, where: str) -> list[str]:
         wanted = ("human", "gpt")[number % 2]
         if not isinstance(turn, Mapping) or turn.get("from") != wanted or not isinstance(turn.get("value"), str):
             raise SampleError(f'{where}: turn {number + 1} must be {{"from": "{wanted}", "value": "..."}}')
+        try:
+            turn["value"].encode()
+        except UnicodeEncodeError as error:  # no tokenizer takes it
+            half = ascii(turn["value"][error.start])
+            raise SampleError(
+                f"{where}: turn {number + 1} has half a character ({half}, of a surrogate pair); write it again"
+            ) from None
     if len(turns) % 2:
         raise SampleError(f"{where}: the last question has no answer")
     return [turn["value"] for turn in turns]

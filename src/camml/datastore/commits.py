@@ -169,16 +169,20 @@ def _due(now: Snapshot) -> list[tuple[int, int]]:
     counts = [segment.count for segment in segments]
     full = 1 + max((number for number, count in enumerate(counts) if 2 * count >= FULL), default=-1)
     if len(segments) - full > MOST_SEGMENTS:
-        start = _last_run(counts, max(full, _border(now, firsts)))
-        return [(start, len(segments))]
+        border, end = _joinable(now, firsts)
+        return [(_last_run(counts[:end], max(full, border)), end)]
     return [(n, n + 1) for n, count in enumerate(counts) if dead[n] > MOST_REMOVED * count]
 
 
-def _border(now: Snapshot, firsts: Sequence[int]) -> int:
-    """Return the first segment that no compressed index covers: segments on its two sides are not joined."""
+def _joinable(now: Snapshot, firsts: Sequence[int]) -> tuple[int, int]:
+    """Return the segments [from, to) to be joined: those that no compressed index covers, or else those that one does.
+
+    Joined with covered ones, the others would be searched no longer: a segment counts as covered by its first key.
+    """
     below = max((fast.below for fast in now.manifest.fast.values()), default=0)
-    border = sum(first < below for first in firsts)
-    return border if border < len(firsts) - 1 else 0
+    covered = sum(first < below for first in firsts)
+    others = len(firsts) - covered
+    return (covered, len(firsts)) if others > 1 else (0, covered or len(firsts))
 
 
 def _last_run(counts: Sequence[int], border: int) -> int:

@@ -34,6 +34,7 @@ def identity(
             "mode": evidence.retriever.mode,
             "retrieved": evidence.depth,
             "keep_duplicates": predictor.keep_duplicates,
+            **evidence.opened,
         }
     return {
         "task": name,

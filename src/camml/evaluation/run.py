@@ -16,7 +16,7 @@ from camml.evaluation.cache import Cache, Memory
 from camml.evaluation.code import mixture
 from camml.evaluation.contexts import Variant
 from camml.evaluation.draw import drawn
-from camml.evaluation.evidence import Evidence
+from camml.evaluation.evidence import Evidence, unusual
 from camml.evaluation.files import listed, write_json
 from camml.evaluation.fingerprints import Fingerprints
 from camml.evaluation.folder import Record, RunFolder, portions
@@ -216,7 +216,10 @@ def _evidence(
     mode = options.mode or (model.mode if model else None)
     retriever = retriever_of(datastore, encoder, mode, options.keep_duplicates)
     searches = Memory(options.cache / "found" if options.cache else None)
-    evidence = Evidence(options.store, datastore, retriever, options.retrieved, options.seed, searches, fingerprints)
+    opened = unusual(datastore.manifest.encoder.options, options.encoder_options, options.store_images)
+    evidence = Evidence(
+        options.store, datastore, retriever, options.retrieved, options.seed, searches, fingerprints, opened
+    )
     evidence.check(max(variant.shots for variant in variants))
     return evidence
 

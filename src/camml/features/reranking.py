@@ -79,7 +79,7 @@ class Reranker:
                     [question] * len(some),
                     some,
                     padding=True,
-                    truncation="only_second",
+                    truncation="longest_first",  # a question may alone be more than the model reads
                     max_length=limit,
                     return_tensors="pt",
                 )

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from camml.arrays import ArrayCache
-from camml.durable import write_file
+from camml.durable import disk_errors, write_file
 from camml.errors import DiskError
 from camml.features.tower import ABOUT, Digests, TowerFeatures, fingerprint, settings_of, weights_hash
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor, LlavaPartsForConditionalGeneration
@@ -152,9 +152,10 @@ class SampleFeatures:
         return cached
 
     def _keep(self, key: str, states: "np.ndarray[Any, Any]") -> None:
-        if not (self.cache.folder / ABOUT).exists():
-            self.cache.folder.mkdir(parents=True, exist_ok=True)
-            write_file(self.cache.folder / ABOUT, json.dumps(self.about, indent=1).encode())
+        with disk_errors(self.cache.folder):
+            if not (self.cache.folder / ABOUT).exists():
+                self.cache.folder.mkdir(parents=True, exist_ok=True)
+                write_file(self.cache.folder / ABOUT, json.dumps(self.about, indent=1).encode())
         self.cache.put(key, states)
 
     @torch.inference_mode()

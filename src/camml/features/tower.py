@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers.image_processing_utils import BaseImageProcessor
 
 from camml.arrays import ArrayCache
-from camml.durable import digest, write_file
+from camml.durable import digest, disk_errors, write_file
 from camml.errors import ImageError, OptionError
 from camml.images import ImageSource
 from camml.model import CamMLProcessor, LlavaPartsConfig
@@ -150,7 +150,8 @@ class TowerFeatures:
         """
         missing, wrong = self._missing(images)
         if missing:
-            self.cache.folder.mkdir(parents=True, exist_ok=True)
+            with disk_errors(self.cache.folder):
+                self.cache.folder.mkdir(parents=True, exist_ok=True)
             write_file(self.cache.folder / ABOUT, json.dumps(self.about, indent=1).encode())
         files = _Files([(key, paths[0]) for key, paths in missing.items()], processor)
         done = 0

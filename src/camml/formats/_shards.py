@@ -1,18 +1,25 @@
 """Sources of several files: a folder, a pattern such as `s3://bucket/{000..127}.tar`, one file; here or elsewhere."""
 
+import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from camml.errors import SampleError
+from camml.formats import _others, _walk
 from camml.packages import cache_dir
 from camml.remote import file_system, is_address, storage_errors
 
 Source = Path | str
 """A path; as text, an address of object storage or a pattern of names."""
 
+_logger = logging.getLogger("camml")
+_WRITTEN = re.compile(r"[0-9a-f]{32}\.\w+")
+"""Names of pictures that were written here out of shards, see `camml.formats._rows.write_image`."""
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -26,13 +33,44 @@ def is_hidden(name: str) -> bool:
     return name.replace("\\", "/").rpartition("/")[2].startswith(".")
 
 
-def matches(source: Source, suffixes: Sequence[str]) -> bool:
-    """Return True if all files of a source end with one of `suffixes`, as far as it shows without asking a server."""
+def matches(source: Source, suffixes: Sequence[str], below: bool = True) -> bool:
+    """Return True if all files of a source end with one of `suffixes`, as far as it shows without asking a server.
+
+    A folder with more pictures and PDF files than such files does not match: an archive among photos is no dataset.
+
+    Args:
+      below: pictures in folders below count, too; not so where the files may name them.
+    """
     if isinstance(source, str):
         return source.lower().endswith(tuple(suffixes))
     if source.is_dir():
-        return any(_is_one(path.name, tuple(suffixes)) for path in source.iterdir())
+        count = sum(_is_one(path.name, tuple(suffixes)) for path in source.iterdir())
+        return count > 0 and sum(1 for _ in islice(pictures(source, below), count + 1)) <= count
     return source.is_file() and source.name.lower().endswith(tuple(suffixes))
+
+
+def pictures(folder: Path, below: bool = True) -> Iterator[str]:
+    """Yield the names of the pictures and PDF files in a folder, but for pictures that were written out of shards.
+
+    Args:
+      below: those in folders below, too.
+    """
+    if below:
+        names = (file.name for _, file in _walk.files(folder) if isinstance(file, Path))
+    else:
+        names = (path.name for path in folder.iterdir() if _is_one(path.name, _walk.PICTURES + _walk.PDF))
+    yield from (name for name in names if not _WRITTEN.fullmatch(name) and not _walk.PAGE.fullmatch(name))
+
+
+def say_what_is_left_out(source: Source, kind: str, below: bool = True) -> None:
+    """Log which pictures and PDF files in a folder are not read, since it is one of shards of a kind.
+
+    Args:
+      below: see `matches`.
+    """
+    if isinstance(source, Path) and source.is_dir() and (others := sorted(pictures(source, below))):
+        but = "" if below else ", but for those that its rows name"
+        _logger.warning("%s: read as %s; passed over %s%s", source, kind, _others.in_words(others), but)
 
 
 def names(source: Source, suffixes: Sequence[str]) -> list[str]:
@@ -84,8 +122,13 @@ def folder_written(source: Source, images: Path | None) -> Path:
         return images
     if is_address(source):
         return cache_dir() / "images"
-    path = Path(str(source).split("{")[0].split("*")[0].rstrip("-_/") if is_pattern(str(source)) else source)
-    return path.with_name(f"{path.absolute().name}-images")
+    return images_beside(str(source).split("{")[0].split("*")[0].rstrip("-_/") if is_pattern(str(source)) else source)
+
+
+def images_beside(path: Source) -> Path:
+    """Return the folder for the images in a file or folder, beside it; `.` and `..` have names of their own, too."""
+    whole = Path(os.path.abspath(path))
+    return whole.parent / f"{whole.name}-images"
 
 
 def _ranges(text: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import DiskError, SampleError, first_line
-from camml.formats import _entries, _rows, _text
+from camml.formats import _entries, _rows, _shards, _text
 
 STATE = "state.json"
 SPLITS = "dataset_dict.json"
@@ -24,7 +24,7 @@ def matches(path: Path) -> bool:
 
 def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each row as a sample."""
-    written = images or path.with_name(f"{path.absolute().name}-images")
+    written = images or _shards.images_beside(path)
     folder = _entries.folder_of_images(path / STATE, images)
     for number, row in enumerate(_stored_rows(path), 1):
         yield _rows.find(row, f"row {number}", path, folder, written)

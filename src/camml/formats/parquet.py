@@ -19,12 +19,13 @@ MANY = True
 
 def matches(path: _shards.Source) -> bool:
     """Return True for a Parquet file, or a folder of them."""
-    return _shards.matches(path, SUFFIXES)
+    return _shards.matches(path, SUFFIXES, below=False)  # its rows may name pictures there
 
 
 def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each row as a sample."""
     written = _shards.folder_written(path, images)
+    _shards.say_what_is_left_out(path, "Parquet", below=False)
     for name, of_file in _shards.places(path, SUFFIXES):
         start = written if is_address(name) else _entries.folder_of_images(Path(name), images)
         for number, row in enumerate(_stored_rows(name), 1):

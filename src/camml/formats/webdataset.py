@@ -23,6 +23,8 @@ MANY = True
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "ppm")
 TEXTS = ("txt", "text", "caption", "cap")
 JSON = ("json",)
+Member = tuple[str, bytes | None]
+"""Name or ending of a file, and its content; None for a link."""
 _END = bytes(1024)
 """What a tar file ends with, so that one that was cut short is known from a whole one."""
 
@@ -35,6 +37,7 @@ def matches(path: _shards.Source) -> bool:
 def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each group of files as a sample."""
     written = _shards.folder_written(path, images)
+    _shards.say_what_is_left_out(path, "tar files")
     for name, of_file in _shards.places(path, SUFFIXES):
         for key, files in _groups(name):
             place = f"sample {key!r}{of_file}"
@@ -60,8 +63,12 @@ def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str,
                 raise SampleError(f"{name}: sample {key!r}: {error}") from error
 
 
-def _entry(key: str, files: list[tuple[str, bytes]], images: Path) -> dict[str, Any]:
+def _entry(key: str, members: list[Member], images: Path) -> dict[str, Any]:
     """Return the files of one sample as an entry of a JSON file."""
+    if links := [ending for ending, data in members if data is None]:
+        again = "write the tar file with `tar --dereference --hard-dereference`"
+        raise _entries.BadEntry(f"its {links[0]} is a link, which has no content of its own; {again}")
+    files = [(ending, data) for ending, data in members if data is not None]
     entry: dict[str, Any] = {"id": key}
     for ending, data in files:
         if ending in JSON:
@@ -70,14 +77,14 @@ def _entry(key: str, files: list[tuple[str, bytes]], images: Path) -> dict[str, 
         entry["text"] = entry.pop("caption")
     texts = [(ending, data) for ending, data in files if ending in TEXTS]
     pictures = [(ending, data) for ending, data in files if ending in IMAGES]
-    for kind, members in (("texts", texts), ("images", pictures)):
-        if len(members) > 1:
+    for kind, several in (("texts", texts), ("images", pictures)):
+        if len(several) > 1:
             raise _entries.BadEntry(
-                f"has {len(members)} {kind} ({', '.join(ending for ending, _ in members)}); keep one"
+                f"has {len(several)} {kind} ({', '.join(ending for ending, _ in several)}); keep one"
             )
     if texts:
         try:
-            entry["text"] = texts[0][1].decode()
+            entry["text"] = texts[0][1].decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise _entries.BadEntry(f"its text is not UTF-8 ({error.reason} at byte {error.start})") from error
     entry["image"] = str(_rows.write_image(pictures[0][1], f".{pictures[0][0]}", images)) if pictures else None
@@ -94,9 +101,9 @@ def _object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _groups(name: str) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+def _groups(name: str) -> Iterator[tuple[str, list[Member]]]:
     """Yield the key of each sample, and the endings and contents of its files."""
-    key, files = "", list[tuple[str, bytes]]()
+    key, files = "", list[Member]()
     for path, data in _members(name):
         folder, base = posixpath.split(path)
         stem, _, ending = base.partition(".")
@@ -110,7 +117,7 @@ def _groups(name: str) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
         yield key, files
 
 
-def _members(name: str) -> Iterator[tuple[str, bytes]]:
+def _members(name: str) -> Iterator[Member]:
     """Yield names and contents of the files of a known kind in a tar file, read once from start to end."""
     with _shards.opened(name) as stream:
         source = _Whole(cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if name.lower().endswith("gz") else stream)
@@ -119,12 +126,30 @@ def _members(name: str) -> Iterator[tuple[str, bytes]]:
                 for member in archive:
                     base = posixpath.basename(member.name)
                     ending = base.partition(".")[2].lower()
-                    if member.isfile() and not base.startswith((".", "__")) and ending in (*IMAGES, *TEXTS, *JSON):
+                    if base.startswith((".", "__")) or ending not in (*IMAGES, *TEXTS, *JSON):
+                        continue
+                    if member.islnk() or member.issym():  # to what was read before, or is not in the file at all
+                        yield member.name.removeprefix("./"), None
+                    elif member.isfile():
                         file = archive.extractfile(member)
                         yield member.name.removeprefix("./"), file.read() if file else b""
+                _check_end(name, archive)
             source.check()
         except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise SampleError(f"{name}: is no whole tar file ({error}); copy or write it again") from error
+
+
+def _check_end(name: str, archive: tarfile.TarFile) -> None:
+    """Raise if something stands behind the end of a tar file that was read.
+
+    Raises:
+      SampleError: it does, as where two files were put together with `cat`.
+    """
+    while archive.fileobj and (block := archive.fileobj.read(2**16)):
+        if block.strip(b"\0"):
+            raise SampleError(
+                f"{name}: there is more behind its end, such as a second tar file; give each a file of its own"
+            )
 
 
 class _Whole:

@@ -16,6 +16,7 @@ from camml.images._shapes import mean_color as mean_color
 from camml.images._shapes import middle_of_strip as middle_of_strip
 from camml.images._shapes import pad_to_square as pad_to_square
 from camml.images._web import MAX_DOWNLOAD as MAX_DOWNLOAD
+from camml.images._web import ascii_url as ascii_url
 from camml.images._web import read_url as read_url
 from camml.pillow import quiet_pillow
 

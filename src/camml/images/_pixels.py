@@ -71,6 +71,8 @@ def bits_of(image: Image.Image, said: int | None) -> int | None:
 def in_full_range(image: Image.Image, wide: bool, bits: int | None, again: Callable[[], Image.Image]) -> Image.Image:
     """Return a colored image of 16 bits, of which Pillow keeps the upper 8, by the range that its values really have.
 
+    A color that a PNG declares to be transparent has 16 bits, too; it becomes white here.
+
     Args:
       image: decoded.
       wide: it was of 16 bits in its file.
@@ -78,7 +80,8 @@ def in_full_range(image: Image.Image, wide: bool, bits: int | None, again: Calla
       again: opens the file once more.
     """
     colors = {"RGB": 3, "RGBA": 3}.get(image.mode)
-    if not wide or not colors or bits == 16 or _is_bright(image, colors):
+    clear = image.info.get("transparency")
+    if not wide or not colors or (clear is None and (bits == 16 or _is_bright(image, colors))):
         return image
     import numpy as np
 
@@ -92,9 +95,10 @@ def in_full_range(image: Image.Image, wide: bool, bits: int | None, again: Calla
     lower = seen[..., [1, 1, 1, 3]] if grey else seen
     values = np.asarray(image).astype(np.uint16) * 256 + lower
     parts = [values[..., :colors], values[..., colors:]]
-    scaled = [_scale(part, _range(part, bits)) for part in parts if part.size]
+    hidden = None if clear is None else (parts[0] == clear).all(axis=-1)
+    scaled = [_scaled(part, bits, hidden) for part in parts if part.size]
     result = Image.fromarray(np.concatenate(scaled, axis=-1))
-    result.info = image.info
+    result.info = {name: value for name, value in image.info.items() if name != "transparency"}
     return result
 
 
@@ -126,17 +130,31 @@ def _swapped(args: Any) -> Any:
 def _to_8_bits(image: Image.Image, bits: int | None) -> Image.Image:
     """Return grey of 16 bits, 32 bits or real numbers as 8 bits.
 
-    Real numbers are taken as [0, 1], or as [0, 255] where one is above 1; wider integers as [0, their largest].
+    Real numbers are taken as [0, 1], or as [0, 255] where one is above 1; wider integers as [0, their largest]. The
+    value that a PNG declares to be transparent becomes white.
     """
     import numpy as np
 
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    largest = float(values.max())
     if image.mode == "F":
-        top = next((level for level in (1.0, 255.0) if largest <= level), largest)
-    else:
-        top = _range(values, bits)
-    return Image.fromarray(_scale(values, top))
+        largest = float(values.max())
+        return Image.fromarray(_scale(values, next((level for level in (1.0, 255.0) if largest <= level), largest)))
+    clear = image.info.get("transparency")
+    return Image.fromarray(_scaled(values, bits, values == clear if isinstance(clear, int) else None))
+
+
+def _scaled(values: Any, bits: int | None, hidden: Any) -> Any:
+    """Return wide integers as 8 bits by the range of what is seen, the rest white.
+
+    Args:
+      hidden: bool of each pixel, of those that are transparent; None where there are none.
+    """
+    if hidden is None or not hidden.any():
+        return _scale(values, _range(values, bits))
+    seen = values[~hidden]
+    scaled = _scale(values, _range(seen, bits) if seen.size else 65535.0)
+    scaled[hidden] = 255
+    return scaled
 
 
 def _range(values: Any, bits: int | None) -> float:

@@ -1,6 +1,7 @@
 """The words that people wrote into a picture file: its title and its description in XMP, IPTC and EXIF."""
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -84,7 +85,10 @@ def _of_exif(image: Image.Image) -> Words:
             yield kind, bytes(value).decode("utf-16-le", "replace")
     comment = notes.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
     if isinstance(comment, bytes) and comment[:8] in _CHARSETS:
-        yield "description", comment[8:].decode(_CHARSETS[comment[:8]], "replace")
+        charset, comment = _CHARSETS[comment[:8]], comment[8:]
+        if charset == "utf-16" and not comment.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):  # in the order of the notes
+            charset = "utf-16-be" if notes.endian == ">" else "utf-16-le"
+        yield "description", comment.decode(charset, "replace")
 
 
 def _of_png(image: Image.Image) -> Words:

@@ -1,10 +1,12 @@
 """Pictures at http and https addresses, within a size and a time."""
 
 import http.client
+import re
 import time
 import urllib.error
 import urllib.request
 from typing import BinaryIO
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from camml.errors import ImageError
 
@@ -26,7 +28,7 @@ def read_url(url: str, *, timeout: float = 20.0, max_bytes: int = MAX_DOWNLOAD) 
         raise ImageError(f"{url}: not an http or https address; download it and give the path of the file")
     deadline = time.monotonic() + timeout
     try:
-        request = urllib.request.Request(url, headers={"User-Agent": "camml", "Accept": "image/*"})
+        request = urllib.request.Request(ascii_url(url), headers={"User-Agent": "camml", "Accept": "image/*"})
         with _web().open(request, timeout=timeout) as answer:
             return _download(answer, url, deadline, max_bytes)
     except urllib.error.HTTPError as error:
@@ -36,6 +38,17 @@ def read_url(url: str, *, timeout: float = 20.0, max_bytes: int = MAX_DOWNLOAD) 
             raise
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         raise ImageError(f"{url}: cannot be downloaded ({reason}); check the address and the network") from error
+
+
+def ascii_url(url: str) -> str:
+    """Return an address with blanks and letters outside ASCII in path and query as %XX, as browsers ask for it.
+
+    Raises:
+      ValueError: it is no address.
+    """
+    parts = urlsplit(url)
+    path, query = (re.sub(r"[^!-~]+", lambda part: quote(part[0]), text) for text in (parts.path, parts.query))
+    return urlunsplit(parts._replace(path=path, query=query, fragment=""))
 
 
 def _web() -> urllib.request.OpenerDirector:

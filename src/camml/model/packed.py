@@ -25,6 +25,8 @@ from camml.model.retrieval_settings import copy_files
 
 PARTS = ("language_model", "vision_tower")
 LORA = "lora.safetensors"
+USUAL: Mapping[str, Any] = {"image_aspect_ratio": "pad", "thinking": False}
+"""Settings of the processor that are written down where they are otherwise, as folders of before do not have them."""
 
 
 def pack(
@@ -37,6 +39,8 @@ def pack(
     lora: Mapping[str, Tensor],
     scale: float,
     prompt_style: str | None = None,
+    image_aspect_ratio: str = "pad",
+    thinking: bool = False,
     retrieval: Mapping[str, Any] | None = None,
     retrieval_of: Path | None = None,
 ) -> None:
@@ -49,6 +53,7 @@ def pack(
       lora: matrices `NAME.lora_A` float[r, in] and `NAME.lora_B` float[out, r].
       scale: what their product counts, alpha / r.
       prompt_style: a name in `camml.prompts.STYLES`; None for the tokenizer's own.
+      image_aspect_ratio, thinking: what the processor has in training.
       retrieval: fields of `RetrievalSettings`: how samples for this model are found.
       retrieval_of: a model folder from which these fields, and the files that they name, are taken instead.
 
@@ -66,6 +71,8 @@ def pack(
         "lora_scale": scale,
         "prompt_style": prompt_style,
     }
+    processing = {"image_aspect_ratio": image_aspect_ratio, "thinking": thinking}
+    about |= {name: value for name, value in processing.items() if value != USUAL[name]}
     with new_folder(target) as unfinished:
         if retrieval_of is not None:
             about["retrieval"] = copy_files(retrieval_of, unfinished)
@@ -93,17 +100,18 @@ def load(
         names, pins = [str(about[part]) for part in PARTS], dict(about.get("base_sha256", {}))
         sizes, scale = dict(about["sizes"]), float(about["lora_scale"])
         style = about.get("prompt_style")
+        padding, thinking = (about.get(name, usual) for name, usual in USUAL.items())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"{folder / PACKED} cannot be used ({error!r}); take the folder again") from error
     bases = [
         weights.pinned(name, pins[part]) if part in pins else weights.folder(name)
         for part, name in zip(PARTS, names, strict=True)
     ]
-    model, processor = assemble(*bases, dtype=dtype, prompt_style=style, **sizes)
+    model, processor = assemble(*bases, dtype=dtype, prompt_style=style, image_aspect_ratio=padding, **sizes)
     trained, lora = ({in_model(name): part for name, part in read_file(folder / file)} for file in (ADDED_FILE, LORA))
     load_part(model, ADDED, trained, folder / ADDED_FILE)
     add_products(model, lora, scale, folder / LORA)
-    for name, value in options.items():
+    for name, value in {"thinking": thinking, **options}.items():
         setattr(processor, name, value)
     return model.eval(), processor
 

@@ -66,7 +66,7 @@ def create(service: Service, end: Callable[[], None] = lambda: None) -> FastAPI:
             CORSMiddleware,
             allow_origins=service.settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=["*"],  # clients send headers of their own, such as X-Stainless-Lang, which are not read
             expose_headers=["X-Request-Id", "Retry-After"],
         )
     return app

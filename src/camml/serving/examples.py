@@ -2,6 +2,7 @@
 
 import base64
 import io
+from itertools import islice
 from pathlib import Path
 
 from camml import formats
@@ -25,7 +26,7 @@ def read_examples(file: Path) -> list[Example]:
       SampleError: it cannot be read, or holds no questions.
       ImageError: a picture cannot be read.
     """
-    examples = [_example(sample) for sample, _ in zip(formats.read(file, mend_ids=True), range(MOST), strict=False)]
+    examples = [_example(sample) for sample in islice(formats.read(file, mend_ids=True), MOST)]
     if not examples:
         raise SampleError(f"{file} holds no examples; write samples whose texts are questions")
     return examples

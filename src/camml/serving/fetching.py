@@ -14,6 +14,7 @@ from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from camml.errors import ImageError
+from camml.images import ascii_url
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Result = TypeVar("Result")
@@ -85,7 +86,7 @@ class Fetcher:
 
     def _get(self, url: str, deadline: float) -> bytes | str:
         """Return the content, or where it has moved to."""
-        parts = urlsplit(url)
+        parts = urlsplit(ascii_url(url))
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
             raise ImageError(f"{_short(url)}: not a plain http or https address")
         port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,20 +1,16 @@
 """Pictures in requests: data URLs, addresses, uploads."""
 
-import base64
-import binascii
 import re
 
 from PIL import Image
 
 from camml.errors import ImageError
 from camml.images import format_of, open_image
+from camml.images.data_urls import decoded
 from camml.serving.fetching import Fetcher
 from camml.serving.settings import Settings
 
 DATA_URL = re.compile(r"data:(image/[\w.+-]+)?(;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII | re.IGNORECASE)
-_OF_ADDRESSES = str.maketrans("-_", "+/")
-"""The alphabet of base64 that is safe in addresses."""
-_BLANKS = re.compile(r"\s+", re.ASCII)
 
 
 class Pictures:
@@ -60,11 +56,9 @@ def decode_data_url(url: str) -> bytes:
     match = DATA_URL.match(url)
     if match is None:
         raise ImageError(f"{url[:40]!r} is not of the form data:image/TYPE;base64,DATA")
-    text = _BLANKS.sub("", url[match.end() :])  # many programs break it into lines, or leave out the end
-    text += "=" * (-len(text) % 4)
     try:
-        return base64.b64decode(text.translate(_OF_ADDRESSES), validate=True)
-    except (binascii.Error, ValueError) as error:
+        return decoded(url[match.end() :])
+    except ValueError as error:
         raise ImageError(f"the data URL of the picture is not base64: {error}") from None
 
 

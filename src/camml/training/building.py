@@ -59,7 +59,7 @@ def build(
     """
     base, config, processor = _describe(arguments)
     if "camml" in base:
-        return CamMLForConditionalGeneration.from_pretrained(base["camml"], dtype=dtype), processor
+        return _load_whole(arguments, base["camml"], dtype), processor
     kind = config.vlm_config.model_type
     if "vlm" in base and kind not in CHECKED:
         _logger.warning(
@@ -71,6 +71,23 @@ def build(
     if arguments.pretrain_lora:
         load_added(model, weights.folder(arguments.pretrain_lora))
     return model, processor
+
+
+def _load_whole(arguments: ModelArguments, folder: Path, dtype: torch.dtype) -> CamMLForConditionalGeneration:
+    """Return the model in a CaMML folder, whose language model has the attention that the flags ask for.
+
+    Raises:
+      OptionError: it cannot have that one.
+    """
+    model: CamMLForConditionalGeneration = CamMLForConditionalGeneration.from_pretrained(folder, dtype=dtype)
+    if chosen := arguments.attn_implementation:
+        language: Any = model.language_part
+        try:
+            language.set_attn_implementation(chosen)
+        except (ImportError, ValueError) as error:
+            reason = first_line(error)
+            raise OptionError(f"--attn_implementation {chosen} cannot be used: {reason}; leave it out") from None
+    return model
 
 
 def sketch(arguments: ModelArguments) -> tuple[CamMLForConditionalGeneration, CamMLProcessor]:
@@ -105,7 +122,10 @@ def _describe(arguments: ModelArguments) -> tuple[Mapping[str, Path], CamMLConfi
         spoken: dict[str, Any] = {"prompt_style": arguments.prompt_style} if arguments.prompt_style else {}
         spoken |= {"thinking": True} if arguments.thinking else {}
         folder = base["camml"]
-        return base, CamMLConfig.from_pretrained(folder), CamMLProcessor.from_pretrained(folder, **spoken)
+        config = CamMLConfig.from_pretrained(folder)
+        if not isinstance(config.vlm_config, LlavaPartsConfig):
+            _check_projector(arguments, folder, config.vlm_config.model_type)
+        return base, config, CamMLProcessor.from_pretrained(folder, **spoken)
     if "vlm" in base:
         return base, *_describe_on_vlm(arguments, base["vlm"])
     config, processor = parts.describe(
@@ -156,12 +176,17 @@ def start_of(arguments: ModelArguments) -> Start:
     given = [name for name in ("vision_tower", *SEEING) if getattr(arguments, name) != own[name]]
     if given:
         raise OptionError(f"{folder} holds a {type_!r} model, which sees already: leave --{given[0]} out")
+    _check_projector(arguments, folder, type_)
+    return "vlm"
+
+
+def _check_projector(arguments: ModelArguments, folder: Path, type_: str) -> None:
+    """Raise an OptionError if the projector alone is to be trained, of a vision-language model of type `type_`."""
     if arguments.tune == "projector":
         raise OptionError(
             f"--tune projector trains what lies between a language model and a --vision_tower; {folder} holds a "
             f"{type_!r} model, of which that is part: --tune perceiver trains what CaMML adds to it"
         )
-    return "vlm"
 
 
 def _check_tower(folder: Path) -> None:

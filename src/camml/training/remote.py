@@ -66,7 +66,7 @@ class RemoteRun:
           alone: no other machine takes part; then a checkpoint that could not be uploaded at its time is, now.
 
         Raises:
-          OptionError: there is no such checkpoint, or a new start would mix with an old run.
+          OptionError: there is no such checkpoint, it cannot be read, or a new start would mix with an old run.
           DiskError: something cannot be downloaded.
         """
         with storage_errors(self.address, DiskError):
@@ -75,24 +75,62 @@ class RemoteRun:
             shutil.rmtree(self.folder, ignore_errors=True)  # it was removed there, or never began
             return
         self._download([RUN], self._root, self.folder)
-        there = self.finished()
-        for path in checkpoints.finished(self.folder):
-            if _step(path.name) not in there and alone and _step(path.name) > max(there, default=-1):
-                self.upload(path)
-                self.complete(path)
-            elif _step(path.name) not in there:
-                shutil.rmtree(path)  # other machines cannot go on from it
+        newest = max(self.finished(), default=-1)
+        for path in checkpoints.finished(self.folder) if alone else ():
+            if _step(path.name) > newest and not self._was_abandoned(path):
+                self._make_up_for(path)
         there = self.finished()
         if wanted in ("False", "false") and there:
             raise OptionError(
                 f"{self.address} holds checkpoints of an earlier run; choose another --output_dir or remove them"
             )
         step = _step(str(wanted)) if is_address(wanted) else max(there, default=-1)
-        if is_address(wanted) and (step not in there or not str(wanted).startswith(f"{self.address}/")):
+        if is_address(wanted) and (step not in there or str(wanted).rstrip("/") != f"{self.address}/checkpoint-{step}"):
             listed = ", ".join(f"checkpoint-{step}" for step in there) or "none"
             raise OptionError(f"--resume_from_checkpoint {wanted}: no finished checkpoint there; there are: {listed}")
+        best = None
         if step in there:
             self._fetch_checkpoint(step, there[step])
+            best = checkpoints.state_of(self.folder / f"checkpoint-{step}")[1]
+        if best is not None and best in there:
+            self._fetch_checkpoint(best, there[best])
+        for path in checkpoints.finished(self.folder):
+            if _step(path.name) in there:
+                continue
+            if _step(path.name) != best:
+                shutil.rmtree(path)  # other machines cannot go on from it
+            elif alone:
+                self._make_up_for(path)
+
+    def _make_up_for(self, checkpoint: Path) -> None:
+        """Upload a checkpoint of this machine that could not be uploaded at its time."""
+        self.upload(checkpoint)
+        self.complete(checkpoint)
+
+    def _was_abandoned(self, checkpoint: Path) -> bool:
+        """Return whether another machine has abandoned a checkpoint that this one has still."""
+        pattern = f"{self._root}/{checkpoints.ABANDONED}{checkpoint.name}*/{checkpoints.STATE}"
+        with storage_errors(self.address, DiskError):
+            states = [self._system.cat_file(path) for path in self._system.glob(pattern)]
+        return (checkpoint / checkpoints.STATE).read_bytes() in states
+
+    def abandon_later(self, resume: Path) -> None:
+        """Rename there, too, what `checkpoints.left_behind` names; each is whole under one of its names at any time.
+
+        Raises:
+          OptionError: `resume` cannot be read.
+          DiskError: they cannot be renamed.
+        """
+        there, renamed = self.finished(), dict[str, str]()
+        for step in reversed(checkpoints.left_behind(there, self.folder, resume)):
+            with storage_errors(self.address, DiskError):
+                old = f"checkpoint-{step}"
+                new = checkpoints.abandoned_name(step, self._is_whole)
+                for name in (*there[step], MARKER):
+                    self._system.cp_file(f"{self._root}/{old}/{name}", f"{self._root}/{new}/{name}")
+                self._remove(step)
+            renamed = {old: new, **renamed}
+        checkpoints.say_abandoned(self.address, resume, renamed)
 
     def local(self, wanted: str | None) -> str | None:
         """Return what to resume from, as `checkpoints.to_resume` takes it."""
@@ -100,7 +138,7 @@ class RemoteRun:
 
     def _fetch_checkpoint(self, step: int, sizes: dict[str, int]) -> None:
         place = self.folder / f"checkpoint-{step}"
-        if all((place / name).is_file() and (place / name).stat().st_size == sizes[name] for name in sizes):
+        if self._is_here(place, sizes):
             return
         unfinished = self.folder / checkpoints.UNFINISHED / place.name
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -109,6 +147,14 @@ class RemoteRun:
             if (size_there := (unfinished / name).stat().st_size) != size:
                 raise DiskError(f"{self.address}/{place.name}/{name}: {size_there} bytes arrived of {size}; try again")
         checkpoints.commit(unfinished, place)
+
+    def _is_here(self, place: Path, sizes: dict[str, int]) -> bool:
+        """Return whether a checkpoint there is on this machine, and not one of the same step of another branch."""
+        if not all((place / name).is_file() and (place / name).stat().st_size == sizes[name] for name in sizes):
+            return False
+        with storage_errors(self.address, DiskError):
+            state: bytes = self._system.cat_file(f"{self._root}/{place.name}/{checkpoints.STATE}")
+        return state == (place / checkpoints.STATE).read_bytes()
 
     def _download(self, names: list[str], start: str, folder: Path) -> None:
         with storage_errors(self.address, DiskError):
@@ -145,7 +191,7 @@ class RemoteRun:
             self._system.put_file(str(self.folder / RUN), f"{self._root}/{RUN}")
 
     def complete(self, folder: Path) -> None:
-        """Say that a checkpoint is whole there; then let go of the oldest ones above the limit.
+        """Say that a checkpoint is whole there; then let go of the oldest ones above the limit, but not of the best.
 
         Raises:
           DiskError: that cannot be written.
@@ -154,10 +200,18 @@ class RemoteRun:
         with storage_errors(self.address, DiskError):
             sizes = {name: size for name, size in self._sizes(place).items() if name != MARKER}
             self._system.pipe_file(f"{place}/{MARKER}", json.dumps(sizes, indent=1).encode())
+        best = checkpoints.state_of(folder)[1] if self.limit else None
         for step in list(self.finished())[: -self.limit if self.limit else 0]:
-            with storage_errors(self.address, DiskError):
-                self._system.rm_file(f"{self._root}/checkpoint-{step}/{MARKER}")
-                self._system.rm(f"{self._root}/checkpoint-{step}", recursive=True)
+            if step != best:
+                with storage_errors(self.address, DiskError):
+                    self._remove(step)
+
+    def _is_whole(self, name: str) -> bool:
+        return bool(self._system.exists(f"{self._root}/{name}/{MARKER}"))
+
+    def _remove(self, step: int) -> None:
+        self._system.rm_file(f"{self._root}/checkpoint-{step}/{MARKER}")
+        self._system.rm(f"{self._root}/checkpoint-{step}", recursive=True)
 
     def _place(self, folder: Path) -> str:
         return "/".join([self._root, *folder.relative_to(self.folder).parts])
@@ -220,11 +274,11 @@ class Upload(TrainerCallback):
 
 def _files(folder: Path) -> list[Path]:
     """Return the files of a folder, less checkpoints and what is unfinished in the folder of a run."""
+    apart = (checkpoints.UNFINISHED, checkpoints.ABANDONED, "checkpoint-")
     return [
         path
         for path in folder.rglob("*")
-        if path.is_file()
-        and not any(part.startswith((checkpoints.UNFINISHED, "checkpoint-")) for part in path.relative_to(folder).parts)
+        if path.is_file() and not any(part.startswith(apart) for part in path.relative_to(folder).parts)
     ]
 
 

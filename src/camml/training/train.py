@@ -57,6 +57,7 @@ def train(settings: Settings) -> Path:
     record = reports.Record.of(settings, skipped)
     if resume:
         record.check_same(settings.output)
+        _leave_branch(settings, resume, away)
     if is_main_process():
         settings.output.mkdir(parents=True, exist_ok=True)
         record.write(settings.output)
@@ -71,10 +72,27 @@ def train(settings: Settings) -> Path:
     if is_main_process():
         record.skipped = Skipped(settings.output).move_to(record.skipped)
         reports.finish(settings.output, record, trainer.state, result.metrics, trainer.model)
-        copy_settings(weights.folder(settings.model.model_name_or_path), settings.output)
+        earlier = settings.model.pretrain_lora or settings.model.model_name_or_path
+        copy_settings(weights.folder(earlier), settings.output)
         if away:
             away.upload(settings.output)
     return settings.output
+
+
+def _leave_branch(settings: Settings, resume: Path, away: remote.RemoteRun | None) -> None:
+    """Take later checkpoints out of the way of a run that goes on from one that was named.
+
+    Raises:
+      OptionError, DiskError: as `checkpoints.abandon_later`.
+    """
+    run = settings.run
+    if run.resume_from_checkpoint in checkpoints.NEWEST:
+        return
+    with run.main_process_first(local=False):  # folders may be shared, or each machine's own
+        if away and is_main_process():
+            away.abandon_later(resume)
+        if run.local_process_index == 0:
+            checkpoints.abandon_later(settings.output, resume)
 
 
 def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTrainer:

@@ -1,5 +1,6 @@
 """transformers' Trainer with our order of rows, whole checkpoints, and an account of where the time goes."""
 
+import logging
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 from camml.data.collate import Collator
 from camml.data.examples import Key, TrainingRows
 from camml.data.sampler import GroupedSampler
-from camml.errors import InputError, ModelFolderError
+from camml.errors import InputError, OptionError
 from camml.model import lora
 from camml.training import adapters, checkpoints, distilling, tuning
 from camml.training.arguments import RunArguments
@@ -28,6 +29,8 @@ BESIDE_LOGITS = ("past_key_values", "hidden_states", "attentions", "image_hidden
 """What models of transformers return beside loss and logits."""
 
 ADAPTER_BASE_LEFTOVERS = ("README.md",)
+
+_logger = logging.getLogger("camml")
 
 
 class CamMLTrainer(Trainer):
@@ -96,16 +99,23 @@ class CamMLTrainer(Trainer):
         return super().prediction_step(model, inputs, prediction_loss_only, [*(ignore_keys or ()), *BESIDE_LOGITS])
 
     def take_best(self) -> None:
-        """Go back to the checkpoint that did best on the held-out rows, where there are any."""
+        """Go back to the checkpoint that did best on the held-out rows, where there are any; warn if it is gone."""
         step = self.state.best_global_step
         if self.eval_dataset is None or not step or step == self.state.global_step:
             return
-        best = Path(self.args.output_dir) / f"checkpoint-{step}"
-        if not (best / "trainer_state.json").is_file():
-            raise ModelFolderError(f"{best}, which did best, is gone; the newest checkpoint is as it was")
-        self._load_from_checkpoint(str(best))
-        if is_main_process():
-            print(f"camml: step {step} did best ({self.state.best_metric:.1%} exact): its weights", file=sys.stderr)
+        best, score = Path(self.args.output_dir) / f"checkpoint-{step}", self.state.best_metric
+        try:
+            there = checkpoints.state_of(best) == (step, step, score)  # and none of another branch of the run
+        except OptionError:
+            there = False
+        if there:
+            self._load_from_checkpoint(str(best))
+        if is_main_process() and there:
+            print(f"camml: step {step} did best ({score:.1%} exact): its weights", file=sys.stderr)
+        elif is_main_process():  # weights that did less well are better than a run that was for nothing
+            now = self.state.global_step
+            _logger.warning("%s, which did best (%.1f%% exact), is gone: the model has the weights of step %d",
+                            best, 100 * score, now)  # fmt: skip
 
     def create_optimizer(self, *arguments: Any, **options: Any) -> torch.optim.Optimizer:
         """Make transformers' optimizer, with a learning rate of their own for LoRA matrices where there is one."""

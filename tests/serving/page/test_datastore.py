@@ -106,6 +106,41 @@ def test_a_search_takes_ranges_of_metadata(open_page: Any, tmp_path: Path) -> No
 
 
 @pytest.mark.long
+def test_a_search_finds_figures_that_are_texts_as_those_of_tables_are(open_page: Any, tmp_path: Path) -> None:
+    rows = ({"year": "1900", "code": "1.10"}, {"year": 1900, "code": 7}, {"year": "1950", "code": True}, {"year": None})
+    samples = tuple(Sample(f"y{number}", f"machine {'abcd'[number]}", meta=meta) for number, meta in enumerate(rows))
+    with serving(service_of(make_store(tmp_path, 1, extra=samples), Parrot())) as address:
+        page = open_page(f"{address}/#datastore")
+        page.locator("#datastore input[type=search]").fill("machine")
+        for only, ids in [
+            ("year: 1900", {"y0", "y1"}), ("code: 1.10", {"y0"}), ("code=true", {"y2"}), ("year=1900; code: 7", {"y1"}),
+            ("year: null", {"y3", "s0"}),
+        ]:  # fmt: skip
+            page.locator("#datastore .only").fill(only)
+            page.locator("#datastore .finder button[type=submit]").click()
+            wait(lambda ids=ids: set(texts(page, "#datastore .samples .id")) == ids)
+
+
+@pytest.mark.long
+def test_the_list_is_whole_after_somebody_else_has_changed_the_datastore(open_page: Any, tmp_path: Path) -> None:
+    service = service_of(make_store(tmp_path, 30), Parrot())
+    with serving(service) as address:
+        page = open_page(f"{address}/#datastore")
+        wait(lambda: len(texts(page, "#datastore .grid .id")) == 24)
+        shelf = service.shelves["things"]  # as over the API
+        shelf.remove([f"s{number}" for number in range(10, 20)])
+        search = page.locator("#datastore .finder button[type=submit]")
+        search.click()
+        left = [f"s{number}" for number in (*range(29, 19, -1), *range(9, -1, -1))]
+        wait(lambda: texts(page, "#datastore .grid .id") == left)
+        assert texts(page, "#datastore [role=status].quiet") == ["1–20 of 20 samples in things, newest first"]
+        assert "20 samples" in page.locator("#model").text_content()
+        shelf.add("the last", None, "last")
+        search.click()
+        wait(lambda: texts(page, "#datastore .grid .id") == ["last", *left])
+
+
+@pytest.mark.long
 def test_mistakes_in_a_new_sample_are_said(open_page: Any, tmp_path: Path) -> None:
     (tmp_path / "words.png").write_text("not a picture")
     with serving(service_of(make_store(tmp_path), Parrot())) as address:
@@ -139,9 +174,13 @@ def test_codes_of_figures_stay_as_they_are(open_page: Any, tmp_path: Path) -> No
     with serving(service_of(make_store(tmp_path), Parrot())) as address:
         page = open_page(f"{address}/#datastore")
         page.locator("#datastore").get_by_label("Its text").fill("A parcel.")
-        page.locator("#datastore").get_by_label("What else is known").fill("zip: 01234\ncode: 12345678901234567\nn: 7")
+        page.locator("#datastore").get_by_label("What else is known").fill(
+            "zip: 01234\ncode: 12345678901234567\nn: 7\n"
+            "version: 1.10\nprice: 2.5\nzero: -0\nlong: 0.12345678901234567890"
+        )
         page.get_by_role("button", name="Add the sample").click()
-        shown = ["zip01234", "code12345678901234567", "n7"]
+        shown = ["zip01234", "code12345678901234567", "n7", "version1.10", "price2.5", "zero-0"]
+        shown.append("long0.12345678901234567890")
         wait(lambda: texts(page, "#datastore .meta div") == shown)
 
 

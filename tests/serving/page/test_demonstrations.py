@@ -53,6 +53,10 @@ def test_a_sequence_is_put_in_order_by_keys_buttons_and_dragging(
     assert texts(page, "#sequences [aria-live].unseen") == ["s2 is now 1 of 3"]
     page.get_by_role("button", name="Move s2 down").click()
     assert order() == ["s0", "s2", "s1"]
+    page.get_by_role("button", name="Move s2 up").press("Enter")
+    assert order() == ["s2", "s0", "s1"]
+    page.keyboard.press("ArrowDown")  # the button cannot be pressed at the top, so the handle has the focus
+    assert order() == ["s0", "s2", "s1"]
     handles = page.locator("#sequences .handle")
     start, end = handles.nth(0).bounding_box(), handles.nth(2).bounding_box()
     page.mouse.move(start["x"] + 5, start["y"] + 5)

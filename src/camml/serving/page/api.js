@@ -56,25 +56,36 @@ function shown({ id, text, meta = {}, score = null, supporting = null, thumbnail
 }
 
 /**
- * Metadata as people write it, a `name: value` or `name=value` a line; figures, true, false and null are values of their own.
+ * Names and values as people write them, a `name: value` or `name=value` a line.
  *
  * @throws {ServerProblem} a line has no name or no value
  */
-export function metaOf(words) {
+function pairsOf(words) {
   const lines = words.split(/\n|;/).map((line) => line.trim());
-  return Object.fromEntries(
-    lines.filter(Boolean).map((line) => {
-      const [, name, value] = /^([^:=]+?)\s*[:=]\s*(.+)$/.exec(line) ?? [];
-      if (!name) throw new ServerProblem(`“${line}” should be a name and a value, such as country: France.`);
-      // a code with zeros in front, or of more digits than a number keeps, is a text
-      const plain = /^(-?(0|[1-9]\d{0,14})(\.\d+)?|true|false|null)$/.test(value);
-      return [name, plain ? JSON.parse(value) : value];
-    }),
-  );
+  return lines.filter(Boolean).map((line) => {
+    const [, name, value] = /^([^:=]+?)\s*[:=]\s*(.+)$/.exec(line) ?? [];
+    if (!name) throw new ServerProblem(`“${line}” should be a name and a value, such as country: France.`);
+    return [name, value];
+  });
+}
+
+/** A value as it is kept: a number only where that is written alike, so no code or version such as 1.10 is changed. */
+function valueOf(text) {
+  const number = /^-?(0|[1-9]\d{0,14})(\.\d+)?$/.test(text) && String(Number(text)) === text;
+  return number || /^(true|false|null)$/.test(text) ? JSON.parse(text) : text;
 }
 
 /**
+ * Metadata as people write it; figures, true, false and null are values of their own.
+ *
+ * @throws {ServerProblem} a line has no name or no value
+ */
+export const metaOf = (words) => Object.fromEntries(pairsOf(words).map(([name, text]) => [name, valueOf(text)]));
+
+/**
  * Which samples may be found, as people write it: metadata, or `name<=value` and the like for figures and dates.
+ *
+ * Values are sent as texts, which the server compares with figures as well, as those of `--where` on a command line.
  *
  * @throws {ServerProblem} a line is neither
  */
@@ -82,7 +93,7 @@ export function filterOf(words) {
   const filter = {};
   for (const line of words.split(/\n|;/).filter((part) => part.trim())) {
     const [, name, sign, bound] = /^\s*([^:=<>]+?)\s*(<=|>=|<|>)\s*(.+?)\s*$/.exec(line) ?? [];
-    if (!name) Object.assign(filter, metaOf(line));
+    if (!name) for (const [key, text] of pairsOf(line)) filter[key] = text === "null" ? null : text;
     else filter[name] = { ...(typeof filter[name] === "object" ? filter[name] : {}), [sign]: bound };
   }
   return filter;

@@ -36,7 +36,7 @@ export function build(panel, app) {
   });
   let [offset, searching, seen, turn] = [0, false, "", 0];
 
-  async function browse(from) {
+  async function browse(from, again = true) {
     const shelf = app.store();
     const mine = ++turn; // a slower, older answer has nothing to say any more
     if (!shelf) return fill(grid);
@@ -46,6 +46,12 @@ export function build(panel, app) {
     try {
       const { samples, total } = await list(shelf.id, first, Math.max(1, shelf.samples - offset - first));
       if (mine !== turn) return;
+      if (again && total !== shelf.samples) {
+        // somebody else has changed the datastore, and where a page begins depends on how many samples there are
+        await app.refresh();
+        if (mine === turn) await browse(from, false);
+        return;
+      }
       const last = Math.min(offset + PAGE, total);
       show(
         samples.reverse(),

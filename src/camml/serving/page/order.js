@@ -22,7 +22,8 @@ export function orderable(name) {
     if (from === to) return;
     items.splice(to, 0, ...items.splice(from, 1));
     render();
-    rows.children[to].querySelector(focus)?.focus();
+    // a button is disabled at the end of its way, and takes no focus there
+    (rows.children[to].querySelector(`${focus}:enabled`) ?? rows.children[to].querySelector(".handle")).focus();
     say(item, to);
   }
 
