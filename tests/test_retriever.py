@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from camml.datastore import Datastore
-from camml.encoders import Patches
+from camml.encoders import Patches, Vectors
 from camml.errors import EmptyStoreError, OptionError
 from camml.ranking import RANK_OFFSET
 from camml.retriever import FUSED_DEPTH, MODES, Retriever
 from camml.types import Context, Query, Sample
-from tests.colors import RGB, Colors, Quarters, picture, sample
+from tests.colors import RGB, Colors, Quarters, Sentences, picture, sample
 
 
 @pytest.fixture
@@ -428,3 +428,50 @@ class TestPatches:
         query = Query("", quarters(tmp_path / "asked.png", "blue", "red", "blue", "red"))
         [context] = Retriever(parted, Quarters(), "image-image").retrieve([query], 1)
         assert context[0].sample.id in ("half", "mixed")
+
+
+class TestPassages:
+    @pytest.fixture
+    def told(self, tmp_path: Path) -> Datastore:
+        samples = [
+            sample("mixed", "Red red green. Red red green."),
+            sample("parted", "Green blue blue. Red."),
+            sample("one", "red blue"),
+            sample("other", "green green"),
+        ]
+        return Datastore.build(tmp_path / "told", samples, Sentences(joint=False))
+
+    def test_put_texts_into_order_by_the_nearest(self, told: Datastore) -> None:
+        query = Query("red")
+        assert ids(Retriever(told, Colors(joint=False)).retrieve([query], 3)) == [["mixed", "one", "parted"]]
+        [context] = Retriever(told, Sentences(joint=False)).retrieve([query], 4)
+        assert [neighbor.sample.id for neighbor in context] == ["mixed", "one", "parted", "other"]
+        by_name = {neighbor.sample.id: neighbor for neighbor in context}
+        assert by_name["parted"].score == pytest.approx(1 / 6**0.5, abs=1e-2)  # the cosine of the whole stays
+        assert by_name["parted"].likeness == pytest.approx((by_name["parted"].score + 1) / 2, abs=1e-2)
+        assert by_name["one"].likeness == pytest.approx(by_name["one"].score)  # it has one passage
+
+    def test_reach_beyond_the_samples_wanted(self, told: Datastore) -> None:
+        encoder = Sentences(joint=False)
+        encoder.passage_share = 1.0
+        assert ids(Retriever(told, encoder).retrieve([Query("red")], 1)) == [["parted"]]
+
+    def test_leave_what_pictures_found_where_it_is(self, parted: Datastore, tmp_path: Path) -> None:
+        query = Query("red blue", quarters(tmp_path / "asked.png", "blue", "red", "blue", "red"))
+        plain = ids(Retriever(parted, Colors()).retrieve([query], 4))
+        assert ids(Retriever(parted, Sentences()).retrieve([query], 4)) == plain
+        [context] = Retriever(parted, Sentences(), "image-image").retrieve([query], 4)
+        assert all(neighbor.likeness is None for neighbor in context)
+
+    def test_of_a_sample_that_is_removed_meanwhile_are_not_missed(
+        self, told: Datastore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        passages = told.passages
+
+        def after_removal(names: Sequence[str], encoder: Sentences) -> dict[str, Vectors]:
+            told.remove(["parted"])
+            return passages(names, encoder)
+
+        monkeypatch.setattr(told, "passages", after_removal)
+        [context] = Retriever(told, Sentences(joint=False)).retrieve([Query("red")], 3)
+        assert {neighbor.sample.id for neighbor in context} == {"mixed", "one", "parted"}

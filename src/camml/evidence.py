@@ -69,7 +69,7 @@ def near(context: Context, margin: float | None) -> Context:
     def alike(neighbor: Neighbor) -> float:
         if not compared:
             return neighbor.score
-        return -math.inf if neighbor.likeness is None else neighbor.likeness  # patches of the nearest are compared
+        return -math.inf if neighbor.likeness is None else neighbor.likeness  # only the nearest are compared by patches
 
     least = max(map(alike, by_picture), default=-math.inf) - margin
     return tuple(neighbor for neighbor in context if neighbor.found_by != BY_PICTURE or alike(neighbor) >= least)

@@ -96,7 +96,7 @@ def fuse(lists: Sequence[Context]) -> Context:
 
 
 def by_likeness(context: Sequence[Neighbor], likeness: Sequence[float]) -> Context:
-    """Return neighbors found by their pictures with their likeness to the query's, those first that look most alike.
+    """Return neighbors with their likeness to the query, those first that are most alike.
 
     Example:
       >>> whole = [Neighbor(Sample("a", ""), 0.8), Neighbor(Sample("b", ""), 0.7)]

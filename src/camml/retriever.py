@@ -10,11 +10,13 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from camml.encoders import Encoder, Patches, Vectors, among_images, balanced, patch_encoder
+from camml import matching
+from camml.encoders import Encoder, Patches, Vectors, among_images, balanced, passage_share, patch_encoder
 from camml.errors import EmptyStoreError, OptionError
 from camml.images import open_image
 from camml.likeness import Above, Likeness
-from camml.ranking import BACKGROUND, by_likeness, fuse, merge, usual, weigh
+from camml.matching import by_passages, by_patches, places_found_by
+from camml.ranking import BACKGROUND, fuse, merge, usual, weigh
 from camml.types import Context, Neighbor, Query, Sample, Where
 
 Search = tuple[str, str]
@@ -25,7 +27,7 @@ SEARCHES: Mapping[str, Search] = {
     "image-image": ("image", "image"),
     "text-text": ("text", "text"),
 }
-IMAGES = SEARCHES["image-image"]
+IMAGES, TEXTS = SEARCHES["image-image"], SEARCHES["text-text"]
 MODES = ("auto", *SEARCHES, "fused")
 """`auto` compares pictures with pictures and words with texts, words alone with pictures too where they share a space,
 and ranks by how far a sample stands out of what is usual; `fused` joins all that apply by reciprocal rank; the others
@@ -34,12 +36,10 @@ FUSED = ("image-image", "text-image", "text-text")
 WITH_IMAGE = ("image-image", "text-text")
 WITHOUT_IMAGE = ("text-text", "text-image")
 """What is compared in the modes `fused` and `auto`; of equals those of the first come first."""
-POLICY = 5
+POLICY = 6
 """Changes whenever the same settings could find other samples; 1 searched by the picture alone where there was one, 2
-compared pictures with one weight for plain and mapped vectors, 3 compared no patches.
+compared pictures with one weight for plain and mapped vectors, 3 compared no patches, 5 no passages.
 """
-MATCHED = 10
-"""Samples found by pictures that are compared with the question's patch by patch: docs/retrieval.md."""
 
 FUSED_DEPTH = 100
 """Neighbors of each search that are fused, so that the first k do not depend on k."""
@@ -63,6 +63,8 @@ class Searchable(Protocol):
     def spaced(self, modality: str, most: int) -> Vectors: ...
 
     def patches(self, ids: Sequence[str], encoder: Encoder) -> Mapping[str, Patches]: ...
+
+    def passages(self, ids: Sequence[str], encoder: Encoder) -> Mapping[str, Vectors]: ...
 
 
 @dataclass(slots=True)
@@ -126,7 +128,8 @@ class Retriever:
         self.duplicate_above = duplicate_above
         self.weights = weights
         self._likeness = Likeness(duplicate_above, datastore.spaced, encoder.name)
-        self._compares = patch_encoder(encoder)
+        self._compares, self._passage_share = patch_encoder(encoder), passage_share(encoder)
+        self._least = max(matching.PICTURES if self._compares else 0, matching.TEXTS if self._passage_share else 0)
         works = self.modes()
         if mode not in works and (mode not in MODES or self._holds_anything()):
             known = "does not work with this encoder and datastore" if mode in MODES else "is unknown"
@@ -158,7 +161,7 @@ class Retriever:
             raise EmptyStoreError("the datastore holds no samples to retrieve; add some with `camml store add`")
         states = [QueryState(query, self._searches(query)) for query in queries]
         self._embed(states)
-        contexts = self._ranked(states, max(k, MATCHED) if self._compares else k, where)
+        contexts = self._ranked(states, max(k, self._least), where)
         return [self._matched(state, context)[:k] for state, context in zip(states, contexts, strict=True)]
 
     def _holds_anything(self) -> bool:
@@ -227,34 +230,23 @@ class Retriever:
         return self._compares.embed_with_patches(images)
 
     def _matched(self, state: QueryState, context: Context) -> Context:
-        """Return a context with its first samples found by their pictures in the order of their likeness, patch by
-        patch, to the query's; all others keep their places.
+        """Return a context with what was found first by pictures, and by words, in the order of its likeness by parts.
+
+        All others keep their places.
         """
-        places = [place for place, neighbor in enumerate(context) if neighbor.found_by == "-".join(IMAGES)][:MATCHED]
-        if self._compares is None or not places:
-            return context
-        names = [context[place].sample.id for place in places]
-        patches, vectors = self.datastore.patches(names, self.encoder), self.datastore.vectors(names, "image")
-        asked = state.patches
-        if asked is None and state.query.id is not None:  # a sample, whose vector was not computed anew
-            asked = self.datastore.patches([state.query.id], self.encoder).get(state.query.id)
-        known = [place for place in places if context[place].sample.id in patches.keys() & vectors.keys()]
-        if asked is None or not known:
-            return context
-        ids = [context[place].sample.id for place in known]
-        stored = np.stack([vectors[name] for name in ids])
-        likeness = self._compares.likeness(self._vector(state, IMAGES), asked, stored, [patches[name] for name in ids])
-        by_place = dict(zip(known, map(float, likeness), strict=True))
-        # nothing better is known of pictures that are gone
-        change = float(np.median([by_place[place] - context[place].score for place in known]))
-        ordered = list(context)
-        compared = by_likeness(
-            [context[place] for place in places],
-            [by_place.get(place, context[place].score + change) for place in places],
-        )
-        for place, neighbor in zip(places, compared, strict=True):
-            ordered[place] = neighbor
-        return tuple(ordered)
+        if self._compares is not None and (places := places_found_by(context, *IMAGES, matching.PICTURES)):
+            asked = state.patches
+            if asked is None and state.query.id is not None:  # a sample, whose vector was not computed anew
+                asked = self.datastore.patches([state.query.id], self.encoder).get(state.query.id)
+            names = [context[place].sample.id for place in places]
+            patches, vectors = self.datastore.patches(names, self.encoder), self.datastore.vectors(names, "image")
+            if asked is not None:
+                stored = {name: (vectors[name], patches[name]) for name in patches.keys() & vectors.keys()}
+                context = by_patches(context, places, self._compares, (self._vector(state, IMAGES), asked), stored)
+        if self._passage_share and (places := places_found_by(context, *TEXTS, matching.TEXTS)):
+            parts = self.datastore.passages([context[place].sample.id for place in places], self.encoder)
+            context = by_passages(context, places, self._passage_share, state.vectors["text"], parts)
+        return context
 
     def _recall(self, state: QueryState) -> None:
         """Take from the datastore what it knows of a query that is one of its samples."""

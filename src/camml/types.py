@@ -148,8 +148,8 @@ class Neighbor:
       spans: the passages of the sample's text that are read, by their characters; none where all of it is.
       found_by: the search that found it, such as `image-image`; empty where it was given.
       supporting: the passage of the sample's text that an answer was taken from, by its characters.
-      likeness: of its picture to the question's, -1 to 1, where they were compared patch by patch too: what samples
-        found by their pictures are ordered by.
+      likeness: of its picture to the question's, patch by patch, or of its text to the question's words, passage by
+        passage, -1 to 1, where these were compared: what the first samples of a search are ordered by.
 
     Example:
       >>> sample = Sample("pump-7", "Built in Bern. It needs seal 4711.")

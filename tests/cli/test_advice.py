@@ -27,7 +27,6 @@ RAISED_BY = {
     "cli/_eval_": ["eval run", "eval judge", "eval score", "eval report"],
     "cli/_store": [],
     "cli/_ray.py": ["store build", "store add", "neighbors"],
-    "cli/_sizes.py": [],
     "cli/_output.py": [],
     "cli/_datastore.py": STORES,
     "cli/": [],  # a verb's own file
@@ -42,6 +41,7 @@ RAISED_BY = {
     "evaluation/": ["eval run", "eval judge", "eval score", "eval report"],
     "factpix/drawing.py": None,  # of the script that draws
     "factpix/": ["bench-data"],
+    "formats/webdataset.py": None,  # of tar
     "features/": ["train"],
     "formats/__init__.py": ["store build", "store add"],
     "formats/_walk.py": None,  # of a command, which is parsed below
@@ -130,7 +130,7 @@ def verbs_of(path: str) -> list[str] | None:
     if path.startswith("cli/") and verbs == []:
         name = Path(path).stem.strip("_").replace("_", " ")
         wanted = name.replace(" ", "-") if name.replace(" ", "-") in PARSERS else name
-        return [wanted] if wanted in PARSERS else None if path in ("cli/_output.py", "cli/_sizes.py") else ["store"]
+        return [wanted] if wanted in PARSERS else None if path == "cli/_output.py" else ["store"]
     return verbs
 
 

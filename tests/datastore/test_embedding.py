@@ -52,3 +52,15 @@ def test_an_encoder_that_fails_stops_the_reading(samples: list[Sample], tmp_path
     with pytest.raises(RuntimeError, match="out of memory"):
         list(embed(samples, Broken(), tmp_path / "work", 1))
     assert threading.active_count() == before
+
+
+def test_a_cached_chunk_that_was_damaged_is_computed_again(samples: list[Sample], tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    [before] = embed(samples, Colors(), work, 4)
+    [chunk] = work.glob("*.npz")
+    whole = chunk.read_bytes()
+    changed = (whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :] for place in range(0, len(whole), 5))
+    for data in (b"", whole[:20], whole[:-1], *changed):  # a power cut leaves an empty file, mostly
+        chunk.write_bytes(data)
+        [again] = embed(samples, Colors(), work, 4)
+        np.testing.assert_array_equal(again.image, before.image)

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import BertModel, Dinov2Model
 
 from camml import encoders
-from camml.encoders.mini import PATCH_SHARE, PLAIN_SHARE, SHARPNESS, _prepare
+from camml.encoders import passage_share
+from camml.encoders.mini import PASSAGE_SHARE, PATCH_SHARE, PLAIN_SHARE, SHARPNESS, _prepare
 from camml.errors import ModelFolderError, OptionError
 from tests.encoders.tiny_encoders import TEXTS, build, images, save_mini
 
@@ -159,6 +160,18 @@ def test_a_side_is_a_number_of_whole_patches(tmp_path: Path) -> None:
     assert encoders.load("mini", **options, side=112).revision != encoders.load("mini", **options).revision
     with pytest.raises(OptionError, match="side is 100; give a multiple of"):
         encoders.load("mini", **options, side=100)
+
+
+def test_the_share_of_the_nearest_passage_is_an_option_that_leaves_vectors_as_they_are(tmp_path: Path) -> None:
+    options = save_mini(tmp_path)
+    usual, whole = encoders.load("mini", **options), encoders.load("mini", **options, passage_share=0)
+    assert (passage_share(usual), passage_share(whole)) == (PASSAGE_SHARE, 0)
+    assert usual.revision == whole.revision
+    for wrong in (-0.1, 1.5, 2):
+        with pytest.raises(OptionError, match=f"passage_share is {wrong}; give a share from 0 to 1"):
+            encoders.load("mini", **options, passage_share=wrong)
+    with pytest.raises(OptionError, match="takes float, not True"):
+        encoders.load("mini", **options, passage_share=True)
 
 
 @pytest.mark.long

@@ -85,7 +85,7 @@ class Calibration:
         """
         search = context[0].found_by if context else ""
         least = self.searches.get(search)
-        # patches may have put another one first, but whole pictures are what was calibrated
+        # parts may have put another one first, but whole pictures and texts are what was calibrated
         best = max((neighbor for neighbor in context if neighbor.found_by == search), key=_score, default=None)
         if least is None or best is None or best.score >= least.score:
             return ""

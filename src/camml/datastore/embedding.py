@@ -18,10 +18,11 @@ import numpy as np
 from PIL import Image
 
 from camml.datastore.files import write_file
+from camml.datastore.passages import PassageVectors, has_several
 from camml.datastore.patches import PatchStore, patch_store
 from camml.datastore.table import OnBad, refuse
 from camml.durable import digest, disk_errors
-from camml.encoders import Encoder, Vectors
+from camml.encoders import Encoder, Vectors, passage_share
 from camml.errors import ImageError, StoreError
 from camml.images import open_image
 from camml.progress import Progress
@@ -93,12 +94,13 @@ def embed(
     def chunks() -> Iterator[tuple[Sequence[Sample], Chunk]]:
         done = 0
         for opened in _ahead(batches, encoder, work):
-            yield opened.batch, _chunk(opened, encoder, work, on_bad, patches)
+            yield opened.batch, _chunk(opened, encoder, work, on_bad, patches, texts)
             done += len(opened.batch)
             if progress:
                 progress(done, len(samples))
 
     patches = patch_store(work.parent, encoder)
+    texts = PassageVectors(encoder, work.parent) if passage_share(encoder) else None
     made = chunks()
     for _ in range(0, len(samples), part_of(batch_size)):
         yield join(islice(made, part_of(batch_size) // batch_size), encoder)
@@ -172,12 +174,21 @@ def join(chunks: Iterable[tuple[Sequence[Sample], Chunk]], encoder: Encoder) -> 
     return Embedded(embedded, np.concatenate(texts), np.concatenate(images), rows)
 
 
-def _chunk(opened: _Opened, encoder: Encoder, work: Path, on_bad: OnBad, patches: PatchStore | None = None) -> Chunk:
+def _chunk(
+    opened: _Opened,
+    encoder: Encoder,
+    work: Path,
+    on_bad: OnBad,
+    patches: PatchStore | None = None,
+    texts: PassageVectors | None = None,
+) -> Chunk:
     """Return the vectors of one batch, from the cache in `work` or computed and written there."""
     report(opened.batch, opened.chunk.bad if opened.chunk else opened.bad, on_bad)
     if opened.chunk:
         return opened.chunk
     chunk = _compute(opened, encoder, patches)
+    if texts is not None:  # what has no picture is searched by words alone; others are looked at when they are found
+        texts.of([sample.text for sample in opened.batch if sample.image is None and has_several(sample.text)])
     with disk_errors(work):
         work.mkdir(parents=True, exist_ok=True)
     write_file(work, opened.name, lambda path: _write(path, chunk), durable=False)  # losing one costs its time alone
@@ -262,10 +273,10 @@ def _write(path: Path, chunk: Chunk) -> None:
 
 
 def _read(path: Path) -> Chunk | None:
-    """Read a cached chunk; return None where there is none, or where its own checksum (from zip) does not match."""
+    """Read a cached chunk; return None where there is none, or where it is damaged, as its checksums (zip's) say."""
     try:
         with np.load(path) as arrays:
             bad = {int(row): reason for row, reason in json.loads(str(arrays["bad"])).items()}
             return Chunk(arrays["text"], arrays["image"], bad)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
+        return None  # an empty file is an EOFError, a flag of encryption or compression a RuntimeError

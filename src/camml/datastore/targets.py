@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from camml.datastore import manifest as manifests
-from camml.datastore import patches, pictures, readers
+from camml.datastore import passages, patches, pictures, readers
 from camml.datastore.files import LOCK
 from camml.datastore.locations import NOTE, WORK
 from camml.datastore.places import below
@@ -13,7 +13,7 @@ from camml.durable import UNFINISHED, check_unoccupied
 from camml.errors import OptionError, StoreError
 from camml.formats import folder as folders
 
-_NAMES = {LOCK, pictures.NOTE, patches.FOLDER}
+_NAMES = {LOCK, pictures.NOTE, patches.FOLDER, passages.FOLDER}
 _PASSING = rf".*{re.escape(UNFINISHED)}|tmp\w{{8}}|\.nfs\w+|\.DS_Store"
 _IN_WORK = re.compile(rf"[0-9a-f]{{64}}\.(npz|parquet)|plan\.parquet|{NOTE}|{_PASSING}")
 """Names of files in `WORK`: vectors, the plan of a cluster, a name of collections, what is half written."""

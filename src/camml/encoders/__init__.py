@@ -83,6 +83,16 @@ def patch_encoder(encoder: Encoder) -> PatchEncoder | None:
     return cast(PatchEncoder, encoder) if getattr(encoder, "patches", 0) else None
 
 
+def passage_share(encoder: Encoder) -> float:
+    """Return what the passage of a text that is nearest to a question counts beside the whole text, from 0 to 1.
+
+    Example:
+      >>> passage_share(load("hashed"))
+      0.0
+    """
+    return float(getattr(encoder, "passage_share", 0.0))
+
+
 def among_images(encoder: Encoder, texts: Vectors) -> Vectors:
     """Return vectors of texts, float32[N, text_dim], where they compare with those of images: float32[N, image_dim]."""
     move = getattr(encoder, "among_images", None)
@@ -119,7 +129,8 @@ def load(name: str, **options: Any) -> Encoder:
             choices = ", ".join(known)
             raise OptionError(f"the encoder {name!r} has no option {key!r}; it has: {choices}")
         kind = known[key].annotation
-        if not isinstance(value, kind):
+        whole = kind is float and isinstance(value, int) and not isinstance(value, bool)  # 0 is as good as 0.0
+        if not whole and not isinstance(value, kind):
             raise OptionError(f"the option {key!r} of {name!r} takes {getattr(kind, '__name__', kind)}, not {value!r}")
     encoder: Encoder = make(**options)
     return encoder

@@ -50,6 +50,11 @@ count little where the maps know the pictures well. Chosen among 0.67, 0.75 and 
 FactPix's validation classes: docs/retrieval.md.
 """
 
+PASSAGE_SHARE = 0.5
+"""Share of a text's nearest passage in its likeness to the words of a question; the whole text has the rest. Chosen
+among 0, 0.2 to 0.8 in tenths, and 1 on two files of strangers' texts: docs/retrieval.md.
+"""
+
 PREPARATION = {"resize": "squash bicubic", "pool": "cls+weighted", "max_tokens": MAX_TOKENS, "version": 2}
 
 
@@ -60,6 +65,7 @@ class MiniEncoder:
       grid: cells a side whose mean patches the vector of an image has too; 0 for none.
       heads: `image` float32[D, W], W the width of images without heads, and `text` float32[D, 384]; empty for none.
       patches: of each image that are compared with those of others; 0 for none.
+      passage_share: that of the nearest passage in the likeness of a text to a question; 0 for none.
     """
 
     name = "mini"
@@ -76,6 +82,7 @@ class MiniEncoder:
         grid: int = 0,
         heads: "Mapping[str, torch.Tensor] | None" = None,
         patches: int = PATCHES,
+        passage_share: float = PASSAGE_SHARE,
     ) -> None:
         heads = heads or {}
         tensors = [*vision.state_dict().values(), *text.state_dict().values(), *heads.values()]
@@ -85,6 +92,7 @@ class MiniEncoder:
         self.side = side
         self.grid = grid
         self.patches = min(patches, (side // vision.config.patch_size) ** 2)
+        self.passage_share = passage_share
         self.joint = bool(heads)
         self._image_head = heads["image"].to(device) if heads else None
         self._text_head = heads["text"].numpy() if heads else np.empty((0, 0), np.float32)
@@ -244,6 +252,7 @@ def load(
     grid: int = 0,
     heads: str = "",
     patches: int = PATCHES,
+    passage_share: float = PASSAGE_SHARE,
 ) -> MiniEncoder:
     """Load the small default encoder.
 
@@ -259,12 +268,14 @@ def load(
       heads: a file of `camml align`, which lets texts find images; without it each finds its own kind only.
       patches: of an image that are kept beside a datastore (384 bytes each) and compared with those of a question's
         image, to put the samples that look most alike into order; 0 compares whole images alone.
+      passage_share: what the passage of a text nearest to the words of a question counts beside the whole text, from
+        0 to 1, when the samples that were found by words are put into order; 0 compares whole texts alone.
 
     Raises:
       FetchError: the weights could not be obtained.
       ModelFolderError: a folder does not hold such a tower.
-      OptionError: a device, dtype, batch size, side or grid that cannot be, or a file that holds no heads for these
-        towers.
+      OptionError: a device, dtype, batch size, side, grid, number of patches or share that cannot be, or a file that
+        holds no heads for these towers.
     """
     from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
@@ -285,11 +296,15 @@ def load(
         raise OptionError(f"grid is {grid}; give 0, or a number of cells up to {side // patch}, the patches of a side")
     if patches < 0:
         raise OptionError(f"patches is {patches}; give 0 for none, or a number such as {PATCHES}")
+    if not 0 <= passage_share <= 1:
+        raise OptionError(f"passage_share is {passage_share}; give a share from 0 to 1, such as {PASSAGE_SHARE}")
     maps = None
     if heads:
         hidden = {"image": eyes.config.hidden_size, "text": reader.config.hidden_size}
         maps, grid = _read_heads(heads, hidden, side // patch)
-    return MiniEncoder(eyes, reader, tokenizer, chosen_device, chosen_dtype, batch_size, side, grid, maps, patches)
+    return MiniEncoder(
+        eyes, reader, tokenizer, chosen_device, chosen_dtype, batch_size, side, grid, maps, patches, passage_share
+    )
 
 
 def _matches(asked: Patches, stored: Sequence[Patches]) -> Vectors:

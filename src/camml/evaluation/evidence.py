@@ -1,6 +1,7 @@
 """A datastore as the source of the samples that come with questions."""
 
 import math
+import os
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from camml.data.origins import store_state
+from camml.encoders import passage_share
 from camml.errors import EmptyStoreError, OptionError, SampleError
 from camml.evaluation.cache import Cache
 from camml.evaluation.code import deciding
@@ -16,6 +18,7 @@ from camml.evaluation.contexts import Variant
 from camml.evaluation.fingerprints import Fingerprints, digest
 from camml.evaluation.task import Item, Knowledge
 from camml.features.passages import PassageChooser
+from camml.formats.folder import origin_of
 from camml.types import Context, Neighbor, Query
 
 if TYPE_CHECKING:
@@ -33,11 +36,12 @@ class Evidence:
       seed: of random samples.
       cache: where it is remembered what was found.
       fingerprints: of the pictures searched by.
+      opened: how the datastore was opened, where that is not as it says itself, see `unusual`.
     """
 
     def __init__(
         self, store: str, datastore: "Datastore", retriever: "Retriever", depth: int, seed: int,
-        cache: Cache, fingerprints: Fingerprints,
+        cache: Cache, fingerprints: Fingerprints, opened: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         if not len(datastore):
             raise EmptyStoreError(f"{store} holds no samples; add some with `camml store add`")
@@ -47,6 +51,7 @@ class Evidence:
         self.depth = depth
         self.seed = seed
         self.hash, self.generation = store_state(store)
+        self.opened = dict(opened or {})
         self.searched = 0
         self._cache = cache
         self._fingerprints = fingerprints
@@ -100,8 +105,10 @@ class Evidence:
             "encoder": [self.retriever.encoder.name, self.retriever.encoder.revision],  # a published pair names none
             "mode": self.retriever.mode,
             "patches": getattr(self.retriever.encoder, "patches", 0),
+            "passages": passage_share(self.retriever.encoder),
             "duplicate_above": self.retriever.duplicate_above,
             "depth": depth,
+            **self.opened,
             "query": [query.text, query.id],
             "picture": self._fingerprints.picture(image if isinstance(image, Path) else pixels),
         }
@@ -129,6 +136,31 @@ class Evidence:
         drawn = random.Random(f"{self.seed} {query_id}").sample(self._ids, min(shots + 1, len(self._ids)))
         others = [name for name in drawn if name != query_id][:shots]
         return tuple(Neighbor(self.datastore[name], math.nan) for name in others)
+
+
+def unusual(recorded: Mapping[str, Any], options: Mapping[str, Any] | None, images: str | None) -> dict[str, Any]:
+    """Return how a datastore is opened, as far as that is not as it says itself: what is found may depend on it.
+
+    Args:
+      recorded: the options of its encoder that it says.
+      options: those given instead, such as `patches`, of which the encoder's revision tells nothing; None for none.
+      images: the folder of its pictures, where one was given; "none" for a published pair without any.
+    """
+    from camml.datastore.official import NO_PICTURES
+
+    given = {} if options is None else _with_plain_names(options)
+    opened: dict[str, Any] = {"encoder_options": given} if given and given != _with_plain_names(recorded) else {}
+    if images is not None:
+        opened["images"] = images if images == NO_PICTURES else origin_of(Path(images))
+    return opened
+
+
+def _with_plain_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options in which files are named without their folders: the encoder's revision tells what they hold."""
+    return {
+        name: os.path.basename(value) if isinstance(value, str) and os.path.isabs(value) else value
+        for name, value in options.items()
+    }
 
 
 def _record(neighbor: Neighbor) -> dict[str, Any]:

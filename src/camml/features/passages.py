@@ -1,27 +1,17 @@
 """The passages of long samples that a question asks for, within what a model has room for."""
 
-import hashlib
-import json
-import logging
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from camml import passages
-from camml.arrays import ArrayCache
+from camml.datastore.passages import PassageVectors, as_compared
 from camml.encoders import Encoder, Vectors
-from camml.errors import DiskError
-from camml.features.samples import folder_of
-from camml.passages import Passage, Span
+from camml.formats import folder as folders
+from camml.passages import Span
 from camml.types import Context, Neighbor, Query
-
-MAX_BYTES = 2**30
-VERSION = 2
-"""Of how texts are split; another one makes all vectors that are kept invalid."""
 
 PER_WORD = 0.3
 """What a passage gains that holds all words of the question; names and codes mean little to encoders."""
@@ -37,8 +27,6 @@ SHEET = 0.6
 about one thing, and a question may ask for one of them in other words. Of 2,084 questions about reading data's long
 texts 72 tokens hold the answer to 90.1 % with it, to 88.0 % without.
 """
-
-_logger = logging.getLogger("camml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +60,18 @@ class PassageChooser:
 
     Args:
       encoder: what compares questions and passages; its text vectors.
-      folder: where vectors of passages are kept, `STORE/cache` for a datastore; None keeps none.
+      folder: of the datastore beside which vectors of passages are kept; None keeps them in memory.
     """
 
     def __init__(self, encoder: Encoder, folder: Path | None = None) -> None:
         self.encoder = encoder
-        self._embed: Callable[[Sequence[str]], Vectors] = encoder.embed_texts
-        self._cache: ArrayCache | None = None
-        if folder is not None:
-            about = [encoder.name, encoder.revision, VERSION]
-            name = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
-            self._cache = ArrayCache(folder / "passages" / name, folder / "passages", MAX_BYTES)
+        self._vectors = PassageVectors(encoder, folder)
 
     @classmethod
     def beside(cls, store: str | None, encoder: Encoder) -> "PassageChooser":
-        """Return one that keeps vectors in the cache of the datastore called `store`, where it has one."""
-        return cls(encoder, folder_of(store))
+        """Return one that keeps vectors beside the datastore in the folder `store`, where there is one."""
+        folder = Path(store) if store else None
+        return cls(encoder, folder if folder and folders.is_store(folder) else None)
 
     def choose(self, queries: Sequence[Query], contexts: Sequence[Context], budget: Budget) -> list[Context]:
         """Return the contexts with `spans` set in the neighbors whose texts are read in part.
@@ -100,7 +84,7 @@ class PassageChooser:
         long = [number for number, context in enumerate(contexts) if budget.exceeded(context)]
         if not long:
             return chosen
-        asked = self._embed([queries[number].text for number in long])
+        asked = self.encoder.embed_texts([queries[number].text for number in long])
         for number, vector in zip(long, asked, strict=True):
             chosen[number] = self._shortened(queries[number].text, vector, contexts[number], budget)
         return chosen
@@ -132,12 +116,12 @@ class PassageChooser:
         words = _words(question)
         scores: list[float] = []
         best = dict[int, float]()
-        for part, vector in zip(parts, self._vectors(text, parts), strict=True):
-            shared = len(words & _words(_read(text, part))) / max(1, len(words))
+        for part, vector in zip(parts, *self._vectors.of([text]), strict=True):
+            shared = len(words & _words(as_compared(text, part))) / max(1, len(words))
             scores.append(float(vector @ asked) + PER_WORD * shared)
             best[part.block] = max(scores[-1], best.get(part.block, scores[-1]))
         scores = [(1 - SHEET) * score + SHEET * best[part.block] for score, part in zip(scores, parts, strict=True)]
-        if parts and 3 * budget.length(_read(text, parts[0])) <= budget.tokens:
+        if parts and 3 * budget.length(as_compared(text, parts[0])) <= budget.tokens:
             scores[0] += OPENING
         taken: list[Span] = []
         for place in sorted(range(len(parts)), key=lambda place: -scores[place]):
@@ -146,23 +130,6 @@ class PassageChooser:
             if budget.length(passages.join(text, more)) <= limit:
                 taken = more
         return taken
-
-    def _vectors(self, text: str, parts: Sequence[Passage]) -> Vectors:
-        """Return float32[N, D]: the vectors of the N passages of a text."""
-        if not parts:
-            return np.zeros((0, 1), np.float32)
-        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        cached = None if self._cache is None else self._cache.get(key)
-        if cached is not None and len(cached) == len(parts):
-            return cached.astype(np.float32)
-        vectors = self._embed([_read(text, part) for part in parts]).astype(np.float16)
-        if self._cache is not None:
-            try:
-                self._cache.folder.mkdir(parents=True, exist_ok=True)
-                self._cache.put(key, vectors)
-            except (DiskError, OSError) as error:  # an answer needs no cache
-                _logger.warning("%s: vectors of passages are not kept", error)
-        return vectors.astype(np.float32)
 
 
 def cut(context: Context, budget: Budget) -> Context:
@@ -193,11 +160,6 @@ def _beginning(text: str, limit: int, budget: Budget) -> list[Span]:
         if fitting := bisect_right(ends, limit, key=lambda end: budget.length(text[:end])):
             return [(0, ends[fitting - 1])]
     return []
-
-
-def _read(text: str, part: Passage) -> str:
-    """Return a passage as it is compared with a question: under its heading."""
-    return passages.join(text, [part.span, *([part.heading] if part.heading else [])])
 
 
 def _marked(neighbor: Neighbor, spans: list[Span]) -> Neighbor:

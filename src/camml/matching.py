@@ -1,0 +1,71 @@
+"""The order of the samples that were found first, by parts: patches of pictures, passages of texts."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from camml.encoders import PatchEncoder, Patches, Vectors
+from camml.ranking import by_likeness
+from camml.types import Context
+
+PICTURES = 10
+"""Samples found by pictures that are compared with the question's patch by patch: docs/retrieval.md."""
+TEXTS = 20
+"""Samples found by words that are compared with the question passage by passage: docs/retrieval.md."""
+
+
+def places_found_by(context: Context, source: str, target: str, most: int) -> list[int]:
+    """Return the places in a context of the first samples that one search found."""
+    found_by = f"{source}-{target}"
+    return [place for place, neighbor in enumerate(context) if neighbor.found_by == found_by][:most]
+
+
+def by_patches(
+    context: Context,
+    places: Sequence[int],
+    encoder: PatchEncoder,
+    asked: tuple[Vectors, Patches],
+    stored: Mapping[str, tuple[Vectors, Patches]],
+) -> Context:
+    """Return a context whose neighbors at some places are ordered by how like their pictures are to the query's.
+
+    Args:
+      asked: the vector of the query's picture, as it is compared with others, and its patches.
+      stored: the same of the neighbors' pictures by their ids; nothing of one that is gone.
+    """
+    names = {place: context[place].sample.id for place in places}
+    known = {place: stored[name] for place, name in names.items() if name in stored}
+    if not known:
+        return context
+    vectors = np.stack([vector for vector, _ in known.values()])
+    likeness = encoder.likeness(*asked, vectors, [patches for _, patches in known.values()])
+    by_place = dict(zip(known, map(float, likeness), strict=True))
+    # nothing better is known of pictures that are gone
+    change = float(np.median([by_place[place] - context[place].score for place in known]))
+    return _ordered(context, [by_place.get(place, context[place].score + change) for place in places], places)
+
+
+def by_passages(
+    context: Context, places: Sequence[int], share: float, asked: Vectors, stored: Mapping[str, Vectors]
+) -> Context:
+    """Return a context whose neighbors at some places are ordered by their texts' nearest passages, too.
+
+    Args:
+      share: of the nearest passage's cosine in the likeness; that of the whole text has the rest.
+      asked: float32[D], of the query's words.
+      stored: float32[P, D], of the passages of the neighbors' texts by their ids; nothing of a text of one passage.
+    """
+
+    def likeness(place: int) -> float:
+        whole, parts = context[place].score, stored.get(context[place].sample.id)
+        return whole if parts is None else (1 - share) * whole + share * float((parts @ asked).max())
+
+    return _ordered(context, [likeness(place) for place in places], places)
+
+
+def _ordered(context: Context, likeness: Sequence[float], places: Sequence[int]) -> Context:
+    """Return a context with the neighbors at some places in the order of their likeness; others keep their places."""
+    ordered = list(context)
+    for place, neighbor in zip(places, by_likeness([context[place] for place in places], likeness), strict=True):
+        ordered[place] = neighbor
+    return tuple(ordered)
