@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from camml.datastore import Datastore
-from camml.datastore.passages import FOLDER, IN_MEMORY, PassageVectors
+from camml.datastore.passages import FOLDER, IN_MEMORY, MOST, PassageVectors
 from tests.colors import Colors, Sentences, picture, sample
 
 TEXT = "The door is red. The roof is green. Its wall is blue and blue."
@@ -96,6 +96,11 @@ def test_one_text_twice_and_an_empty_one(encoder: Sentences) -> None:
     vectors = PassageVectors(encoder).of([TEXT, "", TEXT])
     assert [its.shape for its in vectors] == [(3, 3), (0, 3), (3, 3)]
     assert embedded(encoder) == 3
+
+
+def test_a_book_is_found_as_a_whole(store: Datastore, encoder: Sentences) -> None:
+    store.add([sample("book", "Red. Green. " * MOST), sample("chapter", "Red. Green. " * (MOST // 2))])
+    assert {name: len(its) for name, its in store.passages(["book", "chapter"], encoder).items()} == {"chapter": MOST}
 
 
 def test_an_encoder_that_compares_whole_texts_keeps_none(tmp_path: Path) -> None:

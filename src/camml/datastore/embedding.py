@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from camml.datastore.files import write_file
-from camml.datastore.passages import PassageVectors, has_several
+from camml.datastore.passages import PassageVectors, is_compared
 from camml.datastore.patches import PatchStore, patch_store
 from camml.datastore.table import OnBad, refuse
 from camml.durable import digest, disk_errors
@@ -188,7 +188,7 @@ def _chunk(
         return opened.chunk
     chunk = _compute(opened, encoder, patches)
     if texts is not None:  # what has no picture is searched by words alone; others are looked at when they are found
-        texts.of([sample.text for sample in opened.batch if sample.image is None and has_several(sample.text)])
+        texts.of([sample.text for sample in opened.batch if sample.image is None and is_compared(sample.text)])
     with disk_errors(work):
         work.mkdir(parents=True, exist_ok=True)
     write_file(work, opened.name, lambda path: _write(path, chunk), durable=False)  # losing one costs its time alone

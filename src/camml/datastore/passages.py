@@ -21,6 +21,8 @@ FOLDER = "passages"
 MAX_BYTES = 16 * 10**9
 IN_MEMORY = 1024
 """Texts whose vectors are kept where there is no disk to keep them on."""
+MOST = 512
+"""Passages of a text that is found by them, at most: those of a book would take minutes to embed."""
 VERSION = 3
 """Of how texts are split; another one makes all vectors that are kept invalid."""
 
@@ -92,9 +94,9 @@ class PassageVectors:
                 self._memory.popitem(last=False)
 
 
-def has_several(text: str) -> bool:
-    """Return whether a text has more than one passage, so that these may tell more than the whole."""
-    return len(passages.split(text)) > 1
+def is_compared(text: str) -> bool:
+    """Return whether a text is found by its passages, too: it has several, and not as many as a book."""
+    return 1 < len(passages.split(text)) <= MOST
 
 
 def as_compared(text: str, part: Passage) -> str:

@@ -12,7 +12,7 @@ from camml.datastore.commits import commit_added, commit_removed, tidy, tidy_up,
 from camml.datastore.embedding import Embed, Embedded, embed
 from camml.datastore.locations import WORK, collection_name, stored_location
 from camml.datastore.manifest import EncoderRecord, Manifest
-from camml.datastore.passages import PassageVectors, has_several
+from camml.datastore.passages import PassageVectors, is_compared
 from camml.datastore.patches import PatchStore, patch_store
 from camml.datastore.pictures import COPIES
 from camml.datastore.places import Places, absolute, below, store_folder
@@ -257,14 +257,14 @@ class Datastore:
         return store.get({name: samples[name] for name in vectors}, vectors)
 
     def passages(self, ids: Sequence[str], encoder: Encoder) -> dict[str, Vectors]:
-        """Return the vectors float32[P, D] of the P passages of those of `ids` that exist and whose texts have several.
+        """Return the vectors float32[P, D] of the P passages of those of `ids` that are there and found by passages, too.
         They are computed where they are not kept beside the datastore.
         """
         if self._passages is None or self._passages.encoder is not encoder:
             self._passages = PassageVectors(encoder, self.path)
         table = self._snapshot.table  # which stays as it is, whatever is removed meanwhile
         texts = {name: table.sample(key).text for name, key in table.find(ids).items()}
-        texts = {name: text for name, text in texts.items() if has_several(text)}
+        texts = {name: text for name, text in texts.items() if is_compared(text)}
         return dict(zip(texts, self._passages.of(list(texts.values())), strict=True))
 
     def spaced(self, modality: str, most: int) -> Vectors:
