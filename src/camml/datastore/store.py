@@ -257,7 +257,7 @@ class Datastore:
         return store.get({name: samples[name] for name in vectors}, vectors)
 
     def passages(self, ids: Sequence[str], encoder: Encoder) -> dict[str, Vectors]:
-        """Return the vectors float32[P, D] of the P passages of those of `ids` that are there and found by passages, too.
+        """Return the vectors float32[P, D] of the P passages of each text of `ids` that is found by its passages, too.
         They are computed where they are not kept beside the datastore.
         """
         if self._passages is None or self._passages.encoder is not encoder:
