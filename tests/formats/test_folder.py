@@ -116,6 +116,14 @@ def test_a_table_that_names_pictures_in_a_folder_below_is_read(photos: Path) -> 
     assert (sample.text, sample.image) == ("said", photos / "images" / "a.png")
 
 
+def test_a_table_that_names_the_pictures_beside_it_is_read(photos: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        picture(photos / name)
+    table(photos / "samples.parquet", [{"id": "x", "text": "said", "image": "a.png"}])
+    [sample] = formats.read(photos)
+    assert (sample.text, sample.image) == ("said", photos / "a.png")
+
+
 @pytest.mark.parametrize("source", [".", ".."])
 def test_pictures_of_pages_are_beside_a_folder_named_by_dots(
     source: str, photos: Path, monkeypatch: pytest.MonkeyPatch

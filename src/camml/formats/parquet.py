@@ -18,8 +18,23 @@ MANY = True
 
 
 def matches(path: _shards.Source) -> bool:
-    """Return True for a Parquet file, or a folder of them."""
-    return _shards.matches(path, SUFFIXES, below=False)  # its rows may name pictures there
+    """Return True for a Parquet file, or a folder of them, also among the pictures that its rows name."""
+    return _shards.matches(path, SUFFIXES, below=False) or (isinstance(path, Path) and _names_pictures(path))
+
+
+def _names_pictures(folder: Path) -> bool:
+    """Return whether the first Parquet file in a folder has a column of images: then it is no stray one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not folder.is_dir():
+        return False
+    tables = sorted(file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES) and file.is_file())
+    tables = [file for file in tables if not _shards.is_hidden(file.name)]
+    try:
+        return bool(tables) and "image" in pq.read_schema(tables[0]).names
+    except (pa.ArrowException, OSError):
+        return False
 
 
 def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Entry]:
