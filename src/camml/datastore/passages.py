@@ -17,14 +17,14 @@ from camml.errors import DiskError
 from camml.passages import Passage
 
 FOLDER = "passages"
-"""Where in a datastore they are; it may be deleted at any time."""
+"""Folder of a datastore that holds them; it may be deleted at any time."""
 MAX_BYTES = 16 * 10**9
 IN_MEMORY = 1024
 """Texts whose vectors are kept where there is no disk to keep them on."""
 MOST = 512
 """Passages of a text that is found by them, at most: those of a book would take minutes to embed."""
 VERSION = 3
-"""Of how texts are split; another one makes all vectors that are kept invalid."""
+"""Version of how texts are split; another number makes the vectors that are kept invalid."""
 
 _logger = logging.getLogger("camml")
 

@@ -17,7 +17,7 @@ ABANDONED = "abandoned-"
 """Before the name of a checkpoint of a branch that the run left, when it went on from an earlier checkpoint."""
 STATE = "trainer_state.json"
 NEWEST = (None, "", "True", "true")
-"""What --resume_from_checkpoint may be to go on from the newest checkpoint there is."""
+"""Values of --resume_from_checkpoint that go on from the newest checkpoint there is."""
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 _logger = logging.getLogger("camml")
