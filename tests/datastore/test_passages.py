@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from camml.datastore import Datastore
-from camml.datastore.passages import FOLDER, IN_MEMORY, MOST, PassageVectors
+from camml.datastore.passages import FOLDER, MOST, PassageVectors
 from tests.colors import Colors, Sentences, picture, sample
 
 TEXT = "The door is red. The roof is green. Its wall is blue and blue."
@@ -84,12 +84,6 @@ def test_a_disk_that_takes_nothing_costs_time_alone(
         assert len(again.passages(["house"], encoder)["house"]) == 3
     assert embedded(encoder) == before + 3
     assert "in memory alone" in caplog.text
-
-
-def test_memory_has_a_bound(encoder: Sentences) -> None:
-    vectors = PassageVectors(encoder)
-    vectors.of([f"Red {number}. Green {number}." for number in range(IN_MEMORY + 5)])
-    assert len(vectors._memory) == IN_MEMORY
 
 
 def test_one_text_twice_and_an_empty_one(encoder: Sentences) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from camml.datastore import Datastore
-from camml.datastore.patches import FOLDER, IN_MEMORY
+from camml.datastore.patches import FOLDER
 from tests.colors import Colors, Quarters, picture, sample
 
 
@@ -85,15 +85,6 @@ def test_a_disk_that_takes_nothing_costs_time_alone(
         assert len(again.patches(["red", "green"], encoder)) == 2
     assert computed(encoder) == before + 2
     assert "in memory alone" in caplog.text
-
-
-def test_memory_has_a_bound(encoder: Quarters) -> None:
-    from camml.datastore.patches import PatchStore
-
-    store = PatchStore(None, encoder)
-    vectors = np.arange(3 * (IN_MEMORY + 5), dtype=np.float32).reshape(-1, 3)
-    store.put(vectors, [np.zeros((5, 4), np.int8)] * len(vectors))
-    assert len(store._memory) == IN_MEMORY
 
 
 def test_an_encoder_that_compares_none_keeps_none(tmp_path: Path) -> None:
