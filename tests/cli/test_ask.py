@@ -197,6 +197,20 @@ def test_an_unknown_mode_is_named_with_the_choices(capsys, store, model) -> None
     assert "fused" in refused(capsys, "what", "--store", store, "--mode", "sideways", "--model", model)
 
 
+def test_texts_in_the_prompt_are_worded_as_said(capsys, store, llm_folder) -> None:
+    plain, worded = (
+        ask(capsys, "what", "--store", store, "--model", llm_folder, *style)["prompt_tokens"]
+        for style in ((), ("--prompt-style", "document"))
+    )
+    assert worded > plain
+
+
+def test_an_unknown_wording_is_named_with_the_choices(capsys, store, model) -> None:
+    said = refused(capsys, "what", "--store", store, "--model", model, "--prompt-style", "rhymed")
+    assert "'rhymed'" in said
+    assert "; there are: " in said
+
+
 def test_a_model_behind_an_endpoint_is_asked_elsewhere(capsys) -> None:
     said = refused(capsys, "what", "--use", "api", "--model", "gpt-4o")
     assert "--base-url URL" in said

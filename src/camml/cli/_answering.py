@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camml import plugins, weights
+from camml import plugins, prompts, weights
 from camml.cli._datastore import add_encoder_option, add_store_images, encoder_options
 from camml.cli._output import PASSAGES_HELP, conditions, numbers, quiet_unless_watched
 from camml.errors import EmptyStoreError, OptionError, UnknownNameError
@@ -25,7 +25,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         help="perceiver (CaMML models), interleaved (vision-language models) or in_prompt (language models); default: "
         "what fits",
     )
-    parser.add_argument("--prompt-style", metavar="NAME", help="the wording of a CaMML model's prompt")
+    parser.add_argument(
+        "--prompt-style",
+        metavar="NAME",
+        help="a wording: official, chat, ... for CaMML models; plain, brief, ranked, ... for the others",
+    )
     parser.add_argument("--device", help="cpu, cuda, mps; default: the best there is")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16; default: what suits the device")
 
@@ -159,7 +163,7 @@ def assistant_of(args: argparse.Namespace) -> "Assistant":
     loaded = assistant.load(folder, args.use, **options)
     if args.prompt_style:
         if loaded.use != "perceiver":
-            raise OptionError("--prompt-style is for CaMML models; other models have their own chat template")
+            prompts.paste("", [], args.prompt_style)  # an unknown name is said before the model is loaded
         loaded.options["prompt_style"] = args.prompt_style
     return loaded
 
