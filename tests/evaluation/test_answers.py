@@ -57,6 +57,9 @@ def test_an_object_from_id_to_text(tmp_path: Path) -> None:
         ("[1]", "entry 1 should be a JSON object"),
         ('{"question_id": 1, "text": "a"}\nnope', "line 2 is not JSON"),
         ("5", "line 1 should be a JSON object"),
+        ('{"1": "yes", "1": "no"}', "'1' is there twice"),
+        ('{"1": "yes",\n"1": "no"}', "'1' is there twice"),
+        ('[{"question_id": 1, "question_id": 2, "text": "a"}]', "'question_id' is there twice"),
     ],
 )
 def test_broken_answers_are_named(tmp_path: Path, content: str, message: str) -> None:
@@ -129,6 +132,21 @@ def test_prompts_that_do_not_fit_are_named() -> None:
     twice = [Answer("p", "x", "Is it?", 1), Answer("p", "y", "Is it?", 2)]
     with pytest.raises(SampleError, match="entry 2: question p is answered twice"):
         match_answers(TWINS, twice, PLACE)
+
+
+@pytest.mark.parametrize("missing", ["error", "wrong", "skip"])
+@pytest.mark.parametrize("prompt", ["", "Is it?"])
+def test_some_answers_of_one_id_need_prompts(missing: str, prompt: str) -> None:
+    items = unique([*TWINS, Item("p", "p", "And now?"), Item("q", "q", "Else?")])
+    given_ = [Answer("p", "No", "", 1), Answer("p", "Yes", prompt, 2), Answer("q", "Yes", "", 3)]
+    with pytest.raises(SampleError, match=r"question p is asked 3 times and has 2 answers .* without prompts"):
+        match_answers(items, given_, PLACE, missing)
+
+
+def test_some_answers_of_one_id_are_told_apart_by_prompts() -> None:
+    given_ = [Answer("p", "No", f"Is it not?{SHORT}", 1)]
+    assert match_answers(TWINS, given_, PLACE, "skip") == {"p#2": "No"}
+    assert match_answers(TWINS, [], PLACE, "wrong") == {"p": "", "p#2": ""}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def test_lines_keep_their_numbers_and_blank_ones_are_nothing(tmp_path: Path) -> 
         ('{"a": 1}\n[1]', r"line 2 should be a JSON object, not \[1\]"),
         (b'{"a": "\xff"}', r"is not UTF-8 text \(byte 7\)"),
         ("[" * 100_000, "line 1 is not JSON"),
+        ('{"a": 1}\n{"b": {"a": 1, "a": 2}}', "line 2: the key 'a' is there twice in an object"),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -48,8 +49,11 @@ def test_a_broken_line_is_named(tmp_path: Path, content: str | bytes, message: s
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [('{\n"a" 1}', "line 2, column 5"), ("[" * 100_000, "nested too deeply"), ("", "line 1")]
-)
+    ("content", "message"),
+    [('{\n"a" 1}', "line 2, column 5"), ("[" * 100_000, "nested too deeply"), ("", "line 1"),
+     ('{"a": 1, "b": 2, "a": 3}', "the key 'a' is there twice in an object"),
+     ("1" * 5000, "4300 digits")],
+)  # fmt: skip
 def test_broken_json_is_placed(tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(SampleError, match=message):
         read_json(_file(tmp_path, content))

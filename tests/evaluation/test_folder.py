@@ -3,6 +3,7 @@
 import pytest
 
 from camml.errors import OptionError
+from camml.evaluation.files import write_lines
 from camml.evaluation.folder import RunFolder, differences, portions
 from camml.evaluation.task import Item
 
@@ -22,10 +23,21 @@ def test_more_questions_leave_the_full_portions_as_they_were() -> None:
 def test_a_part_is_there_only_with_all_its_questions(tmp_path) -> None:
     folder, [portion, _] = RunFolder(tmp_path), portions(ITEMS, 2)
     assert folder.part(portion) is None
-    folder.keep(portion, [{"id": item.id} for item in portion.items[:-1]])
+    records = [{"id": item.id, "answer": "a"} for item in portion.items]
+    folder.keep(portion, records[:-1])
     assert folder.part(portion) is None
-    folder.keep(portion, [{"id": item.id} for item in portion.items])
-    assert folder.part(portion) == [{"id": item.id} for item in portion.items]
+    folder.keep(portion, records)
+    assert folder.part(portion) == records
+
+
+@pytest.mark.parametrize("damaged", [{}, {"answer": None}, {"answer": 5}])
+def test_records_without_an_answer_are_made_again(tmp_path, damaged: dict[str, object]) -> None:
+    folder = RunFolder(tmp_path)
+    records = [{"id": item.id, "answer": "a"} for item in ITEMS]
+    write_lines(tmp_path / "log.jsonl", records)
+    assert folder.log(ITEMS) == records
+    write_lines(tmp_path / "log.jsonl", [*records[:-1], {"id": records[-1]["id"], **damaged}])
+    assert folder.log(ITEMS) is None
 
 
 def test_waiting_for_the_others_ends(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from camml.evaluation.contexts import Variant
 from camml.evaluation.files import read_json, read_lines
 from camml.evaluation.run import Options, Outcome, run
 from camml.evaluation.score import score
+from camml.evaluation.task import Settings
 from tests import tiny
 from tests.evaluation.conftest import build_store
 
@@ -99,6 +100,31 @@ def test_all_tasks_run(finished) -> None:
     assert len(finished) == 28
     unscored = {name for name, outcome in finished.items() if outcome.score is None}
     assert unscored == {"mmvet", "vizwiz", "vqav2", *CAPTIONS}
+
+
+@pytest.mark.parametrize(
+    ("names", "content", "error", "message"),
+    [
+        (["mmvet"], None, SampleError, "no file .*grades"),
+        (["pope", "mmvet"], '{"v1_0": {"score": [7]}}', SampleError, "v1_0 should have grades from 0 to 1"),
+        (
+            ["pope", "mme"],
+            "{}",
+            OptionError,
+            "none of these tasks uses grades: POPE, MME; leave it out",
+        ),
+    ],
+)
+def test_grades_are_looked_at_before_any_model(
+    benchmarks, tmp_path: Path, names: list[str], content: str | None, error: type[Exception], message: str
+) -> None:
+    grades = tmp_path / "grades.json"
+    if content is not None:
+        grades.write_text(content)
+    options = Options(benchmarks[0], tmp_path / "out", str(tmp_path / "no model"), settings=Settings(grades=grades))
+    with pytest.raises(error, match=message):
+        run(names, [Variant("none", 0)], options)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -149,6 +149,22 @@ def test_runs_that_cannot_be_compared_are_said(benchmarks: Benchmarks, tmp_path:
             compare(result, document(tmp_path / "bad.json", value))
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"per_item": {"201": None}}, {"per_item": {"201": "1"}}, {"per_item": [1, 2]}, {"clusters": []},
+        {"clusters": {"201": ["a"]}}, {"values": 1}, {"headline": None}, {"task": []},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_damaged_score_is_named(damage: dict[str, object], tmp_path: Path) -> None:
+    whole = {"task": "gqa", "headline": "a", "values": {"a": 1}, "per_item": {"201": 1.0}, "clusters": {"201": "b"}}
+    first = document(tmp_path / "whole.json", whole)
+    assert compare(first, first)[2].items == 1
+    with pytest.raises(SampleError, match=r"damaged\.json is not a score; write one with"):
+        compare(first, document(tmp_path / "damaged.json", whole | damage))
+
+
 def test_names_of_breakdowns_nest() -> None:
     assert nested({"a": 1, "b/c": 2, "b/d e": 3}) == {"a": 1, "b": {"c": 2, "d e": 3}}
 

@@ -280,6 +280,10 @@ def without(pattern: str) -> Callable[[Path], None]:
     return remove
 
 
+def without_folder(name: str) -> Callable[[Path], None]:
+    return lambda folder: shutil.rmtree(folder / name)
+
+
 def replaced(name: str, text: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_text(text)
 
@@ -295,6 +299,11 @@ def of_another(folder: Path) -> None:
         (without("config.json"), r"has no config\.json"),
         (without("*.safetensors"), "holds no weights"),
         (without("processor_config.json"), "processor_config.json"),
+        (without_folder("vlm_processor"), "model has no vlm_processor, the processor of its .*take the whole folder"),
+        (
+            without("vlm_processor/tok*"),
+            r"a camml model: no tokenizer in it can be read \(tok.*sentencepiece",
+        ),
         (replaced("config.json", "{"), "is not JSON"),
         (replaced("config.json", "[]"), "holds a list"),
         (replaced("config.json", '{"model_type": "crystal_ball"}'), "crystal_ball"),
@@ -313,6 +322,22 @@ def test_a_folder_that_is_wrong_says_what_is(
     with pytest.raises(CaMMLError, match=message) as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_a_language_model_without_a_tokenizer_is_named(llm_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llm_folder, tmp_path / "model")
+    without("tok*")(tmp_path / "model")
+    with pytest.raises(ModelFolderError, match="as a language model: no tokenizer in it can be read"):
+        load_model(tmp_path / "model")
+
+
+def test_an_adapter_that_does_not_say_what_it_was_trained_on_is_named(tmp_path: Path) -> None:
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(
+        ModelFolderError, match=r"is an adapter \(adapter_config\.json\) without camml_base\.json, .*PEFT"
+    ):
+        load_model(tmp_path)
 
 
 def test_a_folder_of_something_else_is_named(tmp_path: Path) -> None:

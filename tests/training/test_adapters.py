@@ -13,7 +13,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModel, AutoModelForCausalLM
 
 from camml.cli import main
-from camml.errors import ModelFolderError, OptionError, UnknownNameError
+from camml.errors import ModelFolderError, OptionError
 from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, lora
 from camml.model.loading import load_model, merge
 from camml.model.retrieval_settings import FILE, settings_of
@@ -102,7 +102,7 @@ def test_what_cannot_be_merged_is_named(tmp_path: Path) -> None:
         merge(tmp_path, tmp_path / "out")
     about = {"base": {"vlm": str(tmp_path / "gone")}, "config": {}}
     (tmp_path / lora.BASE).write_text(json.dumps(about))
-    with pytest.raises(UnknownNameError, match="gone"):
+    with pytest.raises(ModelFolderError, match=f"gone.*{lora.BASE}"):
         merge(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

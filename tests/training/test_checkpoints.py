@@ -96,3 +96,21 @@ def test_a_state_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None
     (folder / "trainer_state.json").write_text(text)
     with pytest.raises(OptionError, match=r"checkpoint-2.trainer_state\.json cannot be used"):
         checkpoints.abandon_later(tmp_path, folder)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("Error(s) in loading:\n\tsize mismatch for a: 4, 8.\n\tsize mismatch for b"), "for a: 4, 8"),
+        (ValueError("loaded state dict has a different number of parameter groups"), "number of parameter groups"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(error: Exception, said: str) -> None:
+    line = rf"^out/checkpoint-2 does not fit this run \([^\n]*{said}\); [^\n]*$"
+    with pytest.raises(OptionError, match=line), checkpoints.fitting("out/checkpoint-2"):
+        raise error
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="out of memory"), checkpoints.fitting("out/checkpoint-2"):
+        raise RuntimeError("out of memory")

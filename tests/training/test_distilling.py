@@ -173,15 +173,75 @@ def test_damaged_lessons_are_named(tmp_path: Path, damaged: bytes) -> None:
         distilling.Lessons(tmp_path)
 
 
-def test_rows_without_a_lesson_are_named_before_training(
-    tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """One row, about which a teacher is not asked in earnest."""
+
     def compute(source: Path, folder: Path, rows: Any, device: str) -> None:
         words = {"counts": [1], "tokens": np.zeros((1, 2), np.int32), "scores": np.zeros((1, 2), np.float16)}
         np.savez(folder / "part-00000.npz", ids=["a"], **words)
 
     monkeypatch.setattr(distilling, "_compute", compute)
-    rows: Any = SimpleNamespace(shots=1, conversations=[SimpleNamespace(id="a")])
+    processor = SimpleNamespace(prompt_style="chat", thinking=False)
+    return SimpleNamespace(shots=1, conversations=[SimpleNamespace(id="a")], processor=processor)
+
+
+def test_a_teacher_that_was_trained_since_is_noticed(tmp_path: Path, teacher: Path, rows: Any) -> None:
+    distilling.prepare(str(teacher), tmp_path / "said", rows, {}, "cpu")
+    torch.manual_seed(6)
+    AutoModelForCausalLM.from_config(tiny.text_config()).save_pretrained(teacher)
+    with pytest.raises(OptionError, match="another teacher"):
+        distilling.prepare(str(teacher), tmp_path / "said", rows, {}, "cpu")
+
+
+@pytest.mark.parametrize("change", [{"prompt_style": "official"}, {"thinking": True}])
+def test_lessons_made_with_other_words_are_not_used(
+    tmp_path: Path, teacher: Path, rows: Any, change: dict[str, Any]
+) -> None:
+    distilling.prepare(str(teacher), tmp_path / "said", rows, {}, "cpu")
+    rows.processor = SimpleNamespace(**vars(rows.processor) | change)
+    with pytest.raises(OptionError, match="another teacher, data, number of samples or prompt style"):
+        distilling.prepare(str(teacher), tmp_path / "said", rows, {}, "cpu")
+
+
+def test_weights_of_a_teacher_are_hashed_once(
+    tmp_path: Path, teacher: Path, rows: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+    tensors_hash = distilling.weights.tensors_hash
+    monkeypatch.setattr(
+        distilling.weights, "tensors_hash", lambda folder: (hashed.append(folder), tensors_hash(folder))[1]
+    )
+    for _ in range(3):
+        distilling.prepare(str(teacher), tmp_path / "said", rows, {}, "cpu")
+    assert len(hashed) == 1
+    shutil.copytree(teacher, tmp_path / "copy", copy_function=shutil.copyfile)  # with times of its own
+    for _ in range(2):
+        distilling.prepare(str(tmp_path / "copy"), tmp_path / "said", rows, {}, "cpu")
+    assert len(hashed) == 2
+
+
+def test_lessons_of_an_earlier_version_are_used_and_what_they_do_not_tell_is_said(
+    tmp_path: Path, teacher: Path, rows: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    said, manifest = tmp_path / "said", tmp_path / "said" / "manifest.json"
+    distilling.prepare(str(teacher), said, rows, {"data": "a"}, "cpu")
+    assert "by which weights" not in caplog.text
+    about = json.loads(manifest.read_text())
+    origin = {name: value for name, value in about["origin"].items() if name not in distilling.LATER}
+    manifest.write_text(json.dumps({"origin": origin, "whole": True}))
+    (teacher / ".tensors.json").write_text("{}")  # what a model that was made on this teacher leaves there
+    distilling.prepare(str(teacher), said, rows, {"data": "a"}, "cpu")
+    assert "by which weights" in caplog.text
+    assert json.loads(manifest.read_text())["origin"] == origin
+    with pytest.raises(OptionError, match="another teacher"):
+        distilling.prepare(str(teacher), said, rows, {"data": "b"}, "cpu")
+    (teacher / "config.json").write_text("{ }")
+    with pytest.raises(OptionError):
+        distilling.prepare(str(teacher), said, rows, {"data": "a"}, "cpu")
+
+
+def test_rows_without_a_lesson_are_named_before_training(tmp_path: Path, teacher: Path, rows: Any) -> None:
     assert set(distilling.prepare(str(teacher), tmp_path / "said", rows, {}, "cpu").lessons) == {"a"}
     rows.conversations.append(SimpleNamespace(id="b"))
     with pytest.raises(OptionError, match=r"no lesson about 'b' .*--distill_cache"):

@@ -110,13 +110,14 @@ def match(items: Sequence[Item], answers: Sequence[Answer], path: Path, missing:
     """Return the answer of each item.
 
     Where a benchmark gives one id to several questions, the prompt in the answer tells them apart; without prompts the
-    order does.
+    order does, if all of them are answered.
 
     Args:
       missing: what an item without an answer is: an "error", "wrong", or "skip" (left out). One of which the file says
         that it got none is wrong, or left out.
     Raises:
-      SampleError: answers that are missing, belong to no question, or come twice; the message names them.
+      SampleError: answers that are missing, belong to no question, come twice, or cannot be told apart; the message
+        names them.
     """
     if missing not in MISSING:
         raise OptionError(f"missing={missing!r}; there are: {', '.join(MISSING)}")
@@ -150,7 +151,7 @@ def match(items: Sequence[Item], answers: Sequence[Answer], path: Path, missing:
 def _match_group(group: list[Item], answers: list[Answer], path: Path) -> dict[str, Answer]:
     """Match answers to the items that share one question id."""
     if len(group) == 1 or not all(answer.prompt for answer in answers):
-        _refuse_repeats(answers, len(group), path)
+        _check_number(answers, len(group), path)
         return {item.id: answer for item, answer in zip(group, answers, strict=False)}
     waiting: dict[str, list[Item]] = defaultdict(list)
     for item in group:
@@ -168,10 +169,17 @@ def _match_group(group: list[Item], answers: list[Answer], path: Path) -> dict[s
     return matched
 
 
-def _refuse_repeats(answers: list[Answer], allowed: int, path: Path) -> None:
-    if len(answers) > allowed:
-        places = ", ".join(str(answer.place) for answer in answers)
-        raise SampleError(f"{path} answers question {answers[0].question_id} {len(answers)} times (entries {places})")
+def _check_number(answers: list[Answer], asked: int, path: Path) -> None:
+    """Raise unless a question id has as many answers as questions, or none: else nobody could tell whose they are."""
+    if len(answers) in (0, asked):
+        return
+    places, name = ", ".join(str(answer.place) for answer in answers), answers[0].question_id
+    if len(answers) > asked:
+        raise SampleError(f"{path} answers question {name} {len(answers)} times (entries {places})")
+    raise SampleError(
+        f"{path}: question {name} is asked {asked} times and has {len(answers)} answers (entries {places}) without "
+        "prompts, so that nobody can tell which they answer; give each its prompt, or all answers in order"
+    )
 
 
 def core_question(prompt: str) -> str:

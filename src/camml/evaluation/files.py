@@ -1,6 +1,7 @@
 """The JSON, JSON-lines and tab-separated files of benchmarks; results are written whole or not at all."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,14 @@ def read_json(path: Path) -> Any:
     """Read the value in a JSON file.
 
     Raises:
-      SampleError: no such file, or not JSON; the message has the line.
+      SampleError: no such file, or not JSON (the message has the line), or an object with a key that is there twice.
     """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         raise SampleError(f"{path} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except ValueError as error:
+        raise SampleError(f"{path}: {error}") from None
     except RecursionError:
         raise SampleError(f"{path} is nested too deeply to be a data file") from None
 
@@ -41,18 +44,34 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number, object) of each line of a JSON-lines file that is not blank.
 
     Raises:
-      SampleError: no such file, or a line that is not a JSON object; the message has its number.
+      SampleError: no such file, or a line that is not a JSON object, or in which a key is there twice; the message has
+        its number.
     """
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=_once)
         except (json.JSONDecodeError, RecursionError) as error:
             raise SampleError(f"{path}, line {number} is not JSON ({error}): {shown(line)}") from None
+        except ValueError as error:
+            raise SampleError(f"{path}, line {number}: {error}") from None
         if not isinstance(value, dict):
             raise SampleError(f"{path}, line {number} should be a JSON object, not {shown(line)}")
         yield number, value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object.
+
+    Raises:
+      ValueError: a key is there twice, of which the last value would count silently.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {shown(twice)!r} is there twice in an object; leave one of them out")
+    return made
 
 
 def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:

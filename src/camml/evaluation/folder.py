@@ -133,14 +133,15 @@ class RunFolder:
 
 
 def _records(path: Path, ids: Sequence[str]) -> list[Record] | None:
-    """Read the records of a file that has one for each id, in order; return None where it does not."""
+    """Read the records of a file that has one with an answer for each id, in order; return None where it does not."""
     if not path.is_file():
         return None
     try:
         records = [record for _, record in read_lines(path)]
     except SampleError:
         return None
-    return records if [record.get("id") for record in records] == list(ids) else None
+    whole = all(isinstance(record.get("answer"), str) for record in records)
+    return records if whole and [record.get("id") for record in records] == list(ids) else None
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:

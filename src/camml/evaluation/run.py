@@ -22,6 +22,7 @@ from camml.evaluation.fingerprints import Fingerprints
 from camml.evaluation.folder import Record, RunFolder, portions
 from camml.evaluation.identity import identity
 from camml.evaluation.measures import measures
+from camml.evaluation.metrics.mmvet import read_grades
 from camml.evaluation.models import Model
 from camml.evaluation.predict import Predictor, has_answer
 from camml.evaluation.retrieval import retriever_of
@@ -160,7 +161,7 @@ def run(
 
 
 def _check_data(chosen: Sequence[Task], options: Options) -> None:
-    """Raise one error that names every missing file of every task."""
+    """Raise one error that names every missing file of every task, or what is wrong with the judge's grades."""
     purposes = ("run",) if options.predict_only else ("run", "score")
     lines = [line for task in chosen for purpose in purposes for line in task.missing(options.data, purpose)]
     if lines:
@@ -169,6 +170,11 @@ def _check_data(chosen: Sequence[Task], options: Options) -> None:
         raise OptionError("an MMBench sheet needs openpyxl: pip install 'camml[eval]'")
     if not options.predict_only:
         tasks.check_data(chosen, options.data, "score")
+    if options.settings.grades is not None:
+        if not any("grades" in task.uses for task in chosen):
+            names = ", ".join(task.title for task in chosen)
+            raise OptionError(f"--grades is given, and none of these tasks uses grades: {names}; leave it out")
+        read_grades(options.settings.grades)
 
 
 def _items(task: Task, options: Options) -> list[Item]:

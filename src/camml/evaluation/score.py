@@ -208,8 +208,13 @@ def compare(first: Path, second: Path) -> tuple[dict[str, Any], dict[str, Any], 
 def _read_score(path: Path) -> dict[str, Any]:
     file = path / "score.json" if path.is_dir() else path
     document = read_json(file)
-    wanted = ("task", "headline", "values", "per_item", "clusters")
-    if not isinstance(document, dict) or any(key not in document for key in wanted):
+    kinds = {"task": str, "headline": str, "values": dict, "per_item": dict, "clusters": dict}
+    if (
+        not isinstance(document, dict)
+        or not all(isinstance(document.get(key), kind) for key, kind in kinds.items())
+        or not all(isinstance(value, int | float) for value in document["per_item"].values())
+        or not all(isinstance(value, str) for value in document["clusters"].values())
+    ):
         raise SampleError(f"{file} is not a score; write one with `camml eval score ... --out FILE`")
     if not document["per_item"]:
         raise SampleError(f"{file} has no scores of single items")

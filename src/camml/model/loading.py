@@ -20,7 +20,7 @@ from camml.devices import choose_dtype
 from camml.errors import ModelFolderError, OptionError, first_line
 from camml.model import lora, official, packed
 from camml.model.config import check_placeholders
-from camml.model.folder import check_folder, is_packed, new_folder
+from camml.model.folder import WEIGHT_FILES, check_folder, is_packed, new_folder
 from camml.model.modeling import CamMLForConditionalGeneration
 from camml.model.processor import CamMLProcessor
 from camml.model.retrieval_settings import copy_settings
@@ -38,6 +38,11 @@ def kind_of(name: str | Path) -> Kind:
     folder = _folder(name)
     if _is_sum(folder):
         return "camml"
+    if (folder / lora.ADAPTER).is_file() and not any(any(folder.glob(pattern)) for pattern in WEIGHT_FILES):
+        raise ModelFolderError(
+            f"{folder} is an adapter ({lora.ADAPTER}) without {lora.BASE}, which says what it was trained on; give the "
+            "folder that `camml train` left, or the whole model, made with PEFT's merge_and_unload"
+        )
     kind = str(check_folder(folder).get("model_type"))
     if kind.lower() == "camml":
         return "camml"
@@ -117,8 +122,17 @@ def load_model(
     except (OSError, KeyError, ValueError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
         if isinstance(error, OptionError | ModelFolderError):
             raise
-        reason = first_line(error)
-        raise ModelFolderError(f"{folder} cannot be loaded as a {kind} model: {reason}") from error
+        raise ModelFolderError(f"{folder} cannot be loaded as a {kind} model: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return why a model cannot be loaded, in one line; what transformers says of tokenizers takes five."""
+    if "backend tokenizer" in str(error):
+        return (
+            "no tokenizer in it can be read (tokenizer.json, or a tokenizer.model, which needs the package "
+            "sentencepiece); take the whole folder"
+        )
+    return first_line(error)
 
 
 def _about_this_model(record: logging.LogRecord) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from camml import weights
-from camml.errors import ModelFolderError
+from camml.errors import ModelFolderError, UnknownNameError
 from camml.model.config import CamMLConfig
 from camml.model.folder import ADDED_FILE, load_part, read_file
 from camml.model.modeling import CamMLForConditionalGeneration
@@ -98,7 +98,7 @@ def load(
         scale = float(adapter["lora_alpha"]) / float(adapter["r"])
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"{folder / BASE} or {ADAPTER} cannot be used ({error!r})") from error
-    model = _started_from(base, config, dtype or "auto")
+    model = _started_from(_bases(base, folder), config, dtype or "auto")
     load_part(model, ADDED, dict(read_file(folder / ADDED_FILE)), folder / ADDED_FILE)
     trained = {
         name.removeprefix("base_model.model.").replace(".base_layer.", ".").removesuffix(".weight"): tensor
@@ -134,14 +134,28 @@ def add_products(model: nn.Module, trained: Mapping[str, Tensor], scale: float, 
         weight.copy_(weight.float() + scale * (up.float() @ down.float()))
 
 
+def _bases(base: Mapping[str, str], folder: Path) -> dict[str, Path]:
+    """Return the folders that the run in `folder` started from.
+
+    Raises:
+      ModelFolderError: one is gone.
+    """
+    folders = {}
+    for part, name in base.items():
+        try:
+            folders[part] = weights.folder(name)
+        except UnknownNameError as error:
+            raise ModelFolderError(
+                f"{folder} was trained on {name!r}, which is not there; write into {folder / BASE} where it is now"
+            ) from error
+    return folders
+
+
 def _started_from(
-    base: Mapping[str, str], config: CamMLConfig, dtype: torch.dtype | str
+    base: Mapping[str, Path], config: CamMLConfig, dtype: torch.dtype | str
 ) -> CamMLForConditionalGeneration:
     """Return the model that a run started from, with perceivers whose weights are still to come."""
     if "camml" in base:
-        model: CamMLForConditionalGeneration = CamMLForConditionalGeneration.from_pretrained(
-            weights.folder(base["camml"]), dtype=dtype
-        )
+        model: CamMLForConditionalGeneration = CamMLForConditionalGeneration.from_pretrained(base["camml"], dtype=dtype)
         return model
-    folders = {part: weights.folder(name) for part, name in base.items()}
-    return added_to(load_base(folders, config, dtype), config)
+    return added_to(load_base(base, config, dtype), config)

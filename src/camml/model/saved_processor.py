@@ -68,6 +68,10 @@ class SavedProcessor(ProcessorMixin):
             )
         check_files(name)
         inner = Path(name) / INNER if Path(name).is_dir() else name
+        if inner != name and not inner.is_dir():
+            raise ModelFolderError(
+                f"{name} has no {INNER}, the processor of its vision-language model; take the whole folder again"
+            )
         kwargs |= {} if Path(name).is_dir() else {"subfolder": INNER}
         processor = AutoProcessor.from_pretrained(inner, **kwargs)
         return cls(processor, **{key: settings[key] for key in OWN if key in settings} | own)

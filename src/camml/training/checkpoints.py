@@ -4,7 +4,8 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ STATE = "trainer_state.json"
 NEWEST = (None, "", "True", "true")
 """Values of --resume_from_checkpoint that go on from the newest checkpoint there is."""
 _NAME = re.compile(r"checkpoint-(\d+)")
+_MISFITS = ("size mismatch", "parameter group")
+"""Words of PyTorch about tensors of other shapes, and about an optimizer of other parts."""
 
 _logger = logging.getLogger("camml")
 
@@ -110,6 +113,26 @@ def say_abandoned(place: object, resume: Path, renamed: dict[str, str]) -> None:
             "%s goes on from %s; %s are of another branch now, and renamed to %s: remove them if you need them no more",
             place, resume.name, olds, news,
         )  # fmt: skip
+
+
+@contextmanager
+def fitting(checkpoint: object) -> Iterator[None]:
+    """Say in one line where what a checkpoint holds does not fit a run.
+
+    Raises:
+      OptionError: a tensor has another shape, or the optimizer has other groups.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        lines = [line.strip(" \t.") for line in str(error).splitlines()]
+        reason = next((line for line in lines if any(mark in line for mark in _MISFITS)), None)
+        if reason is None:
+            raise
+        raise OptionError(
+            f"{checkpoint} does not fit this run ({reason}); give the flags that it began with, or choose another "
+            "--output_dir"
+        ) from error
 
 
 def commit(unfinished: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ manifest.json    what they were computed from, and whether all of them are there
 import hashlib
 import io
 import json
+import logging
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from camml import prompts
+from camml import prompts, weights
 from camml.data import examples
 from camml.data.examples import Example, TrainingRows
 from camml.data.llava_json import Conversation
@@ -35,8 +36,13 @@ MANIFEST, FORMAT = "manifest.json", "camml-teacher"
 ROWS, LIKELIEST = 64, 32
 """Conversations of a file, and tokens that are kept of each place."""
 
+LATER = frozenset({"weights", "prompt_style", "thinking"})
+"""Entries of an origin that lessons of earlier versions do not have."""
+
 WORDING = "brief"
 """How texts and question are worded for the teacher, one of `camml.prompts.PASTES`."""
+
+_logger = logging.getLogger("camml")
 
 Lesson = tuple[Tensor, Tensor]
 """int64[N, K] and float32[N, K]: the tokens a teacher finds likeliest at N learned places, and log-probabilities."""
@@ -90,23 +96,28 @@ def prepare(teacher: str, folder: Path, rows: TrainingRows, about: dict[str, Any
       OptionError: no language model, another tokenizer, or `folder` holds lessons of something else.
       DiskError: the folder cannot be written.
     """
-    from camml import weights
-
     source = weights.folder(teacher)
     if kind_of(source) != "language":
         raise OptionError(f"--distill {teacher}: give a language model, which reads texts of samples in its prompt")
-    origin = {"format": FORMAT, "teacher": _fingerprint(source), "wording": WORDING, "shots": rows.shots, **about}
     manifest = folder / MANIFEST
-    known = json.loads(manifest.read_text("utf-8")) if manifest.is_file() else None
-    if known is not None and known["origin"] != origin:
+    known = json.loads(manifest.read_text("utf-8")) if manifest.is_file() else {}
+    now = _manifest(source, rows, about, known)
+    if known and known["origin"] != now["origin"]:
         raise OptionError(
-            f"{folder} holds lessons of another teacher, data or number of samples; give another --distill_cache"
+            f"{folder} holds lessons of another teacher, data, number of samples or prompt style; give another "
+            "--distill_cache"
         )
-    if known is None or not known["whole"]:
+    if not known.get("whole"):
         folder.mkdir(parents=True, exist_ok=True)
-        write_file(manifest, json.dumps({"origin": origin, "whole": False}).encode())
+        write_file(manifest, json.dumps({**now, "whole": False}).encode())
         _compute(source, folder, rows, device)
-        write_file(manifest, json.dumps({"origin": origin, "whole": True}).encode())
+    if known != (whole := {**now, "whole": True}):
+        write_file(manifest, json.dumps(whole).encode())
+    if "files" not in now:
+        _logger.warning(
+            "the lessons in %s are of an earlier version and do not say by which weights of the teacher and in which "
+            "prompt style they were made; if either was another one, give another --distill_cache", folder
+        )  # fmt: skip
     lessons = Lessons(folder)
     if lost := [row.id for row in rows.conversations if row.id not in lessons.lessons]:
         raise OptionError(
@@ -114,6 +125,24 @@ def prepare(teacher: str, folder: Path, rows: TrainingRows, about: dict[str, Any
             "give another --distill_cache"
         )
     return lessons
+
+
+def _manifest(source: Path, rows: TrainingRows, about: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Return what lessons of a teacher are made from, with the state of its files; of an old `known` what that tells.
+
+    Args:
+      known: the manifest that is there; weights whose sizes and times are those that it names are not read again.
+    """
+    files = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(source.iterdir())
+             if path.suffix in (".safetensors", ".bin")}  # fmt: skip
+    told = {"format": FORMAT, "teacher": _fingerprint(source), "wording": WORDING, "shots": rows.shots, **about}
+    earlier = known.get("origin", {})
+    if known and LATER.isdisjoint(earlier):
+        seen = _fingerprint(source, hidden=True)  # as earlier versions made it
+        return {"origin": told | {"teacher": seen} if earlier.get("teacher") == seen else told}
+    words = {"prompt_style": rows.processor.prompt_style, "thinking": rows.processor.thinking}
+    digest = earlier["weights"] if known.get("files") == files else weights.tensors_hash(source)
+    return {"origin": {**told, **words, "weights": digest}, "files": files}
 
 
 def _compute(source: Path, folder: Path, rows: TrainingRows, device: str) -> None:
@@ -185,10 +214,12 @@ def divergence(logits: Tensor, labels: Tensor, tokens: Tensor, scores: Tensor) -
     return functional.kl_div(predicted, wanted, reduction="sum", log_target=True)
 
 
-def _fingerprint(folder: Path) -> str:
-    """Return what changes with the files of a model."""
+def _fingerprint(folder: Path, *, hidden: bool = False) -> str:
+    """Return a hash of the names and sizes of a model's files, with those that are `hidden` or not, and of its JSON."""
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.iterdir() if path.is_file()):
+        if file.name.startswith(".") and not hidden:
+            continue
         digest.update(f"{file.name} {file.stat().st_size}\n".encode())
         if file.suffix == ".json":
             digest.update(file.read_bytes())

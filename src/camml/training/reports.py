@@ -15,15 +15,13 @@ from transformers.trainer_callback import TrainerState
 
 from camml.data import origins
 from camml.durable import write_file
-from camml.errors import OptionError
 from camml.model import card
-from camml.training import recipes, tuning
+from camml.training import recipes, resuming, tuning
 from camml.training.arguments import Settings
+from camml.training.resuming import RUN
 
-RUN, PLOT = "run.json", "loss.png"
+PLOT = "loss.png"
 PACKAGES = ("camml", "torch", "transformers", "accelerate", "peft", "deepspeed", "bitsandbytes", "numpy", "pillow")
-DECIDING = ("data", "neighbors", "seed", "step_rows", "tune")
-"""What must be as it was for a resumed run to continue as if it had never stopped."""
 
 
 @dataclass(slots=True)
@@ -32,6 +30,7 @@ class Record:
 
     Attributes:
       settings: the flags that differ from their defaults.
+      base: a hash of the weights of each part that it starts from, see `resuming.sampled_hash`.
       data, neighbors: hashes of the training set and of the manifest of its neighbors.
       step_rows: rows of one optimizer step on all processes.
       skipped: samples that were left out and why.
@@ -39,6 +38,7 @@ class Record:
 
     settings: dict[str, Any]
     model: dict[str, Any]
+    base: dict[str, str]
     data: str
     neighbors: str | None
     seed: int
@@ -59,6 +59,7 @@ class Record:
         return cls(
             settings=recipes.namespace(settings),
             model=asdict(settings.model),
+            base=resuming.base_hashes(settings.model),
             data=origins.file_hash(Path(data.data_path)),
             neighbors=origins.file_hash(manifest) if manifest else None,
             seed=run.seed,
@@ -73,24 +74,18 @@ class Record:
 
     def write(self, output: Path) -> None:
         """Write `run.json`."""
-        write_file(output / RUN, json.dumps(asdict(self), indent=1, ensure_ascii=False, default=str).encode())
+        write_file(output / RUN, self._as_json())
 
-    def check_same(self, output: Path) -> None:
-        """Raise an OptionError unless the run in `output` is this one.
+    def check_same(self, folder: Path, remedy: str = "choose another --output_dir") -> None:
+        """Raise unless the run in `folder` is this one, see `resuming.check_same`.
 
         Raises:
-          OptionError: it was started with another of `DECIDING` (data, neighbors, seed, batch, what is trained), so it
-            cannot be continued.
+          OptionError: it is another one, so it cannot be continued.
         """
-        if not (output / RUN).is_file():
-            return
-        before = json.loads((output / RUN).read_bytes())
-        for name in DECIDING:
-            if before.get(name) != getattr(self, name):
-                raise OptionError(
-                    f"{output} holds a run with another {name.replace('_', ' ')} ({before.get(name)!r}, now "
-                    f"{getattr(self, name)!r}), which cannot be continued; choose another --output_dir"
-                )
+        resuming.check_same(json.loads(self._as_json()), folder, remedy)
+
+    def _as_json(self) -> bytes:
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False, default=str).encode()
 
 
 def finish(output: Path, record: Record, state: TrainerState, metrics: dict[str, Any], model: nn.Module) -> None:

@@ -3,8 +3,9 @@
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
-from transformers import set_seed
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 from transformers.utils import logging as transformers_logging
 
 from camml import weights
@@ -57,12 +58,9 @@ def train(settings: Settings) -> Path:
     record = reports.Record.of(settings, skipped)
     if resume:
         record.check_same(settings.output)
+        record.check_same(resume.parent, "leave --resume_from_checkpoint out")
         _leave_branch(settings, resume, away)
-    if is_main_process():
-        settings.output.mkdir(parents=True, exist_ok=True)
-        record.write(settings.output)
-        if away:
-            away.begin()
+    trainer.add_callback(_Begin(record, settings.output, away))
     if away:
         trainer.add_callback(remote.Upload(away))
     with adapters.without_casts(trainer.model, trainer.args):
@@ -77,6 +75,21 @@ def train(settings: Settings) -> Path:
         if away:
             away.upload(settings.output)
     return settings.output
+
+
+class _Begin(TrainerCallback):
+    """Writes the record of a run before its first step, and not before its checkpoint is known to fit."""
+
+    def __init__(self, record: reports.Record, output: Path, away: remote.RemoteRun | None) -> None:
+        self.record, self.output, self.away = record, output, away
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Write it, and upload it."""
+        if is_main_process():
+            self.output.mkdir(parents=True, exist_ok=True)
+            self.record.write(self.output)
+            if self.away:
+                self.away.begin()
 
 
 def _leave_branch(settings: Settings, resume: Path, away: remote.RemoteRun | None) -> None:

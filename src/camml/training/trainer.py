@@ -199,10 +199,15 @@ class CamMLTrainer(Trainer):
             lora.save(Path(output_dir or self.args.output_dir), self.base, config, tensors)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled  # their own files hold all that is trained
-        if adapters.is_adapter(self.model) and not sharded:
-            lora.load_added(model or self.model, Path(resume_from_checkpoint))
+        with checkpoints.fitting(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled  # their own files hold all that is trained
+            if adapters.is_adapter(self.model) and not sharded:
+                lora.load_added(model or self.model, Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with checkpoints.fitting(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
 
     def save_final(self) -> None:
         """Write the finished model to the folder of the run, as an ordinary model folder (with LoRA: the adapter)."""
