@@ -7,8 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-Reply = Callable[[dict[str, Any], int], str | int | dict[str, Any] | tuple[int, dict[str, Any]]]
-"""The request and its number, from 1, to the text of the answer, an HTTP status, a choice, or a status and its body."""
+Reply = Callable[[dict[str, Any], int], str | int | bytes | dict[str, Any] | tuple[int, dict[str, Any]]]
+"""The request and its number, from 1, to the text of the answer, an HTTP status, a choice, a status and its body, or
+the bytes of an answer, which are called a web page where they begin with `<`."""
 
 
 @contextmanager
@@ -21,6 +22,9 @@ def chat_server(reply: Reply, usage: dict[str, int] | None = None) -> Iterator[t
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             requests.append({**request, "path": self.path, "authorization": self.headers.get("Authorization")})
             said = reply(request, len(requests))
+            if isinstance(said, bytes):
+                self.send(200, said, "text/html; charset=utf-8" if said[:1] == b"<" else "application/json")
+                return
             if isinstance(said, int):
                 said = said, {"error": {"message": f"status {said}"}}
             if isinstance(said, str):
@@ -28,9 +32,13 @@ def chat_server(reply: Reply, usage: dict[str, int] | None = None) -> Iterator[t
             if isinstance(said, dict):
                 said = 200, {"choices": [said]} | ({"usage": usage} if usage else {})
             status, body = said
+            self.send(status, json.dumps(body).encode(), "application/json")
+
+        def send(self, status: int, body: bytes, kind: str) -> None:
             self.send_response(status)
+            self.send_header("Content-Type", kind)
             self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
+            self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             pass

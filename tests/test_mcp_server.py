@@ -21,8 +21,10 @@ from mcp import Client, StdioServerParameters
 from PIL import Image
 
 from camml import assistant, encoders
+from camml.assistant import Collection
 from camml.datastore import Datastore
 from camml.mcp_server import Tools, server_of
+from camml.types import Sample
 from tests import tiny
 from tests.fork_server import ForkServer
 
@@ -40,8 +42,9 @@ def connect(store: Path, camml_folder: Path, tmp_path: Path) -> Callable[..., An
     @asynccontextmanager
     async def connected(**options: Any) -> AsyncIterator[Client]:
         writable = options.pop("writable", False)
+        limits = {name: options.pop(name) for name in ("where", "shots", "passages") if name in options}
         collection = assistant.load(camml_folder).open(store, **options)
-        async with Client(server_of(Tools(collection, tmp_path), writable)) as client:
+        async with Client(server_of(Tools(collection, tmp_path, **limits), writable)) as client:
             yield client
 
     return connected
@@ -186,3 +189,56 @@ def test_a_small_picture_is_no_path_that_is_too_long(connect, tmp_path: Path) ->
             assert "no picture in base64" in refused.content[0].text
 
     run(work)
+
+
+def ids(content: list[Any]) -> list[str]:
+    """The ids of the samples in what a tool returned."""
+    facts = [json.loads(part.text) for part in content if part.type == "text"]
+    return [fact["id"] for fact in facts if "id" in fact]
+
+
+def test_only_the_samples_that_the_owner_chose_are_found_and_answered_from(connect, store: Path) -> None:
+    owned = [Sample(name, "The pump needs seal 11.", meta={"who": name}) for name in ("anna", "bert")]
+    Datastore.open(store, encoders.load("hashed")).add(owned)
+
+    async def work() -> None:
+        async with connect(where={"who": "anna"}) as client:
+            assert ids((await client.call_tool("search", {"query": "pump seal"})).content) == ["anna"]
+            assert ids((await client.call_tool("ask", {"question": "Which seal?", "shots": 3})).content) == ["anna"]
+        async with connect(where={"who": "nobody"}) as client:
+            assert not (await client.call_tool("search", {"query": "pump seal"})).content
+            answer = await client.call_tool("ask", {"question": "Which seal?"})
+            assert (answer.is_error, ids(answer.content)) == (False, [])
+
+    run(work)
+
+
+def test_the_owner_says_how_many_samples_and_passages_are_read(connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    read = Collection.ready
+    monkeypatch.setattr(Collection, "ready", lambda *given: asked.append(given[-1]) or read(*given))
+
+    async def work() -> None:
+        async with connect(shots=2, passages="off") as client:
+            assert len(ids((await client.call_tool("ask", {"question": "a red square"})).content)) == 2
+            assert len(ids((await client.call_tool("ask", {"question": "a red square", "shots": 1})).content)) == 1
+        assert asked == ["off", "off"]
+
+    run(work)
+
+
+def test_a_datastore_that_copies_pictures_keeps_one_copy_and_removing_deletes_it(
+    store: Path, camml_folder: Path, tmp_path: Path
+) -> None:
+    copies = tmp_path / "copies"
+    Datastore.build(copies, list(Datastore.open(store)), encoders.load("hashed"), copy_images=True)
+    Image.new("RGB", (9, 7), "orange").save(tmp_path / "orange.png")
+    picture = base64.b64encode((tmp_path / "orange.png").read_bytes()).decode()
+    for folder, where in ((copies, "images"), (store, "uploads")):
+        before = set(folder.rglob("*.png"))
+        collection = assistant.load(camml_folder).open(folder)
+        Tools(collection).add("new", "an orange thing", picture)
+        [added] = set(folder.rglob("*.png")) - before
+        assert added.parent == folder / where
+        collection.datastore.remove(["new"])
+        assert set(folder.rglob("*.png")) == before

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -17,11 +18,12 @@ from PIL import Image
 
 from camml import __version__
 from camml.assistant import Collection
+from camml.datastore.uploads import UPLOADS
 from camml.durable import disk_errors, write_file
 from camml.errors import CaMMLError, ImageError, InputError
 from camml.images import open_image
 from camml.images.data_urls import decoded
-from camml.types import Context, Query, Sample
+from camml.types import Context, Query, Sample, Where
 
 SIDE = 512
 """Pixels of the longer side of pictures that are returned."""
@@ -29,8 +31,6 @@ MOST = 20
 """Samples of one search."""
 MOST_BYTES = 20 * 2**20
 """Of a picture that a client sends."""
-UPLOADS = "uploads"
-"""The folder in a datastore that holds the pictures which clients sent."""
 
 
 class Tools:
@@ -39,10 +39,22 @@ class Tools:
     Args:
       collection: the datastore and the model that answers from it.
       pictures: the folder whose pictures a client may name by their paths; None for none.
+      where: which samples may be found; None for all.
+      shots: samples to answer from, where a question does not say; None for what suits the model.
+      passages: how much of long texts is read, see `camml.answering.budget_of`; None for what suits the model.
     """
 
-    def __init__(self, collection: Collection, pictures: Path | None = None) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        pictures: Path | None = None,
+        *,
+        where: Where | None = None,
+        shots: int | None = None,
+        passages: str | None = None,
+    ) -> None:
         self.collection = collection
+        self.where, self.shots, self.passages = where, shots, passages
         self.pictures = None if pictures is None else pictures.resolve()
 
     def search(self, query: str = "", image: str = "", k: int = 4) -> list[Any]:
@@ -53,7 +65,7 @@ class Tools:
         if not 1 <= k <= MOST:
             raise InputError(f"k is {k}; give 1 to {MOST}")
         self.collection.datastore.reload()
-        [context] = self.collection.find([asked], min(k, max(1, len(self.collection))))
+        [context] = self.collection.find([asked], min(k, max(1, len(self.collection))), self.where)
         return shown(context)
 
     def ask(self, question: str, image: str = "", shots: int = 0) -> list[Any]:
@@ -61,7 +73,9 @@ class Tools:
         if not question.strip():
             raise InputError("the question is empty")
         self.collection.datastore.reload()
-        answer = self.collection.ask(question, self._picture(image) if image else None, shots=shots or None)
+        picture = self._picture(image) if image else None
+        limits: dict[str, Any] = {"shots": shots or self.shots, "where": self.where, "passages": self.passages}
+        answer = self.collection.ask(question, picture, **limits)
         facts = {"answer": answer.text, "refused": answer.refused, "notes": list(answer.notes)}
         facts |= {"reason": answer.reason} if answer.reason else {}
         return [json.dumps(facts, ensure_ascii=False), *shown(answer.evidence)]
@@ -72,23 +86,27 @@ class Tools:
         datastore.reload()
         if id in datastore:
             raise InputError(f"there is a sample {id!r} already; give another id")
-        file = None
-        if image:
-            file = self._kept(self._picture(image))
-        try:
-            datastore.add([Sample(id, text, file)])
-        except BaseException:
-            if file is not None:
-                file.unlink(missing_ok=True)
-            raise
+        with TemporaryDirectory(prefix="camml-mcp-") as scratch:
+            place = Path(scratch) if datastore.manifest.copies else None
+            file = self._kept(self._picture(image), place) if image else None
+            try:
+                datastore.add([Sample(id, text, file)])
+            except BaseException:
+                if file is not None:
+                    file.unlink(missing_ok=True)
+                raise
         return f"added {id!r}; there are {len(datastore)} samples now"
 
-    def _kept(self, picture: Image.Image) -> Path:
-        """Return a file of its own in the datastore that holds a picture: no other sample loses it with this one."""
+    def _kept(self, picture: Image.Image, place: Path | None = None) -> Path:
+        """Return a file of its own that holds a picture: no other sample loses it with this one.
+
+        Args:
+          place: the folder for it; None for the datastore's.
+        """
         buffer = io.BytesIO()
         picture.save(buffer, "PNG")
         assert self.collection.datastore.path is not None
-        folder = self.collection.datastore.path.resolve() / UPLOADS
+        folder = place or self.collection.datastore.path.resolve() / UPLOADS
         with disk_errors(folder):
             folder.mkdir(exist_ok=True)
         file = folder / f"mcp-{uuid4().hex}.png"

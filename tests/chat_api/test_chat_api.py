@@ -66,3 +66,40 @@ def test_the_environment_has_address_and_key(monkeypatch: pytest.MonkeyPatch) ->
         ChatApi.of_environment("m")
     with pytest.raises(OptionError, match="http://"):
         ChatApi.of_environment("m", "here/v1")
+
+
+def test_the_key_of_the_environment_is_stripped_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://here/v1/\r\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "k\r\n")
+    assert ChatApi.of_environment("m") == ChatApi("m", "http://here/v1", "k")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secr€t")
+    with pytest.raises(OptionError, match=r"^the API key in OPENAI_API_KEY holds") as raised:
+        ChatApi.of_environment("m")
+    assert "sk-" not in str(raised.value)
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    monkeypatch.setenv("OPENAI_API_KEY", " \r\n")
+    with pytest.raises(OptionError, match="needs a key in OPENAI_API_KEY"):
+        ChatApi.of_environment("m")
+
+
+def test_no_key_is_shown() -> None:
+    assert "sk-secret" not in repr(ChatApi("m", key="sk-secret"))
+    refused = 401, {"error": {"message": "no such key: sk-secret"}}
+    with chat_server(lambda *_: refused) as (url, _), pytest.raises(FetchError, match=r"no such key: \[key\]"):
+        ChatApi("m", url, "sk-secret").complete(ASKED)
+    odd = 200, {"error": "no such key: sk-secret"}
+    with chat_server(lambda *_: odd) as (url, _), pytest.raises(FetchError, match=r"no such key: \[key\]"):
+        ChatApi("m", url, "sk-secret", tries=1).complete(ASKED)
+
+
+def test_a_page_instead_of_an_answer_is_named_with_what_to_do() -> None:
+    with chat_server(lambda *_: b"<html>Welcome</html>") as (url, requests):
+        with pytest.raises(FetchError, match=r"is not JSON \(text/html\); does the base URL end with /v1\?$"):
+            ChatApi("m", url.removesuffix("/v1"), tries=3, sleep=lambda _: None).complete(ASKED)
+        assert len(requests) == 1
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
+    with chat_server(lambda _, number: b'{"choices": [' if number == 1 else "whole") as (url, requests):
+        assert ChatApi("m", url, sleep=lambda _: None).complete(ASKED) == "whole"
+    assert len(requests) == 2

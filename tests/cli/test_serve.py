@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from camml.cli import build_parser
-from camml.cli.serve import read_settings
+from camml.cli.serve import listen, read_settings
 from camml.errors import OptionError
 from camml.serving.settings import Settings
 
@@ -101,7 +101,43 @@ def test_keys_with_slashes_and_dots_are_keys(key: str, monkeypatch: pytest.Monke
     assert settings().api_keys == (key, "second-secret")
 
 
-@pytest.mark.parametrize("url", ["a.example", "ftp://a.example", "http://", "http://[", "https:///path"])
+@pytest.mark.parametrize("url", ["a.example", "ftp://a.example", "http://", "http://[", "https:///path", "https://a:b"])
 def test_a_public_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(OptionError, match="is no address"):
         settings("--public-url", url)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("myhost:8000", "myhost"), ("http://MyHost", "myhost"), ("https://my.host:443/", "my.host"),
+        ("[::1]:80", "[::1]"), ("::1", "[::1]"), ("my_host.", "my_host."),
+        ("b\u00fccher.example", "xn--bcher-kva.example"),
+    ],
+)  # fmt: skip
+def test_a_name_that_it_answers_to_may_come_with_a_port_or_as_an_address(given: str, name: str) -> None:
+    assert Settings(model="m", allowed_hosts=(given,)).allowed_hosts == (name,)
+
+
+@pytest.mark.parametrize(
+    "given", ["", "*", "*.example.org", "a b", "http://a/path", "a@b", "http://", "ftp://a", "a..b"]
+)
+def test_what_is_no_name_of_a_host_is_refused(given: str) -> None:
+    with pytest.raises(OptionError, match=r"^--allowed-host .* is not the name of a host; give one such as camml\."):
+        settings("--no-keys", "--allowed-host", given)
+
+
+@pytest.mark.parametrize("odd", ["anna's machine", "a" * 64, "a..b", ""])
+def test_odd_names_of_this_machine_do_not_hinder_the_start(odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CAMML_API_KEYS", raising=False)
+    monkeypatch.setattr(socket, "gethostname", lambda: odd)
+    monkeypatch.setattr(socket, "getfqdn", lambda: "Machine.local")
+    allowed = settings("--host", "0.0.0.0", "--no-keys").allowed_hosts
+    assert "machine.local" in allowed
+    assert odd not in allowed
+
+
+@pytest.mark.parametrize("port", [99999, 65536, -1])
+def test_a_number_that_is_no_port_is_refused(port: int) -> None:
+    with pytest.raises(OptionError, match=rf"port {port}: ports are 0 to 65535; choose another --host or --port$"):
+        listen("127.0.0.1", port).close()

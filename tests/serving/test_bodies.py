@@ -100,13 +100,13 @@ def test_what_is_sent_as_something_else_is_said(address: str, headers: dict[str,
 
 
 NUMBERS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "n", "frequency_penalty", "top_k",
-           "min_p", "presence_penalty", "repetition_penalty", "top_logprobs", "shots")  # fmt: skip
+           "min_p", "presence_penalty", "repetition_penalty", "shots")  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("path", "body", "place"),
     [
-        *((*chat("hi"), name) for name in NUMBERS),
+        *((*chat("hi"), name) for name in (*NUMBERS, "top_logprobs")),
         *(("/v1/completions", {"model": "tiny", "prompt": "hi"}, name) for name in NUMBERS),
         ("/v1/responses", {"model": "tiny", "input": "hi"}, "max_output_tokens"),
         ("/v1/responses", {"model": "tiny", "input": "hi"}, "temperature"),

@@ -365,3 +365,17 @@ class TestWhatClientsAskFor:
     def test_only_what_chats_is_listed(self, client: OpenAI) -> None:
         assert [model.id for model in client.models.list()] == ["tiny"]
         assert client.models.retrieve("hashed").id == "hashed"
+
+
+@pytest.mark.parametrize("instead", [{"shots": 0}, {"samples": [{"text": "red"}]}, {}])
+def test_a_datastore_and_a_mode_that_are_not_there_are_refused_also_where_nothing_is_searched(
+    client: OpenAI, instead: dict[str, Any]
+) -> None:
+    with pytest.raises(NotFoundError, match="no datastore 'nope' here") as lost:
+        ask(client, said(QUESTION), extra_body={"store": "nope", **instead})
+    assert lost.value.param == "store"
+    with pytest.raises(BadRequestError, match=r"retrieval mode 'abc' is unknown.*text-image") as unknown:
+        ask(client, said(QUESTION), extra_body={"mode": "abc", **instead})
+    assert unknown.value.param == "mode"
+    with pytest.raises(NotFoundError, match="no datastore 'nope' here"):
+        client.completions.create(model="tiny", prompt=QUESTION, extra_body={"store": "nope", **instead})

@@ -77,7 +77,9 @@ def test_probabilities(client: OpenAI) -> None:
     [
         ({"echo": True}, "echo"), ({"best_of": 3}, "best_of"), ({"suffix": "b"}, "suffix"), ({"tools": [{}]}, "tools"),
         ({"prompt": ["a", "b"]}, "prompt"), ({"prompt": [10**6]}, "prompt"), ({"prompt": [1.5]}, "prompt.0"),
-        ({"prompt": []}, "prompt"), ({"prompt": {}}, "prompt"), ({"top_p": 3}, "top_p"),
+        ({"prompt": []}, "prompt"), ({"prompt": {}}, "prompt"), ({"top_p": 3}, "top_p"), ({"prompt": ""}, "prompt"),
+        ({"prompt": [" "]}, "prompt"), ({"messages": [{"role": "user", "content": "b"}]}, "messages"),
+        ({"top_logprobs": 2}, "top_logprobs"),
     ],
 )  # fmt: skip
 def test_what_it_does_not_have_is_refused(client: OpenAI, more: dict[str, Any], param: str) -> None:
@@ -89,3 +91,9 @@ def test_what_it_does_not_have_is_refused(client: OpenAI, more: dict[str, Any], 
 def test_it_says_who_calls_tools(client: OpenAI) -> None:
     with pytest.raises(BadRequestError, match="no 'tools'; chats and responses call tools"):
         client.completions.create(model="tiny", prompt="a", extra_body={"tools": [{"type": "function"}]})
+
+
+def test_it_says_which_field_it_has_instead(client: OpenAI) -> None:
+    for name, here, value in (("messages", "prompt", [{"role": "user"}]), ("top_logprobs", "logprobs", 3)):
+        with pytest.raises(BadRequestError, match=f"no '{name}'; here it is '{here}'"):
+            client.completions.create(model="tiny", prompt="a", extra_body={name: value})

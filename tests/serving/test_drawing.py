@@ -123,3 +123,27 @@ def test_the_environment_says_where_and_no_key_goes_astray() -> None:
         DrawingApi.of_environment({})
     with pytest.raises(OptionError, match="should begin with http"):
         DrawingApi.of_environment({"CAMML_IMAGES_BASE_URL": "ftp://x"})
+
+
+def test_a_key_is_never_part_of_an_error(endpoint: Any) -> None:
+    endpoint.answer = {"data": [{"b64_json": base64.b64encode(png()).decode()}]}
+    api(endpoint, CAMML_IMAGES_API_KEY="sk-secret\r\n").draw("a dog")
+    assert endpoint.requests[0]["key"] == "Bearer sk-secret"
+    for key in ("sk-sec\rret", "sk-sec\nret", "sk-secr€t"):
+        for environment in ({"CAMML_IMAGES_API_KEY": key}, {"OPENAI_API_KEY": key}):
+            with pytest.raises(OptionError, match=r"the API key in [A-Z_]*_API_KEY holds a character") as raised:
+                DrawingApi.of_environment({"OPENAI_BASE_URL": endpoint.base, **environment})
+            assert "sk-" not in str(raised.value)
+        with pytest.raises(OptionError) as raised:
+            DrawingApi(base_url=endpoint.base, key=key)
+        assert "sk-" not in str(raised.value)
+    endpoint.status, endpoint.answer = 401, {"error": {"message": f"unknown key {'x' * 285} sk-secret"}}
+    with pytest.raises(FetchError, match="HTTP 401 unknown key") as refused:
+        api(endpoint, CAMML_IMAGES_API_KEY="sk-secret").draw("a dog")
+    assert "sk-" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:abc/v1", "http://", "http://a host/v1", "http://[::1"])
+def test_an_address_that_cannot_be_asked_is_missing_rather_than_silent(address: str) -> None:
+    with pytest.raises(OptionError, match="no request can be sent to the base URL of the images endpoint"):
+        DrawingApi.of_environment({"CAMML_IMAGES_BASE_URL": address})

@@ -177,6 +177,20 @@ class TestWebPages:
             assert answer.status_code == 200
             assert answer.headers["access-control-allow-origin"] in ("https://our.example", "*")
 
+    @pytest.mark.parametrize(
+        "public", ["https://camml.example.org:443", "https://Camml.Example.org", "HTTPS://camml.example.org/", ""]
+    )
+    def test_the_page_behind_a_proxy_is_let_in_however_its_address_is_written(
+        self, public: str, make_service: MakeService, serve: Serve
+    ) -> None:
+        with serve(make_service(public_url=public)) as address:
+            hosts = ["127.0.0.1:8000"] if public else ["camml.example.org:443", "Camml.Example.org"]
+            for host in hosts:
+                for origin, status in (("https://camml.example.org", 200), ("https://evil.example", 403)):
+                    headers = {"Host": host, "Origin": origin}
+                    answer = httpx.post(f"{address}/v1/chat/completions", json=ASK, headers=headers, timeout=60)
+                    assert answer.status_code == status, (host, origin)
+
     @pytest.mark.long
     def test_a_server_of_this_machine_answers_to_its_own_names_alone(
         self, make_service: MakeService, serve: Serve

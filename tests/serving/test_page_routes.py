@@ -97,3 +97,14 @@ def test_with_keys_only_the_files_are_for_everybody(make_service: Callable[..., 
     assert client.get("/v1/page/setup").status_code == 401
     assert client.post("/v1/page/drawing", json={"prompt": "a dog"}).status_code == 401
     assert client.get("/v1/page/setup", headers={"Authorization": "Bearer sesame-open"}).status_code == 200
+
+
+def test_a_key_that_cannot_be_sent_is_told_as_missing_and_not_shown(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAMML_IMAGES_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("CAMML_IMAGES_API_KEY", "sk-sec\rret")
+    assert "the API key in CAMML_IMAGES_API_KEY holds" in client.get("/v1/page/setup").json()["drawing"]["missing"]
+    answer = client.post("/v1/page/drawing", json={"prompt": "a dog"})
+    assert answer.status_code == 400
+    assert "sk-" not in answer.text

@@ -115,6 +115,48 @@ def test_what_it_does_not_have_is_refused(client: OpenAI, more: dict[str, Any], 
     assert refused.value.param == param
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "here"),
+    [
+        ("messages", [{"role": "user", "content": "b"}], "input"), ("max_tokens", 1, "max_output_tokens"),
+        ("max_completion_tokens", 1, "max_output_tokens"), ("response_format", {"type": "json_object"}, "text.format"),
+        ("logprobs", True, "include"), ("n", 2, None),
+    ],
+)  # fmt: skip
+def test_fields_of_chats_are_refused_and_those_of_this_interface_named(
+    client: OpenAI, name: str, value: Any, here: str | None
+) -> None:
+    said = f"this interface has no '{name}'" + (f"; here it is '{here}'" if here else "")
+    with pytest.raises(BadRequestError) as refused:
+        client.responses.create(model="tiny", input="a", extra_body={name: value})
+    assert (refused.value.param, refused.value.code) == (name, "unsupported_parameter")
+    assert refused.value.body["message"] == said  # type: ignore[index]
+    nothing = {name: {"response_format": {"type": "text"}, "n": 1, "logprobs": False}.get(name)}
+    assert client.responses.create(model="tiny", input="a", max_output_tokens=1, extra_body=nothing).status
+
+
+def test_probabilities_come_where_they_are_asked_for(client: OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "input": "what is red", "max_output_tokens": 6, "top_logprobs": 2}
+    asked["include"] = ["message.output_text.logprobs"]
+    answer: Any = client.responses.create(**asked)
+    chat: Any = client.chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": "what is red"}], max_tokens=6, logprobs=True, top_logprobs=2
+    )
+    [content] = answer.output[0].content
+    expected = [token.model_dump() for token in chat.choices[0].logprobs.content]
+    assert len(expected) == answer.usage.output_tokens
+    assert [token.model_dump() for token in content.logprobs] == expected
+    assert answer.top_logprobs == 2
+    events: list[Any] = list(client.responses.create(stream=True, **asked))
+    told = [token for event in events if event.type == "response.output_text.delta" for token in event.logprobs]
+    [done] = [event for event in events if event.type == "response.output_text.done"]
+    assert [token.token for token in told] == [token.token for token in done.logprobs]
+    assert [token.token for token in told] == [token["token"] for token in expected]
+    assert events[-1].response.output[0].content[0].logprobs == content.logprobs
+    plain: Any = client.responses.create(model="tiny", input="what is red", max_output_tokens=6)
+    assert plain.output[0].content[0].logprobs == []
+
+
 def test_an_empty_address_of_a_picture_is_said_to_be_one(client: OpenAI) -> None:
     said: Any = [{"role": "user", "content": [{"type": "input_image", "image_url": ""}]}]
     with pytest.raises(BadRequestError, match="image_url '' is neither a data URL nor") as refused:

@@ -5,6 +5,7 @@ import base64
 import errno
 import io
 import json
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -20,8 +21,9 @@ from PIL import Image
 from camml import encoders
 from camml.datastore import Datastore, open_store
 from camml.datastore.files import only_writer
+from camml.datastore.uploads import UPLOADS
 from camml.serving.engines import Piece, Prepared
-from camml.serving.shelf import UPLOADS
+from camml.serving.shelf import Shelf
 from camml.types import Sample
 from tests.serving.conftest import MakeService, Serve
 
@@ -153,6 +155,41 @@ class TestAdding:
         assert len(open_store(str(store_folder))[0]) == 4
         assert not list(store_folder.glob(f"{UPLOADS}/*"))
 
+    @pytest.mark.parametrize("name", ["picture", "file", "image_url", "txt", "image[]"])
+    def test_a_field_that_forms_do_not_have_is_refused_and_named(self, http: httpx.Client, name: str) -> None:
+        for files, more in (({name: ("a.png", png("red"))}, {}), ({"image": ("a.png", png("red"))}, {name: "x"})):
+            answer = http.post("/v1/stores/colours/samples", data={"text": "a pump", **more}, files=files)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["param"], error["code"]) == (400, name, "invalid_value")
+            assert error["message"] == (
+                f"{name}: forms have no such field; there are text, id, meta and image, which is the picture's file"
+            )
+        assert http.get("/v1/stores/colours").json()["samples"] == 4
+
+    @pytest.mark.parametrize("name", ["text", "id", "meta", "image"])
+    def test_a_field_that_is_given_twice_is_refused(self, http: httpx.Client, name: str) -> None:
+        twice: list[tuple[str, Any]] = [(name, (None, "{}")), (name, (None, "{}"))]
+        if name == "image":
+            twice = [(name, ("a.png", png(colour))) for colour in ("red", "blue")]
+        answer = http.post("/v1/stores/colours/samples", files=twice)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, name)
+        assert http.get("/v1/stores/colours").json()["samples"] == 4
+
+    @pytest.mark.parametrize(
+        "kind", ["application/x-www-form-urlencoded", "text/plain", "application/octet-stream", None]
+    )
+    @pytest.mark.parametrize("text", ["x", "a=b&c={}"])
+    def test_json_that_does_not_say_so_is_told_what_to_say(
+        self, http: httpx.Client, kind: str | None, text: str
+    ) -> None:
+        headers = {"Content-Type": kind} if kind else {}
+        answer = http.post("/v1/stores/colours/samples", content=json.dumps({"text": text}), headers=headers)
+        assert answer.status_code == 400
+        said = "body: send JSON, and say so: Content-Type: application/json"
+        assert answer.json()["error"]["message"].startswith(said)
+        nothing = http.post("/v1/stores/colours/samples", headers=headers)
+        assert nothing.json()["error"]["message"] == "a sample needs a text or a picture"
+
     def test_a_store_with_copies_keeps_the_picture_among_them(
         self, make_service: MakeService, serve: Serve, store_folder: Path, tmp_path: Path
     ) -> None:
@@ -160,8 +197,6 @@ class TestAdding:
         samples = list(open_store(str(store_folder))[0])
         folder = tmp_path / "copies"
         Datastore.build(folder, samples, encoder, encoder_options={"joint": True}, copy_images=True)
-        from camml.serving.shelf import Shelf
-
         shelf = Shelf.open("copies", str(folder))
         sample = shelf.add("pink", png("pink"))
         assert sample.image
@@ -248,6 +283,23 @@ class TestEmbeddings:
             answer = httpx.post(f"{address}/v1/embeddings", json={"model": "hashed", **wrong})
             assert answer.status_code == 400, json.dumps(wrong)
         assert httpx.post(f"{address}/v1/embeddings", json={"model": "x", "input": "a"}).status_code == 404
+
+
+def test_a_datastore_that_is_gone_hides_no_other(make_service: MakeService, serve: Serve, store_folder: Path) -> None:
+    service = make_service()
+    shutil.copytree(store_folder, store_folder.parent / "gone")
+    gone = Shelf.open("gone", str(store_folder.parent / "gone"))
+    service.shelves = {"gone": gone, **service.shelves}
+    with serve(service) as address, httpx.Client(base_url=address, timeout=60) as http:
+        assert [store["id"] for store in http.get("/v1/stores").json()["data"]] == ["gone", "colours"]
+        shutil.rmtree(store_folder.parent / "gone")
+        gone._looked -= 10
+        assert http.get("/v1/stores/gone").status_code == 404
+        answer = http.get("/v1/stores")
+        assert answer.status_code == 200
+        assert [store["id"] for store in answer.json()["data"]] == ["colours"]
+        assert answer.json()["default"] == "gone"
+        assert http.get("/v1/stores/gone").status_code == 404
 
 
 def test_numbers_that_json_does_not_have_are_null(store_folder: Path, make_service: MakeService, serve: Serve) -> None:

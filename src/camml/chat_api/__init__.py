@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from camml.chat_api.endpoint import check_address, check_key, without_key
 from camml.chat_api.reply import Reply, read
 from camml.chat_api.terms import ABOUT_SOMETHING_ELSE, ABOUT_THE_REQUEST, Learned, Terms
 from camml.errors import FetchError, OptionError
@@ -34,27 +35,32 @@ class ChatApi:
       tries: how often a request is sent at most.
       timeout: seconds that one answer may take.
       sleep: waits so many seconds; another one in tests.
+
+    Raises:
+      OptionError: `base_url` is no address, or `key` cannot be sent.
     """
 
     model: str
     base_url: str = PUBLIC
-    key: str = ""
+    key: str = field(default="", repr=False)
     tries: int = 6
     timeout: float = 120.0
     sleep: Callable[[float], None] = time.sleep
     _learned: Learned = field(default_factory=Learned, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", check_address(self.base_url, "the base URL"))
+        object.__setattr__(self, "key", check_key(self.key, "`key`"))
 
     @classmethod
     def of_environment(cls, model: str, base_url: str | None = None) -> "ChatApi":
         """Return the endpoint at `base_url` or $OPENAI_BASE_URL, with the key in $OPENAI_API_KEY.
 
         Raises:
-          OptionError: not an address, or the public endpoint without a key.
+          OptionError: not an address, a key that cannot be sent, or the public endpoint without a key.
         """
-        url = (base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC).rstrip("/")
-        if not url.startswith(("http://", "https://")):
-            raise OptionError(f"the base URL {url!r} should begin with http:// or https://")
-        key = os.environ.get("OPENAI_API_KEY", "")
+        url = check_address(base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC, "the base URL")
+        key = check_key(os.environ.get("OPENAI_API_KEY", ""), "OPENAI_API_KEY")
         if url == PUBLIC and not key:
             raise OptionError(f"{PUBLIC} needs a key in OPENAI_API_KEY; or give another base URL")
         return cls(model, url, key)
@@ -88,7 +94,8 @@ class ChatApi:
                 reason, wait = str(error) or type(error).__name__, None
             if attempt < self.tries:
                 self.sleep(min(60.0, 2.0 ** (attempt - 1)) if wait is None else min(wait, 120.0))
-        raise FetchError(f"{self.base_url} gave no answer in {self.tries} tries: {reason}")
+        said = without_key(reason, self.key)
+        raise FetchError(f"{self.base_url} gave no answer in {self.tries} tries: {said}")
 
     def _agreed(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Reply:
         """Return the reply under the terms that the endpoint takes; where they are not known, they are found out."""
@@ -117,14 +124,32 @@ class ChatApi:
         request = urllib.request.Request(f"{self.base_url}/chat/completions", json.dumps(content).encode(), headers)
         try:
             with urllib.request.urlopen(request, timeout=self.timeout) as answer:
-                document = json.loads(answer.read())
+                kind, sent = answer.headers.get_content_type(), answer.read()
         except urllib.error.HTTPError as error:
-            raise _Refused(error.code, _said(error), _seconds(error.headers.get("Retry-After"))) from None
+            said = without_key(_said(error), self.key)
+            raise _Refused(error.code, said, _seconds(error.headers.get("Retry-After"))) from None
+        document = self._document(sent, kind)
         fault = document.get("error") if isinstance(document, dict) and "choices" not in document else None
         if isinstance(fault, dict):  # some gateways send a refusal as if all were well
             code = fault.get("code")
-            raise _Refused(code if isinstance(code, int) else 500, json.dumps(document), None)
+            said = without_key(json.dumps(document), self.key)
+            raise _Refused(code if isinstance(code, int) else 500, said, None)
         return document
+
+    def _document(self, sent: bytes, kind: str) -> Any:
+        """Return the JSON of an answer.
+
+        Raises:
+          FetchError: it is a web page, as the first answer; further ones come from what stands before the endpoint.
+          ValueError: it is no JSON.
+        """
+        try:
+            return json.loads(sent)
+        except ValueError:
+            wrong = f"is not JSON ({kind}); does the base URL end with /v1?"
+            if kind == "text/html" and not self._learned.worked:
+                raise FetchError(f"the answer of {self.base_url} {wrong}") from None
+            raise ValueError(f"the answer {wrong}") from None
 
 
 class _Refused(Exception):

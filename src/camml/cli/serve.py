@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,12 +201,15 @@ def read_settings(args: argparse.Namespace) -> "Settings":
 
 def _hosts(args: argparse.Namespace, keys: bool, local: bool) -> tuple[str, ...]:
     """Return the names that the server answers to; all where a key is needed, since a web page has none."""
-    from camml.serving.settings import host_of
+    from camml.serving.settings import host_of, name_of_host
 
     given = tuple(args.allowed_host)
     if keys:
         return given
-    own = () if local else tuple({socket.gethostname(), socket.getfqdn()})
+    own = set[str]()
+    for name in () if local else (socket.gethostname(), socket.getfqdn()):
+        with suppress(OptionError):  # an odd one, which no client can send
+            own.add(name_of_host(name))
     return (*LOCAL, *own, *given, *filter(None, [host_of(args.public_url)]))
 
 
@@ -274,20 +277,25 @@ def _store_images(texts: list[str], stores: dict[str, str]) -> dict[str, str]:
     return folders
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, options: str = "--host or --port") -> socket.socket:
     """Return a socket at that address, taken before the model is loaded.
+
+    Args:
+      options: what chooses the address, for the error.
 
     Raises:
       OptionError: it cannot be had.
     """
     try:
+        if not 0 <= port <= 65535:  # of which the system would take what is left after a division by 65536
+            raise OverflowError("ports are 0 to 65535")
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"cannot listen on {host} port {port}: {reason}; choose another --host or --port") from None
+        raise OptionError(f"cannot listen on {host} port {port}: {reason}; choose another {options}") from None
     return listener
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from camml.datastore import manifest as manifests
 from camml.datastore.commits import commit_added, commit_removed, tidy, tidy_up, writing
 from camml.datastore.embedding import Embed, Embedded, embed
+from camml.datastore.given import ids_of
 from camml.datastore.locations import WORK, collection_name, stored_location
 from camml.datastore.manifest import EncoderRecord, Manifest
 from camml.datastore.passages import PassageVectors, is_compared
@@ -20,6 +21,7 @@ from camml.datastore.snapshot import Snapshot, load
 from camml.datastore.spool import Spool
 from camml.datastore.table import OnBad, Table, refuse
 from camml.datastore.targets import check_new, check_unbuilt
+from camml.datastore.uploads import delete_unused, uploads_of
 from camml.encoders import Encoder, Patches, Vectors
 from camml.errors import (
     EmptyStoreError,
@@ -317,7 +319,7 @@ class Datastore:
         A sample stays as it was where the one that was to replace it cannot be used. Arguments and errors as in `add`;
         ids to `remove` that are not there are passed over.
         """
-        folder, ids = self._writable(), list(remove)
+        folder, ids = self._writable(), ids_of(remove)
         check_batch_size(batch_size)
         if self.encoder is None:
             raise OptionError(f"the datastore {folder} was opened without its encoder, which `update` needs")
@@ -335,6 +337,7 @@ class Datastore:
             added = noted(embed(spool, self.encoder, folder / WORK, batch_size, on_bad, progress))
             count = commit_added(folder, before, added, lambda: keys_of(sorted(set(before.table.find(ids).values()))))
             self.reload()
+            delete_unused(folder, self._snapshot.table, uploads_of(folder, before.table, ids))
             if self.manifest.copies:
                 tidy(folder, self._snapshot)
         return count
@@ -346,13 +349,13 @@ class Datastore:
         return table_of(self, vectors)
 
     def remove(self, ids: Iterable[str]) -> int:
-        """Remove samples by id, all or none; how many.
+        """Remove samples by id, one or several, all or none; how many.
 
         Raises:
           SampleError: one of them is not there.
           StoreLockedError: another process is writing.
         """
-        folder, wanted = self._writable(), set(ids)
+        folder, wanted = self._writable(), set(ids_of(ids))
         with writing(folder):
             self.reload()
             keys = self._snapshot.table.find(sorted(wanted))
@@ -360,8 +363,10 @@ class Datastore:
                 listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
                 raise SampleError(f"{len(unknown)} of the ids are not in {folder}: {listed}; nothing was removed")
             if wanted:
+                sent = uploads_of(folder, self._snapshot.table, wanted)
                 unused = commit_removed(folder, self._snapshot, keys_of(sorted(keys.values())))
                 self.reload()
+                delete_unused(folder, self._snapshot.table, sent)
                 if self.manifest.copies:
                     tidy(folder, self._snapshot, unused)
         return len(wanted)

@@ -16,6 +16,8 @@ MOST_VALUES = 100_000
 MOST_KEYS = 256
 """Of one object: each unknown or wrong one would become an error of its own."""
 
+SAY_JSON = "send JSON, and say so: Content-Type: application/json"
+
 _WORDS = {
     "string_type": "a string", "list_type": "a list", "bool_type": "true or false", "bool_parsing": "true or false",
     "int_type": "a number", "int_parsing": "a number", "int_from_float": "a whole number", "float_type": "a number",
@@ -99,7 +101,7 @@ def first_mistake(errors: Sequence[Mapping[str, Any]], body: Any) -> ApiError:
     if message.startswith("Expected UploadFile"):
         message = "Input should be a file"
     if isinstance(body, bytes):
-        message = "send JSON, and say so: Content-Type: application/json"
+        message = SAY_JSON
     where = ".".join(map(str, place)) or str(error["loc"][0])
     return ApiError(400, f"{where[:200]}: {message}", "invalid_value", where[:200])
 

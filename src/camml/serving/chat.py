@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from camml.serving.engines import Call, Piece, TokenLogprob
-from camml.serving.interface import new_router, reply_to
+from camml.serving.interface import logprobs_of, new_router, reply_to
 from camml.serving.links import Links
 from camml.serving.replies import Reply, whole
 from camml.serving.service import Evidence, Service
@@ -108,10 +108,4 @@ def _annotations(reply: Reply, answer: str | None = None) -> list[dict[str, Any]
 
 
 def _logprobs(told: Sequence[TokenLogprob]) -> dict[str, Any] | None:
-    def entry(token: str, logprob: float) -> dict[str, Any]:
-        return {"token": token, "logprob": logprob, "bytes": list(token.encode("utf-8", "replace"))}
-
-    content = [
-        {**entry(token.token, token.logprob), "top_logprobs": [entry(*other) for other in token.top]} for token in told
-    ]
-    return {"content": content, "refusal": None} if content else None
+    return {"content": logprobs_of(told), "refusal": None} if told else None

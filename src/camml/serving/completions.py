@@ -12,8 +12,9 @@ from camml.serving.engines import Piece, TokenLogprob
 from camml.serving.interface import chat_of, new_router, reply_to, without
 from camml.serving.links import Links
 from camml.serving.messages import Text, Tokens, kind_of_input
-from camml.serving.problems import about
+from camml.serving.problems import ApiError, about
 from camml.serving.replies import Reply, whole
+from camml.serving.response_items import renamed
 from camml.serving.service import Evidence, Service
 from camml.serving.streaming import sse
 from camml.serving.wire import ChatBody
@@ -21,8 +22,11 @@ from camml.serving.wire import ChatBody
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "echo": (False,), "best_of": (1,), "suffix": ("",), "tools": ([],), "tool_choice": ("none", "auto"),
     "functions": ([],), "function_call": ("none", "auto"), "parallel_tool_calls": (True, False),
+    "messages": (), "top_logprobs": (),
 }  # fmt: skip
-"""Fields of the older interface that this server does not have, and the values that ask for nothing."""
+"""Fields of the older interface, and of chats, that are not here, and the values that ask for nothing."""
+HERE = {"messages": "prompt", "top_logprobs": "logprobs"}
+"""Fields of chats, by what they are here."""
 
 
 class CompletionBody(BaseModel):
@@ -51,7 +55,7 @@ class CompletionBody(BaseModel):
         Raises:
           ApiError: it has fields that this server does not have, or wrong values.
         """
-        given = without(self.model_extra, NEUTRAL)
+        given = without(self.model_extra, NEUTRAL, HERE)
         if self.logprobs is not None and self.logprobs is not False:
             given |= {"logprobs": True, "top_logprobs": int(self.logprobs)}
         return chat_of({**given, "messages": [{"role": "user", "content": prompt}]})
@@ -70,7 +74,11 @@ def router(service: Service, links: Links) -> APIRouter:
                 prompt = await service.thread(service.engine.text_of, prompt)
             except InputError as error:
                 raise about("prompt", error) from None
-        return await reply_to(service, links, body.chat(prompt), request, _whole, _chunks)
+        chat = body.chat(prompt)
+        try:
+            return await reply_to(service, links, chat, request, _whole, _chunks)
+        except ApiError as error:
+            raise renamed(error, HERE) from None
 
     return router
 

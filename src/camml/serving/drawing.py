@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from camml.chat_api.endpoint import check_address, check_key, without_key
 from camml.errors import CaMMLError, FetchError, OptionError
 from camml.images import open_image, read_url
 
@@ -20,6 +21,7 @@ PUBLIC = "https://api.openai.com/v1"
 DEFAULT_MODEL = "dall-e-3"
 LONGEST_PROMPT = 4000
 """Characters. Source: the reference of the images endpoint, `prompt` of dall-e-3."""
+NAME = "the base URL of the images endpoint"
 MAX_ANSWER = 64 * 2**20
 """Bytes of the largest answer that is read."""
 
@@ -33,12 +35,19 @@ class DrawingApi:
       base_url: of the endpoint, up to and with `/v1`.
       key: sent as the bearer token; none is sent where it is empty.
       timeout: seconds that one picture may take.
+
+    Raises:
+      OptionError: `base_url` is no address, or `key` cannot be sent.
     """
 
     model: str = DEFAULT_MODEL
     base_url: str = PUBLIC
     key: str = field(default="", repr=False)
     timeout: float = 180.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", check_address(self.base_url, NAME))
+        object.__setattr__(self, "key", check_key(self.key, "`key`"))
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> "DrawingApi":
@@ -48,13 +57,12 @@ class DrawingApi:
         $CAMML_IMAGES_MODEL. The key for one address is never sent to the other.
 
         Raises:
-          OptionError: not an address, or the public endpoint without a key.
+          OptionError: not an address, a key that cannot be sent, or the public endpoint without a key.
         """
         own = environment.get("CAMML_IMAGES_BASE_URL", "")
-        url = (own or environment.get("OPENAI_BASE_URL") or PUBLIC).rstrip("/")
-        key = environment.get("CAMML_IMAGES_API_KEY") or ("" if own else environment.get("OPENAI_API_KEY", ""))
-        if not url.startswith(("http://", "https://")):
-            raise OptionError(f"the base URL {url!r} of the images endpoint should begin with http:// or https://")
+        url = check_address(own or environment.get("OPENAI_BASE_URL") or PUBLIC, NAME)
+        names = ("CAMML_IMAGES_API_KEY",) if own else ("CAMML_IMAGES_API_KEY", "OPENAI_API_KEY")
+        key = next(filter(None, (check_key(environment.get(name, ""), name) for name in names)), "")
         if url == PUBLIC and not key:
             raise OptionError(
                 "pictures are drawn by an OpenAI-compatible images endpoint, and none is set: start the server with "
@@ -86,9 +94,12 @@ class DrawingApi:
             with urllib.request.urlopen(asked, timeout=self.timeout) as answer:
                 return json.loads(answer.read(MAX_ANSWER))
         except urllib.error.HTTPError as error:
-            raise FetchError(f"{self.base_url} refuses to draw: HTTP {error.code} {_reason(error)}".strip()) from None
+            said = _reason(error, self.key)
+            raise FetchError(f"{self.base_url} refuses to draw: HTTP {error.code} {said}".strip()) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+            # the words of a ValueError may quote what was sent, and the browser reads this
+            unread = "its answer is not JSON" if isinstance(error, ValueError) else ""
+            reason = unread or getattr(error, "reason", None) or str(error) or type(error).__name__
             raise FetchError(f"{self.base_url} gave no picture ({reason}); check the address and try again") from None
 
     def _picture(self, document: Any) -> bytes:
@@ -105,12 +116,12 @@ class DrawingApi:
         return file.getvalue()
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
-    """Return what the endpoint says was wrong, in a line."""
+def _reason(error: urllib.error.HTTPError, key: str) -> str:
+    """Return what the endpoint says was wrong, in a line without the key."""
     try:
         text = error.read(4000).decode(errors="replace")
     except OSError:
         return ""
     with suppress(ValueError, KeyError, TypeError):
         text = str(json.loads(text)["error"]["message"])
-    return " ".join(text.split())[:300]
+    return " ".join(without_key(text, key).split())[:300]

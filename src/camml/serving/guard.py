@@ -5,7 +5,6 @@ import re
 import time
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,7 +16,7 @@ from camml.serving.gate import Gate, RateLimit
 from camml.serving.logs import event, logger
 from camml.serving.metrics import Metrics
 from camml.serving.problems import ApiError, of_exception
-from camml.serving.settings import Settings
+from camml.serving.settings import USUAL_PORTS, Settings, place_of_pages
 
 MOST_REQUESTS = 1024
 """Requests that are answered or wait for something; those that are still arriving do not count."""
@@ -45,6 +44,7 @@ class Guard:
         self._looking = RateLimit(LOOKS * settings.rate_limit, "requests that only read")
         self._requests = Gate(MOST_REQUESTS, "requests")
         self._bodies = Bodies(settings.max_body)
+        self._public = place_of_pages(settings.public_url)
         self._shared = "cross-origin" if settings.cors_origins else "same-origin"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,10 +129,10 @@ class Guard:
             )
 
     def _own(self, origin: str, host: str) -> bool:
-        allowed, public = self._settings.cors_origins, urlsplit(self._settings.public_url)
-        ours = {host, public.netloc} - {""}
-        origin = origin.lower()
-        return "*" in allowed or origin in allowed or origin.partition("://")[2] in ours
+        allowed, origin, host = self._settings.cors_origins, origin.lower(), host.lower()
+        scheme, _, place = origin.partition("://")
+        asked = host.removesuffix(f":{dict(USUAL_PORTS).get(scheme)}")  # which an origin leaves out
+        return "*" in allowed or origin in allowed or place in {host, asked, self._public} - {""}
 
     def _note(self, scope: Scope, note: dict[str, Any], seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")

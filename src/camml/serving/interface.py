@@ -1,6 +1,6 @@
 """The ways in and out that all interfaces to a chat share: a question in, one document or a stream of events out."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from camml.serving.bodies import CheckedRoute, first_mistake
+from camml.serving.engines import TokenLogprob
 from camml.serving.links import Links
 from camml.serving.problems import ApiError
 from camml.serving.questions import check
@@ -44,11 +45,14 @@ async def reply_to(
     return JSONResponse(await until_gone(request.receive, whole(reply)))
 
 
-def without(given: Mapping[str, Any] | None, neutral: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
+def without(
+    given: Mapping[str, Any] | None, neutral: Mapping[str, tuple[Any, ...]], here: Mapping[str, str]
+) -> dict[str, Any]:
     """Return fields without those that an interface knows and this server does not have.
 
     Args:
       neutral: these, and the values of each that ask for nothing.
+      here: what the interface has in place of some of them.
 
     Raises:
       ApiError: one of them asks for something.
@@ -58,8 +62,20 @@ def without(given: Mapping[str, Any] | None, neutral: Mapping[str, tuple[Any, ..
         value = rest.pop(name, None)
         if value is not None and value not in values:
             elsewhere = "; chats and responses call tools" if "tool" in name or "function" in name else ""
-            raise ApiError(400, f"this interface has no {name!r}{elsewhere}", "unsupported_parameter", name)
+            instead = f"; here it is {here[name]!r}" if name in here else elsewhere
+            raise ApiError(400, f"this interface has no {name!r}{instead}", "unsupported_parameter", name)
     return rest
+
+
+def logprobs_of(told: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+    """Return how likely tokens were, as chats and responses have it."""
+
+    def entry(token: str, logprob: float) -> dict[str, Any]:
+        return {"token": token, "logprob": logprob, "bytes": list(token.encode("utf-8", "replace"))}
+
+    return [
+        {**entry(token.token, token.logprob), "top_logprobs": [entry(*other) for other in token.top]} for token in told
+    ]
 
 
 def chat_of(document: dict[str, Any]) -> ChatBody:

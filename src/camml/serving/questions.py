@@ -10,6 +10,7 @@ from PIL import Image
 from camml.answering import Decoding
 from camml.errors import OptionError, SampleError
 from camml.prompts import Turn
+from camml.retriever import MODES
 from camml.serving.conversation import Conversation, Said
 from camml.serving.engines import Sampling
 from camml.serving.engines._formats import schema_of
@@ -39,6 +40,11 @@ def check(service: Service, body: ChatBody) -> None:
         raise ApiError(400, told, "unsupported_parameter", "tools")
     if (body.n or 1) > service.engine.slots:
         raise ApiError(400, f"n may be at most {service.engine.slots} here", "invalid_value", "n")
+    if isinstance(body.store, str):  # also where nothing will be searched
+        service.shelf(body.store)
+    if body.mode is not None and body.mode not in MODES:
+        known = ", ".join(MODES)
+        raise ApiError(400, f"retrieval mode {body.mode!r} is unknown; there are: {known}", "invalid_value", "mode")
 
 
 def store_of(service: Service, body: ChatBody) -> str | None:

@@ -1,6 +1,6 @@
 """Conversations and tools as `/v1/responses` has them, and as chats have them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -145,15 +145,18 @@ def messages_of(items: Iterable[Item | CallItem | ResultItem]) -> list[dict[str,
     return messages
 
 
-def renamed(error: ApiError) -> ApiError:
+def renamed(error: ApiError, names: Mapping[str, str] = RENAMED) -> ApiError:
     """Return an error about a chat as one about what was sent, where its fields have other names.
+
+    Args:
+      names: parts of the names of a chat's fields, by what they are in what was sent.
 
     Example:
       >>> renamed(ApiError(400, "messages: it is empty", "invalid_value", "messages")).message
       'input: it is empty'
     """
     param = error.param or ""
-    for of_chats, here in RENAMED.items():
+    for of_chats, here in names.items():
         param = param.replace(of_chats, here)
     if param == (error.param or ""):
         return error

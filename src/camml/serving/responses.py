@@ -1,6 +1,6 @@
 """`/v1/responses`: OpenAI's newer interface; nothing is stored between two requests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from camml.serving.engines import Call, Piece
-from camml.serving.interface import chat_of, new_router, reply_to, without
+from camml.serving.interface import chat_of, logprobs_of, new_router, reply_to, without
 from camml.serving.links import Links
 from camml.serving.messages import ExtraFields, NoTruth, Text
 from camml.serving.problems import ApiError
@@ -27,8 +27,19 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "prompt": (),
     "reasoning": ({}, {"effort": "none"}),
     "truncation": ("disabled", "auto"),
+    "messages": (),
+    "response_format": ({"type": "text"},),
+    "max_tokens": (),
+    "max_completion_tokens": (),
+    "logprobs": (False,),
+    "n": (1,),
 }
-"""Fields that this server does not have, and the values that ask for nothing."""
+"""Fields that this server does not have, or only in chats, and the values that ask for nothing."""
+HERE = {
+    "messages": "input", "response_format": "text.format", "max_tokens": "max_output_tokens",
+    "max_completion_tokens": "max_output_tokens", "logprobs": "include",
+}  # fmt: skip
+"""Fields of chats, by what they are here."""
 
 
 class TextOptions(ExtraFields):
@@ -50,13 +61,25 @@ class ResponsesBody(BaseModel):
     tool_choice: Literal["none", "auto", "required"] | FlatChoice | None = None
     parallel_tool_calls: bool | None = None
 
-    def chat(self) -> ChatBody:
-        """Return it as a chat.
+    def more(self) -> dict[str, Any]:
+        """Return the fields that are as in a chat.
 
         Raises:
-          ApiError: it has fields that this server does not have, or wrong values.
+          ApiError: it has fields that this server does not have.
         """
-        given = without(self.model_extra, NEUTRAL)
+        given = without(self.model_extra, NEUTRAL, HERE)
+        likely = bool((self.model_extra or {}).get("include")) or given.get("top_logprobs") is not None
+        return given | ({"logprobs": True} if likely else {})
+
+    def chat(self, given: Mapping[str, Any]) -> ChatBody:
+        """Return it as a chat.
+
+        Args:
+          given: the fields that are as there.
+
+        Raises:
+          ApiError: it has wrong values.
+        """
         said = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else messages_of(self.input)
         if self.instructions:
             said = [{"role": "system", "content": self.instructions}, *said]
@@ -76,9 +99,10 @@ def router(service: Service, links: Links) -> APIRouter:
     @router.post("/v1/responses", response_class=JSONResponse)
     async def respond(body: ResponsesBody, request: Request) -> Response:
         """Answer the last question of a conversation, from samples that are found or given."""
+        given = body.more()
         try:
             return await reply_to(
-                service, links, body.chat(), request,
+                service, links, body.chat(given), request,
                 lambda reply: _whole(reply, body), lambda reply: _Stream(reply, body).parts(),
             )  # fmt: skip
         except ApiError as error:
@@ -89,7 +113,7 @@ def router(service: Service, links: Links) -> APIRouter:
 
 async def _whole(reply: Reply, body: ResponsesBody) -> dict[str, Any]:
     [answer] = await whole(reply)
-    return _document(reply, body, answer.text, answer.reason)
+    return _document(reply, body, answer.text, answer.reason, logprobs_of(answer.logprobs))
 
 
 class _Stream:
@@ -100,6 +124,8 @@ class _Stream:
         self._number = 0
         self._announced = 0
         self._reason: str | None = None
+        self._told: list[dict[str, Any]] = []
+        self._sent = 0
 
     def parts(self) -> tuple[Any, Any]:
         """Return what to stream as `told` takes it."""
@@ -122,9 +148,11 @@ class _Stream:
             yield self._event("response.in_progress", response=begun)
             return
         self._reason = event.finish_reason
+        self._told += logprobs_of(event.logprobs)
         yield from self._announce()
-        if event.text:
-            yield self._event("response.output_text.delta", **self._place(), delta=event.text, logprobs=[])
+        if event.text or (event.finish_reason and self._sent < len(self._told) and None in self._reply.said[0]):
+            told, self._sent = self._told[self._sent :], len(self._told)
+            yield self._event("response.output_text.delta", **self._place(), delta=event.text, logprobs=told)
 
     def _announce(self) -> Iterator[bytes]:
         """Tell of what has begun: calls, which come whole, and the text."""
@@ -149,7 +177,7 @@ class _Stream:
 
     def _end(self, texts: Sequence[str]) -> Iterator[bytes]:
         yield from self._announce()
-        document = _document(self._reply, self._body, texts[0], self._reason)
+        document = _document(self._reply, self._body, texts[0], self._reason, self._told)
         if None in self._reply.said[0]:
             yield from self._end_text(texts[0], document["output"])
         yield self._event(f"response.{document['status']}", response=document)
@@ -158,7 +186,7 @@ class _Stream:
         place = self._place()
         message = output[place["output_index"]]
         [part] = message["content"]
-        yield self._event("response.output_text.done", **place, text=text, logprobs=[])
+        yield self._event("response.output_text.done", **place, text=text, logprobs=self._told)
         for number, annotation in enumerate(part["annotations"]):
             yield self._event(
                 "response.output_text.annotation.added", **place, annotation_index=number, annotation=annotation
@@ -171,9 +199,9 @@ def _status(reason: str | None) -> str:
     return "incomplete" if reason == "length" else "completed"
 
 
-def _message(reply: Reply, text: str, status: str) -> dict[str, Any]:
+def _message(reply: Reply, text: str, status: str, told: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     annotations = [{"type": "url_citation", **citation} for citation in reply.citations(text)]
-    content = {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
+    content = {"type": "output_text", "text": text, "annotations": annotations, "logprobs": list(told)}
     return {
         "type": "message",
         "id": f"msg_{reply.note['id']}",
@@ -194,13 +222,19 @@ def _choice(body: ResponsesBody) -> Any:
     return choice.model_dump() if isinstance(choice, FlatChoice) else choice or "auto"
 
 
-def _output(reply: Reply, text: str, reason: str | None) -> list[dict[str, Any]]:
+def _output(reply: Reply, text: str, reason: str | None, told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return calls and the text in the order in which they came."""
-    return [_call(reply, part) if part else _message(reply, text, _status(reason)) for part in reply.said[0]]
+    return [_call(reply, part) if part else _message(reply, text, _status(reason), told) for part in reply.said[0]]
 
 
-def _document(reply: Reply, body: ResponsesBody, text: str | None, reason: str | None) -> dict[str, Any]:
-    """Return the response; `text` is None where it has only begun."""
+def _document(
+    reply: Reply, body: ResponsesBody, text: str | None, reason: str | None, told: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return the response; `text` is None where it has only begun.
+
+    Args:
+      told: how likely the tokens of the text were.
+    """
     chat, usage = reply.body, reply.usage()
     status = "in_progress" if text is None else _status(reason)
     return {
@@ -208,10 +242,11 @@ def _document(reply: Reply, body: ResponsesBody, text: str | None, reason: str |
         "error": None, "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "instructions": body.instructions, "max_output_tokens": body.max_output_tokens,
         "model": reply.service.settings.served_name,
-        "output": [] if text is None else _output(reply, text, reason),
+        "output": [] if text is None else _output(reply, text, reason, told),
         "parallel_tool_calls": body.parallel_tool_calls is not False, "previous_response_id": None,
         "reasoning": {"effort": None, "summary": None},
         "store": False, "temperature": chat.temperature or 0.0, "top_p": 1.0 if chat.top_p is None else chat.top_p,
+        "top_logprobs": chat.top_logprobs or 0,
         "text": {"format": chat.response_format or {"type": "text"}},
         "tool_choice": _choice(body),
         "tools": [tool.model_dump() for tool in body.tools or ()], "truncation": "disabled", "metadata": {},

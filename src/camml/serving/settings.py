@@ -15,6 +15,7 @@ from camml.weights import DEFAULT_MODEL
 STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SHORTEST_KEY = 8
 ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^\s/?#@:\[\]*]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?")
+HOST = re.compile(r"(?:https?://)?([\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?/?")
 USUAL_PORTS = (("http", "80"), ("https", "443"))
 FORMER_DEFAULT = "smollm2-135m-instruct"
 """The default model of version 0.1: clients that were set up to name it are answered by today's."""
@@ -106,9 +107,9 @@ class Settings:
                 )
         if any(len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() for key in self.api_keys):
             raise OptionError(f"an API key needs at least {SHORTEST_KEY} printable ASCII characters")
-        if self.public_url and not host_of(self.public_url):
+        if self.public_url and not place_of_pages(self.public_url):
             raise OptionError(f"{self.public_url!r} is no address; it should begin with http:// or https:// and a host")
-        object.__setattr__(self, "allowed_hosts", tuple(name.lower() for name in self.allowed_hosts))
+        object.__setattr__(self, "allowed_hosts", tuple(map(name_of_host, self.allowed_hosts)))
         object.__setattr__(self, "cors_origins", tuple(map(origin_of, self.cors_origins)))
 
     @property
@@ -129,6 +130,36 @@ def host_of(url: str) -> str:
     except ValueError:
         return ""
     return parts.hostname or "" if parts.scheme in ("http", "https") else ""
+
+
+def place_of_pages(url: str) -> str:
+    """Return host and port as the origin has them of pages at an http(s) address; "" where there are none."""
+    if not host_of(url):
+        return ""
+    parts = urlsplit(url)
+    try:
+        return origin_of(f"{parts.scheme}://{parts.netloc.rstrip(':')}").partition("://")[2]
+    except OptionError:
+        return ""
+
+
+def name_of_host(text: str) -> str:
+    """Return the name of a host as clients send it: small letters, without the port or scheme that it is given with.
+
+    Raises:
+      OptionError: it is none.
+    """
+    match = HOST.fullmatch(text.lower()) or re.fullmatch(r"([0-9a-f:]*:[0-9a-f:.]*)", text.lower())
+    try:
+        name = match[1].encode("idna").decode() if match else ""
+    except UnicodeError:
+        name = ""
+    if not name:
+        raise OptionError(
+            f"--allowed-host {text!r} is not the name of a host; give one such as camml.example.org, without a path "
+            "or a *"
+        )
+    return f"[{name}]" if name[0] != "[" and ":" in name else name
 
 
 def origin_of(text: str) -> str:

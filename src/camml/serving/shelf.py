@@ -13,6 +13,7 @@ from typing import Any
 
 from camml.assistant.threshold import Threshold
 from camml.datastore import Datastore, open_store
+from camml.datastore.uploads import UPLOADS
 from camml.durable import disk_errors, sync_folder, write_file
 from camml.encoders import Encoder
 from camml.errors import ImageError, OptionError, SampleError, StoreCorruptedError
@@ -27,8 +28,6 @@ from camml.serving.problems import ApiError
 from camml.serving.searching import Search
 from camml.types import Context, Query, Sample
 
-UPLOADS = "uploads"
-"""The folder in a datastore that holds pictures which were uploaded, where it does not copy all of its pictures."""
 RELOAD_SECONDS = 1.0
 """How old the view of a datastore may be that other processes write to."""
 THUMBNAILS = 1024
@@ -73,9 +72,9 @@ class Shelf:
         """See what other processes have changed, looking once a second at most."""
         if time.monotonic() - self._looked > RELOAD_SECONDS and self._writing.acquire(blocking=False):
             try:
-                self._looked = time.monotonic()
                 self.datastore.reload()
                 self._calibrate()
+                self._looked = time.monotonic()  # not where that fails: so that it does until it can be read
             finally:
                 self._writing.release()
 
@@ -196,11 +195,7 @@ class Shelf:
         self._check_writable()
         with self._writing:
             samples = self.samples(list(dict.fromkeys(ids)))
-            count = self.datastore.remove([sample.id for sample in samples])
-            for sample in samples:
-                if sample.image and sample.image.parent == self._uploads():
-                    sample.image.unlink(missing_ok=True)
-        return count
+            return self.datastore.remove([sample.id for sample in samples])
 
     def _uploads(self) -> Path:
         assert self.datastore.path is not None

@@ -1,14 +1,18 @@
 """`/v1/stores`: datastores looked through, searched, added to and removed from."""
 
 import json
+from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from PIL import Image
 from pydantic import ValidationError
+from starlette.datastructures import FormData
 
-from camml.serving.bodies import CheckedRoute, first_mistake, read_json
+from camml.errors import StoreError
+from camml.serving.bodies import SAY_JSON, CheckedRoute, first_mistake, read_json
 from camml.serving.links import Links
+from camml.serving.logs import logger
 from camml.serving.problems import ApiError
 from camml.serving.service import Service
 from camml.serving.shelf import Shelf
@@ -27,6 +31,10 @@ from camml.serving.wire import (
 from camml.types import Query as StoreQuery
 
 Ids = Annotated[list[str], Query(alias="id", max_length=1000)]
+
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+FIELDS = ("text", "id", "meta", "image")
+"""Fields of a form that adds a sample."""
 
 LOST = "\ufffd"
 """The character that stands in a form for bytes that are not UTF-8."""
@@ -49,8 +57,13 @@ def router(service: Service, links: Links) -> APIRouter:
 def _listing(router: APIRouter, service: Service, links: Links) -> None:
     @router.get("")
     async def stores() -> StoresOut:
-        """Return all datastores."""
-        data = [await service.thread(_store, shelf) for shelf in service.shelves.values()]
+        """Return all datastores that can be read now; the log says why one cannot."""
+        data: list[StoreOut] = []
+        for shelf in service.shelves.values():
+            try:
+                data.append(await service.thread(_store, shelf))
+            except StoreError as error:
+                logger.warning("the datastore %r is not listed: %s", shelf.name, error)
         return StoresOut(data=data, default=service.default_store)
 
     @router.get("/{store}")
@@ -129,13 +142,13 @@ def _writing(router: APIRouter, service: Service, links: Links) -> None:
             raise ApiError(
                 400, f"text: is not UTF-8, or holds {LOST!a}, which stands for a lost letter", "invalid_value", "text"
             )
-        if len((await request.form()).getlist("image")) > 1:
-            raise ApiError(400, "image: a sample has one picture at most", "invalid_value", "image")
         data = await image.read() if image is not None else None
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+        if await _is_json(request):
             sample = _new_sample(await request.body())
             text, sample_id, meta = sample.text, sample.id, json.dumps(sample.meta)
             data = None if sample.image_url is None else (await service.read([sample.image_url]))[sample.image_url]
+        else:
+            _check_form(await request.form())
         facts = _meta(meta)
 
         def work() -> SampleOut:
@@ -167,6 +180,32 @@ def _store(shelf: Shelf) -> StoreOut:
         modes=shelf.modes(),
         read_only=not shelf.can_write,
     )
+
+
+async def _is_json(request: Request) -> bool:
+    """Return whether a sample comes as JSON rather than as a form.
+
+    Raises:
+      ApiError: it comes as neither.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ("application/json", *FORMS) and await request.body():
+        raise ApiError(400, f"body: {SAY_JSON}; or send a form", "invalid_value", "body")
+    return kind == "application/json"
+
+
+def _check_form(form: FormData) -> None:
+    """Raise an ApiError if a form has a field that no sample has, or one field twice."""
+    for name, count in Counter(name for name, _ in form.multi_items()).items():
+        if name.lstrip().startswith("{"):  # curl calls what it sends a form, unless it is told otherwise
+            raise ApiError(400, f"body: {SAY_JSON}; or send a form", "invalid_value", "body")
+        if name not in FIELDS:
+            known = ", ".join(FIELDS[:-1])
+            said = f"forms have no such field; there are {known} and image, which is the picture's file"
+            raise ApiError(400, f"{name[:200]}: {said}", "invalid_value", name[:200])
+        if count > 1:
+            said = "a sample has one picture at most" if name == "image" else f"the form has it {count} times"
+            raise ApiError(400, f"{name}: {said}", "invalid_value", name)
 
 
 def _new_sample(data: bytes) -> NewSample:

@@ -1,0 +1,59 @@
+"""The address and the key of an endpoint, checked before anything is sent, so that no error shows the key."""
+
+from urllib.parse import urlsplit
+
+from camml.errors import OptionError
+
+
+def check_address(text: str, name: str) -> str:
+    """Return an address without white space around it and slashes at its end.
+
+    Args:
+      name: what the address is called in the error.
+
+    Raises:
+      OptionError: no request can be sent there, or it holds a password, which is not shown.
+    """
+    address = text.strip()
+    if not address.lower().startswith(("http://", "https://")):
+        raise OptionError(f"{name} {text!r} should begin with http:// or https://")
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise OptionError(f"{name} holds a user name or a password; leave them out and give a key instead")
+    if not _can_be_asked(address):
+        raise OptionError(f"no request can be sent to {name} {text!r}; give one like http://HOST:PORT/v1")
+    return address.rstrip("/")
+
+
+def _can_be_asked(address: str) -> bool:
+    """Return whether an address has a host and nothing that HTTP cannot say."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port, (parts.hostname or "").encode("idna")  # which raise ValueErrors for what cannot be
+    except ValueError:
+        return False
+    plain = address.isprintable() and not any(map(str.isspace, address)) and f"{parts.path}{parts.query}".isascii()
+    return plain and bool(parts.hostname)
+
+
+def check_key(text: str, name: str) -> str:
+    """Return a key without the white space that a file leaves around it.
+
+    Args:
+      name: of where the key is from, for the error.
+
+    Raises:
+      OptionError: it holds a character that no header of HTTP takes; the key is not shown.
+    """
+    key = text.strip()
+    wrong = next((place for place, sign in enumerate(key, 1) if not (sign.isascii() and sign.isprintable())), 0)
+    if wrong:
+        raise OptionError(
+            f"the API key in {name} holds a character that cannot be sent (its {wrong}. of {len(key)}, not shown "
+            "here): only printable ASCII can; copy the key once more"
+        )
+    return key
+
+
+def without_key(text: str, key: str) -> str:
+    """Return what an endpoint says without the key, should it repeat that."""
+    return text.replace(key, "[key]") if key else text
