@@ -1,6 +1,7 @@
 """Where pictures are found that a file names from another folder."""
 
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -25,6 +26,27 @@ def test_only_names_in_jpg_have_other_endings(tmp_path: Path) -> None:
     touch(tmp_path / "1.gif")
     assert layouts.find_picture(tmp_path, "1.png") is None
     assert layouts.find_picture(tmp_path, "1.JPG") == tmp_path / "1.gif"
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
+@pytest.mark.parametrize("there", ["Bücher/é.jpg", "val/Bücher/é.png"])
+def test_a_picture_is_found_whether_letters_and_accents_are_one_character_or_two(
+    tmp_path: Path, forms: tuple[str, str], there: str
+) -> None:
+    named, stored = normalize(forms[0], "Bücher/é.jpg"), normalize(forms[1], there)
+    assert layouts.find_picture(tmp_path, named) is None
+    touch(tmp_path / stored)
+    assert layouts.find_picture(tmp_path, named) == tmp_path / stored
+    assert layouts.find_picture(tmp_path / "elsewhere", str(tmp_path / named)) == (
+        None if there.startswith("val") else tmp_path / stored
+    )
+
+
+def test_of_two_pictures_whose_names_look_alike_each_is_found(tmp_path: Path) -> None:
+    for form in ("NFC", "NFD"):
+        touch(tmp_path / normalize(form, "é.jpg"))
+    for form in ("NFC", "NFD"):
+        assert layouts.find_picture(tmp_path, normalize(form, "é.jpg")) == tmp_path / normalize(form, "é.jpg")
 
 
 NAME = "data/llava/llava_665k/coco/train2017/1.jpg"

@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from camml import encoders, neighbors
 from camml.datastore import Datastore
@@ -39,7 +41,7 @@ def test_what_was_computed_is_read_again(tmp_path: Path) -> None:
     compute(QUERIES, Retrieve(), tmp_path / "t", ORIGIN, batch_size=3)
     table = NeighborTable.open(tmp_path / "t")
     assert len(table) == 7
-    assert table.origin == ORIGIN
+    assert replace(table.origin, queries="") == ORIGIN
     assert table.context("5") == (Neighbor(SAMPLES[6], 1.0), Neighbor(SAMPLES[0], 0.5))
     assert table.context("5", 1) == (Neighbor(SAMPLES[6], 1.0),)
     assert not (tmp_path / "t" / "work").exists()
@@ -99,6 +101,33 @@ def test_what_an_interrupted_computation_of_something_else_left_is_not_used(tmp_
     assert len(again.asked) == 7
 
 
+def test_what_an_interrupted_computation_of_other_queries_left_is_not_used(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        compute(QUERIES[1:], Retrieve(2), tmp_path / "t", ORIGIN, batch_size=1)
+    table = compute(QUERIES, Retrieve(), tmp_path / "t", ORIGIN, batch_size=1)
+    assert [name for name in map(str, range(7)) if name in table] == list("0123456")
+    assert pq.read_table(tmp_path / "t" / "neighbors.parquet")["id"].to_pylist() == list("0123456")
+
+
+def test_a_finished_table_of_other_queries_or_pictures_is_refused(tmp_path: Path) -> None:
+    def queries(folder: str, size: int = 40) -> list[Query]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for query in QUERIES:
+            Image.new("RGB", (size, 30)).save(tmp_path / folder / f"{query.id}.png")
+        return [replace(query, image=tmp_path / folder / f"{query.id}.png") for query in QUERIES]
+
+    pictured = queries("a")
+    compute(pictured, Retrieve(), tmp_path / "t", ORIGIN)
+    (tmp_path / "a").rename(tmp_path / "moved")
+    moved = [replace(query, image=tmp_path / "moved" / f"{query.id}.png") for query in QUERIES]
+    assert len(compute(moved, Retrieve(0), tmp_path / "t", ORIGIN)) == 7
+    for others in (moved[:6], queries("b", 41), QUERIES, [replace(moved[0], image=Image.new("L", (4, 4))), *moved[1:]]):
+        with pytest.raises(StoreError, match=r"something else \(other samples, or other pictures of theirs\); choose"):
+            compute(others, Retrieve(), tmp_path / "t", ORIGIN)
+    with pytest.raises(StoreError, match=r"something else \(another k, --allow-none\); choose"):
+        compute(moved, Retrieve(), tmp_path / "t", replace(ORIGIN, k=1, allow_none=True))
+
+
 def test_a_finished_table_is_not_computed_again_and_another_is_refused(tmp_path: Path) -> None:
     compute(QUERIES, Retrieve(), tmp_path / "t", ORIGIN)
     compute(QUERIES, Retrieve(0), tmp_path / "t", replace(ORIGIN, dataset="moved.json"))
@@ -109,9 +138,13 @@ def test_a_finished_table_is_not_computed_again_and_another_is_refused(tmp_path:
 def test_a_table_of_an_earlier_policy_opens_and_is_not_taken_for_one_of_today(tmp_path: Path) -> None:
     compute(QUERIES, Retrieve(), tmp_path / "t", ORIGIN)
     manifest = json.loads((tmp_path / "t" / "manifest.json").read_text())
-    del manifest["origin"]["policy"], manifest["origin"]["keep_duplicates"]
+    for name in ("policy", "keep_duplicates", "queries", "allow_none"):
+        del manifest["origin"][name]
     (tmp_path / "t" / "manifest.json").write_text(json.dumps(manifest))
     assert NeighborTable.open(tmp_path / "t").origin == ORIGIN
+    assert len(compute(QUERIES, Retrieve(0), tmp_path / "t", ORIGIN)) == 7
+    with pytest.raises(StoreError, match="something else"):
+        compute(QUERIES[:6], Retrieve(), tmp_path / "t", ORIGIN)
     with pytest.raises(StoreError, match="something else"):
         compute(QUERIES, Retrieve(), tmp_path / "t", replace(ORIGIN, policy=POLICY))
 

@@ -14,11 +14,41 @@ from camml.types import Range, is_bound, mended_id
         ("2024-05-01", ">=", "2024", True), ("2023-12-31", ">=", "2024-01-01", False),
         ("2024-01-01 10:00", "<", "2024-01-01T11:00", True), (2024, ">=", "2024", True),
         (2023, "<", "2024-01-01", True),
+        (10**400, ">", "2", True), (2023.0, "<", "2024-01-01", True), (2024.5, ">", "2024-01-01", False),
         (True, ">", "0", False), (None, "<", "3", False), ("cheap", "<", "3", False), ("3 kg", "<", "4", False),
     ],
 )  # fmt: skip
 def test_a_value_lies_within_or_not(value: object, sign: str, bound: str, holds: bool) -> None:
     assert Range(((sign, bound),)).holds(value) is holds
+
+
+NOON = ("2024-05-01T12:00:00Z", "2024-05-01 12:00", "2024-05-01t12:00:00.000z", "2024-05-01 14:00:00+02:00",
+        "2024-05-01T12:00:00,0", "2024-05-01T07:30:00.000-0430", "2024-05-01T13+01")  # fmt: skip
+
+
+@pytest.mark.parametrize("value", NOON)
+@pytest.mark.parametrize("bound", NOON)
+def test_moments_with_a_zone_are_compared_as_utc_and_others_as_they_stand(value: str, bound: str) -> None:
+    assert Range(((">=", bound), ("<=", bound))).holds(value)
+    assert not Range((("<", bound),)).holds(value)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2023-12-31T23:59:59.5Z", "2024"), ("2024", "2024-01-01T00:00:00.001"), ("2024-01-01T00:30+01:00", "2024"),
+        ("2024-05-01T10:00:00.25", "2024-05-01T10:00:00.5Z"), ("2024-02-29T23:30:00-01:00", "2024-03-01T01:00"),
+        ("2016-12-31T23:59:59Z", "2016-12-31T23:59:60Z"), ("0001-01-01", "0001-01-01T00:00:01"),
+    ],
+)  # fmt: skip
+def test_moments_are_in_order_whatever_their_form(earlier: str, later: str) -> None:
+    assert Range((("<", later),)).holds(earlier)
+    assert Range(((">", earlier),)).holds(later)
+
+
+def test_a_shorter_date_stands_for_its_first_moment() -> None:
+    for date in ("2024", "2024-01", "2024-01-01", "2024-01-01T00:00"):
+        assert Range(((">=", "2024-01-01T00:00:00Z"), ("<=", "2024"))).holds(date)
 
 
 def test_all_bounds_count() -> None:
@@ -28,8 +58,13 @@ def test_all_bounds_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "is_one"), [("1", True), ("-1.5", True), ("2024-02-30", True), ("x", False), ("", False)]
-)
+    ("text", "is_one"),
+    [
+        ("1", True), ("-1.5", True), ("2024-02-30", True), ("2024-05-01T10:00:00.123456789+02:00", True), ("x", False),
+        ("", False), ("2024-02-30T10:00Z", False), ("0001-01-01T00:00+01:00", False), ("2024-05-01T10:00+99:00", False),
+        ("10:00Z", False), ("2024-05-01Z", False),
+    ],
+)  # fmt: skip
 def test_what_is_a_bound(text: str, is_one: bool) -> None:
     assert is_bound(text) is is_one
 

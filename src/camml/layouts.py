@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeVar
+from unicodedata import normalize
 
 SPLITS = ("train", "val", "test")
 """The folders of ScienceQA's pictures: `images/train/ID/image.png`, where files say `ID/image.png`."""
@@ -21,22 +22,36 @@ ANCESTORS = 5
 """Folders above the one given in which names may start."""
 
 
+def spellings(name: str) -> list[str]:
+    """Return a name as it is given, and with accents in one character with their letters or apart, if that differs.
+
+    A file keeps the one that the system had which wrote it, macOS mostly the latter; both look alike.
+
+    Example:
+      >>> [len(name) for name in spellings("caf\u00e9")]
+      [4, 5]
+    """
+    return list(dict.fromkeys((name, normalize("NFC", name), normalize("NFD", name))))
+
+
 def find_picture(root: str | Path, name: str) -> Path | None:
     """Return the picture called `name` below `root`, or None where it is not there.
 
-    A .jpg may be there as .gif or .png, and it may lie in one of ScienceQA's folders train, val and test.
+    A .jpg may be there as .gif or .png, it may lie in one of ScienceQA's folders train, val and test, and its accents
+    may be written otherwise.
     """
-    for folder in ("", *SPLITS):
-        if folder and not os.path.isdir(os.path.join(root, folder)):
-            continue
-        path = os.path.join(root, folder, name)
-        if os.path.isfile(path):
-            return Path(path)
-        stem, suffix = os.path.splitext(path)
-        others = OTHER_SUFFIXES if suffix.lower() in (".jpg", ".jpeg") else ()
-        for other in others:
-            if os.path.isfile(stem + other):
-                return Path(stem + other)
+    for spelling in spellings(name):
+        for folder in ("", *SPLITS):
+            if folder and not os.path.isdir(os.path.join(root, folder)):
+                continue
+            path = os.path.join(root, folder, spelling)
+            if os.path.isfile(path):
+                return Path(path)
+            stem, suffix = os.path.splitext(path)
+            others = OTHER_SUFFIXES if suffix.lower() in (".jpg", ".jpeg") else ()
+            for other in others:
+                if os.path.isfile(stem + other):
+                    return Path(stem + other)
     return None
 
 

@@ -10,12 +10,13 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL.Image import Image
 
 from camml.durable import check_unoccupied, digest, disk_errors, write_file
 from camml.errors import OptionError, StoreCorruptedError, StoreError, StoreNotFoundError
@@ -26,6 +27,20 @@ FORMAT = "camml-neighbors"
 MANIFEST, NEIGHBORS, SAMPLES, WORK = "manifest.json", "neighbors.parquet", "samples.parquet", "work"
 PART_OF_WORK = re.compile(r"[0-9a-f]{16}-\d+")
 """Names of folders in `WORK`: the digest of an origin and a batch size."""
+
+DIFFERENCES = {
+    "dataset_hash": "other data",
+    "queries": "other samples, or other pictures of theirs",
+    "store_hash": "another datastore",
+    "generation": "another state of the datastore",
+    "encoder": "another encoder",
+    "mode": "another mode",
+    "k": "another k",
+    "keep_duplicates": "--keep-duplicates",
+    "policy": "another way of retrieval",
+    "allow_none": "--allow-none",
+}
+"""What a table of another origin was made from, in words, by the attribute that differs."""
 
 Retrieve = Callable[[Sequence[Query], int], list[Context]]
 
@@ -60,6 +75,9 @@ class Origin:
       k: the most neighbors a query has.
       keep_duplicates: whether near-duplicates of a sample may be its neighbors.
       policy: of retrieval (`camml.retriever.POLICY`); 1 in tables that do not say.
+      queries: a hash of their ids and of the sizes and times of their pictures, which `compute` writes down; empty in
+        tables that do not say.
+      allow_none: whether a query without what the mode searches by has no neighbors, instead of being an error.
     """
 
     dataset: str
@@ -72,11 +90,16 @@ class Origin:
     k: int
     keep_duplicates: bool = False
     policy: int = 1
+    queries: str = ""
+    allow_none: bool = False
 
     @property
     def digest(self) -> str:
         """A name for unfinished work of this origin; the paths do not count."""
         facts = {name: value for name, value in asdict(self).items() if name not in ("dataset", "store")}
+        for name in ("queries", "allow_none"):  # a table that does not say has the digest that it always had
+            if not facts[name]:
+                del facts[name]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -132,6 +155,11 @@ class NeighborTable:
     def __len__(self) -> int:
         return len(self._row_of)
 
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the samples, in their order."""
+        return list(self._row_of)
+
     def __contains__(self, sample_id: object) -> bool:
         return sample_id in self._row_of
 
@@ -182,15 +210,13 @@ def compute(
       StoreError: there is a table of another origin at `target`.
     """
     folder = Path(target)
+    origin = replace(origin, queries=_hash_of(queries))
     if origin.k < 1 or batch_size < 1:
         raise OptionError(f"k and the batch size must be at least 1, not {origin.k} and {batch_size}")
     if not queries or any(query.id is None for query in queries):
         raise OptionError("neighbors are computed for samples with an id; the dataset has none, or one without")
     if (folder / MANIFEST).exists():
-        table = NeighborTable.open(folder)
-        if table.origin.digest == origin.digest:
-            return table
-        raise StoreError(f"{folder} holds neighbors computed from something else; choose another folder, or remove it")
+        return _same(NeighborTable.open(folder), origin, queries)
     check_place(folder)
     work = folder / WORK / f"{origin.digest}-{batch_size}"
     chunks = [
@@ -206,6 +232,44 @@ def compute(
     _finish(folder, origin, [chunk.path for chunk in chunks])
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return NeighborTable.open(folder)
+
+
+def _hash_of(queries: Sequence[Query]) -> str:
+    """Return a hash of the ids of queries, and of the sizes and times of their pictures: paths may change."""
+    total = hashlib.sha256()
+    for query in queries:
+        total.update(json.dumps([query.id, _state_of(query.image)]).encode())
+    return total.hexdigest()
+
+
+def _state_of(image: Path | Image | None) -> list[Any] | None:
+    if image is None:
+        return None
+    if not isinstance(image, Path):
+        return [image.mode, image.size, hashlib.sha256(image.tobytes()).hexdigest()]
+    try:
+        state = image.stat()
+    except OSError:  # whether that matters is for what retrieves to say
+        return []
+    return [state.st_size, state.st_mtime_ns]
+
+
+def _same(table: NeighborTable, origin: Origin, queries: Sequence[Query]) -> NeighborTable:
+    """Return a finished table if it is of `origin`.
+
+    Raises:
+      StoreError: it is of another one.
+    """
+    made = table.origin
+    if not made.queries and table.ids == [query.id for query in queries]:  # of before tables said more of them
+        origin = replace(origin, queries="", allow_none=made.allow_none)
+    differing = [words for name, words in DIFFERENCES.items() if getattr(made, name) != getattr(origin, name)]
+    if differing:
+        raise StoreError(
+            f"{table.path} holds neighbors computed from something else ({', '.join(differing)}); choose another "
+            "folder, or remove it"
+        )
+    return table
 
 
 def check_place(folder: Path) -> None:

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +67,21 @@ def mended_id(id: str, taken: Container[str], counts: dict[str, int] | None = No
 
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
-_DATE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)?)?")
+_DATE = re.compile(
+    r"(?P<day>\d{4}(?:-\d\d(?:-\d\d)?)?)|(?P<date>\d{4}-\d\d-\d\d)[T ](?P<hour>\d\d)(?::(?P<minute>\d\d)"
+    r"(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?)?"
+    r"(?P<zone>Z|(?P<sign>[+-])(?P<hours>[01]\d|2[0-3])(?::?(?P<minutes>[0-5]\d))?)?",
+    re.ASCII | re.IGNORECASE,
+)
+_FIRST_MOMENT = "0000-01-01"
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
     """Bounds of a number or a date, instead of a value that `meta` must hold: `Range(((">=", "2024-01-01"),))`.
 
-    Dates are compared as ISO 8601 writes them, so that `2024` is the beginning of that year.
+    Dates are those of ISO 8601; a shorter one stands for its first moment, so that `2024` is the beginning of that
+    year. Times with a zone are compared as UTC, those without one as they stand, which is as if they were UTC.
 
     Attributes:
       bounds: pairs of `<`, `<=`, `>` or `>=` and a number or a date.
@@ -96,23 +104,43 @@ class Range:
 
 def is_bound(text: str) -> bool:
     """Return whether a text is a number or a date, with which others can be compared."""
-    return bool(_NUMBER.fullmatch(text) or _DATE.fullmatch(text))
+    return bool(_NUMBER.fullmatch(text) or _moment(text))
 
 
 def _compares(value: Any, sign: str, bound: str) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return False
+    if isinstance(value, float) and value.is_integer():  # a year, in a column with gaps
+        value = int(value)
     text = str(value).strip()
     mine: Any
     theirs: Any
-    if _NUMBER.fullmatch(bound) and (isinstance(value, int | float) or _NUMBER.fullmatch(text)):
-        mine, theirs = float(value), float(bound)
-    elif _DATE.fullmatch(bound) and _DATE.fullmatch(text):
-        mine, theirs = text.replace(" ", "T"), bound.replace(" ", "T")
+    if _NUMBER.fullmatch(bound) and (not isinstance(value, str) or _NUMBER.fullmatch(text)):
+        mine, theirs = float(value) if isinstance(value, str) else value, float(bound)
     else:
-        return False
+        mine, theirs = _moment(text), _moment(bound)
+        if mine is None or theirs is None:
+            return False
     compared = {"<": mine < theirs, "<=": mine <= theirs, ">": mine > theirs, ">=": mine >= theirs}
     return bool(compared[sign])
+
+
+def _moment(text: str) -> tuple[str, str, str] | None:
+    """Return a date to the minute, its seconds and their fraction, in UTC if it has a zone, in an order that is that of
+    time; None where it is no date of ISO 8601."""
+    date = _DATE.fullmatch(text)
+    if date is None:
+        return None
+    day = date["day"] or date["date"]
+    minute = f"{day}{_FIRST_MOMENT[len(day) :]}T{date['hour'] or '00'}:{date['minute'] or '00'}"
+    if date["zone"]:
+        offset = timedelta(hours=int(date["hours"] or 0), minutes=int(date["minutes"] or 0))
+        try:
+            local = datetime.fromisoformat(minute)
+            minute = (local + offset if date["sign"] == "-" else local - offset).isoformat(timespec="minutes")
+        except (ValueError, OverflowError):
+            return None
+    return minute, date["second"] or "00", (date["fraction"] or "").rstrip("0")
 
 
 Where = Mapping[str, Any] | Callable[[Sample], bool]
@@ -206,3 +234,18 @@ def finite(value: Any) -> Any:
     if isinstance(value, list):
         return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+DEEPEST = 100
+"""Objects and lists in one another at most: what every reader and writer of JSON takes, the server's included."""
+
+
+def is_nested_too_deeply(value: Any) -> bool:
+    """Return whether a value of JSON has more than `DEEPEST` objects and lists in one another."""
+    level, depth = [value], 0
+    while level := [inner for inner in level if isinstance(inner, Mapping | list | tuple)]:
+        depth += 1
+        if depth > DEEPEST:
+            return True
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, Mapping) else outer)]
+    return False

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -11,7 +12,7 @@ from camml import assistant
 from camml.answering import Decoding
 from camml.datastore import Datastore
 from camml.encoders import load as load_encoder
-from camml.errors import EncoderMismatchError, ImageError, ModelFolderError, OptionError, UnknownNameError
+from camml.errors import EncoderMismatchError, ImageError, ModelFolderError, OptionError, SampleError, UnknownNameError
 from camml.model.retrieval_settings import RetrievalSettings, settings_of
 from camml.types import Query, Sample
 from tests import tiny
@@ -82,6 +83,42 @@ def test_what_is_added_is_found_by_the_next_question(folder, samples, tmp_path) 
 
 
 @pytest.mark.long
+def test_what_is_added_takes_the_options_of_index(folder, samples, tmp_path, caplog) -> None:
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "pictures" / "new.png")
+    (tmp_path / "more.csv").write_text("id,text,image\nnew,a new square,new.png\nbad,,\n")
+    store = assistant.load(folder).index(samples[:1], tmp_path / "store")
+    with pytest.raises(OptionError, match="it can be: stop, skip"):
+        store.add([Sample("a", "text")], on_bad="leave")
+    with pytest.raises(SampleError, match="line 3"):
+        store.add(tmp_path / "more.csv", images=tmp_path / "pictures")
+    store.add(tmp_path / "more.csv", images=tmp_path / "pictures", on_bad="skip")
+    store.add([Sample("", "nameless"), Sample("named", "a text")], on_bad="skip")
+    assert store.datastore["new"].image == tmp_path / "pictures" / "new.png"
+    assert [sample.id for sample in store.datastore] == [samples[0].id, "new", "named"]
+    assert caplog.text.count("skipped:") == 2
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [("\ud800 pump", r"half a character \('\\ud800'\)"), (5, "an int, not a str"), (None, "a NoneType, not a str")],
+)
+def test_a_question_that_is_no_text_is_refused(folder, samples, tmp_path, question: Any, said: str) -> None:
+    model = assistant.load(folder)
+    store = model.index(samples[:1], tmp_path / "store")
+    for ask in (store.ask, store.search, model.ask):
+        with pytest.raises(OptionError, match=f"the question .*{said}"):
+            ask(question)
+
+
+def test_samples_given_by_hand_have_the_right_types(folder, samples) -> None:
+    model = assistant.load(folder)
+    [neighbor] = model.ask("what", samples=[Sample("a", "red", str(samples[0].image))], decoding=SHORT).evidence
+    assert neighbor.sample.image == samples[0].image
+    with pytest.raises(SampleError, match="sample 1 of the input is a str, not a Sample"):
+        model.ask("what", samples=["red"])
+
+
 def test_samples_can_be_given_by_hand_in_their_order(folder, samples) -> None:
     model = assistant.load(folder)
     single = model.ask("what", samples=samples[:2], decoding=SHORT)

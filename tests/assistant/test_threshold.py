@@ -48,6 +48,12 @@ def test_a_score_by_hand_is_that_of_the_best() -> None:
     assert "0.9 is the least" in Threshold(0.9, None, "refuse").weakness((FAR, NEAR))
 
 
+@pytest.mark.parametrize("threshold", [Threshold(-1.0, None, "refuse"), Threshold(None, CALIBRATION, "refuse")])
+def test_where_nothing_was_let_through_nothing_is_near_enough(threshold: Threshold) -> None:
+    assert threshold.weakness(()) == "no sample is near enough: `where` lets none through that can be searched"
+    assert Threshold(None, None, "refuse").weakness(()) == ""
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     Datastore.build(tmp_path / "store", tiny.samples(tmp_path), encoders.load("hashed"))
@@ -101,6 +107,22 @@ class TestAsking:
         content = json.loads((moved / "calibration.json").read_text())
         (moved / "calibration.json").write_text(json.dumps(content | {"encoder": "another 1"}))
         assert not model.open(moved).ask("a red square", decoding=SHORT).refused
+
+    def test_a_filter_that_lets_nothing_through_is_refused(self, camml_folder: Path, store: Path) -> None:
+        def nothing(sample: Sample) -> bool:
+            return False
+
+        datastore, model = Datastore.open(store), assistant.load(camml_folder)
+        assert not model.open(store).ask("a red square", where=nothing, decoding=SHORT).refused
+        record = datastore.manifest.encoder
+        calibration = Calibration(f"{record.name} {record.revision}", 0.05, 4, {"text-text": Least(0.0, 30, 0.0)})
+        save_calibration(datastore, calibration)
+        for options in ({}, {"min_score": 0.1}):
+            answer = model.open(store, **options).ask("a red square", where=nothing, decoding=SHORT)
+            assert (answer.refused, answer.evidence, answer.new_tokens) == (True, (), 0)
+            assert "`where` lets none through" in answer.reason
+        free = model.open(store, fallback="model").ask("a red square", where=nothing, decoding=SHORT)
+        assert (free.refused, free.notes[-1][:24]) == (False, "answered without samples")
 
     def test_what_the_model_itself_refuses_is_said(self, camml_folder: Path, store: Path, monkeypatch) -> None:
         collection = assistant.load(camml_folder).open(store)

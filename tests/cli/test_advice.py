@@ -31,6 +31,7 @@ RAISED_BY = {
     "cli/_datastore.py": STORES,
     "cli/": [],  # a verb's own file
     "data/": ["train"],
+    "data/shards.py": ["convert"],
     "datastore/calibration.py": ["store calibrate"],
     "datastore/manifest.py": None,  # of two commands, which are parsed below
     "datastore/official.py": STORES,
@@ -50,6 +51,7 @@ RAISED_BY = {
     "serving/engines/_split.py": ["serve"],
     "ownpix/": ["bench-data"],
     "reading/": ["bench-data"],
+    "neighbors.py": ["neighbors"],
     "packages.py": None,  # of pip and npm
     "serving/": ["serve"],
     "training/reports.py": None,  # of git, and of the commands on a model card, which are tested there

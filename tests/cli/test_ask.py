@@ -229,6 +229,34 @@ def test_store_and_context_together_are_refused(capsys, store, context) -> None:
     assert stopped.value.code == 2
 
 
+OF_STORE = [
+    ("--where", "k=1"), ("--mode", "nonsense"), ("--weights", "rubbish"), ("--rerank", "x"), ("--encoder", "hashed"),
+    ("--encoder-option", "dim=3"), ("--store-images", "none"), ("--min-score", "0"), ("--margin", "foo"),
+    ("--fallback", "model"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", OF_STORE, ids=lambda option: option[0])
+def test_options_of_a_datastore_without_one_are_refused(capsys, context, option) -> None:
+    (context.parent / "q.jsonl").write_text('{"question": "q"}')
+    for asked in (["what"], ["--batch", context.parent / "q.jsonl"], ["what", "--context", context]):
+        said = refused(capsys, *asked, *option, "--model", "nowhere/at/all")
+        assert said.startswith(f"camml: error: {option[0]} is for --store")
+        assert ("--context are read" in said) is ("--context" in asked)
+
+
+@pytest.mark.parametrize("option", [("--shots", "3"), ("--passages", "off")])
+def test_options_of_samples_without_any_are_refused(capsys, option) -> None:
+    said = refused(capsys, "what", *option, "--where", "k=1", "--model", "nowhere/at/all")
+    first = sorted(["--where", option[0]], key=["--where", "--shots", "--passages"].index)
+    assert said.startswith(f"camml: error: {', '.join(first)} are for samples; name a datastore with --store")
+
+
+def test_given_samples_are_as_many_as_are_wanted(capsys, context, llm_folder) -> None:
+    asked = ("what", "--context", context, "--shots", 1, "--passages", "off", "--model", llm_folder)
+    assert len(ask(capsys, *asked)["context"]) == 1
+
+
 def test_what_is_wrong_at_first_sight_is_said_before_anything_heavy_is_imported(tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text('{"question": "q"}\n')
     asked = [["--image", "none.png"], ["--context", "none.csv"], ["--model", "none"], ["--passages", "0"]]

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from unicodedata import normalize
 from unittest.mock import Mock
 
 import pytest
@@ -112,16 +113,28 @@ def test_a_picture_that_can_be_no_file_is_skipped(tmp_path: Path, image: str) ->
     assert bad[0].startswith("line 1: ")
 
 
+@pytest.mark.parametrize(("asked", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_picture_is_found_whether_letters_and_accents_are_one_character_or_two(
+    tmp_path: Path, asked: str, there: str
+) -> None:
+    tiny.image(tmp_path, normalize(there, "Pümpe"), (1, 2, 3))
+    args = build_parser().parse_args(["ask", "--batch", str(tmp_path / "questions.jsonl")])
+    row = _ask_batch.Row("1", "line 1", "What?", normalize(asked, "Pümpe.png"))
+    assert _ask_batch._query(args, row, [], False) is not None
+
+
 BAD = ['{"id": 1', '{"id": "x"}', '["question"]', '{"question": "q", "image": 3}', '{"id": "a", "question": "again"}']
+BAD += ['{"question": ' + "[" * 3000 + "]" * 3000 + "}", '{"question": "q", "more": ' + "[" * 3000 + "]" * 3000 + "}"]
 BAD += ['{"question": "half \\ud800"}', '{"question": "q", "image": "data:image/png;base64,AAAA"}']
 
 
-@pytest.mark.parametrize("line", BAD)
+@pytest.mark.parametrize("line", BAD, ids=lambda line: line[:20])
 def test_a_bad_line_stops_before_anything_is_answered_or_is_skipped(batch, tmp_path: Path, line: str) -> None:
     good = {"id": "a", "question": "a red square"}
     code, said = batch(good, line)
     assert code == 2
     assert "questions.jsonl, line 2" in said
+    assert ("is not JSON (nested too deeply)" in said) is ("[[[" in line)
     assert not (tmp_path / "answers.jsonl").exists()
     code, said = batch(good, line, more=("--on-bad", "skip"))
     assert (code, "1 answered, 1 skipped" in said) == (0, True)
@@ -140,11 +153,32 @@ def test_one_that_cannot_be_answered_costs_no_other(batch, tmp_path: Path) -> No
     assert "line 1: the question makes a prompt of" in said
 
 
-def test_a_file_of_something_else_is_left_alone(batch, tmp_path: Path) -> None:
-    (tmp_path / "answers.jsonl").write_text("my notes\n")
+@pytest.mark.parametrize("content", ["my notes\n", "[" * 3000 + "]" * 3000 + "\n"], ids=["text", "lists"])
+def test_a_file_of_something_else_is_left_alone(batch, tmp_path: Path, content: str) -> None:
+    (tmp_path / "answers.jsonl").write_text(content)
     code, said = batch({"question": "a red square"})
     assert (code, "give another --out" in said) == (2, True)
-    assert (tmp_path / "answers.jsonl").read_text() == "my notes\n"
+    assert (tmp_path / "answers.jsonl").read_text() == content
+
+
+WRONG = [
+    (("--where", "nosuch=1"), "no sample has 'nosuch' among its metadata"),
+    (("--max-new-tokens", "100000"), "with an answer of up to 100000"),
+    (("--device", "nowhere"), "nowhere"),
+]
+
+
+@pytest.mark.parametrize("more", [(), ("--on-bad", "skip")], ids=["stop", "skip"])
+@pytest.mark.parametrize(("options", "reason"), WRONG, ids=lambda value: value[0] if isinstance(value, tuple) else "")
+def test_a_wrong_option_is_no_fault_of_a_question(
+    batch, tmp_path: Path, options: tuple[str, ...], reason: str, more: tuple[str, ...]
+) -> None:
+    code, said = batch({"question": "a red square"}, {"question": "two"}, more=(*options, *more))
+    assert code == 2
+    assert reason in said
+    assert "line 1" not in said
+    assert "skipped" not in said
+    assert not answers(tmp_path)
 
 
 @pytest.mark.parametrize("shots", ["0", "-1"])

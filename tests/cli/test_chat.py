@@ -75,3 +75,8 @@ def test_a_line_that_is_not_utf_8_ends_its_turn_and_not_the_conversation(talk) -
     said, errors = talk("caf\udce9", "/help", code=2)
     assert "the question is not UTF-8 text" in errors
     assert "/forget" in said
+
+
+def test_options_of_a_datastore_without_one_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chat", "--where", "k=1", "--shots", "3", "--model", "nowhere/at/all"]) == 2
+    assert "--where, --shots are for samples; name a datastore with --store\n" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Ranges, upsert, export and calibration as a person uses them."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from camml import encoders
+from camml.cli import _store_change
 from camml.datastore import Datastore, export
 from camml.errors import DiskError
 from camml.types import Sample
@@ -59,6 +61,20 @@ def test_upsert_replaces_what_is_there(store: Path, run: Run, tmp_path: Path) ->
     assert said.startswith("added 1, replaced 1 in")
     now = Datastore.open(store)
     assert (len(now), now["a"].text) == (5, "a blue lamp")
+
+
+def test_an_upsert_that_waited_counts_what_it_did_itself(
+    store: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def after_another(change: Callable[[], int]) -> int:
+        Datastore.open(store, encoders.load("hashed")).add([Sample(f"new{n}", f"lamp {n}") for n in range(5)])
+        return change()
+
+    monkeypatch.setattr(_store_change, "when_free", after_another)
+    rows = [{"id": name, "text": "a blue lamp"} for name in ("a", "e", "new0")]
+    (tmp_path / "news.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("add", tmp_path / "news.jsonl", "--store", store, "--upsert")[1].startswith("added 1, replaced 2 in")
+    assert len(Datastore.open(store)) == 10
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow", "csv"])
@@ -202,7 +218,11 @@ def test_calibrating_says_what_it_found(tmp_path: Path, run: Run) -> None:
     kept = json.loads((tmp_path / "many" / "calibration.json").read_text())
     assert kept["false_refusals"] == 0.1
     assert kept["made"] == facts["made"] > "2026"
-    assert run("calibrate", "--store", tmp_path / "many", "--samples", "0")[0] == 2
+    before = (tmp_path / "many" / "calibration.json").read_bytes()
+    for number in ("0", "10"):
+        code, _, errors = run("calibrate", "--store", tmp_path / "many", "--samples", number)
+        assert (code, "it takes 24" in errors) == (2, True)
+    assert (tmp_path / "many" / "calibration.json").read_bytes() == before
 
 
 @pytest.mark.long

@@ -70,6 +70,15 @@ def test_check_says_what_is_wrong(store: Path, run: Run) -> None:
     assert [file.name in problem for problem in json.loads(output)["problems"]] == [True]
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_an_index_of_removed_samples_is_no_fault(store: Path, run: Run, left: int) -> None:
+    assert run("index", "--store", store, "--kind", "sq8", "--recall", 0.1)[0] == 0
+    assert run("remove", *(f"s{n}" for n in range(left, 300)), "--store", store)[0] == 0
+    code, output, errors = run("check", "--store", store)
+    assert (code, output.count("\n"), errors) == (0, 1, "")
+    assert output.endswith("is as it was written\n")
+
+
 @pytest.mark.parametrize("damaged", ["{", "[]", '{"version": 1}'])
 def test_check_reads_the_calibration_too(store: Path, run: Run, damaged: str) -> None:
     (store / "calibration.json").write_text(damaged)
@@ -105,6 +114,10 @@ def test_size(run: Run) -> None:
     assert more["hnsw"]["hours"] == pytest.approx(many["hnsw"]["hours"] * 4 / 2)
     assert more["ivf"]["hours"] == pytest.approx(many["ivf"]["hours"] * 8 / 2, rel=0.1), "not N times the root of N"
     assert "machine-hours" in run("size", "--samples", 665000)[1]
+    least = ("--dim", 1, "--vectors", 1, "--cores", 1, "--rate", 1e15, "--hours", 1e15, "--ram", "1B", "--scan", "1B")
+    most = ("--dim", 10**6, "--vectors", 10**6, "--cores", 1, "--rate", 1e-6, "--hours", 1e-6, "--text", "1000000TB")
+    assert run("size", "--samples", 1, *least)[0] == 0
+    assert run("size", "--samples", 1e15, *most, *least[-4:])[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -124,12 +137,18 @@ def test_size(run: Run) -> None:
         (("migrate", "--store", "{store}", "--to", "tape"), "no vector store 'tape'; there are: faiss, memory, milvus"),
         (("migrate", "--store", "{store}", "--to", "milvus"), "milvus://HOST:PORT"),
         (("index", "--store", "{store}", "--memory", "0.4B"), "--memory '0.4B' is no amount of memory"),
-        (("size", "--samples", "0"), "--samples must be above 0"),
-        (("size", "--samples", "inf"), "--samples must be above 0 and finite"),
-        (("size", "--samples", "nan"), "--samples must be above 0 and finite"),
+        (("size", "--samples", "0"), "--samples must be from 1 to 1e+15, not 0.0"),
+        (("size", "--samples", "0.5"), "--samples must be from 1 to 1e+15, not 0.5"),
+        (("size", "--samples", "1e300"), "--samples must be from 1 to 1e+15, not 1e+300"),
+        (("size", "--samples", "inf"), "--samples must be from 1 to 1e+15, not inf"),
+        (("size", "--samples", "nan"), "--samples must be from 1 to 1e+15, not nan"),
+        (("size", "--samples", "100", "--rate", "1e-320"), "--rate must be from 1e-06 to 1e+15, not 1e-320"),
+        (("size", "--samples", "100", "--hours", "0"), "--hours must be from 1e-06 to 1e+15, not 0.0"),
+        (("size", "--samples", "100", "--dim", "9" * 400), "--dim must be from 1 to 1e+06"),
+        (("size", "--samples", "100", "--text", "9" * 300), "--text must be at most 1e+18 bytes"),
         (("size", "--samples", "10", "--ram", "0.4B"), "--ram '0.4B' is no amount of memory"),
         (("size", "--samples", "10", "--ram", "9" * 400), "is no amount of memory"),
-        (("size", "--samples", "10", "--cores", "0"), "--cores must be above 0"),
+        (("size", "--samples", "10", "--cores", "0"), "--cores must be from 1 to 1e+06, not 0"),
     ],
 )
 def test_bad_input_is_one_line(store: Path, run: Run, arguments: tuple[str, ...], message: str) -> None:

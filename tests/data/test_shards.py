@@ -9,7 +9,7 @@ import pytest
 
 from camml.cli import main
 from camml.data import llava_json, origins, shards
-from camml.errors import SampleError
+from camml.errors import OptionError, SampleError
 from camml.images import open_image
 from tests.formats.shards import png, table, talk, tar
 
@@ -65,3 +65,35 @@ def test_json_is_trained_on_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps([{"id": "a", "conversations": talk("red")}]))
     with pytest.raises(SampleError, match="as it is"):
         shards.convert(str(tmp_path / "x.json"), tmp_path / "out.json")
+
+
+@pytest.mark.parametrize(("id", "said"), [(None, "null"), (" ", "empty"), (1.5, "1.5"), (True, "true")])
+def test_an_entry_without_an_id_is_named(tmp_path: Path, id: object, said: str) -> None:
+    rows = [{"id": id, "conversations": talk("red")}]
+    with pytest.raises(SampleError, match=rf"x\.parquet: row 1: its id is {said}; give each entry its own, a text or"):
+        shards.convert(str(table(tmp_path / "x.parquet", rows)), tmp_path / "out.json")
+    with pytest.raises(SampleError, match=r"y\.parquet: row 1: has no id; give"):
+        shards.convert(str(table(tmp_path / "y.parquet", [{"conversations": talk("red")}])), tmp_path / "out.json")
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".parquet", ".parquet"]
+
+
+def test_a_file_that_is_there_is_replaced_only_when_told_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = table(tmp_path / "x.parquet", [{"id": 7, "conversations": talk("red")}])
+    (tmp_path / "out.json").write_text("mine")
+    arguments = ["convert", "shards", str(source), str(tmp_path / "out.json")]
+    assert main(arguments) == 2
+    assert "out.json is there already; give another name, or --overwrite to replace it" in capsys.readouterr().err
+    assert (tmp_path / "out.json").read_text() == "mine"
+    assert main([*arguments, "--overwrite"]) == 0
+    assert json.loads((tmp_path / "out.json").read_text())[0]["id"] == 7
+
+
+def test_the_source_is_never_replaced(tmp_path: Path) -> None:
+    source = table(tmp_path / "x.parquet", [{"id": "a", "conversations": talk("red")}])
+    before = source.read_bytes()
+    linked = tmp_path / "linked.json"
+    linked.symlink_to(source)
+    for given, out in ((source, source), (tmp_path, source), (tmp_path / "*.parquet", source), (source, linked)):
+        with pytest.raises(OptionError, match=r"is what is read, or named like it; give a name that ends in \.json"):
+            shards.convert(str(given), out, format="parquet", overwrite=True)
+    assert source.read_bytes() == before

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from camml import encoders
 from camml.datastore import Datastore, calibrate, calibration_of, save_calibration
@@ -74,6 +75,19 @@ def test_too_few_samples_and_odd_rates_are_refused(store: Datastore, encoder: En
     for rate in (0, 0.6):
         with pytest.raises(OptionError, match="false refusals"):
             calibrate(store, encoder, false_refusals=rate)
+
+
+@pytest.mark.parametrize("most", [0, 10, 23])
+def test_too_few_samples_to_look_at_are_refused(store: Datastore, encoder: Encoder, most: int) -> None:
+    with pytest.raises(OptionError, match=rf"only {most} samples.*it takes 24.*--samples \(in Python `most`\)"):
+        calibrate(store, encoder, most=most)
+
+
+def test_a_datastore_of_which_nothing_can_be_measured_is_refused(encoder: Encoder, tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
+    alike = [Sample(f"m{n}", "", tmp_path / "red.png") for n in range(30)]
+    with pytest.raises(StoreError, match="no search can be measured"):
+        calibrate(Datastore.build(tmp_path / "alike", alike, encoder), encoder)
 
 
 def test_pictures_are_compared_with_the_nearest_other_one(tmp_path: Path) -> None:

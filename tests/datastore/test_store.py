@@ -480,6 +480,17 @@ def test_update_replaces_adds_and_removes_in_one_step(store: Datastore, tmp_path
     assert {item.id: item.text for item in store} == before
 
 
+def test_a_text_instead_of_a_list_is_the_id_of_a_sample(tmp_path: Path, encoder: Colors) -> None:
+    store = Datastore.build(tmp_path / "digits", [sample(name, "red") for name in ("1", "2", "12", "3")], encoder)
+    assert store.remove("12") == 1
+    assert [item.id for item in store] == ["1", "2", "3"]
+    with pytest.raises(SampleError, match=r"1 of the ids are not in .*: '12'; nothing"):
+        store.remove("12")
+    store.add([sample("23", "blue")])
+    store.update([], "23")
+    assert [item.id for item in store] == ["1", "2", "3"]
+
+
 def test_some_vectors_stand_for_all(tmp_path: Path) -> None:
     """Evenly spaced, always the same ones, of the living samples alone."""
     encoder = hashed.load(64)

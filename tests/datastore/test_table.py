@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from camml.datastore import Datastore
+from camml.errors import SampleError
 from camml.types import Range
 from tests.colors import Colors, sample
 
@@ -19,3 +20,32 @@ def test_a_filter_that_looks_like_a_range_is_another_one(tmp_path: Path, wanted:
     for want in wanted:
         [context] = store.search(vectors, "text", 2, where={"year": want})
         assert [neighbor.sample.id for neighbor in context] == ["number" if want is SINCE else "text"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        ("1999", ["float", "list", "whole"]), (1999, ["float", "list", "whole"]),
+        ("1999.0", ["float", "list", "text", "whole"]),
+        ("2000.50", ["half"]), ("9007199254740993", ["id"]), ("9007199254740992", []), ("true", ["yes"]),
+        ("1", ["list"]),
+        (Range(((">=", "1999"), ("<", "2000"))), ["float", "list", "text", "whole"]),
+    ],
+)  # fmt: skip
+def test_numbers_are_equal_however_they_are_written(tmp_path: Path, wanted: object, ids: list[str]) -> None:
+    years = {"whole": 1999, "float": 1999.0, "list": [1, 1999.0], "text": "1999.0", "half": 2000.5, "yes": True}
+    years |= {"id": 9007199254740993, "none": None}
+    samples = [sample(name, "red", None, {"year": year}) for name, year in years.items()]
+    store = Datastore.build(tmp_path / "store", samples, Colors())
+    [context] = store.search(Colors().embed_texts(["red"]), "text", len(years), where={"year": wanted})
+    assert sorted(neighbor.sample.id for neighbor in context) == ids
+
+
+@pytest.mark.parametrize("depth", [101, 5000])
+def test_metadata_nested_too_deeply_is_refused(tmp_path: Path, depth: int) -> None:
+    nested: list[object] = []
+    for _ in range(depth - 2):
+        nested = [nested]
+    with pytest.raises(SampleError, match="has metadata that is nested too deeply"):
+        Datastore.build(tmp_path / "store", [sample("a", "red", None, {"m": [nested]})], Colors())
+    Datastore.build(tmp_path / "other", [sample("a", "red", None, {"m": (1, [2])})], Colors())

@@ -73,6 +73,15 @@ def test_a_quote_that_is_never_closed_does_not_swallow_a_file_of_any_size(
         csv.field_size_limit(before)
 
 
+@pytest.mark.parametrize("last", [b"", b"\r"])
+def test_lines_may_end_as_on_old_macs(tmp_path: Path, last: bytes) -> None:
+    path = write(tmp_path, b'id,text\ra,Pump\rb,"Two\rlines"\rc' + last)
+    with pytest.raises(SampleError, match="line 5: has 1 columns"):
+        list(formats.read(path))
+    samples = list(formats.read(path, on_bad="skip"))
+    assert [(sample.id, sample.text) for sample in samples] == [("a", "Pump"), ("b", "Two\rlines")]
+
+
 def test_a_bad_row_is_skipped(tmp_path: Path) -> None:
     path = write(tmp_path, b"id,text\n1,a\n2\n3,c\n")
     assert [sample.id for sample in formats.read(path, on_bad="skip")] == ["1", "3"]

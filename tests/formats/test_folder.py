@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from PIL import Image
@@ -337,3 +338,19 @@ def test_pages_are_samples_beside_pictures(photos: Path, tmp_path: Path) -> None
     assert [sample.text for sample in samples] == ["Replace the seal.", "pump, page 2", "z"]
     assert {sample.image.parent for sample in samples[:2] if sample.image} == {tmp_path / "photos-images"}
     assert [sample.id for sample in formats.read(tmp_path)] == [f"photos:{sample.id}" for sample in samples]
+
+
+@pytest.mark.parametrize(("of_picture", "of_text"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_text_is_beside_a_picture_whether_letters_and_accents_are_one_character_or_two(
+    photos: Path, of_picture: str, of_text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture(photos / normalize(of_picture, "Pümpe é.png"))
+    (photos / normalize(of_text, "Pümpe é.txt")).write_text("A pump.")
+    (photos / normalize(of_text, "Pümpe é.png.json")).write_text(
+        '{"year": 1999, "page": 3, "figure": "a", "file": "x"}'
+    )
+    [sample] = formats.read(photos)
+    assert (sample.text, caplog.text) == ("A pump.", "")
+    own = {name: value for name, value in sample.meta.items() if name not in ("file", "origin")}
+    assert own == {"year": 1999, "page": 3, "figure": "a"}
+    assert sample.meta["file"] == normalize(of_picture, "Pümpe é.png")

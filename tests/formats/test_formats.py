@@ -3,9 +3,13 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +17,9 @@ from hypothesis import strategies as st
 
 from camml import formats, plugins
 from camml.errors import CaMMLError, OptionError, SampleError, UnknownNameError
+from camml.formats import _json_list
 from camml.types import Sample
+from tests.formats.shards import table
 
 CAT = {"id": "cat", "image": "cat.png", "text": "A cat."}
 DOG = {"id": "dog", "image": "dog.png", "text": "A dog."}
@@ -136,6 +142,27 @@ def test_a_missing_jpg_is_found_as_gif_or_png(tmp_path: Path) -> None:
     assert [sample.image for sample in formats.read(path)] == [tmp_path / "a.png", tmp_path / "b.jpg"]
 
 
+@pytest.mark.parametrize("format", [*WRITERS, "parquet"])
+def test_pictures_that_are_taken_for_others_are_counted_with_an_example(
+    tmp_path: Path, format: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["a.jpg", "b.jpg", "c.jpg", "./d.png", normalize("NFC", "é.png")]
+    entries = [CAT | {"id": name.strip("./"), "image": name} for name in names]
+    path = table(tmp_path / "data.parquet", entries) if format == "parquet" else write(tmp_path, format, entries)
+    (tmp_path / "train").mkdir()
+    there = ["train/a.jpg", "b.png", "d.png", normalize("NFD", "é.png")]
+    for name in there:
+        (tmp_path / name).touch()
+    samples = list(formats.read(path, format=format))
+    assert [sample.image for sample in samples] == [tmp_path / name for name in [*there[:2], "c.jpg", *there[2:]]]
+    assert {type(sample) for sample in samples} == {Sample}
+    [said] = caplog.messages
+    assert said == (
+        f"{path}: pictures that are not there under the names given, for which others were taken: 2, such as "
+        f"{tmp_path / 'train' / 'a.jpg'} for 'a.jpg'"
+    )
+
+
 @pytest.mark.parametrize("format", WRITERS)
 def test_an_id_that_comes_twice_is_named_with_both_places(format: str, tmp_path: Path) -> None:
     path = write(tmp_path, format, [CAT, DOG, CAT])
@@ -185,6 +212,14 @@ def test_numbers_that_json_does_not_have_become_null(tmp_path: Path) -> None:
     path.write_text('{"id": "a", "text": "b", "n": 1e999, "m": [-1e999, {"k": NaN}], "x": 2.5}\n')
     [sample] = formats.read(path)
     assert sample.meta == {"n": None, "m": [None, {"k": None}], "x": 2.5}
+
+
+@pytest.mark.parametrize("depth", [101, 490, 700])
+def test_metadata_nested_too_deeply_is_a_bad_sample(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f'{{"id": "{n}", "text": "b", "m": {"[" * n}{"]" * n}}}\n' for n in (99, depth)))
+    assert f"a.jsonl: line 2 (id '{depth}'): its extra keys are nested too deeply" in message(path)
+    assert [sample.id for sample in formats.read(path, on_bad="skip")] == ["99"]
 
 
 def test_ids_of_llava_json_are_mended_without_asking_and_that_is_said(
@@ -326,3 +361,50 @@ def test_damaged_files_raise_only_our_errors(tmp_path: Path, format: str, data: 
 
 def test_an_empty_folder_is_said_to_be_one(tmp_path: Path) -> None:
     assert message(tmp_path) == f"{tmp_path}: is an empty folder; check the path"
+
+
+PIPED = {
+    "jsonl": as_lines([CAT, DOG]), "csv_table": as_csv([CAT, DOG]), "datastore_json": as_json([CAT, DOG]),
+    "llava_json": as_json([{"id": id, "conversations": TURNS} for id in ("cat", "dog")]),
+}  # fmt: skip
+
+
+@contextmanager
+def pipe(folder: Path, *pieces: bytes) -> Iterator[Path]:
+    """A named pipe into which a thread writes some bytes, piece by piece."""
+    path = folder / "pipe"
+    os.mkfifo(path)
+
+    def write() -> None:
+        with suppress(BrokenPipeError), path.open("wb", buffering=0) as stream:
+            for piece in pieces:
+                stream.write(piece)
+
+    writer = Thread(target=write, daemon=True)
+    writer.start()
+    yield path
+    writer.join(9)
+    path.unlink()
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "mark"])
+@pytest.mark.parametrize("format", PIPED)
+def test_a_pipe_is_read_as_a_file(tmp_path: Path, format: str, mark: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_json_list, "CHUNK", 16)
+    data = mark + PIPED[format]
+    with pipe(tmp_path, data[:1], data[1:9], data[9:]) as path:
+        assert [sample.id for sample in formats.read(path, format=format)] == ["cat", "dog"]
+    with pipe(tmp_path) as path:
+        assert "pipe: is empty (0 bytes)" in message(path, format=format)
+    data = mark + b"\n" * 9_000 + PIPED[format].replace(b"dog", b"\xff", 1)
+    with pipe(tmp_path, data) as path:
+        said = f"byte {data.index(0xFF)} (0xff) is not UTF-8" if format != "csv_table" else "no column"
+        assert said in message(path, format=format)
+
+
+@pytest.mark.parametrize("format", ["parquet", "pdf", "hf_dataset", "folder", "webdataset"])
+def test_a_format_that_cannot_be_read_from_a_pipe_says_so(tmp_path: Path, format: str) -> None:
+    with pipe(tmp_path, b"PAR1") as path:
+        said = message(path, format=format)
+        path.read_bytes()
+    assert f"{path}: {format} cannot be read from a pipe; write it to a file, and give that file" in said

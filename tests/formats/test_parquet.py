@@ -9,6 +9,8 @@ import pytest
 from camml import formats
 from camml.errors import SampleError
 from camml.images import open_image
+from camml.plugins import find
+from camml.types import Sample
 from tests.colors import picture
 from tests.formats.shards import APPLE_DOUBLE, beside, png, table
 
@@ -90,6 +92,31 @@ def test_damage_is_an_error(tmp_path: Path) -> None:
         list(formats.read(path))
     with pytest.raises(SampleError, match=r"row 1.*has no id"):
         list(formats.read(table(tmp_path / "y.parquet", [{"text": "x"}])))
+
+
+def test_damage_that_arrow_calls_an_error_of_the_system_is_damage(tmp_path: Path) -> None:
+    path = table(tmp_path / "x.parquet", [{"id": str(number), "text": "a red one " * 9} for number in range(99)])
+    whole = path.read_bytes()
+    said: set[str] = set()
+    for place in range(4, 60, 4):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            list(formats.read(path))
+        except SampleError as error:
+            said.add(str(error))
+    assert any("cannot be read as Parquet" in line for line in said)
+    assert not any("permissions" in line for line in said)
+
+
+def test_ids_and_texts_may_be_bytes_of_utf_8(tmp_path: Path) -> None:
+    """As Spark and Impala write texts."""
+    rows = [{"id": b"a", "text": "rød".encode(), "image": None}, {"id": b"b", "text": b"\xff", "image": None}]
+    path = table(tmp_path / "x.parquet", rows)
+    assert list(formats.read(path, on_bad="skip")) == [Sample("a", "rød")]
+    with pytest.raises(SampleError, match=r"row 2: its text is bytes that are not UTF-8; write"):
+        list(formats.read(path))
+    talks = [{"id": b"a", "conversations": b"[]"}]
+    assert next(find("formats", "parquet").entries(table(tmp_path / "y.parquet", talks), tmp_path))[1]["id"] == "a"
 
 
 @pytest.mark.long

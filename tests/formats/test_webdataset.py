@@ -11,6 +11,7 @@ import pytest
 
 from camml import formats
 from camml.errors import SampleError
+from camml.formats import webdataset
 from camml.images import open_image
 from tests.formats import shards
 from tests.formats.shards import beside, png, tar, two_tars
@@ -111,6 +112,36 @@ def test_folders_dots_and_what_is_no_sample(tmp_path: Path) -> None:
     assert [sample.id for sample in formats.read(path, mend_ids=True)] == ["a_cat", "b_cat"]
 
 
+SHOT = "Screenshot 2026-05-01 at 3.14.15 PM"
+
+
+def test_names_with_more_dots_are_passed_over_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dotted = {f"{SHOT}.png": png("red"), f"{SHOT}.txt": "a menu", "v1.2.png": png("blue"), "a.cls": "7", "b": "x"}
+    hidden = {"._a.txt": "x", "__meta__.json": {}}
+    two = [tar(tmp_path / "0.tar", {**dotted, **hidden, "a.txt": "fine"}), tar(tmp_path / "1.tar", {"c.d.txt": "y"})]
+    assert [sample.id for sample in formats.read(tmp_path)] == ["a"]
+    [said] = caplog.messages
+    assert said.startswith(
+        f"{tmp_path}: passed over 6 files: 2 .png ({SHOT}.png, v1.2.png), 2 .txt ({SHOT}.txt, c.d.txt), "
+        "1 without an ending (b), 1 .cls (a.cls); WebDataset parts names at the first dot"
+    )
+    caplog.clear()
+    with pytest.raises(SampleError, match=r"1\.tar: holds no samples, but 1 file: 1 \.txt \(c\.d\.txt\); Web"):
+        list(formats.read(two[1], on_bad="skip"))
+    with pytest.raises(SampleError, match="holds no samples, but 1 file"):
+        list(webdataset.entries(two[1], tmp_path))
+    assert [key for key, _ in webdataset.entries(two[0], tmp_path)] == [f"{two[0]}: sample 'a'"]
+    assert "passed over 5 files" in caplog.text
+
+
+def test_of_many_files_passed_over_only_the_first_names_are_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {f"{number}.cls": "7" for number in range(9)}
+    list(formats.read(tar(tmp_path / "x.tar", {**files, "a.txt": "fine"})))
+    assert "passed over 9 files: 9 .cls (0.cls, 1.cls, 2.cls, ...); " in caplog.text
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -119,6 +150,11 @@ def test_folders_dots_and_what_is_no_sample(tmp_path: Path) -> None:
         ({"a.json": "[1]"}, r"sample 'a'.*JSON is a list"),
         ({"a.json": "{"}, r"sample 'a'.*JSON cannot be read"),
         ({"a.txt": b"\xff"}, r"sample 'a'.*not UTF-8"),
+        (
+            {"a.json": {"text": "x", "image": "0.png"}},
+            r"sample 'a'.*its JSON names the image '0\.png'.*write it as a\.png",
+        ),
+        ({"a.json": {"text": "x", "image": 7}, "a.txt": "y"}, r"sample 'a'.*its JSON names the image 7"),
         ({"a.png": png("red")}, r"sample 'a'.*has no text"),
     ],
 )
@@ -129,6 +165,20 @@ def test_a_bad_sample_is_named_and_can_be_skipped(tmp_path: Path, files: dict[st
     reasons: list[SampleError] = []
     assert [sample.id for sample in formats.read(path, on_bad="skip", report=reasons.append)] == ["good"]
     assert len(reasons) == 1
+
+
+def test_a_picture_in_the_tar_counts_for_the_one_that_the_json_names(tmp_path: Path) -> None:
+    named = {"a.json": {"text": "x", "image": "0.png"}, "a.png": png("red"), "b.json": {"text": "y", "image": ""}}
+    pictures = [sample.image for sample in formats.read(tar(tmp_path / "x.tar", named))]
+    assert [bool(picture) for picture in pictures] == [True, False]
+
+
+def test_a_packed_file_with_the_ending_of_another_is_said(tmp_path: Path) -> None:
+    path = tar(tmp_path / "x.tar", {"a.txt": "fine"}, "w:gz")
+    with pytest.raises(SampleError, match=r"x\.tar: is packed by gzip; name it x\.tar\.gz, or unpack it"):
+        list(formats.read(path))
+    path.rename(tmp_path / "x.tar.gz")
+    assert [sample.id for sample in formats.read(tmp_path / "x.tar.gz")] == ["a"]
 
 
 @pytest.mark.long

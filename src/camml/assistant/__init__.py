@@ -12,6 +12,8 @@ from camml.assistant.ahead import Ahead
 from camml.assistant.answer import Answer, Ready, query_of
 from camml.assistant.collection import Collection
 from camml.datastore import Datastore, official_pair, open_store, read_manifest
+from camml.datastore.given import typed
+from camml.datastore.table import refuse
 from camml.devices import choose_device, choose_dtype
 from camml.encoders import Encoder
 from camml.errors import EncoderMismatchError
@@ -253,9 +255,14 @@ class Assistant:
         samples: Sequence[Sample] = (),
         decoding: Decoding | None = None,
     ) -> Answer:
-        """Return an answer from the samples given, in their order; without any, from what the model knows."""
+        """Return an answer from the samples given, in their order; without any, from what the model knows.
+
+        Raises:
+          OptionError: the question is no text, or too long.
+          SampleError: a part of a sample has another type than it must have.
+        """
         query = query_of(question, image)
-        context = tuple(Neighbor(sample, float("nan")) for sample in samples)
+        context = tuple(Neighbor(sample, float("nan")) for sample in typed(samples, refuse))
         [answer] = self.answer(self.ready([query], [context]), decoding)
         return answer
 

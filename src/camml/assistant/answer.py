@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camml.assistant.support import judged
+from camml.datastore.given import kind_of
+from camml.errors import OptionError
 from camml.images import ImageSource, open_image
 from camml.refusals import REFUSAL
 from camml.types import Context, Prediction, Query
@@ -75,6 +77,14 @@ def query_of(question: str, image: ImageSource | None) -> Query:
     """Return a question with its picture, opened unless it is a file that is yet to be read.
 
     Raises:
-      ImageError: it cannot be used.
+      OptionError: the question is no text, or holds half a character, which no model reads.
+      ImageError: the picture cannot be used.
     """
+    if not isinstance(question, str):
+        raise OptionError(f"the question {question!r} is {kind_of(question)}, not a str; give a text")
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        half = question[error.start]
+        raise OptionError(f"the question has half a character ({half!r}); write it again") from None
     return Query(question, image if image is None or isinstance(image, Path) else open_image(image))

@@ -9,6 +9,7 @@ from camml import formats
 from camml.assistant.answer import Answer, Ready, query_of
 from camml.assistant.threshold import Threshold
 from camml.datastore import Datastore
+from camml.datastore.table import OnBad
 from camml.encoders import Encoder
 from camml.errors import OptionError
 from camml.features.passages import PassageChooser
@@ -73,13 +74,31 @@ class Collection:
     def __len__(self) -> int:
         return len(self.datastore)
 
-    def add(self, samples: str | Path | Iterable[Sample], **options: Any) -> None:
+    def add(
+        self,
+        samples: str | Path | Iterable[Sample],
+        *,
+        images: str | Path | None = None,
+        on_bad: str | OnBad = "stop",
+        **options: Any,
+    ) -> None:
         """Add samples; the next question can find them, without any training.
+
+        Args:
+          samples: a file or folder of samples in any format that `camml store build` takes, or samples.
+          images: the folder at which the image paths of a file start; by default its own.
+          on_bad: "stop" at a sample that cannot be used, or "skip" it; the log says which. What `Datastore.add` calls
+            may be given, too: samples that cannot be read from a file stop it then.
+          options: those of `Datastore.add`, such as `batch_size`.
 
         Raises:
           InputError: a sample cannot be used, or its id is taken.
+          OptionError: no such `on_bad`.
         """
-        self.datastore.add(formats.read(samples) if isinstance(samples, str | Path) else samples, **options)
+        leave_out = on_bad if callable(on_bad) else formats.on_bad_sample(on_bad)
+        if isinstance(samples, str | Path):
+            samples = formats.read(samples, images=images, on_bad="stop" if callable(on_bad) else on_bad)
+        self.datastore.add(samples, on_bad=leave_out, **options)
 
     def search(
         self, question: str = "", image: ImageSource | None = None, k: int = 4, where: Where | None = None

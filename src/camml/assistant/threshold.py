@@ -53,8 +53,12 @@ class Threshold:
 
     def weakness(self, context: Context) -> str:
         """Return why no sample is near enough; empty where one is, or where nobody can tell."""
+        if self.min_score is None and self.calibration is None:
+            return ""
+        if not context:  # a datastore without samples is an error before
+            return "no sample is near enough: `where` lets none through that can be searched"
         if self.min_score is not None:
-            best = max((neighbor.score for neighbor in context), default=-1.0)
+            best = max(neighbor.score for neighbor in context)
             low = best < self.min_score
             return f"no sample is near enough: the best score is {best:.3f}, and {self.min_score:g} is the least" * low
         return self.calibration.weakness(context) if self.calibration else ""

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from camml.assistant import Assistant, Collection
     from camml.types import Where
 
+OF_STORE = {
+    "where": "--where", "mode": "--mode", "weights": "--weights", "rerank": "--rerank", "encoder": "--encoder",
+    "encoder_option": "--encoder-option", "store_images": "--store-images", "min_score": "--min-score",
+    "margin": "--margin",
+}  # fmt: skip
+"""Options that say how samples of a datastore are searched."""
+OF_SAMPLES = {"shots": "--shots", "passages": "--passages"}
+"""Options that say how much of the samples is read, wherever they come from."""
+
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Declare which model answers."""
@@ -124,6 +133,25 @@ def add_grounded(parser: argparse.ArgumentParser) -> None:
         help="say only words of the samples and of the question, yes, no, or a small number (default: as the model has "
         "it; CaMML mini does)",
     )  # fmt: skip
+
+
+def check_samples(args: argparse.Namespace) -> None:
+    """Raise an OptionError if an option is for a datastore or for samples, and none of these are given."""
+    if args.store:
+        return
+    context = getattr(args, "context", None)
+    options = OF_STORE if context else OF_STORE | OF_SAMPLES
+    given = [flag for name, flag in options.items() if getattr(args, name) is not None and getattr(args, name) != []]
+    given += ["--fallback"] * (args.fallback != "refuse")
+    if not given:
+        return
+    them = f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for"
+    if context:
+        raise OptionError(f"{them} --store: the samples of --context are read in their order; leave out what is named")
+    or_file = ", or a file of samples with --context" if hasattr(args, "context") else ""
+    if set(given) & set(OF_SAMPLES.values()):
+        raise OptionError(f"{them} samples; name a datastore with --store{or_file}")
+    raise OptionError(f"{them} --store; name a datastore with it")
 
 
 def decoding_of(args: argparse.Namespace) -> "Decoding":

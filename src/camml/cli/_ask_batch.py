@@ -16,10 +16,12 @@ from camml.cli._output import as_json
 from camml.cli.ask import document
 from camml.durable import disk_errors
 from camml.errors import ImageError, InputError, OptionError, SampleError
+from camml.layouts import spellings
 
 if TYPE_CHECKING:
-    from camml.assistant import Answer, Ready
-    from camml.types import Query
+    from camml.answering import Decoding
+    from camml.assistant import Answer, Assistant, Collection, Ready
+    from camml.types import Query, Where
 
 AT_ONCE = 8
 """Questions that are answered together."""
@@ -102,6 +104,8 @@ def _row(line: str, number: str, place: str) -> Row:
     """
     try:
         values = json.loads(line)
+    except RecursionError:
+        raise SampleError(f"{place}: is not JSON (nested too deeply)") from None
     except ValueError as error:
         raise SampleError(f"{place}: is not JSON ({error})") from None
     question = values.get("question") if isinstance(values, dict) else None
@@ -152,7 +156,7 @@ def _answered(out: Path) -> dict[str, tuple[str, str | None]]:
     try:
         lines = [json.loads(line) for line in whole.splitlines() if line.strip()]
         done = {str(line["id"]): (line["question"], line["image"]) for line in lines}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SampleError(
             f"{out} holds something else than answers of `camml ask --batch`; give another --out"
         ) from None
@@ -175,6 +179,10 @@ def _answers(args: argparse.Namespace, rows: list[Row], bad: list[str], skips: b
     assistant, decoding = assistant_of(args), decoding_of(args)
     collection = collection_of(args, assistant) if args.store else None
     where = where_of(args)
+    if collection is not None and where is not None:
+        _check_where(collection, where)
+    _ = assistant.answerer  # what is wrong with the model, or with its options, is no question's fault
+    checked = False
 
     def ready(queries: "list[Query]") -> "list[Ready]":
         if collection is None:
@@ -196,9 +204,31 @@ def _answers(args: argparse.Namespace, rows: list[Row], bad: list[str], skips: b
                 try:
                     pairs += answered([pair])
                 except InputError as error:
+                    if not checked:
+                        _check_decoding(assistant, decoding)
+                        checked = True
                     _skip(SampleError(f"{pair[0].place}: {error}"), bad, skips)
         for row, answer in pairs:
             yield {"id": row.id} | document(row.question, row.image, answer, {})
+
+
+def _check_where(collection: "Collection", where: "Where") -> None:
+    """Raise an OptionError if no sample has what `--where` names, as any search does: before a question is asked."""
+    import numpy as np
+
+    encoder, datastore = collection.encoder, collection.datastore
+    for modality, dim in (("text", encoder.text_dim), ("image", encoder.image_dim)):
+        if datastore.count(modality):
+            datastore.search(np.zeros((1, dim), np.float32), modality, 1, where=where)
+            return
+
+
+def _check_decoding(assistant: "Assistant", decoding: "Decoding") -> None:
+    """Raise an InputError if not even the shortest question can be answered, so that no question is at fault."""
+    from camml.types import Query
+
+    [ready] = assistant.ready([Query("?")], [()])
+    next(assistant.stream(ready, decoding), None)
 
 
 def _query(args: argparse.Namespace, row: Row, bad: list[str], skips: bool) -> "Query | None":
@@ -208,9 +238,9 @@ def _query(args: argparse.Namespace, row: Row, bad: list[str], skips: bool) -> "
 
     if row.image is None:
         return Query(row.question)
-    own = Path(args.batch).parent / row.image
+    own = [os.path.join(Path(args.batch).parent, spelling) for spelling in spellings(row.image)]
     try:
-        return Query(row.question, open_image(own if os.path.exists(own) else row.image))
+        return Query(row.question, open_image(next(filter(os.path.exists, own), row.image)))
     except ImageError as error:
         _skip(ImageError(f"{row.place}: {error}"), bad, skips)
         return None

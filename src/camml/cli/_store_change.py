@@ -24,6 +24,9 @@ from camml.progress import progress_bar
 from camml.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from camml.datastore.embedding import Embedded
     from camml.errors import InputError
     from camml.types import Sample
 
@@ -110,11 +113,18 @@ def run_add(args: argparse.Namespace) -> int:
     samples = read_samples(args, skipped)
     datastore, _ = open_store(args.store)
     record = datastore.manifest.encoder
-    before = datastore.manifest.counts["samples"]
+    embed = embedding_of(args, record.name, record.options)
+    before = 0
+
+    def embed_and_count(*given: Any, **settings: Any) -> "Iterator[Embedded]":
+        nonlocal before
+        before = len(datastore)  # only here it is up to date, and no other process writes
+        return embed(*given, **settings)
+
     with progress_bar("embedding", "samples", show=args.progress or None) as progress:
         options: dict[str, Any] = {
             "batch_size": args.batch_size,
-            "embed": embedding_of(args, record.name, record.options),
+            "embed": embed_and_count,
             "on_bad": skipped.on_bad,
             "progress": progress,
         }

@@ -1,7 +1,6 @@
 """`camml store size`: what a datastore of a given size will need, before it is built."""
 
 import argparse
-import math
 from typing import Any
 
 from camml.cli._output import print_json
@@ -18,6 +17,17 @@ MULTIPLIED = 70e9
 """Operations of matrix products a second on one core, with which lists are found. Measured: see docs/scale.md."""
 ROUNDS = 10
 """Passes of k-means over the vectors that train it, which FAISS makes."""
+LIMITS = {
+    "samples": (1, 1e15),
+    "dim": (1, 1e6),
+    "vectors": (1, 1e6),
+    "rate": (1e-6, 1e15),
+    "hours": (1e-6, 1e15),
+    "cores": (1, 1e6),
+}
+"""The least and the most of each number, between which all results are finite."""
+LARGEST = 10**18
+"""Bytes of an amount of memory, at most."""
 LINKED = 0.8e-6
 """Seconds on one core for each number of a vector that a graph takes in, at 624,610 x 1,024."""
 
@@ -61,16 +71,16 @@ def estimate(args: argparse.Namespace) -> dict[str, Any]:
     """Return the numbers.
 
     Raises:
-      OptionError: one of those given is not positive.
+      OptionError: one of those given is too small or too large.
     """
     from camml.stores._fast import KINDS
 
-    for name in ("samples", "dim", "vectors", "rate", "hours", "cores"):
-        if not 0 < getattr(args, name) < math.inf:
-            raise OptionError(f"--{name} must be above 0 and finite, not {getattr(args, name):g}")
+    for name, (least, most) in LIMITS.items():
+        if not least <= (number := getattr(args, name)) <= most:
+            raise OptionError(f"--{name} must be from {least:g} to {most:g}, not {str(number)[:40]}")
+    text, ram, scan = (_bytes(getattr(args, name), f"--{name}") for name in ("text", "ram", "scan"))
     count = int(args.samples)
-    vectors, text = count * args.vectors, size_of(args.text, "--text")
-    ram, scan = size_of(args.ram, "--ram"), size_of(args.scan, "--scan")
+    vectors = count * args.vectors
     vector_bytes, sample_memory = vectors * (args.dim * 4 + 8), count * (text + HELD)
     sizes = {"flat": vector_bytes} | {name: kind.size(vectors, args.dim) for name, kind in KINDS.items()}
     indexes = {
@@ -93,6 +103,14 @@ def estimate(args: argparse.Namespace) -> dict[str, Any]:
         "flat_ms": 1000 * vector_bytes / scan,
         "indexes": indexes,
     }
+
+
+def _bytes(text: str, name: str) -> int:
+    """Return the bytes of an amount of memory; raise an OptionError where it is none, or too large."""
+    size = size_of(text, name)
+    if size > LARGEST:
+        raise OptionError(f"{name} must be at most {LARGEST:g} bytes, not {text[:40]}")
+    return size
 
 
 def build_seconds(name: str, count: int, dim: int) -> float:

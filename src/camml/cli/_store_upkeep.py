@@ -92,7 +92,9 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
         "--false-refusals", type=float, default=0.05, metavar="P",
         help="the share of questions about what is there that may be refused (%(default)s)",
     )  # fmt: skip
-    parser.add_argument("--samples", type=int, default=256, metavar="N", help="samples to look at (%(default)s)")
+    parser.add_argument(
+        "--samples", type=int, default=256, metavar="N", help="samples to look at, 24 or more (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the samples that are drawn (%(default)s)")
 
 
@@ -100,10 +102,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
     """Measure, write, and say what was found."""
     from camml.datastore import calibrate, open_store, save_calibration
     from camml.datastore.calibration import read
-    from camml.errors import OptionError
 
-    if args.samples < 1:
-        raise OptionError(f"--samples is {args.samples}; give 1 or more")
     datastore, encoder = open_store(args.store)
     calibration = calibrate(datastore, encoder, false_refusals=args.false_refusals, most=args.samples, seed=args.seed)
     path = save_calibration(datastore, calibration)

@@ -11,6 +11,7 @@ from camml.cli._answering import (
     add_model,
     add_search,
     assistant_of,
+    check_samples,
     check_shots,
     collection_of,
     decoding_of,
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     if args.shots is not None and args.shots < 1:
         raise OptionError(f"--shots is {args.shots}; give 1 or more, or leave out --store and --context to use none")
     check_passages(args.passages or "auto")
+    check_samples(args)
     if args.batch:
         from camml.cli import _ask_batch
 

@@ -12,6 +12,7 @@ from camml.cli._answering import (
     add_model,
     add_search,
     assistant_of,
+    check_samples,
     collection_of,
     decoding_of,
     where_of,
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if args.shots is not None and args.shots < 1:
         raise OptionError(f"--shots is {args.shots}; give 1 or more, or leave out --store")
     check_passages(args.passages or "auto")
+    check_samples(args)
     chat, watched, failed = Chat(args), sys.stdin.isatty(), False
     if watched:
         print(HELP)

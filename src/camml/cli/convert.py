@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images", type=Path, metavar="DIR", help="where images are written (default: OUT's name-images)"
     )
     shards.add_argument("--format", metavar="NAME", help="webdataset or parquet (default: found by the ending)")
+    shards.add_argument("--overwrite", action="store_true", help="replace OUT if it is there already")
     shards.add_argument("--json", action="store_true", help="print the result as JSON")
     shards.set_defaults(convert=_shards)
 
@@ -89,7 +90,7 @@ def _scienceqa(args: argparse.Namespace) -> list[dict[str, object]]:
 def _shards(args: argparse.Namespace) -> list[dict[str, object]]:
     from camml.data import shards
 
-    path, count = shards.convert(args.source, args.out, args.images, args.format)
+    path, count = shards.convert(args.source, args.out, args.images, args.format, overwrite=args.overwrite)
     return [{"path": str(path), "samples": count}]
 
 

@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
         k=args.k,
         keep_duplicates=args.keep_duplicates,
         policy=POLICY,
+        allow_none=args.allow_none,
     )
     queries = [conversation.query for conversation in conversations]
     with progress_bar("neighbors", "samples", show=args.progress or None) as progress:

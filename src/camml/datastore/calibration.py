@@ -30,6 +30,8 @@ MOST = 256
 """Samples that are looked at."""
 WORDS = 4
 """Words of its text by which a sample is sought, as a question would name it."""
+BY_HAND = "say how near the best must be by hand, as with `camml ask --min-score 0.8`"
+"""What to do where nothing can be measured."""
 NEARBY = 24
 """Neighbors among which the nearest that is no near-duplicate is looked for."""
 
@@ -111,18 +113,22 @@ def calibrate(
 
     Args:
       false_refusals: between 0 and 0.5.
-      most: samples to look at, drawn with `seed`.
+      most: samples to look at, drawn with `seed`; 24 or more.
 
     Raises:
-      OptionError: `false_refusals` cannot be.
-      StoreError: there are too few samples.
+      OptionError: `false_refusals` or `most` cannot be.
+      StoreError: there are too few samples, or they tell nothing of any search.
     """
     if not 0 < false_refusals <= 0.5:
         raise OptionError(f"false refusals are {false_refusals:g}; give more than 0 and at most 0.5, such as 0.05")
+    if most < FEWEST:
+        raise OptionError(
+            f"only {most} samples are to be looked at, and it takes {FEWEST} to see what is usual; give --samples "
+            f"(in Python `most`) {FEWEST} or more"
+        )
     if len(datastore) < FEWEST:
         raise StoreError(
-            f"{datastore.path} holds {len(datastore)} samples, and it takes {FEWEST} to see what is usual; "
-            "say how near the best must be by hand, as with `camml ask --min-score 0.8`"
+            f"{datastore.path} holds {len(datastore)} samples, and it takes {FEWEST} to see what is usual; {BY_HAND}"
         )
     rng = random.Random(seed)
     every = list(datastore)
@@ -133,6 +139,11 @@ def calibrate(
         "text-image": _words(datastore, encoder, samples, "image", rng) if encoder.joint else None,
     }
     chosen = {name: _least(pairs, false_refusals) for name, pairs in searches.items() if pairs is not None}
+    if not chosen:
+        raise StoreError(
+            f"no search can be measured on {len(samples)} samples of {datastore.path}: it takes {FEWEST} with words, "
+            f"or {FEWEST} with pictures that are not all alike; {BY_HAND}"
+        )
     now = datastore.manifest
     return Calibration(_made_by(now), false_refusals, len(datastore), chosen, now.next_key)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from camml.datastore.targets import check_file
 from camml.durable import replacing, sync_folder
 from camml.errors import OptionError
+from camml.formats._exported import Exported
 
 if TYPE_CHECKING:
     from camml.datastore.store import Datastore
@@ -20,7 +21,8 @@ def table_of(datastore: "Datastore", vectors: bool = False) -> Any:
     """Return the samples as a table of Arrow: `id`, `text`, `image` (a path), and a column for each key of `meta`.
 
     Values of one key that are of several kinds, or lists and objects, become JSON texts. What a sample lacks is null. A
-    key that is called like a column of ours, or like one made in this way, gets `meta_` in front of it.
+    key that is called like a column of ours, or like one made in this way, gets `meta_` in front of it. The metadata of
+    the schema says so of each column (`camml.formats._exported`).
 
     Args:
       vectors: have the columns `image_vector` and `text_vector`, too.
@@ -33,32 +35,37 @@ def table_of(datastore: "Datastore", vectors: bool = False) -> Any:
         "text": pa.array([sample.text for sample in samples], pa.string()),
         "image": pa.array([None if sample.image is None else str(sample.image) for sample in samples], pa.string()),
     }
-    reserved = (*OWN, "image_vector", "text_vector")
+    reserved = (*OWN, "conversations", "image_vector", "text_vector")
+    keys, texts = dict[str, str](), list[str]()
     for key in dict.fromkeys(key for sample in samples for key in sample.meta):
         name = key
         while name in reserved or name in columns:
             name = f"meta_{name}"
-        columns[name] = _column([sample.meta.get(key) for sample in samples])
+        keys[name] = key
+        columns[name], as_texts = _column([sample.meta.get(key) for sample in samples])
+        texts += [name] * as_texts
     for modality in ("image", "text") if vectors else ():
         known = datastore.vectors([sample.id for sample in samples], modality)
         if known:
             kind = pa.list_(pa.float32(), len(next(iter(known.values()))))
             columns[f"{modality}_vector"] = pa.array([known.get(sample.id) for sample in samples], kind)
-    return pa.table(columns)
+    vectors_in = [name for name in columns if name not in (*OWN, *keys)]
+    return pa.table(columns).replace_schema_metadata(Exported(keys, texts, vectors_in).as_metadata())
 
 
-def _column(values: list[Any]) -> Any:
-    """Return values of one kind as they are, and all others as JSON texts."""
+def _column(values: list[Any]) -> tuple[Any, bool]:
+    """Return values of one kind as they are, and all others as JSON texts; and whether they became that."""
     import pyarrow as pa
 
     kinds = {type(value) for value in values if value is not None}
     mixed = kinds == {int, float}
     if mixed or (len(kinds) == 1 and kinds <= {str, int, float, bool}):
         try:
-            return pa.array([None if value is None else float(value) for value in values] if mixed else values)
+            return pa.array([None if value is None else float(value) for value in values] if mixed else values), False
         except (pa.ArrowInvalid, OverflowError):  # a whole number beyond 64 bits
             pass
-    return pa.array([None if value is None else json.dumps(value, ensure_ascii=False) for value in values], pa.string())
+    texts = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+    return pa.array(texts, pa.string()), True
 
 
 def _write_parquet(table: Any, file: BinaryIO) -> None:

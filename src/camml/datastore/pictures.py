@@ -85,9 +85,9 @@ def sweep(folder: Path, manifest: Manifest, table: Table, some: Iterable[str] | 
         return False
     try:
         there = [path.name for path in (folder / COPIES).iterdir()] if some is None else list(some)
-        used = _used(table, there)
+        in_use = used(table, there)
         for name in there:
-            if name not in used and (COPY.fullmatch(name) or name.endswith(UNFINISHED)):
+            if name not in in_use and (COPY.fullmatch(name) or name.endswith(UNFINISHED)):
                 (folder / COPIES / name).unlink(missing_ok=True)
     except FileNotFoundError:  # there is no folder of copies
         return True
@@ -96,14 +96,14 @@ def sweep(folder: Path, manifest: Manifest, table: Table, some: Iterable[str] | 
     return True
 
 
-def _used(table: Table, names: Sequence[str]) -> set[str]:
+def used(table: Table, names: Sequence[str]) -> set[str]:
     """Return those of `names` that a living sample has."""
     import pyarrow.compute as pc
 
-    used, wanted = set[str](), pa.array(names, pa.large_string())
+    names_used, wanted = set[str](), pa.array(names, pa.large_string())
     for part in table.parts:
         stored = pc.replace_substring_regex(part.column("image"), r"(?s)^.*/", "")
         rows = np.flatnonzero(pc.is_in(stored, value_set=wanted).to_numpy(zero_copy_only=False))
         living = rows[~np.isin(part.keys[rows], table.removed)]
-        used.update(stored.take(pa.array(living)).to_pylist())
-    return used
+        names_used.update(stored.take(pa.array(living)).to_pylist())
+    return names_used

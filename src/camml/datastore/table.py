@@ -4,6 +4,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -14,7 +15,7 @@ from camml.datastore.places import Places
 from camml.datastore.rows import Rows
 from camml.errors import InputError, OptionError, SampleError
 from camml.stores import Keys, keys_of
-from camml.types import UNFIT_FOR_IDS, Range, Sample, Where
+from camml.types import UNFIT_FOR_IDS, Range, Sample, Where, is_nested_too_deeply
 
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -168,6 +169,8 @@ def _problem(sample: Sample) -> str | None:
         str(sample.image or "").encode()
     except UnicodeEncodeError:
         return f"has an image whose path is not Unicode: {str(sample.image)!r}; rename the file or its folder"
+    if is_nested_too_deeply(sample.meta):
+        return "has metadata that is nested too deeply; write it flatter"
     try:
         "".join((sample.text, json.dumps(dict(sample.meta), ensure_ascii=False))).encode()
     except UnicodeEncodeError:
@@ -178,10 +181,21 @@ def _problem(sample: Sample) -> str | None:
 
 
 def _matches(value: Any, want: Any) -> bool:
-    """Return whether a value is the wanted one, or so as text (a command line has only text), or one of a list's."""
+    """Return whether a value is the wanted one, or is so as a text or number (a command line has only texts), or one of
+    a list's."""
     if isinstance(want, Range):
         return want.holds(value) or (isinstance(value, list) and any(map(want.holds, value)))
     if isinstance(value, list) and not isinstance(want, list):
         return any(_matches(member, want) for member in value)
     as_text = isinstance(want, str) and value is not None and want in (str(value), json.dumps(value))  # True, true
-    return bool(value == want) or as_text
+    return bool(value == want) or as_text or (isinstance(want, str) and _is_same_number(value, want))
+
+
+def _is_same_number(value: Any, text: str) -> bool:
+    """Return whether a value is a number, and a text the same one: 1999.0, as a column with gaps has it, is "1999"."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return Decimal(str(value)) == Decimal(text)
+    except InvalidOperation:
+        return False

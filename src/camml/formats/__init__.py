@@ -9,7 +9,7 @@ from typing import Protocol, cast
 from camml import plugins
 from camml.errors import InputError, OptionError, SampleError
 from camml.formats import _others, _walk
-from camml.formats._entries import Entry
+from camml.formats._entries import Entry, Replaced
 from camml.formats._json_list import elements as json_elements
 from camml.formats._shards import Source, is_pattern
 from camml.remote import is_address
@@ -25,7 +25,11 @@ MEND, SKIP = "mend_ids=True, on the command line --mend-ids", 'on_bad="skip", --
 
 
 class Format(Protocol):
-    """A way to write samples down; one with `MANY` takes addresses of object storage and patterns, as text, too."""
+    """A way to write samples down.
+
+    One with `MANY` takes addresses of object storage and patterns, as text, too; one with `PIPED` is read once from
+    start to end, so that it may come out of a pipe.
+    """
 
     def matches(self, path: Path) -> bool:
         """Return True if a file or folder looks like this format; at most one format says so."""
@@ -82,8 +86,11 @@ def read(
     name = format or find_format(given)
     if isinstance(given, str) and not takes_many(name):
         raise SampleError(f"{given}: {name} is read from one file on a disk; copy it, or write Parquet or tar files")
+    if isinstance(given, Path) and not (given.is_file() or given.is_dir() or getattr(_find(name), "PIPED", False)):
+        raise SampleError(f"{given}: {name} cannot be read from a pipe; write it to a file, and give that file")
     entries = _find(name).read(cast(Path, given), None if images is None else Path(images))
-    unique = _with_unique_ids(entries, given, name == "llava_json" if mend_ids is None else mend_ids, mend_ids is None)
+    own = _with_own_pictures(entries, given)
+    unique = _with_unique_ids(own, given, name == "llava_json" if mend_ids is None else mend_ids, mend_ids is None)
     return _usable(unique, (report or _log) if on_bad == "skip" else None)
 
 
@@ -173,6 +180,20 @@ def _find(name: str) -> Format:
 
 def _takes_many(format: Format) -> bool:
     return bool(getattr(format, "MANY", False))
+
+
+def _with_own_pictures(entries: Iterator[Entry], path: Source) -> Iterator[Entry]:
+    """Yield the entries, and log how many pictures were taken for others."""
+    count, example = 0, ""
+    for place, sample in entries:
+        if isinstance(sample, Replaced):
+            example = example or f"{sample.image} for {sample.named!r}"
+            count += 1
+            sample = sample.plain()
+        yield place, sample
+    if count:
+        said = "pictures that are not there under the names given, for which others were taken"
+        _logger.warning("%s: %s: %d, such as %s", path, said, count, example)
 
 
 def _with_unique_ids(

@@ -3,18 +3,34 @@
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from camml.errors import SampleError
-from camml.layouts import find_picture
-from camml.types import Sample, finite
+from camml.layouts import find_picture, spellings
+from camml.types import Sample, finite, is_nested_too_deeply
 
 Entry = tuple[str, Sample | SampleError]
 """The place of a sample in its file, and the sample or what is wrong with it."""
 
 IMAGE_MARK = "<image>"
 _OWN_KEYS = ("id", "image", "text", "conversations")
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced(Sample):
+    """A sample whose picture is not where its entry says, so that another one was taken for it.
+
+    Attributes:
+      named: the picture that the entry names.
+    """
+
+    named: str = ""
+
+    def plain(self) -> Sample:
+        """Return the sample alone."""
+        return Sample(self.id, self.text, self.image, self.meta)
 
 
 class BadEntry(Exception):
@@ -24,26 +40,31 @@ class BadEntry(Exception):
 TextOf = Callable[[Mapping[str, Any]], str]
 
 
-def find(entry: object, place: str, path: Path | str, images: Path, text_of: TextOf) -> Entry:
+def find(entry: object, place: str, path: Path | str, images: Path, text_of: TextOf, *, alone: bool = False) -> Entry:
     """Return the sample in an entry, or the error that names file, place and id.
 
     Args:
       entry: what the file holds at `place`.
       images: the folder at which image paths start.
       text_of: the text of an entry: `text_of_turns`, `plain_text` or `any_text`.
+      alone: an entry may be a picture alone, without a text.
     """
     id = ""
     try:
         if not isinstance(entry, Mapping):
             raise BadEntry(f"is {kind(entry)}, not an object with the keys id, image and text")
         id = _id(entry)
-        meta = finite({key: value for key, value in entry.items() if key not in _OWN_KEYS})
+        meta = {key: value for key, value in entry.items() if key not in _OWN_KEYS}
+        if is_nested_too_deeply(meta):
+            raise BadEntry("its extra keys are nested too deeply; write them flatter, or leave them out")
+        meta = finite(meta)
         text = text_of(entry).strip()
-        if not text:
+        if not text and not (alone and entry.get("image")):
             raise BadEntry("has no text; write one, or leave the sample out")
         _check_characters("text", text)
         _check_characters("extra keys", _as_json(meta), nul_ok=True)
-        return place, Sample(id, text, _image(entry.get("image"), images), meta)
+        image, replaces = _image(entry.get("image"), images)
+        return place, Replaced(id, text, image, meta, replaces) if replaces else Sample(id, text, image, meta)
     except BadEntry as error:
         sample = f" (id {id!r})" if id else ""
         return place, SampleError(f"{path}: {place}{sample}: {error}")
@@ -106,16 +127,18 @@ def _id(entry: Mapping[str, Any]) -> str:
     return id
 
 
-def _image(value: object, images: Path) -> Path | None:
-    """Return the path of an image, wherever below `images` published folders may hold it."""
+def _image(value: object, images: Path) -> tuple[Path | None, str]:
+    """Return the path of an image, wherever below `images` published folders may hold it, and the name if another."""
     if value is None or value == "":
-        return None
+        return None, ""
     if not isinstance(value, str):
         raise BadEntry(f"its image is {kind(value)}; it must be the path of one image, or null")
     if "://" in value:
         raise BadEntry(f"its image is the address {value!r}; download it and give the path")
     _check_characters("image", value)
-    return find_picture(images, value) or Path(os.path.join(images, value))
+    named = Path(os.path.join(images, value))
+    there = find_picture(images, value) or named
+    return there, "" if there == named or str(there) in spellings(str(named)) else value
 
 
 def _check_characters(part: str, text: str, *, nul_ok: bool = False) -> None:

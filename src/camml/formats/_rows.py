@@ -12,16 +12,21 @@ from camml.formats import _entries
 
 AT_ONCE = 64
 """Rows taken out of Arrow at once; they hold whole images."""
+_TEXTS = ("id", "text", "conversations")
+"""Columns of texts, which some programs write as bytes."""
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"RIFF": ".webp"}
 
 
-def find(row: dict[str, Any], place: str, source: Path | str, images: Path, written: Path) -> _entries.Entry:
+def find(
+    row: dict[str, Any], place: str, source: Path | str, images: Path, written: Path, *, alone: bool = False
+) -> _entries.Entry:
     """Return the sample in a row, or the error that names file, place and id.
 
     Args:
       row: with `id`, `text` or `conversations`, and mostly `image`: a path, bytes, or a struct of `bytes` and `path`.
       images: the folder at which image paths start.
       written: the folder that the images in rows are written to.
+      alone: a row may be a picture alone, without a text.
 
     Raises:
       DiskError: an image cannot be written.
@@ -30,14 +35,14 @@ def find(row: dict[str, Any], place: str, source: Path | str, images: Path, writ
         entry = as_entry(row, written)
     except _entries.BadEntry as error:
         return place, SampleError(f"{source}: {place}: {error}")
-    return _entries.find(entry, place, source, images, _entries.any_text)
+    return _entries.find(entry, place, source, images, _entries.any_text, alone=alone)
 
 
 def as_entry(row: dict[str, Any], written: Path) -> dict[str, Any]:
-    """Return a row as an entry of a JSON file, its image a path.
+    """Return a row as an entry of a JSON file, its image a path, its texts texts even where the table has their bytes.
 
     Raises:
-      BadEntry: its image is neither a path nor bytes.
+      BadEntry: its image is neither a path nor bytes, or a text is not UTF-8.
       DiskError: the image cannot be written.
     """
     image = row.get("image")
@@ -45,7 +50,15 @@ def as_entry(row: dict[str, Any], written: Path) -> dict[str, Any]:
         image = {"bytes": image}
     if isinstance(image, Mapping):
         image = _image(image, written)
-    return _plain({**row, "image": image})  # type: ignore[no-any-return]
+    texts = {name: _text(name, row[name]) for name in _TEXTS if isinstance(row.get(name), bytes)}
+    return _plain({**row, **texts, "image": image})  # type: ignore[no-any-return]
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _entries.BadEntry(f"its {name} is bytes that are not UTF-8; write the column as text") from error
 
 
 def write_image(data: bytes, suffix: str, folder: Path) -> Path:

@@ -1,16 +1,51 @@
 """Text files, read strictly as UTF-8: what is not is an error with its place."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from camml.errors import SampleError
 
 BOM = b"\xef\xbb\xbf"
 
 
+class _Piped(io.RawIOBase):
+    """The bytes that come out of a pipe, which cannot be sought, after those that were looked at.
+
+    Args:
+      start: what was read of it and counts.
+      stream: where the rest is.
+      at: the bytes before `start`.
+    """
+
+    def __init__(self, start: bytes, stream: io.BufferedReader, at: int) -> None:
+        self._start, self._stream, self._at = start, stream, at
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return how many bytes were read."""
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Read as from any stream."""
+        data = self._start[: len(buffer)] or self._stream.read1(len(buffer))
+        self._start = self._start[len(data) :]
+        self._at += len(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Close the pipe, too."""
+        self._stream.close()
+        super().close()
+
+
 def open_text(path: Path) -> BinaryIO:
-    """Open the bytes of a text file, after its byte order mark if it has one.
+    """Open the bytes of a text file or of a pipe, after its byte order mark if it has one.
 
     Raises:
       SampleError: there is no such file, it is a folder, empty, or may not be read.
@@ -25,8 +60,10 @@ def open_text(path: Path) -> BinaryIO:
     if not start:
         stream.close()
         raise SampleError(f"{path}: is empty (0 bytes)")
-    if start != BOM:
-        stream.seek(0)
+    at = len(BOM) if start == BOM else 0
+    if not stream.seekable():
+        return io.BufferedReader(_Piped(start[at:], stream, at))
+    stream.seek(at)
     return stream
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from camml.errors import SampleError
+from camml.layouts import spellings
 from camml.types import UNFIT_FOR_IDS
 
 PICTURES = (
@@ -43,8 +44,13 @@ def files(root: Path, other: Callable[[str], None] = lambda name: None) -> Itera
 
 def beside(name: str, endings: Sequence[str]) -> list[str]:
     """Return the names that a file which tells of a picture may have, that which is preferred first."""
-    stem = os.path.splitext(name)[0]
-    return [first for ending in endings for first in (name + ending, stem + ending, stem + ending.upper())]
+    names = [(spelling, os.path.splitext(spelling)[0]) for spelling in spellings(name)]
+    return [
+        first
+        for ending in endings
+        for whole, stem in names
+        for first in (whole + ending, stem + ending, stem + ending.upper())
+    ]
 
 
 def _below(

@@ -1,15 +1,19 @@
 """CSV and TSV with a header: the columns `id`, `text` and, where there are images, `image`; other columns are kept."""
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from camml.errors import SampleError
 from camml.formats import _entries, _text
 
+PIPED = True
+"""Can be read from a pipe."""
 LONGEST_CELL = 2**26
 """Characters; a quote that is never closed makes a cell of the rest of the file."""
 
+_RETURN = re.compile(r"(?<=\r)(?!\n)")
 _NEEDED = ("id", "text")
 
 
@@ -47,10 +51,13 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
 
 
 def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file; where the first one ends as on old Macs, with a carriage return, all do."""
+    old = None
     for line in _text.lines(path):
         if isinstance(line, SampleError):
             raise line
-        yield line
+        old = bool(_RETURN.search(line)) if old is None else old
+        yield from _RETURN.split(line) if old else (line,)
 
 
 def _check_header(header: list[str], path: Path) -> list[str]:

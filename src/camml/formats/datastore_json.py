@@ -5,6 +5,9 @@ from pathlib import Path
 
 from camml.formats import _entries, _json_list, llava_json
 
+PIPED = True
+"""Can be read from a pipe."""
+
 
 def matches(path: Path) -> bool:
     """Return True for a JSON file that is not LLaVA JSON."""

@@ -7,6 +7,9 @@ from pathlib import Path
 from camml.errors import SampleError
 from camml.formats import _entries, _text
 
+PIPED = True
+"""Can be read from a pipe."""
+
 
 def matches(path: Path) -> bool:
     """Return True for a file named .jsonl or .ndjson."""

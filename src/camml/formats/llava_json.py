@@ -5,6 +5,9 @@ from pathlib import Path
 
 from camml.formats import _entries, _json_list
 
+PIPED = True
+"""Can be read from a pipe."""
+
 
 def matches(path: Path) -> bool:
     """Return True for a JSON list whose first entry has conversations."""

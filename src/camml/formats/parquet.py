@@ -1,7 +1,8 @@
 """Parquet: the columns `id`, `text` or `conversations` and mostly `image`; a file, a folder of them, or a pattern.
 
 An image is a path, or an image file in the table itself (bytes, or a struct of `bytes` and `path`), which is written to
-the folder of images. Other columns are kept, as JSON values; bytes among them are left out.
+the folder of images. Other columns are kept, as JSON values; bytes among them are left out. A table that
+`camml store export` wrote gives the samples that it was written from.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 from camml.errors import SampleError, first_line
 from camml.formats import _entries, _rows, _shards
+from camml.formats._exported import Exported
 from camml.remote import is_address
 
 SUFFIXES = (".parquet",)
@@ -43,8 +45,9 @@ def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Entry]:
     _shards.say_what_is_left_out(path, "Parquet", below=False)
     for name, of_file in _shards.places(path, SUFFIXES):
         start = written if is_address(name) else _entries.folder_of_images(Path(name), images)
-        for number, row in enumerate(_stored_rows(name), 1):
-            yield _rows.find(row, f"row {number}{of_file}", path, start, written)
+        for number, (row, exported) in enumerate(_stored_rows(name), 1):
+            find = exported.find if exported else _rows.find
+            yield find(row, f"row {number}{of_file}", path, start, written)
 
 
 def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -54,21 +57,26 @@ def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str,
       SampleError: a file cannot be read, or a row's image cannot be used.
     """
     for name in _shards.names(path, SUFFIXES):
-        for number, row in enumerate(_stored_rows(name), 1):
+        for number, (row, _) in enumerate(_stored_rows(name), 1):
             try:
                 yield f"{name}: row {number}", _rows.as_entry(row, images)
             except _entries.BadEntry as error:
                 raise SampleError(f"{name}: row {number}: {error}") from error
 
 
-def _stored_rows(name: str) -> Iterator[dict[str, Any]]:
+def _stored_rows(name: str) -> Iterator[tuple[dict[str, Any], Exported | None]]:
+    """Yield the rows of a file, each with what the file says of its columns if it is an export of ours."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with _shards.opened(name) as stream:
         try:
-            for batch in pq.ParquetFile(stream).iter_batches(_rows.AT_ONCE):
-                yield from batch.to_pylist()
-        except pa.ArrowException as error:
+            file = pq.ParquetFile(stream)
+            exported = Exported.of(file.schema_arrow.metadata)
+            for batch in file.iter_batches(_rows.AT_ONCE):
+                yield from ((row, exported) for row in batch.to_pylist())
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+            if isinstance(error, OSError) and (error.errno is not None or type(error) is not OSError):
+                raise  # of the system; Arrow's own, for damage that it meets late, has no number
             reason = first_line(error)
             raise SampleError(f"{name}: cannot be read as Parquet ({reason}); copy or write it again") from error

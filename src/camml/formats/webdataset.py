@@ -2,20 +2,21 @@
 
 `cat.jpg`, `cat.json`, `cat.txt` are one sample with the id `cat` (or the `id` in its JSON): an image, what JSON says,
 and a text, which may also be the `text`, `caption` or `conversations` in the JSON. A file, a folder of them, or a
-pattern; images are written to the folder of images. Files of other kinds are passed over.
+pattern; images are written to the folder of images. The log names the files that are none of these.
 """
 
 import gzip
 import json
+import logging
 import posixpath
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from camml.errors import SampleError
-from camml.formats import _entries, _rows, _shards
+from camml.formats import _entries, _others, _rows, _shards
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 MANY = True
@@ -25,6 +26,10 @@ TEXTS = ("txt", "text", "caption", "cap")
 JSON = ("json",)
 Member = tuple[str, bytes | None]
 """Name or ending of a file, and its content; None for a link."""
+
+_logger = logging.getLogger("camml")
+_ENDINGS = (*IMAGES, *TEXTS, *JSON)
+_GZIP = b"\x1f\x8b"
 _END = bytes(1024)
 """What a tar file ends with, so that one that was cut short is known from a whole one."""
 
@@ -38,15 +43,14 @@ def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each group of files as a sample."""
     written = _shards.folder_written(path, images)
     _shards.say_what_is_left_out(path, "tar files")
-    for name, of_file in _shards.places(path, SUFFIXES):
-        for key, files in _groups(name):
-            place = f"sample {key!r}{of_file}"
-            try:
-                entry = _entry(key, files, written)
-            except _entries.BadEntry as error:
-                yield place, SampleError(f"{path}: {place}: {error}")
-            else:
-                yield _entries.find(entry, place, path, written, _entries.any_text)
+    for _, of_file, key, files in _all_groups(path):
+        place = f"sample {key!r}{of_file}"
+        try:
+            entry = _entry(key, files, written)
+        except _entries.BadEntry as error:
+            yield place, SampleError(f"{path}: {place}: {error}")
+        else:
+            yield _entries.find(entry, place, path, written, _entries.any_text)
 
 
 def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -55,12 +59,11 @@ def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str,
     Raises:
       SampleError: a file cannot be read, or a group of files is no sample.
     """
-    for name in _shards.names(path, SUFFIXES):
-        for key, files in _groups(name):
-            try:
-                yield f"{name}: sample {key!r}", _entry(key, files, images)
-            except _entries.BadEntry as error:
-                raise SampleError(f"{name}: sample {key!r}: {error}") from error
+    for name, _, key, files in _all_groups(path):
+        try:
+            yield f"{name}: sample {key!r}", _entry(key, files, images)
+        except _entries.BadEntry as error:
+            raise SampleError(f"{name}: sample {key!r}: {error}") from error
 
 
 def _entry(key: str, members: list[Member], images: Path) -> dict[str, Any]:
@@ -87,6 +90,11 @@ def _entry(key: str, members: list[Member], images: Path) -> dict[str, Any]:
             entry["text"] = texts[0][1].decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise _entries.BadEntry(f"its text is not UTF-8 ({error.reason} at byte {error.start})") from error
+    if not pictures and (named := entry.get("image")):
+        raise _entries.BadEntry(
+            f"its JSON names the image {named!r}, and its picture is not in the tar file; write it as "
+            f"{posixpath.basename(key)}.png beside the JSON, or leave out `image`"
+        )
     entry["image"] = str(_rows.write_image(pictures[0][1], f".{pictures[0][0]}", images)) if pictures else None
     return entry
 
@@ -101,10 +109,28 @@ def _object(data: bytes) -> dict[str, Any]:
     return value
 
 
-def _groups(name: str) -> Iterator[tuple[str, list[Member]]]:
+def _all_groups(source: _shards.Source) -> Iterator[tuple[str, str, str, list[Member]]]:
+    """Yield of each sample the tar file, the text to append to places in it, the key and the files; log what is none.
+
+    Raises:
+      SampleError: there is none, though there are files.
+    """
+    others, empty = _others.Tally(), True
+    for name, of_file in _shards.places(source, SUFFIXES):
+        for key, files in _groups(name, others.add):
+            empty = False
+            yield name, of_file, key, files
+    why = f"WebDataset parts names at the first dot, and what follows it must be one of {', '.join(_ENDINGS)}"
+    if others and empty:
+        raise SampleError(f"{source}: holds no samples, but {others}; {why}; rename them, as a.b.png to a_b.png")
+    if others:
+        _logger.warning("%s: passed over %s; %s", source, others, why)
+
+
+def _groups(name: str, other: Callable[[str], None]) -> Iterator[tuple[str, list[Member]]]:
     """Yield the key of each sample, and the endings and contents of its files."""
     key, files = "", list[Member]()
-    for path, data in _members(name):
+    for path, data in _members(name, other):
         folder, base = posixpath.split(path)
         stem, _, ending = base.partition(".")
         its_key = posixpath.join(folder, stem)
@@ -117,25 +143,34 @@ def _groups(name: str) -> Iterator[tuple[str, list[Member]]]:
         yield key, files
 
 
-def _members(name: str) -> Iterator[Member]:
-    """Yield names and contents of the files of a known kind in a tar file, read once from start to end."""
+def _members(name: str, other: Callable[[str], None]) -> Iterator[Member]:
+    """Yield names and contents of the files of a known kind in a tar file, read once from start to end.
+
+    Args:
+      other: called with the name of each file of another kind.
+    """
     with _shards.opened(name) as stream:
         source = _Whole(cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if name.lower().endswith("gz") else stream)
         try:
             with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|") as archive:
                 for member in archive:
-                    base = posixpath.basename(member.name)
-                    ending = base.partition(".")[2].lower()
-                    if base.startswith((".", "__")) or ending not in (*IMAGES, *TEXTS, *JSON):
+                    base, path = posixpath.basename(member.name), member.name.removeprefix("./")
+                    link = member.islnk() or member.issym()  # to what was read before, or is not in the file at all
+                    if base.startswith((".", "__")) or not (link or member.isfile()):
                         continue
-                    if member.islnk() or member.issym():  # to what was read before, or is not in the file at all
-                        yield member.name.removeprefix("./"), None
-                    elif member.isfile():
+                    if base.partition(".")[2].lower() not in _ENDINGS:
+                        other(path)
+                    elif link:
+                        yield path, None
+                    else:
                         file = archive.extractfile(member)
-                        yield member.name.removeprefix("./"), file.read() if file else b""
+                        yield path, file.read() if file else b""
                 _check_end(name, archive)
             source.check()
         except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            if source.start == _GZIP:
+                base = posixpath.basename(name)
+                raise SampleError(f"{name}: is packed by gzip; name it {base}.gz, or unpack it") from error
             raise SampleError(f"{name}: is no whole tar file ({error}); copy or write it again") from error
 
 
@@ -153,15 +188,21 @@ def _check_end(name: str, archive: tarfile.TarFile) -> None:
 
 
 class _Whole:
-    """A stream that remembers its end: Python takes a tar file that was cut between two files for a whole one."""
+    """A stream that remembers its end: Python takes a tar file that was cut between two files for a whole one.
+
+    Attributes:
+      start: its first two bytes.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._last = b""
+        self.start = b""
 
     def read(self, size: int) -> bytes:
         """Read as from any stream."""
         data = self._stream.read(size)
+        self.start = self.start or data[: len(_GZIP)]
         self._last = (self._last + data)[-len(_END) :]
         return data
 

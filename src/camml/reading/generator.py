@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from random import Random
@@ -282,7 +282,7 @@ def _write_neighbors(out: Path, rows: Sequence[Row], digests: dict[str, str]) ->
         k=MOST_SAMPLES,
     )
     table = out / NEIGHBORS
-    if (table / MANIFEST).is_file() and NeighborTable.open(table).origin.digest != origin.digest:
+    if (table / MANIFEST).is_file() and replace(NeighborTable.open(table).origin, queries="").digest != origin.digest:
         (table / MANIFEST).unlink()
     compute(
         [Query(row.record["conversations"][0]["value"], None, row.record["id"]) for row in rows],
