@@ -48,10 +48,10 @@ def test_a_score_by_hand_is_that_of_the_best() -> None:
     assert "0.9 is the least" in Threshold(0.9, None, "refuse").weakness((FAR, NEAR))
 
 
-@pytest.mark.parametrize("threshold", [Threshold(-1.0, None, "refuse"), Threshold(None, CALIBRATION, "refuse")])
-def test_where_nothing_was_let_through_nothing_is_near_enough(threshold: Threshold) -> None:
-    assert threshold.weakness(()) == "no sample is near enough: `where` lets none through that can be searched"
-    assert Threshold(None, None, "refuse").weakness(()) == ""
+@pytest.mark.parametrize(("least", "calibration"), [(-1.0, None), (None, CALIBRATION), (None, None)])
+def test_where_nothing_was_let_through_there_is_nothing_to_answer_from(least, calibration) -> None:
+    said = "there is no sample to answer from: `where` lets none through that can be searched"
+    assert Threshold(least, calibration, "refuse").weakness(()) == said
 
 
 @pytest.fixture
@@ -112,11 +112,7 @@ class TestAsking:
         def nothing(sample: Sample) -> bool:
             return False
 
-        datastore, model = Datastore.open(store), assistant.load(camml_folder)
-        assert not model.open(store).ask("a red square", where=nothing, decoding=SHORT).refused
-        record = datastore.manifest.encoder
-        calibration = Calibration(f"{record.name} {record.revision}", 0.05, 4, {"text-text": Least(0.0, 30, 0.0)})
-        save_calibration(datastore, calibration)
+        model = assistant.load(camml_folder)
         for options in ({}, {"min_score": 0.1}):
             answer = model.open(store, **options).ask("a red square", where=nothing, decoding=SHORT)
             assert (answer.refused, answer.evidence, answer.new_tokens) == (True, (), 0)

@@ -52,11 +52,9 @@ class Threshold:
         return near(context, self.margin)
 
     def weakness(self, context: Context) -> str:
-        """Return why no sample is near enough; empty where one is, or where nobody can tell."""
-        if self.min_score is None and self.calibration is None:
-            return ""
+        """Return why there is nothing to answer from; empty where a sample is near enough, or where nobody can tell."""
         if not context:  # a datastore without samples is an error before
-            return "no sample is near enough: `where` lets none through that can be searched"
+            return "there is no sample to answer from: `where` lets none through that can be searched"
         if self.min_score is not None:
             best = max(neighbor.score for neighbor in context)
             low = best < self.min_score
