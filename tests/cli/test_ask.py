@@ -211,6 +211,17 @@ def test_an_unknown_wording_is_named_with_the_choices(capsys, store, model) -> N
     assert "; there are: " in said
 
 
+def test_a_filter_that_lets_nothing_through_is_said(capsys, tmp_path, llm_folder) -> None:
+    (tmp_path / "s.csv").write_text("id,text,hall\na,one red square,A\n")
+    assert main(["store", "build", str(tmp_path / "s.csv"), "--out", str(tmp_path / "s"), "--encoder", "hashed"]) == 0
+    capsys.readouterr()
+    asked = ["ask", "what", "--store", str(tmp_path / "s"), "--model", str(llm_folder), "--where", "hall=B", *SHORT]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("not in the samples\nrefused: there is no sample to answer from: `where` lets none through")
+    assert "nearest samples" not in said
+
+
 def test_a_model_behind_an_endpoint_is_asked_elsewhere(capsys) -> None:
     said = refused(capsys, "what", "--use", "api", "--model", "gpt-4o")
     assert "--base-url URL" in said

@@ -190,13 +190,10 @@ def print_evidence(answer: "Answer", seconds: dict[str, float]) -> None:
     """Print the samples that an answer was made from, and what to know of it."""
     if answer.refused:
         print(f"refused: {answer.reason}")
-    print(
-        "\nnearest samples"
-        if answer.refused
-        else "\nevidence"
-        if answer.evidence
-        else "\nno evidence: answered without samples"
-    )
+    if answer.evidence:
+        print("\nnearest samples" if answer.refused else "\nevidence")
+    elif not answer.refused:
+        print("\nno evidence: answered without samples")
     for neighbor in answer.evidence:
         print(neighbor_as_text(neighbor))
     for note in answer.notes:
