@@ -1,9 +1,13 @@
 """Addresses and keys of endpoints: those that cannot work are refused before anything is sent, and no key is shown."""
 
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from urllib.request import urlopen
+
 import pytest
 
 from camml.chat_api import ChatApi
-from camml.chat_api.endpoint import check_address, check_key, without_key
+from camml.chat_api.endpoint import check_address, check_key, json_request, without_key
 from camml.errors import OptionError
 from tests.chat_server import chat_server
 
@@ -53,3 +57,31 @@ def test_good_addresses_stay_as_they_are(address: str) -> None:
 def test_a_key_is_taken_out_of_what_an_endpoint_says() -> None:
     assert without_key("Incorrect key sk-1: sk-1", "sk-1") == "Incorrect key [key]: [key]"
     assert without_key("as it is", "") == "as it is"
+
+
+def test_a_key_is_not_sent_on_to_where_an_endpoint_redirects() -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(("first", self.headers["Authorization"]))
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{server.server_port}/elsewhere")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            asked.append(("elsewhere", self.headers["Authorization"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        urlopen(json_request(f"http://127.0.0.1:{server.server_port}/v1", {}, "sk-1"), timeout=10).close()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert asked == [("first", "Bearer sk-1"), ("elsewhere", None)]

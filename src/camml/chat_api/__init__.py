@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from camml.chat_api.endpoint import check_address, check_key, without_key
+from camml.chat_api.endpoint import check_address, check_key, json_request, without_key
 from camml.chat_api.reply import Reply, read
 from camml.chat_api.terms import ABOUT_SOMETHING_ELSE, ABOUT_THE_REQUEST, Learned, Terms
 from camml.errors import FetchError, OptionError
@@ -120,8 +120,7 @@ class ChatApi:
             return replace(reply, left_out=tuple(sorted(terms.left_out & options.keys())))
 
     def _send(self, content: Mapping[str, Any]) -> Any:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
-        request = urllib.request.Request(f"{self.base_url}/chat/completions", json.dumps(content).encode(), headers)
+        request = json_request(f"{self.base_url}/chat/completions", content, self.key)
         try:
             with urllib.request.urlopen(request, timeout=self.timeout) as answer:
                 kind, sent = answer.headers.get_content_type(), answer.read()

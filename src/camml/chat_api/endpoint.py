@@ -1,6 +1,9 @@
 """The address and the key of an endpoint, checked before anything is sent, so that no error shows the key."""
 
+import json
+from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import Request
 
 from camml.errors import OptionError
 
@@ -52,6 +55,19 @@ def check_key(text: str, name: str) -> str:
             "here): only printable ASCII can; copy the key once more"
         )
     return key
+
+
+def json_request(address: str, content: Any, key: str) -> Request:
+    """Return a request that posts JSON. The key goes to that address alone, and not to where it may redirect.
+
+    Example:
+      >>> json_request("http://127.0.0.1:8000/v1/chat/completions", {}, "sk-1").unredirected_hdrs
+      {'Authorization': 'Bearer sk-1'}
+    """
+    request = Request(address, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    if key:
+        request.add_unredirected_header("Authorization", f"Bearer {key}")
+    return request
 
 
 def without_key(text: str, key: str) -> str:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from camml.chat_api.endpoint import check_address, check_key, without_key
+from camml.chat_api.endpoint import check_address, check_key, json_request, without_key
 from camml.errors import CaMMLError, FetchError, OptionError
 from camml.images import open_image, read_url
 
@@ -87,10 +87,8 @@ class DrawingApi:
         return self._picture(self._answer(request))
 
     def _answer(self, request: Mapping[str, Any]) -> Any:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
-        address = f"{self.base_url}/images/generations"
         try:
-            asked = urllib.request.Request(address, json.dumps(request).encode(), headers)
+            asked = json_request(f"{self.base_url}/images/generations", request, self.key)
             with urllib.request.urlopen(asked, timeout=self.timeout) as answer:
                 return json.loads(answer.read(MAX_ANSWER))
         except urllib.error.HTTPError as error:
