@@ -40,7 +40,7 @@ DIFFERENCES = {
     "policy": "another way of retrieval",
     "allow_none": "--allow-none",
 }
-"""What a table of another origin was made from, in words, by the attribute that differs."""
+"""Words for the difference of a table of another origin, by the attribute that differs."""
 
 Retrieve = Callable[[Sequence[Query], int], list[Context]]
 

@@ -31,7 +31,7 @@ MOST = 256
 WORDS = 4
 """Words of its text by which a sample is sought, as a question would name it."""
 BY_HAND = "say how near the best must be by hand, as with `camml ask --min-score 0.8`"
-"""What to do where nothing can be measured."""
+"""The remedy where nothing can be measured."""
 NEARBY = 24
 """Neighbors among which the nearest that is no near-duplicate is looked for."""
 

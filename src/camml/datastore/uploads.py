@@ -11,7 +11,7 @@ from camml.datastore.table import Table
 UPLOADS = "uploads"
 """The folder in a datastore that holds pictures which clients sent, where it does not copy all of its pictures."""
 SENT = re.compile(r"(mcp-[0-9a-f]{32}|[0-9a-f]{16}-[0-9a-f]{16})\.[0-9a-z]{1,8}")
-"""How servers call them; other files in their folder are not ours to delete."""
+"""Names that servers give them; other files in their folder are not ours to delete."""
 
 
 def uploads_of(folder: Path, table: Table, ids: Iterable[str]) -> set[str]:
