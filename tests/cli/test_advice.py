@@ -31,6 +31,7 @@ RAISED_BY = {
     "cli/_datastore.py": STORES,
     "cli/": [],  # a verb's own file
     "data/": ["train"],
+    "data/scienceqa.py": ["convert"],
     "data/shards.py": ["convert"],
     "datastore/calibration.py": ["store calibrate"],
     "datastore/manifest.py": None,  # of two commands, which are parsed below

@@ -67,6 +67,22 @@ def test_several_splits_are_written_at_once(base_dir: Path, capsys: pytest.Captu
     assert "--out names one file" in capsys.readouterr().err
 
 
+def test_a_file_named_by_out_is_replaced_only_when_that_is_asked_for(
+    base_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["convert", "scienceqa", "--base-dir", str(base_dir), "--split", "train"]
+    problems = base_dir / "problems.json"
+    before = problems.read_bytes()
+    assert main([*flags, "--out", str(problems)]) == 2
+    assert "problems.json is there already; give another name, or --overwrite" in capsys.readouterr().err
+    assert problems.read_bytes() == before
+    out = base_dir / "out.json"
+    out.write_text("mine")
+    assert main([*flags, "--out", str(out), "--overwrite"]) == 0
+    assert json.loads(out.read_text())
+    assert main(flags) == main(flags) == 0  # its own name, as the official converter
+
+
 def test_the_format_in_the_tree_of_the_papers_readme_is_that_of_the_evaluation_file(base_dir: Path) -> None:
     for name in ("CQA-A", "CQM-A"):
         flags = ["--base-dir", str(base_dir), "--split", "train", "--prompt-format", name]

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scienceqa = kinds.add_parser("scienceqa", help="ScienceQA to LLaVA JSON, in the official prompt formats")
     add_scienceqa_arguments(scienceqa)
     scienceqa.add_argument("--out", type=Path, help="file to write (default: llava_SPLIT_FORMAT.json in BASE_DIR)")
+    scienceqa.add_argument("--overwrite", action="store_true", help="replace OUT if it is there already")
     scienceqa.add_argument("--json", action="store_true", help="print the result as JSON")
     scienceqa.set_defaults(convert=_scienceqa)
 
@@ -80,9 +81,10 @@ def _scienceqa(args: argparse.Namespace) -> list[dict[str, object]]:
     out = getattr(args, "out", None)
     if out and len(args.split) > 1:
         raise OptionError(f"--out names one file, and --split {len(args.split)} splits; leave it out, or convert one")
+    options = {"layout": args.layout, "out": out, "overwrite": getattr(args, "overwrite", False)}
     written = []
     for split in args.split:
-        path, count = scienceqa.convert(args.base_dir, split, args.prompt_format, layout=args.layout, out=out)
+        path, count = scienceqa.convert(args.base_dir, split, args.prompt_format, **options)
         written.append({"path": str(path), "samples": count})
     return written
 

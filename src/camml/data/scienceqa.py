@@ -11,6 +11,7 @@ Source: https://github.com/haotian-liu/LLaVA, `scripts/convert_sqa_to_llava.py`.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,13 @@ class Problem:
 
 
 def convert(
-    base_dir: Path, split: str, prompt_format: str = "QCM-LEPA", *, layout: str = "auto", out: Path | None = None
+    base_dir: Path,
+    split: str,
+    prompt_format: str = "QCM-LEPA",
+    *,
+    layout: str = "auto",
+    out: Path | None = None,
+    overwrite: bool = False,
 ) -> tuple[Path, int]:
     """Write a split as LLaVA JSON; where it was written, and how many samples it holds.
 
@@ -52,13 +59,17 @@ def convert(
       split: a key of `pid_splits.json`, such as train, val, minival, test or minitest.
       prompt_format: what is asked and what is answered, see above.
       layout: "labelled", "plain", or "auto": plain for CQM-A (also called CQA-A), as published, else labelled.
-      out: the file to write; by default `llava_{split}_{prompt_format}.json` in `base_dir`.
+      out: the file to write; by default `llava_{split}_{prompt_format}.json` in `base_dir`, which is replaced if it
+        is there, as the official converter does.
+      overwrite: replace a file that is at `out` already.
     Raises:
-      OptionError: no such split, prompt format or layout.
+      OptionError: no such split, prompt format or layout, or there is a file at `out` and `overwrite` is false.
       SampleError: a file that is missing or is not what it should be.
       DiskError: the file cannot be written.
     """
     asked, answered, plain = _check_format(prompt_format, layout)
+    if out and os.path.lexists(out) and not overwrite:
+        raise OptionError(f"{out} is there already; give another name, or --overwrite to replace it")
     splits = _read_object(base_dir / "pid_splits.json")
     if split not in splits:
         raise OptionError(f"no split {split!r} in {base_dir / 'pid_splits.json'}; there are: {', '.join(splits)}")
