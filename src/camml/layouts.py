@@ -37,10 +37,10 @@ def spellings(name: str) -> list[str]:
 def find_picture(root: str | Path, name: str) -> Path | None:
     """Return the picture called `name` below `root`, or None where it is not there.
 
-    A .jpg may be there as .gif or .png, it may lie in one of ScienceQA's folders train, val and test, and its accents
-    may be written otherwise.
+    A .jpg may be there as .gif or .png, it may lie in one of ScienceQA's folders train, val and test, its accents may
+    be written otherwise, and its folders as on Windows.
     """
-    for spelling in spellings(name):
+    for spelling in dict.fromkeys((*spellings(name), *spellings(name.replace("\\", "/")))):
         for folder in ("", *SPLITS):
             if folder and not os.path.isdir(os.path.join(root, folder)):
                 continue

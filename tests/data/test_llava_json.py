@@ -61,8 +61,20 @@ BAD = [
     ({"conversations": turns("<image> q", "a", "b")}, "no answer"),
     ({"conversations": turns("<image> q", "a")[::-1]}, "turn 1 must be"),
     ({"conversations": []}, "no conversations"),
-    ({"id": None}, "has no id"),
+    ({"id": ""}, "its id is ''; it must be a text or a whole number"),
+    ({"id": True}, "its id is True"),
     ({"image": 3}, "must be the path"),
+    ({"image": ["here.png", "cut.png"]}, "has 2 images, and training takes one"),
+    ({"image": [3]}, "must be the path"),
+    (
+        {"conversations": [{"from": "system", "value": "be kind"}, *turns("<image> q", "a")]},
+        "turn 1 is of 'system', which training has no place for; leave it out",
+    ),
+    (
+        {"conversations": [{"role": "user", "content": [{"type": "text", "text": "<image> q"}]}, *turns("", "a")[1:]]},
+        "turn 1 must be .*with a text",
+    ),
+    ({"conversations": [{"from": "user"}]}, "turn 1 must be .*with a text"),
     ({"conversations": turns("<image> which \ud83d", "a")}, "turn 1 has half a character"),
     ({"conversations": turns("<image> q", "a", "b", "\udc00!")}, "turn 4 has half a character"),
 ]
@@ -77,6 +89,60 @@ def test_bad_entries_stop_or_are_skipped_with_a_reason(tmp_path: Path, change: d
     kept = llava_json.read(path, on_bad="skip", report=lambda error: reasons.append(str(error)))
     assert [row.id for row in kept] == ["good"]
     assert len(reasons) == 1
+
+
+def roles(*values: str) -> list[dict[str, str]]:
+    return [{"role": ("user", "assistant")[n % 2], "content": value} for n, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"conversations": roles("<image> q", "a")},
+        {"messages": roles("<image> q", "a")},
+        {"conversations": [{"from": "user", "value": "<image> q"}, {"from": "assistant", "value": "a"}]},
+        {"conversations": turns("<image> q", "a"), "messages": "extra"},
+        {"conversations": turns("<image> q", "a"), "image": ["here.png"]},
+    ],
+    ids=["role and content", "messages", "user and assistant", "messages beside", "a list of one image"],
+)
+def test_other_ways_to_write_a_conversation(entry: dict[str, Any], tmp_path: Path) -> None:
+    [row] = llava_json.read(write(tmp_path, {"id": "x", "image": "here.png", **entry}))
+    assert (row.turns, row.image) == ((Turn("q", "a"),), tmp_path / "here.png")
+
+
+@pytest.mark.parametrize("entry", [{"image": []}, {"image": [""]}, {"image": [None]}], ids=str)
+def test_an_empty_list_of_images_is_none(entry: dict[str, Any], tmp_path: Path) -> None:
+    [row] = llava_json.read(write(tmp_path, {"id": "x", "conversations": turns("q", "a"), **entry}))
+    assert row.image is None
+
+
+def test_an_entry_without_an_id_has_its_place(tmp_path: Path) -> None:
+    talk = {"conversations": turns("q", "a")}
+    path = write(tmp_path, {"id": "2", **talk}, talk, {"id": None, **talk})
+    assert [row.id for row in llava_json.read(path)] == ["2", "2#2", "3"]
+
+
+@pytest.mark.parametrize("name", ["data.jsonl", "data.NDJSON"])
+def test_json_lines(name: str, tmp_path: Path) -> None:
+    write(tmp_path)
+    lines = [GOOD, {"conversations": turns("q", "a")}]
+    path = tmp_path / name
+    path.write_text("\n\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8-sig")
+    with_image, without = llava_json.read(path)
+    assert (with_image.image, without.id) == (tmp_path / "here.png", "3")
+
+
+def test_a_bad_line_is_named_and_may_be_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b'{"id": 1\n{"id": "\xe9"}\n7\n' + json.dumps({"conversations": turns("q", "a")}).encode())
+    reasons: list[str] = []
+    assert [row.id for row in llava_json.read(path, on_bad="skip", report=lambda e: reasons.append(str(e)))] == ["4"]
+    assert [reason.partition("data.jsonl: ")[2][:16] for reason in reasons] == [
+        "line 1: not JSON", "line 2: byte 17 ", "line 3: is no ob",
+    ]  # fmt: skip
+    with pytest.raises(SampleError, match=r"3 samples cannot be trained on: .*line 1.*line 2.*line 3"):
+        llava_json.read(path)
 
 
 def test_many_bad_entries_are_one_line(tmp_path: Path) -> None:

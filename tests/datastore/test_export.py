@@ -34,6 +34,16 @@ def test_metadata_of_every_kind_comes_back(tmp_path: Path, encoder: Colors) -> N
     assert {neighbor.sample.id for neighbor in context} == {"0", "2"}
 
 
+@pytest.mark.parametrize("big", [9007199254740993, -(2**62) - 1, 10**400])
+def test_whole_numbers_that_no_float_holds_survive_beside_fractions(tmp_path: Path, encoder: Colors, big: int) -> None:
+    metas: list[dict[str, Any]] = [{"n": big, "m": 2**53}, {"n": 1.5, "m": 0.5}]
+    made = [Sample(str(number), f"red {number}", None, meta) for number, meta in enumerate(metas)]
+    store = Datastore.build(tmp_path / "store", made, encoder)
+    assert again(store, tmp_path) == made
+    export(store, tmp_path / "out.csv")
+    assert str(big) in (tmp_path / "out.csv").read_text()
+
+
 def test_a_picture_alone_comes_back(tmp_path: Path, encoder: Colors) -> None:
     made = [Sample("a", "", picture(tmp_path, "red")), Sample("b", "blue")]
     assert again(Datastore.build(tmp_path / "store", made, encoder), tmp_path) == made
@@ -55,10 +65,16 @@ def test_a_table_of_others_is_read_as_it_stands(tmp_path: Path, encoder: Colors)
     export(Datastore.build(tmp_path / "store", made, encoder), tmp_path / "out.parquet")
     table = pq.read_table(tmp_path / "out.parquet").replace_schema_metadata(None)
     pq.write_table(table, tmp_path / "plain.parquet")
-    with pytest.raises(SampleError, match=r"row 1 \(id 'a'\): has no text"):
-        list(formats.read(tmp_path / "plain.parquet"))
-    pq.write_table(table.slice(1), tmp_path / "plain.parquet")
-    assert list(formats.read(tmp_path / "plain.parquet")) == [Sample("b", "blue", None, {"tags": None})]
+    plain = [Sample("a", "", made[0].image, {"tags": '["p"]'}), Sample("b", "blue", None, {"tags": None})]
+    assert list(formats.read(tmp_path / "plain.parquet")) == plain
+
+
+@pytest.mark.parametrize("ending", [".arrow", ".csv"])
+def test_other_exports_give_samples_again(tmp_path: Path, encoder: Colors, ending: str) -> None:
+    made = [Sample("a", "", picture(tmp_path, "red")), Sample("b", "blue")]
+    out = tmp_path / f"out{ending}"
+    export(Datastore.build(tmp_path / "store", made, encoder), out)
+    assert list(formats.read(out)) == made
 
 
 def test_a_changed_export_is_named(tmp_path: Path, encoder: Colors) -> None:

@@ -1,6 +1,7 @@
 """CSV and TSV."""
 
 import csv
+import gzip
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def test_tabs(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"\n", "line 1: no column 'id' nor 'text'; the header is empty"),
-        (b"id,image\n1,a\n", "line 1: no column 'text'; the header is 'id', 'image'"),
+        (b"id,site\n1,a\n", "line 1: no column 'text'; the header is 'id', 'site'"),
+        (b"id,image,site\n1,a,b\n", "line 1: no column 'text'; the header is 'id', 'image', 'site'"),
         (b"id,text,id\n1,a,2\n", "line 1: the column 'id' is there twice"),
         (b"id,text\n1,a\n2,b,c\n", "line 3: has 3 columns, the header 2"),
         (b'id,text\n1,"a\nb"\n2\n', "line 4: has 1 columns"),
@@ -43,7 +45,10 @@ def test_tabs(tmp_path: Path) -> None:
         (b'id,text\n1,"a"b\n', "line 2: not a row of a table"),
         (b"id,text\n1,\n", r"line 2 \(id '1'\): has no text"),
         (b"id,text\n1,\xe9\n", r"line 2: byte 10 \(0xe9\) is not UTF-8"),
-        ("id,text\n1,a".encode("utf-16"), "looks like UTF-16"),
+        ("id,text\n1,a".encode("utf-16")[:-1], "begins as UTF-16 and is not .truncated data"),
+        (b"id,text,,\n1,a,,b\n", "line 2: has 4 columns, the header 2"),
+        (b"sep=;\nid;text\n1;a\n2\n", "line 4: has 1 columns"),
+        (gzip.compress(b"id,text\n1,a\n")[:-9], "cannot be unpacked"),
     ],
 )
 def test_a_bad_table_is_named_with_its_line(content: bytes, expected: str, tmp_path: Path) -> None:
@@ -85,3 +90,41 @@ def test_lines_may_end_as_on_old_macs(tmp_path: Path, last: bytes) -> None:
 def test_a_bad_row_is_skipped(tmp_path: Path) -> None:
     path = write(tmp_path, b"id,text\n1,a\n2\n3,c\n")
     assert [sample.id for sample in formats.read(path, on_bad="skip")] == ["1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b"id;text\n1;A, b\n"),
+        ("a.csv", b"id;text;a,b\n1;A, b;x\n"),
+        ("a.csv", b"sep=;\r\nid;text\r\n1;A, b\r\n"),
+        ("a.csv", b'"sep=|"\nid|text\n1|A, b\n'),
+        ("a.csv", b"id\ttext\n1\tA, b\n"),
+        ("a.tsv", b'id,text\n1,"A, b"\n'),
+        ("a.csv", "id;text\n1;A, b\n".encode("utf-16")),
+        ("a.csv", "id\ttext\n1\tA, b\n".encode("utf-16-be").join((b"\xfe\xff", b""))),
+        ("a.txt", "ID\tText\r\n1\tA, b\r\n".encode("utf-16")),
+        ("a.csv", b'id,text,,\n1,"A, b",,\n'),
+        ("a.csv", b'id,text,,\n1,"A, b"\n'),
+        ("a.csv", b'id,text\n,\n \n1,"A, b",,\n\n ,  \n'),
+        ("a.csv.gz", gzip.compress(b"id;text\n1;A, b\n")),
+        ("a.TSV.GZ", gzip.compress(b"id\ttext\n1\tA, b\n")),
+    ],
+)
+def test_tables_as_programs_write_them(tmp_path: Path, name: str, content: bytes) -> None:
+    path = write(tmp_path, content, name)
+    assert formats.find_format(path) == "csv_table"
+    [sample] = formats.read(path)
+    assert (sample.id, sample.text) == ("1", "A, b")
+
+
+def test_a_column_without_a_name_is_called_by_its_number(tmp_path: Path) -> None:
+    """As pandas writes the numbers of its rows."""
+    path = write(tmp_path, b",id,,text\n0,1,x,A\n")
+    assert list(formats.read(path)) == [Sample("1", "A", None, {"column_1": "0", "column_3": "x"})]
+
+
+def test_an_exported_table_with_a_picture_alone_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, b'"id","text","image","n"\n"a","","/a.png",1\n"b","B",,\n')
+    first, second = formats.read(path)
+    assert (first, second) == (Sample("a", "", Path("/a.png"), {"n": "1"}), Sample("b", "B", None, {"n": ""}))

@@ -1,5 +1,6 @@
 """Datastore JSON, and the list that is read piece by piece."""
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -49,7 +50,12 @@ def test_text_is_a_string_or_a_list_of_strings(tmp_path: Path) -> None:
         (b'[{"id": "1", "text": "a"}] x', "there is more after the end of the list"),
         (b'[{"id": "1", "text": "a\0b"}]', "Invalid control character"),
         (b'[{"id": "1", "text": "a\xff"}]', "byte 23 (0xff) is not UTF-8; save the file in UTF-8"),
-        ("[]".encode("utf-16"), "byte 0 (0xff) is not UTF-8 (it looks like UTF-16)"),
+        (b"\xff\xfe[", "begins as UTF-16 and is not (truncated data); save the file in UTF-8"),
+        (
+            b'{"info": {}, "images": [], "annotations": []}',
+            "is an object, not a list of samples (of COCO or VQA? write a",
+        ),
+        (b'{"id": "1", "text": "a"}\n{"id": "2"}', "is an object, not a list of samples (one object per line?"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[" + b"1" * 5000 + b"]", "in entry 1: not JSON: Exceeds the limit"),
     ],
@@ -118,3 +124,16 @@ def test_memory_holds_a_window_not_the_file(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert count == 20_000
     assert peak < path.stat().st_size / 2
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 2**20])
+@pytest.mark.parametrize("packed", [False, True])
+def test_utf_16_and_packed_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, packed: bool
+) -> None:
+    monkeypatch.setattr(_json_list, "CHUNK", chunk)
+    text = json.dumps([{"id": "1", "text": "日本 😀 é"}, {"id": "2", "text": "b" * 9000}], ensure_ascii=False)
+    path = tmp_path / "data.json.gz"
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode("utf-16"))
+    assert formats.find_format(path) == "datastore_json"
+    assert [sample.text for sample in formats.read(path)] == ["日本 😀 é", "b" * 9000]

@@ -152,7 +152,16 @@ def test_the_text_is_in_a_file_of_the_same_name(photos: Path) -> None:
     (photos / "three.png.txt").write_text("Größe 3")
     (photos / "four.TXT").write_text("loud")
     (photos / "five.txt").write_text("  \n")
-    said = {"one.png": "The first.", "two.png": "# Two", "three.png": "Größe 3", "four.png": "loud", "five.png": "five"}
+    picture(photos / "six.png")
+    (photos / "six.txt").write_bytes("Größe 6".encode("utf-16"))
+    said = {
+        "six.png": "Größe 6",
+        "one.png": "The first.",
+        "two.png": "# Two",
+        "three.png": "Größe 3",
+        "four.png": "loud",
+        "five.png": "five",
+    }
     assert texts(photos) == dict(sorted(said.items()))
 
 
@@ -166,6 +175,14 @@ def test_json_gives_text_and_other_fields(key: str, photos: Path) -> None:
     (photos / "a.txt").write_text("from the text")
     [sample] = formats.read(photos)
     assert (sample.text, sample.meta["year"]) == ("from the text", 1999)
+
+
+def test_a_conversation_in_json_is_read_after_the_text(photos: Path) -> None:
+    picture(photos / "a.png")
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A pump."}]
+    for said, text in (({"caption": "Pump 7."}, "Pump 7.\nWhat?A pump."), ({}, "What?A pump.")):
+        (photos / "a.json").write_text(json.dumps(said | {"conversations": turns}))
+        assert texts(photos) == {"a.png": text}
 
 
 @pytest.mark.parametrize(
@@ -264,7 +281,8 @@ def test_nor_are_its_files(photos: Path, tmp_path: Path, monkeypatch: pytest.Mon
     ("name", "content", "expected"),
     [
         ("a.txt", b"caf\xe9", "byte 3 (0xe9) is not UTF-8"),
-        ("a.txt", "text".encode("utf-16"), "UTF-16"),
+        ("a.txt", "text".encode("utf-16")[:-1], "begins as UTF-16 and is not"),
+        ("a.json", b'{"text": "a", "text": "b"}', "a.json: the key 'text' is there twice"),
         ("a.json", b"{", "not JSON"),
         ("a.json", b"[1]", "is a list; write an object"),
         ("a.json", b'{"caption": 7}', "its caption is a number"),

@@ -1,6 +1,7 @@
 """What all formats share: finding the format, ids, skipping, and no exception but ours."""
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -64,7 +65,7 @@ def message(path: Path, **options: Any) -> str:
 
 
 def test_the_formats_there_are() -> None:
-    pictures, tables = ["folder", "pdf"], ["csv_table", "datastore_json", "jsonl", "llava_json"]
+    pictures, tables = ["folder", "pdf"], ["arrow", "csv_table", "datastore_json", "jsonl", "llava_json"]
     known = sorted([*pictures, *tables, "hf_dataset", "parquet", "webdataset"])
     assert plugins.names("formats") == known
 
@@ -101,12 +102,16 @@ def test_at_most_one_format_matches(tmp_path: Path) -> None:
 def test_what_looks_like_nothing_is_said(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("hello")
-    assert "its format cannot be told" in message(path)
+    assert "its format cannot be told: it is neither a table" in message(path)
     assert "its format cannot be told" in message(tmp_path)
+    for name, expected in (("a.xlsx", "save it as CSV"), ("a.zip", "unpack it"), ("a.JPG", "give the folder that it")):
+        (tmp_path / name).write_bytes(b"PK")
+        assert f"{name}: is " in message(tmp_path / name)
+        assert expected in message(tmp_path / name)
     assert "no such file or folder" in message(tmp_path / "nowhere.json")
     assert "cannot be read" in message(tmp_path / ("x" * 300))
     assert "is a folder" in message(tmp_path, format="jsonl")
-    with pytest.raises(UnknownNameError, match="there are: csv_table"):
+    with pytest.raises(UnknownNameError, match="there are: arrow, csv_table"):
         formats.read(path, format="xml")
 
 
@@ -272,7 +277,11 @@ def test_by_default_skipped_samples_are_logged(tmp_path: Path, caplog: pytest.Lo
         ({"id": "a", "text": "b\0"}, "its text has a NUL character"),
         ({"id": "a", "text": "\udfff"}, "its text has half a character"),
         ({"id": "a", "text": "b", "image": 5}, "its image is a number"),
-        ({"id": "a", "text": "b", "image": ["c.png"]}, "its image is a list; it must be the path of one image"),
+        (
+            {"id": "a", "text": "b", "image": {"path": "c.png"}},
+            "its image is an object; it must be the path of one image",
+        ),
+        ({"id": "a", "text": "b", "image": ["c.png", "d.png"]}, "has 2 pictures, and a sample has one"),
         ({"id": "a", "text": "b", "image": "http://x/y.png"}, "its image is the address"),
         ({"id": "a", "text": "b", "image": "\0"}, "its image has a NUL character"),
         ({"id": "a", "text": "b", "kind": "\ud800"}, "its extra keys has half a character"),
@@ -301,12 +310,11 @@ def test_a_long_path_of_an_image_is_no_exception(tmp_path: Path) -> None:
     assert len(list(formats.read(path))) == 1
 
 
+KEYS = ["id", "image", "text", "conversations", "from", "value", "x", "messages", "role", "content", "type"]
+KEYS += ["Text", "images", "file_name"]
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["id", "image", "text", "conversations", "from", "value", "x"]), inner)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner),
     max_leaves=12,
 )
 NAMES = st.sampled_from(["a.json", "a.jsonl", "a.csv", "a.tsv", "a"])
@@ -324,7 +332,7 @@ def only_our_errors(path: Path, format: str | None) -> None:
         try:
             for sample in formats.read(path, format=format, on_bad=on_bad, report=lambda error: None):
                 assert sample.id
-                assert sample.text.strip()
+                assert sample.text.strip() or sample.image
                 json.dumps([sample.id, sample.text, str(sample.image), sample.meta], ensure_ascii=False).encode()
         except CaMMLError as error:
             is_one_line(error)
@@ -396,6 +404,8 @@ def test_a_pipe_is_read_as_a_file(tmp_path: Path, format: str, mark: bytes, monk
         assert [sample.id for sample in formats.read(path, format=format)] == ["cat", "dog"]
     with pipe(tmp_path) as path:
         assert "pipe: is empty (0 bytes)" in message(path, format=format)
+    with pipe(tmp_path, gzip.compress(PIPED[format])) as path:
+        assert [sample.id for sample in formats.read(path, format=format)] == ["cat", "dog"]
     data = mark + b"\n" * 9_000 + PIPED[format].replace(b"dog", b"\xff", 1)
     with pipe(tmp_path, data) as path:
         said = f"byte {data.index(0xFF)} (0xff) is not UTF-8" if format != "csv_table" else "no column"

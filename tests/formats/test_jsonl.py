@@ -1,5 +1,6 @@
 """JSON lines."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -40,5 +41,16 @@ def test_a_bad_line_is_named_by_its_number(line: bytes, expected: str, tmp_path:
 def test_an_empty_file_is_said(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     path.touch()
+    with pytest.raises(SampleError, match="is empty"):
+        list(formats.read(path))
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_packed_lines_are_read(tmp_path: Path, mark: bytes) -> None:
+    path = tmp_path / "data.jsonl.gz"
+    path.write_bytes(gzip.compress(mark + b'{"id": "a", "text": "one"}\n{"id": "b", "text": "\xff"}\n'))
+    assert formats.find_format(path) == "jsonl"
+    assert [sample.id for sample in formats.read(path, on_bad="skip")] == ["a"]
+    path.write_bytes(gzip.compress(b""))
     with pytest.raises(SampleError, match="is empty"):
         list(formats.read(path))

@@ -119,6 +119,39 @@ def test_ids_and_texts_may_be_bytes_of_utf_8(tmp_path: Path) -> None:
     assert next(find("formats", "parquet").entries(table(tmp_path / "y.parquet", talks), tmp_path))[1]["id"] == "a"
 
 
+def test_tables_in_folders_below_are_read(tmp_path: Path) -> None:
+    """As in a snapshot of a dataset of Hugging Face."""
+    for number, row in enumerate(rows()):
+        table(tmp_path / "hub" / "data" / f"train-{number}.parquet", [row])
+    (tmp_path / "hub" / "README.md").write_text("about")
+    store = tmp_path / "hub" / "store"
+    table(store / "000001-samples.parquet", rows())
+    (store / "manifest.json").write_text('{\n "format": "camml-datastore",\n "version": 3\n}')
+    assert formats.find_format(tmp_path / "hub") == "parquet"
+    assert [sample.id for sample in formats.read(tmp_path / "hub")] == ["0", "1", "2"]
+    table(tmp_path / "hub" / "other" / "0.parquet", rows()[:1])
+    with pytest.raises(
+        SampleError, match=r"row 1 of other/0.parquet: the id '0' is that of row 1 of data/train-0.parq"
+    ):
+        list(formats.read(tmp_path / "hub"))
+
+
+def test_folders_of_partitions_are_columns(tmp_path: Path) -> None:
+    for year in (2023, 2024):
+        table(tmp_path / "t" / f"year={year}" / "site=Bern" / "0.parquet", [{"id": str(year), "text": "a"}])
+    metas = [sample.meta for sample in formats.read(tmp_path / "t")]
+    assert metas == [{"year": "2023", "site": "Bern"}, {"year": "2024", "site": "Bern"}]
+    assert [place for place, _ in find("formats", "parquet").entries(tmp_path / "t", tmp_path)] == [
+        f"{tmp_path / 't' / f'year={year}' / 'site=Bern' / '0.parquet'}: row 1" for year in (2023, 2024)
+    ]
+
+
+def test_tables_below_pictures_are_no_dataset(tmp_path: Path) -> None:
+    table(tmp_path / "t" / "old" / "0.parquet", rows())
+    picture(tmp_path / "t", "red")
+    assert formats.find_format(tmp_path / "t") == "folder"
+
+
 @pytest.mark.long
 def test_from_s3(tmp_path: Path, bucket: str) -> None:
     system = fsspec.filesystem("s3")

@@ -33,6 +33,13 @@ def test_files_of_one_name_are_a_sample(tmp_path: Path) -> None:
     assert len(list((tmp_path / "tars-images").iterdir())) == 2
 
 
+def test_a_picture_alone_is_a_sample_and_file_names_in_json_are_metadata(tmp_path: Path) -> None:
+    files = {"a.png": png("red"), "b.png": png("red"), "b.json": {"text": "b", "file_name": "0.png"}}
+    first, second = formats.read(tar(tmp_path / "x.tar", files))
+    assert (first.id, first.text, first.image) == ("a", "", second.image)
+    assert (second.id, second.meta) == ("b", {"file_name": "0.png"})
+
+
 @pytest.mark.parametrize("pattern", ["part-{000..001}.tar", "part-*.tar", "part-00?.tar"])
 def test_patterns(tmp_path: Path, pattern: str) -> None:
     two_tars(tmp_path)
@@ -155,7 +162,9 @@ def test_of_many_files_passed_over_only_the_first_names_are_shown(
             r"sample 'a'.*its JSON names the image '0\.png'.*write it as a\.png",
         ),
         ({"a.json": {"text": "x", "image": 7}, "a.txt": "y"}, r"sample 'a'.*its JSON names the image 7"),
-        ({"a.png": png("red")}, r"sample 'a'.*has no text"),
+        ({"a.png": png("red"), "a.json": {"label": 3}}, r"sample 'a'.*has no text; its keys are 'id', 'label'"),
+        ({"a.json": {"text": "x", "img": "0.png"}}, r"sample 'a'.*its JSON names the image '0\.png'"),
+        ({"a.json": '{"text": "x", "text": "y"}'}, r"sample 'a'.*the key 'text' is there twice; leave one out"),
     ],
 )
 def test_a_bad_sample_is_named_and_can_be_skipped(tmp_path: Path, files: dict[str, Any], message: str) -> None:

@@ -1,14 +1,18 @@
-"""LLaVA JSON as conversations to train on; what cannot be trained on is found here, before anything else starts."""
+"""LLaVA JSON as conversations to train on; what cannot be trained on is found here, before anything else starts.
+
+Read too are JSON lines, `user` and `assistant` for `human` and `gpt`, and turns with `role` and `content`.
+"""
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from camml.errors import InputError, OptionError, SampleError
-from camml.formats import json_elements
+from camml.formats import json_elements, jsonl
+from camml.formats._text import lines
 from camml.images import check_image
 from camml.layouts import find_picture
 from camml.prompts import Turn
@@ -17,6 +21,9 @@ from camml.types import Query, mended_id
 _logger = logging.getLogger("camml")
 
 IMAGE_MARK = "<image>"
+SPEAKERS = {"user": "human", "assistant": "gpt"}
+"""The names of a speaker in other programs, and those in LLaVA JSON."""
+
 Report = Callable[[InputError], None]
 
 
@@ -56,7 +63,7 @@ def read(
     decode_images: bool = False,
     flags: Flags | None = None,
 ) -> list[Conversation]:
-    """Read the conversations of a LLaVA JSON file.
+    """Read the conversations of a file of LLaVA JSON, or of JSON lines.
 
     Args:
       images: the folder at which image paths start; by default that of `path`.
@@ -77,10 +84,13 @@ def read(
     names: set[str] = set()
     counts: dict[str, int] = {}
     mended: list[str] = []
-    for number, entry in enumerate(json_elements(path), 1):
-        place = f"{path}: entry {number}"
+    for number, word, entry in _entries(path):
+        place = f"{path}: {word} {number}"
         try:
-            conversation = _conversation(entry, _unique(entry, names, counts, place, mended), root, place, flags)
+            if isinstance(entry, SampleError):
+                raise entry
+            name = _unique(entry, number, names, counts, place, mended)
+            conversation = _conversation(entry, name, root, place, flags)
             if decode_images and conversation.image:
                 check_image(conversation.image)
             conversations.append(conversation)
@@ -98,6 +108,23 @@ def read(
     return conversations
 
 
+def _entries(path: Path) -> Iterator[tuple[int, str, Any]]:
+    """Yield each entry of a file, or what is wrong with its line, with its number and what is numbered."""
+    if not jsonl.matches(path):
+        for number, entry in enumerate(json_elements(path), 1):
+            yield number, "entry", entry
+        return
+    for number, line in enumerate(lines(path), 1):
+        if isinstance(line, SampleError):
+            yield number, "line", line
+        elif line.strip():
+            try:
+                entry = jsonl.parse(line, f"line {number}", path)
+            except SampleError as error:
+                entry = error
+            yield number, "line", entry
+
+
 def _summary(problems: list[InputError], flags: Flags) -> str:
     """Return one line for all bad entries, the first few in full."""
     if len(problems) == 1:
@@ -107,17 +134,17 @@ def _summary(problems: list[InputError], flags: Flags) -> str:
     return f"{len(problems)} samples cannot be trained on: {first}{more}; mend them, or use {flags.skip}"
 
 
-def _unique(entry: object, names: set[str], counts: dict[str, int], place: str, mended: list[str]) -> str:
-    """Return the id of an entry, mended as in a datastore of the same file.
+def _unique(entry: object, number: int, names: set[str], counts: dict[str, int], place: str, mended: list[str]) -> str:
+    """Return the id of an entry, mended as in a datastore of the same file; its number where it has none.
 
     Args:
       names, counts: the ids before it, and what `mended_id` keeps of them.
     """
     if not isinstance(entry, Mapping):
         raise SampleError(f"{place}: is no object with the keys id and conversations")
-    raw = entry.get("id")
+    raw = number if entry.get("id") is None else entry["id"]
     if isinstance(raw, bool) or not isinstance(raw, str | int) or not str(raw).strip():
-        raise SampleError(f"{place}: has no id; give each sample its own")
+        raise SampleError(f"{place}: its id is {raw!r}; it must be a text or a whole number; leave it out for {number}")
     name = mended_id(str(raw), names, counts)
     names.add(name)
     if name != str(raw):
@@ -132,7 +159,7 @@ def _conversation(entry: Mapping[str, Any], name: str, root: Path, place: str, f
       SampleError: its turns, its answers, its image or its `<image>` marks are not as they should be.
     """
     where = f"{place} (id {name!r})"
-    values = _values(entry.get("conversations"), where)
+    values = _values(entry["conversations"] if "conversations" in entry else entry.get("messages"), where)
     image = _image(entry.get("image"), root, where, flags)
     marks = [value.count(IMAGE_MARK) for value in values]
     wanted = [1 if image else 0] + [0] * (len(values) - 1)
@@ -154,24 +181,37 @@ def _values(turns: object, where: str) -> list[str]:
     """Return the texts of turns that alternate human, gpt, human, gpt, ..."""
     if not isinstance(turns, list) or not turns:
         raise SampleError(f"{where}: has no conversations")
-    for number, turn in enumerate(turns):
-        wanted = ("human", "gpt")[number % 2]
-        if not isinstance(turn, Mapping) or turn.get("from") != wanted or not isinstance(turn.get("value"), str):
-            raise SampleError(f'{where}: turn {number + 1} must be {{"from": "{wanted}", "value": "..."}}')
-        try:
-            turn["value"].encode()
-        except UnicodeEncodeError as error:  # no tokenizer takes it
-            half = ascii(turn["value"][error.start])
-            raise SampleError(
-                f"{where}: turn {number + 1} has half a character ({half}, of a surrogate pair); write it again"
-            ) from None
-    if len(turns) % 2:
+    values = [_value(turn, number, where) for number, turn in enumerate(turns)]
+    if len(values) % 2:
         raise SampleError(f"{where}: the last question has no answer")
-    return [turn["value"] for turn in turns]
+    return values
+
+
+def _value(turn: object, number: int, where: str) -> str:
+    """Return the text of a turn, of which those with even numbers ask."""
+    wanted = ("human", "gpt")[number % 2]
+    named: Mapping[str, Any] = turn if isinstance(turn, Mapping) else {}
+    speaker, value = named.get("from", named.get("role")), named.get("value", named.get("content"))
+    if speaker == "system":
+        raise SampleError(f"{where}: turn {number + 1} is of 'system', which training has no place for; leave it out")
+    if SPEAKERS.get(str(speaker), speaker) != wanted or not isinstance(value, str):
+        raise SampleError(f'{where}: turn {number + 1} must be {{"from": "{wanted}", "value": "..."}} with a text')
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # no tokenizer takes it
+        half = ascii(value[error.start])
+        raise SampleError(
+            f"{where}: turn {number + 1} has half a character ({half}, of a surrogate pair); write it again"
+        ) from None
+    return value
 
 
 def _image(value: object, root: Path, where: str, flags: Flags) -> Path | None:
     """Return the image of an entry, wherever below `root` published folders may hold it."""
+    if isinstance(value, list):
+        if len(value) > 1:
+            raise SampleError(f"{where}: has {len(value)} images, and training takes one; leave one")
+        value = value[0] if value else None
     if value is None or value == "":
         return None
     if not isinstance(value, str):

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 from camml import plugins
 from camml.errors import InputError, OptionError, SampleError
 from camml.formats import _others, _walk
-from camml.formats._entries import Entry, Replaced
+from camml.formats._entries import Entry, Noted
 from camml.formats._json_list import elements as json_elements
 from camml.formats._shards import Source, is_pattern
 from camml.remote import is_address
@@ -21,6 +21,17 @@ Report = Callable[[SampleError], None]
 
 _logger = logging.getLogger("camml")
 
+_SHEET = "is a spreadsheet; save it as CSV (UTF-8), with the columns id, text and mostly image"
+_ADVICE = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), _SHEET),
+    ".txt": "its format cannot be told: it is neither a table with the columns id and text nor JSON; save it as CSV "
+    "with the columns id, text and mostly image, a row for each text",
+    ".zip": "is an archive; unpack it, and give the folder",
+    **dict.fromkeys(
+        _walk.PICTURES, "is one picture; give the folder that it is in, or a file of samples that names it"
+    ),
+}
+"""What to do with files that are read otherwise, by their endings."""
 MEND, SKIP = "mend_ids=True, on the command line --mend-ids", 'on_bad="skip", --on-bad skip'
 
 
@@ -56,8 +67,9 @@ def read(
     """Read the samples of a file or folder, with ids that occur once.
 
     Args:
-      path: LLaVA JSON, datastore JSON, JSON lines, CSV or TSV, or the folder of a Hugging Face dataset; Parquet or
-        WebDataset tar files: one, a folder of them, or a pattern ("shards/{000..127}.tar"), here or on object storage
+      path: LLaVA JSON, datastore JSON, JSON lines, CSV or TSV, each also packed (.csv.gz); an Arrow file, or the folder
+        of a Hugging Face dataset; Parquet or WebDataset tar files: one, a folder of them, or a pattern
+        ("shards/{000..127}.tar"), here or on object storage
         ("s3://bucket/folder"); a folder of pictures and PDF files, or one PDF file.
       format: a file in this folder; by default found by looking.
       images: the folder at which image paths start; by default that of `path`. Where a dataset holds the images
@@ -89,8 +101,8 @@ def read(
     if isinstance(given, Path) and not (given.is_file() or given.is_dir() or getattr(_find(name), "PIPED", False)):
         raise SampleError(f"{given}: {name} cannot be read from a pipe; write it to a file, and give that file")
     entries = _find(name).read(cast(Path, given), None if images is None else Path(images))
-    own = _with_own_pictures(entries, given)
-    unique = _with_unique_ids(own, given, name == "llava_json" if mend_ids is None else mend_ids, mend_ids is None)
+    mend = name == "llava_json" if mend_ids is None else mend_ids
+    unique = _with_unique_ids(_said(entries, given), given, mend, mend_ids is None)
     return _usable(unique, (report or _log) if on_bad == "skip" else None)
 
 
@@ -134,6 +146,8 @@ def find_format(path: Source) -> str:
         raise SampleError(f"{path}: its format cannot be told by its ending; name one of these: {many}")
     if path.is_dir() and not any(path.iterdir()):
         raise SampleError(f"{path}: is an empty folder; check the path")
+    if path.is_file() and (advice := _ADVICE.get(path.suffix.lower())):
+        raise SampleError(f"{path}: {advice}")
     raise SampleError(
         f"{path}: its format cannot be told{_holding(path)}; name the file .json, .jsonl, .csv or .tsv, give "
         "the folder of a saved Hugging Face dataset or one with pictures or PDF files in it, or name the format: "
@@ -182,18 +196,24 @@ def _takes_many(format: Format) -> bool:
     return bool(getattr(format, "MANY", False))
 
 
-def _with_own_pictures(entries: Iterator[Entry], path: Source) -> Iterator[Entry]:
-    """Yield the entries, and log how many pictures were taken for others."""
-    count, example = 0, ""
+def _said(entries: Iterator[Entry], path: Source) -> Iterator[Entry]:
+    """Yield the entries, and log how many pictures were taken for others, and how many marks of images left out."""
+    replaced = marked = 0
+    picture = id = ""
     for place, sample in entries:
-        if isinstance(sample, Replaced):
-            example = example or f"{sample.image} for {sample.named!r}"
-            count += 1
+        if isinstance(sample, Noted):
+            replaced, marked = replaced + bool(sample.named), marked + sample.marked
+            picture = picture or (f"{sample.image} for {sample.named!r}" if sample.named else "")
+            id = id or (sample.id if sample.marked else "")
             sample = sample.plain()
         yield place, sample
-    if count:
+    if replaced:
         said = "pictures that are not there under the names given, for which others were taken"
-        _logger.warning("%s: %s: %d, such as %s", path, said, count, example)
+        _logger.warning("%s: %s: %d, such as %s", path, said, replaced, picture)
+    if marked:
+        said = "samples have <image> in their text and no picture, such as"
+        then = "the mark was left out; name the picture under image"
+        _logger.warning("%s: %d %s %r; %s", path, marked, said, id, then)
 
 
 def _with_unique_ids(

@@ -8,6 +8,7 @@ from typing import Any
 
 from camml.errors import SampleError
 from camml.formats import _entries, _rows
+from camml.formats._texts import plain_text
 from camml.types import Sample
 
 MARK = b"camml"
@@ -43,7 +44,7 @@ class Exported:
     def find(
         self, row: Mapping[str, Any], place: str, source: Path | str, images: Path, written: Path
     ) -> _entries.Entry:
-        """Return the sample in a row, which may be a picture alone, or the error; arguments as in `_rows.find`."""
+        """Return the sample in a row, or the error; arguments as in `_rows.find`."""
         entry: dict[str, Any] = {}
         for name, value in row.items():
             if name in self.vectors or (name in self.keys and value is None):
@@ -54,7 +55,7 @@ class Exported:
                 return place, SampleError(
                     f"{source}: {place}: its {name} is text that is not JSON; export the datastore again"
                 )
-        place, sample = _rows.find(entry, place, source, images, written, alone=True)
+        place, sample = _rows.find(entry, place, source, images, written, plain_text)
         if isinstance(sample, Sample):
             sample = replace(sample, meta={self.keys.get(name, name): value for name, value in sample.meta.items()})
         return place, sample

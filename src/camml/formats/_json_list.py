@@ -7,19 +7,26 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from camml.errors import SampleError
-from camml.formats._text import not_utf8, open_text
+from camml.formats._faults import once
+from camml.formats._text import ending, not_utf8, open_text
 
 CHUNK = 2**20
 _SPACE = " \t\r\n"
 _KINDS = {"{": "an object", '"': "a string", "t": "true", "f": "false", "n": "null"}
+_OF_COCO = ("annotations", "questions")
+"""Keys of the files of COCO and VQA, with `images`, beside lists that belong together."""
+_AS_LIST = (
+    " (of COCO or VQA? write a list with an entry for each annotation: its id, the file_name of its picture as image, "
+    "and its caption, or question and answer, as text)"
+)
 _EXAMPLE = '[{"id": "...", "image": "...", "text": "..."}, ...]'
 
 
 def looks_like_json(path: Path) -> bool:
-    """Return True if a file is named .json, or begins as a list does."""
-    if path.suffix.lower() == ".json":
+    """Return True if a file is named .json or .json.gz, or begins as a list does."""
+    if ending(path) == ".json":
         return path.is_file()
-    if path.suffix.lower() in (".jsonl", ".ndjson", ".csv", ".tsv") or not path.is_file():
+    if ending(path) in (".jsonl", ".ndjson", ".csv", ".tsv") or not path.is_file():
         return False
     try:
         with open_text(path) as stream:
@@ -61,7 +68,7 @@ class _Text:
         self.line = 1
         self.number = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._json = json.JSONDecoder(parse_constant=lambda _: None)
+        self._json = json.JSONDecoder(parse_constant=lambda _: None, object_pairs_hook=once)
 
     def begin(self) -> None:
         """Step into the list."""
@@ -126,7 +133,7 @@ class _Text:
             more = self._decoder.decode(piece, final=not piece)
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
-            raise not_utf8(self.path, "", offset + error.start, byte, offset + error.start == 0) from error
+            raise not_utf8(self.path, "", offset + error.start, byte) from error
         if not piece:
             return False
         self.line += self.window.count("\n", 0, self.at)
@@ -152,5 +159,8 @@ class _Text:
         known = start in '{"' or word.startswith(("true", "false", "null"))
         if not known:
             return f"is not JSON (it begins with {word!r})"
-        hint = " (one object per line? then name it .jsonl)" if start == "{" else ""
+        hint = ""
+        if start == "{":
+            coco = any(f'"{key}"' in self.window for key in _OF_COCO)
+            hint = _AS_LIST if coco else " (one object per line? then name it .jsonl)"
         return f"is {_KINDS[start]}, not a list of samples{hint}"

@@ -1,33 +1,39 @@
 """A picture in a folder as a sample: what a file beside it says of it, or its own notes, or its name."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from camml.errors import SampleError
-from camml.formats import _entries, _text, _walk
+from camml.formats import _entries, _names, _text, _walk
+from camml.formats._faults import check_keys, once
+from camml.formats._texts import plain_text
 from camml.images import words_in
 
 LARGEST = 8 * 2**20
 """Bytes of a file beside a picture that is read."""
 
 
-def sample(name: str, path: Path, origin: str) -> _entries.Entry:
+def sample(name: str, path: Path, origin: str, row: Mapping[str, Any]) -> _entries.Entry:
     """Return the name of a picture with its sample, or with what is wrong with it.
 
     Args:
       name: its path as seen from the folder.
       path: where it is.
       origin: which folder it is in.
+      row: what the metadata of the folder say of it; a file beside it comes first.
     """
     try:
-        said = _beside(path)
-        text = said.pop("text", "") or words_in(path) or _walk.readable(name)
+        said = {**row, **_beside(path)}
+        text = said.pop("text", "")
+        if not text and not said.get("conversations"):
+            text = words_in(path) or _walk.readable(name)
         meta = {"file": name, "origin": {"folder": origin, "version": _version(path)}}
     except SampleError as error:
         return name, error
     entry = {**said, "id": _walk.id_of(name), "image": str(path), "text": text, **meta}
-    return name, _entries.find(entry, "what is said of it", path, path.parent, _entries.plain_text)[1]
+    return name, _entries.find(entry, "what is said of it", path, path.parent, _entries.any_text)[1]
 
 
 def _version(path: Path) -> str:
@@ -56,25 +62,42 @@ def _first(path: Path, endings: tuple[str, ...]) -> Path | None:
 
 def _fields(file: Path) -> dict[str, Any]:
     try:
-        fields = json.loads(_read(file) or "{}", parse_constant=lambda _: None)
+        fields = json.loads(_read(file) or "{}", parse_constant=lambda _: None, object_pairs_hook=once)
+        check_keys(fields)
     except (ValueError, RecursionError) as error:
         raise SampleError(f"{file}: not JSON ({error}); mend it, or write the text into a .txt file") from error
+    except _entries.BadEntry as error:
+        raise SampleError(f"{file}: {error}") from error
     if not isinstance(fields, dict):
         raise SampleError(f'{file}: is {_entries.kind(fields)}; write an object, such as {{"text": "..."}}')
+    return with_text(fields, str(file))
+
+
+def with_text(fields: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return what is said of a picture with its text, if it has one, under `text`.
+
+    Args:
+      place: where it is said, for messages.
+
+    Raises:
+      SampleError: its text is none.
+    """
+    named = dict(fields)
     for key in ("text", "caption", "description"):
-        if fields.get(key):
-            fields["text"] = _text_in(fields.pop(key), key, file)
+        name = _names.column(named, key)
+        if name is not None and named[name]:
+            named["text"] = _text_in(named.pop(name), key, place)
             break
     else:
-        fields.pop("text", None)
-    return fields
+        named.pop("text", None)
+    return named
 
 
-def _text_in(value: object, key: str, file: Path) -> str:
+def _text_in(value: object, key: str, place: str) -> str:
     try:
-        return _entries.plain_text({"text": value}).strip()
+        return plain_text({"text": value}).words
     except _entries.BadEntry as error:
-        raise SampleError(f"{file}: {str(error).replace('text', key, 1)}") from error
+        raise SampleError(f"{place}: {str(error).replace('text', key, 1)}") from error
 
 
 def _read(file: Path) -> str:
@@ -89,4 +112,4 @@ def _read(file: Path) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise _text.not_utf8(file, "", offset + error.start, data[error.start], error.start == offset == 0) from error
+        raise _text.not_utf8(file, "", offset + error.start, data[error.start]) from error

@@ -19,7 +19,7 @@ Source = Path | str
 
 _logger = logging.getLogger("camml")
 _WRITTEN = re.compile(r"[0-9a-f]{32}\.\w+")
-"""Names of pictures that were written here out of shards, see `camml.formats._rows.write_image`."""
+"""Names of pictures that were written here out of shards, see `camml.formats._images.write_image`."""
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 

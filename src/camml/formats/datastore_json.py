@@ -1,4 +1,7 @@
-"""Datastore JSON: a list of `{"id", "image", "text"}`, the text a string or a list of strings; other keys are kept."""
+"""Datastore JSON: a list of `{"id", "image", "text"}`, the text a string or a list of strings.
+
+An entry may have `conversations` instead of a text or after it; other keys are kept.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,4 +21,4 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each entry as a sample."""
     folder = _entries.folder_of_images(path, images)
     for number, entry in enumerate(_json_list.elements(path), 1):
-        yield _entries.find(entry, f"entry {number}", path, folder, _entries.plain_text)
+        yield _entries.find(entry, f"entry {number}", path, folder, _entries.any_text)

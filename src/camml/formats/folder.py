@@ -1,8 +1,9 @@
 """A folder of pictures and PDF files, with all that is below it: each picture is a sample, and each page.
 
 The text of a picture is in a file of the same name beside it (`pump.txt`, `pump.md`; `pump.json` with `text` or
-`caption`, whose other fields are kept), else what XMP, IPTC or EXIF say, else its name. Ids are the paths as seen from
-the folder, with ":" for slashes. The log names the files that are none of these.
+`caption`, whose other fields are kept), else in `metadata.csv` or `metadata.jsonl` of its folder or one above, as in
+Hugging Face's imagefolder, else what XMP, IPTC or EXIF say, else its name. Ids are the paths as seen from the folder,
+with ":" for slashes. The log names the files that are none of these.
 """
 
 import logging
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from camml.errors import SampleError
-from camml.formats import _entries, _others, _pdf, _pictures, _shards, _walk, hf_dataset, parquet, webdataset
+from camml.formats import _entries, _metadata, _others, _pdf, _pictures, _shards, _walk, hf_dataset, parquet, webdataset
 from camml.formats._walk import is_store as is_store
 from camml.formats._walk import origin_of as origin_of
 
@@ -33,6 +34,7 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
         raise SampleError(f"{path}: is not a folder; give a folder of pictures and PDF files")
     _walk.refuse_store(path)
     root, origin = path.absolute(), origin_of(path)
+    metadata = _metadata.Metadata(root)
     empty, others = True, list[str]()
     for name, file in _walk.files(root, others.append):
         empty = False
@@ -46,11 +48,12 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
         elif name.lower().endswith(_walk.PDF):
             yield from _pdf.pages(name, file, origin, _shards.folder_written(path, images).absolute())
         else:
-            yield _pictures.sample(name, file, origin)
+            yield _pictures.sample(name, file, origin, metadata.of(name))
     if empty:
         also = f" (but {_others.in_words(others)})" if others else ""
         raise SampleError(f"{path}: holds no pictures and no PDF files{also}; check the path")
-    if others:
+    metadata.say_what_is_left()
+    if others := [name for name in others if name not in metadata.read]:
         _logger.warning("%s: passed over %s; what is read: %s", path, _others.in_words(others), _others.READ)
 
 
@@ -61,4 +64,4 @@ def passed_over(path: Path) -> dict[str, list[str]]:
         return {}
     for _ in _walk.files(path, others.append):
         pass
-    return _others.by_ending(others)
+    return _others.by_ending([name for name in others if not _metadata.names_files(path / name)])

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from camml.errors import DiskError, SampleError, first_line
-from camml.formats import _entries, _rows, _shards, _text
+from camml.errors import SampleError
+from camml.formats import _arrow, _entries, _rows, _shards, _text
 
 STATE = "state.json"
 SPLITS = "dataset_dict.json"
@@ -31,22 +31,8 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
 
 
 def _stored_rows(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
-
     for file in _data_files(path):
-        try:
-            with pa.memory_map(str(file)) as source:
-                for batch in pa.ipc.open_stream(source):
-                    batch.validate(full=True)  # Arrow trusts its input: a damaged offset would read foreign memory
-                    for start in range(0, batch.num_rows, _rows.AT_ONCE):
-                        yield from batch.slice(start, _rows.AT_ONCE).to_pylist()
-        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-            if isinstance(error, SampleError | DiskError):
-                raise
-            reason = first_line(error)
-            raise SampleError(
-                f"{file}: cannot be read as Arrow ({reason}); save or download the dataset again"
-            ) from error
+        yield from (row for row, _ in _arrow.rows(file))
 
 
 def _data_files(path: Path) -> list[Path]:

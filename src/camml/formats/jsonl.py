@@ -1,19 +1,21 @@
-"""JSON lines: one object a line, with `id`, `image`? and `text` or `conversations`; other keys are kept."""
+"""JSON lines: one object a line, with `id`, `image`? and `text`, `conversations` or both; other keys are kept."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from camml.errors import SampleError
 from camml.formats import _entries, _text
+from camml.formats._faults import once
 
 PIPED = True
 """Can be read from a pipe."""
 
 
 def matches(path: Path) -> bool:
-    """Return True for a file named .jsonl or .ndjson."""
-    return path.suffix.lower() in (".jsonl", ".ndjson") and path.is_file()
+    """Return True for a file named .jsonl or .ndjson, also if .gz follows."""
+    return _text.ending(path) in (".jsonl", ".ndjson") and path.is_file()
 
 
 def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
@@ -24,18 +26,26 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
         if isinstance(line, SampleError):
             yield place, line
         elif line.strip():
-            yield _parse(line, place, path, folder)
+            try:
+                entry = parse(line, place, path)
+            except SampleError as error:
+                yield place, error
+            else:
+                yield _entries.find(entry, place, path, folder, _entries.any_text)
 
 
-def _parse(line: str, place: str, path: Path, folder: Path) -> _entries.Entry:
+def parse(line: str, place: str, path: Path) -> Any:
+    """Return the value in a line.
+
+    Raises:
+      SampleError: it is not JSON.
+    """
     try:
-        entry = json.loads(line, parse_constant=lambda _: None)
+        return json.loads(line, parse_constant=lambda _: None, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at column {error.colno}"
     except RecursionError:
         reason = "nested too deeply"
     except ValueError as error:  # an integer of more digits than Python reads
         reason = str(error)
-    else:
-        return _entries.find(entry, place, path, folder, _entries.any_text)
-    return place, SampleError(f"{path}: {place}: not JSON ({reason}); write one object a line")
+    raise SampleError(f"{path}: {place}: not JSON ({reason}); write one object a line")

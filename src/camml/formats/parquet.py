@@ -1,5 +1,8 @@
 """Parquet: the columns `id`, `text` or `conversations` and mostly `image`; a file, a folder of them, or a pattern.
 
+In a folder without tables those below it are read, as in a snapshot of a Hugging Face dataset, or in partitions by the
+values of columns (`year=2024/0.parquet`), which are columns then.
+
 An image is a path, or an image file in the table itself (bytes, or a struct of `bytes` and `path`), which is written to
 the folder of images. Other columns are kept, as JSON values; bytes among them are left out. A table that
 `camml store export` wrote gives the samples that it was written from.
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import SampleError, first_line
-from camml.formats import _entries, _rows, _shards
+from camml.formats import _entries, _names, _rows, _shards, _walk
 from camml.formats._exported import Exported
 from camml.remote import is_address
 
@@ -21,7 +24,9 @@ MANY = True
 
 def matches(path: _shards.Source) -> bool:
     """Return True for a Parquet file, or a folder of them, also among the pictures that its rows name."""
-    return _shards.matches(path, SUFFIXES, below=False) or (isinstance(path, Path) and _names_pictures(path))
+    if _shards.matches(path, SUFFIXES, below=False):
+        return True
+    return isinstance(path, Path) and path.is_dir() and (_names_pictures(path) or bool(_tables_below(path)))
 
 
 def _names_pictures(folder: Path) -> bool:
@@ -29,25 +34,45 @@ def _names_pictures(folder: Path) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not folder.is_dir():
-        return False
-    tables = sorted(file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES) and file.is_file())
-    tables = [file for file in tables if not _shards.is_hidden(file.name)]
+    tables = _tables_in(folder)
     try:
-        return bool(tables) and "image" in pq.read_schema(tables[0]).names
+        return bool(tables) and _names.has_images(pq.read_schema(tables[0]).names)
     except (pa.ArrowException, OSError):
         return False
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    files = (file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES) and file.is_file())
+    return sorted(file for file in files if not _shards.is_hidden(file.name))
+
+
+def _tables_below(folder: Path) -> list[Path]:
+    """Return the Parquet files below a folder that has none itself, nor pictures anywhere; datastores are left out."""
+    others = list[str]()
+    if _tables_in(folder) or any(True for _ in _walk.files(folder, others.append)):
+        return []
+    return [folder / name for name in sorted(others) if name.lower().endswith(SUFFIXES)]
+
+
+def _tables(path: _shards.Source) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield the files of a source, each with the text to append to places in it, and the columns of its partition."""
+    below = _tables_below(path) if isinstance(path, Path) and path.is_dir() else []
+    for file in below:
+        name = file.relative_to(path)
+        yield str(file), f" of {name.as_posix()}", dict(part.split("=", 1) for part in name.parts[:-1] if "=" in part)
+    if not below:
+        yield from ((name, of_file, {}) for name, of_file in _shards.places(path, SUFFIXES))
 
 
 def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Entry]:
     """Yield each row as a sample."""
     written = _shards.folder_written(path, images)
     _shards.say_what_is_left_out(path, "Parquet", below=False)
-    for name, of_file in _shards.places(path, SUFFIXES):
+    for name, of_file, columns in _tables(path):
         start = written if is_address(name) else _entries.folder_of_images(Path(name), images)
         for number, (row, exported) in enumerate(_stored_rows(name), 1):
             find = exported.find if exported else _rows.find
-            yield find(row, f"row {number}{of_file}", path, start, written)
+            yield find({**columns, **row}, f"row {number}{of_file}", path, start, written)
 
 
 def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -56,10 +81,10 @@ def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str,
     Raises:
       SampleError: a file cannot be read, or a row's image cannot be used.
     """
-    for name in _shards.names(path, SUFFIXES):
-        for number, (row, _) in enumerate(_stored_rows(name), 1):
+    for name, _, columns in _tables(path):
+        for number, (row, _exported) in enumerate(_stored_rows(name), 1):
             try:
-                yield f"{name}: row {number}", _rows.as_entry(row, images)
+                yield f"{name}: row {number}", _rows.as_entry({**columns, **row}, images)
             except _entries.BadEntry as error:
                 raise SampleError(f"{name}: row {number}: {error}") from error
 

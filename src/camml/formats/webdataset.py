@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from camml.errors import SampleError
-from camml.formats import _entries, _others, _rows, _shards
+from camml.formats import _entries, _names, _others, _shards
+from camml.formats._faults import check_keys, once
+from camml.formats._images import write_image
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 MANY = True
@@ -90,22 +92,23 @@ def _entry(key: str, members: list[Member], images: Path) -> dict[str, Any]:
             entry["text"] = texts[0][1].decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise _entries.BadEntry(f"its text is not UTF-8 ({error.reason} at byte {error.start})") from error
-    if not pictures and (named := entry.get("image")):
+    if not pictures and (named := _names.usual(entry).get("image")):
         raise _entries.BadEntry(
             f"its JSON names the image {named!r}, and its picture is not in the tar file; write it as "
             f"{posixpath.basename(key)}.png beside the JSON, or leave out `image`"
         )
-    entry["image"] = str(_rows.write_image(pictures[0][1], f".{pictures[0][0]}", images)) if pictures else None
+    entry["image"] = str(write_image(pictures[0][1], f".{pictures[0][0]}", images)) if pictures else None
     return entry
 
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data, parse_constant=lambda _: None)
+        value = json.loads(data, parse_constant=lambda _: None, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise _entries.BadEntry(f"its JSON cannot be read ({error})") from error
     if not isinstance(value, dict):
         raise _entries.BadEntry(f"its JSON is {_entries.kind(value)}, not an object")
+    check_keys(value)
     return value
 
 

@@ -1,0 +1,72 @@
+"""The usual names that other programs give to the columns `id`, `text` and `image`."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from camml.formats import _walk
+from camml.formats._faults import BadEntry
+
+OWN = ("id", "text", "image")
+FILE_NAME, QUESTION_ID = "file_name", "question_id"
+"""Columns that stand for an id where there is none: of Hugging Face's imagefolder, and of LLaVA's question files."""
+IMAGE_NAMES = frozenset({"image", "images", "image_path", "img", FILE_NAME})
+"""Columns that are the picture where none is called `image`, in small letters, if what they hold looks like one."""
+
+
+def usual(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an entry with its id, text and picture under the keys `id`, `text` and `image`, of a list of one picture
+    that picture.
+
+    Raises:
+      BadEntry: it has several pictures.
+    """
+    renamed = {old: new for new, old in _names(entry).items()}
+    named = {renamed.get(key, key): value for key, value in entry.items()} if renamed else dict(entry)
+    if "id" not in named:
+        if QUESTION_ID in named:
+            named["id"] = named.pop(QUESTION_ID)
+        elif isinstance(entry.get(FILE_NAME), str) and entry[FILE_NAME]:
+            named["id"] = _walk.id_of(entry[FILE_NAME])
+    image = named.get("image")
+    if isinstance(image, list):
+        if len(image) > 1:
+            raise BadEntry(f"has {len(image)} pictures, and a sample has one: make a sample of each, or leave one")
+        named["image"] = image[0] if image else None
+    return named
+
+
+def column(names: Iterable[str], name: str) -> str | None:
+    """Return what a column is called: the name, or else the only one that is it in other letters, such as `ID`."""
+    names = list(names)
+    alike = [name] if name in names else [other for other in names if other.lower() == name]
+    return alike[0] if len(alike) == 1 else None
+
+
+def has_images(names: Iterable[str]) -> bool:
+    """Return whether a column may be one of pictures."""
+    return any(name.lower() in IMAGE_NAMES for name in names)
+
+
+def _names(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Return which keys of an entry are its id, text and image under another name."""
+    own = {name: key for name in OWN if name not in entry and (key := column(entry, name)) is not None}
+    if "image" in entry or "image" in own:
+        return own
+    pictures = [key for key, value in entry.items() if key.lower() in IMAGE_NAMES and _is_picture(value)]
+    if len(pictures) > 1:
+        keys = " and ".join(map(repr, pictures))
+        raise BadEntry(f"names pictures under {keys}; rename the one that is meant to image")
+    return own | ({"image": pictures[0]} if pictures else {})
+
+
+def _is_picture(value: object) -> bool:
+    """Return whether a value looks like a picture, or a list of pictures: bytes, or the name of a picture file."""
+    if isinstance(value, list):
+        return any(map(_is_picture, value))
+    if isinstance(value, Mapping):
+        return isinstance(value.get("bytes"), bytes) or _is_picture(value.get("path"))
+    if isinstance(value, str):
+        name = value.partition("?")[0].lower()
+        return name.startswith("data:image/") or os.path.splitext(name)[1] in _walk.PICTURES
+    return isinstance(value, bytes)

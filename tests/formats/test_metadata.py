@@ -1,0 +1,84 @@
+"""The files metadata.csv and metadata.jsonl in a folder of pictures, as Hugging Face's imagefolder has them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from camml import formats
+from camml.errors import SampleError
+from camml.formats import folder
+from tests.formats.test_folder import picture, texts
+
+
+def own(path: Path) -> list[dict[str, object]]:
+    return [
+        {key: value for key, value in sample.meta.items() if key not in ("file", "origin")}
+        for sample in formats.read(path)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_texts_and_other_columns_are_those_of_the_metadata(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos = tmp_path / "photos"
+    for name in ("train/a.png", "train/deep/b.png", "train/c.png", "test/a.png"):
+        picture(photos / name)
+    rows = [{"file_name": "a.png", "text": "A pump.", "kind": "pump"}]
+    rows.append({"file_name": "deep/b.png", "text": "A fan.", "kind": "fan"})
+    if kind == "csv":
+        lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+    else:
+        lines = [json.dumps(row) for row in rows]
+    (photos / "train" / f"metadata.{kind}").write_text("\n".join(lines))
+    said = {"test:a.png": "a", "train:a.png": "A pump.", "train:c.png": "c", "train:deep:b.png": "A fan."}
+    assert texts(photos) == said
+    assert own(photos) == [{}, {"kind": "pump"}, {}, {"kind": "fan"}]
+    assert (caplog.text, folder.passed_over(photos)) == ("", {})
+
+
+def test_the_metadata_may_be_in_a_folder_above(tmp_path: Path) -> None:
+    picture(tmp_path / "train" / "a.png")
+    picture(tmp_path / "train" / "b.png")
+    (tmp_path / "metadata.csv").write_text("file_name,Caption\ntrain/a.png,above\ntrain/b.png,above\n")
+    (tmp_path / "train" / "metadata.csv").write_text("file_name,text\na.png,near\n")
+    assert texts(tmp_path) == {"train:a.png": "near", "train:b.png": "above"}
+
+
+def test_a_text_beside_the_picture_comes_first(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("beside")
+    (tmp_path / "metadata.csv").write_text("file_name,text,kind\na.png,in the table,x\n")
+    assert (texts(tmp_path), own(tmp_path)) == ({"a.png": "beside"}, [{"kind": "x"}])
+
+
+def test_rows_of_pictures_that_are_not_there_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_text("file_name,text\na.png,A pump.\nb.png,A fan.\n")
+    assert texts(tmp_path) == {"a.png": "A pump."}
+    assert f"{tmp_path / 'metadata.csv'}: 1 rows name pictures that are not there, such as 'b.png'" in caplog.text
+
+
+def test_a_table_that_names_no_files_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    picture(tmp_path / "a.png")
+    for name, content in (("metadata.csv", b"key,value\na,\xe9\n"), ("metadata.jsonl", b'{"a": 1}\n{')):
+        (tmp_path / name).write_bytes(content)
+    assert texts(tmp_path) == {"a.png": "a"}
+    assert "passed over 2 files: 1 .csv (metadata.csv), 1 .jsonl (metadata.jsonl)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("metadata.csv", "file_name,text\na.png,x,y\n", "metadata.csv: line 2: has 3 columns"),
+        ("metadata.csv", "file_name,text\na.png,x\na.png,y\n", "line 3: 'a.png' is in line 2 already; leave one"),
+        ("metadata.jsonl", '{"file_name": "a.png"}\n{', "metadata.jsonl: line 2: not JSON"),
+        ("metadata.jsonl", '{"file_name": "a.png"}\n{"text": "x"}', "metadata.jsonl: line 2: has no file_name"),
+    ],
+)
+def test_a_bad_metadata_file_is_named(tmp_path: Path, name: str, content: str, expected: str) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SampleError, match=expected):
+        list(formats.read(tmp_path, on_bad="skip"))
