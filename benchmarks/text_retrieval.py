@@ -2,6 +2,7 @@
 
     python benchmarks/text_retrieval.py benchmarks/strangers_notes*.toml
     python benchmarks/text_retrieval.py benchmarks/strangers_notes_4.toml --shares 0 0.3 0.5 1
+    python benchmarks/text_retrieval.py /tmp/records_40.toml --shares 0.5 --named 0 0.2
 
 One datastore for each file, asked all questions that one of its texts answers.
 """
@@ -12,13 +13,19 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from camml import Datastore, Query, Retriever, Sample, encoders
+from camml import Datastore, Query, Retriever, Sample, encoders, matching
 
 AMONG = 3
 
 
-def count_right(file: Path, share: float) -> tuple[int, int, int]:
-    """Return how often the right text comes first, how often among `AMONG`, and how many questions there are."""
+def count_right(file: Path, share: float, named: float) -> tuple[int, int, int]:
+    """Return how often the right text comes first, how often among `AMONG`, and how many questions there are.
+
+    Args:
+      share: of the nearest passage in the likeness of a text; 0 compares vectors of whole texts and nothing else.
+      named: what the numbers and codes of the question add to the likeness of a text that holds them.
+    """
+    matching.NAMED = named
     notes = tomllib.loads(file.read_text("utf-8"))["note"]
     samples = [Sample(str(number), note["text"].strip()) for number, note in enumerate(notes)]
     asked = [
@@ -43,11 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+", help="files of notes such as strangers_notes.toml")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.0, 0.5], help="of the nearest passage (0 0.5)")
+    parser.add_argument("--named", type=float, nargs="+", default=[matching.NAMED], help="of numbers and codes (0.2)")
     args = parser.parse_args(arguments)
-    print(f"| right text first, among {AMONG} | " + " | ".join(f"share {share:g}" for share in args.shares) + " |")
-    print("|---|" + "---|" * len(args.shares))
+    ways = [(share, named) for share in args.shares for named in args.named]
+    titles = [f"share {share:g}, named {named:g}" for share, named in ways]
+    print(f"| right text first, among {AMONG} | " + " | ".join(titles) + " |")
+    print("|---|" + "---|" * len(ways))
     for file in args.files:
-        counts = [count_right(file, share) for share in args.shares]
+        counts = [count_right(file, *way) for way in ways]
         print(
             f"| {file.stem}, of {counts[0][2]} | "
             + " | ".join(f"{first}, {among}" for first, among, _ in counts)

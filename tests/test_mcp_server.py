@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -131,6 +132,66 @@ def test_it_speaks_over_standard_input_and_output(store: Path, camml_folder: Pat
         async with Client(server) as client:
             reply = await client.call_tool("search", {"query": "a red square", "k": 1})
             assert json.loads(reply.content[0].text)["id"] == "red"
+
+    run(work)
+
+
+@pytest.mark.long
+def test_half_a_character_is_named_and_no_client_waits_for_ever(store: Path, camml_folder: Path) -> None:
+    def call(number: int, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "jsonrpc": "2.0",
+            "id": number,
+            "method": "tools/call",
+            "params": {"name": name, "arguments": arguments},
+        }
+
+    who = {"protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    lines = [
+        {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": who},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        call(1, "ask", {"question": "x \ud800 y"}), call(2, "search", {"query": "a red square", "\udc80": 1}),
+        call(3, "\ud800", {}), call(4, "search", {"query": "a red square", "k": 1}),
+    ]  # fmt: skip
+    server = subprocess.Popen(command(store, camml_folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdin
+    assert server.stdout
+    with server:
+        server.stdin.write("".join(f"{json.dumps(line)}\n" for line in lines) + "no JSON\n")
+        server.stdin.flush()
+        replies = {reply["id"]: reply for reply in (json.loads(server.stdout.readline()) for _ in range(5))}
+        server.stdin.close()
+    assert server.wait(30) == 0
+    asked, searched, unknown = (replies[number] for number in (1, 2, 3))
+    assert asked["result"]["isError"]
+    assert (
+        asked["result"]["content"][0]["text"] == "ask, argument question: it holds half of a character; write it again"
+    )
+    assert "has no argument '\\udc80'; it has: query, image, k" in searched["result"]["content"][0]["text"]
+    assert unknown.get("error") or unknown["result"]["isError"]
+    assert json.loads(replies[4]["result"]["content"][0]["text"])["id"] == "red"
+
+
+def test_what_is_wrong_with_a_call_is_said_in_words(connect) -> None:
+    async def work() -> None:
+        async with connect(writable=True) as client:
+            for tool, arguments, said in (
+                (
+                    "add",
+                    {"id": "a", "text": "b", "meta": {"c": 1}},
+                    "add has no argument 'meta'; it has: id, text, image",
+                ),
+                ("search", {"queri": "x"}, "search has no argument 'queri'; it has: query, image, k"),
+                ("search", {"query": "x", "k": "many"}, "search, argument k: Input should be a valid integer"),
+                ("ask", {}, "ask, argument question: Field required"),
+                ("asks", {}, "there is no tool 'asks'; there are: search, ask, add"),
+            ):
+                reply = await client.call_tool(tool, arguments)
+                assert reply.is_error
+                assert said in reply.content[0].text
+                assert "pydantic" not in reply.content[0].text
+            kept = await client.call_tool("search", {"query": "b", "k": 9})
+            assert "a" not in ids(kept.content)
 
     run(work)
 

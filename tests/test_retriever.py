@@ -255,6 +255,18 @@ def test_neighbors_that_say_the_same_come_once(tmp_path: Path, encoder: Colors) 
     assert ids(everything) == [["4", "2", "1", "3"]]
 
 
+def test_near_duplicates_are_told_with_the_nearer_sample(tmp_path: Path, encoder: Colors) -> None:
+    samples = [sample(name, "red bearing") for name in "abc"] + [sample("d", "blue bearing")]
+    store = Datastore.build(tmp_path / "store", samples, encoder)
+    told: set[tuple[str, str]] = set()
+    retriever = Retriever(
+        store, encoder, on_duplicate=lambda left_out, nearer: told.add((left_out.sample.id, nearer.sample.id))
+    )
+    [[first, second]] = ids(retriever.retrieve([Query("red")], 2))
+    assert second == "d"
+    assert told == {(name, first) for name in {"a", "b", "c"} - {first}}
+
+
 def test_it_fetches_on_until_k_are_left(tmp_path: Path, encoder: Colors) -> None:
     """Two hundred copies come before the one that is wanted."""
     samples = [sample(f"copy{n}", "red", picture(tmp_path, "red")) for n in range(200)]
@@ -337,6 +349,11 @@ def test_weights_decide_between_picture_and_words(store: Datastore, encoder: Col
     by_words = Retriever(store, encoder, weights={"text": 1}).retrieve([query], 1)
     assert ids(by_picture) == ids(Retriever(store, encoder, "image-image").retrieve([query], 1))
     assert ids(by_words) == ids(Retriever(store, encoder, "text-text").retrieve([query], 1))
+
+
+def test_weights_change_nothing_without_a_picture(store: Datastore, encoder: Colors) -> None:
+    plain = Retriever(store, encoder).retrieve([Query("a picture of blue")], 4)
+    assert Retriever(store, encoder, weights={"image": 1}).retrieve([Query("a picture of blue")], 4) == plain
 
 
 @pytest.mark.parametrize("weights", [{"sound": 1}, {"image": -1}, {"image": 0, "text": 0}])
@@ -475,3 +492,30 @@ class TestPassages:
         monkeypatch.setattr(told, "passages", after_removal)
         [context] = Retriever(told, Sentences(joint=False)).retrieve([Query("red")], 3)
         assert {neighbor.sample.id for neighbor in context} == {"mixed", "one", "parted"}
+
+
+class TestIdentifiers:
+    @pytest.fixture
+    def numbered(self, tmp_path: Path) -> Datastore:
+        samples = [sample(str(number), f"Red pump {number}", None, {"even": number % 2 == 0}) for number in range(60)]
+        return Datastore.build(tmp_path / "numbered", samples, Sentences(joint=False))
+
+    def test_decide_among_texts_that_are_alike(self, numbered: Datastore) -> None:
+        retriever = Retriever(numbered, Sentences(joint=False))
+        for number in (3, 57):  # the latter is not among those whose passages are compared
+            [context] = retriever.retrieve([Query(f"What of pump {number}? Red?")], 3)
+            assert context[0].sample.id == str(number)
+            assert len(context) == 3
+            assert context[0].score == pytest.approx(context[1].score)
+
+    def test_are_looked_for_among_what_may_be_found(self, numbered: Datastore) -> None:
+        [context] = Retriever(numbered, Sentences(joint=False)).retrieve([Query("red 57")], 3, where={"even": True})
+        assert "57" not in [neighbor.sample.id for neighbor in context]
+
+    def test_are_not_those_of_the_question_itself(self, numbered: Datastore) -> None:
+        [context] = Retriever(numbered, Sentences(joint=False)).retrieve([Query("Red pump 57", id="57")], 3)
+        assert "57" not in [neighbor.sample.id for neighbor in context]
+
+    def test_count_only_where_passages_are_compared(self, numbered: Datastore) -> None:
+        plain = ids(Retriever(numbered, Colors(joint=False)).retrieve([Query("red")], 3))
+        assert ids(Retriever(numbered, Colors(joint=False)).retrieve([Query("red 57")], 3)) == plain

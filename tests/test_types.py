@@ -15,6 +15,13 @@ from camml.types import Range, is_bound, mended_id
         ("2024-01-01 10:00", "<", "2024-01-01T11:00", True), (2024, ">=", "2024", True),
         (2023, "<", "2024-01-01", True),
         (10**400, ">", "2", True), (2023.0, "<", "2024-01-01", True), (2024.5, ">", "2024-01-01", False),
+        ("1e-05", "<", "0.001", True), (".5", "<", "1e0", True), ("-.5", ">", "-5E-1", False), (1e-05, "<", ".5", True),
+        ("1e400", ">", "2", True), ("1e", ">", "0", False), (".", ">", "0", False), (20240501, ">", "20240430", True),
+        ("20240501", ">", "2024-01-01", False), ("2024/05/01", ">", "2024-04-30", True),
+        ("2024-5-1", "<", "2024-05-02", True), ("2024-05-01T24:00", ">", "2024-05-01T23:59", True),
+        ("2024/5/1 9:05", "<", "2024-05-01T10", True), ("2024-13-01", ">", "2024", False),
+        ("2024-02-30", ">", "2024", False), ("2024-05-01T25:00", ">", "2024", False), ("2024/05", ">", "2024", False),
+        ("01/05/2024", ">", "2024", False), ("2024-05/01", ">", "2024", False),
         (True, ">", "0", False), (None, "<", "3", False), ("cheap", "<", "3", False), ("3 kg", "<", "4", False),
     ],
 )  # fmt: skip
@@ -60,13 +67,35 @@ def test_all_bounds_count() -> None:
 @pytest.mark.parametrize(
     ("text", "is_one"),
     [
-        ("1", True), ("-1.5", True), ("2024-02-30", True), ("2024-05-01T10:00:00.123456789+02:00", True), ("x", False),
+        ("1", True), ("-1.5", True), ("2024-02-30", False), ("2024-13-01", False), ("1e-3", True), (".5", True),
+        ("5.", True), ("2024/5/1", True), ("0000", True), ("2024-00-10", False),
+        ("2024-05-01T10:00:00.123456789+02:00", True), ("x", False),
         ("", False), ("2024-02-30T10:00Z", False), ("0001-01-01T00:00+01:00", False), ("2024-05-01T10:00+99:00", False),
         ("10:00Z", False), ("2024-05-01Z", False),
     ],
 )  # fmt: skip
 def test_what_is_a_bound(text: str, is_one: bool) -> None:
     assert is_bound(text) is is_one
+
+
+@pytest.mark.parametrize(
+    ("bounds", "tightest"),
+    [
+        ((("<", "3"), ("<", "20"), (">=", "9"), (">=", "10")), (("<", "3"), (">=", "10"))),
+        (((">=", "2024-05-01"), (">=", "2024-06"), ("<=", "2025"), ("<=", "2024-12-31")),
+         ((">=", "2024-06"), ("<=", "2024-12-31"))),
+        (((">", "2024/5/1"), (">", "2024"), (">=", "1e3")), ((">", "2024/5/1"), (">=", "1e3"))),
+    ],
+)  # fmt: skip
+def test_the_tightest_bound_of_a_sign_stands_for_all(
+    bounds: tuple[tuple[str, str], ...], tightest: tuple[tuple[str, str], ...]
+) -> None:
+    assert Range(bounds).tightest() == Range(tightest)
+
+
+def test_a_number_and_a_date_have_no_tightest() -> None:
+    with pytest.raises(ValueError, match="5 is a number and 2024-05-01 a date"):
+        Range(((">", "2024-05-01"), (">", "5"))).tightest()
 
 
 @given(st.lists(st.sampled_from(["a", "a#2", "a#2#2", "b/c", "b_c"]), max_size=30))

@@ -5,7 +5,7 @@ gives 0.99 to any two pictures, so how far its vectors usually are from one anot
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Literal
 
@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camml.errors import OptionError
+from camml.types import Context, Neighbor
 
 Vectors = NDArray[np.float32]
 Above = float | Literal["measured"] | None
+OnDuplicate = Callable[[Neighbor, Neighbor], None]
+"""What is called with a neighbor that is left out as a near-duplicate, and the nearer one that stays."""
 
 DUPLICATE = 0.98
 """The cosine of near-duplicates to an encoder whose vectors go apart."""
@@ -71,6 +74,25 @@ class Likeness:
                     f"{DUPLICATE}"
                 )
         return self._measured[modality]
+
+    def distinct(self, context: Context, images: Mapping[str, Vectors], on_duplicate: OnDuplicate) -> Context:
+        """Return the neighbors without those that have the text and nearly the image of a nearer one.
+
+        Args:
+          images: the vectors of the images of neighbors with the text of another one, by id.
+        """
+        of_text: dict[str, list[Neighbor]] = {}
+        distinct: list[Neighbor] = []
+        for neighbor in context:
+            image = images.get(neighbor.sample.id)
+            nearer = of_text.setdefault(neighbor.sample.text, [])
+            same = (other for other in nearer if self.same(image, images.get(other.sample.id), "image"))
+            if twin := next(same, None):
+                on_duplicate(neighbor, twin)
+            else:
+                nearer.append(neighbor)
+                distinct.append(neighbor)
+        return tuple(distinct)
 
 
 def usual_cosine(some: Vectors) -> float:

@@ -7,11 +7,14 @@ import numpy as np
 from camml.encoders import PatchEncoder, Patches, Vectors
 from camml.ranking import by_likeness
 from camml.types import Context
+from camml.words import share_named
 
 PICTURES = 10
 """Samples found by pictures that are compared with the question's patch by patch: docs/retrieval.md."""
 TEXTS = 20
 """Samples found by words that are compared with the question passage by passage: docs/retrieval.md."""
+NAMED = 0.2
+"""Likeness that a text gains which alone holds the numbers and codes of a question: docs/retrieval.md."""
 
 
 def places_found_by(context: Context, source: str, target: str, most: int) -> list[int]:
@@ -45,20 +48,46 @@ def by_patches(
     return _ordered(context, [by_place.get(place, context[place].score + change) for place in places], places)
 
 
+def with_named(context: Context, places: Sequence[int], named: Context) -> tuple[Context, list[int]]:
+    """Return a context with the samples that hold a question's numbers and codes behind the last of some places.
+
+    Args:
+      named: such samples, of which those that are at one of the places already are passed over.
+
+    Returns:
+      The context, and the places with those of the samples that came in.
+    """
+    there = {context[place].sample.id for place in places}
+    more = [neighbor for neighbor in named if neighbor.sample.id not in there]
+    new = {neighbor.sample.id for neighbor in more}
+    end = places[-1] + 1
+    behind = [neighbor for neighbor in context[end:] if neighbor.sample.id not in new]
+    return (*context[:end], *more, *behind), [*places, *range(end, end + len(more))]
+
+
 def by_passages(
-    context: Context, places: Sequence[int], share: float, asked: Vectors, stored: Mapping[str, Vectors]
+    context: Context,
+    places: Sequence[int],
+    share: float,
+    asked: Vectors,
+    stored: Mapping[str, Vectors],
+    rarities: Mapping[str, float],
 ) -> Context:
-    """Return a context whose neighbors at some places are ordered by their texts' nearest passages, too.
+    """Return a context whose neighbors at some places are ordered by their texts' nearest passages, too, and by the
+    numbers and codes of the question that they hold.
 
     Args:
       share: of the nearest passage's cosine in the likeness; that of the whole text has the rest.
       asked: float32[D], of the query's words.
       stored: float32[P, D], of the passages of the neighbors' texts by their ids; nothing of a text of one passage.
+      rarities: of the numbers and codes of the question that stand in any text, as `words.rarity` has them.
     """
 
     def likeness(place: int) -> float:
-        whole, parts = context[place].score, stored.get(context[place].sample.id)
-        return whole if parts is None else (1 - share) * whole + share * float((parts @ asked).max())
+        neighbor, parts = context[place], stored.get(context[place].sample.id)
+        whole = neighbor.score
+        mixed = whole if parts is None else (1 - share) * whole + share * float((parts @ asked).max())
+        return mixed + (NAMED * share_named(neighbor.sample.text, rarities) if rarities else 0.0)
 
     return _ordered(context, [likeness(place) for place in places], places)
 

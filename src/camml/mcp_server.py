@@ -11,10 +11,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
+import anyio
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Image as Picture
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.stdio import stdio_server
+from mcp.shared.message import SessionMessage
+from mcp_types import jsonrpc_message_adapter
 from PIL import Image
+from pydantic import ValidationError
 
 from camml import __version__
 from camml.assistant import Collection
@@ -22,7 +27,7 @@ from camml.datastore.uploads import UPLOADS
 from camml.durable import disk_errors, write_file
 from camml.errors import CaMMLError, ImageError, InputError
 from camml.images import open_image
-from camml.images.data_urls import decoded
+from camml.images.data_urls import bytes_in, decoded, is_data_url
 from camml.types import Context, Query, Sample, Where
 
 SIDE = 512
@@ -119,18 +124,19 @@ class Tools:
         Raises:
           ImageError: it cannot be used, or is elsewhere.
         """
-        inline = given[:5].lower() == "data:"
+        inline = is_data_url(given)
         if self.pictures is not None and len(given) < 4096 and "\0" not in given and not inline:
             path = (self.pictures / given).resolve()
             if os.path.isfile(path):  # False, too, for what is too long for a name: a small picture in base64
                 if not path.is_relative_to(self.pictures):
                     raise ImageError(f"{given} is not in {self.pictures}, whose pictures may be used")
                 return open_image(path)
-        data = given.partition(",")[2] if inline else given
-        if len(data) > MOST_BYTES * 4 // 3:
+        if len(given) > MOST_BYTES * 4 // 3:
             raise ImageError(f"the picture is larger than {MOST_BYTES >> 20} MB")
         try:
-            content = decoded(data)
+            content = bytes_in(given) if inline else decoded(given)
+        except ImageError:
+            raise
         except ValueError:
             other = (
                 f"the path of a picture in {self.pictures}" if self.pictures else "a path, if --pictures DIR allows it"
@@ -163,9 +169,58 @@ def _small(path: Path) -> Picture:
     return Picture(data=buffer.getvalue(), format="jpeg")
 
 
+class Server(MCPServer):
+    """The SDK's server, which tells in words what is wrong with a call, and answers every one that it can read."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+        """See `MCPServer`; arguments that the tool does not have are refused and not left out.
+
+        Raises:
+          ToolError: there is no such tool, or one of its arguments cannot be.
+        """
+        tools = {tool.name: list(tool.input_schema.get("properties", ())) for tool in await self.list_tools()}
+        if name not in tools:
+            raise ToolError(f"there is no tool {name[:80]!a}; there are: {', '.join(tools)}")
+        if unknown := [given for given in arguments if given not in tools[name]]:
+            raise ToolError(f"{name} has no argument {unknown[0][:80]!a}; it has: {', '.join(tools[name])}")
+        for given, value in arguments.items():
+            if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+                raise ToolError(f"{name}, argument {given}: it holds half of a character; write it again")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            mistake = error.__cause__.errors(include_url=False)[0]
+        raise ToolError(f"{name}, argument {'.'.join(map(str, mistake['loc']))}: {mistake['msg']}")
+
+    async def run_stdio_async(self) -> None:
+        """See `MCPServer`; a message with half of a character, which the SDK passes over, is answered, too."""
+        send, receive = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        async with stdio_server() as (read, write), anyio.create_task_group() as group:
+
+            async def pass_on() -> None:
+                async with send:
+                    async for message in read:
+                        await send.send(_mended(message) if isinstance(message, Exception) else message)
+
+            group.start_soon(pass_on)
+            inner = self._lowlevel_server
+            await inner.run(receive, write, inner.create_initialization_options())
+
+
+def _mended(error: Exception) -> SessionMessage | Exception:
+    """Return the message that could not be read as UTF-8; what else could not be read as it came."""
+    try:
+        line = error.errors()[0]["input"] if isinstance(error, ValidationError) else ""
+        return SessionMessage(jsonrpc_message_adapter.validate_python(json.loads(line), by_name=False))
+    except (ValueError, TypeError, RecursionError):
+        return error
+
+
 def server_of(tools: Tools, writable: bool = False) -> MCPServer:
     """Return the server with its tools; `add` only where it may write."""
-    server = MCPServer(
+    server = Server(
         "camml",
         version=__version__,
         instructions=f"Looks up and answers from {len(tools.collection)} samples, texts mostly with pictures.",

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,10 +14,11 @@ from camml import matching
 from camml.encoders import Encoder, Patches, Vectors, among_images, balanced, passage_share, patch_encoder
 from camml.errors import EmptyStoreError, OptionError
 from camml.images import open_image
-from camml.likeness import Above, Likeness
-from camml.matching import by_passages, by_patches, places_found_by
+from camml.likeness import Above, Likeness, OnDuplicate
+from camml.matching import by_passages, by_patches, places_found_by, with_named
 from camml.ranking import BACKGROUND, fuse, merge, usual, weigh
-from camml.types import Context, Neighbor, Query, Sample, Where
+from camml.types import Context, Query, Sample, Where
+from camml.words import identifiers
 
 Search = tuple[str, str]
 """The modality of the query and that of the samples it is compared with."""
@@ -36,9 +37,9 @@ FUSED = ("image-image", "text-image", "text-text")
 WITH_IMAGE = ("image-image", "text-text")
 WITHOUT_IMAGE = ("text-text", "text-image")
 """What is compared in the modes `fused` and `auto`; of equals those of the first come first."""
-POLICY = 6
+POLICY = 7
 """Changes whenever the same settings could find other samples; 1 searched by the picture alone where there was one, 2
-compared pictures with one weight for plain and mapped vectors, 3 compared no patches, 5 no passages.
+compared pictures with one weight for plain and mapped vectors, 3 compared no patches, 5 no passages, 6 no identifiers.
 """
 
 FUSED_DEPTH = 100
@@ -65,6 +66,10 @@ class Searchable(Protocol):
     def patches(self, ids: Sequence[str], encoder: Encoder) -> Mapping[str, Patches]: ...
 
     def passages(self, ids: Sequence[str], encoder: Encoder) -> Mapping[str, Vectors]: ...
+
+    def naming(
+        self, identifiers: Collection[str], vector: Vectors, k: int, *, where: Where | None = None
+    ) -> tuple[dict[str, float], Context]: ...
 
 
 @dataclass(slots=True)
@@ -99,6 +104,7 @@ class Retriever:
         is as near among the vectors of this datastore if they are narrow; none keeps them all.
       weights: what the query's `image` and its `text` count where mode `auto` compares both; None ranks each sample by
         the one that it stands out most in.
+      on_duplicate: called with each neighbor that says the same as a nearer one, maybe several times, and that one.
 
     Raises:
       OptionError: no such mode, or one that this encoder or datastore cannot serve.
@@ -120,6 +126,7 @@ class Retriever:
         mode: str = "auto",
         duplicate_above: Above = "measured",
         weights: Mapping[str, float] | None = None,
+        on_duplicate: OnDuplicate = lambda left_out, nearer: None,
     ) -> None:
         check_weights(weights)
         self.datastore = datastore
@@ -127,6 +134,7 @@ class Retriever:
         self.mode = mode
         self.duplicate_above = duplicate_above
         self.weights = weights
+        self.on_duplicate = on_duplicate
         self._likeness = Likeness(duplicate_above, datastore.spaced, encoder.name)
         self._compares, self._passage_share = patch_encoder(encoder), passage_share(encoder)
         self._least = max(matching.PICTURES if self._compares else 0, matching.TEXTS if self._passage_share else 0)
@@ -162,7 +170,7 @@ class Retriever:
         states = [QueryState(query, self._searches(query)) for query in queries]
         self._embed(states)
         contexts = self._ranked(states, max(k, self._least), where)
-        return [self._matched(state, context)[:k] for state, context in zip(states, contexts, strict=True)]
+        return [self._matched(state, context, where)[:k] for state, context in zip(states, contexts, strict=True)]
 
     def _holds_anything(self) -> bool:
         return self.datastore.count("text") + self.datastore.count("image") > 0
@@ -229,10 +237,11 @@ class Retriever:
             return self.encoder.embed_images(images), [None] * len(images)
         return self._compares.embed_with_patches(images)
 
-    def _matched(self, state: QueryState, context: Context) -> Context:
+    def _matched(self, state: QueryState, context: Context, where: Where | None) -> Context:
         """Return a context with what was found first by pictures, and by words, in the order of its likeness by parts.
 
-        All others keep their places.
+        Texts that hold the numbers and codes of the question come to what was found by words. All others keep their
+        places.
         """
         if self._compares is not None and (places := places_found_by(context, *IMAGES, matching.PICTURES)):
             asked = state.patches
@@ -244,9 +253,18 @@ class Retriever:
                 stored = {name: (vectors[name], patches[name]) for name in patches.keys() & vectors.keys()}
                 context = by_patches(context, places, self._compares, (self._vector(state, IMAGES), asked), stored)
         if self._passage_share and (places := places_found_by(context, *TEXTS, matching.TEXTS)):
+            rarities, named = self._named(state, where)
+            context, places = with_named(context, places, named)
             parts = self.datastore.passages([context[place].sample.id for place in places], self.encoder)
-            context = by_passages(context, places, self._passage_share, state.vectors["text"], parts)
+            context = by_passages(context, places, self._passage_share, state.vectors["text"], parts, rarities)
         return context
+
+    def _named(self, state: QueryState, where: Where | None) -> tuple[dict[str, float], Context]:
+        """Return how rare the numbers and codes of a question are, and the samples that hold most of them."""
+        if not (names := identifiers(state.query.text)):
+            return {}, ()
+        rarities, named = self.datastore.naming(names, state.vectors["text"], matching.TEXTS, where=where)
+        return rarities, _labelled(self._admitted(state, named), TEXTS)
 
     def _recall(self, state: QueryState) -> None:
         """Take from the datastore what it knows of a query that is one of its samples."""
@@ -288,7 +306,7 @@ class Retriever:
 
     def _joined(self, state: QueryState, lists: Sequence[Context], levels: Sequence[float]) -> Context:
         """Return what several searches found as one list."""
-        if not self.weights:
+        if not self.weights or len({source for source, _ in state.searches}) == 1:
             return merge(lists, levels)
         ids = list(dict.fromkeys(neighbor.sample.id for context in lists for neighbor in context))
         cosines = []
@@ -353,16 +371,7 @@ class Retriever:
         repeated = [neighbor.sample.id for neighbor in context if times[neighbor.sample.text] > 1]
         if self.duplicate_above is None or not repeated:
             return context
-        images = self.datastore.vectors(repeated, "image")
-        admitted: list[Neighbor] = []
-        of_text: dict[str, list[Vectors | None]] = {}
-        for neighbor in context:
-            image = images.get(neighbor.sample.id)
-            nearer = of_text.setdefault(neighbor.sample.text, [])
-            if not any(self._likeness.same(image, other, "image") for other in nearer):
-                nearer.append(image)
-                admitted.append(neighbor)
-        return tuple(admitted)
+        return self._likeness.distinct(context, self.datastore.vectors(repeated, "image"), self.on_duplicate)
 
 
 def check_weights(weights: Mapping[str, float] | None) -> None:

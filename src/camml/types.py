@@ -66,22 +66,23 @@ def mended_id(id: str, taken: Container[str], counts: dict[str, int] | None = No
     return mended
 
 
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _DATE = re.compile(
-    r"(?P<day>\d{4}(?:-\d\d(?:-\d\d)?)?)|(?P<date>\d{4}-\d\d-\d\d)[T ](?P<hour>\d\d)(?::(?P<minute>\d\d)"
-    r"(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?)?"
-    r"(?P<zone>Z|(?P<sign>[+-])(?P<hours>[01]\d|2[0-3])(?::?(?P<minutes>[0-5]\d))?)?",
+    r"(?P<year>\d{4})(?:-(?P<alone>\d\d?)|(?P<between>[-/])(?P<month>\d\d?)(?P=between)(?P<day>\d\d?)"
+    r"(?:[T ](?P<hour>\d\d?)(?::(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?)?"
+    r"(?P<zone>Z|(?P<sign>[+-])(?P<hours>[01]\d|2[0-3])(?::?(?P<minutes>[0-5]\d))?)?)?)?",
     re.ASCII | re.IGNORECASE,
 )
-_FIRST_MOMENT = "0000-01-01"
+"""A date of ISO 8601, or as spreadsheets write it: with slashes, and without leading zeros."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
     """Bounds of a number or a date, instead of a value that `meta` must hold: `Range(((">=", "2024-01-01"),))`.
 
-    Dates are those of ISO 8601; a shorter one stands for its first moment, so that `2024` is the beginning of that
-    year. Times with a zone are compared as UTC, those without one as they stand, which is as if they were UTC.
+    Dates are those of ISO 8601, or as spreadsheets write them (`2024/5/1`); a shorter one stands for its first moment,
+    so that `2024` is the beginning of that year. Times with a zone are compared as UTC, those without one as they
+    stand, which is as if they were UTC.
 
     Attributes:
       bounds: pairs of `<`, `<=`, `>` or `>=` and a number or a date.
@@ -101,10 +102,29 @@ class Range:
         """Return whether a value lies within all bounds; one that is neither a number nor a date does not."""
         return all(_compares(value, sign, bound) for sign, bound in self.bounds)
 
+    def tightest(self) -> "Range":
+        """Return the same range with one bound of each sign.
+
+        Raises:
+          ValueError: a number and a date have the same sign, which cannot be compared.
+        """
+        tightest: dict[str, str] = {}
+        for sign, bound in self.bounds:
+            other = tightest.setdefault(sign, bound)
+            if (_moment(bound) is None) != (_moment(other) is None) and not (_is_number(bound) and _is_number(other)):
+                number, date = sorted((bound, other), key=lambda text: _moment(text) is not None)
+                raise ValueError(f"{number} is a number and {date} a date")
+            tightest[sign] = bound if _compares(bound, sign, other) else other
+        return Range(tuple(tightest.items()))
+
 
 def is_bound(text: str) -> bool:
     """Return whether a text is a number or a date, with which others can be compared."""
-    return bool(_NUMBER.fullmatch(text) or _moment(text))
+    return _is_number(text) or _moment(text) is not None
+
+
+def _is_number(text: str) -> bool:
+    return bool(_NUMBER.fullmatch(text))
 
 
 def _compares(value: Any, sign: str, bound: str) -> bool:
@@ -115,7 +135,7 @@ def _compares(value: Any, sign: str, bound: str) -> bool:
     text = str(value).strip()
     mine: Any
     theirs: Any
-    if _NUMBER.fullmatch(bound) and (not isinstance(value, str) or _NUMBER.fullmatch(text)):
+    if _is_number(bound) and (not isinstance(value, str) or _is_number(text)):
         mine, theirs = float(value) if isinstance(value, str) else value, float(bound)
     else:
         mine, theirs = _moment(text), _moment(bound)
@@ -125,22 +145,23 @@ def _compares(value: Any, sign: str, bound: str) -> bool:
     return bool(compared[sign])
 
 
-def _moment(text: str) -> tuple[str, str, str] | None:
+def _moment(text: str) -> tuple[datetime, str, str] | None:
     """Return a date to the minute, its seconds and their fraction, in UTC if it has a zone, in an order that is that of
-    time; None where it is no date of ISO 8601."""
+    time; None where it is no date, or one that no calendar has."""
     date = _DATE.fullmatch(text)
     if date is None:
         return None
-    day = date["day"] or date["date"]
-    minute = f"{day}{_FIRST_MOMENT[len(day) :]}T{date['hour'] or '00'}:{date['minute'] or '00'}"
-    if date["zone"]:
-        offset = timedelta(hours=int(date["hours"] or 0), minutes=int(date["minutes"] or 0))
-        try:
-            local = datetime.fromisoformat(minute)
-            minute = (local + offset if date["sign"] == "-" else local - offset).isoformat(timespec="minutes")
-        except (ValueError, OverflowError):
-            return None
-    return minute, date["second"] or "00", (date["fraction"] or "").rstrip("0")
+    hour, minute = int(date["hour"] or 0), int(date["minute"] or 0)
+    if hour > 24 or minute > 59 or int(date["second"] or 0) > 60:  # 24:00 is midnight, 23:59:60 a leap second
+        return None
+    offset = timedelta(hours=int(date["hours"] or 0), minutes=int(date["minutes"] or 0))
+    try:
+        local = datetime(int(date["year"]), int(date["alone"] or date["month"] or 1), int(date["day"] or 1))
+        local += timedelta(hours=hour, minutes=minute)
+        moment = local + offset if date["sign"] == "-" else local - offset
+    except (ValueError, OverflowError):
+        return None
+    return moment, date["second"] or "00", (date["fraction"] or "").rstrip("0")
 
 
 Where = Mapping[str, Any] | Callable[[Sample], bool]
@@ -231,7 +252,7 @@ def finite(value: Any) -> Any:
     """Return a value of JSON without numbers that JSON does not have, which no browser reads."""
     if isinstance(value, Mapping):
         return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

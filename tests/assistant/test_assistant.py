@@ -1,10 +1,12 @@
 """One door: a model, the datastore that fits it, and answers with their evidence."""
 
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,6 +15,7 @@ from camml.answering import Decoding
 from camml.datastore import Datastore
 from camml.encoders import load as load_encoder
 from camml.errors import EncoderMismatchError, ImageError, ModelFolderError, OptionError, SampleError, UnknownNameError
+from camml.images.data_urls import data_url
 from camml.model.retrieval_settings import RetrievalSettings, settings_of
 from camml.types import Query, Sample
 from tests import tiny
@@ -109,6 +112,38 @@ def test_a_question_that_is_no_text_is_refused(folder, samples, tmp_path, questi
     for ask in (store.ask, store.search, model.ask):
         with pytest.raises(OptionError, match=f"the question .*{said}"):
             ask(question)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"where": "hall=B"}, r'where is a str; give values of the meta as {"hall": "B"}, or a function'),
+        ({"where": 5}, "where is an int"),
+        ({"decoding": {"max_new_tokens": 3}}, r"decoding is a dict; give camml\.answering\.Decoding\(max_new_tokens"),
+    ],
+)
+def test_options_of_another_type_are_named_with_what_they_should_be(
+    folder, samples, tmp_path, options: dict[str, Any], said: str
+) -> None:
+    model = assistant.load(folder)
+    store = model.index(samples, tmp_path / "store")
+    with pytest.raises(OptionError, match=said):
+        store.ask("what", **options)
+    if "where" in options:
+        with pytest.raises(OptionError, match=said):
+            store.search("what", **options)
+    else:
+        with pytest.raises(OptionError, match=said):
+            model.ask("what", **options)
+
+
+def test_a_picture_may_be_an_open_file_and_no_array(folder, samples, tmp_path) -> None:
+    store = assistant.load(folder).index(samples, tmp_path / "store")
+    data = Path(samples[0].image).read_bytes()
+    for source in (io.BytesIO(data), data, data_url(samples[0].image)):
+        assert store.search(image=source, k=1)[0].sample.id == "red"
+    with pytest.raises(ImageError, match=r"is of type ndarray, not a picture; give a path"):
+        store.search(image=np.zeros((4, 4, 3), np.uint8))  # type: ignore[arg-type]
 
 
 def test_samples_given_by_hand_have_the_right_types(folder, samples) -> None:

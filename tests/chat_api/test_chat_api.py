@@ -1,5 +1,11 @@
 """The client of chat endpoints, against one on this machine."""
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pytest
 
 from camml.chat_api import ChatApi
@@ -103,3 +109,92 @@ def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
     with chat_server(lambda _, number: b'{"choices": [' if number == 1 else "whole") as (url, requests):
         assert ChatApi("m", url, sleep=lambda _: None).complete(ASKED) == "whole"
     assert len(requests) == 2
+
+
+@pytest.mark.parametrize("status", [425, 520, 529])
+def test_what_stands_before_an_endpoint_may_be_in_trouble_too(status: int) -> None:
+    with chat_server(lambda _, number: status if number == 1 else "done") as (url, requests):
+        assert ChatApi("m", url, sleep=lambda _: None).complete(ASKED) == "done"
+    assert len(requests) == 2
+
+
+def test_for_a_quota_that_is_spent_nobody_waits() -> None:
+    spent = 429, {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}
+    with chat_server(lambda *_: spent) as (url, requests), pytest.raises(FetchError, match="exceeded your quota"):
+        ChatApi("m", url).complete(ASKED)
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"choices": [], "error": {"message": "upstream overloaded", "code": 502}},
+        {"choices": None, "error": {"message": "upstream overloaded", "code": "502"}},
+        {"choices": [{"finish_reason": "error", "error": {"message": "upstream overloaded", "code": 502}}]},
+    ],
+)
+def test_an_error_inside_an_answer_is_tried_again_and_told(document: dict[str, object]) -> None:
+    with chat_server(lambda _, number: (200, document) if number == 1 else "done") as (url, requests):
+        assert ChatApi("m", url, sleep=lambda _: None).complete(ASKED) == "done"
+    assert len(requests) == 2
+    with (
+        chat_server(lambda *_: (200, document)) as (url, _),
+        pytest.raises(FetchError, match=r"in 2 tries: HTTP 502 .*upstream overloaded"),
+    ):
+        ChatApi("m", url, tries=2, sleep=lambda _: None).complete(ASKED)
+
+
+@contextmanager
+def raw_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """Runs an endpoint that answers with bytes of its own; gives its base URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            with suppress(OSError):
+                answer(self)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_the_time_of_an_answer_ends_however_it_drips(sized: bool) -> None:
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        if sized:
+            handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        for _ in range(100):
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
+
+    started = time.monotonic()
+    with raw_server(drip) as url, pytest.raises(FetchError, match=r"no whole answer in 0\.3 s"):
+        ChatApi("m", url, tries=1, timeout=0.3).complete(ASKED)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirection_is_told_with_its_host_alone(status: int) -> None:
+    def moved(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        handler.send_header("Location", "https://elsewhere.example/v2?token=sk-secret")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with (
+        raw_server(moved) as url,
+        pytest.raises(FetchError, match=r"redirects to elsewhere\.example, .*base URL") as raised,
+    ):
+        ChatApi("m", url).complete(ASKED)
+    assert "sk-secret" not in str(raised.value)
+    assert "v2" not in str(raised.value)

@@ -85,3 +85,8 @@ def test_a_key_is_not_sent_on_to_where_an_endpoint_redirects() -> None:
         server.shutdown()
         server.server_close()
     assert asked == [("first", "Bearer sk-1"), ("elsewhere", None)]
+
+
+def test_a_short_key_is_taken_out_where_it_stands_alone() -> None:
+    assert without_key("maximum: key m, m and sk-m", "m") == "maximum: key [key], [key] and sk-m"
+    assert without_key("xlong-enough-keyx", "long-enough-key") == "x[key]x"

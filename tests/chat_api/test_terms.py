@@ -104,3 +104,38 @@ def test_after_an_answer_nothing_is_guessed() -> None:
             api.complete(ASKED, **USUAL)
     assert len(requests) == 2
     assert api.left_out == ()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "max_tokens is too large: 128. This model gives at most 100 tokens", "param": "max_tokens"},
+        {"message": "the sum of the prompt and max_tokens (128) is above the context length of 100"},
+    ],
+)
+def test_a_limit_that_is_too_large_is_told_and_not_sent_under_another_name(error: dict[str, str]) -> None:
+    def reply(request: dict[str, Any], _: int) -> Any:
+        return (400, {"error": error}) if request.get("max_tokens", 0) > 100 else "without a limit"
+
+    with chat_server(reply) as (url, requests), pytest.raises(FetchError, match="max_tokens"):
+        ChatApi("m", url).reply(ASKED, max_tokens=128)
+    assert len(requests) == 1
+
+
+LONG = "This model's maximum context length is 4096 tokens. However, your messages resulted in 9000 tokens."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": LONG, "param": "messages", "code": "context_length_exceeded"},
+        {"message": LONG, "type": "BadRequestError", "code": 400},
+        {"message": "too many tokens", "type": "exceed_context_size_error", "code": 400},
+    ],
+)
+def test_a_question_that_is_too_long_has_no_answer_and_stops_no_run(error: dict[str, object]) -> None:
+    with chat_server(lambda *_: (400, {"error": error})) as (url, requests):
+        reply = ChatApi("m", url).reply(ASKED, **USUAL)
+    assert reply.too_long
+    assert reply.lacking == "withheld reply, finish_reason context_length_exceeded"
+    assert len(requests) == 1

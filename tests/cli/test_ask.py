@@ -12,6 +12,7 @@ from camml import answering, encoders
 from camml.answering import Decoding
 from camml.cli import main
 from camml.datastore import Datastore
+from camml.images.data_urls import data_url
 from camml.types import Neighbor, Query
 from tests import tiny
 from tests.fork_server import ForkServer
@@ -132,9 +133,21 @@ def test_no_shots_or_fewer_are_refused(capsys, store, shots) -> None:
     assert "give 1 or more" in refused(capsys, "what", "--store", store, "--shots", shots)
 
 
-def test_more_shots_than_samples_are_refused(capsys, store, context, model) -> None:
-    assert "holds 4 samples" in refused(capsys, "what", "--store", store, "--shots", 5, "--model", model)
-    assert "holds 2 samples" in refused(capsys, "what", "--context", context, "--shots", 3)
+def test_of_fewer_samples_than_are_wanted_all_are_used(capsys, store, context, camml_folder) -> None:
+    assert len(ask(capsys, "what", "--store", store, "--shots", 99, "--model", camml_folder)["context"]) == 4
+    assert len(ask(capsys, "what", "--context", context, "--shots", 99, "--model", camml_folder)["context"]) == 2
+
+
+@pytest.mark.parametrize("option", ["--image", "--store", "--context", "--server"])
+def test_an_empty_option_is_refused_at_every_door(capsys, option: str) -> None:
+    for server in ([], ["--server", "http://127.0.0.1:9"][: 2 * (option != "--server")]):
+        assert f"{option} is empty; give what it is to name" in refused(capsys, "what", *server, option, "")
+
+
+def test_a_picture_may_come_inside_an_address_which_errors_do_not_repeat(capsys, camml_folder, tmp_path) -> None:
+    url = data_url(tiny.image(tmp_path, "query", (1, 2, 3)))
+    assert ask(capsys, "what", "--image", url, "--model", camml_folder)["image"] == url
+    assert len(refused(capsys, "what", "--image", "data:text/html;base64," + "A" * 5000)) < 200
 
 
 def test_an_empty_store_is_refused_with_the_remedy(capsys, tmp_path, model) -> None:

@@ -27,7 +27,8 @@ def batch(tmp_path: Path, camml_folder: Path, capsys: pytest.CaptureFixture[str]
         text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
         (tmp_path / "questions.jsonl").write_text(text)
         options = ["--store", tmp_path / "store", "--model", camml_folder, "--max-new-tokens", "3", *more]
-        asked = ["--batch", tmp_path / "questions.jsonl", "--out", tmp_path / "answers.jsonl"]
+        out = () if "--out" in more else ("--out", tmp_path / "answers.jsonl")
+        asked = ["--batch", tmp_path / "questions.jsonl", *out]
         code = main(["ask", *map(str, (*asked, *options))])
         return code, capsys.readouterr().err
 

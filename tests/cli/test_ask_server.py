@@ -73,6 +73,8 @@ def test_the_question_goes_to_the_server(server, capsys, tmp_path: Path, monkeyp
         "year<=1999",
         "--where",
         "year>1990",
+        "--where",
+        "year>1985",
         "--weights",
         "image=2,text=1",
         "--image",
@@ -97,11 +99,29 @@ def test_the_question_goes_to_the_server(server, capsys, tmp_path: Path, monkeyp
     [
         (["--store", "nowhere"], "no datastore 'nowhere' here (HTTP 404)"),
         (["--attribute"], "--attribute is not for --server"),
+        (
+            ["--mode", "image-image", "--weights", "image=2"],
+            "--weights is for --mode auto; in --mode image-image nothing",
+        ),
+        (["--model", "other"], "--model 'other' is not for --server, which answers with 'camml-mini'"),
     ],
 )
 def test_what_it_does_not_do_is_said(server, capsys, options: list[str], said: str) -> None:
     assert main(["ask", "what", "--server", server[0], *options]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["camml-mini", "models/camml-mini"])
+def test_the_model_that_it_has_may_be_named(server, model: str) -> None:
+    assert main(["ask", "what", "--server", server[0], "--model", model]) == 0
+
+
+def test_weights_without_a_picture_are_said_to_change_nothing(server, capsys, tmp_path: Path) -> None:
+    asked = ["ask", "what", "--server", server[0], "--weights", "image=2"]
+    assert main(asked) == 0
+    assert "camml: --weights changes nothing: it counts where a picture and words " in capsys.readouterr().err
+    assert main([*asked, "--image", str(tiny.image(tmp_path, "query", (1, 2, 3)))]) == 0
+    assert "--weights" not in capsys.readouterr().err
 
 
 def test_a_server_that_is_not_there_is_named(capsys) -> None:

@@ -80,3 +80,9 @@ def test_a_line_that_is_not_utf_8_ends_its_turn_and_not_the_conversation(talk) -
 def test_options_of_a_datastore_without_one_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chat", "--where", "k=1", "--shots", "3", "--model", "nowhere/at/all"]) == 2
     assert "--where, --shots are for samples; name a datastore with --store\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--image", "--store"])
+def test_an_empty_option_is_refused_before_anything_is_loaded(option: str, capsys) -> None:
+    assert main(["chat", option, "", "--model", "nowhere/at/all"]) == 2
+    assert f"{option} is empty; give what it is to name" in capsys.readouterr().err

@@ -50,6 +50,41 @@ def test_keys_in_another_encoding_are_refused_in_words(encoding: str, tmp_path: 
         settings("--api-keys", str(tmp_path / "keys"))
 
 
+@pytest.mark.parametrize("line", ["short", "späße-und-mehr", "short  # anna"])
+def test_a_line_that_is_no_key_is_named_and_not_shown(line: str, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"# ours\nfirst-secret\n{line}\n", encoding="utf-8")
+    with pytest.raises(OptionError, match=r"keys, line 3: an API key needs at least 8 printable ASCII") as raised:
+        settings("--api-keys", str(tmp_path / "keys"))
+    assert line.split()[0] not in str(raised.value)
+
+
+@pytest.mark.parametrize("given", ["localhost", "foo", "127.0.0.1,proxy", "10.0.0.1/8", "127.0.0.1,", " "])
+def test_a_proxy_that_is_no_address_is_refused_with_the_choices(given: str) -> None:
+    with pytest.raises(
+        OptionError, match=r"^--trust-proxy .* is no address; give .* networks such as .* or \* for every"
+    ):
+        settings("--trust-proxy", given)
+
+
+@pytest.mark.parametrize("given", ["", "*", "127.0.0.1", "::1, 10.0.0.0/8,192.0.2.7"])
+def test_proxies_are_addresses_and_networks(given: str) -> None:
+    assert settings("--trust-proxy", given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--min-score", "2"], "give -1 to 1"), (["--min-score", "nan"], "give -1 to 1"),
+        (["--drain-seconds", "-1"], "--drain-seconds is -1; give 0 or more"),
+        (["--model-name", ""], "--model-name is empty"), (["--model-name", " "], "--model-name is empty"),
+        (["--memory", "1KB"], "--memory is 1 kB; give 1 MB or more"), (["--memory", "much"], "no amount of memory"),
+    ],
+)  # fmt: skip
+def test_what_is_out_of_its_range_is_refused_before_anything_is_loaded(given: list[str], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        settings(*given)
+
+
 def test_keys_may_have_the_names_of_their_owners(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("first-secret  # anna\nsecond#secret\n")
     given = settings("--api-keys", str(tmp_path / "keys"))

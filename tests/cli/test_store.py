@@ -104,6 +104,20 @@ def test_skipping_bad_samples(source: Path, tmp_path: Path, run: Run) -> None:
     assert errors.count("camml: skipped: ") == 3
 
 
+@pytest.mark.parametrize("entry", ['{"id": "a", "image": "none.png", "text": "x"}', '{"id": "a", "text": ""}', '{"id"'])
+def test_a_build_of_which_nothing_can_be_used_leaves_no_datastore(tmp_path: Path, run: Run, entry: str) -> None:
+    source = tmp_path / "samples.jsonl"
+    source.write_text(f"{entry}\n")
+    build = ("build", source, "--out", tmp_path / "store", "--encoder", "hashed", "--on-bad", "skip")
+    code, output, errors = run(*build)
+    assert (code, output) == (2, "")
+    assert errors.splitlines()[0].startswith("camml: skipped: ")
+    assert errors.splitlines()[-1].endswith("holds no sample that can be used (left out: 1); nothing was built")
+    assert run("info", "--store", tmp_path / "store")[0] == 2
+    source.write_text('{"id": "a", "text": "red"}\n')
+    assert run(*build)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

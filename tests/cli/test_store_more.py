@@ -14,6 +14,7 @@ from camml.datastore import Datastore, export
 from camml.errors import DiskError
 from camml.types import Sample
 from tests.cli.conftest import Run
+from tests.colors import picture
 
 ROWS = """id,text,price,made
 a,a cheap red lamp,9.5,2019-03-01
@@ -21,6 +22,10 @@ b,a red lamp,20,2021-12-24
 c,a dear red lamp,150,2024-01-01
 d,a red lamp of unknown price,,2024-06
 """
+WITHOUT_PICTURE = (
+    "camml: the samples that --where asks for (2) have no picture to be found by; search by words: --text, with --mode "
+    "auto or text-text\n"
+)
 
 
 @pytest.fixture
@@ -194,6 +199,82 @@ def test_large_whole_numbers_beside_others_become_texts(tmp_path: Path) -> None:
 def test_a_search_that_finds_nothing_says_so(store: Path, run: Run) -> None:
     code, said, errors = run("search", "--store", store, "--text", "lamp", "--where", "price<-1000")
     assert (code, said, errors) == (0, "", "camml: no sample is what --where asks for\n")
+
+
+def test_near_duplicates_are_counted_and_shown_on_request(tmp_path: Path, run: Run) -> None:
+    samples = [Sample(hall, "Bearing 6204, on stock", None, {"hall": hall}) for hall in "ABC"]
+    samples += [Sample("D", "Belt 9, on stock"), Sample("E", "Belt 9, on stock")]
+    Datastore.build(tmp_path / "store", samples, encoders.load("hashed"))
+    search = ("search", "--store", tmp_path / "store", "--text", "bearing", "--json")
+    code, said, errors = run(*search, "-k", 1)
+    assert (code, len(json.loads(said)["neighbors"])) == (0, 1)
+    assert errors == (
+        "camml: left out 2 samples with the text and nearly the picture of one that is shown; "
+        "--keep-duplicates shows them\n"
+    )
+    code, said, errors = run(*search, "-k", 3, "--keep-duplicates")
+    assert ({neighbor["id"] for neighbor in json.loads(said)["neighbors"]}, errors) == ({"A", "B", "C"}, "")
+    assert run(*search, "--where", "hall=A")[2] == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--image", "{red}", "--where", "hall=C"], WITHOUT_PICTURE),
+        (["--image", "{red}", "--where", "hall=C", "--where", "n>7"], "camml: no sample is what --where asks for\n"),
+        (["--text", "pump", "--mode", "text-image", "--where", "hall=C"], WITHOUT_PICTURE),
+    ],
+)  # fmt: skip
+def test_the_true_reason_of_an_empty_search_is_said(
+    tmp_path: Path, red: Path, run: Run, options: list[str], said: str
+) -> None:
+    samples = [Sample(f"c{n}", f"pump {n}", None, {"hall": "C", "n": n}) for n in range(2)]
+    samples.append(Sample("a", "a red pump", picture(tmp_path, "red"), {"hall": "A", "n": 9}))
+    Datastore.build(tmp_path / "store", samples, encoders.load("hashed", joint=True), encoder_options={"joint": True})
+    code, _, errors = run("search", "--store", tmp_path / "store", *(text.format(red=red) for text in options))
+    assert (code, errors) == (0, said)
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Path:
+    """A picture to search by."""
+    return picture(tmp_path, "red", "query")
+
+
+@pytest.fixture
+def joint(tmp_path: Path) -> Path:
+    """A datastore whose samples have pictures, where words find these too."""
+    samples = [Sample(color, f"a {color} thing", picture(tmp_path, color)) for color in ("red", "blue")]
+    Datastore.build(tmp_path / "joint", samples, encoders.load("hashed", joint=True), encoder_options={"joint": True})
+    return tmp_path / "joint"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--text", "red", "--image", "{red}", "--mode", "image-image"],
+         "--mode image-image searches by the picture alone: --text changes nothing"),
+        (["--text", "red", "--image", "{red}", "--mode", "text-image"],
+         "--mode text-image searches by the words alone: --image changes nothing"),
+        (["--text", "red", "--image", "{red}", "--mode", "text-text"], "--image changes nothing"),
+        (["--text", "red", "--weights", "image=1"], "--weights changes nothing: it counts where a picture and words "),
+        (["--image", "{red}", "--weights", "image=1"], "--weights changes nothing"),
+        (["--text", "red", "--image", "{red}", "--weights", "image=1"], ""),
+        (["--text", "red", "--image", "{red}", "--mode", "fused"], ""),
+        (["--text", "red"], ""),
+    ],
+)  # fmt: skip
+def test_options_that_change_nothing_are_said(joint: Path, red: Path, run: Run, options: list[str], said: str) -> None:
+    code, _, errors = run("search", "--store", joint, *(text.format(red=red) for text in options))
+    assert code == 0
+    assert (said in errors, errors.count("\n")) == (True, bool(said))
+
+
+@pytest.mark.parametrize("mode", ["image-image", "fused"])
+def test_weights_in_a_mode_that_weighs_nothing_are_refused(joint: Path, red: Path, run: Run, mode: str) -> None:
+    options = ("--text", "red", "--image", red, "--weights", "text=5", "--mode", mode)
+    code, _, errors = run("search", "--store", joint, *options)
+    assert (code, f"--weights is for --mode auto; in --mode {mode} nothing is weighed" in errors) == (2, True), errors
 
 
 def test_an_id_that_is_there_is_refused_with_the_way_to_replace_it(store: Path, tmp_path: Path, run: Run) -> None:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from camml import encoders
 from camml.cli import main
 from camml.datastore import Datastore
+from camml.types import Sample
 from tests.cli.conftest import Run
+from tests.colors import picture
 
 
 @pytest.fixture
@@ -36,6 +39,22 @@ def test_index_check_and_info(store: Path, run: Run) -> None:
     assert facts["index of text"]["holds"] == 1
     assert run("index", "--store", store, "--kind", "flat")[1].endswith("no index is faster\n")
     assert "index of text" not in json.loads(run("info", "--store", store, "--json")[1])
+
+
+def test_check_opens_pictures_and_says_what_it_cannot_tell(tmp_path: Path, run: Run) -> None:
+    samples = [Sample(color, color, picture(tmp_path, color)) for color in ("red", "blue")]
+    for copies in (False, True):
+        Datastore.build(tmp_path / f"store{copies}", samples, encoders.load("hashed"), copy_images=copies)
+    code, said, _ = run("check", "--store", tmp_path / "storeFalse")
+    assert code == 0
+    assert said.endswith(
+        "storeFalse is as it was written; its pictures are there and begin as pictures do, but whether each is still "
+        "the same is not checked\n"
+    )
+    assert run("check", "--store", tmp_path / "storeTrue")[1].endswith("storeTrue is as it was written\n")
+    (tmp_path / "red.png").write_bytes(b"")
+    code, said, _ = run("check", "--store", tmp_path / "storeFalse")
+    assert (code, "the picture of sample 'red' cannot be read: " in said, "is empty" in said) == (1, True, True)
 
 
 @pytest.mark.parametrize("kind", [None, "flat", "sq8", "ivf", "hnsw", "rabitq"])

@@ -17,7 +17,7 @@ from tests.pdf_files import write_pdf
 COUNTS = ("added", "updated", "removed", "unchanged")
 
 
-def picture(path: Path, color: str = "red", **options: Any) -> Path:
+def picture(path: Path, color: str | tuple[int, int, int] = "red", **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (8, 6), color).save(path, **options)
     return path
@@ -40,7 +40,8 @@ def store(request: pytest.FixtureRequest, photos: Path, tmp_path: Path, run: Run
 def sync(run: Run, photos: Path, store: Path, *options: object) -> tuple[int, ...]:
     code, output, _ = run("sync", photos, "--store", store, "--json", *options)
     assert code == 0
-    assert "--dry-run" in options or verify(store) == []
+    if "--dry-run" not in options:
+        assert [problem for problem in verify(store) if " cannot be read: " not in problem] == []
     report = json.loads(output)
     return tuple(report[name] for name in COUNTS)
 
@@ -127,6 +128,25 @@ def test_what_cannot_be_used_stays_as_it_was_and_is_listed(photos: Path, store: 
         assert sync(run, photos, store)[:3] == (0, 0, 0)
     assert len(Datastore.open(store)) == 3
     assert run("sync", photos, "--store", store)[2].count("camml: skipped: ") == 2
+    copied = Datastore.open(store).manifest.copies
+    assert ["'a.png' cannot be read" in problem for problem in verify(store)] == [True] * (not copied)
+
+
+def test_copies_of_what_was_replaced_or_is_gone_are_deleted_at_once(photos: Path, tmp_path: Path, run: Run) -> None:
+    for number, name in enumerate(("a.png", "sub/b.png", "sub/c.png")):
+        picture(photos / name, (number, 0, 0))
+    store, copies = tmp_path / "own", tmp_path / "own" / "images"
+    assert run("build", photos, "--out", store, "--encoder", "hashed", "--copy-images")[0] == 0
+    before = {path.name for path in copies.iterdir()}
+    picture(photos / "a.png", "blue")
+    (photos / "sub" / "b.png").unlink()
+    assert sync(run, photos, store) == (0, 1, 1, 1)
+    after = {path.name for path in copies.iterdir()}
+    assert (len(before), len(after), len(after - before)) == (3, 2, 1)
+    entry = {"id": "a.png", "text": "red", "image": str(picture(tmp_path / "new.png", "red"))}
+    (tmp_path / "new.jsonl").write_text(json.dumps(entry) + "\n")
+    assert run("add", tmp_path / "new.jsonl", "--store", store, "--upsert")[0] == 0
+    assert len(list(copies.iterdir())) == 2
 
 
 def test_a_dry_run_lists_what_is_no_picture_as_the_sync_does(photos: Path, store: Path, run: Run) -> None:

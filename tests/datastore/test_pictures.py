@@ -86,6 +86,17 @@ def test_what_one_process_has_alone_is_deleted_at_once(folder: Path) -> None:
     assert not (folder / pictures.NOTE).exists()
 
 
+def test_what_an_update_replaces_or_removes_is_deleted_at_once(folder: Path, tmp_path: Path) -> None:
+    writer = Datastore.open(folder, Colors())
+    old = writer["r"].image
+    writer.update([sample("r", "now blue", picture(tmp_path, "blue"))])
+    assert old is not None
+    assert (old.exists(), copies(folder)) == (False, 3)
+    writer.update([], ["g", "y"])
+    assert copies(folder) == 1
+    assert not (folder / pictures.NOTE).exists()
+
+
 def test_a_picture_of_two_samples_goes_with_the_last(folder: Path, tmp_path: Path) -> None:
     writer = Datastore.open(folder, Colors())
     writer.add([sample("r2", "red again", picture(tmp_path, "red"))])
@@ -179,6 +190,18 @@ def test_a_copy_whose_bytes_changed_is_found(folder: Path) -> None:
     [problem] = verify(folder)
     assert image.name in problem
     assert "'r'" in problem
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", None])
+def test_a_picture_elsewhere_that_is_none_any_more_is_found(
+    tmp_path: Path, samples: list[Sample], content: bytes | None
+) -> None:
+    Datastore.build(tmp_path / "own", samples, Colors())
+    image = samples[0].image
+    assert image is not None
+    image.write_bytes(image.read_bytes()[:20] if content is None else content)
+    [problem] = verify(tmp_path / "own")
+    assert problem.startswith(f"the picture of sample 'r' cannot be read: {image}: ")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may write anywhere")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from camml.datastore import Datastore
-from camml.errors import SampleError
+from camml.errors import OptionError, SampleError
 from camml.types import Range
 from tests.colors import Colors, sample
 
@@ -49,3 +49,23 @@ def test_metadata_nested_too_deeply_is_refused(tmp_path: Path, depth: int) -> No
     with pytest.raises(SampleError, match="has metadata that is nested too deeply"):
         Datastore.build(tmp_path / "store", [sample("a", "red", None, {"m": [nested]})], Colors())
     Datastore.build(tmp_path / "other", [sample("a", "red", None, {"m": (1, [2])})], Colors())
+
+
+def test_a_filter_reaches_into_objects(tmp_path: Path) -> None:
+    samples = [
+        sample("a", "red", None, {"meta": {"hall": "A", "maker": {"name": "Okoro"}}}),
+        sample("b", "red", None, {"meta": {"hall": "B"}}),
+        sample("dot", "red", None, {"meta.hall": "A"}),
+    ]
+    store = Datastore.build(tmp_path / "store", samples, Colors())
+    vectors = Colors().embed_texts(["red"])
+
+    def chosen(**where: object) -> list[str]:
+        [context] = store.search(vectors, "text", 3, where=where)
+        return sorted(neighbor.sample.id for neighbor in context)
+
+    assert chosen(**{"meta.hall": "A"}) == ["a", "dot"]
+    assert chosen(**{"meta.maker.name": "Okoro", "meta.hall": "A"}) == ["a"]
+    assert chosen(**{"meta.hall": "C"}) == []
+    with pytest.raises(OptionError, match=r"no sample has 'hall' .*; they have: meta\.hall, meta\.maker\.name$"):
+        chosen(hall="A")

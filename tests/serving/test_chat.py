@@ -172,7 +172,8 @@ class TestConversation:
     @pytest.mark.parametrize(
         ("messages", "word"),
         [
-            ([{"role": "assistant", "content": "hello"}], "before the user"),
+            ([{"role": "assistant", "content": "hello"}], "no question"),
+            ([{"role": "system", "content": "be brief"}], "no question"),
             ([{"role": "user", "content": ""}], "empty"),
             ([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "no question"),
             ([{"role": "tool", "content": "a", "tool_call_id": "x"}], "knows no calls of tools"),
@@ -185,6 +186,24 @@ class TestConversation:
 
 class TestKeptMessages:
     """Conversations as clients keep them."""
+
+    def test_a_greeting_before_the_first_question_is_told_with_the_instructions(self, client: OpenAI) -> None:
+        alone = ask(client, said(QUESTION))
+        told = ask(client, [{"role": "assistant", "content": "Ask me about colours."}, *said(QUESTION)])
+        system = {"role": "system", "content": "You began the conversation with: Ask me about colours."}
+        assert told.choices[0].message.content == ask(client, [system, *said(QUESTION)]).choices[0].message.content
+        assert told.context == alone.context
+        assert told.usage.prompt_tokens > alone.usage.prompt_tokens
+        for nothing in ("", None):
+            silent = ask(client, [{"role": "assistant", "content": nothing}, *said(QUESTION)])
+            assert silent.usage.prompt_tokens == alone.usage.prompt_tokens
+
+    def test_what_the_assistant_would_not_say_is_part_of_the_talk(self, client: OpenAI) -> None:
+        begun, text = said("what is this"), {"role": "assistant", "content": "I cannot tell"}
+        part = {"role": "assistant", "content": [{"type": "refusal", "refusal": "I cannot tell"}]}
+        plain, told = (ask(client, [*begun, answer, *said(QUESTION)]) for answer in (text, part))
+        assert told.choices[0].message.content == plain.choices[0].message.content
+        assert told.usage.prompt_tokens == plain.usage.prompt_tokens
 
     def test_the_official_clients_own_dump_goes_on(self, client: OpenAI) -> None:
         talk = said("what is this")
@@ -246,7 +265,7 @@ class TestRefusals:
         [
             ("temperature", 3), ("top_p", -0.1), ("n", 17), ("n", 0), ("max_tokens", 0), ("max_tokens", 100_000),
             ("stop", ["a"] * 5), ("tools", [{"type": "function", "function": {"name": "f"}}]),
-            ("logit_bias", {"5": 10}),
+            ("logit_bias", {"5": 10}), ("top_logprobs", 2),
         ],
     )  # fmt: skip
     def test_what_cannot_be_done(self, client: OpenAI, field: str, value: Any) -> None:

@@ -88,6 +88,13 @@ def test_what_it_does_not_have_is_refused(client: OpenAI, more: dict[str, Any], 
     assert refused.value.param == param
 
 
+def test_the_best_of_as_many_as_are_wanted_are_all_of_them(client: OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "prompt": "a", "max_tokens": 2, "n": 2}
+    assert len(client.completions.create(**asked, best_of=2).choices) == 2
+    with pytest.raises(BadRequestError, match="best_of"):
+        client.completions.create(**asked, best_of=3)
+
+
 def test_it_says_who_calls_tools(client: OpenAI) -> None:
     with pytest.raises(BadRequestError, match="no 'tools'; chats and responses call tools"):
         client.completions.create(model="tiny", prompt="a", extra_body={"tools": [{"type": "function"}]})

@@ -7,8 +7,8 @@ import pytest
 
 from camml.errors import SampleError
 from camml.images import open_image
+from camml.images.data_urls import bytes_in
 from camml.serving.examples import MOST, read_examples
-from camml.serving.pictures import decode_data_url
 from tests.layouts import picture
 
 
@@ -25,7 +25,7 @@ def test_questions_come_with_small_pictures(tmp_path: Path) -> None:
     first, second = read_examples(write(tmp_path, " What is this? ", "And why?"))
     assert first["question"] == "What is this?"
     assert first["image"] is not None
-    assert open_image(decode_data_url(first["image"])).size == (768, 384)
+    assert open_image(bytes_in(first["image"])).size == (768, 384)
     assert second == {"question": "And why?", "image": None}
 
 

@@ -212,6 +212,30 @@ class TestWebPages:
                 assert httpx.get(f"{address}/v1/models", headers={"Host": host}).status_code in (400, 421)
 
 
+@pytest.mark.parametrize(
+    ("request_line", "host", "status"),
+    [
+        ("GET /v1/models HTTP/1.0", None, 200), ("GET /v1/models HTTP/1.1", "localhost.", 200),
+        ("GET http://127.0.0.1:80/v1/models?a=b HTTP/1.1", "127.0.0.1", 200),
+        ("GET HTTP://localhost/v1/models HTTP/1.1", "evil.example", 200), ("GET http://localhost HTTP/1.1", "x", 200),
+        ("GET http://evil.example/v1/models HTTP/1.1", "localhost", 421), ("GET /v1/models HTTP/1.1", "evil.", 421),
+    ],
+)  # fmt: skip
+def test_requests_of_old_programs_and_proxies_are_understood(
+    request_line: str, host: str | None, status: int, make_service: MakeService, serve: Serve
+) -> None:
+    head = f"{request_line}\r\n" + (f"Host: {host}\r\n" if host else "") + "Connection: close\r\n\r\n"
+    with serve(make_service(allowed_hosts=("localhost", "127.0.0.1"))) as address, dial(address) as line:
+        line.sendall(head.encode())
+        assert int(line.recv(100).split()[1]) == status
+
+
+def test_a_whole_address_in_place_of_a_path_needs_a_key_too(make_service: MakeService, serve: Serve) -> None:
+    with serve(make_service(api_keys=KEYS)) as address, dial(address) as line:
+        line.sendall(b"GET http://localhost/v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert int(line.recv(100).split()[1]) == 401
+
+
 class TestLimits:
     def test_requests_that_are_too_large(self, make_service: MakeService, serve: Serve) -> None:
         with serve(make_service(max_body=10_000)) as address:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import shutil
 from pathlib import Path
 from unittest.mock import Mock
@@ -40,10 +41,35 @@ def test_it_is_refused_with_the_nearest_ones_or_answered_without_samples(
         assert refused["context"] == answered["context"]
         assert "no sample is near enough" in refused["notes"][-1]
         assert refused["usage"]["completion_tokens"] == 0
+        assert refused["choices"][0]["logprobs"] is None
+        likely = ask(address, logprobs=True)
+        assert [choice["logprobs"]["content"] for choice in likely["choices"]] == [[], []]
+        older = {"model": "tiny", "prompt": "zebra", "logprobs": 2}
+        told = httpx.post(f"{address}/v1/completions", json=older, timeout=60).json()["choices"][0]["logprobs"]
+        assert told == {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
         shelf.threshold = Threshold(1.0, None, "model")
         alone = ask(address)
         assert (alone["refused"], alone["context"]) == (False, [])
         assert alone["choices"] == ask(address, shots=0)["choices"]
+
+
+@pytest.mark.long
+def test_a_filter_that_lets_nothing_through_is_a_refusal_in_a_form_too(make_service: MakeService, serve: Serve) -> None:
+    pytest.importorskip("llguidance")
+    service = make_service()
+    [shelf] = service.shelves.values()
+    schema = {"type": "object", "properties": {"a": {"enum": [1]}}, "required": ["a"], "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema, "strict": True}}
+    wanted = {"response_format": form, "max_tokens": 60, "n": 1}
+    with serve(service) as address:
+        sample = {"text": "the pump of hall B", "meta": {"hall": "B"}}
+        assert httpx.post(f"{address}/v1/stores/colours/samples", json=sample, timeout=60).status_code == 201
+        refused = ask(address, filter={"hall": "Z"}, **wanted)
+        assert json.loads(refused["choices"][0]["message"]["content"]) == {"a": 1}
+        assert (refused["refused"], refused["context"]) == (True, [])
+        assert "lets none through" in refused["reason"]
+        shelf.threshold = Threshold(1.0, None, "refuse")
+        assert ask(address, **wanted)["refused"] is False
 
 
 def test_samples_far_behind_the_nearest_are_not_read(make_service: MakeService, serve: Serve) -> None:

@@ -104,7 +104,8 @@ def test_an_answer_in_json(client: OpenAI) -> None:
         ({"previous_response_id": "resp_1"}, "previous_response_id"), ({"background": True}, "background"),
         ({"tools": [{"type": "web_search"}]}, "tools.0.type"), ({"temperature": 9}, "temperature"),
         ({"input": [{"type": ["a"]}]}, "input.0"), ({"input": [7]}, "input.0"), ({"input": ""}, "input"),
-        ({"text": {"format": {"type": "xml"}}}, "text.format"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format"), ({"input": [{"type": "reasoning"}]}, "input"),
+        ({"include": ["file_search_call.results"]}, "include"), ({"reasoning": {"effort": "high"}}, "reasoning"),
         ({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]}, "input"),
     ],
 )  # fmt: skip
@@ -113,6 +114,29 @@ def test_what_it_does_not_have_is_refused(client: OpenAI, more: dict[str, Any], 
     with pytest.raises(BadRequestError) as refused:
         client.responses.create(**asked)
     assert refused.value.param == param
+
+
+def test_what_its_own_answers_and_other_servers_hold_is_taken_back(client: OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "max_output_tokens": 6}
+    plain: Any = client.responses.create(**asked, input="what is red")
+    thought: Any = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}
+    refusal: Any = {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}
+    again: Any = client.responses.create(
+        **asked, input=[thought, {"role": "user", "content": "what is red"}], metadata={"job": "7"},
+        include=["reasoning.encrypted_content"], reasoning=plain.reasoning.model_dump(),
+    )  # fmt: skip
+    assert (again.output_text, again.metadata, plain.metadata) == (plain.output_text, {"job": "7"}, {})
+    assert again.output[0].content[0].logprobs == []
+    talk: Any = [{"role": "user", "content": "a"}, refusal, {"role": "user", "content": "what is red"}]
+    assert client.responses.create(**asked, input=talk).status
+
+
+@pytest.mark.parametrize("kind", ["input_text", "output_text", "refusal"])
+def test_a_text_without_words_is_refused(client: OpenAI, kind: str) -> None:
+    said: Any = [{"role": "user", "content": [{"type": kind}, {"type": "input_text", "text": "a"}]}]
+    with pytest.raises(BadRequestError, match=f"a part of type '{kind}' needs the field") as refused:
+        client.responses.create(model="tiny", input=said)
+    assert refused.value.param == "input"
 
 
 @pytest.mark.parametrize(

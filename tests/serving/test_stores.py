@@ -464,6 +464,16 @@ def test_forms_that_lose_something_are_refused(address: str, sent: dict[str, Any
     assert said in answer.json()["error"]["message"]
 
 
+def test_a_form_may_have_a_text_of_as_many_letters_as_json(make_service: MakeService, serve: Serve) -> None:
+    with serve(make_service()) as address:
+        place = f"{address}/v1/stores/colours/samples"
+        picture = {"image": ("a.png", png("red"))}
+        whole = httpx.post(place, data={"id": "long", "text": "é" * 1_000_000}, files=picture, timeout=60)
+        assert (whole.status_code, len(whole.json().get("text", ""))) == (201, 1_000_000), whole.text[:200]
+        more = httpx.post(place, data={"text": "a" * 1_000_001}, files=picture, timeout=60)
+        assert (more.status_code, more.json()["error"]["param"]) == (400, "text")
+
+
 class TestSamplesAsJson:
     def test_one_with_all_of_it_can_be_found(self, make_service: MakeService, serve: Serve) -> None:
         picture = io.BytesIO()

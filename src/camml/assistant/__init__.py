@@ -9,7 +9,7 @@ from typing import Any
 from camml import answering, encoders, formats, weights
 from camml.answering import DEFAULT_SHOTS, Answerer, Decoding, budget_of, with_passages
 from camml.assistant.ahead import Ahead
-from camml.assistant.answer import Answer, Ready, query_of
+from camml.assistant.answer import Answer, Ready, check_options, query_of
 from camml.assistant.collection import Collection
 from camml.datastore import Datastore, official_pair, open_store, read_manifest
 from camml.datastore.given import typed
@@ -258,9 +258,10 @@ class Assistant:
         """Return an answer from the samples given, in their order; without any, from what the model knows.
 
         Raises:
-          OptionError: the question is no text, or too long.
+          OptionError: the question is no text, or too long, or `decoding` is of another type.
           SampleError: a part of a sample has another type than it must have.
         """
+        check_options(decoding=decoding)
         query = query_of(question, image)
         context = tuple(Neighbor(sample, float("nan")) for sample in typed(samples, refuse))
         [answer] = self.answer(self.ready([query], [context]), decoding)

@@ -1,12 +1,16 @@
 """Answers, and what they were made from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from camml.answering import Decoding
 from camml.assistant.support import judged
 from camml.datastore.given import kind_of
 from camml.errors import OptionError
-from camml.images import ImageSource, open_image
+from camml.images import ImageSource
+from camml.images.data_urls import opened
 from camml.refusals import REFUSAL
 from camml.types import Context, Prediction, Query
 
@@ -73,6 +77,15 @@ class Answer:
         return cls(REFUSAL, ready.context, ready.notes, refused=True, reason=ready.refusal)
 
 
+def check_options(where: Any = None, decoding: Any = None) -> None:
+    """Raise an OptionError if options of an answer are of other types than they must have."""
+    if where is not None and not isinstance(where, Mapping) and not callable(where):
+        told = 'give values of the meta as {"hall": "B"}, or a function of a sample'
+        raise OptionError(f"where is {kind_of(where)}; {told}")
+    if decoding is not None and not isinstance(decoding, Decoding):
+        raise OptionError(f"decoding is {kind_of(decoding)}; give camml.answering.Decoding(max_new_tokens=...)")
+
+
 def query_of(question: str, image: ImageSource | None) -> Query:
     """Return a question with its picture, opened unless it is a file that is yet to be read.
 
@@ -87,4 +100,4 @@ def query_of(question: str, image: ImageSource | None) -> Query:
     except UnicodeEncodeError as error:
         half = question[error.start]
         raise OptionError(f"the question has half a character ({half!r}); write it again") from None
-    return Query(question, image if image is None or isinstance(image, Path) else open_image(image))
+    return Query(question, image if image is None or isinstance(image, Path) else opened(image))

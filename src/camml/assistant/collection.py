@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml import formats
-from camml.assistant.answer import Answer, Ready, query_of
+from camml.assistant.answer import Answer, Ready, check_options, query_of
 from camml.assistant.threshold import Threshold
 from camml.datastore import Datastore
 from camml.datastore.table import OnBad
@@ -134,6 +134,7 @@ class Collection:
         """
         if shots is not None and shots < 1:
             raise OptionError(f"shots is {shots}; give 1 or more")
+        check_options(where, decoding)
         contexts = self.find(queries, shots or self.assistant.shots, where)
         return self.assistant.answer(self.ready(queries, contexts, passages), decoding)
 
@@ -164,7 +165,8 @@ class Collection:
         """Return the nearest samples of each query, in the order of the cross-encoder if there is one.
 
         Raises:
-          OptionError: k is below 1, or a query lacks what the mode searches by.
+          OptionError: k is below 1, `where` is of another type, or a query lacks what the mode searches by.
           EmptyStoreError: there are no samples.
         """
+        check_options(where)
         return nearest(self.retriever, self.reranker, queries, k, where)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from camml.passages import Span, split
-from camml.refusals import refuses
+from camml.refusals import begins_refusal, refuses, stands_in
 from camml.types import Context
 from camml.words import telling_words
 
@@ -22,15 +22,17 @@ def with_support(answer: str, context: Context, question: str = "") -> Context:
       >>> marked.sample.text[slice(*marked.supporting)]
       'The part is 4711.'
     """
-    asked = _words(question)
+    asked, denies = _words(question), _denies(answer)
     wanted = (_words(answer) - asked) or _words(answer)
-    best: tuple[int, int, int, int] | None = None
+    best: tuple[bool, int, int, int, int] | None = None
     chosen: tuple[int, Span] | None = None
     for place, neighbor in enumerate(context):
         for number, (start, end) in enumerate(_read(neighbor.sample.text, neighbor.spans)):
-            words = _words(neighbor.sample.text[start:end])
-            rank = len(words & wanted), len(words & asked), -place, -number
-            if rank[0] and (best is None or rank > best):
+            passage = neighbor.sample.text[start:end]
+            words = _words(passage)
+            says = denies and stands_in(answer, passage)  # "not included", where "included" alone says the opposite
+            rank = says, len(words & wanted), len(words & asked), -place, -number
+            if (says or rank[1]) and (best is None or rank > best):
                 best, chosen = rank, (place, (start, end))
     if chosen is None:
         return context
@@ -41,13 +43,25 @@ def with_support(answer: str, context: Context, question: str = "") -> Context:
 def judged(answer: str, context: Context, question: str = "") -> tuple[bool, Context]:
     """Return whether an answer says that the samples do not tell, and the samples, marked where it does not.
 
+    What a passage says itself ("Allergies: none") is an answer. The beginning of a refusal, cut off, is a refusal.
+
     Example:
       >>> from camml.types import Neighbor, Sample
       >>> judged("not in the samples", (Neighbor(Sample("a", "It is red."), 1.0),))[0]
       True
     """
-    refused = bool(context) and refuses(answer)
+    refused = bool(context) and _denies(answer)
+    refused = refused and not any(
+        stands_in(answer, neighbor.sample.text[start:end])
+        for neighbor in context
+        for start, end in _read(neighbor.sample.text, neighbor.spans)
+    )
     return refused, context if refused else with_support(answer, context, question)
+
+
+def _denies(answer: str) -> bool:
+    """Return whether an answer says that the samples do not tell, or begins to."""
+    return refuses(answer) or begins_refusal(answer)
 
 
 def _read(text: str, spans: tuple[Span, ...]) -> list[Span]:

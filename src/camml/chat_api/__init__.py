@@ -3,15 +3,19 @@
 import http.client
 import json
 import os
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from camml.chat_api.endpoint import check_address, check_key, json_request, without_key
-from camml.chat_api.reply import Reply, read
+from camml.chat_api.reply import TOO_LONG, Reply, fault_in, read
 from camml.chat_api.terms import ABOUT_SOMETHING_ELSE, ABOUT_THE_REQUEST, Learned, Terms
 from camml.errors import FetchError, OptionError
 
@@ -20,8 +24,13 @@ __all__ = ["ChatApi", "Reply"]
 PUBLIC = "https://api.openai.com/v1"
 FILTERS = ("content_filter", "content_policy_violation")
 """Codes of refusals that are about what was asked, not how."""
-PASSING = frozenset({408, 409, 429, 500, 502, 503, 504})
-"""HTTP statuses after which the same request may succeed."""
+LONG = (f'"{TOO_LONG}"', '"exceed_context_size_error"', "maximum context length")
+"""What refusals of too long a question hold. Source: OpenAI, llama.cpp, vLLM."""
+PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, *range(520, 530)})
+"""HTTP statuses after which the same request may succeed. Source of 520 to 529: Cloudflare's, and Anthropic's 529."""
+REDIRECTS = (301, 302, 303, 307, 308)
+SPENT = '"insufficient_quota"'
+"""The code, in JSON, of a 429 that no waiting helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ class ChatApi:
       base_url: of the endpoint, up to and with `/v1`.
       key: sent as the bearer token; none is sent where it is empty.
       tries: how often a request is sent at most.
-      timeout: seconds that one answer may take.
+      timeout: seconds that one answer may take, however busily it is sent.
       sleep: waits so many seconds; another one in tests.
 
     Raises:
@@ -88,7 +97,7 @@ class ChatApi:
                     return self._agreed(messages, options)
             except _Refused as refusal:
                 reason, wait = str(refusal), refusal.wait
-                if refusal.code not in PASSING:
+                if refusal.code not in PASSING or SPENT in refusal.text:
                     raise FetchError(f"{self.base_url} refuses model {self.model!r}: {reason}") from None
             except (OSError, http.client.HTTPException, ValueError) as error:
                 reason, wait = str(error) or type(error).__name__, None
@@ -111,7 +120,7 @@ class ChatApi:
                 named = terms.refused(options, refusal.text) if refusal.code not in ABOUT_SOMETHING_ELSE else set()
                 if named:
                     terms = terms.without(named)
-                elif guesses and refusal.code in ABOUT_THE_REQUEST:
+                elif guesses and refusal.code in ABOUT_THE_REQUEST and not terms.about_value(options, refusal.text):
                     first, terms = first or refusal, guesses.pop(0)
                 else:
                     raise (first or refusal) from None
@@ -122,17 +131,22 @@ class ChatApi:
     def _send(self, content: Mapping[str, Any]) -> Any:
         request = json_request(f"{self.base_url}/chat/completions", content, self.key)
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as answer:
+            end = time.monotonic() + self.timeout
+            with urllib.request.urlopen(request, timeout=self.timeout) as answer, _cut_at(end, answer):
                 kind, sent = answer.headers.get_content_type(), answer.read()
         except urllib.error.HTTPError as error:
-            said = without_key(_said(error), self.key)
+            said = without_key(_moved(error) or _said(error), self.key)
             raise _Refused(error.code, said, _seconds(error.headers.get("Retry-After"))) from None
+        except (OSError, http.client.HTTPException):
+            if time.monotonic() < end:
+                raise
+            sent = b""
+        if time.monotonic() >= end:  # a connection that was cut may look like one that ended
+            raise TimeoutError(f"no whole answer in {self.timeout:g} s")
         document = self._document(sent, kind)
-        fault = document.get("error") if isinstance(document, dict) and "choices" not in document else None
-        if isinstance(fault, dict):  # some gateways send a refusal as if all were well
-            code = fault.get("code")
-            said = without_key(json.dumps(document), self.key)
-            raise _Refused(code if isinstance(code, int) else 500, said, None)
+        if (fault := fault_in(document)) is not None:  # some gateways send a refusal as if all were well
+            said = without_key(json.dumps({"error": fault}, ensure_ascii=False), self.key)
+            raise _Refused(_status(fault.get("code")), said, None)
         return document
 
     def _document(self, sent: bytes, kind: str) -> Any:
@@ -161,7 +175,49 @@ class _Refused(Exception):
     @property
     def withheld(self) -> str:
         """Return the reason where the endpoint will not answer this question, as others; empty otherwise."""
+        if self.code == 400 and any(mark in self.text for mark in LONG):
+            return TOO_LONG
         return next((reason for reason in FILTERS if self.code == 400 and f'"{reason}"' in self.text), "")
+
+
+@contextmanager
+def _cut_at(end: float, answer: http.client.HTTPResponse) -> Iterator[None]:
+    """Cut the connection of an answer at a time: urllib only bounds the wait for the next bytes."""
+    if answer.isclosed():  # without a body it is whole already
+        yield
+        return
+    line = socket.socket(fileno=os.dup(answer.fileno()))
+
+    def cut() -> None:
+        with suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+
+    watch = threading.Timer(max(0.0, end - time.monotonic()), cut)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+        line.close()
+
+
+def _status(code: Any) -> int:
+    """Return the HTTP status that an error's code names; 500 where it names none."""
+    text = str(code)
+    return int(text) if text.isdecimal() and len(text) == 3 else 500
+
+
+def _moved(error: urllib.error.HTTPError) -> str:
+    """Return to which host an endpoint redirects, whose path and query may hold a secret; empty where to none."""
+    place = error.headers.get("Location")
+    if error.code not in REDIRECTS or not place:
+        return ""
+    try:
+        host = urlsplit(urljoin(error.url, place)).hostname
+    except ValueError:
+        host = None
+    return f"the endpoint redirects to {host or 'elsewhere'}, and a question is not sent on; give its own base URL"
 
 
 def _said(error: urllib.error.HTTPError) -> str:

@@ -1,11 +1,15 @@
 """The address and the key of an endpoint, checked before anything is sent, so that no error shows the key."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request
 
 from camml.errors import OptionError
+
+SHORT = 8
+"""Characters below which a key may be a part of usual words."""
 
 
 def check_address(text: str, name: str) -> str:
@@ -71,5 +75,10 @@ def json_request(address: str, content: Any, key: str) -> Request:
 
 
 def without_key(text: str, key: str) -> str:
-    """Return what an endpoint says without the key, should it repeat that."""
-    return text.replace(key, "[key]") if key else text
+    """Return what an endpoint says without the key, should it repeat that.
+
+    A short key is taken out only where it stands alone: as a part of words it would be no secret, and garble them.
+    """
+    if len(key) < SHORT:
+        return re.sub(rf"(?<![\w-]){re.escape(key)}(?![\w-])", "[key]", text) if key else text
+    return text.replace(key, "[key]")

@@ -7,7 +7,9 @@ from typing import Any
 CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
 """Reasons to finish, in lower case, that mean: there was no room for the rest."""
 _FILTERS = ("content_filter", "content_policy_violation", "safety", "recitation", "prohibited_content", "blocklist")
-WITHHELD = frozenset({*_FILTERS, "refusal", "error"})
+TOO_LONG = "context_length_exceeded"
+"""The reason to finish that stands for a refusal: the model has no room for the question."""
+WITHHELD = frozenset({*_FILTERS, "refusal", "error", TOO_LONG})
 """Reasons to finish that mean: what text there is, is not the model's answer."""
 
 _TAG = r"think|thinking|thought|reasoning"
@@ -38,6 +40,11 @@ class Reply:
         return self.finish_reason.lower() in CUT
 
     @property
+    def too_long(self) -> bool:
+        """Return whether the question was refused because it is too long for the model."""
+        return self.finish_reason == TOO_LONG
+
+    @property
     def lacking(self) -> str:
         """Return why this is no answer, with the finish_reason; empty where it is one."""
         withheld = self.finish_reason.lower() in WITHHELD
@@ -66,6 +73,23 @@ def _without_whole(text: str) -> str:
             pieces.append(text[place:start])
             within = tag
     return "".join([*pieces, text[place:]])
+
+
+def fault_in(document: Any) -> dict[str, Any] | None:
+    """Return the error in what an endpoint sent in place of an answer, or of its first choice; None without one.
+
+    Example:
+      >>> fault_in({"choices": [], "error": {"message": "overloaded", "code": 502}})
+      {'message': 'overloaded', 'code': 502}
+    """
+    if not isinstance(document, dict):
+        return None
+    choices, fault = document.get("choices"), document.get("error")
+    if isinstance(choices, list) and choices:
+        choice = choices[0]
+        broken = isinstance(choice, dict) and choice.get("finish_reason") == "error"
+        fault = choice.get("error") if broken else None
+    return fault if isinstance(fault, dict) else None
 
 
 def read(document: Any) -> Reply:

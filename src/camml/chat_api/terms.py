@@ -15,6 +15,12 @@ OPTIONAL = ("temperature", "top_p", "seed")
 ABOUT_THE_REQUEST = frozenset({400, 422})
 """HTTP statuses that mean: this request is not as it should be."""
 ABOUT_SOMETHING_ELSE = frozenset({401, 402, 403, 404, 408, 409, 429})
+_UNKNOWN = re.compile(
+    r"unsupported|not (?:\w+ )?(?:supported|permitted|allowed|accepted|recogni[sz]ed|known)|(?:not|n't) support|unknown"
+    r"|unrecogni[sz]ed|unexpected|extra|deprecated|removed|replaced|instead|max_completion_tokens",
+    re.IGNORECASE,
+)
+"""What refusals say that are about a setting itself, and not about its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +48,22 @@ class Terms:
         return Terms(self.renamed | (names & NEWER.keys()), self.left_out | (names & set(OPTIONAL)))
 
     def refused(self, options: Mapping[str, Any], text: str) -> set[str]:
-        """Return the settings sent so far that a refusal names and that can be sent otherwise."""
+        """Return the settings sent so far that a refusal names and that can be sent otherwise.
+
+        Under its newer name a setting that is too large would be too large as well, or no limit at all.
+        """
         sent = [name for name in (*NEWER, *OPTIONAL) if name in self.applied(options)]
         if (named := _parameter(text)) in sent:
-            return {named}
-        return {name for name in sent if re.search(rf"(?<!\w){name}(?!\w)", text)}
+            names = {named}
+        else:
+            names = {name for name in sent if re.search(rf"(?<!\w){name}(?!\w)", text)}
+        return names if _UNKNOWN.search(text) else names - NEWER.keys()
+
+    def about_value(self, options: Mapping[str, Any], text: str) -> bool:
+        """Return whether a refusal is about the value of a setting that has a newer name."""
+        sent = self.applied(options)
+        named = any(name in sent and re.search(rf"(?<!\w){name}(?!\w)", text) for name in NEWER)
+        return named and not _UNKNOWN.search(text)
 
     def guesses(self, options: Mapping[str, Any]) -> list["Terms"]:
         """Return the terms worth trying after a refusal that names no setting."""

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from camml import __version__, plugins
 from camml.cli._output import never_fail_to_write, replace_closed
+from camml.cli._single import Single
 from camml.errors import CaMMLError, DiskError
 
 EXIT_BAD_INPUT = 2
@@ -17,6 +18,11 @@ EXIT_INTERRUPTED = 130
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line with the remedy, as all our errors are."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for name in (None, "store"):
+            self.register("action", name, Single)
 
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_BAD_INPUT, f"camml: error: {message} (see `{self.prog} --help`)\n")

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,7 +210,7 @@ def collection_of(args: argparse.Namespace, assistant: "Assistant") -> "Collecti
 
     Raises:
       StoreError: it cannot be, or holds nothing.
-      OptionError: it has fewer samples than are wanted.
+      OptionError: a setting cannot be.
     """
     collection = assistant.open(
         args.store,
@@ -217,7 +218,7 @@ def collection_of(args: argparse.Namespace, assistant: "Assistant") -> "Collecti
         encoder_options=encoder_options(args) or None,
         images=args.store_images,
         mode=args.mode,
-        weights=numbers(args.weights, "--weights"),
+        weights=weights_of(args),
         rerank=args.rerank,
         min_score=args.min_score,
         fallback=args.fallback,
@@ -225,16 +226,32 @@ def collection_of(args: argparse.Namespace, assistant: "Assistant") -> "Collecti
     )
     if not len(collection):
         raise EmptyStoreError(f"{args.store} holds no samples; add some with `camml store add`")
-    check_shots(args.shots, len(collection), args.store)
     return collection
+
+
+def weights_of(args: argparse.Namespace) -> dict[str, float] | None:
+    """Return what a picture and words count, None where nothing is said of it.
+
+    Raises:
+      OptionError: they are no numbers, or the mode has nothing to weigh.
+    """
+    weights = numbers(args.weights, "--weights")
+    if weights and args.mode not in (None, "auto"):
+        raise OptionError(
+            f"--weights is for --mode auto; in --mode {args.mode} nothing is weighed: leave one of them out"
+        )
+    return weights
+
+
+def say_weights_unused(args: argparse.Namespace, question: str) -> None:
+    """Say on standard error that `--weights` changes nothing for a question without a picture, or without words."""
+    if args.weights and args.mode in (None, "auto") and not (args.image and question.strip()):
+        print(
+            "camml: --weights changes nothing: it counts where a picture and words are both searched by",
+            file=sys.stderr,
+        )
 
 
 def where_of(args: argparse.Namespace) -> "Where | None":
     """Return which samples may be found."""
     return conditions(args.where) or None
-
-
-def check_shots(shots: int | None, there: int, where: str) -> None:
-    """Raise an OptionError if more samples are wanted than there are."""
-    if shots is not None and shots > there:
-        raise OptionError(f"--shots is {shots}, but {where} holds {there} samples; give at most {there}")

@@ -187,7 +187,7 @@ def _answers(args: argparse.Namespace, rows: list[Row], bad: list[str], skips: b
     def ready(queries: "list[Query]") -> "list[Ready]":
         if collection is None:
             return assistant.ready(queries, [()] * len(queries), passages=args.passages)
-        contexts = collection.find(queries, args.shots or min(assistant.shots, len(collection)), where)
+        contexts = collection.find(queries, min(args.shots or assistant.shots, len(collection)), where)
         return collection.ready(queries, contexts, args.passages)
 
     def answered(some: "list[tuple[Row, Query]]") -> "list[tuple[Row, Answer]]":

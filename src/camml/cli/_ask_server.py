@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml import __version__, running
-from camml.cli._output import conditions, numbers, print_json
+from camml.cli._answering import say_weights_unused, weights_of
+from camml.cli._output import conditions, print_json
 from camml.errors import CaMMLError, FetchError, InputError, OptionError
+from camml.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from camml.types import Neighbor
@@ -54,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("the question is empty")
     for flag in [*_not_theirs(args), *["--fallback"] * (args.fallback != "refuse")]:
         raise OptionError(f"{flag} is not for --server, which answers with the settings that it was started with")
+    say_weights_unused(args, args.question)
     started = time.perf_counter()
     url = args.server.rstrip("/").removesuffix("/v1")
     if not url.startswith(("http://", "https://")):
@@ -61,13 +64,25 @@ def run(args: argparse.Namespace) -> int:
             f"--server {args.server!r} should begin with http:// or https://, such as http://127.0.0.1:8000"
         )
     try:
-        model = str(_call(f"{url}/v1/models")["data"][0]["id"])
+        model = _model(args.model, _call(f"{url}/v1/models"))
         reply = _call(f"{url}{CHAT}", _body(args, model, args.store))
         _print(args, reply, {}, started)
     except (LookupError, TypeError, AttributeError) as error:
         raise FetchError(f"what answers at {url} is no `camml serve` ({error!r}); check the address") from None
     print(f"camml: answered by {url} ({model})", file=sys.stderr)
     return 0
+
+
+def _model(wanted: str, document: Mapping[str, Any]) -> str:
+    """Return the name of the model that a server answers with.
+
+    Raises:
+      OptionError: another one is wanted.
+    """
+    model = str(document["data"][0]["id"])
+    if wanted not in (DEFAULT_MODEL, model) and Path(wanted).name != model:
+        raise OptionError(f"--model {wanted!r} is not for --server, which answers with {model!r}; leave it out")
+    return model
 
 
 def run_here(args: argparse.Namespace) -> bool:
@@ -122,13 +137,12 @@ def _images(store: str | None, ids: Sequence[str]) -> dict[str, Path | None]:
 
 def _body(args: argparse.Namespace, model: str, store: str | None) -> dict[str, Any]:
     """Return the request, with the picture in it."""
-    from camml.images import open_image
-    from camml.images.data_urls import data_url
+    from camml.images.data_urls import data_url, opened
     from camml.types import Range
 
     content: list[dict[str, Any]] = [{"type": "text", "text": args.question}]
-    if args.image:
-        picture = data_url(open_image(args.image, max_side=SIDE))
+    if args.image is not None:
+        picture = data_url(opened(args.image, max_side=SIDE))
         content.append({"type": "image_url", "image_url": {"url": picture}})
     where = {
         key: dict(value.bounds) if isinstance(value, Range) else value for key, value in conditions(args.where).items()
@@ -141,7 +155,7 @@ def _body(args: argparse.Namespace, model: str, store: str | None) -> dict[str, 
         "top_p": args.top_p,
     }
     more = {"store": store, "shots": args.shots, "mode": args.mode, "filter": where or None, "seed": args.seed}
-    more["weights"] = numbers(args.weights, "--weights")
+    more["weights"] = weights_of(args)
     return body | {name: value for name, value in more.items() if value is not None}
 
 

@@ -93,33 +93,56 @@ def key_values(texts: Sequence[str], flag: str) -> dict[str, str]:
     """Return the pairs of an option that was given several times as KEY=VALUE.
 
     Raises:
-      OptionError: one is not of that form.
+      OptionError: one is not of that form, or a key has two values.
     """
+    pairs: dict[str, str] = {}
     for text in texts:
-        if not text.partition("=")[1] or text.startswith("="):
+        key, sign, value = text.partition("=")
+        if not sign or not key:
             raise OptionError(f"{flag} {text!r} is not of the form KEY=VALUE")
-    return {text.partition("=")[0]: text.partition("=")[2] for text in texts}
+        if pairs.setdefault(key, value) != value:
+            raise OptionError(f"{flag} gives {key!r} twice, as {pairs[key]!r} and as {value!r}; give it once")
+    return pairs
 
 
 def conditions(texts: Sequence[str]) -> "dict[str, Any]":
     """Return the conditions of `--where`: values by their keys, and ranges where KEY<=VALUE or the like was given.
 
     Raises:
-      OptionError: one is not of that form, or the bound of a range is neither a number nor a date.
+      OptionError: one is not of that form, the bound of a range is neither a number nor a date, or two of one key
+        cannot both hold.
     """
-    from camml.types import Range, is_bound
+    from camml.types import is_bound
 
-    wanted: dict[str, Any] = {}
+    parted: dict[str, list[tuple[str, str]]] = {}
     for text in texts:
         key, sign, value = _parted(text)
-        if sign == "=":
-            wanted[key] = value
-            continue
-        if not is_bound(value):
+        if sign != "=" and not is_bound(value):
             raise OptionError(f"--where {text!r}: {value!r} is neither a number nor a date such as 2024-05-31")
-        before = wanted.get(key)
-        wanted[key] = Range((*(before.bounds if isinstance(before, Range) else ()), (sign, value)))
-    return wanted
+        parted.setdefault(key, []).append((sign, value))
+    return {key: _together(key, pairs) for key, pairs in parted.items()}
+
+
+def _together(key: str, pairs: Sequence[tuple[str, str]]) -> Any:
+    """Return one value or one range for all conditions of a key: a value that lies in its ranges stands for them."""
+    from camml.types import Range
+
+    values = [value for sign, value in pairs if sign == "="]
+    bounds = [(sign, bound) for sign, bound in pairs if sign != "="]
+    for sign, other in (*(("=", value) for value in values[1:]), *bounds):
+        if values and not (other == values[0] if sign == "=" else Range(((sign, other),)).holds(values[0])):
+            raise OptionError(
+                f"--where {f'{key}={values[0]}'!r} and {f'{key}{sign}{other}'!r} cannot both hold; leave one out (in "
+                "Python `where` may be a function, which can let several values through)"
+            )
+    if values:
+        return values[0]
+    try:
+        return Range(tuple(bounds)).tightest()
+    except ValueError as error:
+        raise OptionError(
+            f"the bounds that --where sets for {key!r} are of two kinds: {error}; give one kind"
+        ) from None
 
 
 def _parted(text: str) -> tuple[str, str, str]:

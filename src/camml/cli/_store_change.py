@@ -19,15 +19,14 @@ from camml.cli._store import (
     report_change,
     when_free,
 )
-from camml.errors import OptionError
+from camml.errors import InputError, OptionError
 from camml.progress import progress_bar
 from camml.weights import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from camml.datastore.embedding import Embedded
-    from camml.errors import InputError
+    from camml.datastore.embedding import Embed, Embedded
     from camml.types import Sample
 
 
@@ -73,11 +72,27 @@ def run_build(args: argparse.Namespace) -> int:
             copy_images=args.copy_images,
             store=args.store,
             batch_size=args.batch_size,
-            embed=embedding_of(args, encoder, options),
+            embed=_some(embedding_of(args, encoder, options), args, skipped),
             on_bad=skipped.on_bad,
             progress=progress,
         )
     return report_change(args, {"added": len(datastore)}, datastore, skipped, started)
+
+
+def _some(embed: "Embed", args: argparse.Namespace, skipped: Skipped) -> "Embed":
+    """Return what makes vectors, and raises an InputError where there was something to use and nothing could be."""
+
+    def embed_some(*given: Any, **settings: Any) -> "Iterator[Embedded]":
+        count = 0
+        for part in embed(*given, **settings):
+            count += len(part.samples)
+            yield part
+        if skipped.errors and not count:
+            raise InputError(
+                f"{args.source} holds no sample that can be used (left out: {len(skipped.errors)}); nothing was built"
+            )
+
+    return embed_some
 
 
 def _wanted_encoder(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
@@ -183,7 +198,7 @@ def run_sync(args: argparse.Namespace) -> int:
 
     left = set[str]()
 
-    def left_out(sample: "Sample", error: "InputError") -> None:
+    def left_out(sample: "Sample", error: InputError) -> None:
         skipped.on_bad(sample, error)
         left.add(sample.id)
 

@@ -6,14 +6,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camml.cli._answering import add_ranking, add_where
+from camml.cli._answering import add_ranking, add_where, say_weights_unused, weights_of
 from camml.cli._datastore import add_encoder_option, encoder_options
-from camml.cli._output import check_unicode, conditions, neighbor_as_json, neighbor_as_text, numbers, print_json
+from camml.cli._output import check_unicode, conditions, neighbor_as_json, neighbor_as_text, print_json
 from camml.cli._store import Action, add_store
 from camml.errors import OptionError, StoreCorruptedError
 
 if TYPE_CHECKING:
-    from camml.datastore import Manifest
+    from collections.abc import Mapping
+
+    from camml.datastore import Datastore, Manifest
+    from camml.likeness import Above
+    from camml.types import Neighbor, Where
 
 MUCH = 0.2
 """The share of samples that came or went after which a calibration is better made again."""
@@ -22,12 +26,15 @@ MUCH = 0.2
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `camml store search`."""
     add_store(parser, official=True)
-    parser.add_argument("--text", default="", help="what to look for, in words")
+    parser.add_argument("--text", default="", metavar="WORDS", help="what to look for, in words")
     parser.add_argument("--image", metavar="FILE|URL", help="a picture to look for")
     parser.add_argument("-k", type=int, default=4, help="how many samples (default: %(default)s)")
     parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
     add_where(parser)
     add_ranking(parser)
+    parser.add_argument(
+        "--keep-duplicates", action="store_true", help="show samples that say the same as a nearer one, too"
+    )
     parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
     add_encoder_option(parser)
 
@@ -43,11 +50,18 @@ def run_search(args: argparse.Namespace) -> int:
     if not args.text.strip() and not args.image:
         raise OptionError("nothing to search for; give --text, --image or both")
     check_unicode(args.text, "--text")
-    where = conditions(args.where)
+    where, weights = conditions(args.where), weights_of(args)
+    _say_unused(args)
     image = open_image(args.image) if args.image else None
     options = encoder_options(args)
     datastore, encoder = open_store(args.store, args.encoder, options or None, args.store_images)
-    retriever = Retriever(datastore, encoder, args.mode, weights=numbers(args.weights, "--weights"))
+    left_out: dict[str, str] = {}
+
+    def leave_out(duplicate: "Neighbor", nearer: "Neighbor") -> None:
+        left_out[duplicate.sample.id] = nearer.sample.id
+
+    above: Above = None if args.keep_duplicates else "measured"
+    retriever = Retriever(datastore, encoder, args.mode, above, weights, leave_out)
     reranker = Reranker.load(args.rerank) if args.rerank else None
     [context] = nearest(retriever, reranker, [Query(args.text, image)], args.k, where or None)
     if args.json:
@@ -57,8 +71,45 @@ def run_search(args: argparse.Namespace) -> int:
         for neighbor in context:
             print(neighbor_as_text(neighbor))
         if not context:
-            print("camml: no sample is what --where asks for" if where else "camml: no samples", file=sys.stderr)
+            print(f"camml: {_why_nothing(datastore, where)}", file=sys.stderr)
+    _say_left_out(left_out, {neighbor.sample.id for neighbor in context})
     return 0
+
+
+def _say_unused(args: argparse.Namespace) -> None:
+    """Say on standard error which option the mode does not search by."""
+    say_weights_unused(args, args.text)
+    source, compared, _ = args.mode.partition("-")
+    if not compared:
+        return
+    if source == "image" and args.text.strip() and not args.rerank:
+        print(f"camml: --mode {args.mode} searches by the picture alone: --text changes nothing", file=sys.stderr)
+    if source == "text" and args.image:
+        print(f"camml: --mode {args.mode} searches by the words alone: --image changes nothing", file=sys.stderr)
+
+
+def _why_nothing(datastore: "Datastore", where: "Where") -> str:
+    """Return the reason why a search gave no sample."""
+    if not where:
+        return "no samples"
+    if (count := datastore.count("text", where)) and not datastore.count("image", where):
+        return (
+            f"the samples that --where asks for ({count}) have no picture to be found by; search by words: --text, "
+            "with --mode auto or text-text"
+        )
+    return "no sample is what --where asks for"
+
+
+def _say_left_out(left_out: "Mapping[str, str]", shown: set[str]) -> None:
+    """Say on standard error how many samples were left out as near-duplicates of what is shown."""
+    count = sum(nearer in shown and name not in shown for name, nearer in left_out.items())
+    if count:
+        samples = "1 sample" if count == 1 else f"{count} samples"
+        print(
+            f"camml: left out {samples} with the text and nearly the picture of one that is shown; --keep-duplicates "
+            "shows them",
+            file=sys.stderr,
+        )
 
 
 def add_info_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +118,8 @@ def add_info_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="read every byte again (published: look for every picture); code 1 if any is wrong",
+        help="read every byte again, and the beginnings of pictures elsewhere (published: look for every picture); "
+        "code 1 if any is wrong",
     )
 
 

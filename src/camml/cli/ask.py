@@ -12,9 +12,9 @@ from camml.cli._answering import (
     add_search,
     assistant_of,
     check_samples,
-    check_shots,
     collection_of,
     decoding_of,
+    say_weights_unused,
     where_of,
 )
 from camml.cli._output import as_json, check_unicode, neighbor_as_json, neighbor_as_text, print_json
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", metavar="FILE|URL", help="the picture the question is about")
     samples = parser.add_mutually_exclusive_group()
     samples.add_argument("--store", metavar="DIR", help="a datastore, or INDEX_FILE:DATA_JSON as published")
-    samples.add_argument("--context", type=Path, metavar="FILE", help="samples to answer from, in the order they have")
+    samples.add_argument("--context", metavar="FILE", help="samples to answer from, in the order they have")
     add_search(parser)
     add_model(parser)
     add_decoding(parser)
@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out and not args.batch:
         raise OptionError("--out is for --batch; an answer is printed (with --json as JSON)")
     check_unicode(args.question or "", "the question")
+    check_given(args)
     from camml.cli import _ask_server
 
     if args.server:
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         return _ask_batch.run(args)
     if args.question is None or not args.question.strip():
         raise InputError("the question is empty")
+    say_weights_unused(args, args.question)
     if _ask_server.run_here(args):
         return 0
     query, given = _query(args), _given(args) if args.context else ()
@@ -101,11 +103,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def check_given(args: argparse.Namespace) -> None:
+    """Raise an OptionError if an option is empty, as a variable of the shell is that nobody has set."""
+    for name in ("image", "store", "context", "server"):
+        value = getattr(args, name, None)
+        if value is not None and not value.strip():
+            raise OptionError(f"--{name} is empty; give what it is to name, or leave it out")
+
+
 def _query(args: argparse.Namespace) -> "Query":
-    from camml.images import open_image
+    from camml.images.data_urls import opened
     from camml.types import Query
 
-    return Query(args.question, None if args.image is None else open_image(args.image))
+    return Query(args.question, None if args.image is None else opened(args.image))
 
 
 def _ready(
@@ -114,7 +124,7 @@ def _ready(
     """Return the question with its samples, and the seconds that took."""
     if args.store:
         collection = collection_of(args, assistant)
-        shots = args.shots or min(assistant.shots, len(collection))
+        shots = min(args.shots or assistant.shots, len(collection))
         where = where_of(args)
         with assistant.loading():
             contexts = collection.find([query], shots, where)
@@ -131,10 +141,9 @@ def _given(args: argparse.Namespace) -> "Context":
     from camml import formats
     from camml.types import Neighbor
 
-    samples = list(formats.read(args.context, mend_ids=True))
+    samples = list(formats.read(Path(args.context), mend_ids=True))
     if not samples:
         raise InputError(f"{args.context} holds no samples")
-    check_shots(args.shots, len(samples), str(args.context))
     return tuple(Neighbor(sample, math.nan) for sample in samples[: args.shots])
 
 

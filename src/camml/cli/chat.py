@@ -18,6 +18,7 @@ from camml.cli._answering import (
     where_of,
 )
 from camml.cli._output import check_unicode, neighbor_as_text
+from camml.cli.ask import check_given
 from camml.errors import CaMMLError, OptionError
 from camml.passages import check_passages
 
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.shots is not None and args.shots < 1:
         raise OptionError(f"--shots is {args.shots}; give 1 or more, or leave out --store")
     check_passages(args.passages or "auto")
+    check_given(args)
     check_samples(args)
     chat, watched, failed = Chat(args), sys.stdin.isatty(), False
     if watched:
@@ -168,6 +170,6 @@ def _lines() -> "Iterator[str]":
 
 
 def _opened(source: str) -> "Image.Image":
-    from camml.images import open_image
+    from camml.images.data_urls import opened
 
-    return open_image(source)
+    return opened(source)

@@ -1,6 +1,7 @@
 """`camml serve`: the API and the page, from one process."""
 
 import argparse
+import ipaddress
 import os
 import platform
 import re
@@ -35,9 +36,7 @@ BACKLOG = 2048
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="DIR", help="a model's folder or name (%(default)s)")
-    parser.add_argument(
-        "--model-name", default="", metavar="NAME", help="what clients call it (default: folder's name)"
-    )
+    parser.add_argument("--model-name", metavar="NAME", help="what clients call it (default: folder's name)")
     parser.add_argument(
         "--store", action="append", default=[], metavar="[NAME=]DIR",
         help="a datastore; repeatable, the first is used where a request names none",
@@ -163,11 +162,12 @@ def read_settings(args: argparse.Namespace) -> "Settings":
             f"on {args.host} everybody in the network could use this server: give --api-keys FILE (or the keys in "
             f"${KEYS}), or say --no-keys"
         )
+    _check_ranges(args)
     stores = _stores(args.store)
     engine_options = key_values(args.engine_option, "--engine-option")
     return Settings(
         model=args.model,
-        model_name=args.model_name,
+        model_name=args.model_name or "",
         engine=args.engine,
         engine_options={key: json_value(text) for key, text in engine_options.items()},
         stores=stores,
@@ -197,6 +197,23 @@ def read_settings(args: argparse.Namespace) -> "Settings":
         log_content=args.log_content,
         examples=args.examples,
     )
+
+
+def _check_ranges(args: argparse.Namespace) -> None:
+    """Raise an OptionError if an option that is no setting of the service is out of its range."""
+    if args.model_name is not None and not args.model_name.strip():
+        raise OptionError("--model-name is empty; give a name, or leave it out for the folder's")
+    if args.drain_seconds < 0:
+        raise OptionError(f"--drain-seconds is {args.drain_seconds}; give 0 or more")
+    for part in args.trust_proxy.split(",") if args.trust_proxy else ():
+        try:
+            if part.strip() != "*":
+                ipaddress.ip_network(part.strip())
+        except ValueError:
+            raise OptionError(
+                f"--trust-proxy {part.strip()!r} is no address; give addresses in figures such as 127.0.0.1, networks "
+                "such as 10.0.0.0/8, or * for every proxy, separated by commas"
+            ) from None
 
 
 def _hosts(args: argparse.Namespace, keys: bool, local: bool) -> tuple[str, ...]:
@@ -229,14 +246,23 @@ def _keys(file: Path | None) -> dict[str, str]:
                 "give a file of keys as --api-keys FILE"
             )
         return dict.fromkeys(keys, "")
+    from camml.serving.settings import SHORTEST_KEY, is_key
+
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise OptionError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8, one key a line") from None
-    parts = [re.split(r"\s+#\s*", line, maxsplit=1) for line in lines if line and not line.startswith("#")]
-    if not parts:
+    named: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if line and not line.startswith("#"):
+            key, *name = re.split(r"\s+#\s*", line, maxsplit=1)
+            if not is_key(key):
+                told = f"an API key needs at least {SHORTEST_KEY} printable ASCII characters"
+                raise OptionError(f"{file}, line {number}: {told}; the line is not shown here")
+            named[key] = "".join(name)
+    if not named:
         raise OptionError(f"{file} holds no API keys; write one a line")
-    return {key: "".join(name) for key, *name in parts}
+    return named
 
 
 def _is_path(key: str) -> bool:

@@ -13,7 +13,8 @@ from camml.datastore.files import REMEDY, check_size, compare
 from camml.datastore.pictures import COPY
 from camml.datastore.snapshot import Snapshot, load
 from camml.durable import digest
-from camml.errors import StoreCorruptedError
+from camml.errors import ImageError, StoreCorruptedError
+from camml.images import check_header
 from camml.stores import in_database
 
 
@@ -21,7 +22,8 @@ def verify(folder: Path) -> list[str]:
     """Return what is wrong in a datastore: files that are corrupted or missing, lost vectors, pictures that are gone, a
     calibration that cannot be read.
 
-    Every byte of the data files and of copied pictures is read; of pictures elsewhere only whether they are there.
+    Every byte of the data files and of copied pictures is read; of pictures elsewhere the beginnings, so that one which
+    is there can be opened, but may be another than it was.
 
     Raises:
       StoreNotFoundError, StoreCorruptedError: there is no datastore, or its manifest is not as it was written.
@@ -61,8 +63,19 @@ def _pictures(now: Snapshot) -> Iterator[str]:
             yield f"the picture of sample {sample.id!r} is gone: {image}"
         elif now.manifest.copies and COPY.fullmatch(image.name) and image.name[:64] != digest(image):
             yield f"the picture of sample {sample.id!r} is corrupted: {image}; {REMEDY}"
+        elif problem := _unreadable(image):
+            yield f"the picture of sample {sample.id!r} cannot be read: {problem}"
         else:
             intact.add(image)
+
+
+def _unreadable(image: Path) -> str | None:
+    """Say what is wrong with the beginning of a picture, None where nothing is."""
+    try:
+        check_header(image)
+    except ImageError as error:
+        return str(error)
+    return None
 
 
 def _lost(now: Snapshot) -> list[str]:

@@ -20,7 +20,8 @@ OWN = ("id", "text", "image")
 def table_of(datastore: "Datastore", vectors: bool = False) -> Any:
     """Return the samples as a table of Arrow: `id`, `text`, `image` (a path), and a column for each key of `meta`.
 
-    Values of one key that are of several kinds, or lists and objects, become JSON texts. What a sample lacks is null. A
+    Values of one key that are of several kinds, or lists and objects, become JSON texts; so do whole numbers too large
+    for a float beside fractions. What a sample lacks is null. A
     key that is called like a column of ours, or like one made in this way, gets `meta_` in front of it. The metadata of
     the schema says so of each column (`camml.formats._exported`).
 
@@ -58,7 +59,7 @@ def _column(values: list[Any]) -> tuple[Any, bool]:
     import pyarrow as pa
 
     kinds = {type(value) for value in values if value is not None}
-    mixed = kinds == {int, float}
+    mixed = kinds == {int, float} and all(map(_is_held_by_a_float, values))
     if mixed or (len(kinds) == 1 and kinds <= {str, int, float, bool}):
         try:
             return pa.array([None if value is None else float(value) for value in values] if mixed else values), False
@@ -66,6 +67,14 @@ def _column(values: list[Any]) -> tuple[Any, bool]:
             pass
     texts = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
     return pa.array(texts, pa.string()), True
+
+
+def _is_held_by_a_float(value: Any) -> bool:
+    """Return whether a number is the same as a float, which whole ones above 2**53 need not be."""
+    try:
+        return not isinstance(value, int) or int(float(value)) == value
+    except OverflowError:
+        return False
 
 
 def _write_parquet(table: Any, file: BinaryIO) -> None:

@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from camml.datastore.table import OnBad
 from camml.errors import SampleError
-from camml.types import Sample
+from camml.types import Sample, finite, is_nested_too_deeply
 
 
 def ids_of(given: str | Iterable[str]) -> list[str]:
@@ -30,12 +31,18 @@ def ids_of(given: str | Iterable[str]) -> list[str]:
 def typed(samples: Iterable[Sample], on_bad: OnBad) -> Iterator[Sample]:
     """Yield the samples whose parts have the types of `Sample`; a path may be given as a text.
 
+    Numbers in `meta` that JSON does not have (not a number, infinity) become None, as those of files do.
+
     Args:
       on_bad: called with each other sample and the reason.
 
     Raises:
-      SampleError: something is no sample at all.
+      SampleError: something is no sample at all, or only one is given.
     """
+    if isinstance(samples, Sample):
+        raise SampleError("one Sample was given, not several; give a list: [sample]")
+    if not isinstance(samples, Iterable):
+        raise SampleError(f"{kind_of(samples)} was given, not samples; give an iterable of camml.Sample")
     for number, sample in enumerate(samples, 1):
         place = f"sample {number} of the input"
         if not isinstance(sample, Sample):
@@ -45,8 +52,10 @@ def typed(samples: Iterable[Sample], on_bad: OnBad) -> Iterator[Sample]:
             sample = replace(sample, image=Path(image))
         if problem := _problem(sample):
             on_bad(sample, SampleError(f"{place} (id {sample.id!r}) {problem}"))
-        else:
-            yield sample
+            continue
+        if sample.meta and not is_nested_too_deeply(sample.meta) and (meta := finite(sample.meta)) != sample.meta:
+            sample = replace(sample, meta=meta)
+        yield sample
 
 
 def _problem(sample: Sample) -> str | None:
@@ -59,7 +68,19 @@ def _problem(sample: Sample) -> str | None:
     ):
         if not isinstance(part, wanted):
             return f"has {name} that is {kind_of(part)}, not a {called}; correct it"
+    for key in () if is_nested_too_deeply(sample.meta) else _keys_of(sample.meta):
+        if not isinstance(key, str):
+            return f"has a meta with the key {key!r} that is {kind_of(key)}, not a str; JSON has texts alone as keys"
     return None
+
+
+def _keys_of(value: Any) -> Iterator[object]:
+    """Yield the keys of an object of JSON, and those of all objects in it."""
+    if isinstance(value, Mapping):
+        yield from value
+    if isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _keys_of(inner)
 
 
 def kind_of(value: object) -> str:

@@ -38,6 +38,12 @@ def below(path: Path, folder: Path, real: Callable[[Path], str] = os.path.realpa
     return None
 
 
+def seen_from(folder: Path, root: Path) -> str:
+    """Return the manifest's name of the folder of images: relative when the two are likely to move together."""
+    name = below(root, folder.parent)
+    return str(root) if name is None else os.path.relpath(folder.parent / name, folder)
+
+
 def store_folder(path: str | Path) -> Path:
     """Return `path` from the root on, as that of a datastore.
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from camml.datastore.places import Places
 from camml.stores import Keys
 from camml.types import Sample
+from camml.words import identifier_pattern
 
 SCHEMA = pa.schema(
     [
@@ -110,6 +111,14 @@ class Rows:
     def with_image(self) -> Keys:
         """Return the keys of the samples that have an image."""
         keys: Keys = self.keys[as_numpy(self.column("image").is_valid(), np.bool)]
+        return keys
+
+    def naming(self, identifier: str) -> Keys:
+        """Return the keys of the samples in whose text an identifier stands."""
+        import pyarrow.compute as pc
+
+        has_it = pc.match_substring_regex(self.column("text"), identifier_pattern(identifier), ignore_case=True)
+        keys: Keys = self.keys[as_numpy(has_it, np.bool)]
         return keys
 
     def has_image(self, key: int) -> bool:

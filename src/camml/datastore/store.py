@@ -1,7 +1,7 @@
 """The datastore as its users see it."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,23 +16,18 @@ from camml.datastore.manifest import EncoderRecord, Manifest
 from camml.datastore.passages import PassageVectors, is_compared
 from camml.datastore.patches import PatchStore, patch_store
 from camml.datastore.pictures import COPIES
-from camml.datastore.places import Places, absolute, below, store_folder
+from camml.datastore.places import Places, absolute, seen_from, store_folder
+from camml.datastore.searching import naming, nearest
 from camml.datastore.snapshot import Snapshot, load
 from camml.datastore.spool import Spool
 from camml.datastore.table import OnBad, Table, refuse
 from camml.datastore.targets import check_new, check_unbuilt
 from camml.datastore.uploads import delete_unused, uploads_of
 from camml.encoders import Encoder, Patches, Vectors
-from camml.errors import (
-    EmptyStoreError,
-    EncoderMismatchError,
-    OptionError,
-    SampleError,
-    StoreError,
-)
+from camml.errors import EmptyStoreError, EncoderMismatchError, OptionError, SampleError, StoreError
 from camml.progress import Progress
 from camml.stores import keys_of, parse_store
-from camml.types import Context, Neighbor, Sample, Where
+from camml.types import Context, Sample, Where
 
 
 class Datastore:
@@ -116,7 +111,7 @@ class Datastore:
             check_unbuilt(folder)  # once more: another process may have finished meanwhile
             record = EncoderRecord.of(encoder, encoder_options)
             collection = collection_name(folder) if location else ""
-            images_in = COPIES if copy_images else _seen_from(folder, absolute(images or folder.parent))
+            images_in = COPIES if copy_images else seen_from(folder, absolute(images or folder.parent))
             manifest = Manifest(
                 record, images_in, copies=copy_images, store=kind, location=location, collection=collection
             )
@@ -197,9 +192,11 @@ class Datastore:
         key = table.find([sample_id]).get(sample_id)
         return None if key is None else table.sample(key)
 
-    def count(self, modality: str) -> int:
-        """Count the samples that have a vector of `modality` ("image" or "text")."""
-        index = self._snapshot.indexes.get(modality)
+    def count(self, modality: str, where: Where | None = None) -> int:
+        """Count the samples that have a vector of `modality` ("image" or "text"), and that `where` lets through."""
+        table, index = self._snapshot.table, self._snapshot.indexes.get(modality)
+        if where is not None:
+            return int(np.isin(table.keys_with(modality), table.chosen(where)).sum())
         return len(index) if index else 0
 
     def search(self, vectors: Vectors, modality: str, k: int, *, where: Where | None = None) -> list[Context]:
@@ -224,14 +221,17 @@ class Datastore:
                 f"the datastore {self._name} has {modality} vectors of width {index.dim}, the query has shape "
                 f"{vectors.shape}; embed it with encoder {self.manifest.encoder.name!r}"
             )
-        scores, keys = index.search(vectors, min(k, len(index)), None if where is None else table.chosen(where))
-        return [
-            tuple(
-                Neighbor(table.sample(key), float(score))
-                for key, score in zip(its_keys[its_keys >= 0].tolist(), its_scores, strict=False)
-            )
-            for its_scores, its_keys in zip(scores, keys, strict=True)
-        ]
+        return nearest(snapshot, vectors, modality, k, None if where is None else table.chosen(where))
+
+    def naming(
+        self, identifiers: Collection[str], vector: Vectors, k: int, *, where: Where | None = None
+    ) -> tuple[dict[str, float], Context]:
+        """Find the k samples nearest to float32[D] among those whose texts hold most of some numbers and codes.
+
+        Returns:
+          How rare each of those is that stands in a text, as `words.rarity` has it, and the samples.
+        """
+        return naming(self._snapshot, identifiers, vector, k, where)
 
     def vectors(self, ids: Sequence[str], modality: str) -> dict[str, Vectors]:
         """Return the stored vector float32[D] of each of `ids` that exists and has one of `modality`."""
@@ -332,12 +332,12 @@ class Datastore:
         with writing(folder):
             self.reload()
             self.manifest.encoder.check(self.encoder, folder)
-            before = self._snapshot
-            spool = Spool(samples, Table([], before.table.places), folder / WORK, on_bad)
+            before = self._snapshot.table  # a name for all of it would keep the pictures that are to go
+            spool = Spool(samples, Table([], before.places), folder / WORK, on_bad)
             added = noted(embed(spool, self.encoder, folder / WORK, batch_size, on_bad, progress))
-            count = commit_added(folder, before, added, lambda: keys_of(sorted(set(before.table.find(ids).values()))))
+            count = commit_added(folder, self._snapshot, added, lambda: keys_of(sorted(set(before.find(ids).values()))))
             self.reload()
-            delete_unused(folder, self._snapshot.table, uploads_of(folder, before.table, ids))
+            delete_unused(folder, self._snapshot.table, uploads_of(folder, before, ids))
             if self.manifest.copies:
                 tidy(folder, self._snapshot)
         return count
@@ -391,9 +391,3 @@ def check_batch_size(batch_size: int) -> None:
     """
     if batch_size < 1:
         raise OptionError(f"the batch size must be at least 1, not {batch_size}")
-
-
-def _seen_from(folder: Path, root: Path) -> str:
-    """Return how the manifest names the folder of images: relative when the two are likely to move together."""
-    name = below(root, folder.parent)
-    return str(root) if name is None else os.path.relpath(folder.parent / name, folder)

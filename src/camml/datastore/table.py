@@ -19,6 +19,7 @@ from camml.types import UNFIT_FOR_IDS, Range, Sample, Where, is_nested_too_deepl
 
 _HALF = re.compile("[\ud800-\udfff]")
 
+_LACKING = object()
 FILTERS = 64
 """Filters whose keys are remembered."""
 
@@ -72,6 +73,10 @@ class Table:
         """Return the keys of the samples that have a vector of `modality`: all have a text, some an image."""
         return self._living([part.with_image() for part in self.parts]) if modality == "image" else self.keys
 
+    def naming(self, identifier: str) -> Keys:
+        """Return the keys of the samples in whose text an identifier stands."""
+        return self._living([part.naming(identifier) for part in self.parts])
+
     def sample(self, key: int) -> Sample:
         """Return the sample of a key."""
         return self._part(key).sample(key, self.places)
@@ -109,11 +114,18 @@ class Table:
         texts = [meta for part in self.parts for meta in part.column("meta").to_pylist()]
         alive = self._alive(keys)
         metas = [json.loads(meta) if meta else {} for meta, is_alive in zip(texts, alive, strict=True) if is_alive]
-        there = {key for meta in metas for key in meta}
-        if metas and (unknown := sorted(set(where) - there)):
-            choices = f"they have: {', '.join(sorted(there))}" if there else "they have none at all"
+        values = {key: [_value(meta, key) for meta in metas] for key in where}
+        if metas and (unknown := sorted(key for key in where if all(value is _LACKING for value in values[key]))):
+            there = sorted({name for meta in metas for name in _names(meta)})
+            choices = f"they have: {', '.join(there)}" if there else "they have none at all"
             raise OptionError(f"no sample has {', '.join(map(repr, unknown))} among its metadata; {choices}")
-        fits = [all(_matches(meta.get(key), want) for key, want in where.items()) for meta in metas]
+        fits = [
+            all(
+                _matches(None if values[key][row] is _LACKING else values[key][row], want)
+                for key, want in where.items()
+            )
+            for row in range(len(metas))
+        ]
         chosen: Keys = keys[alive][np.asarray(fits, dtype=bool)]
         return chosen
 
@@ -178,6 +190,26 @@ def _problem(sample: Sample) -> str | None:
     except (TypeError, ValueError) as error:
         return f"has metadata that is not JSON: {error}"
     return None
+
+
+def _value(meta: Mapping[str, Any], key: str) -> Any:
+    """Return what metadata have under a key, or under one of an object in them (`maker.name`); `_LACKING` where they
+    have none."""
+    value: Any = meta.get(key, _LACKING)
+    if value is _LACKING and "." in key:
+        first, _, rest = key.partition(".")
+        inner = meta.get(first)
+        return _value(inner, rest) if isinstance(inner, Mapping) else _LACKING
+    return value
+
+
+def _names(meta: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys that metadata may be filtered by."""
+    for key, value in meta.items():
+        if isinstance(value, Mapping) and value:
+            yield from (f"{key}.{name}" for name in _names(value))
+        else:
+            yield key
 
 
 def _matches(value: Any, want: Any) -> bool:

@@ -12,6 +12,8 @@ from camml.serving.problems import ApiError
 
 MOST_SIGNS = 500_000
 """Commas and colons of a body, more than any text that fits into one has; each may become a value of its own."""
+MOST_FIELD = 4 * 1_000_000
+"""Bytes of one field of a form: as many as the longest text can have in UTF-8."""
 MOST_VALUES = 100_000
 MOST_KEYS = 256
 """Of one object: each unknown or wrong one would become an error of its own."""
@@ -41,6 +43,10 @@ class CheckedRoute(APIRoute):
 
 
 class _CheckedRequest(Request):
+    def form(self, **limits: Any) -> Any:
+        """See Starlette, whose limit of a field is below what ours may have; `arrival` bounds the whole body."""
+        return super().form(**{"max_part_size": MOST_FIELD, **limits})
+
     async def json(self) -> Any:
         coding = self.headers.get("content-encoding", "identity")
         if coding.lower() != "identity":

@@ -40,7 +40,7 @@ async def _whole(reply: Reply) -> dict[str, Any]:
                 "annotations": _annotations(reply, answer.text),
                 **_calls(reply, index, answer.calls),
             },
-            "logprobs": _logprobs(answer.logprobs),
+            "logprobs": _logprobs(answer.logprobs, bool(reply.body.logprobs)),
             "finish_reason": answer.reason,
         }
         for index, answer in enumerate(answers)
@@ -68,7 +68,8 @@ def _chunks(reply: Reply) -> tuple[Any, Any]:
             said = {"content": event.text} if event.text else {}
             delta = said | _calls(reply, event.index, event.calls, numbered=True)
             marked = reply.shown(reply.texts[event.index]) if event.finish_reason else {}
-            yield chunk([_choice(event.index, delta, event.finish_reason, event.logprobs)], **marked)
+            asked = bool(reply.body.logprobs and event.text)
+            yield chunk([_choice(event.index, delta, event.finish_reason, event.logprobs, asked)], **marked)
 
     def end(texts: Sequence[str]) -> Iterator[bytes]:
         if counted:
@@ -84,9 +85,13 @@ def _document(reply: Reply, kind: str, choices: Sequence[dict[str, Any]], **more
 
 
 def _choice(
-    index: int, delta: dict[str, Any], reason: str | None = None, logprobs: Sequence[TokenLogprob] = ()
+    index: int,
+    delta: dict[str, Any],
+    reason: str | None = None,
+    logprobs: Sequence[TokenLogprob] = (),
+    asked: bool = False,
 ) -> dict[str, Any]:
-    return {"index": index, "delta": delta, "logprobs": _logprobs(logprobs), "finish_reason": reason}
+    return {"index": index, "delta": delta, "logprobs": _logprobs(logprobs, asked), "finish_reason": reason}
 
 
 def _calls(reply: Reply, index: int, calls: Sequence[Call], numbered: bool = False) -> dict[str, Any]:
@@ -107,5 +112,6 @@ def _annotations(reply: Reply, answer: str | None = None) -> list[dict[str, Any]
     return [{"type": "url_citation", "url_citation": citation} for citation in reply.citations(answer)]
 
 
-def _logprobs(told: Sequence[TokenLogprob]) -> dict[str, Any] | None:
-    return {"content": logprobs_of(told), "refusal": None} if told else None
+def _logprobs(told: Sequence[TokenLogprob], asked: bool) -> dict[str, Any] | None:
+    """Return how likely tokens were; a refusal without a model has a list of none where they are asked for."""
+    return {"content": logprobs_of(told), "refusal": None} if told or asked else None

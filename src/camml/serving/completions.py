@@ -20,7 +20,7 @@ from camml.serving.streaming import sse
 from camml.serving.wire import ChatBody
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "echo": (False,), "best_of": (1,), "suffix": ("",), "tools": ([],), "tool_choice": ("none", "auto"),
+    "echo": (False,), "suffix": ("",), "tools": ([],), "tool_choice": ("none", "auto"),
     "functions": ([],), "function_call": ("none", "auto"), "parallel_tool_calls": (True, False),
     "messages": (), "top_logprobs": (),
 }  # fmt: skip
@@ -55,7 +55,8 @@ class CompletionBody(BaseModel):
         Raises:
           ApiError: it has fields that this server does not have, or wrong values.
         """
-        given = without(self.model_extra, NEUTRAL, HERE)
+        many = (self.model_extra or {}).get("n") or 1
+        given = without(self.model_extra, {**NEUTRAL, "best_of": (1, many)}, HERE)
         if self.logprobs is not None and self.logprobs is not False:
             given |= {"logprobs": True, "top_logprobs": int(self.logprobs)}
         return chat_of({**given, "messages": [{"role": "user", "content": prompt}]})
@@ -85,7 +86,10 @@ def router(service: Service, links: Links) -> APIRouter:
 
 async def _whole(reply: Reply) -> dict[str, Any]:
     answers = await whole(reply)
-    choices = [_choice(index, answer.text, answer.reason, answer.logprobs) for index, answer in enumerate(answers)]
+    asked = reply.body.logprobs
+    choices = [
+        _choice(index, answer.text, answer.reason, answer.logprobs, bool(asked)) for index, answer in enumerate(answers)
+    ]
     return _document(reply, choices, usage=reply.usage(), **reply.shown(answers[0].text))
 
 
@@ -98,7 +102,8 @@ def _chunks(reply: Reply) -> tuple[Any, Any]:
             yield sse(_document(reply, choices, **reply.shown()))
         else:
             marked = reply.shown(reply.texts[event.index]) if event.finish_reason else {}
-            choice = _choice(event.index, event.text, event.finish_reason, event.logprobs)
+            asked = bool(reply.body.logprobs and event.text)
+            choice = _choice(event.index, event.text, event.finish_reason, event.logprobs, asked)
             yield sse(_document(reply, [choice], **marked))
 
     def end(texts: Sequence[str]) -> Iterator[bytes]:
@@ -114,11 +119,14 @@ def _document(reply: Reply, choices: Sequence[dict[str, Any]], **more: Any) -> d
             "model": reply.service.settings.served_name, "choices": choices, **more}  # fmt: skip
 
 
-def _choice(index: int, text: str, reason: str | None, told: Sequence[TokenLogprob]) -> dict[str, Any]:
+def _choice(
+    index: int, text: str, reason: str | None, told: Sequence[TokenLogprob], asked: bool = False
+) -> dict[str, Any]:
+    """Return an answer; a refusal without a model has no tokens, and a list of none where they are asked for."""
     logprobs = {
         "tokens": [token.token for token in told],
         "token_logprobs": [token.logprob for token in told],
         "top_logprobs": [dict(token.top) for token in told],
         "text_offset": [sum(len(other.token) for other in told[:place]) for place in range(len(told))],
     }
-    return {"index": index, "text": text, "logprobs": logprobs if told else None, "finish_reason": reason}
+    return {"index": index, "text": text, "logprobs": logprobs if told or asked else None, "finish_reason": reason}

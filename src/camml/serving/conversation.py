@@ -10,6 +10,8 @@ from camml.serving.messages import Message
 from camml.serving.problems import ApiError
 from camml.serving.tools import check_depth
 
+GREETING = "You began the conversation with:"
+"""What stands, with the instructions, before words of the assistant that come before the first question."""
 MOST_PICTURES = 32
 """The most pictures that a conversation may have."""
 
@@ -34,7 +36,7 @@ class Conversation:
     """The question and the history that a chat comes down to.
 
     Attributes:
-      system: all instructions, wherever they stood.
+      system: all instructions, wherever they stood, and what the assistant said before the first question.
       turns: the last is the question.
       notes: what is not looked at.
     """
@@ -62,7 +64,7 @@ def read(messages: Sequence[Message], most_pictures: int | None = 1, calls: bool
       calls: whether the model knows calls of tools.
 
     Raises:
-      ApiError: the user does not speak first and last, or there is what the model does not know.
+      ApiError: there is no question at the end, calls of tools before the first one, or what the model does not know.
     """
     turns: list[Said] = []
     system: list[str] = []
@@ -75,6 +77,9 @@ def read(messages: Sequence[Message], most_pictures: int | None = 1, calls: bool
             system.append(message.text())
         elif message.role == "user":
             _ask(turns, message, most_pictures)
+        elif not turns and message.role == "assistant" and not message.tool_calls:
+            # many chat templates let the user begin, so a greeting is told with the instructions
+            system += [f"{GREETING} {message.text()}"] if message.text().strip() else []
         elif not turns:
             raise _wrong(f"the role {message.role!r} speaks before the user; begin with a message of role 'user'")
         elif message.role == "tool" or message.tool_calls:

@@ -26,13 +26,15 @@ def read_examples(file: Path) -> list[Example]:
       SampleError: it cannot be read, or holds no questions.
       ImageError: a picture cannot be read.
     """
-    examples = [_example(sample) for sample in islice(formats.read(file, mend_ids=True), MOST)]
+    examples = [_example(sample, file) for sample in islice(formats.read(file, mend_ids=True), MOST)]
     if not examples:
         raise SampleError(f"{file} holds no examples; write samples whose texts are questions")
     return examples
 
 
-def _example(sample: Sample) -> Example:
+def _example(sample: Sample, file: Path) -> Example:
+    if not sample.text.strip():
+        raise SampleError(f"{file}: the sample with the id {sample.id!r} has no text; write the question there")
     return {"question": sample.text.strip(), "image": None if sample.image is None else _data_url(sample.image)}
 
 

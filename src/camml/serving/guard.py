@@ -5,6 +5,7 @@ import re
 import time
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,6 +25,8 @@ LOOKS = 10
 """Requests that only read for each one that changes or asks something, where there is a limit a minute."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 HOST = re.compile(r"([\w.-]*|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", re.ASCII)
+WHOLE = re.compile(rb"https?://([^/?#]*)(/.*)?", re.IGNORECASE | re.DOTALL)
+"""A whole http(s) address, its host and its path."""
 SAFE = ("GET", "HEAD", "OPTIONS")
 QUIET = frozenset({"/health", "/ready", "/metrics"})
 """Routes that are asked every few seconds, and not worth a line in the log."""
@@ -55,6 +58,7 @@ class Guard:
         note: dict[str, Any] = {"id": uuid4().hex[:16], "client": _address(scope)}
         # what would be answered to GET, less the body, which the server below leaves out
         scope = {**scope, "camml": note, "method": "GET" if scope["method"] == "HEAD" else scope["method"]}
+        scope = _of_path(scope)
         started = time.perf_counter()
         with ExitStack() as inside:
             arrival = Arrival(self._bodies, receive, lambda: inside.enter_context(self._requests.enter()))
@@ -99,7 +103,8 @@ class Guard:
         """Raise an ApiError for a request that is not to be looked at."""
         headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
         host = headers.get("host", "")
-        self._check_host(host)
+        if "host" in headers:  # only old programs leave it out, and no web page can
+            self._check_host(host)
         # a page of another origin can send some requests without asking; reading the answer is what CORS guards
         origin = headers.get("origin")
         if method not in SAFE and origin is not None and not self._own(origin, host):
@@ -122,7 +127,7 @@ class Guard:
         match = HOST.fullmatch(host)
         if match is None:
             raise ApiError(400, "the header Host is not the name of a host", "wrong_host")
-        name, allowed = match[1].lower(), self._settings.allowed_hosts
+        name, allowed = match[1].lower().removesuffix("."), self._settings.allowed_hosts
         if allowed and name not in allowed and not _is_address(name):
             raise ApiError(
                 421, f"this server is not called {name[:80]!r}; give it that name with --allowed-host", "wrong_host"
@@ -145,6 +150,24 @@ class Guard:
             self._metrics.refused.labels({"429": "rate", "503": "load"}[status]).inc()
         if route not in QUIET:
             event("request", method=scope["method"], route=route, ms=round(1000 * seconds, 1), **{"status": 499} | note)
+
+
+def _of_path(scope: Scope) -> Scope:
+    """Return a request whose target is a whole address as one of its path and host, which go before the header's.
+
+    Source: RFC 9112, section 3.2.2.
+    """
+    match = WHOLE.fullmatch(scope.get("raw_path") or scope["path"].encode())
+    if match is None:
+        return scope
+    path = match[2] or b"/"
+    headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    return {
+        **scope,
+        "path": unquote(path.decode("latin-1")),
+        "raw_path": path,
+        "headers": [*headers, (b"host", match[1])],
+    }
 
 
 def _address(scope: Scope) -> str:

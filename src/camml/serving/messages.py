@@ -62,7 +62,19 @@ class ImagePart(ExtraFields):
     image_url: ImageUrl
 
 
-Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+class RefusalPart(ExtraFields):
+    """A piece of an earlier answer, in which the assistant would not say something."""
+
+    type: Literal["refusal"]
+    refusal: Text
+
+    @property
+    def text(self) -> str:
+        """The words of it."""
+        return self.refusal
+
+
+Part = Annotated[TextPart | ImagePart | RefusalPart, Field(discriminator="type")]
 
 
 class CalledFunction(ExtraFields):
@@ -101,7 +113,7 @@ class Message(BaseModel):
     def text(self) -> str:
         """Return all words of the message."""
         if isinstance(self.content, list):
-            return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+            return "\n".join(part.text for part in self.content if not isinstance(part, ImagePart))
         return self.content or ""
 
     def pictures(self) -> list[str]:

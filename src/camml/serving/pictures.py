@@ -1,16 +1,12 @@
 """Pictures in requests: data URLs, addresses, uploads."""
 
-import re
-
 from PIL import Image
 
 from camml.errors import ImageError
 from camml.images import format_of, open_image
-from camml.images.data_urls import decoded
+from camml.images.data_urls import bytes_in, is_data_url
 from camml.serving.fetching import Fetcher
 from camml.serving.settings import Settings
-
-DATA_URL = re.compile(r"data:(image/[\w.+-]+)?(;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII | re.IGNORECASE)
 
 
 class Pictures:
@@ -30,8 +26,8 @@ class Pictures:
 
     def read(self, url: str) -> bytes:
         """Return the bytes that `open` decodes."""
-        if url[:5].lower() == "data:":
-            return decode_data_url(url)
+        if is_data_url(url):
+            return bytes_in(url)
         if not url.lower().startswith(("http://", "https://")):
             raise ImageError(f"image_url {url[:40]!r} is neither a data URL nor an http(s) address")
         if not self._settings.allow_urls:
@@ -45,21 +41,6 @@ class Pictures:
           ImageError: it is none, is damaged, or has too many pixels.
         """
         return open_image(data, max_side=self._settings.max_side, max_pixels=self._settings.max_pixels)
-
-
-def decode_data_url(url: str) -> bytes:
-    """Return the bytes in a base64 data URL.
-
-    Raises:
-      ImageError: it is not of that form.
-    """
-    match = DATA_URL.match(url)
-    if match is None:
-        raise ImageError(f"{url[:40]!r} is not of the form data:image/TYPE;base64,DATA")
-    try:
-        return decoded(url[match.end() :])
-    except ValueError as error:
-        raise ImageError(f"the data URL of the picture is not base64: {error}") from None
 
 
 def suffix(data: bytes) -> str:

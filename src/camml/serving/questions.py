@@ -38,6 +38,10 @@ def check(service: Service, body: ChatBody) -> None:
             "here, so it cannot call any; for an answer in a form of yours give response_format"
         )
         raise ApiError(400, told, "unsupported_parameter", "tools")
+    if body.top_logprobs and not body.logprobs:
+        raise ApiError(
+            400, "top_logprobs is for logprobs: true; give both, or neither", "invalid_value", "top_logprobs"
+        )
     if (body.n or 1) > service.engine.slots:
         raise ApiError(400, f"n may be at most {service.engine.slots} here", "invalid_value", "n")
     if isinstance(body.store, str):  # also where nothing will be searched

@@ -18,20 +18,25 @@ RENAMED = {
 
 
 class InputPart(ExtraFields):
-    """A piece of a message: a text, or a picture."""
+    """A piece of a message: a text, words of refusal, or a picture."""
 
-    type: Literal["input_text", "output_text", "input_image"]
-    text: Text = ""
+    type: Literal["input_text", "output_text", "refusal", "input_image"]
+    text: Text | None = None
+    refusal: Text | None = None
     image_url: str | None = None
 
     def chat(self) -> dict[str, Any]:
         """Return it as chats have it.
 
         Raises:
-          ApiError: a picture without an address.
+          ApiError: a picture without an address, or a text without words.
         """
         if self.type != "input_image":
-            return {"type": "text", "text": self.text}
+            name = "refusal" if self.type == "refusal" else "text"
+            words = self.refusal if name == "refusal" else self.text
+            if words is None:
+                raise ApiError(400, f"a part of type {self.type!r} needs the field {name!r}", "invalid_value", "input")
+            return {"type": "text", "text": words}
         if self.image_url is None:
             raise ApiError(400, "a picture comes as image_url; files are not kept here", "invalid_value", "input")
         return {"type": "image_url", "image_url": {"url": self.image_url}}
@@ -85,6 +90,12 @@ class ResultItem(ExtraFields):
         return {"role": "tool", "tool_call_id": self.call_id, "content": text}
 
 
+class ReasoningItem(ExtraFields):
+    """Thoughts of another model, as a client keeps them; they are not looked at."""
+
+    type: Literal["reasoning"]
+
+
 def _kind(value: Any) -> str:
     return str(value.get("type") or "message") if isinstance(value, dict) else "message"
 
@@ -92,11 +103,13 @@ def _kind(value: Any) -> str:
 AnyItem = Annotated[
     Annotated[Item, Tag("message")]
     | Annotated[CallItem, Tag("function_call")]
-    | Annotated[ResultItem, Tag("function_call_output")],
+    | Annotated[ResultItem, Tag("function_call_output")]
+    | Annotated[ReasoningItem, Tag("reasoning")],
     Discriminator(
         _kind,
         custom_error_type="kind_of_item",
-        custom_error_message="Input should be of type 'message', 'function_call' or 'function_call_output'",
+        custom_error_message="Input should be of type 'message', 'reasoning', 'function_call' or "
+        "'function_call_output'",
     ),
 ]
 
@@ -125,7 +138,7 @@ class FlatChoice(ExtraFields):
         return {"type": "function", "function": {"name": self.name}}
 
 
-def messages_of(items: Iterable[Item | CallItem | ResultItem]) -> list[dict[str, Any]]:
+def messages_of(items: Iterable[Item | CallItem | ResultItem | ReasoningItem]) -> list[dict[str, Any]]:
     """Return items as the messages of a chat; what the assistant says beside calls is one message with these.
 
     Example:
@@ -134,7 +147,7 @@ def messages_of(items: Iterable[Item | CallItem | ResultItem]) -> list[dict[str,
       [2]
     """
     messages: list[dict[str, Any]] = []
-    for message in (item.chat() for item in items):
+    for message in (item.chat() for item in items if not isinstance(item, ReasoningItem)):
         last = messages[-1] if messages else message
         both = last["role"] == message["role"] == "assistant" and message is not last
         if both and (last["tool_calls"] or message["tool_calls"]):

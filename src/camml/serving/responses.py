@@ -20,12 +20,11 @@ from camml.serving.wire import ChatBody
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "background": (False,),
-    "include": ([], ["message.output_text.logprobs"]),
     "max_tool_calls": (),
     "previous_response_id": (),
     "conversation": (),
     "prompt": (),
-    "reasoning": ({}, {"effort": "none"}),
+    "reasoning": ({}, {"effort": "none"}),  # and nulls in it
     "truncation": ("disabled", "auto"),
     "messages": (),
     "response_format": ({"type": "text"},),
@@ -35,6 +34,9 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
 }
 """Fields that this server does not have, or only in chats, and the values that ask for nothing."""
+LIKELY = "message.output_text.logprobs"
+INCLUDED = (LIKELY, "reasoning.encrypted_content")
+"""What `include` may name; this server has no reasoning, so that the second adds nothing."""
 HERE = {
     "messages": "input", "response_format": "text.format", "max_tokens": "max_output_tokens",
     "max_completion_tokens": "max_output_tokens", "logprobs": "include",
@@ -67,8 +69,15 @@ class ResponsesBody(BaseModel):
         Raises:
           ApiError: it has fields that this server does not have.
         """
-        given = without(self.model_extra, NEUTRAL, HERE)
-        likely = bool((self.model_extra or {}).get("include")) or given.get("top_logprobs") is not None
+        rest = dict(self.model_extra or {})
+        if isinstance(reasoning := rest.get("reasoning"), dict):
+            rest["reasoning"] = {name: value for name, value in reasoning.items() if value is not None}
+        included = rest.pop("include", None) or []
+        if not isinstance(included, list) or any(name not in INCLUDED for name in included):
+            told = f"include: this server has {' and '.join(INCLUDED)} to include, and no other"
+            raise ApiError(400, told, "unsupported_parameter", "include")
+        given = without(rest, NEUTRAL, HERE)
+        likely = LIKELY in included or given.get("top_logprobs") is not None
         return given | ({"logprobs": True} if likely else {})
 
     def chat(self, given: Mapping[str, Any]) -> ChatBody:
@@ -249,7 +258,8 @@ def _document(
         "top_logprobs": chat.top_logprobs or 0,
         "text": {"format": chat.response_format or {"type": "text"}},
         "tool_choice": _choice(body),
-        "tools": [tool.model_dump() for tool in body.tools or ()], "truncation": "disabled", "metadata": {},
+        "tools": [tool.model_dump() for tool in body.tools or ()], "truncation": "disabled",
+        "metadata": (body.model_extra or {}).get("metadata") or {},
         "usage": None if text is None else {
             "input_tokens": usage["prompt_tokens"], "input_tokens_details": {"cached_tokens": 0},
             "output_tokens": usage["completion_tokens"], "output_tokens_details": {"reasoning_tokens": 0},

@@ -93,7 +93,7 @@ class Evidence:
 
     Attributes:
       store: where the context was found; None where it was given, or there is none.
-      refusal: why the model is not asked; empty where it is.
+      refusal: why there is nothing to answer from, so that the model is not asked, unless for JSON of a schema.
     """
 
     context: Context
@@ -264,18 +264,20 @@ class Service:
             threshold = self.shelf(store).threshold
             refusal = threshold.weakness(context)
             context = context if refusal else threshold.near(context)
+        model = not refusal
         if refusal:
             notes = (*notes, refusal)
+            acts = bool(question.tools or question.turns[-1].steps)
             if self.shelf(store).threshold.fallback == "model":
-                context, refusal = (), ""
-            elif question.sampling.schema or question.tools or question.turns[-1].steps:
+                context, refusal, model = (), "", True
+            elif question.sampling.schema or acts:
                 # words are no JSON of a schema, and a tool may know: the note says how near the samples are
-                refusal = ""
+                model, refusal = True, "" if context or acts else refusal
         retrieved = time.perf_counter() - asked
         prepared, context, unusable = await self._prepare(question, context)
         said = question.notes + notes + unusable + prepared.notes
         yield Evidence(context, store, prepared, said, retrieved, refusal)
-        if refusal:
+        if not model:
             for index in range(question.n):
                 yield Piece(REFUSAL, index, "stop")
             return

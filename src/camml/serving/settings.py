@@ -10,10 +10,13 @@ from urllib.parse import urlsplit
 from camml.errors import OptionError
 from camml.passages import check_passages
 from camml.retriever import check_weights
+from camml.sizes import size_in_words, size_of
 from camml.weights import DEFAULT_MODEL
 
 STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SHORTEST_KEY = 8
+LEAST_MEMORY = 1_000_000
+"""Bytes below which there is no room for the keys and values of any answer."""
 ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^\s/?#@:\[\]*]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?")
 HOST = re.compile(r"(?:https?://)?([\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?/?")
 USUAL_PORTS = (("http", "80"), ("https", "443"))
@@ -96,6 +99,10 @@ class Settings:
                 raise OptionError(f"{name} is {getattr(self, name)}; give 1 or more")
         check_passages(self.passages or "auto")
         check_weights(self.weights)
+        if self.min_score is not None and not -1 <= self.min_score <= 1:
+            raise OptionError(f"min_score is {self.min_score:g}; scores are cosines, so give -1 to 1")
+        if self.memory and (size := size_of(self.memory, "--memory")) < LEAST_MEMORY:
+            raise OptionError(f"--memory is {size_in_words(size)}; give {size_in_words(LEAST_MEMORY)} or more")
         for name in ("max_waiting", "rate_limit"):
             if getattr(self, name) < 0:
                 raise OptionError(f"{name} is {getattr(self, name)}; give 0 or more")
@@ -105,7 +112,7 @@ class Settings:
                     f"a datastore cannot be called {name!r} in addresses; use letters, digits, '.', '_' and '-' "
                     "and give it as NAME=DIR"
                 )
-        if any(len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() for key in self.api_keys):
+        if not all(map(is_key, self.api_keys)):
             raise OptionError(f"an API key needs at least {SHORTEST_KEY} printable ASCII characters")
         if self.public_url and not place_of_pages(self.public_url):
             raise OptionError(f"{self.public_url!r} is no address; it should begin with http:// or https:// and a host")
@@ -121,6 +128,11 @@ class Settings:
         """Return whether clients may call the model so: its name, or with the default model that of the one before."""
         usual = self.model == DEFAULT_MODEL and not self.model_name
         return name == self.served_name or (usual and name == FORMER_DEFAULT)
+
+
+def is_key(text: str) -> bool:
+    """Return whether a text can be an API key: it can be sent, and is not guessed at once."""
+    return len(text) >= SHORTEST_KEY and text.isascii() and text.isprintable()
 
 
 def host_of(url: str) -> str:
