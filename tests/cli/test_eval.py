@@ -68,6 +68,19 @@ def test_scores_are_written_and_compared(benchmarks, capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out)["difference"] == pytest.approx(1 / 3)
 
 
+def test_scores_by_different_truths_are_compared_with_a_warning(benchmarks, capsys, tmp_path: Path) -> None:
+    answers = _answers(benchmarks, tmp_path, "gqa", 3)
+    out = tmp_path / "score.json"
+    command = ["eval", "score", "gqa", "--data", str(benchmarks[0]), "--answers", answers, "--out", str(out)]
+    assert main(command) == 0
+    document = json.loads(out.read_text())
+    for truth, warned in ((document["truth"], False), ("0" * 64, True), ("", False)):
+        (tmp_path / "other.json").write_text(json.dumps(document | {"truth": truth}))
+        capsys.readouterr()
+        assert main(["eval", "compare", str(out), str(tmp_path / "other.json")]) == 0
+        assert ("scored by different true answers" in capsys.readouterr().err) == warned
+
+
 def test_submission(benchmarks, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     command = [
         "eval",

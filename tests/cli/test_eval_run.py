@@ -26,6 +26,12 @@ def command(places, camml_folder: Path, tmp_path: Path, monkeypatch: pytest.Monk
             "--out", str(tmp_path / "out"), "--max-new-tokens", "4", "--resamples", "50"]  # fmt: skip
 
 
+def instead(command: list[str], extra: list[str]) -> list[str]:
+    """The command with further options, in place of those of the same name."""
+    replaced = [place for place, word in enumerate(command) if word in extra and word.startswith("--")]
+    return [word for place, word in enumerate(command) if not {place, place - 1} & set(replaced)] + extra
+
+
 @pytest.mark.long
 def test_a_sweep_prints_a_table_and_draws_a_plot(command, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--shots", "0,1,2", "--context", "retrieved,random"]) == 0
@@ -52,7 +58,7 @@ def test_a_stock_vision_language_model_is_the_baseline(
     command, vlm_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = ["--model", str(vlm_folder), "--use", "interleaved", "--shots", "2", "--json"]
-    assert main([*command, *chosen]) == 0
+    assert main(instead(command, chosen)) == 0
     [run] = json.loads(capsys.readouterr().out)
     prompts = [json.loads(line)["prompt"] for line in (Path(run["folder"]) / "log.jsonl").read_text().splitlines()]
     assert [prompt.count("<image>") for prompt in prompts] == [3, 3, 3], "of two samples and the question"
@@ -62,7 +68,7 @@ def test_a_stock_vision_language_model_is_the_baseline(
 def test_answers_are_remembered_unless_asked_otherwise(command, tmp_path) -> None:
     assert main([*command, "--no-cache"]) == 0
     assert not (tmp_path / "home").exists()
-    assert main([*command, "--out", str(tmp_path / "other")]) == 0
+    assert main(instead(command, ["--out", str(tmp_path / "other")])) == 0
     assert len(list((tmp_path / "home/answers").glob("??/*.json"))) == 3
     assert len(list((tmp_path / "home/answers/found").rglob("*.json"))) == 3
 
@@ -73,6 +79,7 @@ def test_answers_are_remembered_unless_asked_otherwise(command, tmp_path) -> Non
         (["--shots", "many"], "--shots 'many' should be a number"),
         (["--context", "nearest"], "no context 'nearest'; there are: none, retrieved"),
         (["--limit", "0"], "limit is 0"),
+        (["--spread"], "--spread draws the questions of --limit; give --limit N, or leave --spread out"),
         (["--shots", "9"], "shots is 9, but the datastore holds 5"),
         (["--model", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--device", "quantum"], "quantum"),
@@ -82,7 +89,7 @@ def test_answers_are_remembered_unless_asked_otherwise(command, tmp_path) -> Non
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(command, extra, message, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*command, *extra]) == 2
+    assert main(instead(command, extra)) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert message in said.err

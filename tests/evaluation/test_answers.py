@@ -11,7 +11,8 @@ from camml.errors import CaMMLError, OptionError, SampleError
 from camml.evaluation import task as tasks
 from camml.evaluation.answers import Answer, answer_record, core_question, match_answers, read_answers
 from camml.evaluation.questions import unique
-from camml.evaluation.task import Item
+from camml.evaluation.score import score, write_submission
+from camml.evaluation.task import Item, Settings
 from tests.layouts import Records, answer, document, lines
 
 ITEMS = [Item("1", 1, "One?"), Item("2", 2, "Two?"), Item("3", 3, "Three?")]
@@ -52,8 +53,15 @@ def test_an_object_from_id_to_text(tmp_path: Path) -> None:
     [
         ('{"text": "a"}\n{"text": "b"}', "entry 1 has no id; expected one of: question_id, image_id"),
         ('{"question_id": 1}', r"entry 1 \(question 1\) has no answer text"),
-        ('{"question_id": 1, "text": 5}', "has no answer text"),
-        ('{"a": 5}', "the answer to a should be a text, not 5"),
+        (
+            '{"question_id": 1, "text": true}',
+            r"entry 1 \(question 1\): the answer under 'text' should be a text, not true",
+        ),
+        ('{"question_id": 1, "text": null}', r"\(question 1\): the answer under 'text' is null; .* leave the line out"),
+        ('{"a": null}', "the answer to a is null; write a text, or leave it out"),
+        ('{"a": NaN}', "the answer to a is null"),
+        ('{"a": [5]}', r"the answer to a should be a text, not \[5\]"),
+        ('{"question_id": 0.5, "text": "a"}', "entry 1 has no id"),
         ("[1]", "entry 1 should be a JSON object"),
         ('{"question_id": 1, "text": "a"}\nnope', "line 2 is not JSON"),
         ("5", "line 1 should be a JSON object"),
@@ -177,3 +185,100 @@ def test_our_answers_are_those_of_the_official_scripts(name: str, benchmarks: Be
     assert back == {item.id: f"said {item.id}" for item in items}
     if name.startswith("scienceqa"):
         assert [record["prompt"].startswith("<image>\n") for record in written] == [False, True, False, True]
+
+
+def _read(tmp_path: Path, value: object) -> list[tuple[str, str]]:
+    return [(entry.question_id, entry.text) for entry in read_answers(document(tmp_path / "a.json", value))]
+
+
+def test_ids_and_answers_as_numbers_of_tables(tmp_path: Path) -> None:
+    records = [
+        {"question_id": 0.0, "answer": 3},
+        {"question_id": 1.0, "answer": 3.0},
+        {"question_id": 2, "answer": 0.5},
+    ]
+    assert _read(tmp_path, records) == [("0", "3"), ("1", "3"), ("2", "0.5")]
+    assert _read(tmp_path, {"0": 3, "1": "b"}) == [("0", "3"), ("1", "b")]
+
+
+def test_white_space_around_an_answer_is_none_of_it(tmp_path: Path) -> None:
+    assert _read(tmp_path, [answer(1, " red.\n"), answer(2, "\t")]) == [("1", "red."), ("2", "")]
+    assert _read(tmp_path, {"1": "A\n"}) == [("1", "A")]
+
+
+@pytest.mark.parametrize("name", ["gqa", "seed_bench", "scienceqa", "pope", "okvqa", "aokvqa", "mme"])
+def test_white_space_costs_no_points(name: str, benchmarks: Benchmarks, tmp_path: Path) -> None:
+    task = tasks.find(name)
+    key = task.answer_keys[1]
+    records = [record | {key: f" {record[key]}\n"} for record in benchmarks[1][name]]
+    results = [score(name, benchmarks[0], lines(tmp_path / "a.jsonl", its), resamples=0)
+               for its in (records, benchmarks[1][name])]  # fmt: skip
+    assert results[0].values == results[1].values
+
+
+def test_a_question_file_with_answers_added_is_scored_by_the_answers(benchmarks: Benchmarks, tmp_path: Path) -> None:
+    for name in ("gqa", "textvqa"):
+        task = tasks.find(name)
+        right = {
+            core_question(record["prompt"]) or record["question_id"]: record["text"] for record in benchmarks[1][name]
+        }
+        items = task.read(task.place(benchmarks[0]))
+        records = [
+            dict(item.record) | {"answer": right.get(core_question(item.text)) or right[item.question_id]}
+            for item in items
+        ]
+        result = score(name, benchmarks[0], lines(tmp_path / "a.jsonl", records), resamples=0)
+        assert result.values["accuracy"] == 100
+
+
+def test_two_answers_in_one_line_are_refused(tmp_path: Path) -> None:
+    items = [Item("1", 1, "One?\nBriefly.")]
+
+    def said(record: dict[str, object]) -> dict[str, str]:
+        return match_answers(items, read_answers(lines(tmp_path / "a.jsonl", [{"question_id": 1, **record}])), PLACE)
+
+    assert said({"text": "a", "answer": "a "}) == {"1": "a"}
+    assert said({"text": "One?\nBriefly.", "answer": "a"}) == {"1": "a"}
+    with pytest.raises(SampleError, match=r"entry 1 \(question 1\) .* text 'a' and answer 'b'; leave one of them"):
+        said({"text": "a", "answer": "b"})
+    with pytest.raises(SampleError, match="caption 'b' and answer 'c'; leave one"):
+        said({"text": "One?\nBriefly.", "caption": "b", "answer": "c"})
+
+
+@pytest.mark.parametrize("name", ["textvqa", "aokvqa", "mmvet", "gqa", "seed_bench"])
+def test_what_is_written_for_a_server_is_scored_here_too(name: str, benchmarks: Benchmarks, tmp_path: Path) -> None:
+    data = benchmarks[0]
+    settings = Settings(grades=data / "mm-vet" / "grades.json") if name == "mmvet" else Settings()
+    own, sent = (
+        lines(tmp_path / "own.jsonl", benchmarks[1][name]),
+        tmp_path / f"sent{tasks.find(name).submission_suffix}",
+    )
+    write_submission(name, data, own, sent)
+    first, again = (score(name, data, file, settings=settings, resamples=0) for file in (own, sent))
+    assert again.values[again.headline] == first.values[first.headline] == 100
+
+
+def test_pictures_name_questions_where_each_has_its_own() -> None:
+    items = [Item(str(n), n, "?", record={"image": f"{n % 3}.jpg"}) for n in range(3)]
+    given_ = [Answer("1.jpg", "b", "", 1), Answer("0.jpg", "a", "", 2), Answer("2.jpg", "c", "", 3)]
+    assert match_answers(items, given_, PLACE) == {"0": "a", "1": "b", "2": "c"}
+    shared = [*items, Item("3", 3, "?", record={"image": "0.jpg"})]
+    with pytest.raises(SampleError, match="answers 3 questions that the task does not have"):
+        match_answers(shared, given_, PLACE)
+
+
+def test_the_list_of_vizwiz_is_read(tmp_path: Path) -> None:
+    assert _read(tmp_path, [{"image": "a.jpg", "answer": "red"}]) == [("a.jpg", "red")]
+
+
+def test_the_two_answers_of_aokvqa_must_name_the_same_choice(benchmarks: Benchmarks, tmp_path: Path) -> None:
+    task = tasks.find("aokvqa")
+    items = task.read(task.place(benchmarks[0]))
+    choices = items[0].truth["choices"]
+    for direct, error in (("A", False), (choices[0], False), (choices[1], True), ("a thing", True)):
+        file = document(tmp_path / "a.json", {items[0].id: {"multiple_choice": choices[0], "direct_answer": direct}})
+        if error:
+            with pytest.raises(SampleError, match=f"direct_answer '{direct}' and multiple_choice '{choices[0]}'"):
+                match_answers(items, read_answers(file), file, "skip")
+        else:
+            assert match_answers(items, read_answers(file), file, "skip") == {items[0].id: direct}

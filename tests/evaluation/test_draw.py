@@ -26,3 +26,16 @@ def test_a_draw_is_repeatable_in_order_and_part_of_a_larger_one() -> None:
     assert {item.id for item in small} <= {item.id for item in large}
     assert [item for item in ITEMS if item in large] == large
     assert len({tuple(item.id for item in drawn(ITEMS, 3, seed)) for seed in range(20)}) > 3
+
+
+def test_clusters_that_are_scored_as_a_whole_are_drawn_as_a_whole() -> None:
+    for seed in (None, 7):
+        sizes = {limit: len(drawn(ITEMS, limit, seed, whole=True)) for limit in range(1, 17)}
+        assert all(0 < size <= max(limit, 9) for limit, size in sizes.items())
+        for limit in range(1, 17):
+            chosen = drawn(ITEMS, limit, seed, whole=True)
+            clusters = {item.cluster for item in chosen}
+            assert chosen == [item for item in ITEMS if item.cluster in clusters]
+            assert {item.id for item in chosen} <= {item.id for item in drawn(ITEMS, limit + 1, seed, whole=True)}
+    assert [len(drawn(ITEMS, limit, whole=True)) for limit in (1, 9, 10, 11, 15, 16)] == [9, 9, 9, 11, 11, 16]
+    assert len({tuple(item.id for item in drawn(ITEMS, 3, seed, whole=True)) for seed in range(20)}) == 3

@@ -1,5 +1,6 @@
 """MM-Vet graded by a judge on this machine."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from camml.chat_api import ChatApi
 from camml.cli import main
-from camml.errors import FetchError, OptionError
+from camml.errors import FetchError, OptionError, SampleError
 from camml.evaluation.cache import Cache
 from camml.evaluation.judge import grade
 from camml.evaluation.score import score
@@ -35,10 +36,17 @@ def test_grades_are_official_and_score(benchmarks, answers, tmp_path) -> None:
     assert len(requests) == 6
     assert requests[0]["messages"][0]["content"].endswith("What is 0? | a <OR> b | answer 0 | ")
     document = json.loads(out.read_text())
-    assert document["v1_1"] == {"model": ["judge"] * 2, "content": ["0.5 because"] * 2, "score": [0.5, 0.5]}
+    assert document["v1_1"] == {
+        "model": ["judge"] * 2, "content": ["0.5 because"] * 2, "score": [0.5, 0.5],
+        "answer_sha256": hashlib.sha256(b"answer 1").hexdigest(),
+    }  # fmt: skip
     result = score("mmvet", benchmarks[0], answers, settings=Settings(grades=out))
     assert result.values["total"] == pytest.approx(50)
     assert result.per_item == {"0": 0.0, "1": 0.5, "2": 1.0}
+    assert result.notes == ()
+    changed = lines(tmp_path / "other.jsonl", [answer(number, f"answer {number % 2}") for number in range(3)])
+    with pytest.raises(SampleError, match=r"grades other answers than these \(1 of 3 differ: v1_2\)"):
+        score("mmvet", benchmarks[0], changed, settings=Settings(grades=out))
 
 
 def test_what_was_graded_is_not_asked_again(benchmarks, answers, tmp_path) -> None:
@@ -47,7 +55,7 @@ def test_what_was_graded_is_not_asked_again(benchmarks, answers, tmp_path) -> No
         with pytest.raises(FetchError):
             grade(benchmarks[0], answers, out, ChatApi("judge", url, tries=1), cache)
         assert len(requests) == 3
-        assert not out.exists()
+        assert json.loads(out.read_text()).keys() == {"v1_0", "v1_1"}
         grade(benchmarks[0], answers, out, ChatApi("judge", url, tries=1), cache)
         assert len(requests) == 4
         before = out.read_bytes()
@@ -176,3 +184,31 @@ def test_the_command_grades_the_folder_of_a_run(benchmarks, answers, tmp_path, m
     assert len(json.loads((tmp_path / "grades.json").read_text())) == 3
     assert main(["eval", "judge", str(tmp_path), "--judge", "j", "--base-url", "nowhere"]) == 2
     assert capsys.readouterr().err == "camml: error: the base URL 'nowhere' should begin with http:// or https://\n"
+
+
+TOO_LONG = 400, {"error": {"message": "too long", "code": "context_length_exceeded"}}
+
+
+def test_an_answer_that_is_too_long_for_the_judge_is_named(benchmarks, answers, tmp_path) -> None:
+    def reply(request: dict, number: int):
+        return TOO_LONG if "answer 1" in request["messages"][0]["content"] else graded(request, number)
+
+    out = tmp_path / "g.json"
+    with chat_server(reply) as (url, requests):
+        with pytest.raises(FetchError, match=r"no grade for 1 of 3 answers \(1\) .*context_length_exceeded: 1"):
+            grade(benchmarks[0], answers, out, ChatApi("judge", url), Cache(None))
+        assert len(requests) == 3
+    assert json.loads(out.read_text()).keys() == {"v1_0", "v1_2"}
+
+
+def test_what_was_graded_is_written_when_the_endpoint_gives_up(benchmarks, answers, tmp_path) -> None:
+    out = tmp_path / "g.json"
+    limited = 429, {"error": {"message": "Rate limit reached"}}
+    with chat_server(lambda request, number: limited if number > 2 else graded(request, number)) as (url, _):
+        with pytest.raises(FetchError, match=rf"429 .*; 2 of 3 answers are graded in {out}, the next call goes on"):
+            grade(benchmarks[0], answers, out, ChatApi("judge", url, tries=1), Cache(None))
+        assert json.loads(out.read_text()).keys() == {"v1_0", "v1_1"}
+    out.unlink()
+    with chat_server(lambda *_: limited) as (url, _), pytest.raises(FetchError, match=r"Rate limit reached\W*$"):
+        grade(benchmarks[0], answers, out, ChatApi("judge", url, tries=1), Cache(None))
+    assert not out.exists()

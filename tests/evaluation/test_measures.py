@@ -26,11 +26,12 @@ def test_hits_are_left_out_where_they_are_not_known() -> None:
 
 
 def test_seconds_are_those_of_questions_that_were_worked_on() -> None:
-    watches = [{"retrieved": 2, "retrieving": 1.0, "answered": 2, "answering": 3.0},
+    watches = [{"retrieved": 2, "retrieving": 1.0, "answered": 2, "answering": 3.0, "repeated": 0},
                {"retrieved": 2, "retrieving": 0.0, "answered": 0, "answering": 0.0}]  # fmt: skip
     result = measures(items("a", "b"), [record(tokens=10), record(tokens=20)], watches, "cpu")
     assert result["tokens"] == {"prompt": 15, "answer": 2}
-    assert result["seconds"] == {"retrieve": 0.25, "answer": 1.5, "questions_answered": 2, "device": "cpu"}
+    assert result["seconds"] == {"retrieve": 0.25, "answer": 1.5, "questions_answered": 2, "questions_repeated": 0,
+                                 "device": "cpu"}  # fmt: skip
     nothing = measures(items("a"), [record()], [], None)["seconds"]
     assert (nothing["retrieve"], nothing["answer"]) == (None, None)
     assert set(watches[0]) == set(Stopwatch.__slots__)

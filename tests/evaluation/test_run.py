@@ -266,6 +266,31 @@ class TestCache:
         assert sum(asked) == 6
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "limit", "first", "total", "group"),
+    [("mmbench", 4, 2, 5, "all rotations of a question"), ("mme", 5, 4, 12, "all questions about a picture")],
+)
+def test_what_is_scored_together_is_asked_together(options, tmp_path, name, limit, first, total, group) -> None:
+    for spread in (False, True):
+        chosen = options(limit=limit, spread=spread, out=tmp_path / str(spread))
+        [outcome] = run([name], ONE_SHOT, chosen)
+        whole = tasks.find(name).read(tasks.find(name).place(chosen.data))
+        clusters = {item.id: item.cluster for item in whole}
+        drawn = {clusters[record["id"]] for record in log(outcome.folder)}
+        assert outcome.answers == sum(item.cluster in drawn for item in whole)
+        if not spread:
+            assert outcome.answers == first
+        if outcome.answers != limit:
+            wanted = (
+                f"{outcome.answers} of {total} questions were asked, not {limit} (--limit): {group} belong together"
+            )
+            assert outcome.notes == (wanted,)
+            assert read_json(outcome.folder / "score.json")["notes"] == [wanted]
+    [every] = run([name], ONE_SHOT, options(limit=99, out=tmp_path / "every"))
+    assert every.notes == ()
+
+
 def test_predictions_are_scored_later(options) -> None:
     [first] = run(["gqa"], ONE_SHOT, options(predict_only=True))
     assert first.score is None
@@ -474,3 +499,40 @@ def test_torchrun_shares_a_run(benchmarks, camml_folder, store_folder, tmp_path)
         first, second = (contents(tmp_path / out / name / "retrieved-1") for out in ("one", "two"))
         assert first == second
         assert first
+
+
+def test_a_mended_truth_is_in_the_log(options, benchmarks, tmp_path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(benchmarks[0] / "okvqa", data / "okvqa")
+    [first] = run(["okvqa"], ONE_SHOT, options(data=data))
+    said = log(first.folder)[0]["answer"]
+    file = data / "okvqa" / "llava_okvqa_val_gt.json"
+    truth = read_json(file)
+    for answer in truth["annotations"][0]["answers"]:
+        answer["answer"] = said
+    file.write_text(json.dumps(truth))
+    [again] = run(["okvqa"], ONE_SHOT, options(data=data))
+    record = log(again.folder)[0]
+    assert (record["score"], record["truth"]["answers"]) == (1, [said] * 10)
+    assert first.score.truth != again.score.truth
+
+
+def test_grades_of_other_answers_are_refused(options, benchmarks, tmp_path) -> None:
+    """Those of one context are not those of another; official ones do not say whose they are."""
+    official = Settings(grades=benchmarks[0] / "mm-vet" / "grades.json")
+    with pytest.raises(
+        OptionError,
+        match=r"grades are those of one run's answers, and these are 2 runs \(none, .*: give one --context",
+    ):
+        run(["mmvet"], [Variant("none", 0), *ONE_SHOT], options(settings=official))
+    [outcome] = run(["mmvet"], ONE_SHOT, options(settings=official))
+    assert outcome.score.values["total"] == 100
+    assert any("does not say which answers it grades" in note for note in outcome.notes)
+    hashed = read_json(official.grades)
+    for entry in hashed.values():
+        entry["answer_sha256"] = "0" * 64
+    file = tmp_path / "hashed.json"
+    file.write_text(json.dumps(hashed))
+    with pytest.raises(SampleError, match=r"grades other answers than these \(3 of 3 differ: v1_0, .*camml eval judge"):
+        run(["mmvet"], ONE_SHOT, options(settings=Settings(grades=file), out=tmp_path / "new"))
+    assert len(log(tmp_path / "new" / "mmvet" / "retrieved-1")) == 3  # nothing that was answered is lost

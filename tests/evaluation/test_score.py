@@ -1,6 +1,7 @@
 """Answers of every task scored end to end, and two scores compared."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,6 +94,27 @@ def test_partial_answers_are_counted_as_asked(benchmarks: Benchmarks, tmp_path: 
     assert (result.values["accuracy"], result.answered) == (pytest.approx(200 / 3), 3)
 
 
+def test_a_part_of_what_is_scored_together_is_no_full_score(benchmarks: Benchmarks, tmp_path: Path) -> None:
+    """Of MMBench the unrotated questions, of MME a question of each picture: the missing ones may well be wrong."""
+    rotations = [record for record in benchmarks[1]["mmbench"] if record["question_id"] < 1_000_000]
+    result = score("mmbench", benchmarks[0], lines(tmp_path / "a.jsonl", rotations), missing="skip", resamples=20)
+    assert "accuracy" not in result.values
+    assert result.interval is None
+    assert result.notes
+    pairs = [record for record in benchmarks[1]["mme"] if record["text"] == "Yes"]
+    result = score("mme", benchmarks[0], lines(tmp_path / "b.jsonl", pairs), missing="skip", resamples=20)
+    assert (result.values["perception"], result.values["cognition"]) == (200, 100)
+    assert len(result.notes) == 1
+
+
+@pytest.mark.parametrize(("name", "best"), [("mme", 400), ("scienceqa", 100), ("pope", 1)])
+def test_all_right_is_all_right_in_every_resample(name: str, best: float, benchmarks: Benchmarks, answer_file) -> None:
+    result = score(name, benchmarks[0], answer_file(name), resamples=400)
+    assert result.values[result.headline] == best
+    assert result.interval is not None
+    assert (result.interval.low, result.interval.high) == (pytest.approx(best), pytest.approx(best))
+
+
 def test_no_answers_at_all_are_an_error(benchmarks: Benchmarks, tmp_path: Path) -> None:
     with pytest.raises(SampleError, match="answers none of the 3 questions"):
         score("gqa", benchmarks[0], lines(tmp_path / "a.jsonl", []), missing="skip")
@@ -132,6 +154,17 @@ def test_runs_are_compared_item_by_item(benchmarks: Benchmarks, tmp_path: Path) 
         0,
         "exact McNemar",
     )
+
+
+def test_a_score_says_by_which_truth(benchmarks: Benchmarks, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(benchmarks[0] / "gqa", data / "gqa")
+    first = score("gqa", data, lines(tmp_path / "a.jsonl", benchmarks[1]["gqa"]), resamples=0)
+    assert len(first.truth) == 64
+    assert score("gqa", data, lines(tmp_path / "b.jsonl", benchmarks[1]["gqa"][::-1]), resamples=0).truth == first.truth
+    file = data / "gqa" / "data" / "testdev_balanced_questions.json"
+    file.write_text(file.read_text().replace('"left"', '"right"'))
+    assert score("gqa", data, tmp_path / "a.jsonl", resamples=0).truth != first.truth
 
 
 def test_runs_that_cannot_be_compared_are_said(benchmarks: Benchmarks, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from camml.errors import OptionError
 from camml.evaluation import statistics
-from camml.evaluation.statistics import bootstrap_interval, compare_paired, mcnemar, permutation_test
+from camml.evaluation.statistics import Interval, bootstrap_interval, compare_paired, mcnemar, permutation_test
 
 scores = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 
@@ -118,3 +118,12 @@ def test_senseless_questions_are_refused() -> None:
         bootstrap_interval([1.0, 0.0], clusters=["a"])
     with pytest.raises(OptionError, match="there are 1 and 2"):
         compare_paired([1.0], [1.0, 0.0])
+
+
+def test_resamples_that_say_nothing_are_left_out() -> None:
+    def first(counts: np.ndarray) -> float:
+        return 7.0 if counts[0] else float("nan")
+
+    assert bootstrap_interval([1, 0, 0], statistic=first, resamples=50) == Interval(7, 7)
+    nothing = bootstrap_interval([1], statistic=lambda _: float("nan"), resamples=5)
+    assert np.isnan([nothing.low, nothing.high]).all()

@@ -139,3 +139,13 @@ def test_a_turn_that_is_no_text_is_refused(tmp_path: Path, turn: dict[str, objec
         read_conversations(path, tmp_path)
     with pytest.raises(SampleError, match=r"question 1 has no answer; put problems.json beside the file"):
         science_truth({"id": 1, "conversations": [{"value": "Which?"}]}, None)
+
+
+def test_two_annotations_of_one_question_are_refused(tmp_path: Path) -> None:
+    twice = [{"question_id": 1, "answers": ["red"]}, {"question_id": "1", "answers": ["blue"]}]
+    for value in (twice, {"annotations": twice}):
+        with pytest.raises(SampleError, match="question 1 is there twice, the second time as entry 2; leave one"):
+            vqa_truth(document(tmp_path / "t.json", value))
+    entry = {"question_id": 1, "choices": ["a", "b"], "correct_choice_idx": 0}
+    with pytest.raises(SampleError, match="question 1 is there twice, the second time as entry 2; leave one"):
+        choice_truth(document(tmp_path / "c.json", [entry, entry]))

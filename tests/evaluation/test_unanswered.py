@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from camml.cli import main
+from camml.errors import FetchError
 from camml.evaluation import task as tasks
 from camml.evaluation.contexts import Variant
 from camml.evaluation.files import read_lines
@@ -50,7 +51,7 @@ def test_no_answer_is_neither_yes_nor_no_in_pope(api_options, reply) -> None:
     [(told, number)] = outcome.score.unanswered.items()
     assert (reason in told, number) == (True, 12)
     [note] = outcome.score.notes
-    assert note.startswith("no answer to 12 of 12 questions, which count as wrong")
+    assert note.startswith("no answer to 12 of 12 questions (1, 2, 3, 4, 5 and 7 more), which count as wrong")
     for _, record in read_lines(outcome.folder / "log.jsonl"):
         assert (record["answer"], record["score"]) == ("", 0)
         assert reason in record["notes"][0]
@@ -103,7 +104,7 @@ def test_what_was_not_answered_is_not_remembered_and_asked_again(api_options, tm
         silent = False
         [mended] = run(["pope"], NONE, api_options(url, **cache))
         assert (len(requests), mended.score.unanswered) == (11, {})  # two of them in one batch
-        assert mended.notes == ("mixed: 10 of 12 answers were kept from before, 2 are new",)
+        assert mended.notes == ("mixed: 9 of 12 answers were kept from before, 3 are new",)
         [elsewhere] = run(["pope"], NONE, api_options(url, out=tmp_path / "other", **cache))
         assert len(requests) == 11
     assert (elsewhere.folder / "log.jsonl").read_bytes() == (mended.folder / "log.jsonl").read_bytes()
@@ -139,7 +140,7 @@ def test_the_command_says_how_many_have_none(benchmarks, tmp_path, monkeypatch, 
         assert main(["eval", "run", "pope", *usual, "--base-url", url]) == 0
     said = capsys.readouterr().out
     assert "11 of 12" in said
-    assert "no answer to 1 of 12 questions, which count as wrong (empty reply, finish_reason length: 1)" in said
+    assert "no answer to 1 of 12 questions (1), which count as wrong (empty reply, finish_reason length: 1)" in said
     with chat_server(lambda *_: SILENT) as (url, _):
         assert main(["eval", "run", "vqav2", *usual, "--base-url", url]) == 0
     assert "no answer to 3 of 3 questions" in capsys.readouterr().out
@@ -153,10 +154,44 @@ def test_the_command_says_how_many_have_none(benchmarks, tmp_path, monkeypatch, 
 def test_a_setting_that_is_refused_is_said_with_each_answer(api_options) -> None:
     def reply(request: dict[str, Any], _: int) -> Any:
         wrong = next((name for name in ("max_tokens", "temperature") if name in request), None)
-        return (400, {"error": {"message": f"no {wrong} here"}}) if wrong else "Yes"
+        return (400, {"error": {"message": f"{wrong} is not supported here"}}) if wrong else "Yes"
 
     with chat_server(reply) as (url, requests):
         [outcome] = run(["pope"], NONE, api_options(url))
     assert len(requests) == 2 + 12
     for _, record in read_lines(outcome.folder / "log.jsonl"):
         assert record["notes"] == ["the endpoint refuses temperature: its own hold"]
+
+
+def test_questions_that_are_asked_twice_are_not_from_before(api_options, tmp_path) -> None:
+    cache = {"cache": tmp_path / "cache"}
+    with chat_server(lambda *_: "Yes") as (url, requests):
+        [first] = run(["pope"], NONE, api_options(url, **cache, batch_size=1))
+        assert (len(requests), first.notes) == (4, ())  # the splits share their questions
+        [again] = run(["pope"], NONE, api_options(url, **cache, batch_size=1))
+        assert again.notes == ()
+        [kept] = run(["pope"], NONE, api_options(url, **cache, batch_size=1, out=tmp_path / "other"))
+        assert len(requests) == 4
+    assert kept.notes == ()
+
+
+TOO_LONG = 400, {"error": {"message": "too long", "code": "context_length_exceeded"}}
+
+
+def test_a_question_that_is_too_long_is_no_answer(api_options) -> None:
+    with chat_server(lambda request, _: TOO_LONG if "thing 2" in asked_text(request) else "Yes") as (url, _):
+        [outcome] = run(["pope"], NONE, api_options(url))
+    assert outcome.score.unanswered == {"withheld reply, finish_reason context_length_exceeded": 3}
+    assert outcome.notes[0].startswith("no answer to 3 of 12 questions (3, 7, 11), which count as wrong")
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_an_endpoint_for_which_all_is_too_long_ends_the_run(api_options, batch_size) -> None:
+    with chat_server(lambda *_: TOO_LONG) as (url, requests):
+        with pytest.raises(
+            FetchError, match=r"POPE: all of the first 1[02] questions, from 1 on, are too long for thinker"
+        ):
+            run(["pope"], NONE, api_options(url, batch_size=batch_size))
+        assert len(requests) == 12
+        [outcome] = run(["mmvet"], NONE, api_options(url))  # of so few nobody can tell
+    assert outcome.answers == 3

@@ -9,7 +9,7 @@ from typing import Any
 
 from camml.cli._output import print_json
 
-Grades = Mapping[str, Mapping[str, Sequence[Any]]]
+Grades = Mapping[str, Mapping[str, Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

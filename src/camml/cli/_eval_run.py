@@ -130,6 +130,8 @@ def _options(args: argparse.Namespace) -> "Options":
 
     if args.resamples < 0:
         raise OptionError(f"--resamples {args.resamples} should be 0 or more")
+    if args.spread and args.limit is None:
+        raise OptionError("--spread draws the questions of --limit; give --limit N, or leave --spread out")
     same = ("data", "model", "use", "base_url", "prompt_style", "device", "dtype", "store", "store_images", "encoder",
             "mode", "keep_duplicates", "passages", "batch_size", "limit", "spread", "max_new_tokens", "temperature",
             "top_p", "seed", "grounded", "predict_only", "resamples")  # fmt: skip

@@ -175,6 +175,8 @@ def _compare(args: argparse.Namespace) -> int:
     from camml.evaluation.score import compare
 
     first, second, comparison = compare(args.first, args.second)
+    if first.get("truth") and second.get("truth") and first["truth"] != second["truth"]:
+        print("camml: the two were scored by different true answers; score them again by the same", file=sys.stderr)
     if args.json:
         _print_json({"task": first["task"], "first": str(args.first), "second": str(args.second), **asdict(comparison)})
         return 0

@@ -1,19 +1,24 @@
 """Answer files: those of LLaVA, of CaMML, and plain ones; read, matched to the items of a task, and written."""
 
 import hashlib
+import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from camml.errors import OptionError, SampleError
 from camml.evaluation.files import listed, read_json, read_records, read_text, shown
+from camml.evaluation.metrics.choices import aokvqa_choice
+from camml.evaluation.metrics.mmvet import grade_id
 from camml.evaluation.task import Item, Task
 
-ID_KEYS = ("question_id", "image_id", "obj_id", "questionId", "id")
-TEXT_KEYS = ("text", "caption", "answer", "predict_boxes", "prediction")
+ID_KEYS = ("question_id", "image_id", "obj_id", "questionId", "id", "image")
+TEXT_KEYS = ("text", "caption", "answer", "predict_boxes", "prediction", "direct_answer", "multiple_choice")
+PAIR = ("direct_answer", "multiple_choice")
+"""The keys of an answer to A-OKVQA in its own files."""
 MISSING = ("error", "wrong", "skip")
 
 
@@ -21,7 +26,8 @@ MISSING = ("error", "wrong", "skip")
 class Answer:
     """One answer: whose, to which prompt (empty where the file does not say), and where in the file it stands.
 
-    Where the file says that there was no answer, `unanswered` is the reason, and the text is empty.
+    Where the file says that there was no answer, `unanswered` is the reason, and the text is empty. Where it has
+    several texts that differ, `candidates` has each by its key, and which is the answer depends on the question.
     """
 
     question_id: str
@@ -29,6 +35,7 @@ class Answer:
     prompt: str
     place: int
     unanswered: str = ""
+    candidates: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +47,11 @@ class Matched:
 
 
 def read_answers(path: Path) -> list[Answer]:
-    """Read the answers of a JSON-lines file, a JSON list, or a JSON object from id to text.
+    """Read the answers of a JSON-lines file, a JSON list, or a JSON object from id to text, or to A-OKVQA's two texts.
 
-    The id is under `question_id`, `image_id`, `obj_id`, `questionId` or `id`; the text under `text`, `caption`,
-    `answer`, `predict_boxes` or `prediction`.
+    The id is under `question_id`, `image_id`, `obj_id`, `questionId`, `id` or `image`; the text under `text`,
+    `caption`, `answer`, `predict_boxes` or `prediction`. White space around a text is none of it; a number is read as
+    a text.
 
     Raises:
       SampleError: not such a file; the message names the entry.
@@ -78,25 +86,49 @@ def answer_record(task: Task, item: Item, text: str, model: str, unanswered: str
 def _from_object(value: Any, path: Path) -> list[Answer]:
     if not isinstance(value, dict):
         raise SampleError(f"{path} holds neither answers as JSON lines, nor a list, nor an object from id to text")
-    for key, text in value.items():
-        if not isinstance(text, str):
-            raise SampleError(f"{path}: the answer to {key} should be a text, not {shown(repr(text))}")
-    return [Answer(key, text, "", place) for place, (key, text) in enumerate(value.items(), start=1)]
+    answers = []
+    for place, (key, said) in enumerate(value.items(), start=1):
+        pair = PAIR if isinstance(said, dict) and said.keys() == set(PAIR) else ()
+        texts = {name: _text(said[name], f"{path}: the answer to {key}", "leave it out") for name in pair}
+        text = texts[PAIR[0]] if texts else _text(said, f"{path}: the answer to {key}", "leave it out")
+        answers.append(Answer(key, text, "", place, candidates=texts if len(set(texts.values())) > 1 else {}))
+    return answers
 
 
 def _answer(record: Mapping[str, Any], path: Path, place: int) -> Answer:
     question_id = next((record[key] for key in ID_KEYS if key in record), None)
-    text = next((record[key] for key in TEXT_KEYS if key in record), None)
+    if isinstance(question_id, float) and question_id.is_integer():  # as pandas writes a column with a gap
+        question_id = int(question_id)
     if not isinstance(question_id, str | int):
         raise SampleError(f"{path}, entry {place} has no id; expected one of: {', '.join(ID_KEYS)}")
-    if isinstance(text, list):  # a box as numbers
-        text = str(text)
-    if not isinstance(text, str):
-        raise SampleError(
-            f"{path}, entry {place} (question {question_id}) has no answer text under {', '.join(TEXT_KEYS)}"
-        )
+    where = f"{path}, entry {place} (question {question_id})"
+    there = [key for key in TEXT_KEYS if key in record]
+    if not there:
+        raise SampleError(f"{where} has no answer text under {', '.join(TEXT_KEYS)}")
+    texts = {
+        key: _text(str(record[key]) if isinstance(record[key], list) else record[key],  # a box as numbers
+                   f"{where}: the answer under {key!r}", "leave the line out (--missing)")
+        for key in [key for key in there if record[key] is not None] or there
+    }  # fmt: skip
     unanswered = str(record.get("unanswered") or "")
-    return Answer(str(question_id), "" if unanswered else text, str(record.get("prompt") or ""), place, unanswered)
+    text = "" if unanswered else next(iter(texts.values()))
+    several = {} if unanswered or len(set(texts.values())) == 1 else texts
+    return Answer(str(question_id), text, str(record.get("prompt") or ""), place, unanswered, several)
+
+
+def _text(value: Any, name: str, remedy: str) -> str:
+    """Return an answer as a text.
+
+    Raises:
+      SampleError: it is neither a text nor a number; the message calls it `name`, and has the `remedy` for a null.
+    """
+    if value is None or value != value:  # JSON's null, and NaN, which tables have for it
+        raise SampleError(f"{name} is null; write a text, or {remedy}")
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise SampleError(f"{name} should be a text, not {shown(json.dumps(value))}")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
 def match_answers(
@@ -125,7 +157,7 @@ def match(items: Sequence[Item], answers: Sequence[Answer], path: Path, missing:
     for item in items:
         groups[str(item.question_id)].append(item)
     by_question: dict[str, list[Answer]] = defaultdict(list)
-    for answer in answers:
+    for answer in answers if all(answer.question_id in groups for answer in answers) else _by_ids(items, answers):
         by_question[answer.question_id].append(answer)
     extra = [f"{key} (entry {its[0].place})" for key, its in by_question.items() if key not in groups]
     if extra:
@@ -133,6 +165,8 @@ def match(items: Sequence[Item], answers: Sequence[Answer], path: Path, missing:
     matched: dict[str, Answer] = {}
     for key, group in groups.items():
         matched |= _match_group(group, by_question.get(key, []), path)
+    matched |= {item.id: _decided(item, matched[item.id], path) for item in items
+                if item.id in matched and matched[item.id].candidates}  # fmt: skip
     lacking = [item.id for item in items if item.id not in matched]
     if lacking and missing == "error":
         raise SampleError(
@@ -146,6 +180,47 @@ def match(items: Sequence[Item], answers: Sequence[Answer], path: Path, missing:
         given = [(key, answer) for key, answer in given if not answer.unanswered]
     unanswered = {key: answer.unanswered for key, answer in given if answer.unanswered}
     return Matched({key: answer.text for key, answer in given}, unanswered)
+
+
+def _by_ids(items: Sequence[Item], answers: Sequence[Answer]) -> Sequence[Answer]:
+    """Return answers under the ids of the question file, where all are under another one that servers and graders take.
+
+    Such are the picture, the id in the annotations (TextVQA) and the grader's (MM-Vet), if only one question has it.
+    """
+    kinds = (lambda item: item.record.get("image"), _id_of_truth, grade_id)
+    for name in kinds:
+        named: dict[str, list[Item]] = defaultdict(list)
+        for item in items:
+            named[str(name(item))].append(item)
+        asked = [named.get(answer.question_id, []) for answer in answers]
+        if all(len(its) == 1 for its in asked):
+            return [replace(answer, question_id=str(item.question_id), prompt=item.text)
+                    for answer, [item] in zip(answers, asked, strict=True)]  # fmt: skip
+    return answers
+
+
+def _id_of_truth(item: Item) -> Any:
+    return item.truth.get("question_id") if isinstance(item.truth, dict) else None
+
+
+def _decided(item: Item, answer: Answer, path: Path) -> Answer:
+    """Return an answer with that of its candidates which answers the question.
+
+    Raises:
+      SampleError: more than one may.
+    """
+    texts = dict(answer.candidates)
+    if core_question(texts.get("text", "")) == core_question(item.text):
+        texts.pop("text", None)  # an answer was added to a line of the question file
+    choices = item.truth.get("choices") if isinstance(item.truth, dict) else None
+    if choices and texts.keys() == set(PAIR) and len({aokvqa_choice(text, choices) for text in texts.values()}) == 1:
+        texts.pop("multiple_choice")  # which was read out of the other
+    if len(set(texts.values())) == 1:
+        return replace(answer, text=next(iter(texts.values())))
+    told = " and ".join(f"{key} {shown(text)!r}" for key, text in texts.items())
+    raise SampleError(
+        f"{path}, entry {answer.place} (question {answer.question_id}) has the {told}; leave one of them out"
+    )
 
 
 def _match_group(group: list[Item], answers: list[Answer], path: Path) -> dict[str, Answer]:

@@ -13,10 +13,14 @@ class Cache:
 
     Args:
       folder: where they are; None to remember nothing.
+
+    Attributes:
+      added: the keys under which this object has put something.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        self.added: set[str] = set()
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Return what was put under `key`; None where there is nothing, or nothing that can be read."""
@@ -33,6 +37,7 @@ class Cache:
         Raises:
           DiskError: the folder cannot be written.
         """
+        self.added.add(key)
         if place := self._place(key):
             write_bytes(place, json.dumps(value, ensure_ascii=False).encode())
 

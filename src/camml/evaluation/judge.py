@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from camml.chat_api import ChatApi, Reply
+from camml.chat_api.reply import TOO_LONG
 from camml.errors import FetchError, OptionError
 from camml.evaluation import task as tasks
 from camml.evaluation.answers import match, read_answers
 from camml.evaluation.cache import Cache
-from camml.evaluation.files import write_json
+from camml.evaluation.files import listed, write_json
 from camml.evaluation.fingerprints import digest
-from camml.evaluation.metrics.mmvet import grade_id, judge_prompt, read_grade
+from camml.evaluation.metrics.mmvet import HASH, answer_hash, grade_id, judge_prompt, read_grade
 
 TRIES = 5
 """Source: the official grader asks so often for a grade it can read, ever hotter, and then gives 0."""
 HOTTER = 0.5
 LONGEST = 3
 """Tokens of a grade. Source: the official grader."""
+FIRST = 10
+"""So many answers that are too long for the judge, and none that is not, show that all are."""
 _WHOLE = re.compile(r"\s*[01]\.\d")
 """A grade that cannot be the beginning of another one, where a reply was cut off."""
 REMINDER = "\nPredict the correctness of the answer (digit): "
@@ -36,21 +39,22 @@ def grade(
     missing: str = "error",
     max_tokens: int = LONGEST,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, dict[str, list[Any]]]:
+) -> dict[str, dict[str, Any]]:
     """Grade an answer file of MM-Vet and write the grades in the official layout; what was graded before is kept.
 
     A question that has no answer is not graded: it counts 0 without a judge.
 
     Args:
       data: the folder of all tasks' data, or the task's own.
-      out: where the grades go: `{id: {"model": [...], "content": [...], "score": [...]}}`, an entry a run.
+      out: where the grades go: `{id: {"model": [...], "content": [...], "score": [...], "answer_sha256": text}}`, an
+        entry a run.
       runs: how often each answer is graded; papers report the mean of five.
       missing: as for `score`.
       max_tokens: the longest reply; a judge that thinks needs far more than a grade has.
     Raises:
       SampleError: data or answers that are missing or broken.
       FetchError: the endpoint does not answer, or gave no grade to some answers; call again, and it goes on where it
-        stopped. What was graded is written, if the endpoint answered at all.
+        stopped. What was graded is written.
     """
     for name, value in (("runs", runs), ("max_tokens", max_tokens)):
         if value < 1:
@@ -60,32 +64,44 @@ def grade(
     items = task.read(task.place(data))
     given = match(items, read_answers(answers), answers, missing)
     asked = [item for item in items if item.id in given.texts and item.id not in given.unanswered]
-    grades: dict[str, dict[str, list[Any]]] = {}
-    lacking: Counter[str] = Counter()
+    grades: dict[str, dict[str, Any]] = {}
+    lacking: dict[str, str] = {}
     for number, item in enumerate(asked, start=1):
         prompt = judge_prompt(item.truth["question"], item.truth["answer"], given.texts[item.id])
-        rounds = [_grade_once(prompt, api, cache, turn, max_tokens) for turn in range(runs)]
+        try:
+            rounds = [_grade_once(prompt, api, cache, turn, max_tokens) for turn in range(runs)]
+        except FetchError as error:
+            if not grades:
+                raise
+            write_json(out, grades)
+            graded = f"{len(grades)} of {len(asked)} answers are graded in {out}, the next call goes on from there"
+            raise FetchError(f"{error}; {graded}") from None
         if reasons := {reason for _, value, reason in rounds if value is None}:
-            lacking[", ".join(sorted(reasons))] += 1
+            lacking[item.id] = ", ".join(sorted(reasons))
+            if number == len(lacking) == FIRST and all(TOO_LONG in reason for reason in lacking.values()):
+                break  # as all others would be
         else:
             grades[grade_id(item)] = {
                 "model": [api.model] * runs,
                 "content": [reply for reply, _, _ in rounds],
                 "score": [value for _, value, _ in rounds],
+                HASH: answer_hash(given.texts[item.id]),
             }
         progress(number, len(asked))
     write_json(out, grades)
     if lacking:
-        raise FetchError(_no_grades(lacking, len(asked), api.model, out))
+        raise FetchError(_no_grades(lacking, number, api.model, out))
     return grades
 
 
-def _no_grades(lacking: Mapping[str, int], asked: int, judge: str, out: Path) -> str:
-    told = "; ".join(f"{reason}: {number}" for reason, number in sorted(lacking.items()))
-    advice = "; a judge that thinks before it grades needs more room: --max-tokens 2000" if "length" in told else ""
+def _no_grades(lacking: Mapping[str, str], asked: int, judge: str, out: Path) -> str:
+    """Return the message on answers that have no grade, each with the reason."""
+    told = "; ".join(f"{reason}: {number}" for reason, number in sorted(Counter(lacking.values()).items()))
+    cut = any("length" in reason and TOO_LONG not in reason for reason in lacking.values())
+    advice = "; a judge that thinks before it grades needs more room: --max-tokens 2000" if cut else ""
     return (
-        f"no grade for {sum(lacking.values())} of {asked} answers from the judge {judge} ({told}); the others are in "
-        f"{out}, these are asked for again next time{advice}"
+        f"no grade for {len(lacking)} of {asked} answers ({listed(lacking)}) from the judge {judge} ({told}); the "
+        f"others are in {out}, these are asked for again next time{advice}"
     )
 
 
@@ -103,7 +119,7 @@ def _grade_once(
         if (value := _grade_in(reply)) is not None:
             cache.put(key, {"content": reply.text, "score": value})
             return reply.text, value, ""
-        if reply.cut:  # it will have no more room when it is asked again
+        if reply.cut or reply.too_long:  # it will have no more room when it is asked again
             break
     # as the official grader: a reply in words without a grade is a 0, after so many of them
     return (reply.text, None, reply.lacking) if reply.lacking else (reply.text, 0.0, "")

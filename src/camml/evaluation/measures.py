@@ -20,12 +20,14 @@ class Stopwatch:
     Attributes:
       retrieved, retrieving: questions that samples were searched for, and the seconds of it.
       answered, answering: questions that a model answered, and the seconds of it.
+      repeated: questions that took the answer which another one, the same but for its id, got in this run.
     """
 
     retrieved: int = 0
     retrieving: float = 0.0
     answered: int = 0
     answering: float = 0.0
+    repeated: int = 0
 
 
 def measures(
@@ -37,7 +39,7 @@ def measures(
     questions that were worked on, a batch at a time; `retrieval` says for which share of the clusters a right sample
     was among the first k that were found; `unanswered` counts questions without an answer by reason.
     """
-    sums = {name: sum(watch[name] for watch in watches) for name in Stopwatch.__slots__}
+    sums = {name: sum(watch.get(name, 0) for watch in watches) for name in Stopwatch.__slots__}
     return {
         "questions": len(records),
         "tokens": {
@@ -48,6 +50,7 @@ def measures(
             "retrieve": sums["retrieving"] / sums["retrieved"] if sums["retrieved"] else None,
             "answer": sums["answering"] / sums["answered"] if sums["answered"] else None,
             "questions_answered": int(sums["answered"]),
+            "questions_repeated": int(sums["repeated"]),
             "device": device,
         },
         "retrieval": hits(items, records),

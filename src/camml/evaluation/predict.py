@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from camml.answering import Decoding, with_passages
-from camml.errors import OptionError
+from camml.chat_api.reply import TOO_LONG
+from camml.errors import FetchError, OptionError
 from camml.evaluation.cache import Cache
 from camml.evaluation.code import deciding, short
 from camml.evaluation.contexts import Variant, altered, answer_without_model
@@ -22,6 +23,8 @@ from camml.evidence import near
 from camml.images import open_image
 from camml.types import Context, Neighbor, Prediction, Query
 
+FIRST = 10
+"""So many questions that are too long for an endpoint's model, and none that is not, show that all are."""
 Report = Callable[[int], None]
 """Called with the number of questions that are newly answered."""
 
@@ -63,8 +66,11 @@ class Predictor:
 
         Args:
           earlier: records of a complete run, whose answers are not asked for again.
+        Raises:
+          FetchError: the first questions are all too long for the model behind an endpoint.
         """
         whole = {record["id"]: record for record in earlier}
+        first: list[Record] | None = []  # while all of them are too long for the model
         for portion in share.of(portions):
             before = folder.part(portion)
             if before is None or not all(map(has_answer, before)):
@@ -74,7 +80,27 @@ class Predictor:
                 records = self.answer(portion, watch, known)
                 folder.keep_seconds(portion, asdict(watch))
                 folder.keep(portion, records)
+                first = self._too_long(first, records)
+            else:
+                first = None
             report(len(portion.items))
+
+    def _too_long(self, first: Sequence[Record] | None, records: Sequence[Record]) -> list[Record] | None:
+        """Return the first records as far as all of them are too long for the model; None once one is not.
+
+        Raises:
+          FetchError: there are so many that all others must be too long as well.
+        """
+        if first is None or not all(TOO_LONG in record.get("unanswered", "") for record in records):
+            return None
+        first = [*first, *records]
+        if len(first) >= FIRST:
+            name = self.model.identity["name"] if self.model else ""
+            raise FetchError(
+                f"{self.task.title}: all of the first {len(first)} questions, from {first[0]['id']} on, are too long "
+                f"for {name} ({TOO_LONG}); give fewer --shots, a smaller --max-new-tokens, or a model with more room"
+            )
+        return first
 
     def answer(self, portion: Portion, watch: Stopwatch, known: Mapping[str, Record] | None = None) -> list[Record]:
         """Return the records of a portion; those that are `known` by their id are not made again."""
@@ -148,6 +174,7 @@ class Predictor:
         # what is computed here depends on the batch in its last digits, so that a batch is answered as a whole
         alone = model.use == "api" or len(known) == len(items)
         asked = [row for row in range(len(items)) if row not in known or not alone]
+        watch.repeated += sum(keys[row] in self.cache.added for row in range(len(items)) if row not in asked)
         if asked:
             started = time.perf_counter()
             try:

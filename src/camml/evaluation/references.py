@@ -21,11 +21,14 @@ def read_captioned(questions: DataFile, references: DataFile, images: str, folde
     truth = caption_truth(path)
     file = questions.find(folder)
     if file is None:
-        return [
+        items = [
             Item(key, int(key) if key.isdigit() else key, "", None, captions, {}, key)
             for key, captions in truth.items()
         ]
-    return with_truth(read_questions(file, folder / images, key="image_id"), truth, path)
+    else:
+        items = with_truth(read_questions(file, folder / images, key="image_id"), truth, path)
+    among = {item.id: item.truth for item in items}
+    return [replace(item, among=among) for item in items]
 
 
 def box_task(title: str, name: str, published: Mapping[str, float]) -> Task:

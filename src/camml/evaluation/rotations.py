@@ -2,7 +2,9 @@
 
 import base64
 import binascii
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +36,7 @@ def sheet_task(title: str, folder: str, sheet: str, suffix: str, published: Mapp
         submit=submissions.mmbench,
         submission="xlsx for the MMBench server",
         submission_suffix=".xlsx",
+        together="all rotations of a question",
         published=published,
     )
 
@@ -55,7 +58,10 @@ def read_rotations(file: DataFile, suffix: str, folder: Path) -> list[Item]:
     if rows and all(int(row["index"]) < ROUND for row in rows):
         rows = [turned for row in rows for turned in rotations(row)]
     pictures = {row["index"]: row.get("image", "") for row in rows}
-    return unique(_item(row, pictures, suffix, path, number) for number, row in enumerate(rows, start=2))
+    items = unique(_item(row, pictures, suffix, path, number) for number, row in enumerate(rows, start=2))
+    turned = Counter(item.cluster for item in items)
+    return [item if item.truth is None else replace(item, truth=item.truth | {"rotations": turned[item.cluster]})
+            for item in items]  # fmt: skip
 
 
 def present(row: Mapping[str, str], name: str) -> bool:

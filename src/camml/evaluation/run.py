@@ -130,8 +130,9 @@ def run(
     for variant in variants:
         for name, task in chosen.items():
             variant.check(name, task.knowledge)
-    _check_data(list(chosen.values()), options)
-    items = {name: _items(task, options) for name, task in chosen.items()}
+    _check_data(list(chosen.values()), variants, options)
+    asked = {name: _items(task, options) for name, task in chosen.items()}
+    items = {name: its for name, (its, _) in asked.items()}
     share, fingerprints = Share.of_environment(), Fingerprints()
     model = None
     if any(variant.needs_model for variant in variants):
@@ -156,11 +157,11 @@ def run(
             folder.claim(identity(name, items[name], predictor, options.store, settings))
             records = _predict(predictor, folder, items[name], options, share, progress)
             if share.leads:
-                outcomes.append(_conclude(name, predictor, items[name], records, folder, options))
+                outcomes.append(_conclude(name, predictor, *asked[name], records, folder, options))
     return outcomes
 
 
-def _check_data(chosen: Sequence[Task], options: Options) -> None:
+def _check_data(chosen: Sequence[Task], variants: Sequence[Variant], options: Options) -> None:
     """Raise one error that names every missing file of every task, or what is wrong with the judge's grades."""
     purposes = ("run",) if options.predict_only else ("run", "score")
     lines = [line for task in chosen for purpose in purposes for line in task.missing(options.data, purpose)]
@@ -174,18 +175,31 @@ def _check_data(chosen: Sequence[Task], options: Options) -> None:
         if not any("grades" in task.uses for task in chosen):
             names = ", ".join(task.title for task in chosen)
             raise OptionError(f"--grades is given, and none of these tasks uses grades: {names}; leave it out")
+        if len(variants) > 1:
+            names = ", ".join(variant.name for variant in variants)
+            raise OptionError(
+                f"--grades are those of one run's answers, and these are {len(variants)} runs ({names}): give one "
+                "--context and one number of --shots with their grades"
+            )
         read_grades(options.settings.grades)
 
 
-def _items(task: Task, options: Options) -> list[Item]:
-    """Return the questions asked for whose pictures are there."""
-    items = drawn(task.read(task.place(options.data)), options.limit, options.seed if options.spread else None)
+def _items(task: Task, options: Options) -> tuple[list[Item], list[str]]:
+    """Return the questions asked for, whose pictures are there, and what is to be said of their number."""
+    every = task.read(task.place(options.data))
+    seed = options.seed if options.spread else None
+    items = drawn(every, options.limit, seed, whole=bool(task.together))
     gone = [str(item.image) for item in items if isinstance(item.image, Path) and not item.image.is_file()]
     if gone:
         raise ImageError(f"{task.title}: {len(gone)} pictures are not there: {listed(gone, 3)}")
     if not items:
         raise SampleError(f"{task.title} has no questions in {task.place(options.data)}")
-    return items
+    if len(items) in (options.limit, len(every)):
+        return items, []
+    return items, [
+        f"{len(items)} of {len(every)} questions were asked, not {options.limit} (--limit): {task.together} belong "
+        "together"
+    ]
 
 
 def _decoding(task: Task, options: Options) -> Decoding:
@@ -254,30 +268,37 @@ def _predict(
 
 
 def _conclude(
-    name: str, predictor: Predictor, items: list[Item], records: list[Record], folder: RunFolder, options: Options
-) -> Outcome:
+    name: str, predictor: Predictor, items: list[Item], said: list[str], records: list[Record], folder: RunFolder,
+    options: Options,
+) -> Outcome:  # fmt: skip
     """Write the answers, what they took, and the score where there can be one."""
     task, variant = predictor.task, predictor.variant
-    texts = {record["id"]: record["answer"] for record in records}
+    texts = {record["id"]: record["answer"].strip() for record in records}
     unanswered = {record["id"]: record["unanswered"] for record in records if not has_answer(record)}
     device = predictor.model.identity["device"] if predictor.model else None
     seconds = folder.seconds()
     measured = (None if seconds else folder.measures()) or measures(items, records, seconds, device)
+    model = Path(options.model).name if variant.needs_model else variant.name
+    answers = [answer_record(task, item, texts[item.id], model, unanswered.get(item.id, "")) for item in items]
     score, note = None, "not scored, as asked"
     if not options.predict_only:
-        score, note = _score(name, task, items, texts, unanswered, folder.path, options)
-    notes = _notes(score, records, measured, predictor.model is not None)
+        try:
+            score, note = _score(name, task, items, texts, unanswered, folder.path, options)
+        except SampleError:
+            if folder.log(items) is None:  # what was answered can be scored later, and graded
+                write_json(folder.path / "measures.json", measured)
+                folder.complete(records, answers)
+            raise
+    notes = (*said, *_notes(score, records, measured, predictor.model is not None))
     score = replace(score, notes=notes) if score else None
     own = {} if score is None else score.per_item
-    scored = [record | {"score": own.get(item.id, own.get(item.cluster))}
+    scored = [record | {"truth": item.truth, "score": own.get(item.id, own.get(item.cluster))}
               for item, record in zip(items, records, strict=True)]  # fmt: skip
     if score:
         write_json(folder.path / "score.json", score.document())
     if risk := risk_coverage(scored):
         measured = {**measured, "risk": risk}
-    model = Path(options.model).name if variant.needs_model else variant.name
     write_json(folder.path / "measures.json", measured)
-    answers = [answer_record(task, item, texts[item.id], model, unanswered.get(item.id, "")) for item in items]
     folder.complete(scored, answers)
     submission = folder.path / f"submission{task.submission_suffix}" if task.submit else None
     if task.submit and submission:
@@ -289,9 +310,11 @@ def _notes(
     score: Score | None, records: Sequence[Record], measured: Mapping[str, Any], asked: bool
 ) -> tuple[str, ...]:  # fmt: skip
     """Return what a reader of the answers must know: those of the score, and what was kept from before."""
-    lacking = measured.get("unanswered")
+    lacking = {record["id"]: record["unanswered"] for record in records if not has_answer(record)}
     own = score.notes if score else [unanswered_note(lacking, len(records))] if lacking else []
-    return (*own, *mixture(records, measured["seconds"]["questions_answered"] if asked else None))
+    seconds = measured["seconds"]
+    new = seconds["questions_answered"] + seconds.get("questions_repeated", 0)  # earlier versions did not count these
+    return (*own, *mixture(records, new if asked else None))
 
 
 def _score(

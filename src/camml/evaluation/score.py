@@ -1,15 +1,18 @@
 """A task, its data and an answer file -> a score with its interval; and two scores compared."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from camml.chat_api.reply import TOO_LONG
 from camml.errors import OptionError, SampleError
 from camml.evaluation import task as tasks
 from camml.evaluation.answers import match, match_answers, read_answers
 from camml.evaluation.files import listed, read_json
+from camml.evaluation.fingerprints import digest
 from camml.evaluation.statistics import Comparison, Interval, bootstrap_interval, cluster_means, compare_paired
 from camml.evaluation.task import Item, Measured, Settings, Task
 
@@ -30,6 +33,7 @@ class Score:
       scale: the headline is `scale` times the mean of `per_item`, for most tasks.
       of_clusters: the headline is `scale` times the mean over clusters of their means.
       notes: what a reader of the numbers must know.
+      truth: a hash of the true answers to the questions that were scored.
     """
 
     task: str
@@ -44,6 +48,7 @@ class Score:
     of_clusters: bool = False
     notes: Sequence[str] = ()
     unanswered: Mapping[str, int] = field(default_factory=dict)
+    truth: str = ""
 
     def document(self, *, items: bool = True) -> dict[str, Any]:
         """Return what is written as JSON; breakdowns are nested."""
@@ -131,31 +136,36 @@ def measured_score(
     clusters = dict(zip(keys, measured.clusters, strict=True)) if measured.clusters else {}
     known = resamples > 0 and task.headline in measured.values
     interval = _interval(measured, resamples) if known else None
-    lacking = Counter(settings.unanswered[item.id] for item in items if item.id in settings.unanswered)
+    lacking = {item.id: settings.unanswered[item.id] for item in items if item.id in settings.unanswered}
     notes = (*measured.notes, *([unanswered_note(lacking, len(items))] if lacking else []))
+    reasons = Counter(lacking.values())
     return Score(name, task.headline, measured.values, interval, measured.per_item, clusters,
                  len(items), questions, measured.scale, measured.of_clusters, notes,
-                 dict(sorted(lacking.items())))  # fmt: skip
+                 dict(sorted(reasons.items())), digest({item.id: item.truth for item in items}))  # fmt: skip
 
 
-def unanswered_note(reasons: Mapping[str, int], questions: int) -> str:
-    """Return a line that says how many questions have no answer, why, and what that means."""
+def unanswered_note(lacking: Mapping[str, str], questions: int) -> str:
+    """Return a line that says how many questions have no answer, which, why, and what that means.
+
+    Args:
+      lacking: the reason by the id of a question.
+    """
+    reasons = Counter(lacking.values())
     told = "; ".join(f"{reason}: {number}" for reason, number in sorted(reasons.items()))
-    advice = (
-        "; `--max-new-tokens` of `camml eval run` gives more room"
-        if any("length" in reason for reason in reasons)
-        else ""
-    )
-    return f"no answer to {sum(reasons.values())} of {questions} questions, which count as wrong ({told}){advice}"
+    cut = any("length" in reason and TOO_LONG not in reason for reason in reasons)
+    advice = "; `--max-new-tokens` of `camml eval run` gives more room" if cut else ""
+    names = listed(lacking)
+    return f"no answer to {len(lacking)} of {questions} questions ({names}), which count as wrong ({told}){advice}"
 
 
-def _interval(measured: Measured, resamples: int) -> Interval:
+def _interval(measured: Measured, resamples: int) -> Interval | None:
+    """Return the interval of the headline; None where no resample has that number."""
     values, clusters = list(measured.per_item.values()), measured.clusters
     if measured.of_clusters:
         values, clusters = cluster_means(values, clusters), ()
     interval = bootstrap_interval(values, clusters=clusters, statistic=measured.headline_of, resamples=resamples)
     scale = 1.0 if measured.headline_of else measured.scale
-    return Interval(scale * interval.low, scale * interval.high)
+    return None if math.isnan(interval.low) else Interval(scale * interval.low, scale * interval.high)
 
 
 def _refuse_unused(name: str, task: Task, settings: Settings) -> None:

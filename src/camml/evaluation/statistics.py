@@ -58,7 +58,8 @@ def bootstrap_interval(
     Args:
       values: float64[N], one for each item.
       clusters: the cluster of each item; whole clusters are drawn. Empty: every item is its own.
-      statistic: the number for float64[N] counts of how often each item was drawn.
+      statistic: the number for float64[N] counts of how often each item was drawn; NaN where a draw has none, which
+        is left out. The interval is NaN where no draw has one.
     Raises:
       OptionError: no values, or a level or number of resamples that makes no sense.
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
@@ -76,7 +77,8 @@ def bootstrap_interval(
     for place in range(resamples):
         counts = np.bincount(random.integers(0, number, size=number), minlength=number).astype(float)
         drawn[place] = counts @ totals / (counts @ sizes) if statistic is None else statistic(counts[member])
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    told = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(told, [(1 - level) / 2, (1 + level) / 2]) if len(told) else (np.nan, np.nan)
     return Interval(float(low), float(high))
 
 

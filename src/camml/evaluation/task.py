@@ -28,6 +28,7 @@ class Item:
       truth: what the metric needs to know; None where the answers are not public.
       record: the entry of the question file.
       cluster: items that share it are not independent (questions about one image); intervals respect that.
+      among: the truth of all questions by id, where a metric needs it also when only a part of them is scored.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Item:
     truth: Any = None
     record: Mapping[str, Any] = field(default_factory=dict)
     cluster: str = ""
+    among: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ class Task:
       published: the headline figure of known models, in the points of papers.
       knowledge: what samples know about its questions; None where only a model can tell.
       apart: its pictures are never samples of a datastore, so that what looks just like one is not held back.
+      together: what the questions of a cluster are, where they are scored as a whole, so that a part of the questions
+        has whole clusters; empty where each is scored alone.
     """
 
     title: str
@@ -181,6 +185,7 @@ class Task:
     published: Mapping[str, float] = field(default_factory=dict)
     knowledge: Knowledge | None = None
     apart: bool = False
+    together: str = ""
 
     def place(self, data: Path) -> Path:
         """Return the task's folder in `data`, or `data` itself where it already is that folder."""

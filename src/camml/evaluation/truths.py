@@ -22,7 +22,7 @@ def vqa_truth(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
       SampleError: not such a file.
     """
-    truth = {}
+    truth: dict[str, dict[str, Any]] = {}
     for number, (key, entry) in enumerate(_entries(path), start=1):
         answers = field(entry, "answers", path, number)
         every = answers if isinstance(answers, list) else []
@@ -32,8 +32,15 @@ def vqa_truth(path: Path) -> dict[str, dict[str, Any]]:
                 f"{path}, entry {number} (question {key}) should have answers as texts, not {shown(repr(answers))}"
             )
         group = {name: entry[name] for name in ("answer_type", "question_type") if entry.get(name)}
+        _refuse_second(key, truth, path, number)
         truth[key] = {"answers": texts, "group": group}
     return truth
+
+
+def _refuse_second(key: str, truth: Mapping[str, Any], path: Path, number: int) -> None:
+    """Raise where a question has a truth already, of which the last would count silently."""
+    if key in truth:
+        raise SampleError(f"{path}: question {key} is there twice, the second time as entry {number}; leave one out")
 
 
 def _entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -59,7 +66,7 @@ def choice_truth(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
       SampleError: not such a file, or an index that is none of the choices.
     """
-    truth = {}
+    truth: dict[str, dict[str, Any]] = {}
     for number, entry in read_records(path):
         key, choices = str(field(entry, "question_id", path, number)), field(entry, "choices", path, number)
         if not isinstance(choices, list):
@@ -71,6 +78,7 @@ def choice_truth(path: Path) -> dict[str, dict[str, Any]]:
             )
         direct = entry.get("direct_answers") or []
         difficult = bool(entry.get("difficult_direct_answer"))
+        _refuse_second(key, truth, path, number)
         truth[key] = {"choices": choices, "correct": correct, "direct": direct, "difficult": difficult}
     return truth
 

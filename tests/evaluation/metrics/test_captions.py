@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from camml.errors import OptionError
+from camml.evaluation import task as tasks
 from camml.evaluation.files import read_json
 from camml.evaluation.metrics import captions
 from camml.evaluation.metrics.captions import caption_scores, java_folder, require_java
 from camml.evaluation.score import score
+from camml.evaluation.task import Settings
 
 
 @pytest.fixture
@@ -97,3 +99,32 @@ def test_scoring_changes_nothing_that_other_threads_share(monkeypatch: pytest.Mo
         first, other = (future.result() for future in scoring)
     assert first == other
     assert (os.environ.get("PATH"), (sys.stdout, sys.stderr), changed) == (path, streams, [])
+
+
+@pytest.mark.slow  # METEOR takes 11 seconds to start
+@pytest.mark.usefixtures("java")
+def test_captions_of_a_part_are_weighed_by_the_words_of_all_references() -> None:
+    references = {"a": ["a red dog runs"], "b": ["two cats sleep"], "c": ["a man rides a bus"]}
+    captions = {key: texts[0] for key, texts in references.items()}
+    _, cider = caption_scores(captions, references)
+    part_values, part = caption_scores({"a": captions["a"]}, references)
+    assert part["a"] == pytest.approx(cider["a"])
+    assert part_values["CIDEr"] == pytest.approx(cider["a"])
+    assert part_values["Bleu_1"] == pytest.approx(1)
+    assert part.keys() == {"a"}
+    assert caption_scores({"a": captions["a"]}, {"a": references["a"]})[1]["a"] == 0
+
+
+def test_a_part_of_the_pictures_brings_the_references_of_all(benchmarks, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[set[str]] = []
+
+    def scores(said: dict[str, str], references: dict[str, list[str]]) -> tuple[dict[str, float], dict[str, float]]:
+        given.append(set(references))
+        return {"CIDEr": 1.0}, dict.fromkeys(said, 1.0)
+
+    monkeypatch.setattr(captions, "caption_scores", scores)
+    task = tasks.find("coco_caption")
+    items = task.read(task.place(benchmarks[0]))
+    captions.measure(items[:1], {items[0].id: "a dog"}, Settings())
+    assert given == [{item.id for item in items}]
+    assert len(items) == 2

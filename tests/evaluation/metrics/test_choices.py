@@ -67,7 +67,7 @@ def test_seed_wants_the_letter_and_nothing_else() -> None:
     truth = {"answer": "A", "kind": "image", "dimension": "Scene"}
     items = [Item(str(n), n, "?", truth=truth) for n in range(2)]
     result = seed_accuracy(items, {"0": "A", "1": "A."}, Settings())
-    assert result.values == {"accuracy": 50, "dimension/Scene": 50, "kind/image": 50}
+    assert result.values == {"accuracy": 50, "dimension/Scene": 50, "kind/image": 50, "unread": 1}
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,20 @@ def test_direct_answers_count_where_they_are_not_difficult() -> None:
     result = aokvqa_accuracy(items, {"a": "bus", "b": "bus", "c": "B"}, Settings())
     assert result.values["multiple_choice"] == 100
     assert result.values["direct_answer"] == pytest.approx(100 * (2 / 3 + 0) / 2)
+
+
+def test_a_question_without_all_of_its_rotations_is_left_out_and_said() -> None:
+    items = [_rotated(1, 0), _rotated(1, 1), _rotated(2, 0), _rotated(2, 1)]
+    for item in items:
+        item.truth["rotations"] = 2
+    assert circular_accuracy(items, {item.id: item.truth["answer"] for item in items}, Settings()).notes == []
+    result = circular_accuracy(items[:3], {item.id: "A" for item in items}, Settings())
+    assert result.values["accuracy"] == 0
+    assert result.values["vanilla"] == 100
+    assert "category/c2" not in result.values
+    assert dict(result.per_item) == {"1": 0.0}
+    assert list(result.notes) == [
+        "1 of 2 questions lack answers to some of their rotations; accuracy is of the other 1, vanilla of 2"
+    ]
+    alone = circular_accuracy(items[:1], {"1": "A"}, Settings())
+    assert alone.values == {"vanilla": 100}

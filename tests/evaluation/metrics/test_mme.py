@@ -54,4 +54,30 @@ def test_a_repeated_question_counts_once() -> None:
 
 
 def test_no_pairs_score_nothing() -> None:
-    assert subtask_points([]) == (0.0, 0.0)
+    assert np.isnan(subtask_points([])).all()
+    assert measure([], {}, Settings()).values == {"perception": 0, "cognition": 0}
+
+
+def test_a_picture_with_one_answer_counts_for_accuracy_alone() -> None:
+    items = _items({"existence": {"a": 0, "b": 0}, "count": {"c": 0}})
+    for item in items:
+        item.truth["questions"] = 2
+    answers = {item.id: item.truth["answer"] for item in items} | {"existence/b/1": "Yes"}
+    assert measure(items, answers, Settings()).notes == []
+    result = measure([*items[:3], items[4]], answers, Settings())
+    assert result.values["accuracy/existence"] == result.values["accuracy/count"] == 100
+    assert result.values["pair_accuracy/existence"] == 100
+    assert result.values["pair_accuracy/count"] == 0
+    assert result.values["perception"] == 300
+    assert list(result.notes) == [
+        "2 of 3 pictures lack the answer to one of their questions; they count for accuracy, not for that of pairs, "
+        "which is 0 in count for want of whole pairs"
+    ]
+
+
+def test_a_resample_without_a_subtask_is_no_loss() -> None:
+    """All is right, whichever pictures are drawn."""
+    items = _items({"existence": {"a": 0}, "count": {"b": 0}})
+    result = measure(items, {item.id: item.truth["answer"] for item in items}, Settings())
+    assert result.headline_of is not None
+    assert result.headline_of(np.array([2.0, 2, 0, 0])) == result.values["perception"] == 400

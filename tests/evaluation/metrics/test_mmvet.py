@@ -66,3 +66,10 @@ def test_what_is_wrong_with_grades_is_said(tmp_path: Path) -> None:
     for bad in ({"v1_0": {"score": [2]}}, {"v1_0": {"score": []}}, {"v1_0": "good"}, [], {}):
         with pytest.raises(SampleError):
             read_grades(document(tmp_path / "bad.json", bad))
+
+
+def test_grades_of_more_and_fewer_runs_are_said(tmp_path: Path) -> None:
+    grades = {"v1_0": {"score": [1, 0, 0]}, "v1_1": {"score": [1]}, "v1_2": {"score": [1, 0]}}
+    result = measure(ITEMS, {}, Settings(grades=document(tmp_path / "grades.json", grades)))
+    assert (result.values["total"], result.values["runs"]) == (100, 1)
+    assert "the answers have from 1 to 3 grades each; the first 1 of each are counted" in result.notes

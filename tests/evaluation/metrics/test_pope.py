@@ -70,3 +70,12 @@ def test_real_answers_score_as_officially(golden_eval: Path) -> None:
             assert result.values[f"{kind}/{split}"] == pytest.approx(value, abs=1e-4)
     assert result.interval is not None
     assert result.interval.low < result.values["f1/mean"] < result.interval.high
+
+
+def test_a_resample_without_a_split_is_no_loss() -> None:
+    items = [Item(str(n), n, "?", truth={"split": "ab"[n // 2], "present": n % 2 == 0}) for n in range(4)]
+    result = measure(items, {item.id: ("Yes", "No")[int(item.id) % 2] for item in items}, Settings())
+    assert result.headline_of is not None
+    assert result.headline_of(np.array([1.0, 1, 0, 0])) == 1  # one split was not drawn
+    assert result.headline_of(np.array([1.0, 0, 0, 2])) == 1  # of the other split no "yes" was drawn
+    assert np.isnan(result.headline_of(np.array([0.0, 2, 0, 2])))

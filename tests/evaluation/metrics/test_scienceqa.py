@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from camml.evaluation.files import read_json
@@ -88,3 +89,10 @@ def test_all_real_questions_can_be_read_and_answered(golden_eval: Path, tmp_path
     result = score("scienceqa", golden_eval, always_a, resamples=0)
     assert result.values["accuracy"] == pytest.approx(100 * letters.count("A") / len(letters))
     assert result.values["unread"] == 0
+
+
+def test_a_resample_without_pictures_is_left_out() -> None:
+    items = [Item(str(n), n, "?", truth={"letter": "A", "choices": 2, "image": n == 0}) for n in range(2)]
+    result = accuracy_with(short_answer, of_images=True)(items, {"0": "A", "1": "A"}, Settings())
+    assert result.headline_of(np.array([2.0, 0])) == 100
+    assert np.isnan(result.headline_of(np.array([0.0, 2])))

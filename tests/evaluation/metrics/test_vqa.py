@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from camml.evaluation.metrics.vqa import (
     _CONTRACTIONS,
+    accuracy_by,
     agreement,
     evalai_answer,
     m4c_accuracy,
@@ -15,6 +16,7 @@ from camml.evaluation.metrics.vqa import (
     vqa_accuracy,
     vqa_answer,
 )
+from camml.evaluation.task import Item, Settings
 
 words = st.text(st.characters(codec="utf-8"), max_size=30)
 
@@ -112,3 +114,16 @@ def test_normalised_answers_have_single_spaces_and_no_articles(text: str) -> Non
 def test_words_are_plain_after_one_pass(text: str) -> None:
     once = plain_words(text)
     assert plain_words(once) == once or "somebody" in text
+
+
+def test_questions_with_few_answers_are_said() -> None:
+    """The rule leaves each annotator out, so that a single one is never agreed with."""
+    items = [Item(str(n), n, "?", truth={"answers": ["red"] * number}) for n, number in enumerate((1, 1, 3, 5, 10))]
+    result = accuracy_by(vqa_accuracy)(items, {item.id: "red" for item in items}, Settings())
+    assert list(result.per_item.values()) == [0, 0, pytest.approx(2 / 3), 1, 1]
+    [note] = result.notes
+    assert note == (
+        "the official rule is for ten answers to a question; here 2 have 1 (a right answer scores 0.00 at most), "
+        "1 has 3 (0.67), 1 has 5 (1.00)"
+    )
+    assert accuracy_by(vqa_accuracy)(items[4:], {"4": "red"}, Settings()).notes == []

@@ -15,9 +15,11 @@ from typing import Any
 
 
 def scores(captions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return the corpus scores by name, and the CIDEr of each caption, in the units of the package."""
+    """Return the corpus scores by name, and the CIDEr of each caption, in the units of the package.
+
+    References of ids without a caption count for the word frequencies of CIDEr alone.
+    """
     from pycocoevalcap.bleu.bleu import Bleu
-    from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
@@ -27,10 +29,23 @@ def scores(captions: Mapping[str, str], references: Mapping[str, Sequence[str]])
     bleu, _ = Bleu(4).compute_score(truth, said)
     meteor = _meteor(truth, said)
     rouge, _ = Rouge().compute_score(truth, said)
-    cider, each = Cider().compute_score(truth, said)
+    others = {key: [{"caption": text} for text in its] for key, its in references.items() if key not in captions}
+    cider, each = _cider(truth, said, tokenizer.tokenize(others) if others else {})
     values = {f"Bleu_{order}": float(score) for order, score in enumerate(bleu, start=1)}
     values |= {"METEOR": meteor, "ROUGE_L": float(rouge), "CIDEr": float(cider)}
     return {"values": values, "cider": {key: float(score) for key, score in zip(truth, each, strict=True)}}
+
+
+def _cider(
+    truth: Mapping[str, list[str]], said: Mapping[str, list[str]], others: Mapping[str, list[str]]
+) -> tuple[float, Sequence[float]]:
+    """Return the mean CIDEr and that of each caption, with the word frequencies of all references."""
+    from pycocoevalcap.cider.cider import Cider
+
+    # the package wants a caption for each image; empty ones change no frequency, and their scores are left out
+    mean, each = Cider().compute_score({**truth, **others}, {**said, **{key: [""] for key in others}})
+    own = each[: len(truth)]
+    return (float(own.mean()) if others else mean), own
 
 
 def _meteor(truth: Mapping[str, list[str]], said: Mapping[str, list[str]]) -> float:

@@ -55,12 +55,13 @@ def caption_scores(
     The scorers are a program of their own, for they change PATH and the standard streams, which threads share.
 
     Args:
-      captions: one for each id.    references: at least one for each of those ids.
+      captions: one for each id.    references: at least one for each of those ids; those of further ids count for the
+        word frequencies of CIDEr alone.
     Raises:
       OptionError: the scorers or Java are missing, or they failed.
     """
     require_java()
-    asked = {"captions": captions, "references": {key: references[key] for key in captions}}
+    asked = {"captions": captions, "references": references}
     path = os.pathsep.join(filter(None, (os.environ.get("PATH", ""), java_folder())))
     command = [sys.executable, "-P", str(Path(__file__).with_name("_caption_scorers.py"))]
     done = subprocess.run(
@@ -77,10 +78,12 @@ def caption_scores(
 def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
     """Compute all caption scores; items' truth is the list of reference captions.
 
-    The interval of CIDEr keeps the word frequencies of all references and draws images.
+    CIDEr takes the word frequencies of all references, also where a part of the images is scored; its interval keeps
+    them and draws images.
     """
     captions = {item.id: _one_line(answers[item.id]) for item in items}
-    values, cider = caption_scores(captions, {item.id: item.truth for item in items})
+    among = items[0].among if items else {}
+    values, cider = caption_scores(captions, {**among, **{item.id: item.truth for item in items}})
     return Measured(values, {key: cider[key] for key in captions}, scale=1.0)
 
 

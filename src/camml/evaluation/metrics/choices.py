@@ -42,6 +42,8 @@ def breakdown(groups: Mapping[str, Sequence[float]]) -> dict[str, float]:
 def seed_accuracy(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
     """Return accuracy in percent: all, images, videos, and each dimension; an answer must be the letter alone.
 
+    `unread` says how many answers are no such letter, such as "A." or "(A)".
+
     Items' truth is `{"answer": letter, "kind": "image" | "video", "dimension": name}`.
 
     Source: LLaVA's convert_seed_for_submission.py.
@@ -52,14 +54,16 @@ def seed_accuracy(items: Sequence[Item], answers: Mapping[str, str], settings: S
         groups[f"kind/{item.truth['kind']}"].append(per_item[item.id])
         groups[f"dimension/{item.truth['dimension']}"].append(per_item[item.id])
     values = {"accuracy": percent(list(per_item.values()))} | breakdown(groups)
+    values["unread"] = float(sum(answers[item.id] not in set("ABCD") for item in items))
     return Measured(values, per_item, clusters=[item.cluster for item in items])
 
 
 def circular_accuracy(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:
     """Return MMBench's circular accuracy in percent: a question counts if right under every rotation of its options.
 
-    Items' truth is `{"answer": letter, "options": {letter: text}, "category": name, "l2": name}`; the rotations of one
-    question have the same index modulo `ROUND`. `vanilla` is the accuracy of the unrotated questions alone.
+    Items' truth is `{"answer": letter, "options": {letter: text}, "category": name, "l2": name, "rotations"?: number}`;
+    the rotations of one question have the same index modulo `ROUND`. A question of which fewer than its number of
+    rotations are here is left out. `vanilla` is the accuracy of the unrotated questions alone.
     """
     rounds: dict[int, list[Item]] = defaultdict(list)
     for item in items:
@@ -69,13 +73,21 @@ def circular_accuracy(items: Sequence[Item], answers: Mapping[str, str], setting
     vanilla = []
     groups: dict[str, list[float]] = defaultdict(list)
     for index, turned in rounds.items():
+        vanilla += [float(right[item.id]) for item in turned if int(item.question_id) < ROUND]
+        if len(turned) < turned[0].truth.get("rotations", 0):
+            continue
         hit = float(all(right[item.id] for item in turned))
         whole[str(index)] = hit
-        vanilla += [float(right[item.id]) for item in turned if int(item.question_id) < ROUND]
         for kind in ("l2", "category"):
             groups[f"{kind}/{turned[0].truth[kind]}"].append(hit)
-    values = {"accuracy": percent(list(whole.values())), "vanilla": percent(vanilla)} | breakdown(groups)
-    return Measured(values, whole)
+    values = {"accuracy": percent(list(whole.values()))} if whole or not rounds else {}
+    values |= {"vanilla": percent(vanilla)} | breakdown(groups)
+    partial = len(rounds) - len(whole)
+    note = (
+        f"{partial} of {len(rounds)} questions lack answers to some of their rotations; accuracy is of the other "
+        f"{len(whole)}, vanilla of {len(vanilla)}"
+    )
+    return Measured(values, whole, notes=[note] if partial else [])
 
 
 def aokvqa_accuracy(items: Sequence[Item], answers: Mapping[str, str], settings: Settings) -> Measured:

@@ -1,5 +1,6 @@
 """MM-Vet: open answers graded by a judge, summed up per capability and per combination of capabilities."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,6 +52,10 @@ _ROWS = (
 )
 
 
+HASH = "answer_sha256"
+"""The key under which a grade keeps the hash of its answer; the official grader keeps none."""
+
+
 def judge_prompt(question: str, truth: str, answer: str) -> str:
     """Return the judge's prompt, word for word that of the benchmark, so that grades compare.
 
@@ -81,6 +86,30 @@ def read_grades(path: Path) -> dict[str, list[float]]:
     return {key: _scores(entry, f"{path}: {key}") for key, entry in entries.items()}
 
 
+def answer_hash(text: str) -> str:
+    """Return what grades keep of the answer that they grade."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _fitting(items: Sequence[Item], answers: Mapping[str, str], path: Path) -> list[str]:
+    """Return a note where the grades do not say which answers they grade.
+
+    Raises:
+      SampleError: they grade other answers.
+    """
+    entries = read_json(path)
+    told = {grade_id(item): entry.get(HASH) if isinstance(entry := entries.get(grade_id(item)), dict) else None
+            for item in items}  # fmt: skip
+    given = {grade_id(item): answer_hash(answers[item.id]) for item in items if told[grade_id(item)]}
+    other = [key for key, digest in given.items() if told[key] != digest]
+    if other:
+        raise SampleError(
+            f"{path} grades other answers than these ({len(other)} of {len(items)} differ: {listed(other)}); grade "
+            "these with `camml eval judge`"
+        )
+    return [] if all(told.values()) else [f"{path} does not say which answers it grades; they are taken to be these"]
+
+
 def _scores(entry: Any, place: str) -> list[float]:
     scores = entry.get("score") if isinstance(entry, dict) else entry
     scores = scores if isinstance(scores, list) else [scores]
@@ -97,7 +126,7 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
 
     Raises:
       OptionError: no grades given.
-      SampleError: grades missing.
+      SampleError: grades missing, or of other answers.
     """
     if settings.grades is None:
         raise OptionError(
@@ -109,7 +138,14 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
     lacking = [grade_id(item) for item in items if grade_id(item) not in grades]
     if lacking:
         raise SampleError(f"{settings.grades} has no grades for {len(lacking)} questions: {listed(lacking)}")
+    answered = [item for item in items if item.id not in settings.unanswered]
+    notes = _fitting(answered, answers, settings.grades)
+    numbers = [len(grades[grade_id(item)]) for item in answered]
     runs = min((len(grades[grade_id(item)]) for item in items), default=0)
+    if numbers and max(numbers) > runs:
+        notes.append(
+            f"the answers have from {runs} to {max(numbers)} grades each; the first {runs} of each are counted"
+        )
     table = np.array([grades[grade_id(item)][:runs] for item in items], dtype=float).reshape(len(items), runs)
     groups: dict[str, list[int]] = defaultdict(list)
     for place, item in enumerate(items):
@@ -122,7 +158,7 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
     ordered = sorted(groups.items(), key=lambda entry: (entry[0].split("/")[0], -len(entry[1]), entry[0]))
     values |= {name: float(100 * table[places].mean()) for name, places in ordered}
     per_item = {item.id: float(table[place].mean()) for place, item in enumerate(items)}
-    return Measured(values, per_item, clusters=[item.cluster for item in items])
+    return Measured(values, per_item, clusters=[item.cluster for item in items], notes=notes)
 
 
 def grade_id(item: Item) -> str:

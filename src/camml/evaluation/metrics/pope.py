@@ -61,7 +61,10 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
         return [rates(said[mask], true[mask], weights[mask], answered[mask]) for mask in masks]
 
     def mean_f1(weights: Weights) -> float:
-        return float(np.mean([row["f1"] for row in table(weights)]))
+        """Return the mean over the splits in which a "yes" was drawn, said or true; of the others F1 is not defined."""
+        drawn = [mask for mask in masks if (weights[mask] * ((said & answered) | true)[mask]).any()]
+        values = [rates(said[mask], true[mask], weights[mask], answered[mask])["f1"] for mask in drawn]
+        return float(np.mean(values)) if values else np.nan
 
     rows = table(np.ones(len(items)))
     kinds = rows[0] if rows else {}

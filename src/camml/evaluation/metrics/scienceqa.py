@@ -78,13 +78,16 @@ def _guess(guesses: random.Random, choices: str) -> str:
 
 
 def _image_accuracy(items: Sequence[Item], per_item: Mapping[str, float]) -> Callable[[Weights], float]:
-    """Return the percentage over questions with an image, as a function of how often each question is drawn."""
+    """Return the percentage over questions with an image, as a function of how often each question is drawn.
+
+    It is NaN where none of them is drawn.
+    """
     pictured = np.array([item.truth["image"] for item in items], dtype=float)
     hits = np.array(list(per_item.values()))
 
     def accuracy(weights: Weights) -> float:
         counted = weights * pictured
-        return float(100 * (counted * hits).sum() / max(counted.sum(), 1.0))
+        return float(100 * (counted * hits).sum() / counted.sum()) if counted.any() else np.nan
 
     return accuracy
 

@@ -1,10 +1,12 @@
 """Accuracy of short answers against those of several people: VQAv2, OK-VQA, VizWiz, TextVQA."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from camml.evaluation.task import Item, Measured, Settings, mean
 
+ANNOTATORS = 10
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _DIGITS = {"none": "0"} | {word: str(number) for number, word in enumerate(_NUMBERS)}
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -128,6 +130,20 @@ def accuracy_by(score: Callable[[str, Sequence[str]], float]) -> Callable[..., M
             for breakdown, name in item.truth.get("group", {}).items():
                 groups.setdefault(f"{breakdown}/{name}", []).append(per_item[item.id])
         values |= {name: 100 * mean(scores) for name, scores in sorted(groups.items())}
-        return Measured(values, per_item, clusters=[item.cluster for item in items])
+        notes = _few([len(item.truth["answers"]) for item in items])
+        return Measured(values, per_item, clusters=[item.cluster for item in items], notes=notes)
 
     return measure
+
+
+def _few(numbers: Sequence[int]) -> list[str]:
+    """Return a note where questions have fewer annotators than the rule was made for: it leaves each of them out."""
+    counts = {number: times for number, times in sorted(Counter(numbers).items()) if number < ANNOTATORS}
+    if not counts:
+        return []
+    told: list[str] = []
+    for number, times in counts.items():
+        best = f"{min(1.0, (number - 1) / 3):.2f}"
+        limit = best if told else f"a right answer scores {best} at most"
+        told.append(f"{times} {'has' if times == 1 else 'have'} {number} ({limit})")
+    return [f"the official rule is for ten answers to a question; here {', '.join(told)}"]

@@ -1,5 +1,6 @@
 """MME: perception and cognition in 14 subtasks of paired yes/no questions."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ def read(folder: Path) -> list[Item]:
     release = RELEASE.require(folder)
     items = read_questions(QUESTIONS.require(folder), release)
     truth = mme_truth(release)
-    return [replace(item, truth=_truth(item, truth, release)) for item in items]
+    asked = Counter(str(question_id) for question_id, _ in {(item.question_id, item.text) for item in items})
+    return [replace(item, truth=_truth(item, truth, release) | {"questions": asked[str(item.question_id)]})
+            for item in items]  # fmt: skip
 
 
 def _truth(item: Item, truth: dict[tuple[str, str, str], dict[str, Any]], release: Path) -> dict[str, Any]:
@@ -45,5 +48,6 @@ TASK = Task(
     submit=submissions.mme,
     submission="a folder for MME's calculation.py",
     submission_suffix="",
+    together="all questions about a picture",
     published=published(1506.9, 1588.7, 1510.7, 1531.3),
 )
