@@ -81,6 +81,9 @@ def test_a_file_named_by_out_is_replaced_only_when_that_is_asked_for(
     assert main([*flags, "--out", str(out), "--overwrite"]) == 0
     assert json.loads(out.read_text())
     assert main(flags) == main(flags) == 0  # its own name, as the official converter
+    with pytest.raises(SystemExit):
+        main([*flags, "--help"])
+    assert "without --out the default file is always replaced" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_format_in_the_tree_of_the_papers_readme_is_that_of_the_evaluation_file(base_dir: Path) -> None:

@@ -13,7 +13,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModel, AutoModelForCausalLM
 
 from camml.cli import main
-from camml.errors import ModelFolderError, OptionError
+from camml.errors import DiskError, ModelFolderError, OptionError
 from camml.model import CamMLConfig, CamMLForConditionalGeneration, CamMLProcessor, lora
 from camml.model.loading import load_model, merge
 from camml.model.retrieval_settings import FILE, settings_of
@@ -105,6 +105,21 @@ def test_what_cannot_be_merged_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match=f"gone.*{lora.BASE}"):
         merge(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_whole_model_is_said_to_be_one(bench: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="language is no packed model and no LoRA run but a whole model"):
+        merge(bench / "language", tmp_path / "out")
+
+
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / lora.ADAPTER).touch()
+    (tmp_path / lora.BASE).touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(ModelFolderError, match="link is there already"):
+        merge(tmp_path, tmp_path / "link")
+    with pytest.raises(DiskError, match="a file is where a folder is needed; give another place"):
+        merge(tmp_path, tmp_path / lora.BASE / "out")
 
 
 @pytest.mark.long

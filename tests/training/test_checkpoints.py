@@ -51,20 +51,6 @@ def test_the_oldest_go(tmp_path: Path, limit: int | None, left: int) -> None:
     assert there[-1].name == "checkpoint-20"
 
 
-def test_the_configuration_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unfinished = tmp_path / "out" / ".unfinished" / "final"
-    unfinished.mkdir(parents=True)
-    for name in ("config.json", "model.safetensors", "a.json"):
-        (unfinished / name).write_text(name)
-    order: list[str] = []
-    replace = Path.replace
-    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append(self.name), replace(self, target))[1])
-    checkpoints.publish(unfinished, tmp_path / "out")
-    assert order[-1] == "config.json"
-    assert sorted(order) == ["a.json", "config.json", "model.safetensors"]
-    assert not unfinished.exists()
-
-
 def test_later_ones_of_a_branch_that_is_left_are_renamed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for step in (2, 8, 10):
         checkpoint(tmp_path, step)

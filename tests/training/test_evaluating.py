@@ -149,6 +149,33 @@ def test_it_stops_where_nothing_gets_better(
     assert [entry["step"] for entry in evaluations(out)] == [2, 4, 6]
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [({}, ("steps", 500)), ({"eval_steps": 7}, ("steps", 7)), ({"save_steps": 9}, ("steps", 9)),
+     ({"eval_strategy": "epoch"}, ("epoch", None)), ({"evaluation_strategy": "epoch"}, ("epoch", None)),
+     ({"evaluation_strategy": "no", "eval_strategy": "epoch"}, ("epoch", None)),
+     ({"save_strategy": "epoch"}, ("epoch", None)), ({"save_strategy": "epoch", "eval_steps": 7}, ("steps", 7)),
+     ({"load_best_model_at_end": True}, ("steps", 500))],
+    ids=str,
+)  # fmt: skip
+def test_when_it_is_evaluated(bench: Path, given: dict[str, object], wanted: tuple[str, object]) -> None:
+    held_out = {"eval_data": "x.json", "eval_neighbors": "n"}
+    run = recipes.parse(settings(bench, Path("out"), **held_out, **given)).run
+    assert (run.eval_strategy, run.save_strategy, run.eval_steps) == (wanted[0], *wanted)
+    assert not run.load_best_model_at_end, "the Trainer would look for it under a name that it does not have"
+
+
+@pytest.mark.long
+def test_it_stops_after_epochs_too(
+    bench: Path, tmp_path: Path, held_out: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "exact_match", lambda _: {"exact_match": 0.5})
+    more = held_out | {"eval_steps": None, "max_steps": None, "eval_strategy": "epoch", "num_train_epochs": 9}
+    train(recipes.parse(settings(bench, tmp_path, **more, early_stop=1)))
+    assert [entry["step"] for entry in evaluations(tmp_path)] == [6, 12]
+    assert [path.name for path in finished(tmp_path)] == ["checkpoint-6", "checkpoint-12"]
+
+
 @pytest.mark.long
 def test_a_resumed_run_evaluates_alike_and_knows_its_best(
     bench: Path, tmp_path: Path, held_out: dict[str, object]
@@ -182,6 +209,13 @@ def test_draws_of_training_are_not_made(bench: Path, held_out: dict[str, object]
 @pytest.mark.parametrize(
     ("given", "message"),
     [({"early_stop": 1}, "--early_stop needs --eval_data"), ({"eval_neighbors": "x"}, "--eval_neighbors needs"),
+     ({"eval_steps": 5}, "--eval_steps needs --eval_data"), ({"do_eval": True}, "--do_eval needs --eval_data"),
+     ({"eval_on_start": True}, "--eval_on_start needs"), ({"eval_image_folder": "x"}, "--eval_image_folder needs"),
+     ({"load_best_model_at_end": True}, "--load_best_model_at_end needs --eval_data"),
+     ({"eval_data": "x.json", "eval_neighbors": "n", "eval_strategy": "epoch", "eval_steps": 2}, "give one"),
+     ({"eval_strategy": "epoch", "evaluation_strategy": "steps"}, "its older name, 'steps'; leave one out"),
+     ({"evaluation_strategy": "often"}, "--evaluation_strategy is 'often'; it can be: no, steps, epoch"),
+     ({"save_strategy": "best"}, "--save_strategy is 'best'; it can be: no, steps, epoch"),
      ({"eval_data": "x.json"}, "--eval_neighbors is missing"),
      ({"eval_data": "x.json", "eval_neighbors": "n", "eval_rows": 0}, "--eval_rows is 0; give 1 or more"),
      ({"eval_data": "x.json", "eval_neighbors": "n", "deepspeed": "zero2.json"}, "a whole model in every process")],

@@ -102,6 +102,11 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (["--image_aspect_ratio", "crop"], "pad, keep"),
         (["--lr_scheduler_type", "saw"], "saw"),
         (["--bits", "4"], "--bits is 4"),
+        (["--do_train", "False"], "--do_train is False, which would do nothing: `camml train` trains"),
+        (["--do_predict", "True"], "`camml eval run`"),
+        (["--train_sampling_strategy", "group_by_length"], "--group_by_modality_length True"),
+        (["--metric_for_best_model", "loss"], "the most exact matches; leave it out"),
+        (["--label_names", "labels", "more"], "CaMML makes the rows"),
     ],
 )
 def test_mistakes_are_named(arguments: list[str], message: str) -> None:
@@ -256,3 +261,38 @@ def test_recipes_are_the_published_commands(program: str, config: str, monkeypat
     assert command_says.data == recipe_says.data
     ours = {"output_dir", "fp16", "bf16", "per_device_eval_batch_size", "dataloader_num_workers"}
     assert differing(command_says.run, recipe_says.run) - {"tf32"} == {*ours, "evaluation_strategy"}
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(["--warmup_steps", "10"], 10), ([], 0.03)])
+def test_steps_of_warming_up_count_more_than_the_share_that_a_recipe_gives(given: list[str], wanted: float) -> None:
+    assert recipes.parse([*ENOUGH, "--warmup_ratio", "0.03", *given]).run.warmup_steps == wanted
+
+
+@pytest.mark.parametrize(
+    "before", [["--seed", "4"], ["--seed=4"], ["--seed", "4", "--lora_alone"], ["--perceiver_copied", "2", "1"]]
+)
+def test_a_recipe_may_stand_behind_flags(before: list[str], tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(
+        "model_name_or_path: a\ndata_path: d\nicl_num: 0\nseed: 3\nperceiver_init: copy\ntune: lora\n"
+    )
+    run = recipes.parse([*before, str(tmp_path / "r.yaml"), "--output_dir", "o"]).run
+    assert run.seed == (4 if "--seed" in before[0] else 3)
+
+
+def test_the_value_of_a_flag_is_no_recipe() -> None:
+    settings = recipes.parse([*ENOUGH[2:], "--model_name_or_path", "m.yaml"])
+    assert settings.model.model_name_or_path == "m.yaml"
+
+
+def test_a_second_recipe_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("seed: 3\n")
+    with pytest.raises(OptionError, match=r"unknown argument 'b\.yaml'"):
+        recipes.parse([str(tmp_path / "a.yaml"), *ENOUGH, "b.yaml"])
+
+
+@pytest.mark.parametrize("word", ["no", "off", "false", "'no'"])
+@pytest.mark.parametrize("flag", ["save_strategy", "eval_strategy", "evaluation_strategy"])
+def test_a_strategy_that_yaml_reads_as_false_is_no(flag: str, word: str, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(f"{flag}: {word}\n")
+    run = recipes.parse([str(tmp_path / "r.yaml"), *ENOUGH]).run
+    assert getattr(run, flag) == "no"

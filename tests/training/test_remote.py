@@ -192,6 +192,37 @@ class TestTheBest:
         assert all(torch.equal(final[name], best[name]) for name in best)
 
 
+class TestTheModelOfAnEarlierRun:
+    @pytest.fixture
+    def finished(self, run: RemoteRun) -> RemoteRun:
+        """A LoRA run that is finished there, without checkpoints."""
+        begin(run)
+        for name in ("adapter_config.json", "camml_base.json", "vlm_processor/old.json"):
+            (run.folder / name).parent.mkdir(exist_ok=True)
+            (run.folder / name).write_text("old")
+        run.upload(run.folder)
+        return run
+
+    def test_is_not_replaced_unasked(self, finished: RemoteRun, tmp_path: Path) -> None:
+        other = elsewhere(finished, tmp_path / "other")
+        with pytest.raises(OptionError, match=rf"{finished.address} holds a finished adapter .*--overwrite_output_dir"):
+            other.check_free(replace=False)
+        other.check_free(replace=True)
+        save(finished, 2)
+        other.check_free(replace=False)
+
+    def test_leaves_nothing_where_it_is(self, finished: RemoteRun, tmp_path: Path) -> None:
+        other = elsewhere(finished, tmp_path / "other")
+        other.fetch(None)
+        for name in ("config.json", "vlm_processor/new.json"):
+            (other.folder / name).parent.mkdir(exist_ok=True)
+            (other.folder / name).write_text("new")
+        other.publish()
+        system, root = other._system, other._root
+        there = {path.removeprefix(root).removeprefix("/") for path in system.find(root)}
+        assert there == {"run.json", "config.json", "vlm_processor/new.json"}
+
+
 class TestAnAbandonedBranch:
     """A run goes on from its checkpoint 2, though it has later ones."""
 

@@ -194,3 +194,72 @@ def test_a_run_is_not_resumed_as_another_one(bench: Path, tmp_path: Path, capsys
         capsys.readouterr().err
     )
     assert (tmp_path / "out" / "camml_base.json").read_text() == before
+
+
+class TestNothingLeftToTrain:
+    @pytest.fixture
+    def finished(self, bench: Path, tmp_path: Path) -> Path:
+        """A run that is finished."""
+        assert main(["train", *runs.flags(bench, **self.flags(tmp_path))]) == 0
+        return tmp_path / "out"
+
+    def flags(self, folder: Path, **more: Any) -> dict[str, Any]:
+        return {"output_dir": folder / "out"} | BEGUN_WITH | more
+
+    @pytest.mark.long
+    def test_the_record_stays_and_it_is_said(
+        self, finished: Path, bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        kept = {name: (finished / name).read_bytes() for name in ("run.json", "README.md", "adapter_model.safetensors")}
+        again = self.flags(tmp_path, max_steps=1, learning_rate=5e-2)
+        capsys.readouterr()
+        assert main(["train", *runs.flags(bench, **again)]) == 0
+        said = "camml: nothing was left to train: the checkpoint is of step 2, the run ends with step 1\n"
+        assert said in capsys.readouterr().err
+        assert {name: (finished / name).read_bytes() for name in kept} == kept
+
+    @pytest.mark.long
+    def test_in_another_folder_the_record_is_that_of_the_run(self, finished: Path, bench: Path, tmp_path: Path) -> None:
+        more = {"resume_from_checkpoint": finished / "checkpoint-2", "output_dir": tmp_path / "other"}
+        assert main(["train", *runs.flags(bench, **self.flags(tmp_path, learning_rate=5e-2, **more))]) == 0
+        before, now = (json.loads((tmp_path / name / "run.json").read_bytes()) for name in ("out", "other"))
+        assert now["settings"] == before["settings"]
+        assert now["result"]["steps"] == 2
+
+    @pytest.mark.long
+    def test_a_run_that_was_stopped_before_its_model_was_written_is_completed(
+        self, finished: Path, bench: Path, tmp_path: Path
+    ) -> None:
+        record = json.loads((finished / "run.json").read_bytes())
+        (finished / "run.json").write_text(json.dumps(record | {"result": {}}))
+        (finished / "adapter_config.json").unlink()
+        assert main(["train", *runs.flags(bench, **self.flags(tmp_path, learning_rate=5e-2))]) == 0
+        now = json.loads((finished / "run.json").read_bytes())
+        assert now["settings"] == record["settings"]
+        assert now["result"]["steps"] == 2
+        assert (finished / "adapter_config.json").is_file()
+
+
+@pytest.mark.parametrize("asked", ["check", "dry_run"])
+def test_checks_compare_with_the_run_that_would_be_resumed(
+    asked: str, bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(bench).write(tmp_path)
+    (tmp_path / "checkpoint-1").mkdir()
+    (tmp_path / "checkpoint-1/trainer_state.json").write_text('{"global_step": 1}')
+    begun = {**BEGUN_WITH, "output_dir": tmp_path, asked: True}
+    assert main(["train", *runs.flags(bench, **begun, seed=7)]) == 2
+    assert f"{tmp_path} holds a run with another seed (42, now 7)" in capsys.readouterr().err
+    assert main(["train", *runs.flags(bench, **begun, per_device_train_batch_size=1)]) == 0, "processes are not known"
+
+
+def test_a_check_before_the_neighbors_are_there_compares_the_rest(
+    bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(bench).write(tmp_path)
+    (tmp_path / "checkpoint-1").mkdir()
+    (tmp_path / "checkpoint-1/trainer_state.json").write_text('{"global_step": 1}')
+    begun = {**BEGUN_WITH, "output_dir": tmp_path, "neighbors": tmp_path / "later", "check": True}
+    assert main(["train", *runs.flags(bench, **begun)]) == 0
+    assert main(["train", *runs.flags(bench, **begun, lora_alpha=3)]) == 2
+    assert "another --lora_alpha (16, now 3)" in capsys.readouterr().err

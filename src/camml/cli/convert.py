@@ -16,7 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scienceqa = kinds.add_parser("scienceqa", help="ScienceQA to LLaVA JSON, in the official prompt formats")
     add_scienceqa_arguments(scienceqa)
     scienceqa.add_argument("--out", type=Path, help="file to write (default: llava_SPLIT_FORMAT.json in BASE_DIR)")
-    scienceqa.add_argument("--overwrite", action="store_true", help="replace OUT if it is there already")
+    scienceqa.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace OUT if it is there already; without --out the default file is always replaced",
+    )
     scienceqa.add_argument("--json", action="store_true", help="print the result as JSON")
     scienceqa.set_defaults(convert=_scienceqa)
 

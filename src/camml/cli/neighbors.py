@@ -25,7 +25,7 @@ SUMMARY = "Compute the neighbors of every sample of a training set in a datastor
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("dataset", type=Path, metavar="DATA", help="the training set, LLaVA JSON")
+    parser.add_argument("dataset", type=Path, metavar="DATA", help="the training set, LLaVA JSON or JSON lines")
     parser.add_argument("store", metavar="STORE", help="a datastore, or INDEX_FILE:DATA_JSON as published")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument("--images", type=Path, metavar="DIR", help="where image paths start (default: beside DATA)")

@@ -1,6 +1,7 @@
 """Model folders on disk: what they say they are, and their tensors."""
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from camml.durable import sync
+from camml.durable import disk_errors, sync
 from camml.errors import ModelFolderError, first_line
 
 WEIGHT_FILES = ("model*.safetensors", "pytorch_model*.bin")
@@ -25,11 +26,13 @@ def new_folder(target: Path) -> Iterator[Path]:
 
     Raises:
       ModelFolderError: `target` is there already.
+      DiskError: no folder can be made there.
     """
-    if target.exists():
+    if os.path.lexists(target):  # a link that leads nowhere, too
         raise ModelFolderError(f"{target} is there already; give a new name, or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    with disk_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         yield unfinished
         _as_usual(unfinished)

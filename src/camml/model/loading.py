@@ -190,6 +190,10 @@ def merge(folder: Path, target: Path, dtype: str = "auto") -> None:
       OptionError: no such dtype.
     """
     if not _is_sum(folder):
+        if (folder / "config.json").is_file():
+            raise ModelFolderError(
+                f"{folder} is no packed model and no LoRA run but a whole model: nothing is to be merged"
+            )
         raise ModelFolderError(f"{folder} is neither a packed model nor the folder of a LoRA run")
     with new_folder(target) as unfinished:
         _write(folder, unfinished, dtype)

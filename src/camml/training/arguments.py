@@ -13,7 +13,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from camml import prompts
 from camml.errors import OptionError, first_line
 from camml.remote import is_address
-from camml.training import limits, machine
+from camml.training import fixed, limits, machine
 from camml.training.processes import join_on_cpu
 from camml.training.remote import local_folder
 from camml.training.sharding import deepspeed_config
@@ -23,13 +23,13 @@ VERSIONS = {"v1": "official", "auto": None}
 
 TUNE = ("full", "perceiver", "projector", "lora", "qlora")
 
+STRATEGIES = ("no", "steps", "epoch")
+"""Values of --save_strategy and --eval_strategy."""
+
 STARTS = ("random", "copy", "bert")
 
 BERT = "./checkpoints/bert-base-uncased"
 """Where `--perceiver_init bert` looks for BERT, the name of the folder being that of the published model."""
-
-BEST = "eval_exact_match"
-"""What decides which checkpoint is the best one."""
 
 NO_FILE = ("", "no", "none", "false")
 """How `--deepspeed` is taken back that a script or a recipe gives."""
@@ -170,7 +170,7 @@ class ModelArguments:
 class DataArguments:
     """Flags about the data: what is trained on."""
 
-    data_path: str = _flag("", "the training set, LLaVA JSON")
+    data_path: str = _flag("", "the training set, LLaVA JSON or JSON lines")
     image_folder: str | None = _flag(None, "where its image paths start; default: beside it")
     neighbors: str | None = _flag(None, "folder that `camml neighbors` wrote for it; not needed with --icl_num 0")
     store: str | None = _flag(None, "the datastore the neighbors must come from, to have that checked")
@@ -186,7 +186,7 @@ class DataArguments:
     on_bad_sample: str = _flag("stop", "at data that cannot be trained on: stop before training, or skip it")
     feature_cache: str | None = _flag(None, "folder in which the tower's features are kept: computed once, ahead")
     cache_gb: float = _flag(64.0, "gigabytes that folder may have")
-    eval_data: str | None = _flag(None, "held-out conversations, LLaVA JSON: loss and exact match while training")
+    eval_data: str | None = _flag(None, "held-out conversations, as --data_path: loss and exact match while training")
     eval_neighbors: str | None = _flag(None, "folder that `camml neighbors` wrote for them")
     eval_image_folder: str | None = _flag(None, "where their image paths start; default: as --image_folder")
     eval_rows: int = _flag(200, "of them at most, spread over the file")
@@ -214,12 +214,14 @@ class RunArguments(TrainingArguments):
 
     report_to: None | str | list[str] = _flag("tensorboard", "tensorboard, wandb, ..., none")  # noqa: RUF009, RUF036
     remove_unused_columns: bool = _flag(False, "accepted; the model knows its inputs")
-    evaluation_strategy: str | None = _flag(None, "older name of --eval_strategy: no, or steps with --eval_data")
+    evaluation_strategy: str | None = _flag(None, "older name of --eval_strategy")
+    do_train: bool = _flag(True, "only True")
     early_stop: int = _flag(0, "with --eval_data: stop after so many evaluations without a better one; 0: never")
     warmup_ratio: float | None = _flag(None, "part of the steps in which the learning rate rises")
     lora_learning_rate: float | None = _flag(None, "learning rate of LoRA matrices; that of everything if not given")
     distill_weight: float = _flag(0.5, "with --distill: share of the loss that is the distance from the teacher")
     model_max_length: int = _flag(2048, "tokens of a row at most")
+    overwrite_output_dir: bool = _flag(False, "replace the finished model of another run in --output_dir")
     remote: str | None = field(default=None, init=False)
     """The address of the run on object storage, if that is what `output_dir` was; it then is a folder here."""
     check: bool = _flag(False, "check machine, folders and data in a minute; neighbors may be missing; no training")
@@ -228,6 +230,7 @@ class RunArguments(TrainingArguments):
     def __post_init__(self) -> None:
         this: Any = self  # most fields are transformers', whose types are unknown here
         limits.check(self)
+        fixed.check(self)
         this.output_dir = this.output_dir or ""
         if not this.output_dir and not self.dry_run and not self.check:
             raise OptionError("--output_dir is missing: the folder that the model is written to")
@@ -235,10 +238,8 @@ class RunArguments(TrainingArguments):
             self.remote, this.output_dir = this.output_dir, str(local_folder(this.output_dir))
         _check_place(this.output_dir)
         self.remove_unused_columns = False
-        this.eval_strategy = self.evaluation_strategy or this.eval_strategy
-        self.wants_evaluation = getattr(this.eval_strategy, "value", this.eval_strategy) != "no"
-        this.eval_strategy = "no"  # until `Settings` knows what to evaluate on
-        if self.warmup_ratio is not None:
+        self._read_strategies()
+        if self.warmup_ratio is not None and not this.warmup_steps:
             this.warmup_steps = self.warmup_ratio
         if isinstance(this.deepspeed, str) and this.deepspeed.lower() in NO_FILE:
             this.deepspeed = None
@@ -262,6 +263,24 @@ class RunArguments(TrainingArguments):
             _choice("report_to", name, (*integration_utils.INTEGRATION_TO_CALLBACK, "all", "none"))
         for name, value in planned.items():
             setattr(self, name, value)
+
+    def _read_strategies(self) -> None:
+        """Keep when to evaluate in `asked_strategy`, for `Settings`, which knows what to evaluate on.
+
+        Raises:
+          OptionError: there is no such strategy, or two names of the flag have two values.
+        """
+        this: Any = self
+        newer, older = (getattr(value, "value", value) for value in (this.eval_strategy, self.evaluation_strategy))
+        _choice("evaluation_strategy", older or "no", STRATEGIES)
+        _choice("save_strategy", getattr(this.save_strategy, "value", this.save_strategy), STRATEGIES)
+        if newer != "no" and older not in (None, "no", newer):
+            raise OptionError(
+                f"--eval_strategy is {newer!r} and --evaluation_strategy, its older name, {older!r}; leave one out"
+            )
+        self.asked_strategy = str(newer if newer != "no" else older or "no")
+        self.asked_best = this.load_best_model_at_end
+        this.eval_strategy, this.load_best_model_at_end = "no", False  # with --eval_data the best is always taken
 
     def _fit_machine(self) -> None:
         """Refuse what cannot work without an accelerator, and set what need not be asked for there."""
@@ -306,8 +325,13 @@ def _fit_evaluation(data: DataArguments, run: RunArguments) -> None:
     if not data.eval_data:
         asked = {
             "eval_neighbors": data.eval_neighbors,
+            "eval_image_folder": data.eval_image_folder,
             "early_stop": run.early_stop,
-            "eval_strategy": run.wants_evaluation,
+            "eval_strategy": run.asked_strategy != "no",
+            "eval_steps": this.eval_steps,
+            "eval_on_start": this.eval_on_start,
+            "do_eval": this.do_eval,
+            "load_best_model_at_end": run.asked_best,
         }
         for name in (name for name, value in asked.items() if value):
             raise OptionError(f"--{name} needs --eval_data FILE: the held-out conversations to evaluate on")
@@ -321,9 +345,17 @@ def _fit_evaluation(data: DataArguments, run: RunArguments) -> None:
             "--eval_data needs a whole model in every process; with --deepspeed or --fsdp leave it out, and compare "
             "checkpoints with `camml eval run`"
         )
-    this.eval_strategy = this.save_strategy = IntervalStrategy.STEPS
-    this.eval_steps = this.save_steps = this.eval_steps or this.save_steps  # the best checkpoint must be there
-    this.metric_for_best_model, this.greater_is_better = BEST, True
+    strategy = run.asked_strategy
+    if strategy == "no" and not this.eval_steps:
+        strategy = this.save_strategy.value
+    if strategy == "epoch":
+        if this.eval_steps:
+            raise OptionError("--eval_strategy epoch is after each epoch, --eval_steps N after each N steps; give one")
+        this.eval_strategy = this.save_strategy = IntervalStrategy.EPOCH
+    else:
+        this.eval_strategy = this.save_strategy = IntervalStrategy.STEPS
+        this.eval_steps = this.save_steps = this.eval_steps or this.save_steps  # the best checkpoint must be there
+    this.metric_for_best_model, this.greater_is_better = fixed.BEST, True
     this.label_names, this.do_eval = ["labels"], True
 
 

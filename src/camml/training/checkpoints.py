@@ -168,18 +168,6 @@ def rotate(output: Path, limit: int | None, best: int | None = None) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
-def publish(unfinished: Path, output: Path) -> None:
-    """Move the files of a finished model into the folder of the run, `config.json` last: it makes a model folder."""
-    files = [path for path in unfinished.rglob("*") if path.is_file()]
-    _sync(files)
-    for path in sorted(files, key=lambda path: path.name in ("config.json", "adapter_config.json")):
-        place = output / path.relative_to(unfinished)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(place)
-    _sync([output])
-    shutil.rmtree(unfinished, ignore_errors=True)
-
-
 def _sync(paths: Iterable[Path]) -> None:
     for path in paths:
         sync(path)

@@ -6,7 +6,7 @@ from camml.data.examples import Example, TrainingRows
 from camml.errors import InputError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 from camml.model.modeling import IGNORED
-from camml.training import building, checkpoints, continuing, evaluating, memory, rows, tuning
+from camml.training import building, checkpoints, continuing, evaluating, memory, results, resuming, rows, tuning
 from camml.training.arguments import Settings
 
 SHOWN = 3
@@ -40,14 +40,18 @@ def report(settings: Settings) -> str:
 
 
 def check_resume(settings: Settings) -> None:
-    """Raise if a run in a folder on this machine could not go on from where --resume_from_checkpoint says.
+    """Raise if a run in a folder on this machine could not begin there, or not go on as --resume_from_checkpoint says.
 
     Raises:
-      OptionError: there is no such checkpoint, or a new start would mix with an old run.
+      OptionError: there is no such checkpoint, a new start would mix with an old run, a finished model is there, or the
+        run that began is another one.
     """
     run = settings.run
+    results.check_place(settings)
     if run.output_dir and not run.remote:
-        checkpoints.to_resume(settings.output, run.resume_from_checkpoint)
+        resume = checkpoints.to_resume(settings.output, run.resume_from_checkpoint)
+        if resume:
+            resuming.check_planned(settings, resume)
 
 
 def memory_lines(settings: Settings, model: CamMLForConditionalGeneration, dataset: TrainingRows) -> list[str]:

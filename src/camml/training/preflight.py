@@ -30,8 +30,8 @@ def report(settings: Settings) -> str:
     """
     lines = [f"machine: {machine.check_devices()}", f"precision: {_precision(settings)}"]
     check_packages(settings)
-    dry_run.check_resume(settings)
     lines += check_folders(settings.model)
+    dry_run.check_resume(settings)
     model, processor = building.sketch(settings.model)
     training_rows, said = _check_data("data", settings.data, settings.run, processor)
     lines += said

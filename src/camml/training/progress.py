@@ -7,7 +7,8 @@ from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 
-from camml.training.arguments import BEST, RunArguments
+from camml.training.arguments import RunArguments
+from camml.training.fixed import BEST
 
 
 class Progress(TrainerCallback):

@@ -19,6 +19,12 @@ from camml.training.arguments import DataArguments, ModelArguments, RunArguments
 
 PARTS = (ModelArguments, DataArguments, RunArguments)
 
+YAML = (".yaml", ".yml")
+"""How names of recipes end."""
+
+STRATEGIES = ("eval_strategy", "evaluation_strategy", "logging_strategy", "save_strategy")
+"""Flags with a value `no`, which YAML reads as false."""
+
 
 class _Parser(HfArgumentParser):
     """Flags of the three dataclasses; an error is an OptionError.
@@ -42,7 +48,7 @@ def names() -> list[str]:
 
 
 def parse(arguments: Sequence[str]) -> Settings:
-    """Return the settings of a command line: a YAML file, or none, and then flags, which override it.
+    """Return the settings of a command line: flags, and a YAML file, or none, whose values they override.
 
     Raises:
       OptionError: an unknown flag (the message has the nearest one), or a value that cannot be.
@@ -70,7 +76,8 @@ def _together(arguments: Sequence[str]) -> Iterator[list[str]]:
       OptionError: what is raised inside, with the name of the recipe where it is about a flag that only this gives.
     """
     rest = list(arguments)
-    recipe = Path(rest.pop(0)) if rest and not rest[0].startswith("-") else None
+    place = _place_of_recipe(rest)
+    recipe = None if place is None else Path(rest.pop(place))
     given = from_yaml(recipe) if recipe else []
     try:
         yield [*given, *rest]
@@ -80,6 +87,19 @@ def _together(arguments: Sequence[str]) -> Iterator[list[str]]:
         if flag and flag[0] in given and flag[0] not in own:
             raise OptionError(f"{recipe}: {error}") from error
         raise
+
+
+def _place_of_recipe(words: Sequence[str]) -> int | None:
+    """Return which word names the recipe: the first, unless it is a flag, or a YAML file that is no flag's value."""
+    if words and not words[0].startswith("-"):
+        return 0
+    alone = {f"--{field.name}" for part in PARTS for field in fields(part) if field.type in (bool, "bool")}
+    for place in range(1, len(words)):
+        before = words[place - 1]
+        is_value = before.startswith("--") and "=" not in before and before not in alone
+        if words[place].lower().endswith(YAML) and not is_value:
+            return place
+    return None
 
 
 def _read(words: list[str]) -> tuple[_Parser, Namespace]:
@@ -118,7 +138,7 @@ def from_yaml(path: Path) -> list[str]:
         if name not in known:
             raise OptionError(f"{path}: {_unknown(str(name))}")
         if value is not None:
-            values = value if isinstance(value, list) else [value]
+            values = value if isinstance(value, list) else ["no" if value is False and name in STRATEGIES else value]
             words = [json.dumps(value) if isinstance(value, dict) else str(value) for value in values]
             if parser.parse_known_args([f"--{name}", *words])[1]:
                 raise OptionError(f"{path}: {name} takes one value, not a list")

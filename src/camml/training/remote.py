@@ -20,14 +20,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from camml.errors import DiskError, OptionError
 from camml.packages import cache_dir
 from camml.remote import file_system, is_address, storage_errors
-from camml.training import checkpoints
+from camml.training import checkpoints, results
 from camml.training.processes import joined, wait_for_all
+from camml.training.results import KINDS, RUN
 
 MARKER = "complete.json"
-RUN = "run.json"
-LAST = ("config.json", "adapter_config.json")
-"""They make a folder a model folder."""
-
 _logger = logging.getLogger("camml")
 
 
@@ -176,7 +173,7 @@ class RemoteRun:
             there = self._sizes(place)
             if not missing_only and MARKER in there:
                 self._system.rm_file(f"{place}/{MARKER}")
-            for path in sorted(_files(folder), key=lambda path: (path.name in LAST, path)):
+            for path in sorted(_files(folder), key=lambda path: (path.name in KINDS, path)):
                 name = str(path.relative_to(folder))
                 if not missing_only or there.get(name) != path.stat().st_size:
                     self._system.put_file(str(path), f"{place}/{name}")
@@ -189,6 +186,31 @@ class RemoteRun:
         """
         with storage_errors(self.address, DiskError):
             self._system.put_file(str(self.folder / RUN), f"{self._root}/{RUN}")
+
+    def publish(self) -> None:
+        """Upload all that a run leaves, in the place of the model of an earlier one, as `results.publish`.
+
+        Raises:
+          DiskError: it cannot be uploaded.
+        """
+        own = {str(path.relative_to(self.folder)) for path in _files(self.folder)}
+        with storage_errors(self.address, DiskError):
+            there = [name for name in self._sizes(self._root) if results.is_of_model(name)]
+            for name in sorted(there, key=lambda name: name not in KINDS):
+                if name in KINDS or name not in own:
+                    self._system.rm_file(f"{self._root}/{name}")
+        self.upload(self.folder)
+
+    def check_free(self, *, replace: bool) -> None:
+        """Raise if a run that begins there would replace a model, as `results.check_free`.
+
+        Raises:
+          OptionError: it would.
+        """
+        if not self.finished():
+            with storage_errors(self.address, DiskError):
+                names = [name for name in KINDS if self._system.exists(f"{self._root}/{name}")]
+            results.check_free(self.address, names, self.folder, replace=replace)
 
     def complete(self, folder: Path) -> None:
         """Say that a checkpoint is whole there; then let go of the oldest ones above the limit, but not of the best.
@@ -239,6 +261,7 @@ def join(run: Any, folder: Path) -> RemoteRun | None:
     with run.main_process_first(local=False):  # folders may be shared, or each machine's own
         if run.local_process_index == 0:
             remote_run.fetch(run.resume_from_checkpoint, alone=machines == 1)
+            remote_run.check_free(replace=run.overwrite_output_dir)
     wait_for_all()
     run.resume_from_checkpoint = remote_run.local(run.resume_from_checkpoint)
     return remote_run

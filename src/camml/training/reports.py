@@ -5,7 +5,7 @@ import platform
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,11 @@ from typing import Any
 from torch import nn
 from transformers.trainer_callback import TrainerState
 
-from camml.data import origins
 from camml.durable import write_file
 from camml.model import card
-from camml.training import recipes, resuming, tuning
+from camml.training import resuming, tuning
 from camml.training.arguments import Settings
-from camml.training.resuming import RUN
+from camml.training.results import RUN
 
 PLOT = "loss.png"
 PACKAGES = ("camml", "torch", "transformers", "accelerate", "peft", "deepspeed", "bitsandbytes", "numpy", "pillow")
@@ -54,17 +53,10 @@ class Record:
     @classmethod
     def of(cls, settings: Settings, skipped: list[str]) -> "Record":
         """Return the record of a run that begins."""
-        run, data = settings.run, settings.data
-        manifest = Path(data.neighbors) / "manifest.json" if data.neighbors and data.icl_num else None
+        run = settings.run
         return cls(
-            settings=recipes.namespace(settings),
-            model=asdict(settings.model),
-            base=resuming.base_hashes(settings.model),
-            data=origins.file_hash(Path(data.data_path)),
-            neighbors=origins.file_hash(manifest) if manifest else None,
-            seed=run.seed,
+            **resuming.deciding(settings),
             step_rows=run.train_batch_size * run.world_size * run.gradient_accumulation_steps,
-            tune=settings.model.tune,
             git=_git_revision(),
             versions=_versions(),
             machine={"processes": run.world_size, "device": str(run.device), "platform": platform.platform()},
@@ -72,11 +64,19 @@ class Record:
             started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         )
 
+    def as_before(self, folder: Path) -> "Record":
+        """Return the record of the run in a folder; what that does not tell is as in this one."""
+        try:
+            before = json.loads((folder / RUN).read_bytes())
+        except FileNotFoundError:
+            return self
+        return replace(self, **{name: before[name] for name in asdict(self) if name in before})
+
     def write(self, output: Path) -> None:
         """Write `run.json`."""
         write_file(output / RUN, self._as_json())
 
-    def check_same(self, folder: Path, remedy: str = "choose another --output_dir") -> None:
+    def check_same(self, folder: Path, remedy: str = resuming.ELSEWHERE) -> None:
         """Raise unless the run in `folder` is this one, see `resuming.check_same`.
 
         Raises:

@@ -7,7 +7,7 @@ purpose: the number of steps, learning rates, dropout, saving, logging, evaluati
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,16 @@ import torch
 from safetensors import safe_open
 
 from camml import weights
+from camml.data import origins
 from camml.errors import OptionError
-from camml.training import building
-from camml.training.arguments import DataArguments, ModelArguments
+from camml.neighbors import MANIFEST
+from camml.training import building, recipes
+from camml.training.arguments import DataArguments, ModelArguments, Settings
+from camml.training.results import RUN
 
-RUN = "run.json"
+ELSEWHERE, WITHOUT = "choose another --output_dir", "leave --resume_from_checkpoint out"
+"""What else to do, where a run or a checkpoint is of another one."""
+
 DECIDING = ("data", "neighbors", "seed", "step_rows", "tune")
 """Entries of a run's record that must be the same: the training set, its neighbors, the order, what is trained."""
 
@@ -44,6 +49,42 @@ ROWS = ("icl_num", "random_shots_training", "group_by_modality_length")
 
 FIRST, LAST = 1024, 65_536
 """Numbers of each tensor, and bytes at the end of each pickle, by which weights are told apart."""
+
+
+def deciding(settings: Settings) -> dict[str, Any]:
+    """Return what the record of a run that begins says of it, but for what the number of processes decides.
+
+    Neighbors that are still to be computed are left out.
+
+    Raises:
+      ModelFolderError, OptionError: as `building.start_of`.
+      SampleError: the training set cannot be read.
+    """
+    data = settings.data
+    manifest = Path(data.neighbors) / MANIFEST if data.neighbors and data.icl_num else None
+    neighbors = {"neighbors": origins.file_hash(manifest)} if manifest and manifest.is_file() else {}
+    return {
+        "settings": recipes.namespace(settings),
+        "model": asdict(settings.model),
+        "base": base_hashes(settings.model),
+        "data": origins.file_hash(Path(data.data_path)),
+        "seed": settings.run.seed,
+        "tune": settings.model.tune,
+        **(neighbors if manifest else {"neighbors": None}),
+    }
+
+
+def check_planned(settings: Settings, resume: Path) -> None:
+    """Raise unless a run that would go on from a checkpoint is the one that began, as `check_same`.
+
+    How many rows a step has is not compared: runs are planned on fewer processes than they have.
+
+    Raises:
+      OptionError: it is another one.
+    """
+    now = deciding(settings)
+    check_same(now, settings.output, ELSEWHERE)
+    check_same(now, resume.parent, WITHOUT)
 
 
 def check_same(now: Mapping[str, Any], folder: Path, remedy: str) -> None:

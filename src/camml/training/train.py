@@ -13,7 +13,6 @@ from camml.data import origins
 from camml.data.collate import Collator
 from camml.data.examples import TrainingRows
 from camml.errors import InputError
-from camml.model.retrieval_settings import copy_settings
 from camml.neighbors import NeighborTable
 from camml.training import (
     adapters,
@@ -25,6 +24,8 @@ from camml.training import (
     features,
     remote,
     reports,
+    results,
+    resuming,
     rows,
     tuning,
 )
@@ -51,6 +52,7 @@ def train(settings: Settings) -> Path:
 
         enable_full_determinism(run.seed)
     set_seed(run.seed)
+    results.check_place(settings)
     away = remote.join(run, settings.output)
     resume = checkpoints.to_resume(settings.output, run.resume_from_checkpoint)
     skipped: list[str] = []
@@ -58,23 +60,35 @@ def train(settings: Settings) -> Path:
     record = reports.Record.of(settings, skipped)
     if resume:
         record.check_same(settings.output)
-        record.check_same(resume.parent, "leave --resume_from_checkpoint out")
+        record.check_same(resume.parent, resuming.WITHOUT)
         _leave_branch(settings, resume, away)
     trainer.add_callback(_Begin(record, settings.output, away))
     if away:
         trainer.add_callback(remote.Upload(away))
-    with adapters.without_casts(trainer.model, trainer.args):
-        result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    metrics: dict[str, float] = {}
+    has_record = False
+    try:
+        with adapters.without_casts(trainer.model, trainer.args):
+            metrics = trainer.train(resume_from_checkpoint=str(resume) if resume else None).metrics
+    except _NothingLeft as reason:
+        began = resume.parent if resume else settings.output
+        record = record.as_before(began)  # of the run that made these weights
+        has_record = bool(record.result) and began.resolve() == settings.output.resolve()
+        if is_main_process():
+            print(f"camml: nothing was left to train: {reason}", file=sys.stderr)
     trainer.take_best()
-    trainer.save_final()
+    trainer.save_final(weights.folder(settings.model.pretrain_lora or settings.model.model_name_or_path))
     if is_main_process():
-        record.skipped = Skipped(settings.output).move_to(record.skipped)
-        reports.finish(settings.output, record, trainer.state, result.metrics, trainer.model)
-        earlier = settings.model.pretrain_lora or settings.model.model_name_or_path
-        copy_settings(weights.folder(earlier), settings.output)
+        if not has_record:
+            record.skipped = Skipped(settings.output).move_to(record.skipped)
+            reports.finish(settings.output, record, trainer.state, metrics, trainer.model)
         if away:
-            away.upload(settings.output)
+            away.publish()
     return settings.output
+
+
+class _NothingLeft(Exception):
+    """Ends a run that has all of its steps, once its checkpoint is loaded: the Trainer would take one more."""
 
 
 class _Begin(TrainerCallback):
@@ -84,7 +98,14 @@ class _Begin(TrainerCallback):
         self.record, self.output, self.away = record, output, away
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Write it, and upload it."""
+        """Write it, and upload it.
+
+        Raises:
+          _NothingLeft: there is no step to take.
+        """
+        if state.global_step >= max(state.max_steps, 1):
+            now, end = state.global_step, state.max_steps
+            raise _NothingLeft(f"the checkpoint is of step {now}, the run ends with step {end}")
         if is_main_process():
             self.output.mkdir(parents=True, exist_ok=True)
             self.record.write(self.output)

@@ -20,7 +20,8 @@ from camml.data.examples import Key, TrainingRows
 from camml.data.sampler import GroupedSampler
 from camml.errors import InputError, OptionError
 from camml.model import lora
-from camml.training import adapters, checkpoints, distilling, tuning
+from camml.model.retrieval_settings import copy_settings
+from camml.training import adapters, checkpoints, distilling, results, tuning
 from camml.training.arguments import RunArguments
 from camml.training.processes import wait_for_all
 from camml.training.skipping import in_one_line
@@ -209,8 +210,12 @@ class CamMLTrainer(Trainer):
         with checkpoints.fitting(checkpoint):
             super()._load_optimizer_and_scheduler(checkpoint)
 
-    def save_final(self) -> None:
-        """Write the finished model to the folder of the run, as an ordinary model folder (with LoRA: the adapter)."""
+    def save_final(self, start: Path | None = None) -> None:
+        """Write the finished model to the folder of the run, as an ordinary model folder (with LoRA: the adapter).
+
+        Args:
+          start: a model folder that the run started from; samples for the model are found as for that.
+        """
         output = Path(self.args.output_dir)
         unfinished = output / checkpoints.UNFINISHED / "final"
         if self.is_world_process_zero():
@@ -222,7 +227,9 @@ class CamMLTrainer(Trainer):
         if self.is_world_process_zero():
             for leftover in ADAPTER_BASE_LEFTOVERS:
                 (unfinished / leftover).unlink(missing_ok=True)
-            checkpoints.publish(unfinished, output)
+            if start is not None:
+                copy_settings(start, unfinished)
+            results.publish(unfinished, output)
             shutil.rmtree(output / checkpoints.UNFINISHED, ignore_errors=True)
         wait_for_all()
 
