@@ -35,8 +35,8 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="SOURCE",
-        help="a folder of pictures and PDF files, or one PDF; LLaVA JSON, datastore JSON, JSONL, CSV, a saved dataset; "
-        "Parquet or WebDataset files, also s3://...",
+        help="a folder of pictures and PDF files, or one PDF; LLaVA JSON, datastore JSON, JSONL, CSV, Arrow, a saved "
+        "dataset; Parquet or WebDataset files, also s3://...",
     )
     parser.add_argument("--format", metavar="NAME", help="the format of SOURCE (default: found by looking)")
     parser.add_argument(
