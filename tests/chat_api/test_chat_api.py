@@ -173,14 +173,14 @@ def test_the_time_of_an_answer_ends_however_it_drips(sized: bool) -> None:
         if sized:
             handler.send_header("Content-Length", "1000")
         handler.end_headers()
-        for _ in range(100):
+        for _ in range(200):
             handler.wfile.write(b" ")
             time.sleep(0.05)
 
     started = time.monotonic()
-    with raw_server(drip) as url, pytest.raises(FetchError, match=r"no whole answer in 0\.3 s"):
-        ChatApi("m", url, tries=1, timeout=0.3).complete(ASKED)
-    assert time.monotonic() - started < 3
+    with raw_server(drip) as url, pytest.raises(FetchError, match=r"no whole answer in 1\.5 s"):
+        ChatApi("m", url, tries=1, timeout=1.5).complete(ASKED)
+    assert time.monotonic() - started < 8
 
 
 @pytest.mark.parametrize("status", [307, 308])
