@@ -21,6 +21,13 @@ def test_samples_that_hold_them_come_behind_those_of_the_places() -> None:
     assert places == [0, 1, 2, 3]
 
 
+def test_no_sample_is_there_twice() -> None:
+    context = tuple(neighbor(name, 0.5) for name in "abcd")
+    longer, places = with_named(context, [0, 2], (neighbor("b", 0.5), neighbor("e", 0.4)))  # a picture found b
+    assert [each.sample.id for each in longer] == ["a", "b", "c", "e", "d"]
+    assert places == [0, 2, 3]
+
+
 def test_nothing_changes_where_all_of_them_are_there() -> None:
     context = tuple(neighbor(name, 0.5) for name in "abc")
     assert with_named(context, [0, 2], (neighbor("c", 0.5),)) == (context, [0, 2])

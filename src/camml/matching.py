@@ -52,15 +52,15 @@ def with_named(context: Context, places: Sequence[int], named: Context) -> tuple
     """Return a context with the samples that hold a question's numbers and codes behind the last of some places.
 
     Args:
-      named: such samples, of which those that are at one of the places already are passed over.
+      named: such samples, of which those that are there already, found by whatever, are passed over.
 
     Returns:
       The context, and the places with those of the samples that came in.
     """
-    there = {context[place].sample.id for place in places}
+    end = places[-1] + 1
+    there = {neighbor.sample.id for neighbor in context[:end]}
     more = [neighbor for neighbor in named if neighbor.sample.id not in there]
     new = {neighbor.sample.id for neighbor in more}
-    end = places[-1] + 1
     behind = [neighbor for neighbor in context[end:] if neighbor.sample.id not in new]
     return (*context[:end], *more, *behind), [*places, *range(end, end + len(more))]
 

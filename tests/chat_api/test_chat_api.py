@@ -179,7 +179,7 @@ def test_the_time_of_an_answer_ends_however_it_drips(sized: bool) -> None:
 
     started = time.monotonic()
     with raw_server(drip) as url, pytest.raises(FetchError, match=r"no whole answer in 1\.5 s"):
-        ChatApi("m", url, tries=1, timeout=1.5).complete(ASKED)
+        ChatApi("m", url, tries=1, longest=1.5).complete(ASKED)
     assert time.monotonic() - started < 8
 
 

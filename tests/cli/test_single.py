@@ -13,7 +13,6 @@ SEARCH = ["store", "search", "--store", "A"]
     [
         ([*ASK, "--store", "A", "--store", "B"], "store: takes one value, but is given 'A' and then 'B'; `camml"),
         ([*ASK, "--image", "a.png", "--ima", "b"], "image: takes one value, but is given 'a.png' and then 'b'; leave"),
-        ([*ASK, "--model", "a", "--model=b"], "model: takes one value"),
         ([*ASK, "--context", "a", "--context", "b"], "context: takes one value"),
         ([*SEARCH, "--store", "B"], "store: takes one value"),
         ([*SEARCH, "--text", "a", "--text", "b"], "text: takes one value, but is given 'a' and then 'b'; leave"),
@@ -31,8 +30,8 @@ def test_the_second_value_is_refused(arguments: list[str], said: str, capsys: py
 def test_the_same_value_again_and_other_options_pass() -> None:
     parse = build_parser().parse_args
     again = ["--shots", "2", "--shots", "3", "--device", "cpu", "--device", "cuda"]
-    args = parse([*ASK, "--store", "A", "--store", "A", *again])
-    assert (args.store, args.shots, args.device) == ("A", 3, "cuda")
+    args = parse([*ASK, "--store", "A", "--store", "A", "--model", "a", "--model", "b", *again])
+    assert (args.store, args.shots, args.device, args.model) == ("A", 3, "cuda", "b")
     assert parse([*ASK, "--store", "A"]).image is None
     assert parse(["serve", "--store", "A", "--store", "B"]).store == ["A", "B"]
     assert parse(["store", "build", "x", "--out", "A", "--vectors", "memory"]).store == "memory"

@@ -282,3 +282,11 @@ def test_the_two_answers_of_aokvqa_must_name_the_same_choice(benchmarks: Benchma
                 match_answers(items, read_answers(file), file, "skip")
         else:
             assert match_answers(items, read_answers(file), file, "skip") == {items[0].id: direct}
+
+
+@pytest.mark.parametrize("beside", [{"answer": ["yes", "no"]}, {"answer": True}, {"caption": {"gt": 1}}])
+def test_what_stands_beside_an_answer_and_is_no_text_changes_nothing(tmp_path: Path, beside: dict[str, object]) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps({"question_id": 0, "text": "yes"} | beside))
+    [answer] = read_answers(path)
+    assert (answer.text, dict(answer.candidates)) == ("yes", {})

@@ -129,6 +129,29 @@ def test_what_is_no_picture_stays_metadata(tmp_path: Path, meta: dict[str, Any])
     assert read(tmp_path, entry) == [Sample("1", "a", tmp_path / "b.png", {"file_name": "c.png"})]
 
 
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"img": "https://x.org/a.png"}, {"images": ["https://x.org/a.png", "https://x.org/b.png"]},
+        {"images": {"path": "x.png"}}, {"Image": "nginx:latest"}, {"Image": 3},
+        {"messages": [{"role": "user", "content": 5}]},
+    ],
+)  # fmt: skip
+def test_beside_a_text_what_cannot_be_meant_stays_metadata(tmp_path: Path, meta: dict[str, Any]) -> None:
+    assert read(tmp_path, {"id": "1", "text": "a"} | meta) == [Sample("1", "a", None, meta)]
+
+
+def test_of_two_columns_of_pictures_that_counts_which_is_there(tmp_path: Path) -> None:
+    (tmp_path / "b.png").write_bytes(png("red"))
+    entry = {"id": "1", "text": "a", "img": "a.png", "file_name": "b.png"}
+    assert read(tmp_path, entry) == [Sample("1", "a", tmp_path / "b.png", {"img": "a.png"})]
+
+
+def test_a_call_of_tools_says_nothing(tmp_path: Path) -> None:
+    turns = [*CHAT, {"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}]
+    assert [sample.text for sample in read(tmp_path, {"id": "1", "messages": turns})] == ["Which seal?4711."]
+
+
 def test_an_image_mark_without_an_image_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     marked = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "This."}]
     entries = [{"id": "a", "image": "a.png", "conversations": marked}, {"id": "b", "conversations": marked}]

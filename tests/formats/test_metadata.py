@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from camml import formats
-from camml.errors import SampleError
 from camml.formats import folder
 from tests.formats.test_folder import picture, texts
 
@@ -72,13 +71,17 @@ def test_a_table_that_names_no_files_is_passed_over(tmp_path: Path, caplog: pyte
     ("name", "content", "expected"),
     [
         ("metadata.csv", "file_name,text\na.png,x,y\n", "metadata.csv: line 2: has 3 columns"),
-        ("metadata.csv", "file_name,text\na.png,x\na.png,y\n", "line 3: 'a.png' is in line 2 already; leave one"),
+        ("metadata.csv", "file_name,text\na.png,x\na.png,y\n", "line 3: 'a.png' is there already; leave one"),
         ("metadata.jsonl", '{"file_name": "a.png"}\n{', "metadata.jsonl: line 2: not JSON"),
         ("metadata.jsonl", '{"file_name": "a.png"}\n{"text": "x"}', "metadata.jsonl: line 2: has no file_name"),
     ],
 )
-def test_a_bad_metadata_file_is_named(tmp_path: Path, name: str, content: str, expected: str) -> None:
+def test_a_bad_row_is_named_and_stops_no_folder(
+    tmp_path: Path, name: str, content: str, expected: str, caplog: pytest.LogCaptureFixture
+) -> None:
     picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
     (tmp_path / name).write_text(content)
-    with pytest.raises(SampleError, match=expected):
-        list(formats.read(tmp_path, on_bad="skip"))
+    assert sorted(texts(tmp_path)) == ["a.png", "b.png"]
+    assert "1 of its rows are left out, such as: " in caplog.text
+    assert expected in caplog.text

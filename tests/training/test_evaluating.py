@@ -213,6 +213,8 @@ def test_draws_of_training_are_not_made(bench: Path, held_out: dict[str, object]
      ({"eval_on_start": True}, "--eval_on_start needs"), ({"eval_image_folder": "x"}, "--eval_image_folder needs"),
      ({"load_best_model_at_end": True}, "--load_best_model_at_end needs --eval_data"),
      ({"eval_data": "x.json", "eval_neighbors": "n", "eval_strategy": "epoch", "eval_steps": 2}, "give one"),
+     ({"eval_data": "x.json", "eval_neighbors": "n", "eval_strategy": "epoch", "save_strategy": "steps",
+       "save_steps": 2}, "and not each 2 steps"),
      ({"eval_strategy": "epoch", "evaluation_strategy": "steps"}, "its older name, 'steps'; leave one out"),
      ({"evaluation_strategy": "often"}, "--evaluation_strategy is 'often'; it can be: no, steps, epoch"),
      ({"save_strategy": "best"}, "--save_strategy is 'best'; it can be: no, steps, epoch"),

@@ -263,6 +263,17 @@ def test_recipes_are_the_published_commands(program: str, config: str, monkeypat
     assert differing(command_says.run, recipe_says.run) - {"tf32"} == {*ours, "evaluation_strategy"}
 
 
+def test_the_warmup_of_the_command_line_counts_however_the_recipe_gives_it(tmp_path: Path) -> None:
+    recipe = tmp_path / "a.yaml"
+    for given, flag, wanted in (
+        ("warmup_steps: 5", "--warmup_ratio=0.5", 0.5),
+        ("warmup_ratio: 0.5", "--warmup_steps=5", 5),
+    ):
+        recipe.write_text(given)
+        assert recipes.parse([str(recipe), *ENOUGH, flag]).run.warmup_steps == wanted
+        assert recipes.parse([str(recipe), *ENOUGH]).run.warmup_steps == 5.5 - wanted
+
+
 @pytest.mark.parametrize(("given", "wanted"), [(["--warmup_steps", "10"], 10), ([], 0.03)])
 def test_steps_of_warming_up_count_more_than_the_share_that_a_recipe_gives(given: list[str], wanted: float) -> None:
     assert recipes.parse([*ENOUGH, "--warmup_ratio", "0.03", *given]).run.warmup_steps == wanted

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from camml.cli import main
-from camml.errors import DiskError
+from camml.errors import DiskError, OptionError
 from camml.model import lora
 from camml.training import recipes, results
 from camml.training.train import train
@@ -134,3 +134,20 @@ def test_the_model_of_another_kind_of_run_is_gone_once_it_is_replaced(
     assert lora.is_run(replaced) == (kinds[1] == "lora")
     name = "model.safetensors" if kinds[1] == "full" else "adapter_model.safetensors"
     assert (replaced / name).read_bytes() == (alone / name).read_bytes()
+
+
+def test_how_samples_are_found_stays_in_the_folder_of_a_run_that_goes_on(tmp_path: Path) -> None:
+    write(tmp_path, {*FULL, "retrieval.json", "checkpoint-2/trainer_state.json"}, "old")
+    write(tmp_path / "model.bin", {"of-mine"}, "other")  # a folder
+    write(tmp_path / ".unfinished/final", LORA, "new")
+    results.publish(tmp_path / ".unfinished/final", tmp_path)
+    assert model_in(tmp_path).pop("retrieval.json") == "old"
+    assert model_in(tmp_path).keys() == {*LORA, "retrieval.json"}
+    assert (tmp_path / "model.bin/of-mine").is_file()
+
+
+def test_a_file_of_a_model_is_not_replaced_unasked(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"out holds a file of a model \(pytorch_model.bin\) and no checkpoint"):
+        results.check_free("out", ["pytorch_model.bin"], tmp_path, replace=False)
+    results.check_free("out", ["pytorch_model.bin"], tmp_path, replace=True)
+    results.check_free("out", [], tmp_path, replace=False)

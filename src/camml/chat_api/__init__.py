@@ -42,7 +42,8 @@ class ChatApi:
       base_url: of the endpoint, up to and with `/v1`.
       key: sent as the bearer token; none is sent where it is empty.
       tries: how often a request is sent at most.
-      timeout: seconds that one answer may take, however busily it is sent.
+      timeout: seconds without a byte of an answer after which it is given up.
+      longest: seconds that one answer may take, however busily it is sent.
       sleep: waits so many seconds; another one in tests.
 
     Raises:
@@ -54,6 +55,7 @@ class ChatApi:
     key: str = field(default="", repr=False)
     tries: int = 6
     timeout: float = 120.0
+    longest: float = 1800.0
     sleep: Callable[[float], None] = time.sleep
     _learned: Learned = field(default_factory=Learned, repr=False, compare=False)
 
@@ -131,7 +133,7 @@ class ChatApi:
     def _send(self, content: Mapping[str, Any]) -> Any:
         request = json_request(f"{self.base_url}/chat/completions", content, self.key)
         try:
-            end = time.monotonic() + self.timeout
+            end = time.monotonic() + self.longest
             with urllib.request.urlopen(request, timeout=self.timeout) as answer, _cut_at(end, answer):
                 kind, sent = answer.headers.get_content_type(), answer.read()
         except urllib.error.HTTPError as error:
@@ -142,7 +144,7 @@ class ChatApi:
                 raise
             sent = b""
         if time.monotonic() >= end:  # a connection that was cut may look like one that ended
-            raise TimeoutError(f"no whole answer in {self.timeout:g} s")
+            raise TimeoutError(f"no whole answer in {self.longest:g} s")
         document = self._document(sent, kind)
         if (fault := fault_in(document)) is not None:  # some gateways send a refusal as if all were well
             said = without_key(json.dumps({"error": fault}, ensure_ascii=False), self.key)
@@ -203,9 +205,9 @@ def _cut_at(end: float, answer: http.client.HTTPResponse) -> Iterator[None]:
 
 
 def _status(code: Any) -> int:
-    """Return the HTTP status that an error's code names; 500 where it names none."""
+    """Return the HTTP status that an error's code names, or another number as it is; 500 where it names none."""
     text = str(code)
-    return int(text) if text.isdecimal() and len(text) == 3 else 500
+    return int(text) if text.isascii() and text.isdecimal() else 500
 
 
 def _moved(error: urllib.error.HTTPError) -> str:

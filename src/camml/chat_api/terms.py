@@ -21,6 +21,12 @@ _UNKNOWN = re.compile(
     re.IGNORECASE,
 )
 """What refusals say that are about a setting itself, and not about its value."""
+_VALUE = re.compile(
+    r"too (?:large|high|big|long|small|low)|at (?:most|least)|maximum|minimum|exceed|(?:less|greater|more|fewer) than"
+    r"|between|out of range|above|below|[<>]=?",
+    re.IGNORECASE,
+)
+"""What refusals say that are about the value of a setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +63,13 @@ class Terms:
             names = {named}
         else:
             names = {name for name in sent if re.search(rf"(?<!\w){name}(?!\w)", text)}
-        return names if _UNKNOWN.search(text) else names - NEWER.keys()
+        return names - NEWER.keys() if _is_about_value(text) else names
 
     def about_value(self, options: Mapping[str, Any], text: str) -> bool:
         """Return whether a refusal is about the value of a setting that has a newer name."""
         sent = self.applied(options)
         named = any(name in sent and re.search(rf"(?<!\w){name}(?!\w)", text) for name in NEWER)
-        return named and not _UNKNOWN.search(text)
+        return named and _is_about_value(text)
 
     def guesses(self, options: Mapping[str, Any]) -> list["Terms"]:
         """Return the terms worth trying after a refusal that names no setting."""
@@ -71,6 +77,11 @@ class Terms:
         newer, optional = {name for name in NEWER if name in sent}, {name for name in OPTIONAL if name in sent}
         tries = [self.without(names) for names in (newer, optional, newer | optional) if names]
         return list(dict.fromkeys(tries))
+
+
+def _is_about_value(text: str) -> bool:
+    """Return whether a refusal says that a value is too large or too small, and not that its setting is not known."""
+    return _VALUE.search(text) is not None and _UNKNOWN.search(text) is None
 
 
 def _parameter(text: str) -> str:

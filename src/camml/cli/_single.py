@@ -7,7 +7,8 @@ from typing import Any
 INPUTS = frozenset({"DIR", "FILE", "FILE|URL", "URL", "WORDS"})
 """The metavars of options that name what a command reads, asks or writes.
 
-Other options may be given again, so that a command in an alias or a script can be adjusted: the last one counts.
+Other options, and --model, may be given again, so that a command in an alias or a script can be adjusted: the last one
+counts.
 """
 SEVERAL = {"--store": "`camml serve` takes several"}
 """Where several values of an option can be given."""
@@ -29,7 +30,8 @@ class Single(argparse._StoreAction):
           argparse.ArgumentError: it is that of an input which has another one already.
         """
         before = getattr(namespace, self.dest, self.default)
-        if self.option_strings and self.metavar in INPUTS and before is not self.default and before != values:
+        is_input = self.option_strings and self.metavar in INPUTS and self.dest != "model"
+        if is_input and before is not self.default and before != values:
             advice = SEVERAL.get(self.option_strings[0], "leave one out")
             both = f"{str(before)!r} and then {str(values)!r}"
             raise argparse.ArgumentError(self, f"takes one value, but is given {both}; {advice}")

@@ -68,19 +68,23 @@ def _problem(sample: Sample) -> str | None:
     ):
         if not isinstance(part, wanted):
             return f"has {name} that is {kind_of(part)}, not a {called}; correct it"
-    for key in () if is_nested_too_deeply(sample.meta) else _keys_of(sample.meta):
-        if not isinstance(key, str):
-            return f"has a meta with the key {key!r} that is {kind_of(key)}, not a str; JSON has texts alone as keys"
+    for inner in () if is_nested_too_deeply(sample.meta) else _objects_in(sample.meta):
+        for key in inner:
+            is_whole = isinstance(key, int) and not isinstance(key, bool)  # which is stored as its text
+            if not isinstance(key, str) and (not is_whole or str(key) in inner):
+                return (
+                    f"has a meta with the key {key!r} that is {kind_of(key)}, not a str; JSON has texts alone as keys"
+                )
     return None
 
 
-def _keys_of(value: Any) -> Iterator[object]:
-    """Yield the keys of an object of JSON, and those of all objects in it."""
+def _objects_in(value: Any) -> Iterator[Mapping[Any, Any]]:
+    """Yield an object of JSON and all objects in it."""
     if isinstance(value, Mapping):
-        yield from value
+        yield value
     if isinstance(value, Mapping | list | tuple):
         for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _keys_of(inner)
+            yield from _objects_in(inner)
 
 
 def kind_of(value: object) -> str:

@@ -105,15 +105,21 @@ def _answer(record: Mapping[str, Any], path: Path, place: int) -> Answer:
     there = [key for key in TEXT_KEYS if key in record]
     if not there:
         raise SampleError(f"{where} has no answer text under {', '.join(TEXT_KEYS)}")
+    first, *others = [key for key in there if record[key] is not None] or there
     texts = {
         key: _text(str(record[key]) if isinstance(record[key], list) else record[key],  # a box as numbers
                    f"{where}: the answer under {key!r}", "leave the line out (--missing)")
-        for key in [key for key in there if record[key] is not None] or there
+        for key in [first, *(key for key in others if _may_be_answer(record[key]))]
     }  # fmt: skip
     unanswered = str(record.get("unanswered") or "")
     text = "" if unanswered else next(iter(texts.values()))
     several = {} if unanswered or len(set(texts.values())) == 1 else texts
     return Answer(str(question_id), text, str(record.get("prompt") or ""), place, unanswered, several)
+
+
+def _may_be_answer(value: Any) -> bool:
+    """Return whether what stands beside a text may be the answer: not true answers in a list, nor marks."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool) and value == value
 
 
 def _text(value: Any, name: str, remedy: str) -> str:
@@ -210,7 +216,7 @@ def _decided(item: Item, answer: Answer, path: Path) -> Answer:
       SampleError: more than one may.
     """
     texts = dict(answer.candidates)
-    if core_question(texts.get("text", "")) == core_question(item.text):
+    if core_question(_without_mark(texts.get("text", ""))) == core_question(_without_mark(item.text)):
         texts.pop("text", None)  # an answer was added to a line of the question file
     choices = item.truth.get("choices") if isinstance(item.truth, dict) else None
     if choices and texts.keys() == set(PAIR) and len({aokvqa_choice(text, choices) for text in texts.values()}) == 1:
@@ -221,6 +227,11 @@ def _decided(item: Item, answer: Answer, path: Path) -> Answer:
     raise SampleError(
         f"{path}, entry {answer.place} (question {answer.question_id}) has the {told}; leave one of them out"
     )
+
+
+def _without_mark(question: str) -> str:
+    """Return a question without the mark of its image at its beginning or its end."""
+    return question.strip().removeprefix("<image>").removesuffix("<image>").strip()
 
 
 def _match_group(group: list[Item], answers: list[Answer], path: Path) -> dict[str, Answer]:

@@ -12,7 +12,7 @@ from camml.formats import _images, _names
 from camml.formats._faults import BadEntry as BadEntry
 from camml.formats._faults import check_keys, keys_of
 from camml.formats._faults import kind as kind
-from camml.formats._texts import TextOf, turns_key
+from camml.formats._texts import TextOf, spoken_key
 from camml.formats._texts import any_text as any_text
 from camml.formats._texts import plain_text as plain_text
 from camml.formats._texts import text_of_turns as text_of_turns
@@ -58,9 +58,9 @@ def find(entry: object, place: str, path: Path | str, images: Path, text_of: Tex
         if not isinstance(entry, Mapping):
             raise BadEntry(f"is {kind(entry)}, not an object with the keys id, image and text")
         check_keys(entry)
-        entry = _names.usual(entry)
+        entry = _names.usual(entry, images)
         id = _id(entry)
-        own = {*_names.OWN, None if text_of is plain_text else turns_key(entry)}
+        own = {*_names.OWN, None if text_of is plain_text else spoken_key(entry)}
         meta = {key: value for key, value in entry.items() if key not in own}
         if is_nested_too_deeply(meta):
             raise BadEntry("its extra keys are nested too deeply; write them flatter, or leave them out")

@@ -37,9 +37,6 @@ class Metadata:
 
         Args:
           name: the path of the picture as seen from the folder.
-
-        Raises:
-          SampleError: a metadata file cannot be used.
         """
         parts = name.split("/")
         for depth in range(len(parts) - 1, -1, -1):
@@ -88,36 +85,51 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _rows_of(file: Path) -> dict[str, dict[str, Any]]:
-    """Return what a file says of each picture, by the name that it has there.
+    """Return what a file says of each picture, by the name that it has there; rows that cannot be used are logged."""
+    rows: dict[str, dict[str, Any]] = {}
+    faults: list[SampleError] = []
+    try:
+        for place, row in csv_table.Table(file) if file.suffix == ".csv" else _lines(file):
+            try:
+                name, fields = _told(row, f"{file}: {place}")
+                if name in rows:
+                    raise SampleError(f"{file}: {place}: {name!r} is there already; leave one out")
+                rows[name] = fields
+            except SampleError as error:
+                faults.append(error)
+    except SampleError as error:  # the rest cannot be read
+        faults.append(error)
+    if faults:
+        _logger.warning("%s: %d of its rows are left out, such as: %s", file, len(faults), faults[0])
+    return rows
+
+
+def _told(row: object, where: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of the picture that a row tells of, and what it tells.
 
     Raises:
-      SampleError: it says what cannot be used, or names a picture twice.
+      SampleError: it cannot be used.
     """
-    rows: dict[str, dict[str, Any]] = {}
-    places: dict[str, str] = {}
-    for place, row in csv_table.Table(file) if file.suffix == ".csv" else _lines(file):
-        if isinstance(row, SampleError):
-            raise row
-        name = row.get(_names.FILE_NAME) if isinstance(row, dict) else None
-        if not isinstance(name, str) or not name:
-            raise SampleError(f"{file}: {place}: has no {_names.FILE_NAME}; name the picture that it belongs to")
-        name = name.replace("\\", "/").removeprefix("./")
-        if name in rows:
-            raise SampleError(f"{file}: {place}: {name!r} is in {places[name]} already; leave one out")
-        fields = {key: value for key, value in row.items() if key != _names.FILE_NAME}
-        rows[name], places[name] = _pictures.with_text(fields, f"{file}: {place}"), place
-    return rows
+    if isinstance(row, SampleError):
+        raise row
+    name = row.get(_names.FILE_NAME) if isinstance(row, dict) else None
+    if not isinstance(row, dict) or not isinstance(name, str) or not name:
+        raise SampleError(f"{where}: has no {_names.FILE_NAME}; name the picture that it belongs to")
+    try:
+        check_keys(row)
+    except BadEntry as error:
+        raise SampleError(f"{where}: {error}") from error
+    fields = {key: value for key, value in row.items() if key != _names.FILE_NAME}
+    return name.replace("\\", "/").removeprefix("./"), _pictures.with_text(fields, where)
 
 
 def _lines(file: Path) -> _Rows:
     for number, line in enumerate(_text.lines(file), 1):
         place = f"line {number}"
         if isinstance(line, SampleError):
-            raise line
-        if line.strip():
-            row = jsonl.parse(line, place, file)
+            yield place, line
+        elif line.strip():
             try:
-                check_keys(row)
-            except BadEntry as error:
-                raise SampleError(f"{file}: {place}: {error}") from error
-            yield place, row
+                yield place, jsonl.parse(line, place, file)
+            except SampleError as error:
+                yield place, error

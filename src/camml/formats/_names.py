@@ -1,11 +1,15 @@
 """The usual names that other programs give to the columns `id`, `text` and `image`."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from camml import layouts
 from camml.formats import _walk
 from camml.formats._faults import BadEntry
+from camml.formats._texts import turns_key
 
 OWN = ("id", "text", "image")
 FILE_NAME, QUESTION_ID = "file_name", "question_id"
@@ -14,14 +18,17 @@ IMAGE_NAMES = frozenset({"image", "images", "image_path", "img", FILE_NAME})
 """Columns that are the picture where none is called `image`, in small letters, if what they hold looks like one."""
 
 
-def usual(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+def usual(entry: Mapping[str, Any], images: Path) -> Mapping[str, Any]:
     """Return an entry with its id, text and picture under the keys `id`, `text` and `image`, of a list of one picture
     that picture.
+
+    Args:
+      images: the folder at which image paths start.
 
     Raises:
       BadEntry: it has several pictures.
     """
-    renamed = {old: new for new, old in _names(entry).items()}
+    renamed = {old: new for new, old in _names(entry, images).items()}
     named = {renamed.get(key, key): value for key, value in entry.items()} if renamed else dict(entry)
     if "id" not in named:
         if QUESTION_ID in named:
@@ -48,16 +55,38 @@ def has_images(names: Iterable[str]) -> bool:
     return any(name.lower() in IMAGE_NAMES for name in names)
 
 
-def _names(entry: Mapping[str, Any]) -> dict[str, str]:
+def _names(entry: Mapping[str, Any], images: Path) -> dict[str, str]:
     """Return which keys of an entry are its id, text and image under another name."""
     own = {name: key for name in OWN if name not in entry and (key := column(entry, name)) is not None}
+    if "text" in own and (not isinstance(entry[own["text"]], str | list) or turns_key(entry)):
+        del own["text"]
+    if "image" in own and not _is_picture(entry[own["image"]]):
+        del own["image"]
     if "image" in entry or "image" in own:
         return own
-    pictures = [key for key, value in entry.items() if key.lower() in IMAGE_NAMES and _is_picture(value)]
-    if len(pictures) > 1:
-        keys = " and ".join(map(repr, pictures))
-        raise BadEntry(f"names pictures under {keys}; rename the one that is meant to image")
+    pictures = [key for key, value in entry.items() if key.lower() in IMAGE_NAMES and _is_here(value)]
+    if len(pictures) > 1:  # of a picture and its name elsewhere the one that can be read
+        there = [key for key in pictures if _can_be_read(entry[key], images)]
+        if len(there) != 1:
+            keys = " and ".join(map(repr, pictures))
+            raise BadEntry(f"names pictures under {keys}; rename the one that is meant to image")
+        pictures = there
     return own | ({"image": pictures[0]} if pictures else {})
+
+
+def _is_here(value: object) -> bool:
+    """Return whether a value looks like a picture on this machine, or a list of such, and not like an address."""
+    if isinstance(value, list):
+        return bool(value) and all(map(_is_here, value))
+    if isinstance(value, Mapping):  # of Hugging Face: bytes and a path
+        return "bytes" in value and _is_picture(value)
+    return _is_picture(value) and not (isinstance(value, str) and re.match(r"(?!file:)[\w+.-]+://", value.lower()))
+
+
+def _can_be_read(value: object, images: Path) -> bool:
+    """Return whether a picture has its bytes with it, or is a file below `images`."""
+    names = [value] if isinstance(value, str) else []
+    return not names or any(layouts.find_picture(images, name) is not None for name in names)
 
 
 def _is_picture(value: object) -> bool:

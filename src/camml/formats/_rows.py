@@ -32,20 +32,24 @@ def find(
       DiskError: an image cannot be written.
     """
     try:
-        entry = as_entry(row, written)
+        entry = as_entry(row, written, images)
     except _entries.BadEntry as error:
         return place, SampleError(f"{source}: {place}: {error}")
     return _entries.find(entry, place, source, images, text_of)
 
 
-def as_entry(row: dict[str, Any], written: Path) -> dict[str, Any]:
+def as_entry(row: dict[str, Any], written: Path, images: Path) -> dict[str, Any]:
     """Return a row as an entry of a JSON file, its image a path, its texts texts even where the table has their bytes.
+
+    Args:
+      written: the folder that images are written to.
+      images: the folder at which image paths start.
 
     Raises:
       BadEntry: its image is neither a path nor bytes, or several, or a text is not UTF-8.
       DiskError: the image cannot be written.
     """
-    row = dict(_names.usual(row))
+    row = dict(_names.usual(row, images))
     image = row.get("image")
     if isinstance(image, bytes):
         image = {"bytes": image}

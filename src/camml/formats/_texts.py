@@ -62,7 +62,7 @@ def text_of_turns(entry: Mapping[str, Any]) -> Text:
 
 def any_text(entry: Mapping[str, Any]) -> Text:
     """Return the text, followed in a new line by the turns of the conversation, of those which there are."""
-    key = turns_key(entry)
+    key = spoken_key(entry)
     if key is None or entry[key] is None:
         return plain_text(entry)
     turns = text_of_turns(entry)
@@ -83,10 +83,26 @@ def turns_key(entry: Mapping[str, Any]) -> str | None:
     return "messages" if messages and chat else None
 
 
+def spoken_key(entry: Mapping[str, Any]) -> str | None:
+    """Return the key of the conversation that is part of an entry's text, as `turns_key`.
+
+    Beside a text what is no conversation that can be read is metadata.
+    """
+    key, text = turns_key(entry), entry.get("text")
+    if key is None or not isinstance(text, str) or not text.strip():
+        return key
+    try:
+        text_of_turns(entry)
+    except BadEntry:
+        return None
+    return key
+
+
 def _turn(turn: object, number: int) -> tuple[bool, str]:
     """Return whether a turn is an answer, and what it says."""
     if isinstance(turn, Mapping) and turn.get("from") is None and turn.get("role") is not None:
         content = turn.get("content")
+        content = "" if content is None and turn.get("tool_calls") else content
         if isinstance(content, list):
             content = "".join(_part(part, number) for part in content)
         if not isinstance(content, str):

@@ -84,7 +84,7 @@ def entries(path: _shards.Source, images: Path) -> Iterator[tuple[str, dict[str,
     for name, _, columns in _tables(path):
         for number, (row, _exported) in enumerate(_stored_rows(name), 1):
             try:
-                yield f"{name}: row {number}", _rows.as_entry({**columns, **row}, images)
+                yield f"{name}: row {number}", _rows.as_entry({**columns, **row}, images, images)
             except _entries.BadEntry as error:
                 raise SampleError(f"{name}: row {number}: {error}") from error
 

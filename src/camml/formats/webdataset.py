@@ -92,7 +92,7 @@ def _entry(key: str, members: list[Member], images: Path) -> dict[str, Any]:
             entry["text"] = texts[0][1].decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise _entries.BadEntry(f"its text is not UTF-8 ({error.reason} at byte {error.start})") from error
-    if not pictures and (named := _names.usual(entry).get("image")):
+    if not pictures and (named := _names.usual(entry, images).get("image")):
         raise _entries.BadEntry(
             f"its JSON names the image {named!r}, and its picture is not in the tar file; write it as "
             f"{posixpath.basename(key)}.png beside the JSON, or leave out `image`"

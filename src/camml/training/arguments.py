@@ -351,6 +351,11 @@ def _fit_evaluation(data: DataArguments, run: RunArguments) -> None:
     if strategy == "epoch":
         if this.eval_steps:
             raise OptionError("--eval_strategy epoch is after each epoch, --eval_steps N after each N steps; give one")
+        if this.save_strategy == SaveStrategy.STEPS and this.save_steps != RunArguments.save_steps:
+            raise OptionError(
+                f"--eval_strategy epoch saves after each epoch, too, and not each {this.save_steps:g} steps; give "
+                "--save_strategy epoch, or evaluate with --eval_steps N"
+            )
         this.eval_strategy = this.save_strategy = IntervalStrategy.EPOCH
     else:
         this.eval_strategy = this.save_strategy = IntervalStrategy.STEPS

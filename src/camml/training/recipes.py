@@ -22,6 +22,8 @@ PARTS = (ModelArguments, DataArguments, RunArguments)
 YAML = (".yaml", ".yml")
 """How names of recipes end."""
 
+WARMUP = ("warmup_ratio", "warmup_steps")
+"""Flags that say the same in two ways."""
 STRATEGIES = ("eval_strategy", "evaluation_strategy", "logging_strategy", "save_strategy")
 """Flags with a value `no`, which YAML reads as false."""
 
@@ -78,7 +80,7 @@ def _together(arguments: Sequence[str]) -> Iterator[list[str]]:
     rest = list(arguments)
     place = _place_of_recipe(rest)
     recipe = None if place is None else Path(rest.pop(place))
-    given = from_yaml(recipe) if recipe else []
+    given = _without_rivals(from_yaml(recipe), rest) if recipe else []
     try:
         yield [*given, *rest]
     except OptionError as error:
@@ -87,6 +89,13 @@ def _together(arguments: Sequence[str]) -> Iterator[list[str]]:
         if flag and flag[0] in given and flag[0] not in own:
             raise OptionError(f"{recipe}: {error}") from error
         raise
+
+
+def _without_rivals(given: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Return the words of a recipe without a way to give the warmup, where the command line gives it in another."""
+    rivals = {name for name in WARMUP if any(word.partition("=")[0].replace("-", "_") == f"__{name}" for word in words)}
+    places = [place for place, word in enumerate(given) if rivals and word.removeprefix("--") in set(WARMUP) - rivals]
+    return [word for place, word in enumerate(given) if not {place, place - 1} & set(places)]
 
 
 def _place_of_recipe(words: Sequence[str]) -> int | None:

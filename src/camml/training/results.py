@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,26 +54,29 @@ def check_place(settings: "Settings") -> None:
                 f"--output_dir {run.output_dir} is the folder of --{name}, which the run starts from; give another"
             )
     if run.output_dir and not run.remote and not checkpoints.finished(settings.output):
-        names = [name for name in KINDS if (settings.output / name).is_file()]
+        there = settings.output.iterdir() if settings.output.is_dir() else ()
+        names = sorted(path.name for path in there if is_of_model(path.name) and path.is_file())
         check_free(str(run.output_dir), names, settings.output, replace=run.overwrite_output_dir)
 
 
 def check_free(place: str, names: Iterable[str], folder: Path, *, replace: bool) -> None:
-    """Raise if there is a model where a run is to begin, unless it is to be replaced.
+    """Raise if there is a model where a run is to begin, or a part of one, unless it is to be replaced.
 
     Args:
       place: the folder or address, for the message.
-      names: which of the files of `KINDS` are there.
+      names: the files of a model that are there.
       folder: where the record of the run is that left them, if it was a run.
 
     Raises:
       OptionError: there is one.
     """
-    there = [kind for name, kind in KINDS.items() if name in names]
-    if there and not replace:
+    names = list(names)
+    kinds = [kind for name, kind in KINDS.items() if name in names]
+    if names and not replace:
+        what = f"a finished {kinds[0]}{_told(folder)}" if kinds else f"a file of a model ({names[0]})"
         raise OptionError(
-            f"{place} holds a finished {there[0]}{_told(folder)} and no checkpoint to go on from; choose another "
-            "--output_dir, or replace what is there with --overwrite_output_dir True"
+            f"{place} holds {what} and no checkpoint to go on from; choose another --output_dir, or replace what is "
+            "there with --overwrite_output_dir True"
         )
 
 
@@ -90,7 +93,8 @@ def publish(unfinished: Path, output: Path) -> None:
     """Move the files of a finished model into the folder of the run, in the place of those of an earlier one.
 
     At no moment are there files of both and one that makes them a model: such files are removed first, then the other
-    files of the earlier model; the new ones come, and last what makes them a model.
+    files of the earlier model; the new ones come, and last what makes them a model. How samples are found stays as it
+    was set in the folder of a run that is gone on with.
 
     Raises:
       DiskError: the disk does not take it.
@@ -99,7 +103,7 @@ def publish(unfinished: Path, output: Path) -> None:
     for path in files:
         sync(path)
     with disk_errors(output):
-        _remove_model(output)
+        _remove_model(output, but={RETRIEVAL} if checkpoints.finished(output) else set())
         for path in sorted(files, key=lambda path: path.parent == unfinished and path.name in KINDS):
             place = output / path.relative_to(unfinished)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -108,13 +112,13 @@ def publish(unfinished: Path, output: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _remove_model(folder: Path) -> None:
-    """Remove the files of a model from a folder, what makes it one first."""
+def _remove_model(folder: Path, but: Set[str]) -> None:
+    """Remove the files of a model from a folder but some, what makes it one first."""
     for name in KINDS:
         (folder / name).unlink(missing_ok=True)
     sync(folder)
     for path in list(folder.iterdir()):
         if path.name == INNER and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name == INNER or is_of_model(path.name):
+        elif (path.name == INNER or (is_of_model(path.name) and path.is_file())) and path.name not in but:
             path.unlink()
