@@ -18,7 +18,7 @@ from camml.types import Context, Neighbor
 Vectors = NDArray[np.float32]
 Above = float | Literal["measured"] | None
 OnDuplicate = Callable[[Neighbor, Neighbor], None]
-"""What is called with a neighbor that is left out as a near-duplicate, and the nearer one that stays."""
+"""A function that is called with a neighbor left out as a near-duplicate, and the nearer one that stays."""
 
 DUPLICATE = 0.98
 """The cosine of near-duplicates to an encoder whose vectors go apart."""

@@ -71,7 +71,7 @@ def test_an_index_that_is_no_number_is_refused(tmp_path: Path) -> None:
 
 
 def test_each_row_says_how_many_rotations_its_question_has(tmp_path: Path) -> None:
-    """Of some sheets a question lacks a rotation; then that many are all of them."""
+    """In some sheets a question lacks a rotation; then those it has are all of them."""
     rows = [["1", "?", "", "a", "b", "c", "", "A", ""], ["1000001", "?", "", "b", "c", "a", "", "C", ""],
             ["2", "?", "", "a", "b", "", "", "A", ""]]  # fmt: skip
     assert [item.truth["rotations"] for item in _read(tmp_path, *rows)] == [2, 2, 1]

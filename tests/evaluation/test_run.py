@@ -518,7 +518,7 @@ def test_a_mended_truth_is_in_the_log(options, benchmarks, tmp_path) -> None:
 
 
 def test_grades_of_other_answers_are_refused(options, benchmarks, tmp_path) -> None:
-    """Those of one context are not those of another; official ones do not say whose they are."""
+    """Grades of one context are not those of another; official ones do not say whose they are."""
     official = Settings(grades=benchmarks[0] / "mm-vet" / "grades.json")
     with pytest.raises(
         OptionError,

@@ -95,7 +95,7 @@ def test_partial_answers_are_counted_as_asked(benchmarks: Benchmarks, tmp_path: 
 
 
 def test_a_part_of_what_is_scored_together_is_no_full_score(benchmarks: Benchmarks, tmp_path: Path) -> None:
-    """Of MMBench the unrotated questions, of MME a question of each picture: the missing ones may well be wrong."""
+    """MMBench with the unrotated questions alone, MME with one question of each picture: the others may be wrong."""
     rotations = [record for record in benchmarks[1]["mmbench"] if record["question_id"] < 1_000_000]
     result = score("mmbench", benchmarks[0], lines(tmp_path / "a.jsonl", rotations), missing="skip", resamples=20)
     assert "accuracy" not in result.values

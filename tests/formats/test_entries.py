@@ -1,4 +1,4 @@
-"""What all formats agree on: usual names of columns, texts, conversations and pictures of an entry."""
+"""Rules that all formats share: usual names of columns, texts, conversations and pictures of an entry."""
 
 import base64
 import json

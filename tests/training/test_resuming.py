@@ -1,4 +1,4 @@
-"""What must be as it was for a run to be resumed, and what may change."""
+"""The settings that must stay for a run to be resumed, and those that may change."""
 
 import json
 import shutil

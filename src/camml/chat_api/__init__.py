@@ -25,7 +25,7 @@ PUBLIC = "https://api.openai.com/v1"
 FILTERS = ("content_filter", "content_policy_violation")
 """Codes of refusals that are about what was asked, not how."""
 LONG = (f'"{TOO_LONG}"', '"exceed_context_size_error"', "maximum context length")
-"""What refusals of too long a question hold. Source: OpenAI, llama.cpp, vLLM."""
+"""Words of refusals of too long a question. Source: OpenAI, llama.cpp, vLLM."""
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 """HTTP statuses after which the same request may succeed. Source of 520 to 529: Cloudflare's, and Anthropic's 529."""
 REDIRECTS = (301, 302, 303, 307, 308)

@@ -20,13 +20,13 @@ _UNKNOWN = re.compile(
     r"|unrecogni[sz]ed|unexpected|extra|deprecated|removed|replaced|instead|max_completion_tokens",
     re.IGNORECASE,
 )
-"""What refusals say that are about a setting itself, and not about its value."""
+"""Words of refusals that are about a setting itself, and not about its value."""
 _VALUE = re.compile(
     r"too (?:large|high|big|long|small|low)|at (?:most|least)|maximum|minimum|exceed|(?:less|greater|more|fewer) than"
     r"|between|out of range|above|below|[<>]=?",
     re.IGNORECASE,
 )
-"""What refusals say that are about the value of a setting."""
+"""Words of refusals that are about the value of a setting."""
 
 
 @dataclass(frozen=True, slots=True)

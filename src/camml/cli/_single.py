@@ -11,7 +11,7 @@ Other options, and --model, may be given again, so that a command in an alias or
 counts.
 """
 SEVERAL = {"--store": "`camml serve` takes several"}
-"""Where several values of an option can be given."""
+"""Advice for options of which another command takes several values."""
 
 
 class Single(argparse._StoreAction):

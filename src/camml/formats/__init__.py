@@ -31,7 +31,7 @@ _ADVICE = {
         _walk.PICTURES, "is one picture; give the folder that it is in, or a file of samples that names it"
     ),
 }
-"""What to do with files that are read otherwise, by their endings."""
+"""Remedies for files that are read otherwise, by their endings."""
 MEND, SKIP = "mend_ids=True, on the command line --mend-ids", 'on_bad="skip", --on-bad skip'
 
 

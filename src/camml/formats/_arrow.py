@@ -9,7 +9,7 @@ from camml.formats import _rows
 from camml.formats._exported import Exported
 
 _FILE = b"ARROW1"
-"""What a file begins with, and a stream does not."""
+"""Bytes that a file begins with, and a stream does not."""
 
 
 def rows(path: Path) -> Iterator[tuple[dict[str, Any], Exported | None]]:

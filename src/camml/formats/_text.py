@@ -17,7 +17,7 @@ from camml.errors import SampleError
 BOM = codecs.BOM_UTF8
 GZIP = b"\x1f\x8b"
 PACKED = ".gz"
-"""What names of packed files end with, after their own ending."""
+"""Ending of the names of packed files, after their own."""
 
 
 class _Piped(io.RawIOBase):

@@ -11,7 +11,7 @@ from camml.serving.problems import ApiError
 from camml.serving.tools import check_depth
 
 GREETING = "You began the conversation with:"
-"""What stands, with the instructions, before words of the assistant that come before the first question."""
+"""Words that stand, with the instructions, before those of the assistant that come before the first question."""
 MOST_PICTURES = 32
 """The most pictures that a conversation may have."""
 

@@ -36,7 +36,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Fields that this server does not have, or only in chats, and the values that ask for nothing."""
 LIKELY = "message.output_text.logprobs"
 INCLUDED = (LIKELY, "reasoning.encrypted_content")
-"""What `include` may name; this server has no reasoning, so that the second adds nothing."""
+"""Values that `include` may have; this server has no reasoning, so that the second adds nothing."""
 HERE = {
     "messages": "input", "response_format": "text.format", "max_tokens": "max_output_tokens",
     "max_completion_tokens": "max_output_tokens", "logprobs": "include",

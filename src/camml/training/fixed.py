@@ -5,7 +5,7 @@ from typing import Any
 from camml.errors import OptionError
 
 BEST = "eval_exact_match"
-"""What decides which checkpoint is the best one."""
+"""Measure by which the best checkpoint is chosen."""
 
 _BY_MATCHES = "the best checkpoint is that with the most exact matches"
 _OWN_ROWS = "CaMML makes the rows and their order; see --group_by_modality_length True"

@@ -20,7 +20,7 @@ from camml.training.arguments import DataArguments, ModelArguments, RunArguments
 PARTS = (ModelArguments, DataArguments, RunArguments)
 
 YAML = (".yaml", ".yml")
-"""How names of recipes end."""
+"""Endings of the names of recipes."""
 
 WARMUP = ("warmup_ratio", "warmup_steps")
 """Flags that say the same in two ways."""

@@ -23,7 +23,7 @@ from camml.training.arguments import DataArguments, ModelArguments, Settings
 from camml.training.results import RUN
 
 ELSEWHERE, WITHOUT = "choose another --output_dir", "leave --resume_from_checkpoint out"
-"""What else to do, where a run or a checkpoint is of another one."""
+"""Remedy where a checkpoint is of another run."""
 
 DECIDING = ("data", "neighbors", "seed", "step_rows", "tune")
 """Entries of a run's record that must be the same: the training set, its neighbors, the order, what is trained."""
