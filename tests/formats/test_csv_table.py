@@ -124,6 +124,11 @@ def test_a_column_without_a_name_is_called_by_its_number(tmp_path: Path) -> None
     assert list(formats.read(path)) == [Sample("1", "A", None, {"column_1": "0", "column_3": "x"})]
 
 
+def test_a_number_does_not_take_the_place_of_a_name(tmp_path: Path) -> None:
+    path = write(tmp_path, b"id,,text,column_2\n1,x,A,y\n")
+    assert list(formats.read(path)) == [Sample("1", "A", None, {"column_2_": "x", "column_2": "y"})]
+
+
 def test_an_exported_table_with_a_picture_alone_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, b'"id","text","image","n"\n"a","","/a.png",1\n"b","B",,\n')
     first, second = formats.read(path)

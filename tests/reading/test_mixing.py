@@ -53,6 +53,29 @@ def test_rows_and_neighbors_are_joined(pictured: tuple[Path, Path], tmp_path: Pa
     assert table.context(read[-1].id) == before.context(read[-1].id)
 
 
+def test_json_lines_are_joined_too(pictured: tuple[Path, Path], tmp_path: Path) -> None:
+    build(tmp_path / "read", rows=5)
+    data, table = tmp_path / "lines.jsonl", tmp_path / "of_lines"
+    rows = json.loads((tmp_path / "read/conversations.json").read_text("utf-8"))
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = NeighborTable.open(tmp_path / "read/neighbors")
+    origin = replace(read.origin, dataset=str(data), dataset_hash=digest(data))
+    queries = [conversation.query for conversation in llava_json.read(data)]
+    compute(queries, lambda asked, k: [read.context(query.id or "", k) for query in asked], table, origin)
+    assert list(mix(tmp_path / "out", [pictured, (data, table)]).values()) == [2, 5]
+    assert len(llava_json.read(tmp_path / "out/conversations.json")) == 7
+
+
+def test_a_broken_line_is_named(pictured: tuple[Path, Path], tmp_path: Path) -> None:
+    data = tmp_path / "lines.jsonl"
+    data.write_text('{"id": 1\n')
+    origin = replace(NeighborTable.open(pictured[1]).origin, dataset_hash=digest(data))
+    compute([Query("", None, "1")], lambda queries, k: [() for _ in queries], tmp_path / "near", origin)
+    with pytest.raises(SampleError, match=r"lines\.jsonl: line 1: not JSON"):
+        mix(tmp_path / "out", [pictured, (data, tmp_path / "near")])
+    assert not (tmp_path / "out").exists()
+
+
 def test_rows_whose_answers_no_sample_tells_are_left_out(pictured: tuple[Path, Path], tmp_path: Path) -> None:
     build(tmp_path / "read", rows=5)
     read = tmp_path / "read/conversations.json", tmp_path / "read/neighbors"

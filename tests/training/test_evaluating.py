@@ -149,6 +149,31 @@ def test_it_stops_where_nothing_gets_better(
     assert [entry["step"] for entry in evaluations(out)] == [2, 4, 6]
 
 
+@pytest.mark.long
+def test_a_run_that_stopped_early_has_nothing_left_to_train(
+    bench: Path, tmp_path: Path, held_out: dict[str, object], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(evaluating, "exact_match", lambda _: {"exact_match": 0.5})
+    out = tmp_path / "out"
+    flags = held_out | {"max_steps": 12}
+    train(recipes.parse(settings(bench, out, **flags, early_stop=2)))
+    record = (out / "run.json").read_bytes()
+    train(recipes.parse(settings(bench, out, **flags, early_stop=2)))
+    assert "the run was stopped early at step 6, after 2 evaluations without a better one" in capsys.readouterr().err
+    assert (out / "run.json").read_bytes() == record
+    train(recipes.parse(settings(bench, out, **flags, early_stop=3)))
+    assert [entry["step"] for entry in evaluations(out)] == [2, 4, 6, 8], "evaluations before the interruption count"
+
+
+@pytest.mark.parametrize(
+    ("scores", "waited"), [([], 0), ([0.5], 0), ([0.5, 0.5], 1), ([0.1, 0.7, 0.3, 0.2], 2), ([0.3, 0.2, 0.4], 0)]
+)
+def test_evaluations_since_the_best_are_counted(scores: list[float], waited: int) -> None:
+    history: list[dict[str, float]] = [{"loss": 1.0}, *({"eval_exact_match": score} for score in scores), {"loss": 0.9}]
+    assert evaluating.without_better(history) == waited
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [({}, ("steps", 500)), ({"eval_steps": 7}, ("steps", 7)), ({"save_steps": 9}, ("steps", 9)),

@@ -84,7 +84,7 @@ def read(
     names: set[str] = set()
     counts: dict[str, int] = {}
     mended: list[str] = []
-    for number, word, entry in _entries(path):
+    for number, word, entry in entries(path):
         place = f"{path}: {word} {number}"
         try:
             if isinstance(entry, SampleError):
@@ -108,8 +108,15 @@ def read(
     return conversations
 
 
-def _entries(path: Path) -> Iterator[tuple[int, str, Any]]:
-    """Yield each entry of a file, or what is wrong with its line, with its number and what is numbered."""
+def entries(path: Path) -> Iterator[tuple[int, str, Any]]:
+    """Yield each entry of LLaVA JSON or JSON lines, or what is wrong with its line, with its number.
+
+    Yields:
+      the number, what it counts ("entry" or "line"), and the entry or a `SampleError`.
+
+    Raises:
+      SampleError: the file is not a list in JSON.
+    """
     if not jsonl.matches(path):
         for number, entry in enumerate(json_elements(path), 1):
             yield number, "entry", entry

@@ -56,7 +56,8 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
 class Table:
     """The rows of a table that are not empty, with their places, an error in place of a bad one.
 
-    Values of a column without a name are those of one called by its number, such as `column_1`.
+    Values of a column without a name are those of one called by its number, such as `column_1`, or `column_1_` where
+    there is such a column.
 
     Attributes:
       names: the header, without columns at its end that have no name.
@@ -107,7 +108,15 @@ def _row(header: list[str], row: list[str], place: str) -> dict[str, str] | Samp
             "put values that hold the separator, a quote or a line break between double quotes"
         )
     named = enumerate(zip(header, row, strict=False), 1)
-    return {name or f"column_{number}": cell for number, (name, cell) in named}
+    return {name or _stand_in(number, header): cell for number, (name, cell) in named}
+
+
+def _stand_in(number: int, header: list[str]) -> str:
+    """Return a name for a column that has none."""
+    name = f"column_{number}"
+    while name in header:
+        name += "_"
+    return name
 
 
 def _lines(path: Path) -> Iterator[str]:

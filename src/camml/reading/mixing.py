@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from camml.data import llava_json
 from camml.durable import digest
 from camml.errors import OptionError, SampleError
 from camml.factpix import writing
-from camml.formats import json_elements
 from camml.neighbors import NeighborTable, Origin, compute
 from camml.refusals import REFUSAL
 from camml.types import Context, Query, mended_id
@@ -28,13 +28,14 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]], told: Sequence[tuple[Path
 
     Args:
       out: a new or empty folder.
-      parts: conversations (LLaVA JSON, with image paths from its folder) and the table of their neighbors.
+      parts: conversations (LLaVA JSON or JSON lines, with image paths from its folder), and the table of their
+        neighbors.
       told: more of them, of which only those rows are taken whose answers stand in their nearest samples: retrieval may
         have missed the right ones, and a model that learns such a row learns to invent.
 
     Raises:
       OptionError: fewer than two parts, or a folder of something else.
-      SampleError: not LLaVA JSON, or an id that two rows have.
+      SampleError: not LLaVA JSON or JSON lines, or an id that two rows have.
       StoreError: a table of other conversations.
     """
     number = len(parts) + len(told)
@@ -49,7 +50,7 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]], told: Sequence[tuple[Path
     origins: list[Origin] = []
     sizes: dict[str, int] = {}
     for (data, table), only_told in [*((part, False) for part in parts), *((part, True) for part in told)]:
-        entries = list(json_elements(data))
+        entries = [entry for _, _, entry in llava_json.entries(data)]
         known = NeighborTable.open(table, dataset_hash=digest(data))
         origins.append(known.origin)
         for entry in entries:
@@ -123,7 +124,13 @@ def _origin(out: Path, digest: str, origins: Sequence[Origin]) -> Origin:
 
 
 def _plain_id(entry: Any, data: Path) -> str:
-    """Return the id of an entry as a table of neighbors has it."""
+    """Return the id of an entry as a table of neighbors has it.
+
+    Raises:
+      SampleError: it has none, or `entry` is what is wrong with a line.
+    """
+    if isinstance(entry, SampleError):
+        raise entry
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str | int):
         raise SampleError(f"{data}: an entry without an id; each row needs its own")
     return mended_id(str(entry["id"]), ())

@@ -1,17 +1,17 @@
 """Loss and exact match on held-out conversations while a run goes on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from camml.data.examples import TrainingRows
 from camml.model.modeling import IGNORED
-from camml.training import rows
+from camml.training import fixed, rows
 from camml.training.arguments import DataArguments, Settings
 from camml.training.rows import Loaded, Report
 
@@ -75,13 +75,35 @@ def options(settings: Settings, held_out: TrainingRows | None) -> dict[str, Any]
     """Return what transformers' Trainer is given for the evaluation."""
     if held_out is None:
         return {}
-    stop: list[TrainerCallback] = [EarlyStoppingCallback(settings.run.early_stop)] if settings.run.early_stop else []
+    stop: list[TrainerCallback] = [EarlyStop(settings.run.early_stop)] if settings.run.early_stop else []
     return {
         "eval_dataset": held_out,
         "compute_metrics": exact_match,
         "preprocess_logits_for_metrics": likeliest,
         "callbacks": stop,
     }
+
+
+class EarlyStop(EarlyStoppingCallback):
+    """Ends a run after so many evaluations without a better one, counting those before it was interrupted, too."""
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Count the evaluations that the checkpoint tells of."""
+        self.early_stopping_patience_counter = without_better(state.log_history)
+
+
+def without_better(history: Sequence[Mapping[str, Any]]) -> int:
+    """Return the number of evaluations since the best one.
+
+    Args:
+      history: of the run's state, an entry for each line of its log; those of evaluations have `eval_exact_match`.
+
+    Example:
+      >>> without_better([{"eval_exact_match": 0.2}, {"loss": 1.0}, {"eval_exact_match": 0.1}])
+      1
+    """
+    scores = [float(entry[fixed.BEST]) for entry in history if fixed.BEST in entry]
+    return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
 
 def likeliest(logits: Any, labels: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def train(settings: Settings) -> Path:
         record.check_same(settings.output)
         record.check_same(resume.parent, resuming.WITHOUT)
         _leave_branch(settings, resume, away)
-    trainer.add_callback(_Begin(record, settings.output, away))
+    trainer.add_callback(_Begin(record, settings.output, away, run.early_stop))
     if away:
         trainer.add_callback(remote.Upload(away))
     metrics: dict[str, float] = {}
@@ -94,8 +94,8 @@ class _NothingLeft(Exception):
 class _Begin(TrainerCallback):
     """Writes the record of a run before its first step, and not before its checkpoint is known to fit."""
 
-    def __init__(self, record: reports.Record, output: Path, away: remote.RemoteRun | None) -> None:
-        self.record, self.output, self.away = record, output, away
+    def __init__(self, record: reports.Record, output: Path, away: remote.RemoteRun | None, patience: int) -> None:
+        self.record, self.output, self.away, self.patience = record, output, away, patience
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Write it, and upload it.
@@ -103,9 +103,15 @@ class _Begin(TrainerCallback):
         Raises:
           _NothingLeft: there is no step to take.
         """
-        if state.global_step >= max(state.max_steps, 1):
-            now, end = state.global_step, state.max_steps
+        now, end = state.global_step, state.max_steps
+        if now >= max(end, 1):
             raise _NothingLeft(f"the checkpoint is of step {now}, the run ends with step {end}")
+        patience, waited = self.patience, evaluating.without_better(state.log_history)
+        if patience and waited >= patience:
+            raise _NothingLeft(
+                f"the run was stopped early at step {now}, after {waited} evaluations without a better one; with "
+                f"--early_stop {waited + 1} or more, or without it, the run goes on"
+            )
         if is_main_process():
             self.output.mkdir(parents=True, exist_ok=True)
             self.record.write(self.output)
