@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from camml import encoders
 from camml.cli import main
@@ -55,6 +56,18 @@ def test_check_opens_pictures_and_says_what_it_cannot_tell(tmp_path: Path, run: 
     (tmp_path / "red.png").write_bytes(b"")
     code, said, _ = run("check", "--store", tmp_path / "storeFalse")
     assert (code, "the picture of sample 'red' cannot be read: " in said, "is empty" in said) == (1, True, True)
+
+
+def test_check_finds_a_picture_cut_short_where_it_is_told_to_decode(tmp_path: Path, run: Run) -> None:
+    image = tmp_path / "photo.jpg"
+    Image.effect_noise((256, 256), 90).save(image)
+    Datastore.build(tmp_path / "store", [Sample("photo", "A photo.", image)], encoders.load("hashed"))
+    code, said, _ = run("check", "--store", tmp_path / "store", "--decode")
+    assert (code, "its pictures are there and can be read" in said) == (0, True)
+    image.write_bytes(image.read_bytes()[:9000])
+    assert run("check", "--store", tmp_path / "store")[0] == 0
+    code, said, _ = run("check", "--store", tmp_path / "store", "--decode")
+    assert (code, "the picture of sample 'photo' cannot be read: " in said) == (1, True)
 
 
 @pytest.mark.parametrize("kind", [None, "flat", "sq8", "ivf", "hnsw", "rabitq"])

@@ -19,13 +19,17 @@ OUTSIDE = 0.2
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `camml store check`."""
     add_store(parser)
+    parser.add_argument(
+        "--decode", action="store_true", help="read pictures elsewhere to their ends, to find those cut short (slow)"
+    )
 
 
 def run_check(args: argparse.Namespace) -> int:
     """Check and say what was found."""
     from camml.datastore import indexing, verify
 
-    problems, folder = verify(Path(args.store)), Path(args.store)
+    folder = Path(args.store)
+    problems = verify(folder, args.decode)
     drifts = {} if problems else indexing.drift(folder)
     advice = []
     for modality, facts in drifts.items():
@@ -44,18 +48,19 @@ def run_check(args: argparse.Namespace) -> int:
     else:
         for modality, facts in drifts.items():
             print(f"{modality}: recall {facts['recall']:.4f} (when built {facts['recorded']:.4f})")
-        print("\n".join([*problems, *advice]) or f"{args.store} is as it was written{_but(folder)}")
+        print("\n".join([*problems, *advice]) or f"{args.store} is as it was written{_but(folder, args.decode)}")
     return 1 if problems or any(facts["recall"] < facts["target"] for facts in drifts.values()) else 0
 
 
-def _but(folder: Path) -> str:
+def _but(folder: Path, decoded: bool) -> str:
     """Say what a check cannot tell of pictures that are not in the datastore."""
     from camml.datastore import read_manifest
 
     manifest = read_manifest(folder)
     if manifest.copies or not manifest.counts["image"]:
         return ""
-    return "; its pictures are there and begin as pictures do, but whether each is still the same is not checked"
+    state = "can be read" if decoded else "begin as pictures do"
+    return f"; its pictures are there and {state}, but whether each is still the same is not checked"
 
 
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """Every byte of a datastore read again, and what its database holds compared with what it must hold."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +14,19 @@ from camml.datastore.pictures import COPY
 from camml.datastore.snapshot import Snapshot, load
 from camml.durable import digest
 from camml.errors import ImageError, StoreCorruptedError
-from camml.images import check_header
+from camml.images import check_header, check_image
 from camml.stores import in_database
 
 
-def verify(folder: Path) -> list[str]:
+def verify(folder: Path, decode: bool = False) -> list[str]:
     """Return what is wrong in a datastore: files that are corrupted or missing, lost vectors, pictures that are gone, a
     calibration that cannot be read.
 
     Every byte of the data files and of copied pictures is read; of pictures elsewhere the beginnings, so that one which
-    is there can be opened, but may be another than it was.
+    is there can be opened, but may be cut short, or another than it was.
+
+    Args:
+      decode: read pictures elsewhere to their ends, which finds those cut short, and takes longer.
 
     Raises:
       StoreNotFoundError, StoreCorruptedError: there is no datastore, or its manifest is not as it was written.
@@ -43,7 +46,7 @@ def verify(folder: Path) -> list[str]:
     if problems:
         return problems
     now = load(folder)
-    return [*_lost(now), *_pictures(now), *_calibration(folder)]
+    return [*_lost(now), *_pictures(now, check_image if decode else check_header), *_calibration(folder)]
 
 
 def _calibration(folder: Path) -> Iterator[str]:
@@ -53,7 +56,7 @@ def _calibration(folder: Path) -> Iterator[str]:
         yield str(error)
 
 
-def _pictures(now: Snapshot) -> Iterator[str]:
+def _pictures(now: Snapshot, check: Callable[[Path], None]) -> Iterator[str]:
     intact = set[Path]()
     for sample in now.table:
         image = sample.image
@@ -63,16 +66,16 @@ def _pictures(now: Snapshot) -> Iterator[str]:
             yield f"the picture of sample {sample.id!r} is gone: {image}"
         elif now.manifest.copies and COPY.fullmatch(image.name) and image.name[:64] != digest(image):
             yield f"the picture of sample {sample.id!r} is corrupted: {image}; {REMEDY}"
-        elif problem := _unreadable(image):
+        elif problem := _problem(image, check):
             yield f"the picture of sample {sample.id!r} cannot be read: {problem}"
         else:
             intact.add(image)
 
 
-def _unreadable(image: Path) -> str | None:
-    """Say what is wrong with the beginning of a picture, None where nothing is."""
+def _problem(image: Path, check: Callable[[Path], None]) -> str | None:
+    """Return what a check says of a picture, None where it finds nothing."""
     try:
-        check_header(image)
+        check(image)
     except ImageError as error:
         return str(error)
     return None
