@@ -204,7 +204,8 @@ def goals(document: dict[str, Any]) -> str:
     for way, other, goal in aims:
         if most and (way, most) in results and other in results:
             mine, theirs = results[way, most], results[other]
-            whole = mine["seconds"]["middle"] / theirs["seconds"]["middle"]
+            apart = mine["seconds"]["middle"] / theirs["seconds"]["middle"]
+            whole = apart if other[1] else mine["ratio"]["middle"]  # as in the table: each repeat to its own
             operations = mine["floor_seconds"] / theirs["floor_seconds"]
             against = f"{other[0]} with {other[1]}" if other[1] else "no context"
             lines.append(

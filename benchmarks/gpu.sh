@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Every measurement that needs a GPU, in commands of at most ten minutes each; results are JSON, tables and plots in OUT.
+# All measurements that need a GPU, in commands of at most ten minutes each. Results: JSON, tables and plots in OUT.
 #
 #   bash benchmarks/gpu.sh parts              # their names
-#   bash benchmarks/gpu.sh first              # the most telling ones within 570 seconds: decode, prefill, context, LoRA
-#   bash benchmarks/gpu.sh second             # what should come next, within 300: the rest of decode, QLoRA
+#   bash benchmarks/gpu.sh first              # the four most telling, under ten minutes: decode, prefill, context, LoRA
+#   bash benchmarks/gpu.sh second             # the next ones in about five minutes: the rest of decode, QLoRA
 #   bash benchmarks/gpu.sh decode             # one of them
 #   bash benchmarks/gpu.sh all                # all of them, one after the other
 #   QUICK=1 bash benchmarks/gpu.sh all        # tiny models, a few minutes on a CPU: does everything run?

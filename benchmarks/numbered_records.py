@@ -1,8 +1,8 @@
 """Write records that a number or a code alone tells apart, as notes for `text_retrieval.py` and `plain_notes.py`.
 
-    python benchmarks/numbered_records.py 40 /tmp/records_40.toml
-    python benchmarks/text_retrieval.py /tmp/records_40.toml --shares 0.5 --named 0 0.2
-    python benchmarks/plain_notes.py models/camml-mini --notes /tmp/records_40.toml
+    python benchmarks/numbered_records.py 40 records_40.toml
+    python benchmarks/text_retrieval.py records_40.toml --shares 0.5 --named 0 0.2
+    python benchmarks/plain_notes.py models/camml-mini --notes records_40.toml
 
 A collection of pumps, orders, articles, rooms, faults, parcels, chapters and lots, in equal parts. Up to 160 of them
 are asked about, each by its number; 40 questions are about numbers that none has. The same count gives the same file.

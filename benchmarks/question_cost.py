@@ -26,7 +26,7 @@ from camml import assistant
 from camml.answering import Decoding
 from camml.serving.engines import Prepared, Request, _front
 from camml.serving.engines._attention import Segment, Window, run
-from camml.serving.engines._front import Front
+from camml.serving.engines._front import PromptEncoder
 from camml.serving.engines._probe import layout_of
 from camml.serving.engines._slots import Slots
 from camml.types import Neighbor, Query, Sample
@@ -111,7 +111,7 @@ def measure(name: str, folder: Path, turns: int) -> dict[str, dict[str, float]]:
 
 
 def language(
-    front: Front, layout: Any, prepared: list[Prepared], embeds: list[torch.Tensor], turns: int
+    front: PromptEncoder, layout: Any, prepared: list[Prepared], embeds: list[torch.Tensor], turns: int
 ) -> dict[str, dict[str, float]]:
     """The language model: prompts read, and a step with the last of each prompt's rows."""
     model, slots = front.language_model, Slots(layout, MEMORY)

@@ -2,7 +2,7 @@
 
     python benchmarks/text_retrieval.py benchmarks/strangers_notes*.toml
     python benchmarks/text_retrieval.py benchmarks/strangers_notes_4.toml --shares 0 0.3 0.5 1
-    python benchmarks/text_retrieval.py /tmp/records_40.toml --shares 0.5 --named 0 0.2
+    python benchmarks/text_retrieval.py records_40.toml --shares 0.5 --named 0 0.2
 
 One datastore for each file, asked all questions that one of its texts answers.
 """
@@ -25,7 +25,7 @@ def count_right(file: Path, share: float, named: float) -> tuple[int, int, int]:
       share: of the nearest passage in the likeness of a text; 0 compares vectors of whole texts and nothing else.
       named: what the numbers and codes of the question add to the likeness of a text that holds them.
     """
-    matching.NAMED = named
+    matching.IDENTIFIER_BONUS = named
     notes = tomllib.loads(file.read_text("utf-8"))["note"]
     samples = [Sample(str(number), note["text"].strip()) for number, note in enumerate(notes)]
     asked = [
@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+", help="files of notes such as strangers_notes.toml")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.0, 0.5], help="of the nearest passage (0 0.5)")
-    parser.add_argument("--named", type=float, nargs="+", default=[matching.NAMED], help="of numbers and codes (0.2)")
+    parser.add_argument(
+        "--named", type=float, nargs="+", default=[matching.IDENTIFIER_BONUS], help="of numbers and codes (0.2)"
+    )
     args = parser.parse_args(arguments)
     ways = [(share, named) for share in args.shares for named in args.named]
     titles = [f"share {share:g}, named {named:g}" for share, named in ways]

@@ -13,8 +13,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from camml.encoders.imagebind import imagebind_parity
-from camml.errors import CaMMLError
+from camml import weights
+from camml.encoders import imagebind
+from camml.encoders._clip_bpe import ClipTokenizer
+from camml.encoders._imagebind import Towers
+from camml.errors import CaMMLError, ModelFolderError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 from camml.types import Sample
 
@@ -56,6 +59,37 @@ def camml_parity(folder: Path) -> dict[str, Any]:
             f"{name}.new_tokens": new.tolist() == case["new"],
         }
     return results
+
+
+def imagebind_parity(folder: Path) -> dict[str, float]:
+    """Compare ImageBind's towers with reference results.
+
+    Args:
+      folder: one state dict `*.pth`; `expected.json` with `texts` and the constructor arguments in `config`;
+        `expected.safetensors` with `pixel_values`, `tokens`, and the embeddings `vision` and `text`.
+
+    Returns:
+      The largest absolute differences, and the number of tokens that differ.
+
+    Raises:
+      ModelFolderError: it is another kind of folder.
+    """
+    paths = sorted(path for path in folder.glob("*.pth") if not path.name.startswith("."))
+    if len(paths) != 1 or not (folder / "expected.json").exists():
+        raise ModelFolderError(f"{folder} does not hold one .pth file with its expected.json and expected.safetensors")
+    reference = json.loads((folder / "expected.json").read_text())
+    expected = load_file(folder / "expected.safetensors")
+    heads = {tower: int(reference["config"][f"{tower}_num_heads"]) for tower in ("vision", "text")}
+    towers = Towers.from_official(imagebind._read(paths[0]), heads)
+    tokens = torch.from_numpy(ClipTokenizer.read(weights.folder("clip-bpe") / "merges.txt")(reference["texts"]))
+    with torch.inference_mode():
+        vision = towers.vision(expected["pixel_values"].float())
+        text = towers.text(expected["tokens"]) * towers.text.scale
+    return {
+        "vision": float((vision - expected["vision"]).abs().max()),
+        "text": float((text - expected["text"]).abs().max()),
+        "tokens": float((tokens != expected["tokens"]).sum()),
+    }
 
 
 def difference(item: torch.Tensor, expected: torch.Tensor) -> float:

@@ -19,6 +19,7 @@ FLOORS = [
         "durable",
         "errors",
         "images",
+        "json_values",
         "layouts",
         "likeness",
         "packages",

@@ -1,4 +1,4 @@
-"""Everything public has an example in its docstring, and the examples run."""
+"""Everything public has an example in its docstring, and the examples run; so do those of what packages export."""
 
 import doctest
 import inspect
@@ -41,7 +41,22 @@ def public() -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
+def exported() -> Iterator[tuple[str, Any]]:
+    """Yield name and object of what packages export beside that, where an example shows how to use it."""
+    known = {value for _, value in PUBLIC}
+    for package in PACKAGES:
+        for name, value in vars(import_module(f"camml.{package}")).items():
+            ours = inspect.isclass(value) or inspect.isfunction(value)
+            if not ours or value in known or not value.__module__.startswith(f"camml.{package}"):
+                continue
+            known.add(value)
+            if ">>>" in (value.__doc__ or ""):
+                yield f"camml.{package}.{name}", value
+
+
 PUBLIC = list(public())
+PACKAGES = ("datastore", "distributed", "encoders", "formats", "images", "model", "reading", "stores", "weights")
+EXPORTED = list(exported())
 
 
 def examples(name: str, value: Any) -> doctest.DocTest | None:
@@ -66,7 +81,7 @@ def folder(tmp_path: Path, camml_folder: Path, vlm_folder: Path, monkeypatch: py
 
 @pytest.mark.long
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(("name", "value"), PUBLIC, ids=[name for name, _ in PUBLIC])
+@pytest.mark.parametrize(("name", "value"), PUBLIC + EXPORTED, ids=[name for name, _ in PUBLIC + EXPORTED])
 def test_the_example_runs(name: str, value: Any) -> None:
     test = examples(name, value)
     assert test is not None, f"{name} has no example"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from camml.errors import OptionError
-from camml.likeness import DUPLICATE, Likeness, usual_cosine
+from camml.likeness import DUPLICATE, DuplicateDetector, usual_cosine
 
 
 def spread(count: int, width: float, dim: int = 64) -> np.ndarray:
@@ -16,8 +16,8 @@ def spread(count: int, width: float, dim: int = 64) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def likeness(vectors: np.ndarray, above: object = "measured", encoder: str = "test") -> Likeness:
-    return Likeness(above, lambda modality, most: vectors[:most], encoder)
+def likeness(vectors: np.ndarray, above: object = "measured", encoder: str = "test") -> DuplicateDetector:
+    return DuplicateDetector(above, lambda modality, most: vectors[:most], encoder)
 
 
 def test_of_an_encoder_whose_vectors_go_apart_it_is_the_usual_one(caplog: pytest.LogCaptureFixture) -> None:

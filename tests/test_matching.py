@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from camml.matching import NAMED, by_passages, with_named
+from camml.matching import IDENTIFIER_BONUS, by_passages, with_named
 from camml.types import Neighbor, Sample
 
 NONE = np.zeros(2, np.float32)
@@ -38,5 +38,5 @@ def test_a_text_that_holds_them_is_preferred_to_a_nearer_one_and_its_cosine_stay
     ordered = by_passages(context, [0, 1, 2], 0.5, NONE, {}, {"9": 1.0})
     assert [each.sample.id for each in ordered] == ["right", "near", "far"]
     assert ordered[0].score == 0.5
-    assert ordered[0].likeness == pytest.approx(0.5 + NAMED)
+    assert ordered[0].likeness == pytest.approx(0.5 + IDENTIFIER_BONUS)
     assert by_passages(context, [0, 1, 2], 0.5, NONE, {}, {})[0].sample.id == "near"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from camml.ranking import FEWEST, SECOND, fuse, merge, usual, weigh
+from camml.ranking import FEWEST, SECOND_SEARCH_MARGIN, fuse, merge, usual, weigh
 from camml.types import Context, Neighbor, Sample
 
 
@@ -28,8 +28,8 @@ def test_each_keeps_the_score_of_where_it_stands_out_most() -> None:
 
 
 def test_what_is_not_clear_in_the_second_way_stays_behind_the_first() -> None:
-    assert ids(merge([context(a=0.5), context(b=0.5 + SECOND / 2)], [0.5, 0.5])) == ["a", "b"]
-    assert ids(merge([context(a=0.5), context(b=0.5 + SECOND * 2)], [0.5, 0.5])) == ["b", "a"]
+    assert ids(merge([context(a=0.5), context(b=0.5 + SECOND_SEARCH_MARGIN / 2)], [0.5, 0.5])) == ["a", "b"]
+    assert ids(merge([context(a=0.5), context(b=0.5 + SECOND_SEARCH_MARGIN * 2)], [0.5, 0.5])) == ["b", "a"]
 
 
 def test_the_first_k_of_each_list_are_enough() -> None:

@@ -1,4 +1,4 @@
-"""Servers that this user runs: their doors, and who may not be behind one."""
+"""Servers that this user runs: their private sockets, and who may not listen there."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def answering(server: Running, status: int = 200, reply: object = None) -> Iterator[list[dict[str, Any]]]:
-    """Open a door, behind which every request is noted and answered."""
+    """Open a private socket, behind which every request is noted and answered."""
     document = reply or {"said": "yes"} if status == 200 else {"error": {"message": "no"}}
     seen: list[dict[str, Any]] = []
 
@@ -46,35 +46,35 @@ def answering(server: Running, status: int = 200, reply: object = None) -> Itera
             self.wfile.write(data)
 
         def address_string(self) -> str:
-            return "door"
+            return "socket"
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with running.door(server) as door:
-        assert door is not None
-        listener = socketserver.UnixStreamServer(door.getsockname(), Handler, bind_and_activate=False)
+    with running.private_socket(server) as opened:
+        assert opened is not None
+        listener = socketserver.UnixStreamServer(opened.getsockname(), Handler, bind_and_activate=False)
         listener.socket.close()
-        listener.socket = door
+        listener.socket = opened
         thread = threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield seen
         listener.shutdown()
 
 
-def test_a_server_is_there_for_as_long_as_its_door_is_open() -> None:
+def test_a_server_is_there_for_as_long_as_its_socket_is_open() -> None:
     assert list(running.servers()) == []
     with answering(SERVER) as seen:
         [server] = running.servers()
-        assert replace(server, door="") == SERVER
+        assert replace(server, socket_path="") == SERVER
         assert running.ask(server, "/v1", {"a": 1}, "key") == {"said": "yes"}
         assert seen == [{"path": "/v1", "key": "Bearer key", "a": 1}]
     assert list(running.servers()) == []
     assert list(running.folder().iterdir()) == []
 
 
-def test_nobody_else_can_open_door_or_note() -> None:
-    with running.door(SERVER):
+def test_nobody_else_can_open_socket_or_note() -> None:
+    with running.private_socket(SERVER):
         assert stat.S_IMODE(running.folder().stat().st_mode) == 0o700
         assert {stat.S_IMODE(file.stat().st_mode) for file in running.folder().iterdir()} == {0o600}
         assert len(list(running.folder().iterdir())) == 2
@@ -87,10 +87,10 @@ def test_a_refusal_is_told() -> None:
             running.ask(server, "/v1", {})
 
 
-def test_the_door_of_a_server_that_was_killed_is_taken_away() -> None:
-    with running.door(SERVER) as door:
-        assert door is not None
-        door.close()
+def test_the_socket_of_a_server_that_was_killed_is_taken_away() -> None:
+    with running.private_socket(SERVER) as opened:
+        assert opened is not None
+        opened.close()
         [server] = running.servers()
         with pytest.raises(FetchError, match="it has ended"):
             running.ask(server, "/v1", {})
@@ -116,23 +116,23 @@ class TestOthers:
     def test_theirs_is_passed_over(self, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with answering(SERVER) as seen:
             [server] = running.servers()
-            place = {"folder": running.folder(), "note": Path(server.door).with_suffix(".json")}[what]
+            place = {"folder": running.folder(), "note": Path(server.socket_path).with_suffix(".json")}[what]
             _another_user(monkeypatch, place)
             assert list(running.servers()) == []
             assert seen == []
 
     @pytest.mark.parametrize("what", ["folder", "note"])
     def test_what_others_could_write_is_passed_over(self, what: str) -> None:
-        with running.door(SERVER):
+        with running.private_socket(SERVER):
             [server] = running.servers()
-            {"folder": running.folder(), "note": Path(server.door).with_suffix(".json")}[what].chmod(0o722)
+            {"folder": running.folder(), "note": Path(server.socket_path).with_suffix(".json")}[what].chmod(0o722)
             assert list(running.servers()) == []
 
-    @pytest.mark.parametrize("what", ["folder", "door"])
-    def test_a_door_that_is_theirs_by_now_is_not_asked(self, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("what", ["folder", "socket"])
+    def test_a_socket_that_is_theirs_by_now_is_not_asked(self, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with answering(SERVER) as seen:
             [server] = running.servers()
-            _another_user(monkeypatch, {"folder": running.folder(), "door": Path(server.door)}[what])
+            _another_user(monkeypatch, {"folder": running.folder(), "socket": Path(server.socket_path)}[what])
             with pytest.raises(FetchError):
                 running.ask(server, "/v1", {"secret": True})
         assert seen == []
@@ -148,27 +148,27 @@ class TestOthers:
         assert seen == []
 
     def test_a_link_is_passed_over(self, tmp_path: Path) -> None:
-        with running.door(SERVER):
+        with running.private_socket(SERVER):
             [server] = running.servers()
-            note = Path(server.door).with_suffix(".json")
+            note = Path(server.socket_path).with_suffix(".json")
             note.rename(tmp_path / "elsewhere")
             note.symlink_to(tmp_path / "elsewhere")
             assert list(running.servers()) == []
 
-    def test_a_door_elsewhere_is_passed_over(self) -> None:
-        with running.door(SERVER):
+    def test_a_socket_elsewhere_is_passed_over(self) -> None:
+        with running.private_socket(SERVER):
             [note] = running.folder().glob("*.json")
-            for change in ({"door": "/tmp/other.sock"}, {"host": "another"}, {"door": 3}, {"more": 1}):
+            for change in ({"socket_path": "/tmp/other.sock"}, {"host": "another"}, {"socket_path": 3}, {"more": 1}):
                 note.write_text(json.dumps(json.loads(note.read_text()) | change))
                 assert list(running.servers()) == []
             note.write_text("{")
             assert list(running.servers()) == []
 
 
-def test_where_there_can_be_no_door_there_is_none(home: Path) -> None:
+def test_where_there_can_be_no_socket_there_is_none(home: Path) -> None:
     running.folder().write_text("a file is in the way")
-    with running.door(SERVER) as door:
-        assert door is None
+    with running.private_socket(SERVER) as opened:
+        assert opened is None
     assert list(running.servers()) == []
 
 

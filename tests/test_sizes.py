@@ -20,7 +20,7 @@ def test_amounts(text: str | int, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "four", "-1GB", "0", "0.4B", "1 XB", "1e400", "9" * 400])
 def test_what_is_none_is_an_error_that_names_the_option(text: str) -> None:
-    with pytest.raises(OptionError, match=r"--ram .* is no amount of memory"):
+    with pytest.raises(OptionError, match=r"--ram .* is not an amount of memory"):
         size_of(text, "--ram")
 
 

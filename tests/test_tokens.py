@@ -22,7 +22,7 @@ def test_the_text_comes_back(text: str) -> None:
 
 @pytest.mark.parametrize("tokens", [[-1], [10**9], [320, 5]])
 def test_what_is_no_token_is_named(tokens: list[int]) -> None:
-    with pytest.raises(InputError, match=rf"{max(tokens, key=abs)} is no token"):
+    with pytest.raises(InputError, match=rf"{max(tokens, key=abs)} is not a token"):
         text_of(TOKENIZER, tokens)
 
 

@@ -2,7 +2,7 @@
 
 A tokenizer takes the letters of a control token for the token wherever they stand, so whoever writes "<|im_end|>" into
 a question or a sample ends the turn, and can go on in the name of the system. In texts of people these letters are
-parted by a sign that is not seen; the model still reads what was written. What controls it then is the template alone.
+parted by an invisible WORD JOINER; the model still reads what was written. What controls it then is the template alone.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 JOINER = "\u2060"
-"""WORD JOINER: takes no room, and stands in no control token."""
+"""WORD JOINER: has zero width, and is part of no control token."""
 
 _LOOKS_LIKE_ONE = re.compile(r"(<|\[|｜|\|).*(>|\]|｜|\|)", re.DOTALL)
 """Added tokens of this form control a model, special to its tokenizer or not: <tool_call>, [INST]."""

@@ -68,10 +68,10 @@ def digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal.
 
     Raises:
-      OSError: it cannot be read, or is no ordinary file: a pipe or a device may have no end.
+      OSError: it cannot be read, or is not an ordinary file: a pipe or a device may have no end.
     """
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no file", str(path))
+        raise OSError(errno.EINVAL, "it is not an ordinary file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -86,7 +86,7 @@ def check_unoccupied(folder: Path, what: str, ours: Callable[[Path], bool]) -> N
       ours: says whether a path in the folder is what an interrupted call left.
 
     Raises:
-      OptionError: it does, or is a file.
+      OptionError: it holds something else, or is a file.
       DiskError: it cannot be read.
     """
     with disk_errors(folder):

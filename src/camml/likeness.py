@@ -33,7 +33,7 @@ ROUNDING = 1e-6
 _logger = logging.getLogger("camml")
 
 
-class Likeness:
+class DuplicateDetector:
     """Says whether two samples are near-duplicates.
 
     Args:

@@ -13,7 +13,7 @@ PICTURES = 10
 """Samples found by pictures that are compared with the question's patch by patch: docs/retrieval.md."""
 TEXTS = 20
 """Samples found by words that are compared with the question passage by passage: docs/retrieval.md."""
-NAMED = 0.2
+IDENTIFIER_BONUS = 0.2
 """Likeness that a text gains which alone holds the numbers and codes of a question: docs/retrieval.md."""
 
 
@@ -87,7 +87,7 @@ def by_passages(
         neighbor, parts = context[place], stored.get(context[place].sample.id)
         whole = neighbor.score
         mixed = whole if parts is None else (1 - share) * whole + share * float((parts @ asked).max())
-        return mixed + (NAMED * share_named(neighbor.sample.text, rarities) if rarities else 0.0)
+        return mixed + (IDENTIFIER_BONUS * share_named(neighbor.sample.text, rarities) if rarities else 0.0)
 
     return _ordered(context, [likeness(place) for place in places], places)
 

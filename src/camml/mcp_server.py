@@ -63,7 +63,11 @@ class Tools:
         self.pictures = None if pictures is None else pictures.resolve()
 
     def search(self, query: str = "", image: str = "", k: int = 4) -> list[Any]:
-        """Return the nearest samples as texts, each with its picture."""
+        """Return the nearest samples as texts, each with its picture.
+
+        Raises:
+          InputError: neither a query nor a picture is given, the picture cannot be used, or `k` is out of range.
+        """
         asked = Query(query, self._picture(image) if image else None)
         if not query.strip() and asked.image is None:
             raise InputError("nothing to search for; give a query, an image or both")
@@ -74,7 +78,11 @@ class Tools:
         return shown(context)
 
     def ask(self, question: str, image: str = "", shots: int = 0) -> list[Any]:
-        """Return an answer, and after it the samples that it was made from."""
+        """Return an answer, and after it the samples that it was made from.
+
+        Raises:
+          InputError: the question is empty, or the picture cannot be used.
+        """
         if not question.strip():
             raise InputError("the question is empty")
         self.collection.datastore.reload()
@@ -86,7 +94,11 @@ class Tools:
         return [json.dumps(facts, ensure_ascii=False), *shown(answer.evidence)]
 
     def add(self, id: str, text: str, image: str = "") -> str:
-        """Add a sample, which the next question can find; its picture is kept in the datastore."""
+        """Add a sample, which the next question can find; its picture is kept in the datastore.
+
+        Raises:
+          InputError: there is a sample with this id, or the sample cannot be used.
+        """
         datastore = self.collection.datastore
         datastore.reload()
         if id in datastore:
@@ -129,19 +141,21 @@ class Tools:
             path = (self.pictures / given).resolve()
             if os.path.isfile(path):  # False, too, for what is too long for a name: a small picture in base64
                 if not path.is_relative_to(self.pictures):
-                    raise ImageError(f"{given} is not in {self.pictures}, whose pictures may be used")
+                    raise ImageError(f"{given} is outside the allowed folder; give the path of a picture in it")
                 return open_image(path)
         if len(given) > MOST_BYTES * 4 // 3:
-            raise ImageError(f"the picture is larger than {MOST_BYTES >> 20} MB")
+            raise ImageError(f"the picture is larger than {MOST_BYTES >> 20} MB; send a smaller one")
         try:
             content = bytes_in(given) if inline else decoded(given)
         except ImageError:
             raise
         except ValueError:
             other = (
-                f"the path of a picture in {self.pictures}" if self.pictures else "a path, if --pictures DIR allows it"
+                "the path of a picture in the allowed folder"
+                if self.pictures
+                else "a path, if the server has --pictures DIR"
             )
-            raise ImageError(f"the image is no picture in base64; give one, or {other}") from None
+            raise ImageError(f"the image is neither base64 nor a data URL; give one of these, or {other}") from None
         return open_image(content)
 
 
@@ -176,7 +190,7 @@ class Server(MCPServer):
         """See `MCPServer`; arguments that the tool does not have are refused and not left out.
 
         Raises:
-          ToolError: there is no such tool, or one of its arguments cannot be.
+          ToolError: there is no such tool, or one of its arguments is invalid.
         """
         tools = {tool.name: list(tool.input_schema.get("properties", ())) for tool in await self.list_tools()}
         if name not in tools:
@@ -185,7 +199,8 @@ class Server(MCPServer):
             raise ToolError(f"{name} has no argument {unknown[0][:80]!a}; it has: {', '.join(tools[name])}")
         for given, value in arguments.items():
             if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
-                raise ToolError(f"{name}, argument {given}: it holds half of a character; write it again")
+                why = "it contains an unpaired surrogate, which is not valid Unicode; retype the text"
+                raise ToolError(f"{name}, argument {given}: {why}")
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
@@ -195,7 +210,7 @@ class Server(MCPServer):
         raise ToolError(f"{name}, argument {'.'.join(map(str, mistake['loc']))}: {mistake['msg']}")
 
     async def run_stdio_async(self) -> None:
-        """See `MCPServer`; a message with half of a character, which the SDK passes over, is answered, too."""
+        """See `MCPServer`; a message with an unpaired surrogate, which the SDK passes over, is answered, too."""
         send, receive = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         async with stdio_server() as (read, write), anyio.create_task_group() as group:
 

@@ -53,7 +53,7 @@ class Chunk:
     queries: Sequence[Query]
 
     def write(self, retrieve: Retrieve, k: int) -> int:
-        """Retrieve k neighbors of each query and write them down; how many queries there were."""
+        """Retrieve k neighbors of each query, write them down, and return the number of queries."""
         _write_chunk(self.path, self.queries, retrieve(self.queries, k))
         return len(self.queries)
 
@@ -276,7 +276,7 @@ def check_place(folder: Path) -> None:
     """Raise if a folder without a table holds anything that an interrupted computation did not leave there.
 
     Raises:
-      OptionError: it does, or is a file.
+      OptionError: it holds something else, or is a file.
       DiskError: it cannot be read.
     """
     check_unoccupied(folder, "neighbors", _left)

@@ -160,7 +160,7 @@ def _trimmed(text: str, start: int, end: int) -> Span:
 
 
 def check_passages(passages: str) -> None:
-    """Raise an OptionError if a setting of how much of long texts is read is none; see `camml.answering.budget_of`."""
+    """Raise an OptionError unless `passages` is a valid setting; see `camml.answering.budget_of`."""
     if passages in ("auto", "off"):
         return
     numbers = [passages.removeprefix(FIRST)] if passages.startswith(FIRST) else passages.split("-")

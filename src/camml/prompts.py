@@ -40,24 +40,24 @@ class Turn:
     images: tuple[Path | Image.Image, ...] = ()
     steps: tuple[Message, ...] = ()
 
-    def told(self, tell: Callable[[str], str], tell_answer: Callable[[str], str] | None = None) -> "Turn":
+    def map_texts(self, change: Callable[[str], str], change_answer: Callable[[str], str] | None = None) -> "Turn":
         """Return the turn with other texts.
 
         Args:
-          tell: gives them; `tell_answer` those of answers, where they are special.
+          change: gives them; `change_answer` those of answers, where they are special.
         """
-        answer = self.answer and (tell_answer or tell)(self.answer)
-        steps = tuple(retold(step, tell) for step in self.steps)
-        return replace(self, question=tell(self.question), answer=answer, steps=steps)
+        answer = self.answer and (change_answer or change)(self.answer)
+        steps = tuple(map_texts(step, change) for step in self.steps)
+        return replace(self, question=change(self.question), answer=answer, steps=steps)
 
 
-def retold(value: Any, tell: Callable[[str], str]) -> Any:
-    """Return a document of JSON with all texts in it, keys too, as `tell` gives them."""
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a document of JSON with all texts in it, keys too, as `change` gives them."""
     if isinstance(value, str):
-        return tell(value)
+        return change(value)
     if isinstance(value, Mapping):
-        return {tell(key): retold(inner, tell) for key, inner in value.items()}
-    return [retold(inner, tell) for inner in value] if isinstance(value, list | tuple) else value
+        return {change(key): map_texts(inner, change) for key, inner in value.items()}
+    return [map_texts(inner, change) for inner in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ STYLES: Mapping[str, Style] = {
         system="",
     ),
 }
-"""Of a model those that it was trained with; `bare` costs the fewest tokens."""
+"""Prompt styles by name. A model needs the one it was trained with; `bare` costs the fewest tokens."""
 
 VICUNA_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -166,7 +166,7 @@ def render(
     """
     wording = style(style_name)
     first = int(image) - sum(len(turn.images) for turn in turns[1:])
-    said = [turn.told(clean) for turn in turns]
+    said = [turn.map_texts(clean) for turn in turns]
     said = [
         replace(turn, question=show(turn) if number else word(wording, turn.question, context=context, images=first))
         for number, turn in enumerate(said)

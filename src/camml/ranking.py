@@ -11,18 +11,16 @@ from dataclasses import replace
 from heapq import merge as in_order
 
 import numpy as np
-from numpy.typing import NDArray
 
+from camml.likeness import Vectors
 from camml.types import Context, Neighbor, Sample
-
-Vectors = NDArray[np.float32]
 
 BACKGROUND = 512
 """Vectors of the datastore with which is measured what is usual for a query."""
 SHARE, FEWEST = 0.02, 8
 """The best that is usual is below this share of them, and below so many: a few right samples do not raise it."""
-SECOND = 0.02
-"""By how much more a neighbor must stand out that was not found in the first of several ways."""
+SECOND_SEARCH_MARGIN = 0.02
+"""The margin by which a neighbor must stand out more if it was not found in the first of several searches."""
 RANK_OFFSET = 60
 """Source: Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion outperforms Condorcet", section 2."""
 
@@ -38,16 +36,15 @@ def usual(vector: Vectors, background: Vectors) -> float:
 
 
 def merge(lists: Sequence[Context], levels: Sequence[float]) -> Context:
-    """Return the neighbors of all lists, those first that stand out most in any of them, with the cosine
-    they have there.
+    """Merge the lists by how far each score exceeds its list's level; lists after the first need a margin more.
 
-    Of k wanted the first k of each list are enough: who is not among them in any list has k others before it. Of equal
-    ones those of earlier lists come first.
+    A neighbor keeps the score of the list where it stands out most. The first k of each list suffice for k results;
+    ties keep list order.
 
     Args:
-      levels: for each list the best that is usual in it.
+      levels: for each list the best cosine that is usual in it.
     """
-    bars = [level + (SECOND if place else 0.0) for place, level in enumerate(levels)]
+    bars = [level + (SECOND_SEARCH_MARGIN if place else 0.0) for place, level in enumerate(levels)]
     ranked = [
         [(bar - neighbor.score, neighbor) for neighbor in context] for context, bar in zip(lists, bars, strict=True)
     ]

@@ -14,7 +14,7 @@ from camml import matching
 from camml.encoders import Encoder, Patches, Vectors, among_images, balanced, passage_share, patch_encoder
 from camml.errors import EmptyStoreError, OptionError
 from camml.images import open_image
-from camml.likeness import Above, Likeness, OnDuplicate
+from camml.likeness import Above, DuplicateDetector, OnDuplicate
 from camml.matching import by_passages, by_patches, places_found_by, with_named
 from camml.ranking import BACKGROUND, fuse, merge, usual, weigh
 from camml.types import Context, Query, Sample, Where
@@ -61,13 +61,13 @@ class Searchable(Protocol):
 
     def vectors(self, ids: Sequence[str], modality: str) -> Mapping[str, Vectors]: ...
 
-    def spaced(self, modality: str, most: int) -> Vectors: ...
+    def evenly_spaced_vectors(self, modality: str, most: int) -> Vectors: ...
 
     def patches(self, ids: Sequence[str], encoder: Encoder) -> Mapping[str, Patches]: ...
 
     def passages(self, ids: Sequence[str], encoder: Encoder) -> Mapping[str, Vectors]: ...
 
-    def naming(
+    def search_identifiers(
         self, identifiers: Collection[str], vector: Vectors, k: int, *, where: Where | None = None
     ) -> tuple[dict[str, float], Context]: ...
 
@@ -104,7 +104,7 @@ class Retriever:
         is as near among the vectors of this datastore if they are narrow; none keeps them all.
       weights: what the query's `image` and its `text` count where mode `auto` compares both; None ranks each sample by
         the one that it stands out most in.
-      on_duplicate: called with each neighbor that says the same as a nearer one, maybe several times, and that one.
+      on_duplicate: called with (duplicate, nearer) for each neighbor dropped as a near-duplicate, maybe repeatedly.
 
     Raises:
       OptionError: no such mode, or one that this encoder or datastore cannot serve.
@@ -135,7 +135,7 @@ class Retriever:
         self.duplicate_above = duplicate_above
         self.weights = weights
         self.on_duplicate = on_duplicate
-        self._likeness = Likeness(duplicate_above, datastore.spaced, encoder.name)
+        self._duplicates = DuplicateDetector(duplicate_above, datastore.evenly_spaced_vectors, encoder.name)
         self._compares, self._passage_share = patch_encoder(encoder), passage_share(encoder)
         self._least = max(matching.PICTURES if self._compares else 0, matching.TEXTS if self._passage_share else 0)
         works = self.modes()
@@ -263,7 +263,7 @@ class Retriever:
         """Return how rare the numbers and codes of a question are, and the samples that hold most of them."""
         if not (names := identifiers(state.query.text)):
             return {}, ()
-        rarities, named = self.datastore.naming(names, state.vectors["text"], matching.TEXTS, where=where)
+        rarities, named = self.datastore.search_identifiers(names, state.vectors["text"], matching.TEXTS, where=where)
         return rarities, _labelled(self._admitted(state, named), TEXTS)
 
     def _recall(self, state: QueryState) -> None:
@@ -326,7 +326,7 @@ class Retriever:
 
     def _background(self, search: Search) -> Vectors:
         """Return some vectors of the datastore as a sample of all that are searched."""
-        return self.datastore.spaced(search[1], BACKGROUND)
+        return self.datastore.evenly_spaced_vectors(search[1], BACKGROUND)
 
     def _lists(
         self, jobs: Sequence[tuple[QueryState, Search]], want: int, where: Where | None
@@ -360,7 +360,7 @@ class Retriever:
             if modality in own:
                 stored = self.datastore.vectors(ids, modality)
                 close |= {
-                    name for name, vector in stored.items() if self._likeness.same(vector, own[modality], modality)
+                    name for name, vector in stored.items() if self._duplicates.same(vector, own[modality], modality)
                 }
                 ids = [name for name in ids if name not in stored]
         return close
@@ -371,7 +371,7 @@ class Retriever:
         repeated = [neighbor.sample.id for neighbor in context if times[neighbor.sample.text] > 1]
         if self.duplicate_above is None or not repeated:
             return context
-        return self._likeness.distinct(context, self.datastore.vectors(repeated, "image"), self.on_duplicate)
+        return self._duplicates.distinct(context, self.datastore.vectors(repeated, "image"), self.on_duplicate)
 
 
 def check_weights(weights: Mapping[str, float] | None) -> None:

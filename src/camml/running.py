@@ -1,7 +1,7 @@
-"""The running servers of this user: each has a private door beside its address, by which commands of this user ask it.
+"""The running servers of this user, each with a private socket by which other commands of this user ask it.
 
-A door is a Unix socket in a folder of the cache that nobody else may open, with a note of what answers behind it. An
-address of this machine would not do: whoever takes it next, another user as well, would be told what people ask.
+It is a Unix socket in a folder of the cache that nobody else may open, with a note of what answers there. An address
+of this machine would not do: whoever takes it next, another user as well, would be told what people ask.
 """
 
 import http.client
@@ -39,7 +39,7 @@ class Running:
       stores: the names of its datastores by their folders.
       fallback: what it does where no sample is near enough.
       needs_key: a request needs an API key.
-      door: the socket.
+      socket_path: the file of the private socket.
     """
 
     host: str
@@ -51,11 +51,11 @@ class Running:
     stores: Mapping[str, str]
     fallback: str
     needs_key: bool
-    door: str = ""
+    socket_path: str = ""
 
 
 def folder() -> Path:
-    """Return the folder of the doors of this user."""
+    """Return the folder of this user's private sockets."""
     return cache_dir() / f"running-{os.geteuid()}"
 
 
@@ -69,8 +69,8 @@ def identity(model: str) -> str:
 
 
 @contextmanager
-def door(server: Running) -> Iterator[socket.socket | None]:
-    """Open a door to a server for as long as this is entered; it listens already.
+def private_socket(server: Running) -> Iterator[socket.socket | None]:
+    """Yield the private socket of a server, which listens already, and remove it in the end.
 
     None where there can be none: another user has the folder, or the disk has no sockets.
     """
@@ -82,7 +82,7 @@ def door(server: Running) -> Iterator[socket.socket | None]:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             if _is_private(place, stat.S_ISDIR):
                 opened = _listening(name)
-                _write(note, json.dumps(asdict(replace(server, door=str(name)))))
+                _write(note, json.dumps(asdict(replace(server, socket_path=str(name)))))
         yield opened
     finally:
         for path in (note, name):
@@ -101,18 +101,18 @@ def servers() -> Iterator[Running]:
         with suppress(OSError, ValueError, TypeError):
             if _is_private(note, stat.S_ISREG):
                 server = Running(**json.loads(note.read_bytes()))
-                if server.host == platform.node() and Path(server.door) == note.with_suffix(".sock"):
+                if server.host == platform.node() and Path(server.socket_path) == note.with_suffix(".sock"):
                     yield server
 
 
 def ask(server: Running, path: str, body: Mapping[str, Any], key: str | None = None) -> dict[str, Any]:
-    """Return what a server answers; the door of one that has ended is taken away.
+    """Return what a server answers; the socket of one that has ended is removed.
 
     Raises:
       FetchError: it does not answer, or refuses.
     """
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-    connection = _Connection(server.door)
+    connection = _Connection(server.socket_path)
     try:
         connection.request("POST", path, json.dumps(body), headers)
         answer = connection.getresponse()
@@ -132,14 +132,14 @@ def ask(server: Running, path: str, body: Mapping[str, Any], key: str | None = N
 
 
 def forget(server: Running) -> None:
-    """Take away the door of a server that has ended."""
-    for path in (Path(server.door), Path(server.door).with_suffix(".json")):
+    """Remove the socket of a server that has ended."""
+    for path in (Path(server.socket_path), Path(server.socket_path).with_suffix(".json")):
         with suppress(OSError):
             path.unlink()
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection through a door, to a process of this user and no other."""
+    """A connection through a private socket, to a process of this user and no other."""
 
     def __init__(self, place: str) -> None:
         super().__init__("localhost", timeout=SECONDS)
@@ -153,8 +153,8 @@ class _Connection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._place)
         if hasattr(socket, "SO_PEERCRED"):  # Linux
-            told = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            if struct.unpack("3i", told)[1] != os.geteuid():
+            credentials = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            if struct.unpack("3i", credentials)[1] != os.geteuid():
                 raise OSError("another user listens there")
 
 

@@ -1,4 +1,4 @@
-"""Amounts of memory as people write them: 1 GB is 10^9 bytes, 1 GiB 2^30."""
+"""Sizes that people give: of memory as they write it (1 GB is 10^9 bytes, 1 GiB 2^30), and of batches."""
 
 import math
 import re
@@ -16,7 +16,7 @@ def size_of(text: str | int | float, name: str = "memory") -> int:
       name: of the option, for the error.
 
     Raises:
-      OptionError: it is no amount, or less than a byte.
+      OptionError: it is not an amount, or less than a byte.
 
     Example:
       >>> size_of("4GB"), size_of("512 MiB")
@@ -25,8 +25,19 @@ def size_of(text: str | int | float, name: str = "memory") -> int:
     match = _AMOUNT.fullmatch(str(text))
     size = float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " ") if match else 0.0
     if not 1 <= size < math.inf:
-        raise OptionError(f"{name} {str(text)[:40]!r} is no amount of memory; write it like 4GB or 512MiB")
+        raise OptionError(f"{name} {str(text)[:40]!r} is not an amount of memory; write it like 4GB or 512MiB")
     return int(size)
+
+
+def check_batch_size(size: int) -> int:
+    """Return the size of a batch.
+
+    Raises:
+      OptionError: it is below 1.
+    """
+    if size < 1:
+        raise OptionError(f"the batch size must be at least 1, not {size}")
+    return size
 
 
 def size_in_words(count: float) -> str:

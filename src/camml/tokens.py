@@ -17,7 +17,7 @@ def text_of(tokenizer: Any, tokens: Sequence[int]) -> str:
       InputError: they are not what this tokenizer makes of a text.
     """
     if any(not 0 <= token < len(tokenizer) for token in tokens):
-        raise InputError(f"{max(tokens, key=abs)} is no token here, there are {len(tokenizer)}; {REMEDY}")
+        raise InputError(f"{max(tokens, key=abs)} is not a token here, there are {len(tokenizer)}; {REMEDY}")
     special = set(tokenizer.all_special_ids)
     said = [token for token in tokens if token not in special]
     text = str(tokenizer.decode(said, clean_up_tokenization_spaces=False))

@@ -4,12 +4,13 @@ import math
 import re
 from collections.abc import Mapping
 
-EMPTY = frozenset(
+STOP_WORDS = frozenset(
     """a an and are as at be but by can could did do does for from had has have he her his how i if in is it its me
     my no not of on one or our she so some than that the their them then there these they this those to too was we were
     what when where which who why will with would yes you your""".split()  # noqa: SIM905
 )
-"""Words that any text has."""
+"""Words that any text has. `features.passages.STOP` is another list: words of questions, by which passages are chosen
+and its settings were measured. To merge the two would change what is read and what is calibrated."""
 _CODE = re.compile(r"[^\W_]+(?:[-./][^\W_]+)*")
 
 
@@ -21,7 +22,7 @@ def telling_words(text: str) -> list[str]:
       ['weighs', '1,200', 'kg']
     """
     words = re.findall(r"\d+(?:[.,:]\d+)*|\w+", text.lower())
-    return [word for word in words if word not in EMPTY]
+    return [word for word in words if word not in STOP_WORDS]
 
 
 def identifiers(text: str) -> frozenset[str]:

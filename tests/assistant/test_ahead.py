@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from camml import answering
-from camml.assistant.ahead import Ahead
+from camml.assistant.ahead import BackgroundValue
 from camml.cli import main
 from camml.datastore import Datastore
 from camml.encoders import load as load_encoder
@@ -126,7 +126,7 @@ def test_what_a_thread_raises_is_raised_where_it_is_asked_for() -> None:
     def fail() -> None:
         raise ValueError("no")
 
-    made = Ahead(fail)
+    made = BackgroundValue(fail)
     made.start()
     with pytest.raises(ValueError, match="no"):
         made.result()

@@ -104,7 +104,7 @@ def test_what_is_added_takes_the_options_of_index(folder, samples, tmp_path, cap
 
 @pytest.mark.parametrize(
     ("question", "said"),
-    [("\ud800 pump", r"half a character \('\\ud800'\)"), (5, "an int, not a str"), (None, "a NoneType, not a str")],
+    [("\ud800 pump", r"unpaired surrogate \('\\ud800'\)"), (5, "an int, not a str"), (None, "a NoneType, not a str")],
 )
 def test_a_question_that_is_no_text_is_refused(folder, samples, tmp_path, question: Any, said: str) -> None:
     model = assistant.load(folder)

@@ -27,7 +27,7 @@ def test_the_first_sample_decides_by_the_search_that_found_it() -> None:
     said = CALIBRATION.weakness((FAR, NEAR))
     assert "'b'" in said
     assert "0.400" in said
-    assert "0.500 is the least of text-text" in said
+    assert "in text-text, below its threshold of 0.500" in said
 
 
 def test_of_samples_found_by_one_search_the_best_score_decides() -> None:
@@ -45,7 +45,7 @@ def test_what_nobody_measured_is_near_enough() -> None:
 def test_a_score_by_hand_is_that_of_the_best() -> None:
     assert Threshold(0.7, CALIBRATION, "refuse").weakness((FAR, NEAR)) == ""
     assert "best score is 0.800" in Threshold(0.9, None, "refuse").weakness((FAR, NEAR))
-    assert "0.9 is the least" in Threshold(0.9, None, "refuse").weakness((FAR, NEAR))
+    assert "below the minimum of 0.9" in Threshold(0.9, None, "refuse").weakness((FAR, NEAR))
 
 
 @pytest.mark.parametrize(("least", "calibration"), [(-1.0, None), (None, CALIBRATION), (None, None)])

@@ -81,6 +81,7 @@ def test_the_answer_comes_with_its_evidence(capsys, store, model, tmp_path) -> N
 def test_given_samples_keep_their_order(capsys, context, model) -> None:
     answer = ask(capsys, "what", "--context", context, "--model", model)
     assert [(sample["id"], sample["score"]) for sample in answer["context"]] == [("red", None), ("green", None)]
+    assert answer["seconds"]["retrieve"] == 0 < answer["seconds"]["load"], "nothing is searched"
 
 
 @pytest.mark.long
@@ -244,7 +245,7 @@ def test_a_model_behind_an_endpoint_is_asked_elsewhere(capsys) -> None:
 @pytest.mark.parametrize("use", ["telepathy", "grounding"])
 def test_an_unknown_way_of_using_samples_is_named_with_those_of_this_verb(capsys, use: str) -> None:
     said = refused(capsys, "what", "--use", use, "--model", "gpt-4o")
-    assert said.endswith(f"--use {use!r} is no way of using samples; there are: in_prompt, interleaved, perceiver")
+    assert said.endswith(f"--use {use!r} is not a way of using samples; there are: in_prompt, interleaved, perceiver")
 
 
 def test_store_and_context_together_are_refused(capsys, store, context) -> None:

@@ -135,7 +135,7 @@ def test_a_server_that_is_not_there_is_named(capsys) -> None:
 def test_something_else_that_answers_there_is_said(capsys, monkeypatch, document: object) -> None:
     monkeypatch.setattr(_ask_server, "_call", lambda *_: document)
     assert main(["ask", "what", "--server", "http://127.0.0.1:9"]) == 2
-    assert "what answers at http://127.0.0.1:9 is no `camml serve`" in capsys.readouterr().err
+    assert "what answers at http://127.0.0.1:9 is not a `camml serve`" in capsys.readouterr().err
 
 
 @pytest.mark.long

@@ -37,7 +37,7 @@ def test_reading_data_is_written_and_mixed(
         (["reading", "--out", "x", "--rows", "0"], "--rows is 0; it must be 1 or more"),
         (["reading", "--out", "x", "--context-tokens", "12"], "--context-tokens is 12; it must be 40 or more"),
         (["reading", "--out", "x", "--room", "12"], "--context-tokens is 12"),  # the flag's earlier name
-        (["reading", "--out", "x", "--pictures", "nowhere"], "is no file of a FactPix build; build it with"),
+        (["reading", "--out", "x", "--pictures", "nowhere"], "is not a file of a FactPix build; build it with"),
         (["mix", "--out", "x", "--part", "a", "b"], "two parts or more to mix, not 1"),
         (["mix", "--out", "x", "--part", "a", "b", "--part", "c", "d"], "a: cannot be read"),
         (["build", "--out", "x", "--set", "mine"], "no set 'mine'; there are: factpix, ownpix"),

@@ -61,7 +61,7 @@ def test_a_line_that_is_no_key_is_named_and_not_shown(line: str, tmp_path: Path)
 @pytest.mark.parametrize("given", ["localhost", "foo", "127.0.0.1,proxy", "10.0.0.1/8", "127.0.0.1,", " "])
 def test_a_proxy_that_is_no_address_is_refused_with_the_choices(given: str) -> None:
     with pytest.raises(
-        OptionError, match=r"^--trust-proxy .* is no address; give .* networks such as .* or \* for every"
+        OptionError, match=r"^--trust-proxy .* is not an address; give .* networks such as .* or \* for every"
     ):
         settings("--trust-proxy", given)
 
@@ -77,7 +77,7 @@ def test_proxies_are_addresses_and_networks(given: str) -> None:
         (["--min-score", "2"], "give -1 to 1"), (["--min-score", "nan"], "give -1 to 1"),
         (["--drain-seconds", "-1"], "--drain-seconds is -1; give 0 or more"),
         (["--model-name", ""], "--model-name is empty"), (["--model-name", " "], "--model-name is empty"),
-        (["--memory", "1KB"], "--memory is 1 kB; give 1 MB or more"), (["--memory", "much"], "no amount of memory"),
+        (["--memory", "1KB"], "--memory is 1 kB; give 1 MB or more"), (["--memory", "much"], "not an amount of memory"),
     ],
 )  # fmt: skip
 def test_what_is_out_of_its_range_is_refused_before_anything_is_loaded(given: list[str], said: str) -> None:
@@ -138,7 +138,7 @@ def test_keys_with_slashes_and_dots_are_keys(key: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("url", ["a.example", "ftp://a.example", "http://", "http://[", "https:///path", "https://a:b"])
 def test_a_public_url_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(OptionError, match="is no address"):
+    with pytest.raises(OptionError, match="is not an address"):
         settings("--public-url", url)
 
 

@@ -10,7 +10,7 @@ import pytest
 from camml import encoders
 from camml.cli import build_parser, main, serve
 from camml.neighbors import NeighborTable
-from camml.serving.shelf import Shelf
+from camml.serving.shelf import ServedDatastore
 from tests import tiny
 from tests.training import runs
 
@@ -92,7 +92,7 @@ def test_serve(pair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         flags = [word for text in texts for word in ("--store-images", text)]
         settings = serve.read_settings(build_parser().parse_args(["serve", "--store", f"mine={pair}", *flags]))
         assert settings.store_images == {"mine": disk}
-        shelf = Shelf.open("mine", settings.stores["mine"], images=settings.store_images["mine"])
+        shelf = ServedDatastore.open("mine", settings.stores["mine"], images=settings.store_images["mine"])
         assert {sample.image.parent for sample in shelf.datastore} == {tmp_path / "disk" / "coco"}
 
 

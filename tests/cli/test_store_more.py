@@ -293,7 +293,7 @@ def test_calibrating_says_what_it_found(tmp_path: Path, run: Run) -> None:
     code, said, errors = run("calibrate", "--store", tmp_path / "many")
     assert code == 0, errors
     assert "text-text" in said
-    assert "5 % of questions" in said
+    assert "5 % of the answerable questions" in said
     facts = json.loads(run("calibrate", "--store", tmp_path / "many", "--json", "--false-refusals", "0.1")[1])
     assert facts["searches"]["text-text"]["own"] == 40
     kept = json.loads((tmp_path / "many" / "calibration.json").read_text())
@@ -336,7 +336,7 @@ def test_info_says_since_when_and_whether_to_calibrate_again(tmp_path: Path, run
     assert (after["changed"], "advice" in after) == (5 / 40, False)
     run("add", rows(44, 48), "--store", store)
     said = run("info", "--store", store)[1]
-    assert "samples; least score: text-text 0." in said
+    assert "samples; thresholds: text-text 0." in said
     assert "22% of its samples came or went since: run `camml store calibrate" in said
     run("calibrate", "--store", store)
     assert told()["changed"] == 0  # type: ignore[index]

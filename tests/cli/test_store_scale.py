@@ -155,7 +155,7 @@ def test_size(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("index", "--store", "{store}", "--memory", "much"), "--memory 'much' is no amount of memory"),
+        (("index", "--store", "{store}", "--memory", "much"), "--memory 'much' is not an amount of memory"),
         (("index", "--store", "{store}", "--memory", "1KB"), "allow more"),
         (("index", "--store", "{store}", "--recall", "2"), "not 2.0"),
         (("index", "--store", "{store}", "--kind", "tree"), "no kind of index 'tree'"),
@@ -168,7 +168,7 @@ def test_size(run: Run) -> None:
         (("migrate", "--store", "{store}", "--to", "faiss"), "already"),
         (("migrate", "--store", "{store}", "--to", "tape"), "no vector store 'tape'; there are: faiss, memory, milvus"),
         (("migrate", "--store", "{store}", "--to", "milvus"), "milvus://HOST:PORT"),
-        (("index", "--store", "{store}", "--memory", "0.4B"), "--memory '0.4B' is no amount of memory"),
+        (("index", "--store", "{store}", "--memory", "0.4B"), "--memory '0.4B' is not an amount of memory"),
         (("size", "--samples", "0"), "--samples must be from 1 to 1e+15, not 0.0"),
         (("size", "--samples", "0.5"), "--samples must be from 1 to 1e+15, not 0.5"),
         (("size", "--samples", "1e300"), "--samples must be from 1 to 1e+15, not 1e+300"),
@@ -178,8 +178,8 @@ def test_size(run: Run) -> None:
         (("size", "--samples", "100", "--hours", "0"), "--hours must be from 1e-06 to 1e+15, not 0.0"),
         (("size", "--samples", "100", "--dim", "9" * 400), "--dim must be from 1 to 1e+06"),
         (("size", "--samples", "100", "--text", "9" * 300), "--text must be at most 1e+18 bytes"),
-        (("size", "--samples", "10", "--ram", "0.4B"), "--ram '0.4B' is no amount of memory"),
-        (("size", "--samples", "10", "--ram", "9" * 400), "is no amount of memory"),
+        (("size", "--samples", "10", "--ram", "0.4B"), "--ram '0.4B' is not an amount of memory"),
+        (("size", "--samples", "10", "--ram", "9" * 400), "is not an amount of memory"),
         (("size", "--samples", "10", "--cores", "0"), "--cores must be from 1 to 1e+06, not 0"),
     ],
 )

@@ -75,8 +75,8 @@ BAD = [
         "turn 1 must be .*with a text",
     ),
     ({"conversations": [{"from": "user"}]}, "turn 1 must be .*with a text"),
-    ({"conversations": turns("<image> which \ud83d", "a")}, "turn 1 has half a character"),
-    ({"conversations": turns("<image> q", "a", "b", "\udc00!")}, "turn 4 has half a character"),
+    ({"conversations": turns("<image> which \ud83d", "a")}, "turn 1 has an unpaired surrogate"),
+    ({"conversations": turns("<image> q", "a", "b", "\udc00!")}, "turn 4 has an unpaired surrogate"),
 ]
 
 
@@ -139,7 +139,7 @@ def test_a_bad_line_is_named_and_may_be_skipped(tmp_path: Path) -> None:
     reasons: list[str] = []
     assert [row.id for row in llava_json.read(path, on_bad="skip", report=lambda e: reasons.append(str(e)))] == ["4"]
     assert [reason.partition("data.jsonl: ")[2][:16] for reason in reasons] == [
-        "line 1: not JSON", "line 2: byte 17 ", "line 3: is no ob",
+        "line 1: not JSON", "line 2: byte 17 ", "line 3: is not a",
     ]  # fmt: skip
     with pytest.raises(SampleError, match=r"3 samples cannot be trained on: .*line 1.*line 2.*line 3"):
         llava_json.read(path)

@@ -32,7 +32,7 @@ def as_first_written(folder: Path) -> None:
                     faiss.write_index(new, str(path))
                     record |= {"bytes": path.stat().st_size, "sha256": digest(path)}
     content |= {"version": 1}
-    (folder / "manifest.json").write_text(json.dumps(content | {"checksum": manifest._checksum(content)}))
+    (folder / "manifest.json").write_text(json.dumps(content | {"checksum": manifest.digest(content)}))
 
 
 def test_the_first_format_opens_and_goes_on(tmp_path: Path, samples: list[Sample], encoder: Colors) -> None:
@@ -53,7 +53,7 @@ def test_the_first_format_opens_and_goes_on(tmp_path: Path, samples: list[Sample
 @pytest.mark.parametrize("change", [{"version": manifest.VERSION + 1}, {"format": "another"}])
 def test_a_later_format_is_not_opened(tmp_path: Path, change: dict[str, object]) -> None:
     content = {"format": manifest.FORMAT, "version": manifest.VERSION} | change
-    (tmp_path / manifest.NAME).write_text(json.dumps(content | {"checksum": manifest._checksum(content)}))
+    (tmp_path / manifest.NAME).write_text(json.dumps(content | {"checksum": manifest.digest(content)}))
     with pytest.raises(StoreError, match="was written by a later version of camml; install that one") as caught:
         manifest.read(tmp_path)
     assert type(caught.value) is StoreError

@@ -201,7 +201,7 @@ def test_ids_of_every_script_are_kept_and_found(name: str, tmp_path: Path, encod
         (sample("a\ud800b", "text"), "unprintable"),
         (sample(" \u3000", "text"), "empty"),
         (sample("e", " \n"), "id 'e'.*no text"),
-        (sample("s", "half \ud800"), "id 's'.*not Unicode"),
+        (sample("s", "half \ud800"), "id 's'.*not valid Unicode"),
         (sample("m", "text", None, {"x": object()}), "id 'm'.*not JSON"),
     ],
 )
@@ -350,7 +350,7 @@ def test_a_later_format_is_refused(store: Datastore) -> None:
     path = (store.path or Path()) / "manifest.json"
     later = json.loads(path.read_text()) | {"version": 99}
     later.pop("checksum")
-    later["checksum"] = manifest._checksum(later)
+    later["checksum"] = manifest.digest(later)
     path.write_text(json.dumps(later))
     with pytest.raises(StoreError, match="later version"):
         Datastore.open(path.parent)
@@ -497,16 +497,16 @@ def test_some_vectors_stand_for_all(tmp_path: Path) -> None:
     store = Datastore.build(tmp_path / "store", [Sample(f"s{n}", f"text {n}") for n in range(30)], encoder)
     store.add([Sample(f"t{n}", f"more {n}") for n in range(30)])
     store.remove([f"s{n}" for n in range(10)])
-    some = store.spaced("text", 6)
+    some = store.evenly_spaced_vectors("text", 6)
     living = [sample.id for sample in store]
     places = np.linspace(0, len(living) - 1, 6).astype(int)
     expected = store.vectors([living[place] for place in places], "text")
     np.testing.assert_array_equal(some, np.stack(list(expected.values())))
-    assert store.spaced("text", 6) is some
-    assert len(store.spaced("text", 500)) == 50
-    assert len(store.spaced("image", 6)) == 0
+    assert store.evenly_spaced_vectors("text", 6) is some
+    assert len(store.evenly_spaced_vectors("text", 500)) == 50
+    assert len(store.evenly_spaced_vectors("image", 6)) == 0
     store.remove(["t0"])
-    assert len(store.spaced("text", 500)) == 49
+    assert len(store.evenly_spaced_vectors("text", 500)) == 49
 
 
 @pytest.mark.long

@@ -13,13 +13,14 @@ from camml.encoders import imagebind
 from camml.encoders._imagebind import Towers
 from camml.errors import ModelFolderError, OptionError
 from tests.encoders.tiny_encoders import imagebind_state, save_imagebind
+from tests.parity import imagebind_parity
 
 HEADS = {"vision": 2, "text": 2}
 
 
 @pytest.mark.weights
 def test_parity_with_the_reference_results(golden: Path) -> None:
-    differences = imagebind.imagebind_parity(golden / "imagebind_tiny")
+    differences = imagebind_parity(golden / "imagebind_tiny")
     assert differences["vision"] < 1e-5
     assert differences["text"] < 1e-5
     assert differences["tokens"] == 0
@@ -103,4 +104,4 @@ class TestBadInput:
 
     def test_a_folder_without_reference_results_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(ModelFolderError, match=r"expected\.json"):
-            imagebind.imagebind_parity(tmp_path)
+            imagebind_parity(tmp_path)

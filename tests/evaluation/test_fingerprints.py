@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from camml.errors import ModelFolderError, SampleError
-from camml.evaluation.fingerprints import Fingerprints, digest
+from camml.evaluation.fingerprints import Fingerprints
+from camml.json_values import digest
 from camml.types import Neighbor, Sample
 
 

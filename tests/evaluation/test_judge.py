@@ -165,7 +165,10 @@ def test_zeros_for_want_of_a_grade_are_said(benchmarks, answers, tmp_path, monke
     with chat_server(lambda *_: "well") as (url, requests):
         command = ["eval", "judge", str(answers), "--judge", "j", "--base-url", url, "--data", str(benchmarks[0])]
         assert main(command) == 0
-        assert "3 answers count 0, as officially: in 5 tries the judge said no grade" in capsys.readouterr().err
+        assert (
+            "3 answers count 0, as in the official grader: the judge gave no grade in 5 tries"
+            in capsys.readouterr().err
+        )
         main(command)
     assert len(requests) == 30  # not remembered
 

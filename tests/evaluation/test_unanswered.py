@@ -160,7 +160,7 @@ def test_a_setting_that_is_refused_is_said_with_each_answer(api_options) -> None
         [outcome] = run(["pope"], NONE, api_options(url))
     assert len(requests) == 2 + 12
     for _, record in read_lines(outcome.folder / "log.jsonl"):
-        assert record["notes"] == ["the endpoint refuses temperature: its own hold"]
+        assert record["notes"] == ["the endpoint rejected temperature; its own defaults apply"]
 
 
 def test_questions_that_are_asked_twice_are_not_from_before(api_options, tmp_path) -> None:

@@ -54,7 +54,7 @@ def symbols(folder: Path) -> list[Entry]:
     sets = {style: draw(folder / "emoji", style, keys) for style in emoji.STYLES}
     results = []
     for n, key in enumerate(keys):
-        facts = {"name": Fact((f"thing {n}",), told=f"“thing {n}”"), "group": Fact((f"group {n % 6}",))}
+        facts = {"name": Fact((f"thing {n}",), phrase=f"“thing {n}”"), "group": Fact((f"group {n % 6}",))}
         drawings = {style: set.drawing(key) for style, set in sets.items()}
         results.append(Entry(key, f"kin {n // 3}", facts, {k: v for k, v in drawings.items() if v}))
     return results

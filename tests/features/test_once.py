@@ -8,7 +8,7 @@ from PIL import Image
 
 from camml.errors import ImageError
 from camml.features import once
-from camml.features.once import EachOnce
+from camml.features.once import DeduplicatedFeatures
 from tests import tiny
 
 
@@ -23,7 +23,7 @@ def test_are_those_of_the_tower_and_zeros_where_there_is_none(model, tmp_path, m
     files = [tiny.image(tmp_path, str(n), (60 * n, 10, 250 - 50 * n)) for n in range(3)]
     seen, tower = [], model.vlm.tower_features
     monkeypatch.setattr(model.vlm, "tower_features", lambda pixels: seen.append(len(pixels)) or tower(pixels))
-    features = EachOnce(model, processor)
+    features = DeduplicatedFeatures(model, processor)
     result = features([files[0], None, files[1], files[0], files[2]])
     again = features([files[2], None])
     assert seen == [2, 1]
@@ -38,11 +38,11 @@ def test_are_those_of_the_tower_and_zeros_where_there_is_none(model, tmp_path, m
 
 def test_tell_images_in_memory_apart(model) -> None:
     red, blue = Image.new("RGB", (9, 9), (255, 0, 0)), Image.new("RGB", (9, 9), (0, 0, 255))
-    result = EachOnce(model, tiny.processor(model.config))([red, blue, red])
+    result = DeduplicatedFeatures(model, tiny.processor(model.config))([red, blue, red])
     assert torch.equal(result[0], result[2])
     assert not torch.equal(result[0], result[1])
 
 
 def test_a_missing_image_is_an_error(model, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="nowhere"):
-        EachOnce(model, tiny.processor(model.config))([tmp_path / "nowhere.png"])
+        DeduplicatedFeatures(model, tiny.processor(model.config))([tmp_path / "nowhere.png"])

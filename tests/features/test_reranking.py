@@ -69,7 +69,7 @@ def test_fewer_than_one_sample_is_refused_with_a_cross_encoder_too(tmp_path: Pat
 
 
 def test_another_kind_of_model_is_named(llm_folder: Path) -> None:
-    with pytest.raises(ModelFolderError, match=r"no cross-encoder .*LlamaForCausalLM"):
+    with pytest.raises(ModelFolderError, match=r"not a cross-encoder .*LlamaForCausalLM"):
         Reranker.load(str(llm_folder))
     with pytest.raises(UnknownNameError, match="nowhere"):
         Reranker.load("nowhere")

@@ -71,7 +71,7 @@ def test_a_content_may_be_a_list_of_parts(tmp_path: Path) -> None:
     [
         ([{"type": "image_url", "image_url": {"url": "a.png"}}], "turn 1 holds a picture; name it under image"),
         ([{"type": "image", "path": "a.png"}], "turn 1 holds a picture; name it under image"),
-        ([{"type": "input_audio", "input_audio": {}}], "turn 1 has a part that is no text ('input_audio')"),
+        ([{"type": "input_audio", "input_audio": {}}], "turn 1 has a part that is not text ('input_audio')"),
         ([5], "turn 1 has a part that is a number"),
         (None, 'turn 1 must be {"role": "user" or "assistant", "content": "..."}'),
     ],

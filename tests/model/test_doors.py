@@ -299,7 +299,7 @@ def of_another(folder: Path) -> None:
         (without("config.json"), r"has no config\.json"),
         (without("*.safetensors"), "holds no weights"),
         (without("processor_config.json"), "processor_config.json"),
-        (without_folder("vlm_processor"), "model has no vlm_processor, the processor of its .*take the whole folder"),
+        (without_folder("vlm_processor"), "model has no vlm_processor, the processor of its .*download the whole"),
         (
             without("vlm_processor/tok*"),
             r"a camml model: no tokenizer in it can be read \(tok.*sentencepiece",

@@ -160,7 +160,7 @@ def test_records_may_have_pictures_of_training_classes(tmp_path: Path) -> None:
 def test_mistakes_are_said(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="--rows is 0; it must be 1 or more"):
         generator.build(tmp_path, rows=0)
-    with pytest.raises(SampleError, match="is no file of a FactPix build; build it with"):
+    with pytest.raises(SampleError, match="is not a file of a FactPix build; build it with"):
         generator.build(tmp_path / "new", rows=1, factpix=tmp_path)
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(OptionError, match="holds something else than reading data"):

@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from camml.reading.layouts import LAYOUTS, Told
+from camml.reading.layouts import LAYOUTS, TextFact
 
-FACTS = [Told("length", "9 m", "It is 9 m long."), Told("booking code", "1AB22", "Quote 1AB22.")]
+FACTS = [TextFact("length", "9 m", "It is 9 m long."), TextFact("booking code", "1AB22", "Quote 1AB22.")]
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

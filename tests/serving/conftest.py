@@ -26,7 +26,7 @@ from camml.serving.engines import Engine, Piece, Prepared
 from camml.serving.server import config as configure
 from camml.serving.service import Service
 from camml.serving.settings import Settings
-from camml.serving.shelf import Shelf
+from camml.serving.shelf import ServedDatastore
 from tests import tiny
 from tests.serving.templates import QWEN
 
@@ -85,7 +85,7 @@ MakeService = Callable[..., Service]
 def service_of(engine: Engine, store: Path, **settings: Any) -> Service:
     """A service over an engine and a datastore."""
     chosen = Settings(model="tiny", stores={"colours": str(store)}, **settings)
-    return Service.of(chosen, Kept(engine), {"colours": Shelf.open("colours", str(store), chosen.read_only)})
+    return Service.of(chosen, Kept(engine), {"colours": ServedDatastore.open("colours", str(store), chosen.read_only)})
 
 
 @pytest.fixture

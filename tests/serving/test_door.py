@@ -1,4 +1,4 @@
-"""The private door of a server, by which commands of the same user ask it."""
+"""The private socket of a server, by which commands of the same user ask it."""
 
 import platform
 import threading
@@ -22,9 +22,9 @@ def test_it_leads_to_the_same_server_and_asks_for_the_same_key(
     monkeypatch.setenv("CAMML_HOME", str(tmp_path / "home"))
     about = running.Running(platform.node(), 1, "http://127.0.0.1:8000", "1", "m", "tiny", {}, "refuse", True)
     server = uvicorn.Server(config(application.create(make_service(api_keys=("first-secret",)))))
-    with running.door(about) as door:
-        assert door is not None
-        thread = threading.Thread(target=server.run, args=([listen("127.0.0.1", 0), door],), daemon=True)
+    with running.private_socket(about) as private:
+        assert private is not None
+        thread = threading.Thread(target=server.run, args=([listen("127.0.0.1", 0), private],), daemon=True)
         thread.start()
         [result] = running.servers()
         body: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "red"}], "max_tokens": 3}

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from camml.chat_api.endpoint import PUBLIC
 from camml.errors import FetchError, OptionError
 from camml.images import open_image
-from camml.serving.drawing import LONGEST_PROMPT, PUBLIC, DrawingApi
+from camml.serving.drawing import LONGEST_PROMPT, DrawingApi
 
 
 def png() -> bytes:

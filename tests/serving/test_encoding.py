@@ -13,7 +13,7 @@ from PIL import Image
 from camml import encoders
 from camml.encoders import Vectors
 from camml.errors import InputError
-from camml.serving.encoding import MOST_CACHED, TOGETHER, SharedEncoder, Together
+from camml.serving.encoding import MOST_CACHED, TOGETHER, BatchedCache, SharedEncoder
 from tests.encoders.tiny_encoders import save_mini
 
 
@@ -39,7 +39,7 @@ def test_tokens_stand_for_the_text_they_are_of(tmp_path: Path, hashed: Any) -> N
     assert shared.text_of(tokens).replace(" ", "") == "reddog"
     assert np.array_equal(shared.embed_texts([shared.text_of(tokens)]), shared.embed_texts(["reddog"]))
     assert shared.count_tokens([shared.text_of(tokens)]) == len(tokens)
-    with pytest.raises(InputError, match="no token here"):
+    with pytest.raises(InputError, match="not a token here"):
         shared.text_of([15339, 1917])
     with pytest.raises(InputError, match="'hashed' takes no tokens"):
         SharedEncoder(hashed).text_of([1])
@@ -63,7 +63,7 @@ class Counted:
 
 def test_those_who_wait_are_computed_together_and_a_bad_one_harms_no_other() -> None:
     work = Counted()
-    together = Together(work, str)
+    together = BatchedCache(work, str)
     with ThreadPoolExecutor(12) as threads:
         first = threads.submit(together.embed, ["first"])
         assert work.entered.wait(30)
@@ -84,7 +84,7 @@ def test_those_who_wait_are_computed_together_and_a_bad_one_harms_no_other() -> 
 def test_what_is_kept_is_bounded() -> None:
     work = Counted()
     work.may_go_on.set()
-    together = Together(work, str)
+    together = BatchedCache(work, str)
     for start in range(0, MOST_CACHED + 64, 64):
         together.embed([str(number) for number in range(start, start + 64)])
     assert len(together._cache) == MOST_CACHED

@@ -15,7 +15,7 @@ from camml.features.passages import Budget
 from camml.serving.application import create
 from camml.serving.links import Links
 from camml.serving.problems import ApiError
-from camml.serving.shelf import Shelf
+from camml.serving.shelf import ServedDatastore
 from camml.serving.wire import SampleOut
 from camml.types import Neighbor, Sample
 from tests.serving.page.conftest import Parrot, make_store, service_of
@@ -39,7 +39,7 @@ def test_passages_are_chosen_with_the_lock_of_the_encoder(tmp_path: Path, monkey
 
     monkeypatch.setattr(encoder, "embed_texts", embed_texts)
     datastore = Datastore.open(make_store(tmp_path), encoder)
-    shelf = Shelf("things", datastore, encoder)
+    shelf = ServedDatastore("things", datastore, encoder)
     read = shelf.read(
         "How many tons does it weigh?",
         (Neighbor(Sample("crane", LONG), 1.0),),
@@ -52,7 +52,7 @@ def test_passages_are_chosen_with_the_lock_of_the_encoder(tmp_path: Path, monkey
 
 @pytest.mark.usefixtures("was_there")
 def test_a_sample_that_goes_while_it_is_looked_up_is_said_not_to_be_there(tmp_path: Path) -> None:
-    shelf = Shelf.open("things", str(make_store(tmp_path)))
+    shelf = ServedDatastore.open("things", str(make_store(tmp_path)))
     assert [sample.id for sample in shelf.samples(["s1", "s0", "s1"])] == ["s1", "s0", "s1"]
     with pytest.raises(ApiError, match="no sample 'gone'"):
         shelf.samples(["s1", "gone"])
@@ -62,7 +62,7 @@ def test_a_sample_that_goes_while_it_is_looked_up_is_said_not_to_be_there(tmp_pa
 def test_evidence_that_goes_before_it_is_shown_is_shown_without_its_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Shelf, "search", lambda *_: (Neighbor(Sample("gone", "It was red."), 1.0),))
+    monkeypatch.setattr(ServedDatastore, "search", lambda *_: (Neighbor(Sample("gone", "It was red."), 1.0),))
     asked = {"model": "parrot", "messages": [{"role": "user", "content": "what"}], "shots": 1}
     with TestClient(create(service_of(make_store(tmp_path), Parrot()))) as client:
         answer = client.post("/v1/chat/completions", json=asked)

@@ -23,7 +23,7 @@ from camml.datastore import Datastore, open_store
 from camml.datastore.files import only_writer
 from camml.datastore.uploads import UPLOADS
 from camml.serving.engines import Piece, Prepared
-from camml.serving.shelf import Shelf
+from camml.serving.shelf import ServedDatastore
 from camml.types import Sample
 from tests.serving.conftest import MakeService, Serve
 
@@ -197,7 +197,7 @@ class TestAdding:
         samples = list(open_store(str(store_folder))[0])
         folder = tmp_path / "copies"
         Datastore.build(folder, samples, encoder, encoder_options={"joint": True}, copy_images=True)
-        shelf = Shelf.open("copies", str(folder))
+        shelf = ServedDatastore.open("copies", str(folder))
         sample = shelf.add("pink", png("pink"))
         assert sample.image
         assert sample.image.parent == folder / "images"
@@ -288,7 +288,7 @@ class TestEmbeddings:
 def test_a_datastore_that_is_gone_hides_no_other(make_service: MakeService, serve: Serve, store_folder: Path) -> None:
     service = make_service()
     shutil.copytree(store_folder, store_folder.parent / "gone")
-    gone = Shelf.open("gone", str(store_folder.parent / "gone"))
+    gone = ServedDatastore.open("gone", str(store_folder.parent / "gone"))
     service.shelves = {"gone": gone, **service.shelves}
     with serve(service) as address, httpx.Client(base_url=address, timeout=60) as http:
         assert [store["id"] for store in http.get("/v1/stores").json()["data"]] == ["gone", "colours"]

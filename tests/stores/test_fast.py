@@ -11,7 +11,7 @@ import pytest
 
 from camml import stores
 from camml.stores import Keys, Vectors
-from camml.stores._fast import KINDS, Fast, _lists
+from camml.stores._fast import KINDS, CompressedIndex, _lists
 
 DIM = 32
 SETTINGS = {"ivf": ("nprobe", (1, 4, 16, 64)), "rabitq": ("nprobe", (1, 4, 16, 64)), "hnsw": ("ef", (16, 64, 256))}
@@ -22,13 +22,13 @@ def some_vectors(count: int, seed: int) -> Vectors:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def built(kind: str, path: Path) -> Fast:
+def built(kind: str, path: Path) -> CompressedIndex:
     vectors, base = some_vectors(2000, 0), stores.create("faiss_index", DIM)
     base.add(np.arange(2000), vectors)
-    fast = Fast.train(KINDS[kind].factory(2000, DIM), vectors, base)
+    fast = CompressedIndex.train(KINDS[kind].factory(2000, DIM), vectors, base)
     fast.fill([np.arange(2000)])
     fast.save(path)
-    return Fast.open(path, base, {})
+    return CompressedIndex.open(path, base, {})
 
 
 def state(index: Any) -> tuple[int | None, int | None]:
@@ -36,7 +36,7 @@ def state(index: Any) -> tuple[int | None, int | None]:
     return (lists.nprobe if lists is not None else None), (inner.hnsw.efSearch if hasattr(inner, "hnsw") else None)
 
 
-def as_faiss_sets_it(fast: Fast, name: str, value: int, queries: Vectors, depth: int) -> Keys:
+def as_faiss_sets_it(fast: CompressedIndex, name: str, value: int, queries: Vectors, depth: int) -> Keys:
     """The keys of an index of its own that has the setting."""
     own = faiss.clone_index(fast.index)
     if name == "nprobe":
@@ -70,5 +70,5 @@ def test_a_kind_without_settings_is_searched_too(tmp_path: Path) -> None:
 
 def test_few_vectors_for_each_list_are_no_warning(capfd: pytest.CaptureFixture[str]) -> None:
     vectors, base = some_vectors(16, 0), stores.create("faiss_index", DIM)
-    Fast.train(KINDS["ivf"].factory(16, DIM), vectors, base)
+    CompressedIndex.train(KINDS["ivf"].factory(16, DIM), vectors, base)
     assert capfd.readouterr() == ("", "")

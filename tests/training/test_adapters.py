@@ -108,7 +108,7 @@ def test_what_cannot_be_merged_is_named(tmp_path: Path) -> None:
 
 
 def test_a_whole_model_is_said_to_be_one(bench: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelFolderError, match="language is no packed model and no LoRA run but a whole model"):
+    with pytest.raises(ModelFolderError, match="language is a whole model, neither packed nor a LoRA run"):
         merge(bench / "language", tmp_path / "out")
 
 

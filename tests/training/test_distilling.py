@@ -163,14 +163,14 @@ def test_lessons_of_something_else_or_damaged_ones_are_refused(bench: Path, tmp_
     shutil.copytree(cache, broken)
     next(broken.glob("part-*")).write_bytes(b"PK")
     with pytest.raises(StoreCorruptedError, match="delete it"):
-        distilling.Lessons(broken)
+        distilling.TeacherLogProbs(broken)
 
 
 @pytest.mark.parametrize("damaged", [b"", b"PK\x03\x04", b"PK\x03\x04 and no more", b"no archive"])
 def test_damaged_lessons_are_named(tmp_path: Path, damaged: bytes) -> None:
     (tmp_path / "part-00000.npz").write_bytes(damaged)
     with pytest.raises(StoreCorruptedError, match=r"part-00000\.npz cannot be read .*delete it"):
-        distilling.Lessons(tmp_path)
+        distilling.TeacherLogProbs(tmp_path)
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_lessons_of_an_earlier_version_are_used_and_what_they_do_not_tell_is_sai
     distilling.prepare(str(teacher), said, rows, {"data": "a"}, "cpu")
     assert "by which weights" not in caplog.text
     about = json.loads(manifest.read_text())
-    origin = {name: value for name, value in about["origin"].items() if name not in distilling.LATER}
+    origin = {name: value for name, value in about["origin"].items() if name not in distilling.OPTIONAL_FIELDS}
     manifest.write_text(json.dumps({"origin": origin, "whole": True}))
     (teacher / ".tensors.json").write_text("{}")  # what a model that was made on this teacher leaves there
     distilling.prepare(str(teacher), said, rows, {"data": "a"}, "cpu")

@@ -48,7 +48,7 @@ def test_what_is_there_is_said_and_neighbors_may_come_later(
     said = capsys.readouterr().out
     for line in (
         "machine: ", "precision: float32", "model: ", "tower: ", "mm_projector.bin, 16 to 24", "perceivers: random",
-        "12 samples", "8 with an image, which is there", "neighbors: none yet", "8 processes: ",
+        "12 samples", "8 with an image (all found)", "neighbors: none yet", "8 processes: ",
     ):  # fmt: skip
         assert line in said
 
@@ -100,7 +100,7 @@ def test_a_part_of_the_weights_that_is_missing_or_a_pointer_is_named(parts: Path
     ):
         check(parts)
     (parts / "language" / "pytorch_model.bin.index.json").write_text("[]")
-    with pytest.raises(ModelFolderError, match="is no index of weights"):
+    with pytest.raises(ModelFolderError, match="is not an index of weights"):
         check(parts)
 
 
@@ -209,7 +209,7 @@ class TestBert:
         assert "is 32 wide, not 24" in caplog.text
 
     def test_a_folder_that_is_named_must_be_there(self, parts: Path) -> None:
-        with pytest.raises(OptionError, match="nowhere is no folder of BERT"):
+        with pytest.raises(OptionError, match="nowhere is not a folder of BERT"):
             recipes.parse(runs.flags(parts, perceiver_init="bert", pretrain_perceivers="nowhere"))
 
 

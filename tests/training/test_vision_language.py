@@ -15,7 +15,7 @@ from camml.errors import OptionError, SampleError
 from camml.model import CamMLForConditionalGeneration, lora
 from camml.model.loading import load_model
 from camml.training import building, recipes, tuning
-from camml.training.building import BOTH_WAYS
+from camml.training.building import BIDIRECTIONAL_MODELS
 from camml.training.train import prepare, train
 from camml.types import Sample
 from tests import families, family_table
@@ -61,7 +61,7 @@ def test_a_step_lowers_the_loss_and_reaches_the_perceivers_and_every_matrix(
     family: str, starts: Path, bench: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     arguments = flags(bench, starts / family, tmp_path / "out", tune="lora", lora_r=2, lora_dropout=0.0)
-    if family in BOTH_WAYS:
+    if family in BIDIRECTIONAL_MODELS:
         refused(arguments, request)
         return
     trainer = prepare(recipes.parse(arguments))
@@ -108,7 +108,7 @@ def test_a_run_resumes_merges_and_loads(
 ) -> None:
     more = {"tune": "lora", "lora_r": 4, "learning_rate": 1e-2, "gradient_checkpointing": True, "max_steps": 2}
     arguments = flags(bench, starts / family, tmp_path / "out", **more, save_steps=1)
-    if family in BOTH_WAYS:
+    if family in BIDIRECTIONAL_MODELS:
         refused(arguments, request)
         return
     monkeypatch.setattr("camml.training.reports.plot", lambda *_: None)  # which takes as long as the run
@@ -146,11 +146,11 @@ def test_the_table_of_families_is_what_the_tests_gave(request: pytest.FixtureReq
 def test_a_family_outside_the_table_is_trained_with_a_notice(
     starts: Path, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert set(building.CHECKED) == {family for family, _ in family_table.committed_results()}
+    assert set(building.TESTED_MODELS) == {family for family, _ in family_table.committed_results()}
     arguments = recipes.parse(flags(bench, starts / "llava", tmp_path / "out")).model
     building.build(arguments)
     assert not caplog.messages
-    monkeypatch.setattr(building, "CHECKED", ())
+    monkeypatch.setattr(building, "TESTED_MODELS", ())
     building.build(arguments)
     assert "a 'llava' model is none of those that CaMML was checked with (docs/models.md)" in caplog.text
 

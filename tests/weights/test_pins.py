@@ -74,5 +74,5 @@ def test_what_holds_no_weights_is_an_error(tmp_path: Path) -> None:
     beyond = json.dumps({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}).encode()
     for broken in (b"", b"x", b"\x02\0\0\0\0\0\0\0[]..", b"\xff" * 20, len(beyond).to_bytes(8, "little") + beyond):
         (tmp_path / "model.safetensors").write_bytes(broken)
-        with pytest.raises(ModelFolderError, match="no whole safetensors file"):
+        with pytest.raises(ModelFolderError, match="not a complete safetensors file"):
             tensors_hash(tmp_path)

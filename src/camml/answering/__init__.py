@@ -152,7 +152,7 @@ def with_passages(
       chooser: None reads texts from their beginning.
 
     Raises:
-      OptionError: `passages` cannot be; see `budget_of`.
+      OptionError: `passages` is invalid; see `budget_of`.
     """
     budget = budget_of(answerer, passages)
     return contexts if budget is None or chooser is None else chooser.choose(queries, contexts, budget)

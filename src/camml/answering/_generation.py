@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from camml.answering import Decoding
-from camml.answering._grounding import Form, Held
+from camml.answering._grounding import GrammarLogitsProcessor, GrammarState
 from camml.errors import OptionError
 from camml.types import Context, Sample
 
@@ -27,7 +27,7 @@ Inputs = TypeVar("Inputs")
 _HEARTBEAT = 0.5  # seconds between looks at a worker that has sent nothing
 
 
-def generation_options(decoding: Decoding, forms: Sequence[Form | None] = ()) -> dict[str, Any]:
+def generation_options(decoding: Decoding, forms: Sequence[GrammarState | None] = ()) -> dict[str, Any]:
     """Return the arguments of transformers' `generate` for `decoding`.
 
     `generate` draws from the random numbers of the whole process, so tokens are drawn here and it takes the likeliest.
@@ -37,13 +37,13 @@ def generation_options(decoding: Decoding, forms: Sequence[Form | None] = ()) ->
     """
     options: dict[str, Any] = {"max_new_tokens": decoding.max_new_tokens, "do_sample": False}
     options |= {"temperature": None, "top_p": None, "top_k": None}
-    steps: list[LogitsProcessor] = [Held(forms)] if any(forms) else []
+    steps: list[LogitsProcessor] = [GrammarLogitsProcessor(forms)] if any(forms) else []
     steps += [_Draw(decoding)] if decoding.temperature > 0 else []
     return options | ({"logits_processor": LogitsProcessorList(steps)} if steps else {})
 
 
 def generate(
-    model: Any, inputs: Mapping[str, Any], decoding: Decoding, forms: Sequence[Form | None] = ()
+    model: Any, inputs: Mapping[str, Any], decoding: Decoding, forms: Sequence[GrammarState | None] = ()
 ) -> torch.Tensor:
     """Return the tokens that a model writes behind its prompts, int64[B, N], padded at the end."""
     with torch.inference_mode():
@@ -170,7 +170,7 @@ class _Stop(StoppingCriteria):
 
 
 def stream_text(
-    model: Any, tokenizer: Any, inputs: Mapping[str, Any], decoding: Decoding, forms: Sequence[Form | None] = ()
+    model: Any, tokenizer: Any, inputs: Mapping[str, Any], decoding: Decoding, forms: Sequence[GrammarState | None] = ()
 ) -> Iterator[str]:
     """Yield the pieces of one generated text; closing the iterator ends the generation."""
     streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, timeout=_HEARTBEAT, skip_special_tokens=True)

@@ -1,4 +1,4 @@
-"""Answers in words of the samples: of each next token, whether it goes on with what stands there, by llguidance.
+"""Grounded decoding: answers held to words of the samples by grammars of llguidance.
 
 A small model that copies a code or a name now and then drops its last letter or says one that is like it. Held to the
 words of its samples it cannot: `99/334U` is not cut to `99/334`, and no name is made up.
@@ -24,21 +24,21 @@ from camml.types import Context, Query
 _logger = logging.getLogger("camml")
 
 LONGEST = 100_000
-"""Characters of all samples that may be said; of more what was read of them."""
+"""Most characters of the samples' texts in a grammar; beyond it, only the passages that were read."""
 COUNTED = 20
-"""Numbers up to this one may be said, as how many samples there are is written in none of them."""
+"""Numbers up to this one are always allowed, so that an answer can count the samples."""
 PLAIN = (REFUSAL, "yes", "no", "Yes", "No", *map(str, range(COUNTED + 1)))
 
 
-class Form:
+class GrammarState:
     """The state of one answer that is held to a form."""
 
     def __init__(self, matcher: Any) -> None:
         self._matcher = matcher
 
-    def copy(self) -> "Form":
+    def copy(self) -> "GrammarState":
         """Return the state of another answer that has come as far, which costs next to nothing."""
-        return Form(self._matcher.deep_copy())
+        return GrammarState(self._matcher.deep_copy())
 
     def allowed(self, vocabulary: int, device: torch.device) -> Tensor:
         """Return which tokens may come next, bool[V]."""
@@ -82,10 +82,10 @@ class Grammars:
             raise ValueError(matcher.get_error())
         return matcher
 
-    def in_words_of(self, query: Query, context: Context) -> Form | None:
+    def in_words_of(self, query: Query, context: Context) -> GrammarState | None:
         """Return the beginning of an answer in words of a context and its question; None where there are no samples."""
         matcher, _ = self._tried(query, context)
-        return None if matcher is None else Form(matcher)
+        return None if matcher is None else GrammarState(matcher)
 
     def usable(self, query: Query, context: Context) -> str | None:
         """Return the grammar of such an answer, for who makes a matcher of it elsewhere; None where there is none."""
@@ -136,10 +136,10 @@ def words_of(query: Query, context: Context) -> str | None:
     return "\n".join(lines)
 
 
-class Held(LogitsProcessor):
+class GrammarLogitsProcessor(LogitsProcessor):
     """Leaves each row of a generation only the tokens that its form allows; None holds a row to nothing."""
 
-    def __init__(self, forms: Sequence[Form | None]) -> None:
+    def __init__(self, forms: Sequence[GrammarState | None]) -> None:
         self._forms = forms
         self._begun = False
 
@@ -172,7 +172,9 @@ class Grounding:
         """Return whether answers are held to words of the samples."""
         return self.usual if decoding.grounded is None else decoding.grounded
 
-    def forms(self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding) -> Sequence[Form | None]:
+    def forms(
+        self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding
+    ) -> Sequence[GrammarState | None]:
         """Return what the answers to some questions are held to; nothing where they are free."""
         if not self.wanted(decoding):
             return ()

@@ -83,7 +83,7 @@ class ApiAnswerer:
         reply = self.api.reply([*before, {"role": "user", "content": self._content(query, context)}], **options)
         notes, lacking = list(self.notes(query, context, decoding)), reply.lacking
         if reply.left_out:
-            notes.append(f"the endpoint refuses {', '.join(reply.left_out)}: its own hold")
+            notes.append(f"the endpoint rejected {', '.join(reply.left_out)}; its own defaults apply")
         if lacking:
             notes.append(f"no answer: {lacking}" + (f" ({reply.text[:80]!r})" if reply.text else ""))
         return Prediction(

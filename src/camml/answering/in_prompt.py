@@ -120,23 +120,23 @@ class InPromptAnswerer:
           OptionError: the question alone is too long.
         """
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        said = turns or [*query.history, Turn(query.text)]
+        conversation = turns or [*query.history, Turn(query.text)]
 
         def write(samples: Sequence[Sample]) -> str:
-            return self.render(said, [sample.text for sample in samples], tools)
+            return self.render(conversation, [sample.text for sample in samples], tools)
 
         return fit_samples(context, write, self._length, self.tokenizer, decoding, limit)
 
     def render(self, turns: Sequence[Turn], texts: Sequence[str], tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """Return the prompt for a conversation, and the texts of the samples for its last question."""
-        *history, last = [turn.told(self._harmless) for turn in turns]
-        asked = prompts.paste(last.question, list(map(self._harmless, texts)), self.prompt_style)
-        said = [*history, replace(last, question=asked)]
+        *history, last = [turn.map_texts(self._harmless) for turn in turns]
+        question = prompts.paste(last.question, list(map(self._harmless, texts)), self.prompt_style)
+        conversation = [*history, replace(last, question=question)]
         if not self.tokenizer.chat_template:
-            return prompts.vicuna(said)
-        given = {"tools": prompts.retold(tools, self._harmless)} if tools else {}
+            return prompts.vicuna(conversation)
+        given = {"tools": prompts.map_texts(tools, self._harmless)} if tools else {}
         try:
-            return write_prompt(self.tokenizer, prompts.messages(said), True, **given)
+            return write_prompt(self.tokenizer, prompts.messages(conversation), True, **given)
         except TemplateError as error:
             raise OptionError(f"the chat template of this model does not take the conversation: {error}") from None
 
@@ -170,6 +170,6 @@ def load(
     """
     place = choose_device(device)
     if kind_of(model) != "language":
-        raise ModelFolderError(f"{model} is no language model alone; use it with {fitting(model)!r}")
+        raise ModelFolderError(f"{model} is not a text-only language model; use it with {fitting(model)!r}")
     loaded, tokenizer = load_model(model, dtype=choose_dtype(dtype, place))
     return InPromptAnswerer(loaded.to(place), tokenizer, prompt_style)

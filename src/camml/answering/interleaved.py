@@ -131,10 +131,10 @@ class InterleavedAnswerer:
           OptionError: the question alone is too long.
           ImageError: a picture cannot be used.
         """
-        said = turns or [*query.history, _asked(query)]
+        conversation = turns or [*query.history, _asked(query)]
 
         def write(samples: Sequence[Sample]) -> dict[str, Tensor]:
-            return self._row(said, samples, tools)
+            return self._row(conversation, samples, tools)
 
         return fit_samples(context, write, lambda row: row["input_ids"].shape[1], self.tokenizer, decoding, self.limit)
 
@@ -157,18 +157,18 @@ class InterleavedAnswerer:
         self, turns: Sequence[Turn], samples: Sequence[Sample], tools: Sequence[Mapping[str, Any]]
     ) -> dict[str, Tensor]:
         content, images = self._content(turns[-1], samples)
-        *history, last = [turn.told(self._harmless) for turn in turns]
+        *history, last = [turn.map_texts(self._harmless) for turn in turns]
         before = [replace(turn, question=self._mark * len(turn.images) + turn.question) for turn in history]
-        said = [*before, replace(last, question=content)]
+        conversation = [*before, replace(last, question=content)]
         if self._mark == prompts.IMAGE:
-            text = self._templated([prompts.in_parts(message) for message in prompts.messages(said)], tools)
+            text = self._templated([prompts.in_parts(message) for message in prompts.messages(conversation)], tools)
         else:
             mark = str(getattr(self.processor, "boi_token", None) or getattr(self.processor, "image_token", ""))
-            text = prompts.vicuna(said).replace(prompts.IMAGE, mark)
+            text = prompts.vicuna(conversation).replace(prompts.IMAGE, mark)
         return prepare_row(self.processor, text, [*chain.from_iterable(turn.images for turn in history), *images])
 
     def _templated(self, messages: Sequence[prompts.Message], tools: Sequence[Mapping[str, Any]]) -> str:
-        given = {"tools": prompts.retold(tools, self._harmless)} if tools else {}
+        given = {"tools": prompts.map_texts(tools, self._harmless)} if tools else {}
         try:
             return write_prompt(self.processor, messages, True, **given)
         except TemplateError as error:

@@ -18,7 +18,7 @@ from camml.answering._generation import (
 from camml.answering._grounding import Grounding
 from camml.devices import choose_device, choose_dtype
 from camml.errors import ModelFolderError, OptionError
-from camml.features.once import EachOnce, name_of
+from camml.features.once import DeduplicatedFeatures, name_of
 from camml.features.passages import Budget
 from camml.features.samples import MAX_BYTES, SampleFeatures
 from camml.images import ImageSource
@@ -116,7 +116,7 @@ class PerceiverAnswerer:
             inputs["context_embeds"] = self.cached.embed(samples)
         return inputs.to(self.model.device)
 
-    def _shared(self, images: Sequence[ImageSource | None], samples: Sequence[Sample]) -> EachOnce | None:
+    def _shared(self, images: Sequence[ImageSource | None], samples: Sequence[Sample]) -> DeduplicatedFeatures | None:
         """Return the tower, asked for each image once, where that saves something: several questions about one image.
 
         Where questions or samples have no image at all the model is given none, so that it need not mask them.
@@ -126,7 +126,7 @@ class PerceiverAnswerer:
         groups = [images, [sample.image for sample in samples]] if samples else [images]
         given = [name_of(image) for group in groups for image in group if image is not None]
         everywhere = all(any(image is not None for image in group) for group in groups)
-        return EachOnce(self.model, self.processor) if everywhere and len(set(given)) < len(given) else None
+        return DeduplicatedFeatures(self.model, self.processor) if everywhere and len(set(given)) < len(given) else None
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""

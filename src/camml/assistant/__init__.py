@@ -8,7 +8,7 @@ from typing import Any
 
 from camml import answering, encoders, formats, weights
 from camml.answering import DEFAULT_SHOTS, Answerer, Decoding, budget_of, with_passages
-from camml.assistant.ahead import Ahead
+from camml.assistant.ahead import BackgroundValue
 from camml.assistant.answer import Answer, Ready, check_options, query_of
 from camml.assistant.collection import Collection
 from camml.datastore import Datastore, official_pair, open_store, read_manifest
@@ -55,7 +55,7 @@ class Assistant:
         self._use = use
         self.settings: RetrievalSettings = settings_of(folder)
         self.options = options
-        self._ahead: Ahead[Answerer] | None = None
+        self._ahead: BackgroundValue[Answerer] | None = None
 
     @cached_property
     def use(self) -> str:
@@ -91,7 +91,7 @@ class Assistant:
         if late:
             yield
             return
-        self._ahead = Ahead(self._load)
+        self._ahead = BackgroundValue(self._load)
         try:
             self._ahead.start()  # in here, so that Ctrl-C at this very moment ends it, too
             yield
@@ -155,7 +155,7 @@ class Assistant:
           options: those of `Collection`, such as `mode`.
 
         Raises:
-          StoreNotFoundError: there is none.
+          StoreNotFoundError: there is no datastore at `place`.
           EncoderMismatchError: it was built with another encoder than the model wants.
         """
         from camml.features.samples import folder_of
@@ -205,7 +205,7 @@ class Assistant:
           passages: see `camml.answering.budget_of`; None for the model's.
 
         Raises:
-          OptionError: `passages` cannot be.
+          OptionError: `passages` is invalid.
         """
         if not queries:
             return []

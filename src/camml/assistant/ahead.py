@@ -10,14 +10,14 @@ PATIENCE = 0.1
 """Seconds after which a thread that goes on is told once more to end."""
 
 
-class Ahead(Generic[T]):
+class BackgroundValue(Generic[T]):
     """A value that a thread makes, until it is asked for.
 
     Args:
       make: called in the thread.
 
     Example:
-      >>> product = Ahead(lambda: 6 * 7)
+      >>> product = BackgroundValue(lambda: 6 * 7)
       >>> product.start()
       >>> product.result()
       42

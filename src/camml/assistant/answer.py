@@ -80,8 +80,8 @@ class Answer:
 def check_options(where: Any = None, decoding: Any = None) -> None:
     """Raise an OptionError if options of an answer are of other types than they must have."""
     if where is not None and not isinstance(where, Mapping) and not callable(where):
-        told = 'give values of the meta as {"hall": "B"}, or a function of a sample'
-        raise OptionError(f"where is {kind_of(where)}; {told}")
+        remedy = 'give values of the meta as {"hall": "B"}, or a function of a sample'
+        raise OptionError(f"where is {kind_of(where)}; {remedy}")
     if decoding is not None and not isinstance(decoding, Decoding):
         raise OptionError(f"decoding is {kind_of(decoding)}; give camml.answering.Decoding(max_new_tokens=...)")
 
@@ -90,7 +90,7 @@ def query_of(question: str, image: ImageSource | None) -> Query:
     """Return a question with its picture, opened unless it is a file that is yet to be read.
 
     Raises:
-      OptionError: the question is no text, or holds half a character, which no model reads.
+      OptionError: the question is not a text, or contains an unpaired surrogate.
       ImageError: the picture cannot be used.
     """
     if not isinstance(question, str):
@@ -99,5 +99,7 @@ def query_of(question: str, image: ImageSource | None) -> Query:
         question.encode()
     except UnicodeEncodeError as error:
         half = question[error.start]
-        raise OptionError(f"the question has half a character ({half!r}); write it again") from None
+        raise OptionError(
+            f"the question contains an unpaired surrogate ({half!r}), which is not valid Unicode; retype the text"
+        ) from None
     return Query(question, image if image is None or isinstance(image, Path) else opened(image))

@@ -45,10 +45,10 @@ def attribute(assistant: "Assistant", ready: Ready, answer: Answer) -> list[Effe
     """
     if ready.refusal:
         raise OptionError("nothing to attribute: no sample is near enough, so the model was not asked")
-    asked, said = assistant.answerer, answer.text
-    whole = asked.likelihood(ready.query, ready.context, said)
+    answerer, text = assistant.answerer, answer.text
+    whole = answerer.likelihood(ready.query, ready.context, text)
     effects = []
     for place, neighbor in enumerate(ready.context):
         others = (*ready.context[:place], *ready.context[place + 1 :])
-        effects.append(Effect(neighbor.sample.id, asked.likelihood(ready.query, others, said) - whole))
+        effects.append(Effect(neighbor.sample.id, answerer.likelihood(ready.query, others, text) - whole))
     return effects

@@ -39,7 +39,7 @@ class Collection:
         cosine; None for the model's, infinity to leave out none.
 
     Raises:
-      OptionError: a setting cannot be.
+      OptionError: a setting is invalid.
 
     Example:
       >>> import camml
@@ -129,7 +129,7 @@ class Collection:
           passages: see `camml.answering.budget_of`; None for the model's.
 
         Raises:
-          OptionError: a setting cannot be, or a question is too long.
+          OptionError: a setting is invalid, or a question is too long.
           EmptyStoreError: there are no samples.
         """
         if shots is not None and shots < 1:
@@ -142,7 +142,7 @@ class Collection:
         """Return questions with what was found for them, as the model reads it, or why it is not asked.
 
         Raises:
-          OptionError: `passages` cannot be.
+          OptionError: `passages` is invalid.
         """
         weak = [self.threshold.weakness(context) for context in contexts]
         alone = self.threshold.fallback == "model"

@@ -38,12 +38,11 @@ class Threshold:
         """Return what holds for a datastore.
 
         Raises:
-          OptionError: a setting cannot be.
+          OptionError: a setting is invalid.
         """
         if fallback not in FALLBACKS:
             raise OptionError(f"fallback is {fallback!r}; it can be: {', '.join(FALLBACKS)}")
-        if min_score is not None and not -1 <= min_score <= 1:
-            raise OptionError(f"min_score is {min_score:g}; scores are cosines, so give -1 to 1")
+        check_min_score(min_score)
         check_margin(margin)
         return cls(min_score, calibration_of(datastore) if min_score is None else None, fallback, margin)
 
@@ -58,8 +57,19 @@ class Threshold:
         if self.min_score is not None:
             best = max(neighbor.score for neighbor in context)
             low = best < self.min_score
-            return f"no sample is near enough: the best score is {best:.3f}, and {self.min_score:g} is the least" * low
+            why = f"the best score is {best:.3f}, below the minimum of {self.min_score:g}"
+            return f"no sample is near enough: {why}" * low
         return self.calibration.weakness(context) if self.calibration else ""
+
+
+def check_min_score(min_score: float | None) -> None:
+    """Raise an OptionError if no cosine can be like this score.
+
+    Example:
+      >>> check_min_score(0.5)
+    """
+    if min_score is not None and not -1 <= min_score <= 1:
+        raise OptionError(f"min_score is {min_score:g}; scores are cosines, so give -1 to 1")
 
 
 def check_margin(margin: float | None) -> None:

@@ -4,31 +4,28 @@ import http.client
 import json
 import os
 import socket
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from camml.chat_api.endpoint import check_address, check_key, json_request, without_key
+from camml.chat_api.endpoint import PUBLIC, REDIRECTS, check_address, check_key, cut_at, json_request, without_key
 from camml.chat_api.reply import TOO_LONG, Reply, fault_in, read
 from camml.chat_api.terms import ABOUT_SOMETHING_ELSE, ABOUT_THE_REQUEST, Learned, Terms
 from camml.errors import FetchError, OptionError
 
 __all__ = ["ChatApi", "Reply"]
 
-PUBLIC = "https://api.openai.com/v1"
 FILTERS = ("content_filter", "content_policy_violation")
 """Codes of refusals that are about what was asked, not how."""
 LONG = (f'"{TOO_LONG}"', '"exceed_context_size_error"', "maximum context length")
 """Words of refusals of too long a question. Source: OpenAI, llama.cpp, vLLM."""
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 """HTTP statuses after which the same request may succeed. Source of 520 to 529: Cloudflare's, and Anthropic's 529."""
-REDIRECTS = (301, 302, 303, 307, 308)
 SPENT = '"insufficient_quota"'
 """The code, in JSON, of a 429 that no waiting helps."""
 
@@ -47,7 +44,7 @@ class ChatApi:
       sleep: waits so many seconds; another one in tests.
 
     Raises:
-      OptionError: `base_url` is no address, or `key` cannot be sent.
+      OptionError: `base_url` is not an address, or `key` cannot be sent.
     """
 
     model: str
@@ -105,8 +102,8 @@ class ChatApi:
                 reason, wait = str(error) or type(error).__name__, None
             if attempt < self.tries:
                 self.sleep(min(60.0, 2.0 ** (attempt - 1)) if wait is None else min(wait, 120.0))
-        said = without_key(reason, self.key)
-        raise FetchError(f"{self.base_url} gave no answer in {self.tries} tries: {said}")
+        reason = without_key(reason, self.key)
+        raise FetchError(f"{self.base_url} gave no answer in {self.tries} tries: {reason}")
 
     def _agreed(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Reply:
         """Return the reply under the terms that the endpoint takes; where they are not known, they are found out."""
@@ -137,8 +134,8 @@ class ChatApi:
             with urllib.request.urlopen(request, timeout=self.timeout) as answer, _cut_at(end, answer):
                 kind, sent = answer.headers.get_content_type(), answer.read()
         except urllib.error.HTTPError as error:
-            said = without_key(_moved(error) or _said(error), self.key)
-            raise _Refused(error.code, said, _seconds(error.headers.get("Retry-After"))) from None
+            text = without_key(_moved(error) or _said(error), self.key)
+            raise _Refused(error.code, text, _seconds(error.headers.get("Retry-After"))) from None
         except (OSError, http.client.HTTPException):
             if time.monotonic() < end:
                 raise
@@ -147,8 +144,8 @@ class ChatApi:
             raise TimeoutError(f"no whole answer in {self.longest:g} s")
         document = self._document(sent, kind)
         if (fault := fault_in(document)) is not None:  # some gateways send a refusal as if all were well
-            said = without_key(json.dumps({"error": fault}, ensure_ascii=False), self.key)
-            raise _Refused(_status(fault.get("code")), said, None)
+            text = without_key(json.dumps({"error": fault}, ensure_ascii=False), self.key)
+            raise _Refused(_status(fault.get("code")), text, None)
         return document
 
     def _document(self, sent: bytes, kind: str) -> Any:
@@ -182,26 +179,9 @@ class _Refused(Exception):
         return next((reason for reason in FILTERS if self.code == 400 and f'"{reason}"' in self.text), "")
 
 
-@contextmanager
-def _cut_at(end: float, answer: http.client.HTTPResponse) -> Iterator[None]:
-    """Cut the connection of an answer at a time: urllib only bounds the wait for the next bytes."""
-    if answer.isclosed():  # without a body it is whole already
-        yield
-        return
-    line = socket.socket(fileno=os.dup(answer.fileno()))
-
-    def cut() -> None:
-        with suppress(OSError):
-            line.shutdown(socket.SHUT_RDWR)
-
-    watch = threading.Timer(max(0.0, end - time.monotonic()), cut)
-    watch.daemon = True
-    watch.start()
-    try:
-        yield
-    finally:
-        watch.cancel()
-        line.close()
+def _cut_at(end: float, answer: http.client.HTTPResponse) -> AbstractContextManager[None]:
+    """Cut the connection of an answer at a time; one without a body is whole already."""
+    return nullcontext() if answer.isclosed() else cut_at(end, socket.socket(fileno=os.dup(answer.fileno())))
 
 
 def _status(code: Any) -> int:

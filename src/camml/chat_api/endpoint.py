@@ -2,12 +2,20 @@
 
 import json
 import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request
 
 from camml.errors import OptionError
 
+PUBLIC = "https://api.openai.com/v1"
+REDIRECTS = (301, 302, 303, 307, 308)
+"""HTTP statuses that name another address."""
 SHORT = 8
 """Characters below which a key may be a part of usual words."""
 
@@ -72,6 +80,29 @@ def json_request(address: str, content: Any, key: str) -> Request:
     if key:
         request.add_unredirected_header("Authorization", f"Bearer {key}")
     return request
+
+
+@contextmanager
+def cut_at(end: float, line: socket.socket) -> Iterator[None]:
+    """Shut a connection down at a time, whatever is being said on it: HTTP and TLS only bound the wait for more bytes.
+
+    Args:
+      end: seconds of the monotonic clock.
+      line: a duplicate of its socket, which is closed in the end; the original may be wrapped for TLS meanwhile.
+    """
+
+    def cut() -> None:
+        with suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+
+    watch = threading.Timer(max(0.0, end - time.monotonic()), cut)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+        line.close()
 
 
 def without_key(text: str, key: str) -> str:

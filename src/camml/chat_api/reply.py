@@ -25,7 +25,7 @@ class Reply:
     Attributes:
       text: what the model said, without what it thought; also where it is of no use, see `lacking`.
       finish_reason: why the endpoint stopped, in its own word; empty where it does not say.
-      left_out: settings that the endpoint refuses, so that its own hold.
+      left_out: settings the endpoint rejected, so its own defaults apply.
     """
 
     text: str
@@ -99,10 +99,10 @@ def read(document: Any) -> Reply:
       ValueError: this is not what chat endpoints send; the message has what an error in it says.
     """
     if not isinstance(document, dict) or not isinstance(choices := document.get("choices"), list):
-        said = document.get("error") if isinstance(document, dict) else None
-        if isinstance(said, dict):
-            said = said.get("message")
-        raise ValueError("the answer is not that of a chat endpoint" + (f": {str(said)[:200]}" if said else ""))
+        error = document.get("error") if isinstance(document, dict) else None
+        if isinstance(error, dict):
+            error = error.get("message")
+        raise ValueError("the answer is not that of a chat endpoint" + (f": {str(error)[:200]}" if error else ""))
     usage = document.get("usage")
     counts = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
     tokens = [count if isinstance(count, int) else 0 for count in counts]

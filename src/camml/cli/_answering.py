@@ -71,10 +71,12 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     add_store_images(parser)
     add_ranking(parser)
     parser.add_argument(
-        "--encoder", metavar="NAME", help="search with this encoder, whatever the model wants: what made the vectors"
+        "--encoder",
+        metavar="NAME",
+        help="search with this encoder (the one that built the vectors) instead of the model's",
     )
     add_encoder_option(parser)
-    parser.add_argument("--passages", metavar="auto|off|N|N-M", help=PASSAGES_HELP)
+    parser.add_argument("--passages", metavar="auto|off|N|N-M|first:N", help=PASSAGES_HELP)
     add_threshold(parser)
 
 
@@ -95,8 +97,8 @@ def add_margin(parser: argparse.ArgumentParser) -> None:
     """Declare which samples beside the nearest one are left out."""
     parser.add_argument(
         "--margin", metavar="X|off",
-        help="leave out samples whose pictures are less like the question's than the nearest one's, by more than this "
-        "cosine (default: as the model has it; CaMML mini: 0.1)",
+        help="leave out samples whose pictures are less like the question's than the nearest sample's is, by a cosine "
+        "of more than X (default: the model's own; CaMML mini: 0.1)",
     )  # fmt: skip
 
 
@@ -159,7 +161,7 @@ def decoding_of(args: argparse.Namespace) -> "Decoding":
     """Return how an answer is to be chosen.
 
     Raises:
-      OptionError: a setting cannot be.
+      OptionError: a setting is invalid.
     """
     from camml.answering import Decoding
 
@@ -181,7 +183,7 @@ def assistant_of(args: argparse.Namespace) -> "Assistant":
         )
     here = [way for way in plugins.names("answering") if way != "api"]
     if args.use not in (None, *here):  # before a folder is looked for that such a model may not have
-        raise UnknownNameError(f"--use {args.use!r} is no way of using samples; there are: {', '.join(here)}")
+        raise UnknownNameError(f"--use {args.use!r} is not a way of using samples; there are: {', '.join(here)}")
     folder = weights.folder(args.model)
     if store := getattr(args, "store", None):
         _check_store(store)
@@ -209,8 +211,8 @@ def collection_of(args: argparse.Namespace, assistant: "Assistant") -> "Collecti
     """Return the datastore of `--store`, opened.
 
     Raises:
-      StoreError: it cannot be, or holds nothing.
-      OptionError: a setting cannot be.
+      StoreError: the datastore cannot be opened, or holds nothing.
+      OptionError: a setting is invalid.
     """
     collection = assistant.open(
         args.store,

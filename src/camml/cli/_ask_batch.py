@@ -114,7 +114,9 @@ def _row(line: str, number: str, place: str) -> Row:
     try:
         question.encode()
     except UnicodeEncodeError:
-        raise SampleError(f"{place}: the question holds half of a character (a lone surrogate); correct it") from None
+        raise SampleError(
+            f"{place}: the question contains an unpaired surrogate, which is not valid Unicode; retype the text"
+        ) from None
     image, name = values.get("image"), values.get("id", number)
     if not isinstance(image, str | None) or not isinstance(name, str | int) or isinstance(name, bool):
         raise SampleError(f"{place}: id and image should be texts")
@@ -167,7 +169,7 @@ def _answered(out: Path) -> dict[str, tuple[str, str | None]]:
 
 
 def _opened(out: Path | None) -> TextIO:
-    """Open the file of answers; halves of characters, which file names may have, become the escapes of JSON."""
+    """Open the file of answers; unpaired surrogates, which file names may have, become escapes."""
     if out is None:  # closing standard output at the end would lose what others write to it
         return open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
     with disk_errors(out):

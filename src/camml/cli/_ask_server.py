@@ -37,7 +37,7 @@ OF_SERVER = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ServerAnswer:
     """An answer as a server gave it; see `camml.assistant.Answer`, which takes long to import."""
 
     text: str
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         reply = _call(f"{url}{CHAT}", _body(args, model, args.store))
         _print(args, reply, {}, started)
     except (LookupError, TypeError, AttributeError) as error:
-        raise FetchError(f"what answers at {url} is no `camml serve` ({error!r}); check the address") from None
+        raise FetchError(f"what answers at {url} is not a `camml serve` ({error!r}); check the address") from None
     print(f"camml: answered by {url} ({model})", file=sys.stderr)
     return 0
 
@@ -100,8 +100,8 @@ def run_here(args: argparse.Namespace) -> bool:
         print(f"camml: the server at {server.address} did not answer ({error}); answering here", file=sys.stderr)
         return False
     _print(args, reply, images, started)
-    said = f"answered by the running server at {server.address} (process {server.pid})"
-    print(f"camml: {said}; --no-server answers here", file=sys.stderr)
+    note = f"answered by the running server at {server.address} (process {server.pid})"
+    print(f"camml: {note}; --no-server answers here", file=sys.stderr)
     return True
 
 
@@ -166,7 +166,7 @@ def _print(
     from camml.cli import ask
 
     usage = reply.get("usage") or {}
-    answer: Any = Told(
+    answer: Any = ServerAnswer(
         str(reply["choices"][0]["message"]["content"]),
         tuple(_neighbor(sample, images) for sample in reply.get("context") or []),
         tuple(reply.get("notes") or []),
@@ -224,8 +224,8 @@ def _call(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
 def _reason(error: urllib.error.HTTPError) -> str:
     """Return what the server says was wrong."""
     try:
-        said = json.loads(error.read(20_000))["error"]["message"]
+        message = json.loads(error.read(20_000))["error"]["message"]
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        said = error.reason
+        message = error.reason
     key = f"; put a key into ${KEY}" if error.code == 401 else ""
-    return f"{said} (HTTP {error.code}){key}"
+    return f"{message} (HTTP {error.code}){key}"

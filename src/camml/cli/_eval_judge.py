@@ -58,13 +58,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _say(grades: "Grades", left_out: Sequence[str]) -> None:
     """Say on standard error what a reader of the grades must know."""
+    from camml.evaluation.judge import TRIES
     from camml.evaluation.metrics.mmvet import read_grade
 
     worded = sum(any(read_grade(str(text)) is None for text in its["content"]) for its in grades.values())
     if worded:
-        print(f"camml: {worded} answers count 0, as officially: in 5 tries the judge said no grade", file=sys.stderr)
+        why = f"the judge gave no grade in {TRIES} tries"
+        print(f"camml: {worded} answers count 0, as in the official grader: {why}", file=sys.stderr)
     if left_out:
-        print(f"camml: the judge refuses {', '.join(left_out)}: its own hold", file=sys.stderr)
+        print(f"camml: the judge rejected {', '.join(left_out)}; its own defaults apply", file=sys.stderr)
 
 
 def _show(done: int, total: int) -> None:

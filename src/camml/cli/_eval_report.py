@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a datastore that runs retrieved from, to show its samples (may be given several times)",
     )
     parser.add_argument("--title", default="CaMML evaluation", help="the heading (default: %(default)s)")
-    parser.add_argument("--progress", action="store_true", help="show progress where there is no terminal too")
+    parser.add_argument("--progress", action="store_true", help="show a progress bar even if stderr is not a terminal")
 
 
 def run(args: argparse.Namespace) -> int:

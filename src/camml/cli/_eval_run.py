@@ -35,17 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_samples(parser)
     _add_answering(parser)
     parser.add_argument("--grades", type=Path, metavar="FILE", help="the judge's grades (mmvet)")
-    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the interval; 0 for none")
+    parser.add_argument(
+        "--resamples", type=int, default=1000, metavar="N", help="for the interval; 0: no interval (%(default)s)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"where the runs go (default: {OUT}/<model>)")
     parser.add_argument("--predict-only", action="store_true", help="answer now; run again without this to score")
     parser.add_argument("--no-cache", action="store_true", help="neither use nor keep answers of other runs")
-    parser.add_argument("--progress", action="store_true", help="show progress where there is no terminal too")
+    parser.add_argument("--progress", action="store_true", help="show a progress bar even if stderr is not a terminal")
 
 
 def _add_samples(parser: argparse.ArgumentParser) -> None:
     """Declare what comes with a question, and from where."""
     parser.add_argument("--store", metavar="DIR", help="a datastore, or INDEX_FILE:DATA_JSON as published")
-    parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
+    parser.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="encoder that built the vectors; needed only if the datastore does not record it",
+    )
     add_encoder_option(parser)
     add_store_images(parser)
     parser.add_argument(
@@ -64,7 +70,7 @@ def _add_samples(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--retrieve", type=int, default=4, metavar="N", help="samples retrieved, the first used (%(default)s)"
     )
-    parser.add_argument("--passages", metavar="auto|off|N|N-M", help=PASSAGES_HELP)
+    parser.add_argument("--passages", metavar="auto|off|N|N-M|first:N", help=PASSAGES_HELP)
     add_margin(parser)
     add_grounded(parser)
     parser.add_argument(
@@ -80,7 +86,9 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=int, default=8, metavar="N", help="questions answered together (%(default)s)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only N questions of each task, the first ones")
-    parser.add_argument("--spread", action="store_true", help="draw these N from all pictures or classes alike")
+    parser.add_argument(
+        "--spread", action="store_true", help="draw the N questions of --limit evenly from all images or classes"
+    )
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="the longest answer (default: the task's own)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
     parser.add_argument("--top-p", type=float, default=1.0, help="sample from this much probability (%(default)s)")
@@ -206,9 +214,7 @@ def _print(outcomes: Sequence["Outcome"], written: Sequence[Path]) -> None:
             shares = ", ".join(
                 f"{100 * value:.1f} % at {name.partition('@')[2]} %" for name, value in risk.items() if "@" in name
             )
-            print(
-                f"  wrong answers, where those with the nearest samples are answered alone: {shares} of the questions"
-            )
+            print(f"  error rate when only the questions with the nearest samples are answered: {shares} of them")
         for note in outcome.notes:
             print(f"  {note}")
     for path in written:

@@ -75,6 +75,11 @@ def neighbor_as_text(neighbor: "Neighbor") -> str:
     return f"{score}  {sample.id}  {sample.image or '(no image)'}\n         {text}"
 
 
+def sentence(summary: str) -> str:
+    """Return a line of the help as a sentence, with the case of its names kept."""
+    return f"{summary[0].upper()}{summary[1:]}."
+
+
 def shorten(text: str, most: int = 160) -> str:
     """Return a text in one line of at most `most` characters."""
     line = " ".join(text.split())
@@ -82,7 +87,7 @@ def shorten(text: str, most: int = 160) -> str:
 
 
 def check_unicode(text: str, name: str) -> None:
-    """Raise an InputError if a text holds bytes that are not UTF-8, which Python hands on as halves of characters."""
+    """Raise an InputError if a text holds bytes that are not UTF-8, which Python passes on as unpaired surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

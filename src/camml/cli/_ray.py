@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def add_ray(parser: argparse.ArgumentParser) -> None:
-    """Declare them."""
+    """Declare the options of Ray."""
     parser.add_argument(
         "--ray",
         nargs="?",

@@ -48,7 +48,9 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where image paths start (default: SOURCE's folder), or pictures of pages go",
     )
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples embedded at a time")
+    parser.add_argument(
+        "--batch-size", type=int, default=32, metavar="N", help="samples embedded at a time (%(default)s)"
+    )
     parser.add_argument(
         "--on-bad",
         choices=("stop", "skip"),
@@ -59,7 +61,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 
 def add_progress(parser: argparse.ArgumentParser) -> None:
     """Declare the option that shows a progress bar."""
-    parser.add_argument("--progress", action="store_true", help="show a progress bar where there is no terminal, too")
+    parser.add_argument("--progress", action="store_true", help="show a progress bar even if stderr is not a terminal")
 
 
 def add_store(parser: argparse.ArgumentParser, *, official: bool = False) -> None:

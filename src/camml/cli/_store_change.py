@@ -55,7 +55,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_build(args: argparse.Namespace) -> int:
-    """Build it."""
+    """Build the datastore."""
     from camml import encoders
     from camml.datastore import Datastore
 
@@ -121,7 +121,7 @@ def add_add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_add(args: argparse.Namespace) -> int:
-    """Add them."""
+    """Add the samples of the file."""
     from camml.datastore import open_store
 
     started, skipped = time.perf_counter(), Skipped(args.on_bad, args.source)
@@ -153,12 +153,12 @@ def run_add(args: argparse.Namespace) -> int:
 
 def add_remove_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `camml store remove`."""
-    parser.add_argument("ids", nargs="+", metavar="ID")
+    parser.add_argument("ids", nargs="+", metavar="ID", help="ids of samples, as `camml store search` shows them")
     add_store(parser)
 
 
 def run_remove(args: argparse.Namespace) -> int:
-    """Remove them."""
+    """Remove the samples."""
     from camml.datastore import Datastore
 
     started = time.perf_counter()
@@ -182,7 +182,9 @@ def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--moved-from", default="", metavar="ORIGIN", help="the samples' origin before FOLDER was moved"
     )
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples embedded at a time")
+    parser.add_argument(
+        "--batch-size", type=int, default=32, metavar="N", help="samples embedded at a time (%(default)s)"
+    )
     parser.add_argument(
         "--on-bad", choices=("stop", "skip"), help="at a file that cannot be used (default: skip and list it)"
     )

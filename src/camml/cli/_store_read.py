@@ -35,12 +35,16 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-duplicates", action="store_true", help="show samples that say the same as a nearer one, too"
     )
-    parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
+    parser.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="encoder that built the vectors; needed only if the datastore does not record it",
+    )
     add_encoder_option(parser)
 
 
 def run_search(args: argparse.Namespace) -> int:
-    """Search and print."""
+    """Print the nearest samples."""
     from camml.datastore import open_store
     from camml.features.reranking import Reranker, nearest
     from camml.images import open_image
@@ -124,7 +128,7 @@ def add_info_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_info(args: argparse.Namespace) -> int:
-    """Describe it."""
+    """Describe the datastore."""
     from camml.datastore import missing_pictures, official_pair, open_official, read_manifest, verify
 
     pair = official_pair(args.store)
@@ -174,7 +178,7 @@ def _in_words(calibration: dict[str, Any] | None) -> str:
     if "made" in calibration:
         least = ", ".join(f"{name} {score:.3f}" for name, score in calibration["least"].items())
         when = calibration["made"] or "an unknown time"
-        said = [f"of {when}, {calibration['samples']} samples; least score: {least or 'of no search'}"]
+        said = [f"of {when}, {calibration['samples']} samples; thresholds: {least or 'none'}"]
     return "; ".join([*said, *filter(None, [calibration.get("advice")])])
 
 
@@ -214,7 +218,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Write it."""
+    """Write the samples to a folder."""
     from camml.datastore import Datastore, export
 
     started = time.perf_counter()

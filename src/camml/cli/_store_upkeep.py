@@ -76,7 +76,7 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_index(args: argparse.Namespace) -> int:
-    """Build it and say what was measured."""
+    """Build the index, and say what was measured."""
     from camml.datastore import indexing
 
     memory = None if args.memory is None else size_of(args.memory, "--memory")
@@ -124,10 +124,11 @@ def run_calibrate(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"path": str(path), **asdict(read(path.parent) or calibration)})  # as it is kept, with its time
         return 0
-    print(f"{'search':12} {'least score':>11} {'pairs':>6}  strangers that have it")
+    print(f"{'search':12} {'threshold':>11} {'pairs':>6}  false accepts")
     for name, least in calibration.searches.items():
         print(f"{name:12} {least.score:11.4f} {least.own:6}  {100 * least.strangers:.1f} %")
-    print(f"{path}: at most {100 * calibration.false_refusals:g} % of questions about what is there are to be refused")
+    share = f"{100 * calibration.false_refusals:g} %"
+    print(f"{path}: thresholds chosen so that at most {share} of the answerable questions are refused")
     return 0
 
 
@@ -148,8 +149,8 @@ def run_cache(args: argparse.Namespace) -> int:
     from camml import weights
     from camml.answering.perceiver import load
     from camml.datastore import Datastore
-    from camml.datastore.store import check_batch_size
     from camml.features.samples import FOLDER
+    from camml.sizes import check_batch_size
 
     check_batch_size(args.batch_size)
     quiet_unless_watched()
@@ -189,7 +190,7 @@ def add_migrate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_migrate(args: argparse.Namespace) -> int:
-    """Move them."""
+    """Move the vectors."""
     from camml.datastore import migration
 
     started = time.perf_counter()

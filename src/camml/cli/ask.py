@@ -31,7 +31,7 @@ SUMMARY = "Answer a question from a datastore or from samples you name, and show
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("question", metavar="QUESTION", nargs="?")
+    parser.add_argument("question", metavar="QUESTION", nargs="?", help="the question, in quotes")
     parser.add_argument("--image", metavar="FILE|URL", help="the picture the question is about")
     samples = parser.add_mutually_exclusive_group()
     samples.add_argument("--store", metavar="DIR", help="a datastore, or INDEX_FILE:DATA_JSON as published")
@@ -131,7 +131,7 @@ def _ready(
             retrieved = time.perf_counter()
             [ready] = collection.ready([query], contexts, args.passages)
     else:
-        retrieved = time.perf_counter()
+        retrieved = started  # nothing is searched: all of this is loading
         [ready] = assistant.ready([query], [given], passages=args.passages)
     return ready, {"retrieve": retrieved - started, "load": time.perf_counter() - retrieved}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.cli import _eval_judge, _eval_report, _eval_run
+from camml.cli._output import sentence
 from camml.errors import InputError, OptionError
 
 if TYPE_CHECKING:
@@ -70,19 +71,21 @@ def _add_scoring(scoring: argparse.ArgumentParser) -> None:
             metavar="FRAME",
             help=f"frame of the {side}'s boxes: same, normalised, padded or pixels (refcoco*; default: {default})",
         )
-    scoring.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the interval; 0 for none")
+    scoring.add_argument(
+        "--resamples", type=int, default=1000, metavar="N", help="for the interval; 0: no interval (%(default)s)"
+    )
     scoring.add_argument("--submission", type=Path, metavar="PATH", help="write the official submission here instead")
     scoring.add_argument("--out", type=Path, metavar="FILE", help="write the score, with that of each item, as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do the action asked for."""
+    """Run the action of the command line."""
     code: int = args.act(args)
     return code
 
 
 def _action(actions: Any, name: str, act: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=summary, description=sentence(summary))
     parser.set_defaults(act=act)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise InputError(f"`camml mcp` needs the package {error.name}: pip install 'camml[mcp]'") from None
     if args.pictures is not None and not args.pictures.is_dir():
-        raise OptionError(f"--pictures {args.pictures} is no folder")
+        raise OptionError(f"--pictures {args.pictures} is not a folder")
     if args.http is not None and not 1 <= args.http <= 65535:
         raise OptionError(f"--http is {args.http}; give a port from 1 to 65535")
     if args.shots is not None and args.shots < 1:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from camml.cli._output import print_json
 
-SUMMARY = "Merge a LoRA or QLoRA run, or a packed model, into the model it started from."
+SUMMARY = "Merge a LoRA or QLoRA run, or a packed model, with the model it started from, into a new folder."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

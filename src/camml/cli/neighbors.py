@@ -41,12 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep-duplicates", action="store_true", help="near-duplicates of a sample may be its neighbors too"
     )
     parser.add_argument("--k", type=int, default=10, metavar="N", help="neighbors of each sample (%(default)s)")
-    parser.add_argument("--encoder", metavar="NAME", help="what made the vectors, where the datastore does not say")
+    parser.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="encoder that built the vectors; needed only if the datastore does not record it",
+    )
     add_encoder_option(parser)
     parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="samples at a time (%(default)s)")
     add_ray(parser)
-    parser.add_argument("--on-bad", default="stop", help="stop at a sample that cannot be used, or skip it")
-    parser.add_argument("--progress", action="store_true", help="show progress even where no terminal is")
+    parser.add_argument(
+        "--on-bad", choices=("stop", "skip"), default="stop", help="at a sample that cannot be used (%(default)s)"
+    )
+    parser.add_argument("--progress", action="store_true", help="show a progress bar even if stderr is not a terminal")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 

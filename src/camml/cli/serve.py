@@ -52,13 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="questions that the page offers: samples whose texts are questions",
     )
     parser.add_argument(
-        "--encoder", metavar="NAME", help="search datastores with it, whatever the model wants: what made their vectors"
+        "--encoder",
+        metavar="NAME",
+        help="search with this encoder (the one that built the vectors) instead of the model's",
     )
     add_ranking(parser)
     add_threshold(parser)
     parser.add_argument("--read-only", action="store_true", help="samples can be neither added nor removed")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s: this machine only)")
-    parser.add_argument("--port", type=int, default=8000, help="(%(default)s)")
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="the port to listen on (%(default)s)")
     parser.add_argument("--engine", default="transformers", metavar="NAME", help="transformers or vllm (%(default)s)")
     parser.add_argument(
         "--engine-option", action="append", default=[], metavar="KEY=VALUE",
@@ -109,7 +111,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--memory", default="", metavar="SIZE",
         help="for keys and values of answers, such as 4GB (default: half of what is free; of vLLM its own)",
     )  # fmt: skip
-    parser.add_argument("--passages", metavar="auto|off|N|N-M", help=PASSAGES_HELP)
+    parser.add_argument("--passages", metavar="auto|off|N|N-M|first:N", help=PASSAGES_HELP)
     add_grounded(parser)
     parser.add_argument("--log-content", action="store_true", help="write questions and answers to the log")
 
@@ -139,8 +141,8 @@ def run(args: argparse.Namespace) -> int:
     print(_greeting(service, listener), flush=True)
     with ExitStack() as inside:
         about = _running(service.settings, _address(listener))
-        door = inside.enter_context(running.door(about)) if about else None
-        server.run(sockets=[listener, *filter(None, [door])])
+        private = inside.enter_context(running.private_socket(about)) if about else None
+        server.run(sockets=[listener, *filter(None, [private])])
     if service.dead:  # for what restarts servers on failure
         print("camml: the model has stopped; the log says why", file=sys.stderr)
     return int(service.dead)
@@ -211,8 +213,8 @@ def _check_ranges(args: argparse.Namespace) -> None:
                 ipaddress.ip_network(part.strip())
         except ValueError:
             raise OptionError(
-                f"--trust-proxy {part.strip()!r} is no address; give addresses in figures such as 127.0.0.1, networks "
-                "such as 10.0.0.0/8, or * for every proxy, separated by commas"
+                f"--trust-proxy {part.strip()!r} is not an address; give addresses in figures such as 127.0.0.1, "
+                "networks such as 10.0.0.0/8, or * for every proxy, separated by commas"
             ) from None
 
 
@@ -257,8 +259,8 @@ def _keys(file: Path | None) -> dict[str, str]:
         if line and not line.startswith("#"):
             key, *name = re.split(r"\s+#\s*", line, maxsplit=1)
             if not is_key(key):
-                told = f"an API key needs at least {SHORTEST_KEY} printable ASCII characters"
-                raise OptionError(f"{file}, line {number}: {told}; the line is not shown here")
+                reason = f"an API key needs at least {SHORTEST_KEY} printable ASCII characters"
+                raise OptionError(f"{file}, line {number}: {reason}; the line is not shown here")
             named[key] = "".join(name)
     if not named:
         raise OptionError(f"{file} holds no API keys; write one a line")
@@ -351,5 +353,5 @@ def _address(listener: socket.socket) -> str:
 def _greeting(service: "Service", listener: socket.socket) -> str:
     stores = ", ".join(f"{name} ({len(shelf.datastore)} samples)" for name, shelf in service.shelves.items())
     facts: dict[str, Any] = {"model": service.settings.served_name, "datastores": stores or "none"}
-    said = "; ".join(f"{name}: {value}" for name, value in facts.items())
-    return f"{_address(listener)}  {said}"
+    summary = "; ".join(f"{name}: {value}" for name, value in facts.items())
+    return f"{_address(listener)}  {summary}"

@@ -3,6 +3,7 @@
 import argparse
 
 from camml.cli import _store_change, _store_read, _store_size, _store_upkeep
+from camml.cli._output import sentence
 
 SUMMARY = "Build, change, search and describe a datastore."
 FIRST = ("build", "add", "remove", "search", "info")
@@ -19,13 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     }
     for name in (*FIRST, *sorted(known.keys() - set(FIRST))):
         summary = known[name].summary
-        action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        action = actions.add_parser(name, help=summary, description=sentence(summary))
         action.add_argument("--json", action="store_true", help="print one JSON document")
         action.set_defaults(act=known[name].run)
         known[name].add_arguments(action)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do the action asked for."""
+    """Run the action of the command line."""
     code: int = args.act(args)
     return code

@@ -14,9 +14,10 @@ from camml.data.llava_json import Conversation
 from camml.errors import ImageError, InputError, OptionError, SampleError
 from camml.model import CamMLProcessor
 from camml.model.batching import cut
-from camml.model.llava_processor import Span, offsets
+from camml.model.llava_processor import offsets
 from camml.model.modeling import IGNORED
 from camml.model.rendering import THOUGHT
+from camml.passages import Span
 from camml.types import Context, Sample
 
 Key = tuple[int, int]

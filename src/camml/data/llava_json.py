@@ -5,14 +5,14 @@ Read too are JSON lines, `user` and `assistant` for `human` and `gpt`, and turns
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from camml.errors import InputError, OptionError, SampleError
-from camml.formats import json_elements, jsonl
-from camml.formats._text import lines
+from camml.formats import json_entries
+from camml.formats._texts import IMAGE_MARK
 from camml.images import check_image
 from camml.layouts import find_picture
 from camml.prompts import Turn
@@ -20,7 +20,6 @@ from camml.types import Query, mended_id
 
 _logger = logging.getLogger("camml")
 
-IMAGE_MARK = "<image>"
 SPEAKERS = {"user": "human", "assistant": "gpt"}
 """The names of a speaker in other programs, and those in LLaVA JSON."""
 
@@ -69,10 +68,11 @@ def read(
       images: the folder at which image paths start; by default that of `path`.
       on_bad: "stop" at what cannot be trained on, with all of it in the message, or "skip" it.
       report: called with the reason for each that is skipped.
-      flags: for messages; by default those of `camml train`.
       decode_images: read every image to its last pixel, instead of only making sure that the file is there.
+      flags: for messages; by default those of `camml train`.
 
     Raises:
+      OptionError: `on_bad` is neither "stop" nor "skip".
       SampleError: the file cannot be read, or (with "stop") holds something that cannot be trained on.
     """
     if on_bad not in ("stop", "skip"):
@@ -84,7 +84,7 @@ def read(
     names: set[str] = set()
     counts: dict[str, int] = {}
     mended: list[str] = []
-    for number, word, entry in entries(path):
+    for number, word, entry in json_entries(path):
         place = f"{path}: {word} {number}"
         try:
             if isinstance(entry, SampleError):
@@ -108,30 +108,6 @@ def read(
     return conversations
 
 
-def entries(path: Path) -> Iterator[tuple[int, str, Any]]:
-    """Yield each entry of LLaVA JSON or JSON lines, or what is wrong with its line, with its number.
-
-    Yields:
-      the number, what it counts ("entry" or "line"), and the entry or a `SampleError`.
-
-    Raises:
-      SampleError: the file is not a list in JSON.
-    """
-    if not jsonl.matches(path):
-        for number, entry in enumerate(json_elements(path), 1):
-            yield number, "entry", entry
-        return
-    for number, line in enumerate(lines(path), 1):
-        if isinstance(line, SampleError):
-            yield number, "line", line
-        elif line.strip():
-            try:
-                entry = jsonl.parse(line, f"line {number}", path)
-            except SampleError as error:
-                entry = error
-            yield number, "line", entry
-
-
 def _summary(problems: list[InputError], flags: Flags) -> str:
     """Return one line for all bad entries, the first few in full."""
     if len(problems) == 1:
@@ -148,7 +124,7 @@ def _unique(entry: object, number: int, names: set[str], counts: dict[str, int],
       names, counts: the ids before it, and what `mended_id` keeps of them.
     """
     if not isinstance(entry, Mapping):
-        raise SampleError(f"{place}: is no object with the keys id and conversations")
+        raise SampleError(f"{place}: is not an object with the keys id and conversations")
     raw = number if entry.get("id") is None else entry["id"]
     if isinstance(raw, bool) or not isinstance(raw, str | int) or not str(raw).strip():
         raise SampleError(f"{place}: its id is {raw!r}; it must be a text or a whole number; leave it out for {number}")
@@ -208,7 +184,7 @@ def _value(turn: object, number: int, where: str) -> str:
     except UnicodeEncodeError as error:  # no tokenizer takes it
         half = ascii(value[error.start])
         raise SampleError(
-            f"{where}: turn {number + 1} has half a character ({half}, of a surrogate pair); write it again"
+            f"{where}: turn {number + 1} has an unpaired surrogate ({half}), not valid Unicode; retype the text"
         ) from None
     return value
 

@@ -20,13 +20,13 @@ from typing import Any
 
 from camml import durable
 from camml.errors import OptionError, SampleError
+from camml.formats._texts import IMAGE_MARK
 
 ASKED = ("CQM", "QCM", "QCML", "QCME", "QCMLE", "QCLM", "QCEM", "QCLEM")
 ANSWERED = ("A", "AL", "AE", "ALE", "AEL", "LA", "EA", "LEA", "ELA", "LEPA")
 SAME = {"CQA-A": "CQM-A"}
 """A name in the data tree of the paper's README, and the prompt format that the file of that name has."""
 LAYOUTS = ("auto", "labelled", "plain")
-IMAGE_MARK = "<image>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def convert(
     out: Path | None = None,
     overwrite: bool = False,
 ) -> tuple[Path, int]:
-    """Write a split as LLaVA JSON; where it was written, and how many samples it holds.
+    """Write a split as LLaVA JSON, and return where it was written and how many samples it holds.
 
     Args:
       base_dir: holds `problems.json` and `pid_splits.json`.

@@ -13,7 +13,7 @@ from camml.errors import OptionError, SampleError
 def convert(
     source: str, out: Path, images: Path | None = None, format: str | None = None, *, overwrite: bool = False
 ) -> tuple[Path, int]:
-    """Write the conversations of `source` to `out` and their images to `images`; the file, and how many there are.
+    """Write the conversations of `source` to `out` and their images to `images`; return the file and their number.
 
     Every machine that does so has the same bytes in both, so the file's hash, which neighbors are checked by, is one.
 

@@ -16,7 +16,7 @@ from camml.datastore.store import Datastore
 from camml.durable import write_file
 from camml.encoders import Encoder, Vectors, among_images, balanced
 from camml.errors import OptionError, StoreCorruptedError, StoreError
-from camml.likeness import Likeness
+from camml.likeness import DuplicateDetector
 from camml.passages import split
 from camml.ranking import BACKGROUND
 from camml.types import Context, Neighbor, Sample
@@ -92,8 +92,8 @@ class Calibration:
         if least is None or best is None or best.score >= least.score:
             return ""
         return (
-            f"no sample is near enough: the nearest, {best.sample.id!r}, has the score {best.score:.3f}, "
-            f"and {least.score:.3f} is the least of {search}"
+            f"no sample is near enough: the nearest, {best.sample.id!r}, scores {best.score:.3f} in {search}, "
+            f"below its threshold of {least.score:.3f}"
         )
 
 
@@ -104,20 +104,27 @@ def _score(neighbor: Neighbor) -> float:
 def calibrate(
     datastore: Datastore, encoder: Encoder, *, false_refusals: float = 0.05, most: int = MOST, seed: int = 0
 ) -> Calibration:
-    """Return from which score on samples have something to do with a question, as its own samples tell.
+    """Return score thresholds that separate relevant from unrelated samples, estimated on the datastore.
 
-    A picture that belongs there is stood in for by a stored one, whose nearest other picture is looked at, without
-    near-duplicates; words that belong there by a few words in a row of a sample's text, which are compared with that
-    sample. Scores are chosen so that at most `false_refusals` of these pairs fall short. So what is found
-    out is whether a question is about such things at all, not whether this very thing is there.
+    Images: each stored image is matched with its nearest one that is not a near-duplicate. Words: a few consecutive
+    words of a text are matched with that text. The thresholds reject at most `false_refusals` of these pairs. They
+    test whether a question is on topic, not whether its exact subject is stored.
 
     Args:
       false_refusals: between 0 and 0.5.
       most: samples to look at, drawn with `seed`; 24 or more.
 
     Raises:
-      OptionError: `false_refusals` or `most` cannot be.
+      OptionError: `false_refusals` or `most` is out of range.
       StoreError: there are too few samples, or they tell nothing of any search.
+
+    Example:
+      >>> from camml import encoders
+      >>> encoder = encoders.load("hashed")
+      >>> texts = [f"Pump {4 * n} in hall {n} needs seal {4711 + n}." for n in range(30)]
+      >>> store = Datastore.build("pumps", [Sample(str(n), text) for n, text in enumerate(texts)], encoder)
+      >>> list(calibrate(store, encoder).searches)
+      ['text-text']
     """
     if not 0 < false_refusals <= 0.5:
         raise OptionError(f"false refusals are {false_refusals:g}; give more than 0 and at most 0.5, such as 0.05")
@@ -157,14 +164,14 @@ def _pictures(datastore: Datastore, encoder: Encoder, samples: Sequence[Sample])
     vectors = datastore.vectors([sample.id for sample in samples], "image")
     if len(vectors) < FEWEST:
         return None
-    likeness = Likeness("measured", datastore.spaced, encoder.name)
+    duplicates = DuplicateDetector("measured", datastore.evenly_spaced_vectors, encoder.name)
     ids, rows = list(vectors), np.stack(list(vectors.values()))
     own = []
-    asked = balanced(encoder, rows, datastore.spaced("image", BACKGROUND))
+    asked = balanced(encoder, rows, datastore.evenly_spaced_vectors("image", BACKGROUND))
     for place, context in enumerate(datastore.search(asked, "image", NEARBY)):
         near = datastore.vectors([neighbor.sample.id for neighbor in context], "image")
         others = [
-            its for key, its in near.items() if key != ids[place] and not likeness.same(rows[place], its, "image")
+            its for key, its in near.items() if key != ids[place] and not duplicates.same(rows[place], its, "image")
         ]
         if others:
             own.append(max(float(its @ asked[place]) for its in others))

@@ -30,6 +30,12 @@ def verify(folder: Path, decode: bool = False) -> list[str]:
 
     Raises:
       StoreNotFoundError, StoreCorruptedError: there is no datastore, or its manifest is not as it was written.
+
+    Example:
+      >>> from camml import Datastore, Sample, encoders
+      >>> store = Datastore.build("store", [Sample("pump-7", "The pump needs seal 4711.")], encoders.load("hashed"))
+      >>> verify(Path("store"))
+      []
     """
     problems = []
     checked, records = Checked(folder), manifests.read(folder).files

@@ -78,7 +78,7 @@ def tidy(folder: Path, now: Snapshot, some: Iterable[str] | None = None) -> None
 def commit_added(
     folder: Path, before: Snapshot, added: Iterable[Embedded], drop: Callable[[], Keys] = lambda: keys_of(())
 ) -> int:
-    """Write the generation that holds all parts of `added` too, each as a segment; how many samples these are.
+    """Write the generation that holds all parts of `added` too, each as a segment, and return the number of samples.
 
     Args:
       drop: asked when all are there for the keys of samples that go in the same step.
@@ -175,9 +175,9 @@ def _due(now: Snapshot) -> list[tuple[int, int]]:
 
 
 def _joinable(now: Snapshot, firsts: Sequence[int]) -> tuple[int, int]:
-    """Return the segments [from, to) to be joined: those that no compressed index covers, or else those that one does.
+    """Return the segments [from, to) that may be joined: all outside the compressed index, else all inside it.
 
-    Joined with covered ones, the others would be searched no longer: a segment counts as covered by its first key.
+    A joined segment counts as indexed by its first key, so mixing would hide unindexed samples from search.
     """
     below = max((fast.below for fast in now.manifest.fast.values()), default=0)
     covered = sum(first < below for first in firsts)

@@ -210,9 +210,9 @@ def _compute(opened: _Opened, encoder: Encoder, patches: PatchStore | None = Non
     batch = opened.batch
     texts = [sample.text for row, sample in enumerate(batch) if row not in opened.bad]
     images = list(opened.images.values())
-    said = np.array([bool(text.strip()) for text in texts], dtype=bool)
+    has_text = np.array([bool(text.strip()) for text in texts], dtype=bool)
     vectors = np.zeros((len(texts), encoder.text_dim), np.float32)  # a picture alone is like no text
-    vectors[said] = _embedded([text for text in texts if text.strip()], encoder, "text", batch)
+    vectors[has_text] = _embedded([text for text in texts if text.strip()], encoder, "text", batch)
     if patches is None or not images:
         return Chunk(vectors, _embedded(images, encoder, "image", batch), dict(opened.bad))
     seen, parts = patches.encoder.embed_with_patches(images)

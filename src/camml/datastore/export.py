@@ -114,6 +114,12 @@ def export(datastore: "Datastore", path: Path, vectors: bool = False, overwrite:
     Raises:
       OptionError: no format has the ending of the file, it cannot hold vectors, or `targets.check_file` says no.
       DiskError: it cannot be written.
+
+    Example:
+      >>> from camml import Datastore, Sample, encoders
+      >>> store = Datastore.build("store", [Sample("pump-7", "The pump needs seal 4711.")], encoders.load("hashed"))
+      >>> export(store, Path("exported.parquet"))
+      1
     """
     write = WRITERS.get(path.suffix.lower())
     if write is None:

@@ -52,7 +52,7 @@ def compare(path: Path, record: FileRecord) -> None:
     """Raise if a file has another checksum than the one recorded; all of it is read.
 
     Raises:
-      StoreCorruptedError: it has.
+      StoreCorruptedError: the checksum differs from the recorded one.
     """
     if digest(path) != record.sha256:
         raise StoreCorruptedError(f"{path} is corrupted: its checksum is not the one written; {REMEDY}")

@@ -17,8 +17,8 @@ from camml.datastore.recall import GroundTruth, K, latency, without_own
 from camml.datastore.snapshot import Snapshot, load
 from camml.datastore.view import View
 from camml.errors import EmptyStoreError, OptionError, StoreError
-from camml.stores import Keys, create
-from camml.stores._fast import KINDS, SEEN, Fast, lists_for
+from camml.stores import Keys, create, in_chunks
+from camml.stores._fast import KINDS, SEEN, CompressedIndex, lists_for
 
 TRIED = 10_000
 """Vectors on which kinds are compared."""
@@ -94,7 +94,9 @@ def _share(now: Snapshot, modality: str, memory: int) -> int:
     return memory * numbers[modality] // sum(numbers.values())
 
 
-def _index_of(now: Snapshot, modality: str, view: View, need: Requirements, say: Say) -> tuple[Fast, FastIndex] | None:
+def _index_of(
+    now: Snapshot, modality: str, view: View, need: Requirements, say: Say
+) -> tuple[CompressedIndex, FastIndex] | None:
     """Build the best index for one modality and return it with its record; None where a flat search is best."""
     keys = now.table.keys_with(modality)
     if len(keys) < FEWEST:
@@ -102,7 +104,7 @@ def _index_of(now: Snapshot, modality: str, view: View, need: Requirements, say:
         return None
     truth = GroundTruth.draw(view, keys, seed=0)
     flat_ms = latency(view.exact(), truth)
-    best: tuple[Fast, FastIndex] | None = None
+    best: tuple[CompressedIndex, FastIndex] | None = None
     for name, expected in _tries(now, modality, view, keys, need, say):
         if best and best[1].measured["ms"] <= expected:
             break
@@ -111,7 +113,7 @@ def _index_of(now: Snapshot, modality: str, view: View, need: Requirements, say:
         say(f"{modality}: building {name} of {len(keys)} vectors")
         old = now.manifest.fast[modality] if name == "extended" else None
         started = time.perf_counter()
-        fast = _extended(now, modality, view, keys, old) if old else _built(name, view, keys)
+        fast = _extended(now, view, keys, old) if old else _built(name, view, keys)
         seconds = round(time.perf_counter() - started, 3)
         facts = _tuned(fast, truth, need.recall)
         if facts is None:
@@ -179,25 +181,25 @@ def _ranking(view: View, keys: Keys, fits: list[str], need: Requirements, say: S
     return sorted(expected.items(), key=lambda item: item[1])
 
 
-def _built(name: str, view: View, keys: Keys) -> Fast:
+def _built(name: str, view: View, keys: Keys) -> CompressedIndex:
     base = view.exact()
     seen = max(SEEN * lists_for(len(keys)), 1 << 14)
     sample = np.sort(np.random.default_rng(2).choice(keys, min(seen, len(keys)), replace=False))
-    fast = Fast.train(KINDS[name].factory(len(keys), view.dim), view.vectors(sample), base)
-    fast.fill(_chunks(keys))
+    fast = CompressedIndex.train(KINDS[name].factory(len(keys), view.dim), view.vectors(sample), base)
+    fast.fill(in_chunks(keys, CHUNK))
     return fast
 
 
-def _extended(now: Snapshot, modality: str, view: View, keys: Keys, before: FastIndex) -> Fast:
-    """Add to the present index what came since, with its quantiser unchanged."""
+def _extended(now: Snapshot, view: View, keys: Keys, before: FastIndex) -> CompressedIndex:
+    """Add to the present index what came since, with its quantizer unchanged."""
     assert now.folder is not None
     path = Checked(now.folder).path(before.file)
-    fast = Fast.open(path, view.exact(), before.settings, mapped=False)
-    fast.fill(_chunks(keys[keys >= before.below]))
+    fast = CompressedIndex.open(path, view.exact(), before.settings, mapped=False)
+    fast.fill(in_chunks(keys[keys >= before.below], CHUNK))
     return fast
 
 
-def _tuned(fast: Fast, truth: GroundTruth, target: float) -> dict[str, Any] | None:
+def _tuned(fast: CompressedIndex, truth: GroundTruth, target: float) -> dict[str, Any] | None:
     """Tune `fast` to reach the recall `target` on both halves of the queries; return None if it cannot."""
     tuning, measuring = truth.half(False), truth.half(True)
     for setting in fast.settings_to_try():
@@ -232,7 +234,3 @@ def drift(folder: Path) -> dict[str, dict[str, float]]:
             "outside": max(0.0, 1 - fast.count / len(view)),
         }
     return drifts
-
-
-def _chunks(keys: Keys) -> Iterator[Keys]:
-    return (keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK))

@@ -1,6 +1,5 @@
 """`manifest.json`: the one file that says what a datastore holds. Replacing it is what commits a change."""
 
-import hashlib
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from camml.datastore.readers import name_of
 from camml.durable import UNFINISHED, sync_folder
 from camml.encoders import Encoder
 from camml.errors import EncoderMismatchError, StoreCorruptedError, StoreError, StoreNotFoundError
+from camml.json_values import digest
 
 NAME = "manifest.json"
 FORMAT = "camml-datastore"
@@ -152,7 +152,7 @@ def write(folder: Path, manifest: Manifest) -> None:
         homes = (here, *(earlier for earlier in manifest.homes if earlier != here))
         manifest = replace(manifest, homes=homes[:MOST_HOMES])
     content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
-    content["checksum"] = _checksum(content)
+    content["checksum"] = digest(content)
     data = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")  # odd file names
     if manifest.copies:
         write_file(folder, name_of(manifest.generation), Path.touch)
@@ -168,6 +168,12 @@ def read(folder: Path) -> Manifest:
       StoreNotFoundError: there is none.
       StoreCorruptedError: it is not as it was written.
       StoreError: it cannot be read.
+
+    Example:
+      >>> from camml import Datastore, Sample, encoders
+      >>> store = Datastore.build("store", [Sample("pump-7", "The pump needs seal 4711.")], encoders.load("hashed"))
+      >>> read(Path("store")).encoder.name
+      'hashed'
     """
     path = folder / NAME
     try:
@@ -183,7 +189,7 @@ def read(folder: Path) -> Manifest:
         if content.get("format") != FORMAT and "checksum" not in content:
             raise StoreError(f"{path} is the manifest of something else; give the folder of a datastore")
         checksum = content.pop("checksum")
-        intact = checksum == _checksum(content)
+        intact = checksum == digest(content)
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise StoreCorruptedError(f"{path} is corrupted: it is not a manifest; {REMEDY}") from error
     if not intact:
@@ -219,8 +225,3 @@ def _parse(content: dict[str, Any]) -> Manifest:
     content["removed_files"] = tuple(FileRecord(**entry) for entry in content.get("removed_files", ()))
     content["fast"] = {name: fast(entry) for name, entry in content.get("fast", {}).items()}
     return Manifest(**content)
-
-
-def _checksum(content: Mapping[str, Any]) -> str:
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,7 +1,7 @@
 """The same samples and vectors in another kind of vector store; the switch is one step, and a stopped one goes on."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from camml.datastore.snapshot import Snapshot, load
 from camml.durable import disk_errors
 from camml.errors import CaMMLError, DiskError, StoreError
 from camml.progress import Progress
-from camml.stores import Keys, ServedStore, create, parse_store
+from camml.stores import Keys, ServedStore, create, in_chunks, parse_store
 
 CHUNK = 4096
 
 
 def migrate(folder: Path, target: str, progress: Progress | None = None) -> int:
-    """Move the vectors of the datastore in `folder` to `target` (`faiss`, `memory`, `milvus://…`); how many.
+    """Move the vectors of the datastore in `folder` to `target` (`faiss`, `memory`, `milvus://…`); return their number.
 
     Until all of them are there, counted, the datastore is what it was. A compressed index stays behind.
 
@@ -80,7 +80,7 @@ def _serve(folder: Path, now: Snapshot, following: Manifest, told: Callable[[int
             store.remove(begun)
             begun = begun[:0]
         told(len(begun))
-        for chunk in _chunks(keys[len(begun) :]):
+        for chunk in in_chunks(keys[len(begun) :], CHUNK):
             store.add(chunk, view.vectors(chunk))
             told(len(chunk))
         _check_all_there(store, keys, place(folder, following.location))
@@ -119,10 +119,6 @@ def _taken(folder: Path, work: Path, name: str) -> FileRecord:
         return write_file(folder, name, lambda path: path.hardlink_to(work / name))
     except DiskError:  # not every file system has hard links
         return write_file(folder, name, lambda path: shutil.copyfile(work / name, path))
-
-
-def _chunks(keys: Keys) -> Iterator[Keys]:
-    return (keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK))
 
 
 def _counting(progress: Progress | None, total: int) -> Callable[[int], None]:

@@ -58,6 +58,16 @@ def open_official(
         pictures that are looked at (a few, from the first entry to the last) is there.
       SampleError: the JSON cannot be used.
       EncoderMismatchError: the encoder makes vectors of another length.
+
+    Example:
+      >>> import numpy as np
+      >>> rows = Store(2)
+      >>> rows.add(np.array([0]), np.eye(1, 2, dtype=np.float32))
+      >>> rows.save(Path("vectors.index"))
+      >>> _ = Path("data.json").write_text('[{"id": "pump-7", "image": "pump.jpg", "text": "The pump."}]')
+      >>> [[nearest]] = open_official("vectors.index", "data.json").search(np.eye(1, 2, dtype=np.float32), "image", 1)
+      >>> nearest.sample.id
+      'pump-7'
     """
     return _open(_read_pair(Path(index), Path(data_json), images), Path(index), encoder)
 
@@ -103,10 +113,7 @@ def official_samples(data_json: str | Path) -> list[Sample]:
 
 
 def _read_samples(data_json: Path, images: str | Path | None) -> tuple[list[Sample], Path, list[str], int]:
-    """Return the samples of the JSON, with their pictures where these are, and the folder that names start from.
-
-    Also the names of the pictures that are missing of those that are looked at, and how many are.
-    """
+    """Return (samples, image root, missing names, number checked); only a spread of the pictures is checked."""
     given = None if images is None or str(images) == NO_PICTURES else images
     root = layouts.roots(data_json, given)[0]
     if str(images) == NO_PICTURES:
@@ -194,6 +201,13 @@ def open_store(
 
     Raises:
       StoreNotFoundError, StoreCorruptedError, EncoderMismatchError: as `Datastore.open`.
+
+    Example:
+      >>> from camml import Datastore, Sample
+      >>> built = Datastore.build("store", [Sample("pump-7", "The pump needs seal 4711.")], encoders.load("hashed"))
+      >>> store, encoder = open_store("store")
+      >>> len(store), encoder.name
+      (1, 'hashed')
     """
     if pair := official_pair(name):
         read = _read_pair(*pair, images)  # before the encoder, which takes long to load

@@ -113,7 +113,7 @@ class Rows:
         keys: Keys = self.keys[as_numpy(self.column("image").is_valid(), np.bool)]
         return keys
 
-    def naming(self, identifier: str) -> Keys:
+    def keys_with_identifier(self, identifier: str) -> Keys:
         """Return the keys of the samples in whose text an identifier stands."""
         import pyarrow.compute as pc
 

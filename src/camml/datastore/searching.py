@@ -29,10 +29,10 @@ def nearest(snapshot: Snapshot, vectors: Vectors, modality: str, k: int, allowed
     ]
 
 
-def naming(
+def search_identifiers(
     snapshot: Snapshot, identifiers: Collection[str], vector: Vectors, k: int, where: Where | None
 ) -> tuple[dict[str, float], Context]:
-    """Return what `Datastore.naming` says."""
+    """Return what `Datastore.search_identifiers` says."""
     table = snapshot.table
     rarities, keys = _look_up(table, identifiers)
     keys = keys if where is None or not len(keys) else np.intersect1d(keys, table.chosen(where))
@@ -48,7 +48,7 @@ def _look_up(table: Table, identifiers: Collection[str]) -> tuple[dict[str, floa
     longest = sorted(identifiers, key=lambda identifier: (-len(identifier), identifier))[:MOST]
     if len(table) > PASSED_OVER:
         return dict.fromkeys(longest, 1.0), keys_of(())
-    holders = {identifier: table.naming(identifier) for identifier in longest}
+    holders = {identifier: table.keys_with_identifier(identifier) for identifier in longest}
     rarities = {name: rarity(len(keys), len(table)) for name, keys in holders.items() if len(keys)}
     if not rarities:
         return {}, keys_of(())

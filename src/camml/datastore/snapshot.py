@@ -19,7 +19,7 @@ from camml.datastore.table import Table
 from camml.datastore.view import View
 from camml.errors import StoreCorruptedError, StoreError
 from camml.stores import FileStore, Keys, ServedStore, keys_of, kind
-from camml.stores._fast import Fast
+from camml.stores._fast import CompressedIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _file_view(
     parts: list[FileStore] = [open_file(record, mapped) for record in records]
     view = file_view(manifest.encoder.dim(modality), manifest.counts[modality], parts, removed)
     if fast := manifest.fast.get(modality):
-        index = open_file(fast.file, lambda path: Fast.open(path, view, fast.settings))
+        index = open_file(fast.file, lambda path: CompressedIndex.open(path, view, fast.settings))
         later = [part for part in parts if part.first() >= fast.below]
         view.searched = [replace(index, base=view.exact()), *view.joined(later)]
     return view

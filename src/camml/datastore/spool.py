@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from camml.datastore.given import typed
-from camml.datastore.table import OnBad, Table, Usable, refuse
+from camml.datastore.table import OnBad, SampleFilter, Table, refuse
 from camml.durable import disk_errors
 from camml.types import Sample
 
@@ -41,7 +41,7 @@ class Spool(Sequence[Sample]):
         self._groups = 0
         self._cache: OrderedDict[int, list[Sample]] = OrderedDict()
         self._tail: list[Sample] = []
-        usable, given = Usable(there, on_bad), typed(samples, on_bad)
+        usable, given = SampleFilter(there, on_bad), typed(samples, on_bad)
         while group := usable.of(given, GROUP - len(self._tail)):
             self._tail += group
             if len(self._tail) == GROUP:

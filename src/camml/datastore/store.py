@@ -17,7 +17,7 @@ from camml.datastore.passages import PassageVectors, is_compared
 from camml.datastore.patches import PatchStore, patch_store
 from camml.datastore.pictures import COPIES
 from camml.datastore.places import Places, absolute, seen_from, store_folder
-from camml.datastore.searching import naming, nearest
+from camml.datastore.searching import nearest, search_identifiers
 from camml.datastore.snapshot import Snapshot, load
 from camml.datastore.spool import Spool
 from camml.datastore.table import OnBad, Table, refuse
@@ -26,6 +26,7 @@ from camml.datastore.uploads import delete_unused, uploads_of
 from camml.encoders import Encoder, Patches, Vectors
 from camml.errors import EmptyStoreError, EncoderMismatchError, OptionError, SampleError, StoreError
 from camml.progress import Progress
+from camml.sizes import check_batch_size
 from camml.stores import keys_of, parse_store
 from camml.types import Context, Sample, Where
 
@@ -206,6 +207,7 @@ class Datastore:
           where: values that the samples' `meta` must hold, or a function that says which samples may be found.
 
         Raises:
+          OptionError: `k` is below 1.
           EmptyStoreError: there is nothing of that modality to find.
           EncoderMismatchError: the vectors have another width than the stored ones.
         """
@@ -223,7 +225,7 @@ class Datastore:
             )
         return nearest(snapshot, vectors, modality, k, None if where is None else table.chosen(where))
 
-    def naming(
+    def search_identifiers(
         self, identifiers: Collection[str], vector: Vectors, k: int, *, where: Where | None = None
     ) -> tuple[dict[str, float], Context]:
         """Find the k samples nearest to float32[D] among those whose texts hold most of some numbers and codes.
@@ -231,7 +233,7 @@ class Datastore:
         Returns:
           How rare each of those is that stands in a text, as `words.rarity` has it, and the samples.
         """
-        return naming(self._snapshot, identifiers, vector, k, where)
+        return search_identifiers(self._snapshot, identifiers, vector, k, where)
 
     def vectors(self, ids: Sequence[str], modality: str) -> dict[str, Vectors]:
         """Return the stored vector float32[D] of each of `ids` that exists and has one of `modality`."""
@@ -269,13 +271,13 @@ class Datastore:
         texts = {name: text for name, text in texts.items() if is_compared(text)}
         return dict(zip(texts, self._passages.of(list(texts.values())), strict=True))
 
-    def spaced(self, modality: str, most: int) -> Vectors:
+    def evenly_spaced_vectors(self, modality: str, most: int) -> Vectors:
         """Return float32[N, D]: at most `most` vectors of `modality`, evenly spaced among all; always the same ones."""
         snapshot = self._snapshot
         index = snapshot.indexes.get(modality)
         if index is None:
             return np.empty((0, 1), np.float32)
-        return index.spaced(lambda: snapshot.table.keys_with(modality), most)
+        return index.evenly_spaced_vectors(lambda: snapshot.table.keys_with(modality), most)
 
     def add(
         self,
@@ -286,10 +288,12 @@ class Datastore:
         on_bad: OnBad = refuse,
         progress: Progress | None = None,
     ) -> int:
-        """Add samples, all or none; how many. Arguments and errors as in `build`.
+        """Add samples, all or none, and return the number added. Arguments and errors as in `build`.
 
         Raises:
+          OptionError: the datastore was opened without its encoder.
           StoreLockedError: another process is writing.
+          StoreError: a published index is read-only.
         """
         folder = self._writable()
         check_batch_size(batch_size)
@@ -314,7 +318,7 @@ class Datastore:
         on_bad: OnBad = refuse,
         progress: Progress | None = None,
     ) -> int:
-        """Add samples, in place of those that have their ids, and remove others, all in one step; how many were added.
+        """Add samples in place of those with their ids, remove others, in one step, and return the number added.
 
         A sample stays as it was where the one that was to replace it cannot be used. Arguments and errors as in `add`;
         ids to `remove` that are not there are passed over.
@@ -349,11 +353,12 @@ class Datastore:
         return table_of(self, vectors)
 
     def remove(self, ids: Iterable[str]) -> int:
-        """Remove samples by id, one or several, all or none; how many.
+        """Remove samples by id, one or several, all or none, and return the number removed.
 
         Raises:
           SampleError: one of them is not there.
           StoreLockedError: another process is writing.
+          StoreError: a published index is read-only.
         """
         folder, wanted = self._writable(), set(ids_of(ids))
         with writing(folder):
@@ -381,13 +386,3 @@ class Datastore:
                 "an official index with its JSON can only be read; build a datastore from the JSON instead"
             )
         return Path(os.path.realpath(self.path))
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Raise if a batch would hold nothing.
-
-    Raises:
-      OptionError: it does not.
-    """
-    if batch_size < 1:
-        raise OptionError(f"the batch size must be at least 1, not {batch_size}")

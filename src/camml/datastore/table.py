@@ -73,9 +73,9 @@ class Table:
         """Return the keys of the samples that have a vector of `modality`: all have a text, some an image."""
         return self._living([part.with_image() for part in self.parts]) if modality == "image" else self.keys
 
-    def naming(self, identifier: str) -> Keys:
+    def keys_with_identifier(self, identifier: str) -> Keys:
         """Return the keys of the samples in whose text an identifier stands."""
-        return self._living([part.naming(identifier) for part in self.parts])
+        return self._living([part.keys_with_identifier(identifier) for part in self.parts])
 
     def sample(self, key: int) -> Sample:
         """Return the sample of a key."""
@@ -139,7 +139,7 @@ def refuse(sample: Sample, error: InputError) -> None:
     raise error
 
 
-class Usable:
+class SampleFilter:
     """A filter for samples that can be stored beside those that are `there`; remembers the ids it has seen."""
 
     def __init__(self, there: Table, on_bad: OnBad = refuse) -> None:
@@ -186,15 +186,14 @@ def _problem(sample: Sample) -> str | None:
     try:
         "".join((sample.text, json.dumps(dict(sample.meta), ensure_ascii=False))).encode()
     except UnicodeEncodeError:
-        return "holds a character that is not Unicode (half of a surrogate pair); correct its text"
+        return "holds an unpaired surrogate, which is not valid Unicode; retype its text"
     except (TypeError, ValueError) as error:
         return f"has metadata that is not JSON: {error}"
     return None
 
 
 def _value(meta: Mapping[str, Any], key: str) -> Any:
-    """Return what metadata have under a key, or under one of an object in them (`maker.name`); `_LACKING` where they
-    have none."""
+    """Return `meta[key]`, following dots into nested objects (`maker.name`); `_LACKING` if absent."""
     value: Any = meta.get(key, _LACKING)
     if value is _LACKING and "." in key:
         first, _, rest = key.partition(".")
@@ -213,8 +212,8 @@ def _names(meta: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _matches(value: Any, want: Any) -> bool:
-    """Return whether a value is the wanted one, or is so as a text or number (a command line has only texts), or one of
-    a list's."""
+    """Return whether `value` equals `want`, also as text or number (a command line has only texts); for a list,
+    whether any element does."""
     if isinstance(want, Range):
         return want.holds(value) or (isinstance(value, list) and any(map(want.holds, value)))
     if isinstance(value, list) and not isinstance(want, list):

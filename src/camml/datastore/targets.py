@@ -52,7 +52,7 @@ def check_unbuilt(folder: Path) -> None:
     """Raise if there is a datastore in a folder.
 
     Raises:
-      StoreError: there is.
+      StoreError: the folder holds a datastore.
     """
     if folders.is_store(folder):
         raise StoreError(f"there is a datastore at {folder} already; add to it, or choose another folder")

@@ -101,7 +101,7 @@ class View:
         """Return float32[N, D], the vectors added under `keys`, all of which must exist.
 
         Raises:
-          StoreError: they are not.
+          StoreError: a key has no vector.
         """
         if len(self.parts) == 1:
             return self.parts[0].vectors(keys)
@@ -113,7 +113,7 @@ class View:
             rows[its] = part.vectors(keys[its])
         return rows
 
-    def spaced(self, living: Callable[[], Keys], most: int) -> Vectors:
+    def evenly_spaced_vectors(self, living: Callable[[], Keys], most: int) -> Vectors:
         """Return float32[N, D]: at most `most` of the vectors, evenly spaced, so that they stand for all.
 
         Args:

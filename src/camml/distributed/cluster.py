@@ -36,6 +36,10 @@ class Cluster:
       workers: actors at most; by default one for each GPU, or where there is none, for each CPU. With more actors than
         GPUs, several share one.
       retries: how often an actor is started again, and a unit tried again, when a process or its node dies.
+
+    Example:
+      >>> Cluster("local", workers=2).retries
+      20
     """
 
     address: str | None = None
@@ -195,9 +199,9 @@ def _speaks_grpc(connection: socket.socket) -> bool:
     """
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
     try:
-        said = b""
-        while len(said) < 4 and (more := connection.recv(4 - len(said))):
-            said += more
+        frame = b""
+        while len(frame) < 4 and (more := connection.recv(4 - len(frame))):
+            frame += more
     except (TimeoutError, ConnectionResetError):
         return False
-    return said[3:4] == b"\x04"
+    return frame[3:4] == b"\x04"

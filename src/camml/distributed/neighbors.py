@@ -26,7 +26,7 @@ class RayNeighbors:
     cluster: Cluster = field(default_factory=Cluster)
 
     def __call__(self, chunks: Sequence[Chunk], k: int) -> Iterator[int]:
-        """Write `chunks`; the number of queries of each, as it is done.
+        """Write `chunks`, and yield the number of queries of each as it is done.
 
         Raises:
           OptionError: a query has an image that is no file.

@@ -94,7 +94,13 @@ def passage_share(encoder: Encoder) -> float:
 
 
 def among_images(encoder: Encoder, texts: Vectors) -> Vectors:
-    """Return vectors of texts, float32[N, text_dim], where they compare with those of images: float32[N, image_dim]."""
+    """Return vectors of texts, float32[N, text_dim], where they compare with those of images: float32[N, image_dim].
+
+    Example:
+      >>> encoder = load("hashed", joint=True)
+      >>> among_images(encoder, encoder.embed_texts(["a pump"])).shape == (1, encoder.image_dim)
+      True
+    """
     move = getattr(encoder, "among_images", None)
     return texts if move is None else cast(Vectors, move(texts))
 
@@ -106,6 +112,12 @@ def balanced(encoder: Encoder, images: Vectors, background: Vectors) -> Vectors:
 
     Args:
       background: float32[M, image_dim], some stored vectors that stand for all.
+
+    Example:
+      >>> encoder = load("hashed")
+      >>> vectors = encoder.embed_images([Image.new("RGB", (40, 40))])
+      >>> balanced(encoder, vectors, background=vectors) is vectors  # of one part alone
+      True
     """
     balance = getattr(encoder, "balance", None)
     return images if balance is None else cast(Vectors, balance(images, background))

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camml.errors import ModelFolderError
+from camml.weights.clip_bpe import MERGES
 
 CONTEXT_LENGTH = 77
 VOCABULARY = 49408
-MERGES = VOCABULARY - 2 * 256 - 2
 END_OF_WORD = "</w>"
 MARKS = ("<|startoftext|>", "<|endoftext|>")
 BEGIN, END = VOCABULARY - 2, VOCABULARY - 1
@@ -86,7 +86,7 @@ class ClipTokenizer:
 
 
 def _merge(parts: Sequence[str], pair: Pair) -> Iterator[str]:
-    """Return `parts` with every occurrence of `pair`, from the left, merged into one."""
+    """Yield `parts` with every occurrence of `pair`, from the left, merged into one."""
     index = 0
     while index < len(parts):
         if tuple(parts[index : index + 2]) == pair:

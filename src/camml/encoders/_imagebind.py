@@ -136,7 +136,7 @@ class Towers(nn.Module):
 
 
 def _rename(state: Mapping[str, Tensor]) -> Iterable[tuple[str, Tensor]]:
-    """Return the tensors of the two towers under our names."""
+    """Yield the tensors of the two towers with our names."""
     for official, tensor in state.items():
         for pattern, name in NAMES:
             if match := re.fullmatch(pattern, official):

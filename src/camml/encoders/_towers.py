@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from camml.encoders import Vectors
-from camml.errors import OptionError
 
 if TYPE_CHECKING:
     import torch
@@ -55,14 +54,3 @@ def fingerprint(tensors: Iterable["torch.Tensor"], facts: Any) -> str:
         parts.append(hashlib.sha256(repr(tuple(tensor.shape)).encode() + values.tobytes()).hexdigest())
     text = json.dumps([sorted(parts), facts], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def check_batch_size(size: int) -> int:
-    """Return `size`; raise if it is below 1.
-
-    Raises:
-      OptionError: it is below 1.
-    """
-    if size < 1:
-        raise OptionError(f"the batch size must be at least 1, not {size}")
-    return size

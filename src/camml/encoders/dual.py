@@ -11,6 +11,7 @@ from camml.devices import choose_device, choose_dtype
 from camml.encoders import Vectors, _towers
 from camml.errors import ModelFolderError, first_line
 from camml.images import cuts_middle, middle_of_strip
+from camml.sizes import check_batch_size
 from camml.tokens import text_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class DualEncoder:
         self._max_tokens = _max_tokens(model.config, tokenizer)
         preparation = {"image": image_processor.to_dict(), "tokens": self._max_tokens, "version": 1}
         self.revision = _towers.fingerprint(model.state_dict().values(), preparation)
-        self.batch_size = _towers.check_batch_size(batch_size)
+        self.batch_size = check_batch_size(batch_size)
         self._model = model.eval().to(device, dtype)
         self._tokenizer, self._image_processor = tokenizer, image_processor
         self._device, self._dtype = device, dtype
@@ -109,7 +110,7 @@ def load(model: str = DEFAULT, device: str | None = None, dtype: str = "float32"
     Raises:
       FetchError: the weights could not be obtained.
       ModelFolderError: it is another kind of model.
-      OptionError: a device, dtype or batch size that cannot be.
+      OptionError: the device, dtype or batch size is invalid.
     """
     from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer

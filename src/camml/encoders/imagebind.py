@@ -4,7 +4,6 @@ The weights are published under CC BY-NC-SA 4.0, for non-commercial use only; a 
 loaded. The code here is the project's own, written from the paper and from the names and shapes of the state dict.
 """
 
-import json
 import logging
 import pickle
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from camml.encoders import Vectors, _towers
 from camml.encoders._clip_bpe import ClipTokenizer
 from camml.errors import ModelFolderError, first_line
 from camml.images import middle_of_strip
+from camml.sizes import check_batch_size
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ class ImageBindEncoder:
     ) -> None:
         self.revision = _towers.fingerprint(towers.state_dict().values(), PREPARATION)
         self.text_dim = self.image_dim = towers.dim
-        self.batch_size = _towers.check_batch_size(batch_size)
+        self.batch_size = check_batch_size(batch_size)
         self._towers = towers.to(device, dtype)
         self._tokenizer, self._device = tokenizer, device
 
@@ -87,7 +87,7 @@ def load(
     batch_size: int = 16,
     heads: int = HEADS,
 ) -> ImageBindEncoder:
-    """Load the ImageBind encoder; the log shows a notice of its licence.
+    """Load the ImageBind encoder; the log shows a notice of its license.
 
     Args:
       model: the official file; None looks for `imagebind_huge.pth` in this folder, in `.checkpoints` and `checkpoints`
@@ -99,7 +99,7 @@ def load(
       heads: attention heads of both towers, which the file does not tell.
     Raises:
       ModelFolderError: no such file, or not an ImageBind state dict.
-      OptionError: a device, dtype or batch size that cannot be.
+      OptionError: the device, dtype or batch size is invalid.
     """
     from camml.encoders._imagebind import Towers
 
@@ -108,38 +108,6 @@ def load(
     tokenizer = ClipTokenizer.read(Path(merges) if merges else weights.folder("clip-bpe") / "merges.txt")
     logger.warning(NOTICE)
     return ImageBindEncoder(towers, tokenizer, chosen_device, chosen_dtype, batch_size)
-
-
-def imagebind_parity(folder: Path) -> dict[str, float]:
-    """Compare the towers with reference results: largest absolute differences, and the number of tokens that differ.
-
-    Args:
-      folder: one state dict `*.pth`; `expected.json` with `texts` and the constructor arguments in `config`;
-        `expected.safetensors` with `pixel_values`, `tokens`, and the embeddings `vision` and `text`.
-    Raises:
-      ModelFolderError: it is another kind of folder.
-    """
-    import torch
-    from safetensors.torch import load_file
-
-    from camml.encoders._imagebind import Towers
-
-    paths = sorted(path for path in folder.glob("*.pth") if not path.name.startswith("."))
-    if len(paths) != 1 or not (folder / "expected.json").exists():
-        raise ModelFolderError(f"{folder} does not hold one .pth file with its expected.json and expected.safetensors")
-    told = json.loads((folder / "expected.json").read_text())
-    expected = load_file(folder / "expected.safetensors")
-    heads = {tower: int(told["config"][f"{tower}_num_heads"]) for tower in ("vision", "text")}
-    towers = Towers.from_official(_read(paths[0]), heads)
-    tokens = torch.from_numpy(ClipTokenizer.read(weights.folder("clip-bpe") / "merges.txt")(told["texts"]))
-    with torch.inference_mode():
-        vision = towers.vision(expected["pixel_values"].float())
-        text = towers.text(expected["tokens"]) * towers.text.scale
-    return {
-        "vision": float((vision - expected["vision"]).abs().max()),
-        "text": float((text - expected["text"]).abs().max()),
-        "tokens": float((tokens != expected["tokens"]).sum()),
-    }
 
 
 def _find(model: str | None) -> Path:

@@ -17,6 +17,7 @@ from camml.devices import choose_device, choose_dtype
 from camml.encoders import Patches, Vectors, _towers
 from camml.errors import ModelFolderError, OptionError, first_line
 from camml.images import each_image
+from camml.sizes import check_batch_size
 from camml.tokens import text_of
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class MiniEncoder:
         self._plain_dim = _parts(0 if heads else grid) * vision.config.hidden_size
         self.image_dim = self._plain_dim + (len(heads["image"]) if heads else 0)
         self.text_dim = text.config.hidden_size
-        self.batch_size = _towers.check_batch_size(batch_size)
+        self.batch_size = check_batch_size(batch_size)
         self._vision = vision.eval().to(device, dtype)
         self._text = text.eval().to(device, dtype)
         self._tokenizer = tokenizer
@@ -274,8 +275,7 @@ def load(
     Raises:
       FetchError: the weights could not be obtained.
       ModelFolderError: a folder does not hold such a tower.
-      OptionError: a device, dtype, batch size, side, grid, number of patches or share that cannot be, or a file that
-        holds no heads for these towers.
+      OptionError: a setting is invalid, or a file holds no heads for these towers.
     """
     from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer

@@ -156,6 +156,7 @@ def match(items: Sequence[Item], answers: Sequence[Answer], path: Path, missing:
     Raises:
       SampleError: answers that are missing, belong to no question, come twice, or cannot be told apart; the message
         names them.
+      OptionError: `missing` is none of the three.
     """
     if missing not in MISSING:
         raise OptionError(f"missing={missing!r}; there are: {', '.join(MISSING)}")
@@ -189,9 +190,10 @@ def match(items: Sequence[Item], answers: Sequence[Answer], path: Path, missing:
 
 
 def _by_ids(items: Sequence[Item], answers: Sequence[Answer]) -> Sequence[Answer]:
-    """Return answers under the ids of the question file, where all are under another one that servers and graders take.
+    """Return answers under the ids of the question file, if all of them use one other kind of id.
 
-    Such are the picture, the id in the annotations (TextVQA) and the grader's (MM-Vet), if only one question has it.
+    These are the name of the picture, the id in the annotations (TextVQA) and the grader's id (MM-Vet). Each must
+    belong to one question only; otherwise the answers are returned as they are.
     """
     kinds = (lambda item: item.record.get("image"), _id_of_truth, grade_id)
     for name in kinds:
@@ -223,9 +225,9 @@ def _decided(item: Item, answer: Answer, path: Path) -> Answer:
         texts.pop("multiple_choice")  # which was read out of the other
     if len(set(texts.values())) == 1:
         return replace(answer, text=next(iter(texts.values())))
-    told = " and ".join(f"{key} {shown(text)!r}" for key, text in texts.items())
+    candidates = " and ".join(f"{key} {shown(text)!r}" for key, text in texts.items())
     raise SampleError(
-        f"{path}, entry {answer.place} (question {answer.question_id}) has the {told}; leave one of them out"
+        f"{path}, entry {answer.place} (question {answer.question_id}) has the {candidates}; leave one of them out"
     )
 
 

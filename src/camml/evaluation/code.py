@@ -13,9 +13,9 @@ from typing import Any
 import camml
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pillow", "faiss-cpu")
-NOT_ASKED = ("cli", "distributed", "evaluation", "factpix", "serving", "training")
-"""Rooms that change no answer to a question whose prompt is known, except for these files of them:"""
-ASKED = ("contexts.py", "evidence.py", "models.py", "predict.py")
+NON_ANSWERING_PACKAGES = ("cli", "distributed", "evaluation", "factpix", "ownpix", "reading", "serving", "training")
+"""Packages that cannot change an answer once its prompt is known, except for the files of evaluation that follow."""
+ANSWERING_FILES = ("contexts.py", "evidence.py", "models.py", "predict.py")
 UNKNOWN = "unknown"
 """Stands for the code of answers that do not say it."""
 
@@ -25,8 +25,8 @@ def code_hash(root: Path) -> str:
     whole = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root)
-        outside = place.parts[0] in NOT_ASKED and not (place.parts[0] == "evaluation" and path.name in ASKED)
-        if outside or path.name.startswith("."):
+        answers = place.parts[0] == "evaluation" and path.name in ANSWERING_FILES
+        if (place.parts[0] in NON_ANSWERING_PACKAGES and not answers) or path.name.startswith("."):
             continue
         whole.update(f"{place.as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     return whole.hexdigest()
@@ -45,7 +45,7 @@ def short() -> str:
 
 @cache
 def versions() -> Mapping[str, str]:
-    """Return those of Python, this package and those it computes with, as far as they are there."""
+    """Return the versions of Python, of camml, and of the packages it computes with that are installed."""
     known = {"python": platform.python_version(), "camml": camml.__version__}
     for package in PACKAGES:
         with suppress(PackageNotFoundError):
@@ -69,8 +69,8 @@ def mixture(records: Iterable[Mapping[str, Any]], answered: int | None) -> list[
     if answered is not None and 0 < answered < total:
         notes.append(f"mixed: {total - answered} of {total} answers were kept from before, {answered} are new")
     if len(counts) > 1:
-        told = ", ".join(f"{number} by code {code}" for code, number in sorted(counts.items()))
-        notes.append(f"mixed: the answers were given by different code ({told}); a new --out has them all by one")
+        counted = ", ".join(f"{number} by code {code}" for code, number in sorted(counts.items()))
+        notes.append(f"mixed: the answers were given by different code ({counted}); a new --out has them all by one")
     elif counts and short() not in counts:
         notes.append(f"all answers were kept from code {next(iter(counts))}; the code now is {short()}")
     return notes

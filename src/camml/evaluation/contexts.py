@@ -22,7 +22,7 @@ KINDS = {
     "majority": "no model: what most of the nearest samples say is the answer",
 }
 WITHOUT_MODEL = ("copy", "majority")
-TOLD = ("oracle", "majority")
+NEEDS_KNOWLEDGE = ("oracle", "majority")
 """Kinds for tasks alone that can tell what a sample knows."""
 ANSWER_MARKS = ("Answer the question using a single word or phrase.", ONE_LETTER, "?")
 """What stands right before the answer in the text of a sample, the surest first."""
@@ -67,7 +67,7 @@ class Variant:
         Raises:
           OptionError: it cannot tell what a sample knows.
         """
-        if self.context in TOLD and knowledge is None:
+        if self.context in NEEDS_KNOWLEDGE and knowledge is None:
             raise OptionError(f"{name} cannot tell which samples are right, so it has no context {self.context!r}")
 
 
@@ -106,10 +106,10 @@ def answer_without_model(variant: Variant, knowledge: Knowledge | None, item: It
     samples = [neighbor.sample for neighbor in context]
     if knowledge is None:
         return copied_answer(samples[0]) if samples else ""
-    said = [answer for sample in samples if (answer := knowledge.says(item, sample)) is not None]
+    votes = [answer for sample in samples if (answer := knowledge.says(item, sample)) is not None]
     if variant.context == "copy":
         return (knowledge.says(item, samples[0]) if samples else None) or ""
-    return Counter(said).most_common(1)[0][0] if said else ""
+    return Counter(votes).most_common(1)[0][0] if votes else ""
 
 
 def copied_answer(sample: Sample) -> str:

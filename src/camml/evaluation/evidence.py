@@ -15,10 +15,11 @@ from camml.errors import EmptyStoreError, OptionError, SampleError
 from camml.evaluation.cache import Cache
 from camml.evaluation.code import deciding
 from camml.evaluation.contexts import Variant
-from camml.evaluation.fingerprints import Fingerprints, digest
+from camml.evaluation.fingerprints import Fingerprints
 from camml.evaluation.task import Item, Knowledge
 from camml.features.passages import PassageChooser
 from camml.formats.folder import origin_of
+from camml.json_values import digest
 from camml.types import Context, Neighbor, Query
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Evidence:
         """Raise if there are fewer samples than asked for.
 
         Raises:
-          OptionError: there are fewer.
+          OptionError: the datastore holds fewer samples than `shots`.
         """
         if shots > len(self.datastore):
             raise OptionError(f"shots is {shots}, but the datastore holds {len(self.datastore)} samples")
@@ -139,7 +140,7 @@ class Evidence:
 
 
 def unusual(recorded: Mapping[str, Any], options: Mapping[str, Any] | None, images: str | None) -> dict[str, Any]:
-    """Return how a datastore is opened, as far as that is not as it says itself: what is found may depend on it.
+    """Return the settings a datastore is opened with that differ from those it records; they may change what is found.
 
     Args:
       recorded: the options of its encoder that it says.

@@ -1,13 +1,13 @@
 """The JSON, JSON-lines and tab-separated files of benchmarks; results are written whole or not at all."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from camml.durable import write_file
 from camml.errors import DiskError, SampleError
+from camml.json_values import unique_keys
 
 
 def read_text(path: Path) -> str:
@@ -31,7 +31,7 @@ def read_json(path: Path) -> Any:
       SampleError: no such file, or not JSON (the message has the line), or an object with a key that is there twice.
     """
     try:
-        return json.loads(read_text(path), object_pairs_hook=_once)
+        return json.loads(read_text(path), object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
         raise SampleError(f"{path} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     except ValueError as error:
@@ -51,7 +51,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line, object_pairs_hook=_once)
+            value = json.loads(line, object_pairs_hook=unique_keys)
         except (json.JSONDecodeError, RecursionError) as error:
             raise SampleError(f"{path}, line {number} is not JSON ({error}): {shown(line)}") from None
         except ValueError as error:
@@ -61,21 +61,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object.
-
-    Raises:
-      ValueError: a key is there twice, of which the last value would count silently.
-    """
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {shown(twice)!r} is there twice in an object; leave one of them out")
-    return made
-
-
 def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Yield (number, object) of each entry of a JSON list or a JSON-lines file; the file's first character decides.
+    """Return (number, object) for each entry of a JSON list or a JSON-lines file; the file's first character decides.
 
     Raises:
       SampleError: it is neither; the message names the entry.

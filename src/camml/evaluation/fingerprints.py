@@ -1,20 +1,14 @@
 """Hashes of all that an answer depends on: models, pictures, samples."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from camml.data.origins import file_hash
 from camml.errors import ModelFolderError
+from camml.json_values import digest
 from camml.types import Context
-
-
-def digest(value: Any) -> str:
-    """Return the SHA-256 of a JSON value, whatever the order of its keys."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Fingerprints:

@@ -52,7 +52,7 @@ def portions(items: Sequence[Item], batch_size: int, batches: int = 4) -> list[P
 
 
 class RunFolder:
-    """Reads and writes it; every file is there whole or not at all."""
+    """The files of one run, each written atomically."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

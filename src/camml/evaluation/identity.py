@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from camml.evaluation.code import fingerprint, versions
-from camml.evaluation.fingerprints import digest
 from camml.evaluation.predict import Predictor
 from camml.evaluation.task import Item
+from camml.json_values import digest
 
 
 def identity(

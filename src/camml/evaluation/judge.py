@@ -13,8 +13,8 @@ from camml.evaluation import task as tasks
 from camml.evaluation.answers import match, read_answers
 from camml.evaluation.cache import Cache
 from camml.evaluation.files import listed, write_json
-from camml.evaluation.fingerprints import digest
 from camml.evaluation.metrics.mmvet import HASH, answer_hash, grade_id, judge_prompt, read_grade
+from camml.json_values import digest
 
 TRIES = 5
 """Source: the official grader asks so often for a grade it can read, ever hotter, and then gives 0."""
@@ -52,6 +52,7 @@ def grade(
       missing: as for `score`.
       max_tokens: the longest reply; a judge that thinks needs far more than a grade has.
     Raises:
+      OptionError: `runs` or `max_tokens` is below 1, or `missing` is not one of the choices.
       SampleError: data or answers that are missing or broken.
       FetchError: the endpoint does not answer, or gave no grade to some answers; call again, and it goes on where it
         stopped. What was graded is written.
@@ -96,11 +97,11 @@ def grade(
 
 def _no_grades(lacking: Mapping[str, str], asked: int, judge: str, out: Path) -> str:
     """Return the message on answers that have no grade, each with the reason."""
-    told = "; ".join(f"{reason}: {number}" for reason, number in sorted(Counter(lacking.values()).items()))
+    counted = "; ".join(f"{reason}: {number}" for reason, number in sorted(Counter(lacking.values()).items()))
     cut = any("length" in reason and TOO_LONG not in reason for reason in lacking.values())
     advice = "; a judge that thinks before it grades needs more room: --max-tokens 2000" if cut else ""
     return (
-        f"no grade for {len(lacking)} of {asked} answers ({listed(lacking)}) from the judge {judge} ({told}); the "
+        f"no grade for {len(lacking)} of {asked} answers ({listed(lacking)}) from the judge {judge} ({counted}); the "
         f"others are in {out}, these are asked for again next time{advice}"
     )
 

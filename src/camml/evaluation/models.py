@@ -10,10 +10,11 @@ from camml import assistant
 from camml.answering import Answerer, Decoding, load
 from camml.assistant import Assistant
 from camml.errors import OptionError, UnknownNameError
-from camml.evaluation.fingerprints import Fingerprints, digest
+from camml.evaluation.fingerprints import Fingerprints
 from camml.evaluation.shares import Share
 from camml.evaluation.task import Task
 from camml.features.samples import folder_of
+from camml.json_values import digest
 from camml.prompts import paste
 from camml.types import Context, Prediction, Query
 

@@ -13,7 +13,7 @@ from camml.evaluation.cache import Cache
 from camml.evaluation.code import deciding, short
 from camml.evaluation.contexts import Variant, altered, answer_without_model
 from camml.evaluation.evidence import Evidence
-from camml.evaluation.fingerprints import Fingerprints, digest
+from camml.evaluation.fingerprints import Fingerprints
 from camml.evaluation.folder import Portion, Record, RunFolder
 from camml.evaluation.measures import Stopwatch
 from camml.evaluation.models import BASE_SOURCES, Model, answer_all
@@ -21,6 +21,7 @@ from camml.evaluation.shares import Share
 from camml.evaluation.task import Item, Task
 from camml.evidence import near
 from camml.images import open_image
+from camml.json_values import digest
 from camml.types import Context, Neighbor, Prediction, Query
 
 FIRST = 10

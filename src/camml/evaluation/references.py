@@ -61,8 +61,8 @@ def read_boxed(questions: DataFile, references: DataFile, folder: Path) -> list[
     truths = [_size(item) | item.truth for item in items]
     untold = [truth for truth in truths if "form" not in truth]
     form = form_of(untold, path) if untold else ""
-    told = [truth.get("form", form) for truth in truths]
-    read = [truth | {"box": corners(truth, its), "form": its} for truth, its in zip(truths, told, strict=True)]
+    forms = [truth.get("form", form) for truth in truths]
+    read = [truth | {"box": corners(truth, its), "form": its} for truth, its in zip(truths, forms, strict=True)]
     return [replace(item, truth=truth) for item, truth in zip(items, read, strict=True)]
 
 

@@ -12,9 +12,9 @@ from camml.errors import OptionError, SampleError
 from camml.evaluation import task as tasks
 from camml.evaluation.answers import match, match_answers, read_answers
 from camml.evaluation.files import listed, read_json
-from camml.evaluation.fingerprints import digest
 from camml.evaluation.statistics import Comparison, Interval, bootstrap_interval, cluster_means, compare_paired
 from camml.evaluation.task import Item, Measured, Settings, Task
+from camml.json_values import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def score(
 
 
 def write_submission(name: str, data: Path, answers: Path, path: Path, *, missing: str = "error") -> int:
-    """Write the official submission of an answer file to `path`; how many answers it has.
+    """Write the official submission of an answer file to `path`; return the number of its answers.
 
     Args:
       name, data, answers, missing: as for `score`.
@@ -151,11 +151,11 @@ def unanswered_note(lacking: Mapping[str, str], questions: int) -> str:
       lacking: the reason by the id of a question.
     """
     reasons = Counter(lacking.values())
-    told = "; ".join(f"{reason}: {number}" for reason, number in sorted(reasons.items()))
+    counted = "; ".join(f"{reason}: {number}" for reason, number in sorted(reasons.items()))
     cut = any("length" in reason and TOO_LONG not in reason for reason in reasons)
     advice = "; `--max-new-tokens` of `camml eval run` gives more room" if cut else ""
     names = listed(lacking)
-    return f"no answer to {len(lacking)} of {questions} questions ({names}), which count as wrong ({told}){advice}"
+    return f"no answer to {len(lacking)} of {questions} questions ({names}), which count as wrong ({counted}){advice}"
 
 
 def _interval(measured: Measured, resamples: int) -> Interval | None:

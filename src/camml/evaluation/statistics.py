@@ -77,8 +77,8 @@ def bootstrap_interval(
     for place in range(resamples):
         counts = np.bincount(random.integers(0, number, size=number), minlength=number).astype(float)
         drawn[place] = counts @ totals / (counts @ sizes) if statistic is None else statistic(counts[member])
-    told = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(told, [(1 - level) / 2, (1 + level) / 2]) if len(told) else (np.nan, np.nan)
+    finite = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2]) if len(finite) else (np.nan, np.nan)
     return Interval(float(low), float(high))
 
 

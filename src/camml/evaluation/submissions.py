@@ -55,10 +55,10 @@ def aokvqa(items: Sequence[Item], answers: Answers, path: Path, folder: Path) ->
     """Write `{question id: {"multiple_choice", "direct_answer"}}` for A-OKVQA; a choice is written out in full."""
     document = {}
     for item in items:
-        said = answers[item.id]
-        place = aokvqa_choice(said, item.truth["choices"])
-        chosen = said if place is None else item.truth["choices"][place]
-        document[str(item.question_id)] = {"multiple_choice": chosen, "direct_answer": said}
+        text = answers[item.id]
+        place = aokvqa_choice(text, item.truth["choices"])
+        chosen = text if place is None else item.truth["choices"][place]
+        document[str(item.question_id)] = {"multiple_choice": chosen, "direct_answer": text}
     write_json(path, document)
 
 
@@ -71,8 +71,8 @@ def mme(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -> No
         if (truth["subtask"], truth["image"], truth["question"]) in asked:
             continue
         asked.add((truth["subtask"], truth["image"], truth["question"]))
-        said = re.sub(r"[\t\r\n]", " ", answers[item.id])
-        lines[truth["subtask"]].append("\t".join((truth["file"], truth["question"], truth["answer"], said)) + "\n")
+        text = re.sub(r"[\t\r\n]", " ", answers[item.id])
+        lines[truth["subtask"]].append("\t".join((truth["file"], truth["question"], truth["answer"], text)) + "\n")
     for subtask, rows in lines.items():
         write_bytes(path / f"{subtask}.txt", "".join(rows).encode())
 

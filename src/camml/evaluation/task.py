@@ -209,7 +209,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Task:
-    """Return the task called `name`, which the file of that name has, or one whose name it begins with.
+    """Return the task called `name`, defined in the file of that name or in one whose name is a prefix of it.
 
     Raises:
       UnknownNameError: there is none; the message lists those there are.

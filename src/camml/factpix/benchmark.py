@@ -69,7 +69,7 @@ def build(
     processes: int = 2,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Write the benchmark to the folder `out`, or what is still missing of it; the manifest.
+    """Write the benchmark to the folder `out`, or what is still missing of it, and return the manifest.
 
     Args:
       out: a new or empty folder, or one of an earlier build, whose pictures are used again.

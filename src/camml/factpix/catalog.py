@@ -25,12 +25,12 @@ class Fact:
     """A true value of an entry in one field.
 
     `values` are all true ones, the first is the answer to an open question; `accept` are other spellings of it that
-    are right; `told` is how a text says it, by default the list of the values.
+    are right; `phrase` is how a text says it, by default the list of the values.
     """
 
     values: tuple[str, ...]
     accept: tuple[str, ...] = ()
-    told: str = ""
+    phrase: str = ""
 
     @property
     def answer(self) -> str:
@@ -40,7 +40,7 @@ class Fact:
     @property
     def in_text(self) -> str:
         """The fact as a sentence holds it."""
-        return self.told or listed(self.values)
+        return self.phrase or listed(self.values)
 
 
 @dataclass(frozen=True, slots=True)

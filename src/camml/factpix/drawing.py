@@ -32,7 +32,7 @@ def check_folder(out: Path) -> None:
 def draw_all(
     folder: Path, topic: str, wanted: Mapping[str, Drawing], recipe: str, *, processes: int = 2, progress: bool = True
 ) -> dict[str, str]:
-    """Draw what is not there yet of a topic; the SHA-256 of every wanted picture by its path.
+    """Draw what is not there yet of a topic, and return the SHA-256 of every wanted picture by its path.
 
     Args:
       folder: where paths begin.

@@ -93,7 +93,7 @@ class SeveralAsker:
         self._said: Counter[tuple[str, bool]] = Counter()
 
     def ask(self, topic: str, key: str, style: str, prints: Sequence[Print], rng: Random) -> Iterator[Record]:
-        """Return one question of each sort: compare two, which of all, how many, yes or no."""
+        """Yield one question of each sort: compare two, which of all, how many, yes or no."""
         two = rng.sample(prints, 2)
         for form, field, slots, answer, kind in (
             _compared(two, rng), _best(prints, rng), _counted(prints, rng), self._yesno(prints, rng)

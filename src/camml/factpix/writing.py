@@ -17,12 +17,12 @@ SCIENCEQA_SPLITS = {"train": "train", "validation": "val", "heldout": "test"}
 
 
 def write_json(folder: Path, files: Mapping[str, Sequence[Record]]) -> dict[str, str]:
-    """Write each list to the file it is named by; their SHA-256 by name."""
+    """Write each list to the file it is named by, and return the SHA-256 of each by name."""
     return {name: _write(folder / name, _lines(records)) for name, records in files.items()}
 
 
 def write_scienceqa(folder: Path, questions: Mapping[str, Sequence[Record]]) -> dict[str, str]:
-    """Write the questions with options as ScienceQA has them, in `scienceqa/`; SHA-256 by name.
+    """Write the questions with options as ScienceQA has them, in `scienceqa/`, and return SHA-256 by name.
 
     The folder of a problem's picture is a link to the folder where that picture is, so no picture is stored twice.
     """
@@ -48,7 +48,7 @@ def write_scienceqa(folder: Path, questions: Mapping[str, Sequence[Record]]) -> 
 
 
 def write_text(folder: Path, name: str, text: str) -> dict[str, str]:
-    """Write a text; its SHA-256 by name."""
+    """Write a text, and return its SHA-256 by name."""
     return {name: _write(folder / name, text)}
 
 

@@ -12,8 +12,11 @@ from camml.model import CamMLForConditionalGeneration, CamMLProcessor
 BATCH = 64  # images that go through the tower together
 
 
-class EachOnce:
-    """float[N, Lv, W] that the vision tower gives for N images, zeros where there is none; kept for one batch alone."""
+class DeduplicatedFeatures:
+    """The tower's features of N images, float[N, Lv, W], each distinct one computed once; zeros where there is none.
+
+    They are kept for one batch alone.
+    """
 
     def __init__(self, model: CamMLForConditionalGeneration, processor: CamMLProcessor) -> None:
         self.model = model

@@ -45,7 +45,7 @@ class Reranker:
             kinds = getattr(AutoConfig.from_pretrained(folder), "architectures", None) or []
             if not any("SequenceClassification" in kind for kind in kinds):
                 held = f" (it holds {', '.join(kinds)})" if kinds else ""
-                raise ModelFolderError(f"{name} is no cross-encoder{held}; give a model for sequence classification")
+                raise ModelFolderError(f"{name} is not a cross-encoder{held}; give a model for sequence classification")
             with weights.without_bars():
                 model = AutoModelForSequenceClassification.from_pretrained(folder)
             return cls(model, AutoTokenizer.from_pretrained(folder))

@@ -28,7 +28,7 @@ FOLDER = "cache"
 
 MAX_BYTES = 16 * 10**9
 BATCH = 16  # samples
-ONCE = (
+PER_SAMPLE_PARAMETERS = (
     "context_perceiver.image_in.",
     "context_perceiver.text_in.",
     "context_perceiver.vision_perceiver.",
@@ -59,7 +59,7 @@ class SampleFeatures:
         self.images: TowerFeatures | None = None
         self.digests = Digests()
         state = model.state_dict()
-        parts = {name: tensor for name, tensor in state.items() if name.startswith(ONCE)}
+        parts = {name: tensor for name, tensor in state.items() if name.startswith(PER_SAMPLE_PARAMETERS)}
         parts["words"] = model.get_input_embeddings().weight
         vlm = model.vlm
         if isinstance(vlm, LlavaPartsForConditionalGeneration):
@@ -109,7 +109,7 @@ class SampleFeatures:
     def fill(
         self, samples: Iterable[Sample], progress: Callable[[int], object] = lambda done: None, batch_size: int = BATCH
     ) -> int:
-        """Compute and keep what is missing of `samples`; how many were missing.
+        """Compute and keep what is missing of `samples`, and return the number that was missing.
 
         Args:
           progress: called with how many samples are done.

@@ -10,12 +10,12 @@ from camml import plugins
 from camml.errors import InputError, OptionError, SampleError
 from camml.formats import _others, _walk
 from camml.formats._entries import Entry, Noted
-from camml.formats._json_list import elements as json_elements
 from camml.formats._shards import Source, is_pattern
+from camml.formats.jsonl import entries as json_entries
 from camml.remote import is_address
 from camml.types import UNFIT_FOR_IDS, Sample, mended_id
 
-__all__ = ["Format", "find_format", "json_elements", "on_bad_sample", "read", "source", "takes_many"]
+__all__ = ["Format", "find_format", "json_entries", "on_bad_sample", "read", "source", "takes_many"]
 
 Report = Callable[[SampleError], None]
 
@@ -111,6 +111,10 @@ def source(text: str | Path) -> Source:
 
     Raises:
       SampleError: it is none of these.
+
+    Example:
+      >>> source("s3://bucket/folder")
+      's3://bucket/folder'
     """
     if isinstance(text, str) and is_address(text):
         return text
@@ -136,6 +140,10 @@ def find_format(path: Source) -> str:
 
     Raises:
       SampleError: it looks like none of them.
+
+    Example:
+      >>> find_format(Path("samples.csv"))
+      'csv_table'
     """
     known = {name: cast(Format, module) for name, module in plugins.working("formats")}
     for name, format in known.items():
@@ -252,7 +260,7 @@ def _in_words(sign: str) -> str:
         return "a slash"
     if sign == "\0":
         return "a NUL character"
-    return "half a character" if "\ud800" <= sign <= "\udfff" else "a control character"
+    return "an unpaired surrogate, not valid Unicode" if "\ud800" <= sign <= "\udfff" else "a control character"
 
 
 def _usable(samples: Iterator[Sample | SampleError], report: Report | None) -> Iterator[Sample]:

@@ -1,8 +1,9 @@
 """Faults of an entry in words."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+
+from camml.json_values import most_repeated
 
 
 class BadEntry(Exception):
@@ -19,13 +20,13 @@ class Repeated(dict[str, Any]):
     key: str
 
 
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON from its keys and values, as `object_pairs_hook` wants it; marked if a key repeats."""
+def marked_if_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON as the `object_pairs_hook` of `json.loads`; a `Repeated`, if a key repeats."""
     made = dict(pairs)
     if len(made) == len(pairs):
         return made
     repeated = Repeated(made)
-    repeated.key = Counter(key for key, _ in pairs).most_common(1)[0][0]
+    repeated.key = most_repeated(pairs)
     return repeated
 
 
@@ -33,7 +34,7 @@ def check_keys(value: object) -> None:
     """Raise if a key is there twice in a value of JSON, of which the last value would count silently.
 
     Raises:
-      BadEntry: it is.
+      BadEntry: a key repeats.
     """
     level = [value]
     while level := [inner for inner in level if isinstance(inner, Mapping | list)]:

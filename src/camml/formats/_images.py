@@ -49,14 +49,16 @@ def check_characters(part: str, text: str, *, nul_ok: bool = False) -> None:
     """Raise if a part of an entry has what no datastore can hold.
 
     Raises:
-      BadEntry: it has a NUL character, or half a character.
+      BadEntry: it has a NUL character, or an unpaired surrogate.
     """
     if "\0" in text and not nul_ok:
         raise BadEntry(f"its {part} has a NUL character; remove it")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise BadEntry(f"its {part} has half a character ({text[error.start]!r}); write it again") from error
+        raise BadEntry(
+            f"an unpaired surrogate ({text[error.start]!r}) in its {part} is not valid Unicode; retype the text"
+        ) from error
 
 
 def write_image(data: bytes, suffix: str, folder: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from camml.errors import SampleError
-from camml.formats._faults import once
+from camml.formats._faults import marked_if_repeated
 from camml.formats._text import ending, not_utf8, open_text
 
 CHUNK = 2**20
@@ -68,7 +68,7 @@ class _Text:
         self.line = 1
         self.number = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._json = json.JSONDecoder(parse_constant=lambda _: None, object_pairs_hook=once)
+        self._json = json.JSONDecoder(parse_constant=lambda _: None, object_pairs_hook=marked_if_repeated)
 
     def begin(self) -> None:
         """Step into the list."""

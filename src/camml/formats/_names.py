@@ -19,8 +19,9 @@ IMAGE_NAMES = frozenset({"image", "images", "image_path", "img", FILE_NAME})
 
 
 def usual(entry: Mapping[str, Any], images: Path) -> Mapping[str, Any]:
-    """Return an entry with its id, text and picture under the keys `id`, `text` and `image`, of a list of one picture
-    that picture.
+    """Return an entry whose id, text and picture stand under the keys `id`, `text` and `image`.
+
+    A list of one picture becomes that picture.
 
     Args:
       images: the folder at which image paths start.

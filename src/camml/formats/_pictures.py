@@ -7,7 +7,7 @@ from typing import Any
 
 from camml.errors import SampleError
 from camml.formats import _entries, _names, _text, _walk
-from camml.formats._faults import check_keys, once
+from camml.formats._faults import check_keys, marked_if_repeated
 from camml.formats._texts import plain_text
 from camml.images import words_in
 
@@ -62,7 +62,7 @@ def _first(path: Path, endings: tuple[str, ...]) -> Path | None:
 
 def _fields(file: Path) -> dict[str, Any]:
     try:
-        fields = json.loads(_read(file) or "{}", parse_constant=lambda _: None, object_pairs_hook=once)
+        fields = json.loads(_read(file) or "{}", parse_constant=lambda _: None, object_pairs_hook=marked_if_repeated)
         check_keys(fields)
     except (ValueError, RecursionError) as error:
         raise SampleError(f"{file}: not JSON ({error}); mend it, or write the text into a .txt file") from error

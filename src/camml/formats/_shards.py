@@ -132,7 +132,7 @@ def images_beside(path: Source) -> Path:
 
 
 def _ranges(text: str) -> Iterator[str]:
-    """Return `text` with each {first..last} filled in, as wide as its first number is."""
+    """Yield `text` with each {first..last} filled in, as wide as its first number is."""
     match = _RANGE.search(text)
     if match is None:
         yield text

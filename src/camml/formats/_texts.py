@@ -86,7 +86,7 @@ def turns_key(entry: Mapping[str, Any]) -> str | None:
 def spoken_key(entry: Mapping[str, Any]) -> str | None:
     """Return the key of the conversation that is part of an entry's text, as `turns_key`.
 
-    Beside a text what is no conversation that can be read is metadata.
+    A conversation that cannot be parsed counts as metadata if the entry also has a text.
     """
     key, text = turns_key(entry), entry.get("text")
     if key is None or not isinstance(text, str) or not text.strip():
@@ -124,7 +124,7 @@ def _part(part: object, number: int) -> str:
     if isinstance(part.get("text"), str) and sort in ("text", None):
         return str(part["text"])
     if sort not in ("image", "image_url"):
-        raise BadEntry(f"turn {number} has a part that is no text ({sort!r}); leave it out")
+        raise BadEntry(f"turn {number} has a part that is not text ({sort!r}); leave it out")
     if any(value is not None for key, value in part.items() if key not in ("type", "text", "index")):
         raise BadEntry(f"turn {number} holds a picture; name it under image, beside the turns")
     return IMAGE_MARK

@@ -103,7 +103,7 @@ def refuse_store(path: Path) -> None:
     Its files hold removed samples too, and say not where pictures are.
 
     Raises:
-      SampleError: it is.
+      SampleError: the path is a datastore, or data of one.
     """
     if is_store(path):
         what, store = "", path

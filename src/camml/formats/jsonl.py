@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import SampleError
-from camml.formats import _entries, _text
-from camml.formats._faults import once
+from camml.formats import _entries, _json_list, _text
+from camml.formats._faults import marked_if_repeated
 
 PIPED = True
 """Can be read from a pipe."""
@@ -34,6 +34,30 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
                 yield _entries.find(entry, place, path, folder, _entries.any_text)
 
 
+def entries(path: Path) -> Iterator[tuple[int, str, Any]]:
+    """Yield each object of a JSON list or of JSON lines, or what is wrong with its line, as a `SampleError`.
+
+    Yields:
+      the number, what it counts ("entry" or "line"), and the object.
+
+    Raises:
+      SampleError: the file is not a list in JSON.
+    """
+    if not matches(path):
+        for number, entry in enumerate(_json_list.elements(path), 1):
+            yield number, "entry", entry
+        return
+    for number, line in enumerate(_text.lines(path), 1):
+        if isinstance(line, SampleError):
+            yield number, "line", line
+        elif line.strip():
+            try:
+                entry = parse(line, f"line {number}", path)
+            except SampleError as error:
+                entry = error
+            yield number, "line", entry
+
+
 def parse(line: str, place: str, path: Path) -> Any:
     """Return the value in a line.
 
@@ -41,7 +65,7 @@ def parse(line: str, place: str, path: Path) -> Any:
       SampleError: it is not JSON.
     """
     try:
-        return json.loads(line, parse_constant=lambda _: None, object_pairs_hook=once)
+        return json.loads(line, parse_constant=lambda _: None, object_pairs_hook=marked_if_repeated)
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at column {error.colno}"
     except RecursionError:

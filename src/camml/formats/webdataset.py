@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from camml.errors import SampleError
 from camml.formats import _entries, _names, _others, _shards
-from camml.formats._faults import check_keys, once
+from camml.formats._faults import check_keys, marked_if_repeated
 from camml.formats._images import write_image
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -103,7 +103,7 @@ def _entry(key: str, members: list[Member], images: Path) -> dict[str, Any]:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data, parse_constant=lambda _: None, object_pairs_hook=once)
+        value = json.loads(data, parse_constant=lambda _: None, object_pairs_hook=marked_if_repeated)
     except (ValueError, RecursionError) as error:
         raise _entries.BadEntry(f"its JSON cannot be read ({error})") from error
     if not isinstance(value, dict):
@@ -113,10 +113,10 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def _all_groups(source: _shards.Source) -> Iterator[tuple[str, str, str, list[Member]]]:
-    """Yield of each sample the tar file, the text to append to places in it, the key and the files; log what is none.
+    """Yield (tar name, place suffix, key, members) for each sample; log files that belong to none.
 
     Raises:
-      SampleError: there is none, though there are files.
+      SampleError: there is no sample, though there are files.
     """
     others, empty = _others.Tally(), True
     for name, of_file in _shards.places(source, SUFFIXES):
@@ -174,14 +174,14 @@ def _members(name: str, other: Callable[[str], None]) -> Iterator[Member]:
             if source.start == _GZIP:
                 base = posixpath.basename(name)
                 raise SampleError(f"{name}: is packed by gzip; name it {base}.gz, or unpack it") from error
-            raise SampleError(f"{name}: is no whole tar file ({error}); copy or write it again") from error
+            raise SampleError(f"{name}: is not a complete tar file ({error}); copy or write it again") from error
 
 
 def _check_end(name: str, archive: tarfile.TarFile) -> None:
     """Raise if something stands behind the end of a tar file that was read.
 
     Raises:
-      SampleError: it does, as where two files were put together with `cat`.
+      SampleError: something does, as where two files were put together with `cat`.
     """
     while archive.fileobj and (block := archive.fileobj.read(2**16)):
         if block.strip(b"\0"):
@@ -213,7 +213,7 @@ class _Whole:
         """Raise if it did not end as a tar file ends.
 
         Raises:
-          EOFError: it did not.
+          EOFError: the end is missing.
         """
         while self.read(2**16):
             pass

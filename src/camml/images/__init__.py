@@ -10,7 +10,7 @@ from typing import BinaryIO, TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from camml.errors import ImageError
-from camml.images import _heif, _jpeg, _pixels, _png, _said
+from camml.images import _captions, _heif, _jpeg, _pixels, _png
 from camml.images._shapes import cuts_middle as cuts_middle
 from camml.images._shapes import mean_color as mean_color
 from camml.images._shapes import middle_of_strip as middle_of_strip
@@ -49,6 +49,11 @@ def open_image(source: ImageSource, *, max_side: int | None = None, max_pixels: 
       max_pixels: a larger image is refused before it is decoded.
     Raises:
       ImageError: it is missing, no image, damaged, or has more than `max_pixels` pixels.
+
+    Example:
+      >>> image = open_image(Image.new("L", (80, 40)), max_side=20)
+      >>> image.mode, image.size
+      ('RGB', (20, 10))
     """
     with quiet_pillow():
         if isinstance(source, Image.Image):
@@ -70,6 +75,10 @@ def format_of(data: bytes) -> str:
 
     Raises:
       ImageError: it is no image, or damaged.
+
+    Example:
+      >>> format_of(Path("pump.jpg").read_bytes())
+      'JPEG'
     """
     name = f"the image of {len(data)} bytes"
     with _identify(_without_notes(io.BytesIO(data), name)[0], name) as image:
@@ -129,7 +138,7 @@ def words_in(path: Path) -> str:
                 _heif.missing(stream)  # so that a plug-in which is installed is known
         except OSError:  # whoever opens the picture says so
             return ""
-        return _said.words_in(path, _readable())
+        return _captions.words_in(path, _readable())
 
 
 def _stream(source: Path | str | bytes) -> tuple[str, BinaryIO]:

@@ -76,8 +76,8 @@ def opened(source: Any, max_side: int | None = None) -> Image.Image:
         given = given.read()
         given = given if isinstance(given, bytes) else source
     if not isinstance(given, str | bytes | Path | Image.Image):
-        told = "give a path, an address, bytes, an open file or a PIL image"
-        raise ImageError(f"the image is of type {type(given).__name__}, not a picture; {told}")
+        remedy = "give a path, an address, bytes, an open file or a PIL image"
+        raise ImageError(f"the image is of type {type(given).__name__}, not a picture; {remedy}")
     return open_image(given, max_side=max_side)
 
 

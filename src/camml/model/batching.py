@@ -19,7 +19,7 @@ def write_prompt(writer: Any, messages: Sequence[Any], begin: bool, **given: Any
     """Return what the chat template of a processor or a tokenizer makes of messages.
 
     Args:
-      begin: whether the beginning of an answer comes last.
+      begin: append the generation prompt (`add_generation_prompt`).
       given: what else the template reads, such as `tools`.
     """
     if isinstance(writer, ProcessorMixin):

@@ -21,6 +21,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from camml import prompts
 from camml.errors import ImageError, InputError, OptionError
 from camml.images import ImageSource, cuts_middle, each_image, mean_color, middle_of_strip, open_image, pad_to_square
+from camml.passages import Span
 from camml.prompts import split
 
 FeaturesOf = Callable[[Sequence[ImageSource | None]], Tensor]
@@ -36,9 +37,6 @@ PARTS_TO_TEXTS = (
     "{%- set told.messages = told.messages + [message] -%}{%- endfor -%}{%- set messages = told.messages -%}"
 )
 """The beginning of a chat template that is given messages of parts and knows only those of texts."""
-
-Span = tuple[int, int]
-"""The characters from the first number up to, and without, the second."""
 
 
 class LlavaPartsProcessor(ProcessorMixin):
@@ -103,13 +101,15 @@ class LlavaPartsProcessor(ProcessorMixin):
           images: the images of the prompts in reading order.
           text: B prompts, as `apply_chat_template` writes them.
           padding, return_tensors: rows are always padded, and tensors always PyTorch's.
+          add_special_tokens: ignored; the template decides.
           videos, audio: None, as callers for any model give them; this one knows neither.
 
         Returns:
           `input_ids`, `attention_mask` int64[B, T]; for N images in all `pixel_values` float[N, 3, H, W].
 
         Raises:
-          InputError: images and places for them are not of the same number.
+          OptionError: `return_tensors` is not "pt".
+          InputError: images and places for them are not of the same number, or there are videos or audio.
           ImageError: an image cannot be used.
         """
         if return_tensors not in (None, "pt"):
@@ -155,7 +155,10 @@ class LlavaPartsProcessor(ProcessorMixin):
         return inputs | self.image_inputs([image for row in rows for image in row["images"]], features_of)
 
     def image_inputs(self, images: Sequence[ImageSource], features_of: FeaturesOf | None = None) -> dict[str, Tensor]:
-        """Return what stands for N images: `pixel_values`; or `image_features`, of none those of a missing one."""
+        """Return `{"pixel_values": ...}`, or `{"image_features": ...}` if features are cached.
+
+        With no image, the first is empty, and the second has the features of one missing image.
+        """
         if features_of is not None:
             return {"image_features": features_of(images or [None])}
         return {"pixel_values": self.pixels(images)} if images else {}

@@ -152,7 +152,12 @@ def checked_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
 
 
 def check_fits(model: CamMLForConditionalGeneration, processor: CamMLProcessor) -> None:
-    """Raise an OptionError unless a processor writes the placeholders that a model looks for."""
+    """Raise an OptionError unless a processor writes the placeholders that a model looks for.
+
+    Example:
+      >>> model, processor = load_model("models/camml-mini")
+      >>> check_fits(model, processor)
+    """
     check_placeholders(vars(processor), model.config)
     theirs, ours = (getattr(part, "image_tokens", None) for part in (processor.processor, model.config.vlm_config))
     if ours is not None and theirs != ours:
@@ -192,7 +197,7 @@ def merge(folder: Path, target: Path, dtype: str = "auto") -> None:
     if not _is_sum(folder):
         if (folder / "config.json").is_file():
             raise ModelFolderError(
-                f"{folder} is no packed model and no LoRA run but a whole model: nothing is to be merged"
+                f"{folder} is a whole model, neither packed nor a LoRA run: there is nothing to merge"
             )
         raise ModelFolderError(f"{folder} is neither a packed model nor the folder of a LoRA run")
     with new_folder(target) as unfinished:

@@ -40,7 +40,7 @@ def added(names: Iterable[str]) -> dict[str, str]:
       names: of all tensors of a model, which PEFT may have wrapped.
 
     Returns:
-      for the name in the bare model the one that was given.
+      A mapping from the name in the bare model to the name given.
     """
     places = {name: min((name.find(part) for part in ADDED if part in name), default=-1) for name in names}
     return {name[place:]: name for name, place in places.items() if place >= 0 and ".lora_" not in name}
@@ -117,7 +117,7 @@ def add_products(model: nn.Module, trained: Mapping[str, Tensor], scale: float, 
       scale: what their product counts.
 
     Raises:
-      ModelFolderError: they do not fit.
+      ModelFolderError: a matrix lacks its other half, or does not fit the model's weight.
     """
     own = dict(model.named_parameters())
     for name in sorted({key.rpartition(".lora_")[0] or key for key in trained}):

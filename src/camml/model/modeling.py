@@ -173,6 +173,7 @@ class CamMLForConditionalGeneration(CamMLPreTrainedModel, GenerationMixin):
           counts: how many image tokens each has.
 
         Raises:
+          OptionError: the model has no `get_image_features`.
           ValueError: the model gives another number of features.
         """
         if isinstance(self.vlm, LlavaPartsForConditionalGeneration):  # all its patches, pooled or not

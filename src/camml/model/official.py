@@ -56,7 +56,8 @@ OUTER_PARTS = {
 }
 TOWER = "vlm.vision_tower."
 PERCEIVER = re.compile(r"(\w+_perceiver)\.bert\.(?:embeddings\.LayerNorm|encoder\.(layer\.\d+)\.(.+))\.(\w+)")
-DEAD = re.compile(r"\.cls\.|position_ids$|rotary_emb\.inv_freq$")
+UNUSED_TENSORS = re.compile(r"\.cls\.|position_ids$|rotary_emb\.inv_freq$")
+"""Names of tensors in official folders that the model does not use."""
 
 
 class OfficialConfig(CamMLConfig):
@@ -70,7 +71,9 @@ class OfficialConfig(CamMLConfig):
         unused = kwargs.pop("return_unused_kwargs", False)
         folder = kwargs.pop("name_or_path", None) or config_dict.get("_name_or_path", "")
         if not is_official(folder):
-            raise ModelFolderError(f"{str(folder)!r} is no folder; fetch the official checkpoint, and give its folder")
+            raise ModelFolderError(
+                f"{str(folder)!r} is not a folder; fetch the official checkpoint, and give its folder"
+            )
         config = config_of(Path(str(folder)))
         return (config, {key: value for key, value in kwargs.items() if key != "_from_auto"}) if unused else config
 
@@ -83,7 +86,7 @@ def is_official(folder: Any) -> bool:
 
 def read_ours(folder: Path) -> dict[str, Tensor]:
     """Return all tensors of a folder by our names; those of the tower by older names of CLIP's, behind `TOWER`."""
-    return {our_name(name): tensor for name, tensor in read_tensors(folder) if not DEAD.search(name)}
+    return {our_name(name): tensor for name, tensor in read_tensors(folder) if not UNUSED_TENSORS.search(name)}
 
 
 def our_name(name: str) -> str:
@@ -108,7 +111,7 @@ def vision_config(folder: Path, official: Mapping[str, Any], tensors: Mapping[st
     if not any(name.startswith(TOWER) for name in tensors):
         raise ModelFolderError(
             f"{folder} holds no vision tower, and its mm_vision_tower "
-            f"({official.get('mm_vision_tower')!r}) is no folder; put the CLIP folder there"
+            f"({official.get('mm_vision_tower')!r}) is not a folder; put the CLIP folder there"
         )
     sizes = {name.removeprefix(f"{TOWER}vision_model."): tensor.shape for name, tensor in tensors.items()}
     width, _, patch, _ = sizes["embeddings.patch_embedding.weight"]

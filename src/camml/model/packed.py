@@ -44,7 +44,7 @@ def pack(
     retrieval: Mapping[str, Any] | None = None,
     retrieval_of: Path | None = None,
 ) -> None:
-    """Write a packed folder.
+    """Write a packed folder; scripts/pack_model.py calls it.
 
     Args:
       language_model, vision_tower: names that `camml fetch` knows.
@@ -102,7 +102,9 @@ def load(
         style = about.get("prompt_style")
         padding, thinking = (about.get(name, usual) for name, usual in USUAL.items())
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFolderError(f"{folder / PACKED} cannot be used ({error!r}); take the folder again") from error
+        raise ModelFolderError(
+            f"{folder / PACKED} cannot be used ({error!r}); copy or download the folder again"
+        ) from error
     bases = [
         weights.pinned(name, pins[part]) if part in pins else weights.folder(name)
         for part, name in zip(PARTS, names, strict=True)

@@ -47,7 +47,7 @@ def assemble(
 
     Raises:
       ModelFolderError: a folder or file does not hold what it should.
-      OptionError: sizes that cannot be.
+      OptionError: a size is invalid.
     """
     base = {"language_model": language_model, "vision_tower": vision_tower}
     config, processor = describe(language_model, vision_tower, projector=projector, **described)
@@ -108,6 +108,10 @@ def describe(
       projector: an `mm_projector.bin`, which says the projector's type.
       prompt_style: None for the chat template of the tokenizer, or Vicuna's wording where it has none.
       sizes: other fields of `LlavaPartsConfig` and `CamMLConfig`.
+
+    Raises:
+      ModelFolderError: a folder or file does not hold what it should.
+      OptionError: the language model sees already, the tower is none, or a size is invalid.
     """
     if projector:
         sizes["projector_type"] = projector_type(read_projector(projector))
@@ -120,7 +124,8 @@ def describe(
         )
     if not hasattr(getattr(vision_config, "vision_config", vision_config), "patch_size"):
         raise OptionError(
-            f"{vision_tower} holds a {vision_config.model_type!r} model, no vision tower; give a CLIP, SigLIP or DINOv2"
+            f"{vision_tower} holds a {vision_config.model_type!r} model, not a vision tower; "
+            "give a CLIP, SigLIP or DINOv2"
         )
     image_processor, sizes["image_size"] = read_image_processor(vision_tower, vision_config, sizes.get("image_size"))
     config = config_of_parts(vision_config, text_config, **sizes)
@@ -201,7 +206,7 @@ def read_projector(file: Path) -> dict[str, Tensor]:
     for name, tensor in read_file(file):
         _, separator, rest = name.rpartition("mm_projector.")
         if not separator:
-            raise ModelFolderError(f"{file} holds {name!r}, which is no part of a projector")
+            raise ModelFolderError(f"{file} holds {name!r}, which is not part of a projector")
         tensors[f"vlm.projector.{rest}"] = tensor
     return tensors
 

@@ -11,7 +11,8 @@ from camml import prompts
 from camml.control import control_tokens, defuse
 from camml.errors import OptionError, SampleError
 from camml.model.batching import write_prompt
-from camml.model.llava_processor import LlavaPartsProcessor, Span, first_tokens
+from camml.model.llava_processor import LlavaPartsProcessor, first_tokens
+from camml.passages import Span
 from camml.prompts import Turn
 
 ANSWER = "\ue010{}\ue011"
@@ -68,8 +69,8 @@ class Renderer:
           tools: that the model may call, as chat templates take them.
         """
         turns = [Turn(conversation)] if isinstance(conversation, str) else conversation
-        turns = [turn.told(self.harmless, self.harmless_answer) for turn in turns]
-        offered = prompts.retold(tools, self.harmless)
+        turns = [turn.map_texts(self.harmless, self.harmless_answer) for turn in turns]
+        offered = prompts.map_texts(tools, self.harmless)
         template = (lambda chat: self._chat_template(chat, offered)) if self.chat_template else None
         return prompts.render(self.prompt_style, turns, context=context, image=images, chat_template=template)
 

@@ -61,7 +61,7 @@ def settings_of(folder: Path) -> RetrievalSettings:
             for name, value in dict(settings.encoder_options).items()
         }
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ModelFolderError(f"{file} cannot be used ({error}); take the folder again") from error
+        raise ModelFolderError(f"{file} cannot be used ({error}); copy or download the folder again") from error
     return replace(settings, encoder_options=options)
 
 

@@ -70,7 +70,8 @@ class SavedProcessor(ProcessorMixin):
         inner = Path(name) / INNER if Path(name).is_dir() else name
         if inner != name and not inner.is_dir():
             raise ModelFolderError(
-                f"{name} has no {INNER}, the processor of its vision-language model; take the whole folder again"
+                f"{name} has no {INNER}, the processor of its vision-language model; "
+                "copy or download the whole folder again"
             )
         kwargs |= {} if Path(name).is_dir() else {"subfolder": INNER}
         processor = AutoProcessor.from_pretrained(inner, **kwargs)

@@ -125,6 +125,10 @@ def build(
       OptionError: a number out of range, or a folder of something else.
       SampleError: no build of FactPix.
       DiskError: the folder cannot be written.
+
+    Example:
+      >>> sorted(build(Path("reading"), rows=10)["files"])
+      ['conversations.json', 'samples.json']
     """
     if rows < 1:
         raise OptionError(f"--rows is {rows}; it must be 1 or more")

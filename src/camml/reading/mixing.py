@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from camml.data import llava_json
 from camml.durable import digest
 from camml.errors import OptionError, SampleError
 from camml.factpix import writing
+from camml.formats import json_entries
 from camml.neighbors import NeighborTable, Origin, compute
 from camml.refusals import REFUSAL
 from camml.types import Context, Query, mended_id
@@ -50,7 +50,7 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]], told: Sequence[tuple[Path
     origins: list[Origin] = []
     sizes: dict[str, int] = {}
     for (data, table), only_told in [*((part, False) for part in parts), *((part, True) for part in told)]:
-        entries = [entry for _, _, entry in llava_json.entries(data)]
+        entries = [entry for _, _, entry in json_entries(data)]
         known = NeighborTable.open(table, dataset_hash=digest(data))
         origins.append(known.origin)
         for entry in entries:

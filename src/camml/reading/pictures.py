@@ -42,5 +42,5 @@ def _by_class(file: Path) -> dict[tuple[str, str], set[str]]:
         for record in records:
             images[record["meta"]["topic"], record["meta"]["class"]].add(record["image"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SampleError(f"{file} is no file of a FactPix build; {BUILD}") from error
+        raise SampleError(f"{file} is not a file of a FactPix build; {BUILD}") from error
     return images

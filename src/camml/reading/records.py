@@ -7,7 +7,7 @@ from typing import Any
 
 from camml.factpix import invention
 from camml.factpix.catalog import Fact
-from camml.reading.layouts import LAYOUTS, PROSE, Told
+from camml.reading.layouts import LAYOUTS, PROSE, TextFact
 from camml.reading.words import Kind, fields, kinds, parts, wordings
 
 TOLD = (3, 7)
@@ -67,7 +67,7 @@ def invent(rng: Random, kind: Kind | None = None, *, brief: bool = False) -> Rec
     name = _name(kind, rng)
     layout = rng.choice(sorted(LAYOUTS))
     told_facts = [
-        Told(nouns[field], fact.in_text, _sentence(field, nouns[field], fact, rng)) for field, fact in facts.items()
+        TextFact(nouns[field], fact.in_text, _sentence(field, nouns[field], fact, rng)) for field, fact in facts.items()
     ]
     title = "{noun} {name}" if layout in PROSE else rng.choice(TITLES)
     block = LAYOUTS[layout](title.format(noun=kind.noun, name=name), told_facts, rng)

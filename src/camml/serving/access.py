@@ -76,9 +76,9 @@ class Access:
         if right is None:
             if authorization:
                 self._wrong.take(client)
-            said = "the API key is wrong" if authorization else "this server needs an API key"
+            reason = "the API key is wrong" if authorization else "this server needs an API key"
             raise ApiError(
-                401, f"{said}; send the header 'Authorization: Bearer KEY'", "invalid_api_key",
+                401, f"{reason}; send the header 'Authorization: Bearer KEY'", "invalid_api_key",
                 headers={"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
         self._known[client, digest] = None

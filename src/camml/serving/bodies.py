@@ -1,13 +1,13 @@
 """Bodies of requests: measured before they are checked, and their first mistake in words."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NoReturn
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from camml.json_values import unique_keys
 from camml.serving.problems import ApiError
 
 MOST_SIGNS = 500_000
@@ -65,7 +65,7 @@ def read_json(data: bytes) -> Any:
     if data.count(b",") + data.count(b":") > MOST_SIGNS:
         raise _too_many("parts")
     try:
-        document = json.loads(data, parse_constant=_refuse, object_pairs_hook=_once)
+        document = json.loads(data, parse_constant=_refuse, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise ApiError(400, f"the body is not JSON: {reason}", "invalid_json") from None
@@ -91,8 +91,8 @@ def read_json(data: bytes) -> Any:
 def first_mistake(errors: Sequence[Mapping[str, Any]], body: Any) -> ApiError:
     """Return the answer to a body, or a query, that does not fit.
 
-    Where a value may be of several kinds, pydantic tells what is wrong with it as each of them: what counts is what it
-    tells of the kind that was meant, so the mistake that lies deepest, and one about more than the kind.
+    Where a value may have one of several types, pydantic reports an error for each of them. The deepest error counts,
+    and among those one that is about more than the type.
 
     Args:
       errors: as FastAPI collects them.
@@ -131,15 +131,6 @@ def _holds(body: Any, part: str | int) -> bool:
     if isinstance(body, list):
         return isinstance(part, int) and part < len(body)
     return isinstance(body, Mapping) and part in body
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; of a key that is there twice one program reads the first value and another the last."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {twice[:40]!r} is there twice in an object")
-    return made
 
 
 def _refuse(constant: str) -> NoReturn:

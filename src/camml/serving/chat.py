@@ -65,8 +65,8 @@ def _chunks(reply: Reply) -> tuple[Any, Any]:
             delta = {"role": "assistant", "content": "", "annotations": _annotations(reply)}
             yield chunk([_choice(index, delta) for index in range(reply.body.n or 1)], **reply.shown())
         else:
-            said = {"content": event.text} if event.text else {}
-            delta = said | _calls(reply, event.index, event.calls, numbered=True)
+            content = {"content": event.text} if event.text else {}
+            delta = content | _calls(reply, event.index, event.calls, numbered=True)
             marked = reply.shown(reply.texts[event.index]) if event.finish_reason else {}
             asked = bool(reply.body.logprobs and event.text)
             yield chunk([_choice(event.index, delta, event.finish_reason, event.logprobs, asked)], **marked)
@@ -96,7 +96,7 @@ def _choice(
 
 def _calls(reply: Reply, index: int, calls: Sequence[Call], numbered: bool = False) -> dict[str, Any]:
     """Return calls of tools as a field of a message, or none; numbered as streams have them."""
-    told = [
+    documents = [
         ({"index": call.number} if numbered else {})
         | {
             "id": f"call_{reply.note['id']}_{index}_{call.number}",
@@ -105,13 +105,13 @@ def _calls(reply: Reply, index: int, calls: Sequence[Call], numbered: bool = Fal
         }
         for call in calls
     ]
-    return {"tool_calls": told} if told else {}
+    return {"tool_calls": documents} if documents else {}
 
 
 def _annotations(reply: Reply, answer: str | None = None) -> list[dict[str, Any]]:
     return [{"type": "url_citation", "url_citation": citation} for citation in reply.citations(answer)]
 
 
-def _logprobs(told: Sequence[TokenLogprob], asked: bool) -> dict[str, Any] | None:
+def _logprobs(tokens: Sequence[TokenLogprob], asked: bool) -> dict[str, Any] | None:
     """Return how likely tokens were; a refusal without a model has a list of none where they are asked for."""
-    return {"content": logprobs_of(told), "refusal": None} if told or asked else None
+    return {"content": logprobs_of(tokens), "refusal": None} if tokens or asked else None

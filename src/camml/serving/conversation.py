@@ -17,7 +17,7 @@ MOST_PICTURES = 32
 
 
 @dataclass(slots=True)
-class Said:
+class ConversationTurn:
     """A turn of the conversation.
 
     Attributes:
@@ -42,7 +42,7 @@ class Conversation:
     """
 
     system: str
-    turns: tuple[Said, ...]
+    turns: tuple[ConversationTurn, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -66,7 +66,7 @@ def read(messages: Sequence[Message], most_pictures: int | None = 1, calls: bool
     Raises:
       ApiError: there is no question at the end, calls of tools before the first one, or what the model does not know.
     """
-    turns: list[Said] = []
+    turns: list[ConversationTurn] = []
     system: list[str] = []
     for message in messages:
         if (message.tool_calls or message.role == "tool") and not calls:
@@ -93,7 +93,10 @@ def read(messages: Sequence[Message], most_pictures: int | None = 1, calls: bool
     if not turns[-1].question.strip() and not shown:
         raise _wrong("the question is empty")
     if len(shown) > MOST_PICTURES:
-        raise _wrong(f"the conversation holds {len(shown)} pictures; at most {MOST_PICTURES} are looked at")
+        over = len(shown) - MOST_PICTURES
+        raise _wrong(
+            f"the conversation holds {len(shown)} pictures; at most {MOST_PICTURES} are looked at: leave out {over}"
+        )
     several = len(shown) > 1 and most_pictures is not None
     notes = ("of several pictures in the conversation, the newest is looked at",) if several else ()
     if several:
@@ -102,20 +105,20 @@ def read(messages: Sequence[Message], most_pictures: int | None = 1, calls: bool
     return Conversation("\n".join(system).strip(), tuple(turns), notes)
 
 
-def _ask(turns: list[Said], message: Message, most_pictures: int | None) -> None:
+def _ask(turns: list[ConversationTurn], message: Message, most_pictures: int | None) -> None:
     """Add what the user says; two messages without an answer between them are one question."""
     text, shown = message.text(), message.pictures()
     if most_pictures is not None and len(shown) > 1:
         looks = "looks at one picture at a time" if most_pictures else "reads texts only, and the search takes one"
-        raise _wrong(f"a message holds {len(shown)} pictures; this model {looks}")
+        raise _wrong(f"a message holds {len(shown)} pictures; this model {looks}: leave out {len(shown) - 1}")
     if turns and turns[-1].answer is None and not turns[-1].steps:
         turns[-1].question += f"\n{text}"
         turns[-1].pictures += shown
     else:
-        turns.append(Said(text, shown))
+        turns.append(ConversationTurn(text, shown))
 
 
-def _step(turn: Said, message: Message) -> dict[str, Any]:
+def _step(turn: ConversationTurn, message: Message) -> dict[str, Any]:
     """Return calls, or the result of one, as chat templates take them."""
     if message.role != "tool":
         made = [
@@ -137,7 +140,7 @@ def _arguments(call: str, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
-        raise _wrong(f"the arguments of the call {call!r} are no JSON object")
+        raise _wrong(f"the arguments of the call {call!r} are not a JSON object")
     check_depth(arguments, "messages")
     return arguments
 

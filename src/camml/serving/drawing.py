@@ -13,11 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from camml.chat_api.endpoint import check_address, check_key, json_request, without_key
+from camml.chat_api.endpoint import PUBLIC, check_address, check_key, json_request, without_key
 from camml.errors import CaMMLError, FetchError, OptionError
 from camml.images import open_image, read_url
 
-PUBLIC = "https://api.openai.com/v1"
 DEFAULT_MODEL = "dall-e-3"
 LONGEST_PROMPT = 4000
 """Characters. Source: the reference of the images endpoint, `prompt` of dall-e-3."""
@@ -37,7 +36,7 @@ class DrawingApi:
       timeout: seconds that one picture may take.
 
     Raises:
-      OptionError: `base_url` is no address, or `key` cannot be sent.
+      OptionError: `base_url` is not an address, or `key` cannot be sent.
     """
 
     model: str = DEFAULT_MODEL
@@ -88,12 +87,12 @@ class DrawingApi:
 
     def _answer(self, request: Mapping[str, Any]) -> Any:
         try:
-            asked = json_request(f"{self.base_url}/images/generations", request, self.key)
-            with urllib.request.urlopen(asked, timeout=self.timeout) as answer:
+            posted = json_request(f"{self.base_url}/images/generations", request, self.key)
+            with urllib.request.urlopen(posted, timeout=self.timeout) as answer:
                 return json.loads(answer.read(MAX_ANSWER))
         except urllib.error.HTTPError as error:
-            said = _reason(error, self.key)
-            raise FetchError(f"{self.base_url} refuses to draw: HTTP {error.code} {said}".strip()) from None
+            reason = _reason(error, self.key)
+            raise FetchError(f"{self.base_url} refuses to draw: HTTP {error.code} {reason}".strip()) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             # the words of a ValueError may quote what was sent, and the browser reads this
             unread = "its answer is not JSON" if isinstance(error, ValueError) else ""

@@ -30,10 +30,10 @@ class SharedEncoder:
         self.name, self.revision = encoder.name, encoder.revision
         self.image_dim, self.text_dim, self.joint = encoder.image_dim, encoder.text_dim, encoder.joint
         self._encoder = encoder
-        self._texts: Together[str] = Together(encoder.embed_texts, _name_of_text)
-        self._images: Together[Image.Image] = Together(encoder.embed_images, _name_of_image)
+        self._texts: BatchedCache[str] = BatchedCache(encoder.embed_texts, _name_of_text)
+        self._images: BatchedCache[Image.Image] = BatchedCache(encoder.embed_images, _name_of_image)
         if compares := patch_encoder(encoder):
-            self._compared: Together[Image.Image] = Together(
+            self._compared: BatchedCache[Image.Image] = BatchedCache(
                 lambda images: list(zip(*compares.embed_with_patches(images), strict=True)),
                 _name_of_image,
                 MOST_COMPARED,
@@ -76,7 +76,7 @@ class SharedEncoder:
         return np.stack(vectors), list(patches)
 
 
-class Together(Generic[Item]):
+class BatchedCache(Generic[Item]):
     """Vectors of items by their names; one thread computes for all that wait, the others find theirs done.
 
     Attributes:

@@ -6,19 +6,19 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from camml.chat_api.endpoint import REDIRECTS, cut_at
 from camml.errors import ImageError
 from camml.images import ascii_url
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Result = TypeVar("Result")
-REDIRECTS = (301, 302, 303, 307, 308)
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -90,7 +90,7 @@ class Fetcher:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
             raise ImageError(f"{_short(url)}: not a plain http or https address")
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        with _cut_at(deadline, self._dial(parts.hostname, port, deadline)) as line:
+        with closing(self._dial(parts.hostname, port, deadline)) as line, cut_at(deadline, line.dup()):
             connection = http.client.HTTPConnection(parts.hostname, port)
             connection.sock = _secured(line, parts.hostname) if parts.scheme == "https" else line
             with closing(connection):
@@ -119,26 +119,6 @@ class Fetcher:
             if len(body) > self.max_bytes:
                 raise ImageError(f"{_short(url)}: larger than the limit of {self.max_bytes / 2**20:g} MB")
         return bytes(body)
-
-
-@contextmanager
-def _cut_at(deadline: float, line: socket.socket) -> Iterator[socket.socket]:
-    """Cut a connection at a time, whatever is being said on it: HTTP and TLS only bound the wait for the next bytes."""
-    copy = line.dup()  # which stays good when the line is wrapped for TLS
-
-    def cut() -> None:
-        with suppress(OSError):
-            copy.shutdown(socket.SHUT_RDWR)
-
-    watch = threading.Timer(max(0.0, deadline - time.monotonic()), cut)
-    watch.daemon = True
-    watch.start()
-    try:
-        yield line
-    finally:
-        watch.cancel()
-        copy.close()
-        line.close()
 
 
 def _secured(line: socket.socket, host: str) -> socket.socket:

@@ -12,7 +12,7 @@ from camml.serving.engines import TokenLogprob
 from camml.serving.links import Links
 from camml.serving.problems import ApiError
 from camml.serving.questions import check
-from camml.serving.replies import Reply, told
+from camml.serving.replies import Reply, server_sent_events
 from camml.serving.service import Service
 from camml.serving.streaming import EventStream, first_then_rest, until_gone
 from camml.serving.wire import ChatBody, ErrorOut
@@ -20,7 +20,7 @@ from camml.serving.wire import ChatBody, ErrorOut
 Whole = Callable[[Reply], Coroutine[Any, Any, dict[str, Any]]]
 """The whole answer as one document."""
 Chunks = Callable[[Reply], tuple[Any, Any]]
-"""The pieces of an answer and their form, as `told` takes them."""
+"""The pieces of an answer and their form, as `server_sent_events` takes them."""
 
 
 def new_router() -> APIRouter:
@@ -41,7 +41,7 @@ async def reply_to(
     check(service, chat)
     reply = Reply(service, chat, links.at(request), request.scope["camml"])
     if chat.stream:
-        return EventStream(await first_then_rest(request, told(reply, *chunks(reply))))
+        return EventStream(await first_then_rest(request, server_sent_events(reply, *chunks(reply))))
     return JSONResponse(await until_gone(request.receive, whole(reply)))
 
 
@@ -67,14 +67,15 @@ def without(
     return rest
 
 
-def logprobs_of(told: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+def logprobs_of(tokens: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
     """Return how likely tokens were, as chats and responses have it."""
 
     def entry(token: str, logprob: float) -> dict[str, Any]:
         return {"token": token, "logprob": logprob, "bytes": list(token.encode("utf-8", "replace"))}
 
     return [
-        {**entry(token.token, token.logprob), "top_logprobs": [entry(*other) for other in token.top]} for token in told
+        {**entry(token.token, token.logprob), "top_logprobs": [entry(*other) for other in token.top]}
+        for token in tokens
     ]
 
 

@@ -92,7 +92,7 @@ class MadeCall(ExtraFields):
     function: CalledFunction
 
 
-MEANT = ("function_call", "audio")
+UNSUPPORTED_FIELDS = ("function_call", "audio")
 """Fields of a message that say something which this server does not have, unless they are empty."""
 
 
@@ -108,7 +108,7 @@ class Message(BaseModel):
 
     def unsupported(self) -> str | None:
         """Return a field that says something which this server does not have."""
-        return next((name for name in MEANT if (self.model_extra or {}).get(name)), None)
+        return next((name for name in UNSUPPORTED_FIELDS if (self.model_extra or {}).get(name)), None)
 
     def text(self) -> str:
         """Return all words of the message."""

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from camml.serving.engines import Engine
-from camml.serving.shelf import Shelf
+from camml.serving.shelf import ServedDatastore
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 RATES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -16,7 +16,7 @@ RATES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 class Metrics:
     """Figures of what happened since the server started, and of what goes on; each server has a registry of its own."""
 
-    def __init__(self, engine: Engine, shelves: Mapping[str, Shelf]) -> None:
+    def __init__(self, engine: Engine, shelves: Mapping[str, ServedDatastore]) -> None:
         self._registry = CollectorRegistry()
         shared: dict[str, Any] = {"registry": self._registry}
         self.requests = Counter("camml_requests", "HTTP requests", ["route", "method", "status"], **shared)
@@ -42,7 +42,7 @@ class Metrics:
 class _Now:
     """Figures that are asked for, not counted."""
 
-    def __init__(self, engine: Engine, shelves: Mapping[str, Shelf]) -> None:
+    def __init__(self, engine: Engine, shelves: Mapping[str, ServedDatastore]) -> None:
         self._engine = engine
         self._shelves = shelves
 

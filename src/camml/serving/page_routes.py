@@ -47,7 +47,7 @@ class File:
     tag: str
 
 
-class Said(BaseModel):
+class BoxRequest(BaseModel):
     """An answer that may hold a box, and the size of its picture in pixels."""
 
     model_config = ConfigDict(extra="forbid")
@@ -81,12 +81,12 @@ def router(service: Service) -> APIRouter:
         }
 
     @router.post("/v1/page/box")
-    def box(said: Said) -> dict[str, tuple[float, ...] | None]:
+    def box(request: BoxRequest) -> dict[str, tuple[float, ...] | None]:
         """Return the first box of an answer, and where on the picture it lies in pixels, by convention."""
-        box = read_box(said.text)
+        box = read_box(request.text)
         if box is None:
             return {"box": None}
-        placed = {frame: in_pixels(box, frame, said.width, said.height) for frame in CONVENTIONS}
+        placed = {frame: in_pixels(box, frame, request.width, request.height) for frame in CONVENTIONS}
         return {name: astuple(box) for name, box in ({"box": box} | placed).items()}
 
     @router.post("/v1/page/drawing")

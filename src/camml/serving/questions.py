@@ -11,7 +11,7 @@ from camml.answering import Decoding
 from camml.errors import OptionError, SampleError
 from camml.prompts import Turn
 from camml.retriever import MODES
-from camml.serving.conversation import Conversation, Said
+from camml.serving.conversation import Conversation, ConversationTurn
 from camml.serving.engines import Sampling
 from camml.serving.engines._formats import schema_of
 from camml.serving.problems import ApiError
@@ -33,11 +33,11 @@ def check(service: Service, body: ChatBody) -> None:
         instead = "; give tools" if unsupported.startswith("function") else ""
         raise ApiError(400, f"this server has no {unsupported!r}{instead}", "unsupported_parameter", unsupported)
     if tools_of(body) is not None and service.engine.calls is None:
-        told = (
+        reason = (
             f"the chat template of {service.settings.served_name} knows no tools, or calls of a form that is not read "
             "here, so it cannot call any; for an answer in a form of yours give response_format"
         )
-        raise ApiError(400, told, "unsupported_parameter", "tools")
+        raise ApiError(400, reason, "unsupported_parameter", "tools")
     if body.top_logprobs and not body.logprobs:
         raise ApiError(
             400, "top_logprobs is for logprobs: true; give both, or neither", "invalid_value", "top_logprobs"
@@ -56,14 +56,14 @@ def store_of(service: Service, body: ChatBody) -> str | None:
     return body.store if isinstance(body.store, str) else service.default_store
 
 
-def addresses(body: ChatBody, said: Conversation) -> list[str]:
+def addresses(body: ChatBody, conversation: Conversation) -> list[str]:
     """Return the addresses of all pictures that are needed."""
     given = [sample.image_url for sample in body.samples or [] if sample.image_url is not None]
-    return [*said.pictures, *given]
+    return [*conversation.pictures, *given]
 
 
 def question_of(
-    service: Service, body: ChatBody, said: Conversation, data: Mapping[str, bytes], folder: Path, name: str
+    service: Service, body: ChatBody, conversation: Conversation, data: Mapping[str, bytes], folder: Path, name: str
 ) -> Question:
     """Return what is asked, with its pictures opened; given ones are kept in `folder`. Blocks.
 
@@ -71,16 +71,16 @@ def question_of(
       data: the pictures' bytes by their addresses.
       name: of the request, for the log.
     """
-    pictures = {url: service.pictures.decode(data[url]) for url in dict.fromkeys(said.pictures)}
-    *history, last = [_turn(service, turn, pictures) for turn in said.turns]
-    newest = None if said.picture is None else pictures[said.picture]
-    asked = body.max_completion_tokens or body.max_tokens
+    pictures = {url: service.pictures.decode(data[url]) for url in dict.fromkeys(conversation.pictures)}
+    *history, last = [_turn(service, turn, pictures) for turn in conversation.turns]
+    newest = None if conversation.picture is None else pictures[conversation.picture]
+    longest = body.max_completion_tokens or body.max_tokens
     tools = tools_of(body)
     return Question(
-        Query(said.turns[-1].question, newest), _decoding(service, body), tuple(history), said.system,
+        Query(conversation.turns[-1].question, newest), _decoding(service, body), tuple(history), conversation.system,
         store_of(service, body), body.shots, body.search(),
         None if body.samples is None else _given(service, body, data, folder),
-        body.stops(), body.n or 1, asked is None, name, said.notes, _sampling(body, tools), last, tools,
+        body.stops(), body.n or 1, longest is None, name, conversation.notes, _sampling(body, tools), last, tools,
     )  # fmt: skip
 
 
@@ -112,10 +112,10 @@ def _sampling(body: ChatBody, tools: Tools | None) -> Sampling:
     )
 
 
-def _turn(service: Service, said: Said, pictures: Mapping[str, Image.Image]) -> Turn:
+def _turn(service: Service, turn: ConversationTurn, pictures: Mapping[str, Image.Image]) -> Turn:
     """Return a turn as the model takes it, with its pictures where the model looks at more than one."""
-    shown = said.pictures if service.engine.most_pictures is None else ()
-    return Turn(said.question, said.answer, tuple(pictures[url] for url in shown), tuple(said.steps))
+    shown = turn.pictures if service.engine.most_pictures is None else ()
+    return Turn(turn.question, turn.answer, tuple(pictures[url] for url in shown), tuple(turn.steps))
 
 
 def _given(service: Service, body: ChatBody, data: Mapping[str, bytes], folder: Path) -> Context:

@@ -65,10 +65,10 @@ class Reply:
             return
         self.tokens[event.index] = event.new_tokens
         self.texts[event.index] = self.texts.get(event.index, "") + event.text
-        said = self.said.setdefault(event.index, [])
-        if None not in said and (event.text or (event.finish_reason and not said and not event.calls)):
-            said.append(None)
-        said += event.calls
+        parts = self.said.setdefault(event.index, [])
+        if None not in parts and (event.text or (event.finish_reason and not parts and not event.calls)):
+            parts.append(None)
+        parts += event.calls
         metrics, now = self.service.metrics, time.perf_counter()
         if math.isnan(self.first):
             self.first = now
@@ -79,19 +79,24 @@ class Reply:
     def _note(self) -> None:
         if self.evidence is None:
             return
-        read, said = self.evidence.prepared.prompt_tokens, sum(self.tokens.values())
-        self.service.metrics.prompt_tokens.inc(read)
-        self.service.metrics.new_tokens.inc(said)
-        self.note |= {"store": self.evidence.store, "shots": len(self.evidence.context), "prompt_tokens": read,
-                      "new_tokens": said, "retrieval_ms": round(1000 * self.evidence.retrieval_seconds, 1)}  # fmt: skip
+        prompt_tokens, completion_tokens = self.evidence.prepared.prompt_tokens, sum(self.tokens.values())
+        self.service.metrics.prompt_tokens.inc(prompt_tokens)
+        self.service.metrics.new_tokens.inc(completion_tokens)
+        self.note |= {"store": self.evidence.store, "shots": len(self.evidence.context)}
+        self.note |= {"prompt_tokens": prompt_tokens, "new_tokens": completion_tokens}
+        self.note |= {"retrieval_ms": round(1000 * self.evidence.retrieval_seconds, 1)}
         if not math.isnan(self.first):
             self.note["first_token_ms"] = round(1000 * (self.first - self.started), 1)
 
     def usage(self) -> dict[str, int]:
         """Return the tokens of prompt and answers."""
-        read = self.evidence.prepared.prompt_tokens if self.evidence else 0
-        said = sum(self.tokens.values())
-        return {"prompt_tokens": read, "completion_tokens": said, "total_tokens": read + said}
+        prompt_tokens = self.evidence.prepared.prompt_tokens if self.evidence else 0
+        completion_tokens = sum(self.tokens.values())
+        return {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+        }
 
     def shown(self, answer: str | None = None) -> dict[str, Any]:
         """Return the evidence as the answer carries it.
@@ -149,7 +154,7 @@ async def whole(reply: Reply) -> list[Answered]:
     return answers
 
 
-async def told(
+async def server_sent_events(
     reply: Reply, say: Callable[[Evidence | Piece], Iterable[bytes]], end: Callable[[list[str]], Iterable[bytes]]
 ) -> AsyncGenerator[bytes, None]:
     """Yield an answer as server-sent events.

@@ -74,8 +74,8 @@ class ResponsesBody(BaseModel):
             rest["reasoning"] = {name: value for name, value in reasoning.items() if value is not None}
         included = rest.pop("include", None) or []
         if not isinstance(included, list) or any(name not in INCLUDED for name in included):
-            told = f"include: this server has {' and '.join(INCLUDED)} to include, and no other"
-            raise ApiError(400, told, "unsupported_parameter", "include")
+            reason = f"include: this server has {' and '.join(INCLUDED)} to include, and no other"
+            raise ApiError(400, reason, "unsupported_parameter", "include")
         given = without(rest, NEUTRAL, HERE)
         likely = LIKELY in included or given.get("top_logprobs") is not None
         return given | ({"logprobs": True} if likely else {})
@@ -89,12 +89,12 @@ class ResponsesBody(BaseModel):
         Raises:
           ApiError: it has wrong values.
         """
-        said = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else messages_of(self.input)
+        messages = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else messages_of(self.input)
         if self.instructions:
-            said = [{"role": "system", "content": self.instructions}, *said]
+            messages = [{"role": "system", "content": self.instructions}, *messages]
         choice = self.tool_choice
         return chat_of({
-            **given, "messages": said, "max_completion_tokens": self.max_output_tokens, "n": 1,
+            **given, "messages": messages, "max_completion_tokens": self.max_output_tokens, "n": 1,
             "response_format": self.text.format if self.text else None,
             "tools": [tool.chat() for tool in self.tools or ()], "parallel_tool_calls": self.parallel_tool_calls,
             "tool_choice": choice.chat() if isinstance(choice, FlatChoice) else choice,
@@ -137,7 +137,7 @@ class _Stream:
         self._sent = 0
 
     def parts(self) -> tuple[Any, Any]:
-        """Return what to stream as `told` takes it."""
+        """Return what to stream as `server_sent_events` takes it."""
         return self._say, self._end
 
     def _event(self, kind: str, **more: Any) -> bytes:
@@ -160,14 +160,14 @@ class _Stream:
         self._told += logprobs_of(event.logprobs)
         yield from self._announce()
         if event.text or (event.finish_reason and self._sent < len(self._told) and None in self._reply.said[0]):
-            told, self._sent = self._told[self._sent :], len(self._told)
-            yield self._event("response.output_text.delta", **self._place(), delta=event.text, logprobs=told)
+            logprobs, self._sent = self._told[self._sent :], len(self._told)
+            yield self._event("response.output_text.delta", **self._place(), delta=event.text, logprobs=logprobs)
 
     def _announce(self) -> Iterator[bytes]:
         """Tell of what has begun: calls, which come whole, and the text."""
-        said = self._reply.said[0]
-        for place in range(self._announced, len(said)):
-            call = said[place]
+        parts = self._reply.said[0]
+        for place in range(self._announced, len(parts)):
+            call = parts[place]
             if call is None:
                 item = {**_message(self._reply, "", "in_progress"), "content": []}
                 yield self._event("response.output_item.added", output_index=place, item=item)
@@ -182,7 +182,7 @@ class _Stream:
                 "response.function_call_arguments.done", **where, name=call.name, arguments=call.arguments
             )
             yield self._event("response.output_item.done", output_index=place, item=_call(self._reply, call))
-        self._announced = len(said)
+        self._announced = len(parts)
 
     def _end(self, texts: Sequence[str]) -> Iterator[bytes]:
         yield from self._announce()
@@ -208,9 +208,9 @@ def _status(reason: str | None) -> str:
     return "incomplete" if reason == "length" else "completed"
 
 
-def _message(reply: Reply, text: str, status: str, told: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+def _message(reply: Reply, text: str, status: str, logprobs: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     annotations = [{"type": "url_citation", **citation} for citation in reply.citations(text)]
-    content = {"type": "output_text", "text": text, "annotations": annotations, "logprobs": list(told)}
+    content = {"type": "output_text", "text": text, "annotations": annotations, "logprobs": list(logprobs)}
     return {
         "type": "message",
         "id": f"msg_{reply.note['id']}",
@@ -231,9 +231,9 @@ def _choice(body: ResponsesBody) -> Any:
     return choice.model_dump() if isinstance(choice, FlatChoice) else choice or "auto"
 
 
-def _output(reply: Reply, text: str, reason: str | None, told: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _output(reply: Reply, text: str, reason: str | None, logprobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return calls and the text in the order in which they came."""
-    return [_call(reply, part) if part else _message(reply, text, _status(reason), told) for part in reply.said[0]]
+    return [_call(reply, part) if part else _message(reply, text, _status(reason), logprobs) for part in reply.said[0]]
 
 
 def _document(

@@ -28,7 +28,7 @@ def config(app: ASGIApp, *, drain_seconds: int = 30, trust_proxy: str = "", conn
       trust_proxy: addresses, separated by commas, whose X-Forwarded-For and -Proto are believed; none where empty.
       connections: at a time; 0 for what the limit of open files allows.
     """
-    line = Line(connections or most_connections())
+    line = Connections(connections or most_connections())
 
     class Protocol(PatientProtocol):
         waiting = line
@@ -58,7 +58,7 @@ def most_connections() -> int:
     return max(16, min(MOST_CONNECTIONS, soft - KEPT_FILES))
 
 
-class Line:
+class Connections:
     """The connections of a server: all of them, and in their order those whose request has not come yet.
 
     Attributes:
@@ -88,7 +88,7 @@ class Line:
 class PatientProtocol(H11Protocol):
     """uvicorn's protocol with an end to its patience: with heads and bodies that do not come, and what is not read."""
 
-    waiting: Line
+    waiting: Connections
     _for: object = None
     _alarm: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None

@@ -28,7 +28,7 @@ from camml.serving.pictures import Pictures
 from camml.serving.problems import ApiError
 from camml.serving.searching import Search
 from camml.serving.settings import Settings
-from camml.serving.shelf import Shelf
+from camml.serving.shelf import ServedDatastore
 from camml.serving.tools import Tools
 from camml.sizes import size_of
 from camml.types import Context, Query
@@ -117,7 +117,7 @@ class Service:
 
     settings: Settings
     engine: Engine
-    shelves: Mapping[str, Shelf]
+    shelves: Mapping[str, ServedDatastore]
     pictures: Pictures
     metrics: Metrics
     answers: Gate
@@ -150,7 +150,9 @@ class Service:
                 except EncoderMismatchError as error:
                     logger.warning("%s", error)
         shelves = {
-            name: Shelf.open(name, place, settings.read_only, settings.store_images.get(name), settings.encoder)
+            name: ServedDatastore.open(
+                name, place, settings.read_only, settings.store_images.get(name), settings.encoder
+            )
             for name, place in settings.stores.items()
         }
         margin = model.settings.margin if settings.margin is None else settings.margin
@@ -166,7 +168,7 @@ class Service:
         return service
 
     @classmethod
-    def of(cls, settings: Settings, engine: Engine, shelves: Mapping[str, Shelf] | None = None) -> Self:
+    def of(cls, settings: Settings, engine: Engine, shelves: Mapping[str, ServedDatastore] | None = None) -> Self:
         """Return a service of parts that are there already."""
         shelves = shelves or {}
         service = cls(
@@ -186,7 +188,7 @@ class Service:
         """The datastore of requests that name none."""
         return next(iter(self.shelves), None)
 
-    def shelf(self, name: str | None) -> Shelf:
+    def shelf(self, name: str | None) -> ServedDatastore:
         """Return the datastore called `name`.
 
         Raises:
@@ -202,7 +204,7 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     async def change(self, work: Callable[..., Result], *args: Any) -> Result:
-        """Return the same for work that writes to a datastore, which waits a little for other processes that do.
+        """Run blocking work that writes to a datastore, and try again while another process holds the lock.
 
         Raises:
           StoreLockedError: another process has written all the time.
@@ -217,7 +219,7 @@ class Service:
             await asyncio.sleep(0.2)  # in no thread, so that reading goes on
 
     async def look(self, work: Callable[..., Result], *args: Any) -> Result:
-        """Return the same for work that decodes pictures; it is over then, also where nobody waits for it any more.
+        """Run work that decodes pictures, and wait for its end even if the request is cancelled.
 
         It may write to a folder that is removed after the request, which must not happen while it writes.
         """
@@ -228,7 +230,7 @@ class Service:
             await asyncio.gather(asyncio.wrap_future(job), return_exceptions=True)
 
     async def embed(self, work: Callable[..., Result], *args: Any) -> Result:
-        """Return the same for an encoder that is asked for vectors alone."""
+        """Run work that embeds, in the threads for embedding."""
         return await asyncio.get_running_loop().run_in_executor(self._embedders, work, *args)
 
     async def read(self, urls: Iterable[str]) -> dict[str, bytes]:
@@ -251,7 +253,7 @@ class Service:
         return await self.look(self.pictures.decode, data[url])
 
     async def ask(self, question: Question) -> AsyncGenerator[Evidence | Piece, None]:
-        """Return first the evidence, then the answers piece by piece; closing the generator ends them.
+        """Yield first the evidence, then the answers piece by piece; closing the generator ends them.
 
         Raises:
           CaMMLError, ApiError: the question cannot be answered; always before the evidence.
@@ -275,8 +277,8 @@ class Service:
                 model, refusal = True, "" if context or acts else refusal
         retrieved = time.perf_counter() - asked
         prepared, context, unusable = await self._prepare(question, context)
-        said = question.notes + notes + unusable + prepared.notes
-        yield Evidence(context, store, prepared, said, retrieved, refusal)
+        all_notes = question.notes + notes + unusable + prepared.notes
+        yield Evidence(context, store, prepared, all_notes, retrieved, refusal)
         if not model:
             for index in range(question.n):
                 yield Piece(REFUSAL, index, "stop")
@@ -300,7 +302,7 @@ class Service:
         """Refuse by its length alone what no tokens could make short enough: to count them takes long.
 
         Raises:
-          TooLargeError: it is so long.
+          TooLargeError: the question has more characters than any tokens that fit.
         """
         most = self.engine.most_characters
         length = sum(len(turn.question) + len(turn.answer or "") + len(str(turn.steps)) for turn in question.turns)

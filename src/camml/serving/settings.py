@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from camml.assistant.threshold import check_min_score
 from camml.errors import OptionError
 from camml.passages import check_passages
 from camml.retriever import check_weights
@@ -99,8 +100,7 @@ class Settings:
                 raise OptionError(f"{name} is {getattr(self, name)}; give 1 or more")
         check_passages(self.passages or "auto")
         check_weights(self.weights)
-        if self.min_score is not None and not -1 <= self.min_score <= 1:
-            raise OptionError(f"min_score is {self.min_score:g}; scores are cosines, so give -1 to 1")
+        check_min_score(self.min_score)
         if self.memory and (size := size_of(self.memory, "--memory")) < LEAST_MEMORY:
             raise OptionError(f"--memory is {size_in_words(size)}; give {size_in_words(LEAST_MEMORY)} or more")
         for name in ("max_waiting", "rate_limit"):
@@ -115,7 +115,9 @@ class Settings:
         if not all(map(is_key, self.api_keys)):
             raise OptionError(f"an API key needs at least {SHORTEST_KEY} printable ASCII characters")
         if self.public_url and not place_of_pages(self.public_url):
-            raise OptionError(f"{self.public_url!r} is no address; it should begin with http:// or https:// and a host")
+            raise OptionError(
+                f"{self.public_url!r} is not an address; it should begin with http:// or https:// and a host"
+            )
         object.__setattr__(self, "allowed_hosts", tuple(map(name_of_host, self.allowed_hosts)))
         object.__setattr__(self, "cors_origins", tuple(map(origin_of, self.cors_origins)))
 
@@ -145,7 +147,7 @@ def host_of(url: str) -> str:
 
 
 def place_of_pages(url: str) -> str:
-    """Return host and port as the origin has them of pages at an http(s) address; "" where there are none."""
+    """Return host:port of the origin of pages at an http(s) address; "" if it has none."""
     if not host_of(url):
         return ""
     parts = urlsplit(url)
@@ -159,7 +161,7 @@ def name_of_host(text: str) -> str:
     """Return the name of a host as clients send it: small letters, without the port or scheme that it is given with.
 
     Raises:
-      OptionError: it is none.
+      OptionError: the text is not the name of a host.
     """
     match = HOST.fullmatch(text.lower()) or re.fullmatch(r"([0-9a-f:]*:[0-9a-f:.]*)", text.lower())
     try:
@@ -178,7 +180,7 @@ def origin_of(text: str) -> str:
     """Return an origin as browsers write it: small letters, no slash at its end, no port that is the usual one.
 
     Raises:
-      OptionError: it is none.
+      OptionError: the text is not the origin of a web page.
     """
     if text in ("*", "null"):
         return text

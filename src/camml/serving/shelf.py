@@ -34,7 +34,7 @@ THUMBNAILS = 1024
 """How many are kept in memory."""
 
 
-class Shelf:
+class ServedDatastore:
     """A datastore under the name that clients use. Its methods block; they may be called from several threads.
 
     Attributes:
@@ -60,7 +60,7 @@ class Shelf:
     @classmethod
     def open(
         cls, name: str, place: str, read_only: bool = False, images: str | None = None, encoder: str | None = None
-    ) -> "Shelf":
+    ) -> "ServedDatastore":
         """Return the datastore at `place`, a folder or `INDEX_FILE:DATA_JSON`, whose pictures are in `images`.
 
         Raises:
@@ -142,11 +142,11 @@ class Shelf:
                 raise ImageError(f"the sample {sample_id!r} has no picture")
             return self._thumbnail(sample.image, sample.image.stat().st_mtime_ns, side)
         except (ImageError, OSError) as error:
-            said = str(error) if sample.image is None else f"the picture of the sample {sample_id!r} cannot be read"
-            raise ApiError(404, said, "picture_not_found", "id") from None
+            reason = str(error) if sample.image is None else f"the picture of the sample {sample_id!r} cannot be read"
+            raise ApiError(404, reason, "picture_not_found", "id") from None
 
     def thumbnail_counts(self) -> tuple[int, int]:
-        """Return how many thumbnails were at hand, and how many had to be made."""
+        """Return the hits and misses of the cache of thumbnails."""
         info = self._thumbnail.cache_info()
         return info.hits, info.misses
 
@@ -187,7 +187,7 @@ class Shelf:
             return self.datastore[name]  # before another thread reloads
 
     def remove(self, ids: Sequence[str]) -> int:
-        """Remove samples, all or none, and the pictures that were uploaded for them; how many.
+        """Remove samples, all or none, and the pictures that were uploaded for them; return the number of samples.
 
         Raises:
           ApiError: the datastore cannot be written, or one of them is not there.

@@ -15,7 +15,7 @@ from camml.serving.links import Links
 from camml.serving.logs import logger
 from camml.serving.problems import ApiError
 from camml.serving.service import Service
-from camml.serving.shelf import Shelf
+from camml.serving.shelf import ServedDatastore
 from camml.serving.wire import (
     ErrorOut,
     MetaForm,
@@ -168,7 +168,7 @@ def _writing(router: APIRouter, service: Service, links: Links) -> None:
             return Removed(removed=await service.change(service.shelf(store).remove, ids))
 
 
-def _store(shelf: Shelf) -> StoreOut:
+def _store(shelf: ServedDatastore) -> StoreOut:
     shelf.refresh()
     datastore = shelf.datastore
     return StoreOut(
@@ -201,11 +201,11 @@ def _check_form(form: FormData) -> None:
             raise ApiError(400, f"body: {SAY_JSON}; or send a form", "invalid_value", "body")
         if name not in FIELDS:
             known = ", ".join(FIELDS[:-1])
-            said = f"forms have no such field; there are {known} and image, which is the picture's file"
-            raise ApiError(400, f"{name[:200]}: {said}", "invalid_value", name[:200])
+            reason = f"forms have no such field; there are {known} and image, which is the picture's file"
+            raise ApiError(400, f"{name[:200]}: {reason}", "invalid_value", name[:200])
         if count > 1:
-            said = "a sample has one picture at most" if name == "image" else f"the form has it {count} times"
-            raise ApiError(400, f"{name}: {said}", "invalid_value", name)
+            reason = "a sample has one picture at most" if name == "image" else f"the form has it {count} times"
+            raise ApiError(400, f"{name}: {reason}", "invalid_value", name)
 
 
 def _new_sample(data: bytes) -> NewSample:

@@ -5,7 +5,7 @@ them in a database at a location of its own, and its file has a function `locati
 `KIND://` what is written down. A search is exact but for rounding: scores may be those that an engine computes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeGuard
 
@@ -41,7 +41,7 @@ class VectorStore(Protocol):
         ...
 
     def remove(self, keys: Keys) -> int:
-        """Remove those of `keys` that are there; how many there were."""
+        """Remove those of `keys` that are there, and return their number."""
         ...
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
@@ -104,6 +104,10 @@ def kind(name: str) -> Any:
     Raises:
       UnknownNameError: there is no such file.
       StoreError: its class lacks a method, which is named, so that no later command breaks for it.
+
+    Example:
+      >>> kind("memory")(2).dim
+      2
     """
     module = plugins.find("stores", name)
     store = getattr(module, "Store", None)
@@ -122,7 +126,15 @@ def kind(name: str) -> Any:
 
 
 def create(name: str, dim: int) -> FileStore:
-    """Create an empty store of the kind `name` (one in files) for vectors of width `dim`."""
+    """Create an empty store of the kind `name` (one in files) for vectors of width `dim`.
+
+    Example:
+      >>> store = create("memory", 2)
+      >>> store.add(keys_of([7, 8]), np.eye(2, dtype=np.float32))
+      >>> scores, keys = store.search(np.array([[0.6, 0.8]], np.float32), 1)
+      >>> keys.tolist()
+      [[8]]
+    """
     store: FileStore = kind(name)(dim)
     return store
 
@@ -148,6 +160,10 @@ def parse_store(text: str) -> tuple[str, str]:
 
     Raises:
       UnknownNameError: no such kind, or one that needs a location and has none, or the other way round.
+
+    Example:
+      >>> parse_store("faiss"), parse_store("milvus://localhost:19530")
+      (('faiss_index', ''), ('milvus', 'http://localhost:19530'))
     """
     start, colon, location = text.partition("://")
     name = ALIASES.get(start, start)
@@ -164,3 +180,8 @@ def parse_store(text: str) -> tuple[str, str]:
 def keys_of(values: Sequence[int]) -> Keys:
     """Return int64[N] of some integers."""
     return np.asarray(values, dtype=np.int64)
+
+
+def in_chunks(keys: Keys, size: int) -> Iterator[Keys]:
+    """Yield the keys in order, at most `size` at a time."""
+    return (keys[start : start + size] for start in range(0, len(keys), size))

@@ -82,7 +82,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 @dataclass(slots=True)
-class Fast:
+class CompressedIndex:
     """An index of some vectors under their keys.
 
     Args:

@@ -103,7 +103,7 @@ class Store:
         self._keyed(np.concatenate([known, keys]))
 
     def remove(self, keys: Keys) -> int:
-        """Remove those of `keys` that are there; how many there were."""
+        """Remove those of `keys` that are there, and return their number."""
         gone = np.isin(self._own_keys(), keys)
         self._index.remove_ids(np.flatnonzero(gone))
         self._keyed(self._own_keys()[~gone])

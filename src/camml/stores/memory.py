@@ -28,7 +28,7 @@ class Store:
         self._vectors = np.concatenate([self._vectors, vectors.astype(np.float32, copy=False)])
 
     def remove(self, keys: Keys) -> int:
-        """Remove those of `keys` that are there; how many there were."""
+        """Remove those of `keys` that are there, and return their number."""
         remaining = ~np.isin(self._keys, keys)
         self._keys, self._vectors = self._keys[remaining], self._vectors[remaining]
         return int((~remaining).sum())

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camml.errors import OptionError, StoreError
-from camml.stores import Keys, Scores, Vectors, keys_of
+from camml.stores import Keys, Scores, Vectors, in_chunks, keys_of
 from camml.stores._exact import best, check_new, exact_best, nothing
 
 KEY, VECTOR = "id", "vector"
@@ -126,11 +126,11 @@ class Store:
                 self._client.flush(self._name)
 
     def remove(self, keys: Keys) -> int:
-        """Remove those of `keys` that are there; how many there were."""
+        """Remove those of `keys` that are there, and return their number."""
         present = self._present(np.unique(keys[keys >= 0]))
         with _failures(self._name):
-            for start in range(0, len(present), NAMED):
-                self._client.delete(self._name, ids=present[start : start + NAMED].tolist())
+            for some in in_chunks(present, NAMED):
+                self._client.delete(self._name, ids=some.tolist())
         return len(present)
 
     def search(self, queries: Vectors, k: int, allowed: Keys | None = None) -> tuple[Scores, Keys]:
@@ -140,12 +140,11 @@ class Store:
           OptionError: k is more than Milvus returns.
         """
         if k > MOST // 2:
-            raise OptionError(f"Milvus gives at most {MOST // 2} neighbors at a time, not {k}")
+            raise OptionError(f"Milvus gives at most {MOST // 2} neighbors at a time, not {k}; ask for fewer")
         if allowed is None:
             return self._exact_best(queries, k, MOST, "")
         scores, keys = nothing(len(queries), k)
-        for start in range(0, len(allowed), NAMED):
-            some = allowed[start : start + NAMED]
+        for some in in_chunks(allowed, NAMED):
             part = self._exact_best(queries, k, min(len(some), MOST), f"{KEY} in {some.tolist()}")
             for row in range(len(queries)):
                 both = np.append(scores[row], part[0][row]), np.append(keys[row], part[1][row])

@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from camml.durable import write_file
+from camml.encoders import Vectors
 from camml.errors import OptionError
-
-Vectors = NDArray[np.float32]
 
 TEMPERATURE = 0.1
 """Of the softmax over a batch."""

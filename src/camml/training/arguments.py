@@ -76,12 +76,19 @@ class ModelArguments:
     perceiver_heads: int = _flag(12, "attention heads of the perceivers")
     perceiver_intermediate_size: int = _flag(3072, "width inside the perceivers' feed-forward layers")
     perceiver_dropout: float = _flag(0.1, "dropout of the perceivers")
-    perceiver_positions: bool = _flag(False, "give the perceivers the positions of words and samples; not published")
-    perceiver_run_on: bool = _flag(False, "count word positions continuously over all samples; not published")
-    perceiver_seamless: bool = _flag(
-        False, "with it: fill all context tokens, with samples without images too; not published"
+    perceiver_positions: bool = _flag(
+        False, "give the perceivers the positions of words and samples; not in the published models"
     )
-    grounded: bool = _flag(False, "answers are held to words of their samples, unless asked otherwise; not published")
+    perceiver_run_on: bool = _flag(
+        False, "count word positions continuously over all samples; not in the published models"
+    )
+    perceiver_seamless: bool = _flag(
+        False,
+        "with --perceiver_run_on: fill all context tokens, also without images; not in the published models",
+    )
+    grounded: bool = _flag(
+        False, "answers are held to words of their samples, unless asked otherwise; not in the published models"
+    )
     image_size: int | None = _flag(None, "side in pixels of the images the tower gets; its own if not given")
     image_pooling: int = _flag(1, "side of the squares of patches of the question's image that become one token")
     image_aspect_ratio: str = _flag("pad", "pad images to a square, or keep them as they are")
@@ -155,7 +162,7 @@ class ModelArguments:
             width = json.loads((folder / "config.json").read_text(encoding="utf-8"))["hidden_size"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             if self.pretrain_perceivers:
-                why = f"--pretrain_perceivers {folder} is no folder of BERT: its config.json does not tell its width"
+                why = f"--pretrain_perceivers {folder} is not a folder of BERT: its config.json does not tell its width"
                 raise OptionError(why) from error
             width, why = 0, f"there is no BERT in {folder}, from which the published models start"
         else:
@@ -179,7 +186,9 @@ class DataArguments:
     random_shots_training: bool = _flag(False, "draw 1 to --icl_num samples anew in every epoch")
     random_shots_max: int | None = _flag(None, "with --random_shots_training: fewer than --icl_num lowers that")
     retrieved_num: int | None = _flag(None, "accepted; `camml neighbors --k` says how many are retrieved")
-    sample_image_dropout: float = _flag(0.0, "part of the rows whose samples come without images; not published")
+    sample_image_dropout: float = _flag(
+        0.0, "part of the rows whose samples come without images; not in the published models"
+    )
     is_multimodal: bool = _flag(True, "accepted; a sample is multimodal where it has an image")
     lazy_preprocess: bool = _flag(False, "False: tokenise all of the data once before training, to find what is bad")
     group_by_modality_length: bool = _flag(False, "steps of one modality and like length")

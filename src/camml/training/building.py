@@ -29,19 +29,19 @@ _logger = logging.getLogger("camml")
 
 Start = Literal["camml", "vlm", "language_model"]
 
-SEEING = (
+VISION_FLAGS = (
     "pretrain_mm_mlp_adapter", "mm_vision_select_layer", "mm_vision_select_feature", "mm_projector_type", "image_size",
     "image_pooling", "image_aspect_ratio",
 )  # fmt: skip
 """Flags about a tower and a projector, which a vision-language model has of its own."""
 
-CHECKED = (
+TESTED_MODELS = (
     "llava", "llava_next", "llava_onevision", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "idefics3", "internvl",
     "gemma3", "paligemma", "mistral3", "aya_vision", "glm4v", "deepseek_vl",
 )  # fmt: skip
 """Vision-language models in the table of docs/models.md; others may work too."""
 
-BOTH_WAYS = ("paligemma",)
+BIDIRECTIONAL_MODELS = ("paligemma",)
 """Models in which a token of a row also sees those behind it, unless a row says where its one answer begins."""
 
 
@@ -61,7 +61,7 @@ def build(
     if "camml" in base:
         return _load_whole(arguments, base["camml"], dtype), processor
     kind = config.vlm_config.model_type
-    if "vlm" in base and kind not in CHECKED:
+    if "vlm" in base and kind not in TESTED_MODELS:
         _logger.warning(
             "a %r model is none of those that CaMML was checked with (docs/models.md): try a few steps first", kind
         )
@@ -173,7 +173,7 @@ def start_of(arguments: ModelArguments) -> Start:
         _check_tower(weights.folder(str(arguments.vision_tower)))
         return "language_model"
     own = {field.name: field.default for field in fields(ModelArguments)}
-    given = [name for name in ("vision_tower", *SEEING) if getattr(arguments, name) != own[name]]
+    given = [name for name in ("vision_tower", *VISION_FLAGS) if getattr(arguments, name) != own[name]]
     if given:
         raise OptionError(f"{folder} holds a {type_!r} model, which sees already: leave --{given[0]} out")
     _check_projector(arguments, folder, type_)
@@ -225,7 +225,7 @@ def _describe_on_vlm(arguments: ModelArguments, folder: Path) -> tuple[CamMLConf
         reason = first_line(error)
         raise ModelFolderError(f"{folder} cannot be read as a vision-language model: {reason}") from None
     image_token_id(vlm_config)  # says so if there is none
-    if vlm_config.model_type in BOTH_WAYS:
+    if vlm_config.model_type in BIDIRECTIONAL_MODELS:
         raise OptionError(
             f"a {vlm_config.model_type!r} model reads a row in both directions, and would see the answers it is to "
             "learn: it cannot be trained on conversations; take another one"

@@ -89,7 +89,9 @@ def abandoned_name(step: int, is_taken: Callable[[str], bool]) -> str:
 
 
 def abandon_later(output: Path, resume: Path) -> None:
-    """Rename what `left_behind` names: else new checkpoints, of fewer steps, were the oldest, and never gone on from.
+    """Rename the checkpoints of the abandoned branch, which `left_behind` names.
+
+    Their higher step numbers would make those of the new branch the oldest, to be deleted and never resumed from.
 
     Raises:
       OptionError: `resume` cannot be read.

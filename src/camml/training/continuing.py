@@ -55,7 +55,9 @@ def check(arguments: ModelArguments) -> str:
     """
     folder, matrices = _fitting(arguments)
     if not (folder / ADDED_FILE).is_file():
-        raise ModelFolderError(f"{folder} has no {ADDED_FILE} (projector and perceivers); take the folder again")
+        raise ModelFolderError(
+            f"{folder} has no {ADDED_FILE} (projector and perceivers); copy or download the folder again"
+        )
     return f"{folder}, {len(matrices)} LoRA matrices of rank {arguments.lora_r}, projector and perceivers"
 
 
@@ -68,7 +70,7 @@ def _fitting(arguments: ModelArguments) -> tuple[Path, Mapping[str, Tensor]]:
         raise OptionError(f"{folder} trained biases too (--lora_bias), with which --pretrain_lora cannot go on")
     ranks = [matrix.shape[0] for name, matrix in matrices.items() if name.endswith(".lora_A")]
     if not ranks:
-        raise ModelFolderError(f"{folder} holds no LoRA matrices; take the folder again")
+        raise ModelFolderError(f"{folder} holds no LoRA matrices; copy or download the folder again")
     rank, scale = ranks[0], _scale(folder)
     if rank != arguments.lora_r or abs(scale * rank - arguments.lora_alpha) > 1e-6:
         raise OptionError(

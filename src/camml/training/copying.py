@@ -131,6 +131,8 @@ def copy_words(perceiver: ContextPerceiver, words: Tensor, copied: Sequence[int]
 def run_on_queries(hidden: int, heads: int, first: int, count: int) -> Tensor:
     """Return float[1, count, hidden]: with continuous positions, queries for the words from place `first` on.
 
+    For scripts/widen_context.py, which gives a trained model more of them.
+
     Example:
       >>> run_on_queries(640, 10, 36, 36).shape
       torch.Size([1, 36, 640])

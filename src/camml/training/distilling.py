@@ -36,7 +36,7 @@ MANIFEST, FORMAT = "manifest.json", "camml-teacher"
 ROWS, LIKELIEST = 64, 32
 """Conversations of a file, and tokens that are kept of each place."""
 
-LATER = frozenset({"weights", "prompt_style", "thinking"})
+OPTIONAL_FIELDS = frozenset({"weights", "prompt_style", "thinking"})
 """Entries of an origin that lessons of earlier versions do not have."""
 
 WORDING = "brief"
@@ -48,7 +48,7 @@ Lesson = tuple[Tensor, Tensor]
 """int64[N, K] and float32[N, K]: the tokens a teacher finds likeliest at N learned places, and log-probabilities."""
 
 
-class Lessons:
+class TeacherLogProbs:
     """The words of a teacher about each conversation of a training set.
 
     Args:
@@ -78,14 +78,16 @@ class Lessons:
         tokens, scores = [], []
         for row in rows:
             count = sum(label != IGNORED for label in row.labels[1:])
-            known, said = self.lessons[row.id]
-            lacking = max(0, count - len(known))  # the teacher's prompt is longer, so that it may see fewer of them
-            tokens.append(np.pad(known[:count], ((0, lacking), (0, 0)), constant_values=-1))
-            scores.append(np.pad(said[:count], ((0, lacking), (0, 0))))
+            its_tokens, its_scores = self.lessons[row.id]
+            lacking = max(
+                0, count - len(its_tokens)
+            )  # the teacher's prompt is longer, so that it may see fewer of them
+            tokens.append(np.pad(its_tokens[:count], ((0, lacking), (0, 0)), constant_values=-1))
+            scores.append(np.pad(its_scores[:count], ((0, lacking), (0, 0))))
         return torch.from_numpy(np.concatenate(tokens)).long(), torch.from_numpy(np.concatenate(scores)).float()
 
 
-def prepare(teacher: str, folder: Path, rows: TrainingRows, about: dict[str, Any], device: str) -> Lessons:
+def prepare(teacher: str, folder: Path, rows: TrainingRows, about: dict[str, Any], device: str) -> TeacherLogProbs:
     """Return what a teacher says about all rows, computing what is not in `folder` yet.
 
     Args:
@@ -118,7 +120,7 @@ def prepare(teacher: str, folder: Path, rows: TrainingRows, about: dict[str, Any
             "the lessons in %s are of an earlier version and do not say by which weights of the teacher and in which "
             "prompt style they were made; if either was another one, give another --distill_cache", folder
         )  # fmt: skip
-    lessons = Lessons(folder)
+    lessons = TeacherLogProbs(folder)
     if lost := [row.id for row in rows.conversations if row.id not in lessons.lessons]:
         raise OptionError(
             f"{folder} has no lesson about {lost[0]!r} ({len(lost)} rows are missing), which an earlier run left out; "
@@ -135,14 +137,14 @@ def _manifest(source: Path, rows: TrainingRows, about: dict[str, Any], known: di
     """
     files = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(source.iterdir())
              if path.suffix in (".safetensors", ".bin")}  # fmt: skip
-    told = {"format": FORMAT, "teacher": _fingerprint(source), "wording": WORDING, "shots": rows.shots, **about}
+    origin = {"format": FORMAT, "teacher": _fingerprint(source), "wording": WORDING, "shots": rows.shots, **about}
     earlier = known.get("origin", {})
-    if known and LATER.isdisjoint(earlier):
+    if known and OPTIONAL_FIELDS.isdisjoint(earlier):
         seen = _fingerprint(source, hidden=True)  # as earlier versions made it
-        return {"origin": told | {"teacher": seen} if earlier.get("teacher") == seen else told}
+        return {"origin": origin | {"teacher": seen} if earlier.get("teacher") == seen else origin}
     words = {"prompt_style": rows.processor.prompt_style, "thinking": rows.processor.thinking}
     digest = earlier["weights"] if known.get("files") == files else weights.tensors_hash(source)
-    return {"origin": {**told, **words, "weights": digest}, "files": files}
+    return {"origin": {**origin, **words, "weights": digest}, "files": files}
 
 
 def _compute(source: Path, folder: Path, rows: TrainingRows, device: str) -> None:
@@ -161,11 +163,11 @@ def _compute(source: Path, folder: Path, rows: TrainingRows, device: str) -> Non
             continue
         ids, counts, tokens, scores = [], [], [], []
         for conversation in rows.conversations[start : start + ROWS]:
-            known, said = _lesson(model, rows, conversation, limit)
+            its_tokens, its_scores = _lesson(model, rows, conversation, limit)
             ids.append(conversation.id)
-            counts.append(len(known))
-            tokens.append(known.int().cpu().numpy())
-            scores.append(said.half().cpu().numpy())
+            counts.append(len(its_tokens))
+            tokens.append(its_tokens.int().cpu().numpy())
+            scores.append(its_scores.half().cpu().numpy())
         content = io.BytesIO()
         np.savez(content, ids=ids, counts=counts, tokens=np.concatenate(tokens), scores=np.concatenate(scores))
         write_file(file, content.getvalue())
@@ -179,11 +181,11 @@ def _lesson(model: Any, rows: TrainingRows, conversation: Conversation, limit: i
     """
     context = rows.context_of(conversation.id)[: rows.shots] if rows.shots else ()
     first, *others = conversation.turns
-    asked = prompts.paste(first.question, [neighbor.sample.text for neighbor in context], WORDING)
-    told = replace(conversation, turns=(replace(first, question=asked), *others), image=None)
+    question = prompts.paste(first.question, [neighbor.sample.text for neighbor in context], WORDING)
+    worded = replace(conversation, turns=(replace(first, question=question), *others), image=None)
     width = min(LIKELIEST, model.get_input_embeddings().num_embeddings)
     try:
-        row = examples.build(told, (), rows.processor, limit)
+        row = examples.build(worded, (), rows.processor, limit)
     except SampleError:
         return torch.zeros(0, width, dtype=torch.long), torch.zeros(0, width)
     logits = model(input_ids=torch.tensor([row.input_ids], device=model.device)).logits[0, :-1]
@@ -202,7 +204,7 @@ def divergence(logits: Tensor, labels: Tensor, tokens: Tensor, scores: Tensor) -
     Args:
       logits: float[B, T, V] of the student, or float[B, P, V] of the P places where any row has something to learn.
       labels: int64[B, T], `IGNORED` where nothing is learned.
-      tokens, scores: what `Lessons` gives for the batch.
+      tokens, scores: what `TeacherLogProbs` gives for the batch.
     """
     learned = functional.pad(labels[:, 1:], (0, 1), value=IGNORED) != IGNORED
     if logits.shape[1] != labels.shape[1]:

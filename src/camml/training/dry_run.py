@@ -62,8 +62,8 @@ def memory_lines(settings: Settings, model: CamMLForConditionalGeneration, datas
     tokens = longest(dataset)
     batch = settings.run.per_device_train_batch_size
     lines.append(f"\nmemory, with {batch} rows of {tokens} tokens (activations are a rough estimate):")
-    wanted = (os.environ.get(name, "") for name in ("WORLD_SIZE", "GPUS_PER_NODE"))
-    for processes in sorted({1, 8, *(int(text) for text in wanted if text.isdigit() and int(text))}):
+    counts_given = (os.environ.get(name, "") for name in ("WORLD_SIZE", "GPUS_PER_NODE"))
+    for processes in sorted({1, 8, *(int(text) for text in counts_given if text.isdigit() and int(text))}):
         lines.append(str(memory.estimate(settings, model.config, counts, tokens, processes)))
     return lines
 

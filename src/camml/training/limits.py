@@ -41,7 +41,7 @@ def check(settings: object) -> None:
     """Raise if a number among some of the settings is outside its limits; one that is not given is inside.
 
     Raises:
-      OptionError: one is.
+      OptionError: a number is outside its limits.
     """
     for wanted, holds, names in LIMITS:
         for name in names:

@@ -48,15 +48,15 @@ def check_devices() -> str:
     text = os.environ.get("GPUS_PER_NODE", "1")
     if not text.isdigit() or int(text) < 1:
         raise OptionError(f"GPUS_PER_NODE is {text!r}; it is the number of GPUs of this machine, 1 or more")
-    wanted = int(text)
+    gpus = int(text)
     if not has_accelerator():
         bfloat16 = "with" if has_fast_bfloat16() else "without"
-        return f"no GPU: {wanted} process{'es' * (wanted > 1)} on a processor {bfloat16} bfloat16 of its own"
+        return f"no GPU: {gpus} process{'es' * (gpus > 1)} on a processor {bfloat16} bfloat16 of its own"
     there = torch.accelerator.device_count()
-    if there < wanted:
+    if there < gpus:
         raise OptionError(
-            f"GPUS_PER_NODE is {wanted}, and this machine has {there} GPU{'s' * (there > 1)}: set GPUS_PER_NODE={there}"
+            f"GPUS_PER_NODE is {gpus}, and this machine has {there} GPU{'s' * (there > 1)}: set GPUS_PER_NODE={there}"
         )
     kind = torch.cuda.get_device_name() if torch.cuda.is_available() else str(torch.accelerator.current_accelerator())
     memory = f", {torch.cuda.mem_get_info()[1] / 2**30:.0f} GB each" if torch.cuda.is_available() else ""
-    return f"{wanted} of {there} GPUs ({kind}{memory})"
+    return f"{gpus} of {there} GPUs ({kind}{memory})"

@@ -33,8 +33,8 @@ def report(settings: Settings) -> str:
     lines += check_folders(settings.model)
     dry_run.check_resume(settings)
     model, processor = building.sketch(settings.model)
-    training_rows, said = _check_data("data", settings.data, settings.run, processor)
-    lines += said
+    training_rows, findings = _check_data("data", settings.data, settings.run, processor)
+    lines += findings
     if held_out := evaluating.as_training_set(settings.data):
         lines += _check_data("held-out data", held_out, settings.run, processor)[1]
     return "\n".join([*lines, *dry_run.memory_lines(settings, model, training_rows)])
@@ -60,7 +60,7 @@ def _check_data(
     pictures = sum(row.image is not None for row in dataset.conversations)
     state = "none yet" if later else "not used" if not data.icl_num else "there, with their pictures"
     return dataset, [
-        f"{name}: {len(dataset)} samples in {data.data_path}, {pictures} with an image, which is there",
+        f"{name}: {len(dataset)} samples in {data.data_path}, {pictures} with an image (all found)",
         *(f"skipped: {error}" for error in skipped),
         f"neighbors: {state}" + (f" ({data.neighbors})" if data.neighbors else ""),
     ]
@@ -138,7 +138,7 @@ def check_whole(folder: Path) -> str:
         try:
             names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ModelFolderError(f"{index} is no index of weights ({error!r}); fetch it again") from None
+            raise ModelFolderError(f"{index} is not an index of weights ({error!r}); fetch it again") from None
         files = [folder / name for name in sorted(names)]
     files = files or sorted([*folder.glob("model*.safetensors"), *folder.glob("pytorch_model*.bin")])
     for file in files:

@@ -24,7 +24,7 @@ def wait_for_all() -> None:
 
 
 def join_on_cpu(kind: str) -> dict[str, bool]:
-    """Join the other processes over gloo; the `accelerator_config` that takes this as it is.
+    """Join the other processes over gloo; return an `accelerator_config` that takes this as it is.
 
     accelerate knows several CPU processes as data-parallel ones only and would leave a request to shard unheard.
 

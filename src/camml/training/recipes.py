@@ -53,7 +53,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     """Return the settings of a command line: flags, and a YAML file, or none, whose values they override.
 
     Raises:
-      OptionError: an unknown flag (the message has the nearest one), or a value that cannot be.
+      OptionError: an unknown flag (the message has the nearest one), or an invalid value.
     """
     with _together(arguments) as words:
         model, data, run = _read(words)[0].parse_args_into_dataclasses(words)
@@ -62,6 +62,8 @@ def parse(arguments: Sequence[str]) -> Settings:
 
 def read(arguments: Sequence[str]) -> Namespace:
     """Return the values of a command line as they stand there; no process is joined, and no folder is looked for.
+
+    For scripts that prepare the data of a recipe.
 
     Raises:
       OptionError: as `parse`, as far as can be told.

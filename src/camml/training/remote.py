@@ -60,7 +60,7 @@ class RemoteRun:
 
         Args:
           wanted: as `checkpoints.to_resume`, or the address of a checkpoint there.
-          alone: no other machine takes part; then a checkpoint that could not be uploaded at its time is, now.
+          alone: no other machine takes part; then checkpoints whose upload failed earlier are uploaded now.
 
         Raises:
           OptionError: there is no such checkpoint, it cannot be read, or a new start would mix with an old run.
@@ -205,7 +205,7 @@ class RemoteRun:
         """Raise if a run that begins there would replace a model, as `results.check_free`.
 
         Raises:
-          OptionError: it would.
+          OptionError: there is a model, and `replace` is False.
         """
         if not self.finished():
             with storage_errors(self.address, DiskError):

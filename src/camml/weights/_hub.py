@@ -45,7 +45,7 @@ def _info(name: str) -> Any:
 
 
 def download(name: str, folder: Path, patterns: Sequence[str]) -> str:
-    """Copy the files of `name` that match `patterns` into `folder`; the commit they are of.
+    """Copy the files of `name` that match `patterns` into `folder`, and return their commit.
 
     Raises:
       FetchError: as for `revision`, or the download broke off.

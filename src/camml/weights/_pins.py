@@ -28,7 +28,7 @@ def tensors_hash(folder: Path, *, keep: bool = False) -> str:
       keep: write the hash down in the folder, for other processes.
 
     Raises:
-      ModelFolderError: it holds no weights, or a file that is none.
+      ModelFolderError: it holds no weights, or a file of them is not complete.
     """
     files = sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("."))
     tensors = bool(files)
@@ -86,7 +86,9 @@ def _header(path: Path) -> dict[str, Any]:
             entry["data_offsets"] = start, end
             entry["dtype"], entry["shape"] = str(entry["dtype"]), list(entry["shape"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFolderError(f"{path} is no whole safetensors file ({error}); take it again") from None
+        raise ModelFolderError(
+            f"{path} is not a complete safetensors file ({error}); copy or download it again"
+        ) from None
     return entries
 
 

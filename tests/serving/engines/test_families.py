@@ -15,7 +15,7 @@ from camml.prompts import Turn
 from camml.serving import engines
 from camml.serving.engines import Request
 from camml.serving.engines._batch import Batch
-from camml.serving.engines._single import Single
+from camml.serving.engines._single import SequentialRunner
 from camml.types import Neighbor, Query
 from tests import families, tiny
 from tests.serving.engines.test_transformers import answers
@@ -80,7 +80,7 @@ def test_every_answer_is_that_of_the_request_alone(
         assert isinstance(engine._batch, Batch)
         assert not told
     else:
-        assert isinstance(engine._batch, Single)
+        assert isinstance(engine._batch, SequentialRunner)
         [line] = told
         assert line.levelno == logging.WARNING
         assert f"one request is answered at a time: a '{family}' model" in line.getMessage()

@@ -23,7 +23,7 @@ from camml.serving.application import create
 from camml.serving.engines import Piece, Prepared, Request
 from camml.serving.service import Service
 from camml.serving.settings import Settings
-from camml.serving.shelf import Shelf
+from camml.serving.shelf import ServedDatastore
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
@@ -124,7 +124,9 @@ def serving(service: Service) -> Iterator[str]:
 def service_of(store: Path | None, engine: Any, **settings: Any) -> Service:
     """A service of one datastore, called `things`."""
     stores = {} if store is None else {"things": str(store)}
-    shelves = {name: Shelf.open(name, place, settings.get("read_only", False)) for name, place in stores.items()}
+    shelves = {
+        name: ServedDatastore.open(name, place, settings.get("read_only", False)) for name, place in stores.items()
+    }
     return Service.of(Settings(model="parrot", stores=stores, **settings), engine, shelves)
 
 

@@ -124,12 +124,12 @@ def test_on_a_phone_the_form_comes_before_the_cards(open_page: Any, there: Any) 
 def test_examples_follow_the_datastore(open_page: Any, tmp_path: Path) -> None:
     from camml.serving.service import Service
     from camml.serving.settings import Settings
-    from camml.serving.shelf import Shelf
+    from camml.serving.shelf import ServedDatastore
 
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     stores = {name: str(make_store(tmp_path / name, 3)) for name in ("one", "two")}
-    shelves = {name: Shelf.open(name, place) for name, place in stores.items()}
+    shelves = {name: ServedDatastore.open(name, place) for name, place in stores.items()}
     with serving(Service.of(Settings(model="parrot", stores=stores), Parrot(), shelves)) as address:
         page = open_page(address)
         first = page.locator("#chat .example img").first
@@ -184,12 +184,12 @@ def test_a_server_that_ends_is_said_in_words(open_page: Any, tmp_path: Path) -> 
 def test_a_sequence_of_another_datastore_is_not_asked(open_page: Any, tmp_path: Path) -> None:
     from camml.serving.service import Service
     from camml.serving.settings import Settings
-    from camml.serving.shelf import Shelf
+    from camml.serving.shelf import ServedDatastore
 
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     stores = {name: str(make_store(tmp_path / name, 3)) for name in ("one", "two")}
-    shelves = {name: Shelf.open(name, place) for name, place in stores.items()}
+    shelves = {name: ServedDatastore.open(name, place) for name, place in stores.items()}
     with serving(Service.of(Settings(model="parrot", stores=stores), Parrot(), shelves)) as address:
         page = open_page(f"{address}/#sequences")
         page.get_by_role("button", name="Add s0 to the sequence").click()

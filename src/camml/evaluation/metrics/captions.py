@@ -29,9 +29,9 @@ def require_java() -> None:
         raise OptionError(f"captions are scored with the PTB tokenizer and METEOR, which need Java; {_REMEDY}")
     java = subprocess.run([os.path.join(folder, "java"), "-version"], capture_output=True, check=False)
     if java.returncode:
-        said = java.stderr.decode(errors="replace").strip().split("\n")[0]
+        first_line = java.stderr.decode(errors="replace").strip().split("\n")[0]
         raise OptionError(
-            f"the Java in {folder}, which scores captions, does not run ({said}); repair it or take it off PATH"
+            f"the Java in {folder}, which scores captions, does not run ({first_line}); repair it or take it off PATH"
         )
 
 

@@ -72,8 +72,8 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
         """Return the sum over subtasks; those of which nothing was drawn count as the mean of the others."""
         present = [name for name in PERCEPTION if name in tables]
         drawn = [_sum(subtask_points(*tables[name], weights[first[name]]), name in unpaired) for name in present]
-        told = [value for value in drawn if not np.isnan(value)]
-        return sum(told) * (len(drawn) / len(told)) if told else np.nan
+        finite = [value for value in drawn if not np.isnan(value)]
+        return sum(finite) * (len(drawn) / len(finite)) if finite else np.nan
 
     values: dict[str, float] = {"perception": 0.0, "cognition": 0.0}
     for kind, members in (("perception", PERCEPTION), ("cognition", COGNITION)):

@@ -20,7 +20,10 @@ def says_yes(answer: str) -> bool:
 
 
 def rates(
-    said: NDArray[np.bool_], true: NDArray[np.bool_], weights: Weights, answered: NDArray[np.bool_] | bool = True
+    predicted_yes: NDArray[np.bool_],
+    true: NDArray[np.bool_],
+    weights: Weights,
+    answered: NDArray[np.bool_] | bool = True,
 ) -> dict[str, float]:
     """Return accuracy, precision, recall, F1 and share of yes, each in [0, 1]; "yes" is the positive class.
 
@@ -28,10 +31,10 @@ def rates(
 
     A ratio with nothing below the line is 0; the official script fails there.
     """
-    said = said & answered
-    hits, both = (weights * (said & true)).sum(), weights.sum()
-    yes, positive = (weights * said).sum(), (weights * true).sum()
-    right = (weights * (answered & (said == true))).sum()
+    predicted_yes = predicted_yes & answered
+    hits, both = (weights * (predicted_yes & true)).sum(), weights.sum()
+    yes, positive = (weights * predicted_yes).sum(), (weights * true).sum()
+    right = (weights * (answered & (predicted_yes == true))).sum()
     return {
         "accuracy": _ratio(right, both),
         "precision": _ratio(hits, yes),
@@ -50,7 +53,7 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
 
     Items' truth is `{"split": name, "present": bool}`.
     """
-    said = np.array([says_yes(answers[item.id]) for item in items], dtype=bool)
+    predicted_yes = np.array([says_yes(answers[item.id]) for item in items], dtype=bool)
     true = np.array([item.truth["present"] for item in items], dtype=bool)
     answered = np.array([item.id not in settings.unanswered for item in items], dtype=bool)
     split = np.array([item.truth["split"] for item in items], dtype=object)
@@ -58,17 +61,17 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
     masks = [np.asarray(split == name) for name in splits]
 
     def table(weights: Weights) -> list[dict[str, float]]:
-        return [rates(said[mask], true[mask], weights[mask], answered[mask]) for mask in masks]
+        return [rates(predicted_yes[mask], true[mask], weights[mask], answered[mask]) for mask in masks]
 
     def mean_f1(weights: Weights) -> float:
         """Return the mean over the splits in which a "yes" was drawn, said or true; of the others F1 is not defined."""
-        drawn = [mask for mask in masks if (weights[mask] * ((said & answered) | true)[mask]).any()]
-        values = [rates(said[mask], true[mask], weights[mask], answered[mask])["f1"] for mask in drawn]
+        drawn = [mask for mask in masks if (weights[mask] * ((predicted_yes & answered) | true)[mask]).any()]
+        values = [rates(predicted_yes[mask], true[mask], weights[mask], answered[mask])["f1"] for mask in drawn]
         return float(np.mean(values)) if values else np.nan
 
     rows = table(np.ones(len(items)))
     kinds = rows[0] if rows else {}
     values = {f"{kind}/{name}": row[kind] for kind in kinds for name, row in zip(splits, rows, strict=True)}
     values |= {f"{kind}/mean": float(np.mean([row[kind] for row in rows])) for kind in kinds}
-    right = {item.id: float(hit) for item, hit in zip(items, answered & (said == true), strict=True)}
+    right = {item.id: float(hit) for item, hit in zip(items, answered & (predicted_yes == true), strict=True)}
     return Measured(values, right, mean_f1, [item.cluster for item in items], scale=1.0)

@@ -141,9 +141,9 @@ def _few(numbers: Sequence[int]) -> list[str]:
     counts = {number: times for number, times in sorted(Counter(numbers).items()) if number < ANNOTATORS}
     if not counts:
         return []
-    told: list[str] = []
+    parts: list[str] = []
     for number, times in counts.items():
         best = f"{min(1.0, (number - 1) / 3):.2f}"
-        limit = best if told else f"a right answer scores {best} at most"
-        told.append(f"{times} {'has' if times == 1 else 'have'} {number} ({limit})")
-    return [f"the official rule is for ten answers to a question; here {', '.join(told)}"]
+        limit = best if parts else f"a right answer scores {best} at most"
+        parts.append(f"{times} {'has' if times == 1 else 'have'} {number} ({limit})")
+    return [f"the official rule is for ten answers to a question; here {', '.join(parts)}"]

@@ -103,8 +103,10 @@ def notes(runs: Sequence[Run]) -> list[str]:
     ]
     if any(run.subset for run in runs):
         words = dict.fromkeys('"N drawn"' if run.identity.get("spread") else '"first N"' for run in runs if run.subset)
-        told = " and ".join(words)
-        remarks.append(f"{told}: only so many questions were asked; such a score does not compare with published ones.")
+        marks = " and ".join(words)
+        remarks.append(
+            f"{marks}: only so many questions were asked; such a score does not compare with published ones."
+        )
     if any(run.score and _without_width(run.score.get("interval")) for run in runs):
         remarks.append(
             "An interval without width: all answers scored the same. It says little about further questions."

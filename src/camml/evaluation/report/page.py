@@ -19,9 +19,9 @@ PROMPTS_A_FILE = 200
 
 
 def write_run(run: Run, out: Path, stores: Stores, data: Path, pictures: Pictures) -> dict[str, int]:
-    """Write the page of a run, with its data, to `out/runs/<place>/`; its number of wrong answers, by its place.
+    """Write the page of a run, with its data, to `out/runs/<place>/`; return its number of wrong answers, by its place.
 
-    That is empty where no answer is right or wrong.
+    The result is empty where no answer is right or wrong.
 
     Raises:
       SampleError: its log cannot be read.

@@ -9,7 +9,7 @@ from camml.images import open_image
 
 
 class Pictures:
-    """Writes the small copies.
+    """A writer of thumbnails.
 
     Args:
       folder: where they go.

@@ -27,7 +27,7 @@ def read(folder: Path) -> list[Item]:
 def _truth(item: Item, labels: dict[str, Any], folder: Path) -> dict[str, Any]:
     split = item.record.get("category")
     if split not in LABELS:
-        raise SampleError(f"question {item.id}: {split!r} is no split of POPE; there are: {', '.join(SPLITS)}")
+        raise SampleError(f"question {item.id}: {split!r} is not a split of POPE; there are: {', '.join(SPLITS)}")
     label = next(labels[split], None)
     if label is None or label["image"] != item.record.get("image") or not item.text.startswith(str(label["text"])):
         raise SampleError(f"question {item.id} and {LABELS[split].find(folder)} do not fit: another version of POPE?")

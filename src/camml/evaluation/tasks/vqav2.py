@@ -26,10 +26,10 @@ def read(folder: Path) -> list[Item]:
 
 def submit(items: Sequence[Item], answers: Mapping[str, str], path: Path, folder: Path) -> None:
     """Write `[{"question_id", "answer"}]`; questions of the test split that were not asked get an empty answer."""
-    said = {item.question_id: evalai_answer(answers[item.id]) for item in items}
+    texts = {item.question_id: evalai_answer(answers[item.id]) for item in items}
     whole = WHOLE_TEST.find(folder)
-    asked = [record["question_id"] for _, record in read_lines(whole)] if whole else list(said)
-    write_json(path, [{"question_id": key, "answer": said.get(key, "")} for key in asked])
+    ids = [record["question_id"] for _, record in read_lines(whole)] if whole else list(texts)
+    write_json(path, [{"question_id": key, "answer": texts.get(key, "")} for key in ids])
 
 
 TASK = Task(

@@ -128,11 +128,11 @@ def facts(record: Mapping[str, Any], messages: Mapping[str, Any], spanish: str) 
     kind = FACE_SUBGROUPS.get(subgroup["key"], subgroup["message"])
     tags = [tag for tag in record.get("tags", ()) if WORDS.fullmatch(tag) and tag not in label and label not in tag]
     known = {
-        "name": Fact((label,), told=f"“{label}”"),
+        "name": Fact((label,), phrase=f"“{label}”"),
         "group": Fact((_spelled(group),), (group,) if "&" in group else ()),
         "kind": Fact((_spelled(kind),), (kind,) if "&" in kind else ()),
         "keyword": Fact(tuple(tags[:3])),
-        "spanish": Fact((spanish,) if spanish and spanish != label else (), told=f"“{spanish}”"),
+        "spanish": Fact((spanish,) if spanish and spanish != label else (), phrase=f"“{spanish}”"),
     }
     return {field: fact for field, fact in known.items() if fact.values}
 

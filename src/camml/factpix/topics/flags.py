@@ -133,7 +133,7 @@ def facts(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Fact
         "language": Fact(tuple(record["languages"].values())[:3]),
         "currency": Fact(tuple(currency["name"] for currency in record["currencies"].values())[:2]),
         "people": Fact((demonym,) if demonym else ()),
-        "borders": Fact(neighbors[:MOST_TOLD], told=told),
+        "borders": Fact(neighbors[:MOST_TOLD], phrase=told),
     }
     return {field: fact for field, fact in known.items() if fact.values}
 

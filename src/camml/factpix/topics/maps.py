@@ -125,7 +125,7 @@ def entries() -> Sequence[Entry]:
 
 
 def entries_of(file: Path) -> Iterator[Entry]:
-    """Return the divisions of one map."""
+    """Yield the divisions of one map."""
     import numpy as np
 
     atlas = _atlas.read(file)
@@ -157,7 +157,7 @@ def facts_of(atlas: _atlas.Map, division: _atlas.Division, near: tuple[str, ...]
         "country": Fact((country,), (bare,) if bare != country else ()),
         "capital": Fact((division.capital,) if division.capital else ()),
         "part": Fact((part,) if part else ()),
-        "borders": Fact(near[:MOST_TOLD], told=told),
+        "borders": Fact(near[:MOST_TOLD], phrase=told),
     }
     return {field: fact for field, fact in known.items() if fact.values}
 

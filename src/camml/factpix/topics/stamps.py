@@ -132,13 +132,13 @@ def facts(lines: Sequence[str], place: Path) -> Mapping[str, Fact]:
     captions = dict(line.split("=", 1) for line in lines[1:] if "=" in line)
     folders = [folder for folder in place.parent.parts if folder not in SHAPES]
     kind = KINDS.get(folders[1], folders[1]) if len(folders) > 1 else ""
-    known = {"name": Fact((name,), told=f"“{name}”"), "theme": Fact((KINDS.get(folders[0], folders[0]),))}
+    known = {"name": Fact((name,), phrase=f"“{name}”"), "theme": Fact((KINDS.get(folders[0], folders[0]),))}
     if kind:
         known["kind"] = Fact((kind,))
     for field, (key, articles) in LANGUAGES.items():
         foreign = _name(captions.get(key, ""), articles)
         if foreign and foreign.casefold() != name.casefold():
-            known[field] = Fact((foreign,), told=f"“{foreign}”")
+            known[field] = Fact((foreign,), phrase=f"“{foreign}”")
     return known
 
 

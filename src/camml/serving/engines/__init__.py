@@ -191,7 +191,7 @@ class Engine(Protocol):
         """Return the text that tokens of the model stand for. Blocks.
 
         Raises:
-          InputError: they are none.
+          InputError: they are not tokens of the model.
         """
         ...
 

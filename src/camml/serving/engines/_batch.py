@@ -15,7 +15,7 @@ from camml.errors import BusyError, CaMMLError, TooLargeError
 from camml.serving.engines import Piece, Prepared
 from camml.serving.engines._answer import Answer, AnswerText
 from camml.serving.engines._attention import Segment, Window, run
-from camml.serving.engines._front import Front
+from camml.serving.engines._front import PromptEncoder
 from camml.serving.engines._jobs import Job, Reading, Stream, deliver, shares
 from camml.serving.engines._sampler import Sampler
 from camml.serving.engines._slots import Layout, Slots
@@ -43,7 +43,7 @@ class Batch(Thread):
 
     def __init__(
         self,
-        front: Front,
+        front: PromptEncoder,
         layout: Layout,
         slots: int,
         memory: int,
@@ -75,8 +75,8 @@ class Batch(Thread):
         """Look whether there is memory for the answers to a request; short ones always wait for their turn.
 
         Raises:
-          TooLargeError: there never is.
-          BusyError: there is none beside the long answers that others are getting.
+          TooLargeError: the answers need more than the server has.
+          BusyError: they need more than is free beside the long answers that others are getting.
         """
         tokens, n = _longest(prepared), prepared.request.n
         need, memory = self._slots.cost(tokens, n), self._slots.memory

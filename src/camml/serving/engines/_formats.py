@@ -1,4 +1,4 @@
-"""Answers in a form that was asked for: of each next token, whether it may come, by llguidance."""
+"""Structured output: answers held to a JSON schema by llguidance."""
 
 import json
 from functools import lru_cache
@@ -6,7 +6,7 @@ from typing import Any
 
 from llguidance import LLMatcher
 
-from camml.answering._grounding import Form, Grammars
+from camml.answering._grounding import Grammars, GrammarState
 from camml.errors import OptionError
 from camml.serving.engines import JSON
 
@@ -26,7 +26,7 @@ class Formats:
         self._grammars = grammars
         self._matcher = lru_cache(MOST_KEPT)(self._new_matcher)  # a schema takes long, and comes again
 
-    def form(self, schema: str) -> Form:
+    def form(self, schema: str) -> GrammarState:
         """Return the beginning of an answer that is JSON of a schema.
 
         Raises:
@@ -35,7 +35,7 @@ class Formats:
         if len(schema) > LONGEST_SCHEMA:
             raise OptionError(f"the schema has {len(schema)} characters; at most {LONGEST_SCHEMA} are read")
         check_counts(schema)
-        return Form(self._matcher(schema).deep_copy())
+        return GrammarState(self._matcher(schema).deep_copy())
 
     def _new_matcher(self, schema: str) -> Any:
         # white space where a model likes it lets a small one write nothing else

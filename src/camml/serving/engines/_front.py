@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from camml import answering, prompts
 from camml.answering import DEFAULT_SHOTS, Decoding, budget_of, fitting
 from camml.answering._generation import check_fits
-from camml.answering._grounding import Form, Grounding, stop_ids
+from camml.answering._grounding import GrammarState, Grounding, stop_ids
 from camml.answering.in_prompt import InPromptAnswerer, unseen
 from camml.answering.interleaved import InterleavedAnswerer
 from camml.answering.perceiver import PerceiverAnswerer, pictures_of
@@ -37,7 +37,7 @@ Encoded = tuple[dict[str, Tensor], tuple[str, ...], int]
 """The tensors of one prompt, the notes about it, and how long its answer may be."""
 
 
-class Front:
+class PromptEncoder:
     """The part of a model before its language model: what that reads, as embeddings.
 
     `prepare` may be called from several threads; `embed` from the one that runs the model.
@@ -123,7 +123,7 @@ class Front:
         with self._reading:
             return text_of(self._words, tokens)
 
-    def form(self, request: Request) -> Form | None:
+    def form(self, request: Request) -> GrammarState | None:
         """Return what holds an answer to the form that is asked for, or to words of its samples.
 
         Raises:
@@ -144,7 +144,7 @@ class Front:
         return bool(request.context) and not request.tools and self._grounding.wanted(request.decoding)
 
     def counts(self) -> Mapping[str, float]:
-        """Return how often what was made of samples and pictures was at hand, and how often not."""
+        """Return the hits and misses of the caches of samples and pictures."""
         return {
             "sample_hits_total": self.sample_hits,
             "sample_misses_total": self.sample_misses,
@@ -283,7 +283,7 @@ class Front:
 class FrontEngine:
     """The half of an `Engine` that its front knows."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: PromptEncoder) -> None:
         self._front = front
         self.default_shots = front.default_shots
         self.most_pictures = front.most_pictures
@@ -310,7 +310,7 @@ def load(
     dtype: str | None = None,
     sample_cache: str | None = None,
     **options: Any,
-) -> Front:
+) -> PromptEncoder:
     """Return the front of the model in a folder.
 
     Args:
@@ -330,4 +330,4 @@ def load(
     answerer = answering.load(use, model, device=device, dtype=dtype, **options)
     if not isinstance(answerer, PerceiverAnswerer | InPromptAnswerer | InterleavedAnswerer):
         raise OptionError(f"models used {use!r} cannot be served; there are: perceiver, interleaved, in_prompt")
-    return Front(answerer)
+    return PromptEncoder(answerer)

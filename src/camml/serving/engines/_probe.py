@@ -6,7 +6,7 @@ from transformers import DynamicCache, PreTrainedModel
 from camml.errors import OptionError
 from camml.serving.engines import _attention
 from camml.serving.engines._attention import Segment, Window
-from camml.serving.engines._front import Front
+from camml.serving.engines._front import PromptEncoder
 from camml.serving.engines._slots import Layout, Slots
 
 TOKENS = (3, 5, 4, 6, 5)
@@ -15,7 +15,7 @@ NEAR = 0.05
 """Of the largest logit: what the order of sums may change, in 16 bits too."""
 
 
-def check_attention(front: Front) -> None:
+def check_attention(front: PromptEncoder) -> None:
     """See that every token may look at all before it, which is what slots are for.
 
     A window is fine as long as prompt and answer fit in it, so it becomes the limit.

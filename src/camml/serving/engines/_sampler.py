@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from camml.answering import Decoding
-from camml.answering._grounding import Form
+from camml.answering._grounding import GrammarState
 from camml.serving.engines import LEAST_LOGPROB, Sampling, TokenLogprob
 
 
@@ -36,7 +36,7 @@ class Sampler:
         read: Tensor,
         penalty: float,
         sampling: Sampling | None = None,
-        form: Form | None = None,
+        form: GrammarState | None = None,
     ) -> None:
         self._generator = torch.Generator(device)
         if decoding.seed is None:

@@ -17,7 +17,7 @@ from camml.answering._generation import generation_options
 from camml.errors import CaMMLError, TooLargeError
 from camml.serving.engines import Piece, Prepared, Sampling
 from camml.serving.engines._answer import Answer, AnswerText
-from camml.serving.engines._front import Front
+from camml.serving.engines._front import PromptEncoder
 from camml.serving.engines._jobs import Job, deliver
 from camml.serving.engines._memory import bytes_per_token
 from camml.serving.engines._sampler import Chosen, Sampler
@@ -26,14 +26,14 @@ from camml.sizes import size_in_words
 logger = logging.getLogger("camml.serving")
 
 
-class Single(Thread):
+class SequentialRunner(Thread):
     """Answers requests in the order in which they came.
 
     For models whose prompts cannot be batched by the continuous batch: their positions have several dimensions, or
     their layers read more than embeddings.
     """
 
-    def __init__(self, front: Front, memory: int) -> None:
+    def __init__(self, front: PromptEncoder, memory: int) -> None:
         super().__init__(name="camml-model", daemon=True)
         self._front = front
         self._memory = memory
@@ -49,7 +49,7 @@ class Single(Thread):
         """Look whether there is memory for an answer.
 
         Raises:
-          TooLargeError: there never is.
+          TooLargeError: the answer needs more than the server has.
         """
         need = self._per_token * (prepared.prompt_tokens + prepared.max_new_tokens)
         if need > self._memory:
@@ -130,7 +130,7 @@ class Single(Thread):
 class _Reader(StoppingCriteria):
     """Takes the tokens as they are generated, and ends the generation when nobody needs more of them."""
 
-    def __init__(self, single: Single, job: Job, answer: Answer, chosen: Chosen | None) -> None:
+    def __init__(self, single: SequentialRunner, job: Job, answer: Answer, chosen: Chosen | None) -> None:
         self._chosen = chosen
         self._single = single
         self._job = job

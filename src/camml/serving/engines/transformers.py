@@ -10,10 +10,10 @@ from typing import Any
 from camml.errors import OptionError, first_line
 from camml.serving.engines import Piece, Prepared, Request, _front, _memory
 from camml.serving.engines._batch import Batch
-from camml.serving.engines._front import Front, FrontEngine
+from camml.serving.engines._front import FrontEngine, PromptEncoder
 from camml.serving.engines._jobs import Job
 from camml.serving.engines._probe import check_attention, layout_of
-from camml.serving.engines._single import Single
+from camml.serving.engines._single import SequentialRunner
 
 CPU_CHUNK = (12, 4, 64)
 """Tokens of prompts that are read beside a step on a CPU: so many, so many more for each answer under way, and at most
@@ -27,7 +27,7 @@ class TransformersEngine(FrontEngine):
 
     def __init__(
         self,
-        front: Front,
+        front: PromptEncoder,
         slots: int,
         static: bool = False,
         prefill_tokens: int = 512,
@@ -36,7 +36,7 @@ class TransformersEngine(FrontEngine):
     ) -> None:
         super().__init__(front)
         self.slots = slots
-        self._batch: Batch | Single
+        self._batch: Batch | SequentialRunner
         free_memory = _memory.budget(memory, front.device)
         try:
             front.take_apart()
@@ -44,7 +44,7 @@ class TransformersEngine(FrontEngine):
             layout = layout_of(front.language_model)
         except Exception as error:  # whatever a model does of its own, it can still answer by itself
             logger.warning("one request is answered at a time: %s", first_line(error))
-            self._batch = Single(front, free_memory)
+            self._batch = SequentialRunner(front, free_memory)
         else:
             chunk = _chunk(chunk_tokens, front.device.type, prefill_tokens)
             self._batch = Batch(front, layout, slots, free_memory, static, prefill_tokens, chunk)

@@ -17,7 +17,7 @@ from camml.answering import fitting
 from camml.errors import CaMMLError, OptionError
 from camml.serving.engines import Piece, Prepared, Request, _front
 from camml.serving.engines._answer import Answer, AnswerText
-from camml.serving.engines._front import Front, FrontEngine
+from camml.serving.engines._front import FrontEngine, PromptEncoder
 from camml.serving.engines._split import split
 
 CPU_CACHE_BYTES = 2 * 2**30
@@ -26,7 +26,7 @@ CPU_CACHE_BYTES = 2 * 2**30
 DRAIN_SECONDS = 30
 """How long vLLM's processes go on when a signal reaches them too, so that answers under way are finished."""
 
-OURS = ("model", "tokenizer", "enable_prompt_embeds", "skip_tokenizer_init")
+RESERVED_ARGUMENTS = ("model", "tokenizer", "enable_prompt_embeds", "skip_tokenizer_init")
 """What of vLLM's arguments is not to be chosen."""
 
 
@@ -37,7 +37,7 @@ class VllmEngine(FrontEngine):
       llm: vLLM's `AsyncLLM` with the language model that `front` embeds for.
     """
 
-    def __init__(self, front: Front, llm: Any) -> None:
+    def __init__(self, front: PromptEncoder, llm: Any) -> None:
         super().__init__(front)
         self.slots: int = llm.vllm_config.scheduler_config.max_num_seqs
         longest: int = llm.model_config.max_model_len
@@ -55,7 +55,9 @@ class VllmEngine(FrontEngine):
         if not 1 <= request.n <= self.slots:
             raise OptionError(f"n is {request.n}; this server gives 1 to {self.slots} answers to a question")
         if request.sampling.logprobs is not None:
-            raise OptionError("the engine vllm gives no logprobs here; the engine transformers does")
+            raise OptionError(
+                "logprobs are not supported by the vllm engine; start the server with --engine transformers"
+            )
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._front.prepare, request)
 
     async def generate(self, prepared: Prepared) -> AsyncIterator[Piece]:
@@ -226,7 +228,7 @@ def _engine_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
             f"the engine 'vllm' needs the package vllm ({error}); install it with `pip install 'camml[vllm]'`, "
             "or without a GPU with `make setup-vllm`"
         ) from None
-    known = {field.name for field in fields(AsyncEngineArgs)}.difference(OURS)
+    known = {field.name for field in fields(AsyncEngineArgs)}.difference(RESERVED_ARGUMENTS)
     if unknown := sorted(set(options) - known):
         raise OptionError(f"vLLM has no option {unknown[0]!r} to choose; its documentation lists its engine arguments")
     cpu = {"kv_cache_memory_bytes": CPU_CACHE_BYTES, "enforce_eager": True} if current_platform.is_cpu() else {}

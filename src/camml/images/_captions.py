@@ -32,7 +32,7 @@ def words_in(path: Path, formats: list[str]) -> str:
 
     Notes that cannot be read count as none: a damaged picture is an error of whoever decodes it.
     """
-    said: dict[str, str] = {}
+    captions: dict[str, str] = {}
     with suppress(Exception), Image.open(path, formats=formats) as image:  # parsers raise whatever they stumble over
         readers: tuple[Callable[[Image.Image], Words], ...] = (_of_xmp, _of_iptc, _of_exif, _of_png)
         for reader in readers:
@@ -40,8 +40,8 @@ def words_in(path: Path, formats: list[str]) -> str:
                 for kind, text in reader(image):
                     text = text.replace("\0", "").strip()[:LONGEST]
                     if not _BY_CAMERAS.fullmatch(text) and not text.startswith("<"):
-                        said.setdefault(kind, text)
-    title, description = said.get("title", ""), said.get("description", "")
+                        captions.setdefault(kind, text)
+    title, description = captions.get("title", ""), captions.get("description", "")
     return description if title in description else f"{title}\n{description}".strip()
 
 
