@@ -34,11 +34,11 @@ class Colors:
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         self.calls.append(("text", len(texts)))
-        return _unit([[text.lower().split().count(name) for name in NAMES] for text in texts])
+        return unit([[text.lower().split().count(name) for name in NAMES] for text in texts])
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         self.calls.append(("image", len(images)))
-        return _unit([np.asarray(image).reshape(-1, 3).mean(axis=0) for image in images])
+        return unit([np.asarray(image).reshape(-1, 3).mean(axis=0) for image in images])
 
 
 class Sentences(Colors):
@@ -57,12 +57,12 @@ class Quarters(Colors):
 
     def embed_with_patches(self, images: Sequence[Image.Image]) -> tuple[Vectors, list[Patches]]:
         self.calls.append(("patches", len(images)))
-        whole = _unit([np.asarray(image).reshape(-1, 3).mean(axis=0) for image in images])
+        whole = unit([np.asarray(image).reshape(-1, 3).mean(axis=0) for image in images])
         return whole, [_quarters(image) for image in images]
 
     def likeness(self, asked: Vectors, patches: Patches, stored: Vectors, others: Sequence[Patches]) -> Vectors:
-        first = _unit(patches[1:])
-        matches = np.asarray([(first @ _unit(its[1:]).T).max(axis=1).mean() for its in others], np.float32)
+        first = unit(patches[1:])
+        matches = np.asarray([(first @ unit(its[1:]).T).max(axis=1).mean() for its in others], np.float32)
         return (stored @ asked + 2 * matches) / 3
 
 
@@ -86,6 +86,7 @@ def sample(sample_id: str, text: str, image: Path | None = None, meta: Mapping[s
     return Sample(sample_id, text, image, meta or {})
 
 
-def _unit(rows: Sequence[Any]) -> Vectors:
+def unit(rows: Sequence[Any]) -> Vectors:
+    """Return rows of length 1, float32[N, D]."""
     vectors = np.asarray(rows, dtype=np.float32) + np.float32(1e-3)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

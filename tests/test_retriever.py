@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from camml import turning
 from camml.datastore import Datastore
 from camml.encoders import Patches, Vectors
 from camml.errors import EmptyStoreError, OptionError
 from camml.ranking import RANK_OFFSET
-from camml.retriever import FUSED_DEPTH, MODES, Retriever
+from camml.retriever import FUSED_DEPTH, Retriever
+from camml.searches import MODES
 from camml.types import Context, Query, Sample
-from tests.colors import RGB, Colors, Quarters, Sentences, picture, sample
+from tests.colors import RGB, Colors, Quarters, Sentences, picture, sample, unit
 
 
 @pytest.fixture
@@ -384,6 +386,14 @@ def parted(tmp_path: Path) -> Datastore:
     return store
 
 
+class InPlace(Quarters):
+    """Compares each quarter with the one at its place; colors of whole pictures count nothing."""
+
+    def likeness(self, asked: Vectors, patches: Patches, stored: Vectors, others: Sequence[Patches]) -> Vectors:
+        first = unit(patches[1:])
+        return np.asarray([(first * unit(its[1:])).sum(axis=1).mean() for its in others], np.float32)
+
+
 class TestPatches:
     def test_put_pictures_that_look_alike_into_order(self, parted: Datastore, tmp_path: Path) -> None:
         asked = quarters(tmp_path / "asked.png", "blue", "red", "blue", "red")
@@ -445,6 +455,33 @@ class TestPatches:
         query = Query("", quarters(tmp_path / "asked.png", "blue", "red", "blue", "red"))
         [context] = Retriever(parted, Quarters(), "image-image").retrieve([query], 1)
         assert context[0].sample.id in ("half", "mixed")
+
+    def test_are_compared_with_the_turned_picture_where_several_look_alike(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A turn of 90 degrees, so that quarters compared in place tell two pictures apart."""
+        monkeypatch.setattr(turning, "TURNS", (-90, 90))
+        layouts = {
+            "upright": ("red", "blue", "blue", "blue"),
+            "other": ("green", "green", "blue", "purple"),
+            "far": ("green", "green", "green", "green"),
+        }
+        samples = [sample(name, name, quarters(tmp_path / f"{name}.png", *colors)) for name, colors in layouts.items()]
+        encoder = InPlace()
+        store = Datastore.build(tmp_path / "store", samples, encoder)
+        asked = quarters(tmp_path / "asked.png", "blue", "red", "blue", "blue")
+        encoder.calls.clear()
+        queries = [Query("", asked), Query("", asked), Query("", tmp_path / "far.png")]
+        contexts = Retriever(store, encoder, "image-image").retrieve(queries, 2)
+        assert [context[0].sample.id for context in contexts] == ["upright", "upright", "far"]
+        assert contexts[0][0].likeness == pytest.approx(1, abs=0.02), "turned it is the same picture"
+        assert encoder.calls == [("patches", 2), ("patches", 2)], (
+            "two pictures asked about, and one of them turned twice"
+        )
+        encoder.calls.clear()
+        stored = Query("", tmp_path / "other.png", id="other")
+        assert ids(Retriever(store, encoder, "image-image").retrieve([stored], 2)) == [["far", "upright"]]
+        assert encoder.calls == [], "a stored sample is compared as it is stored"
 
 
 class TestPassages:

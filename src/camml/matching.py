@@ -1,13 +1,17 @@
 """The order of the samples that were found first, by parts: patches of pictures, passages of texts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from camml.encoders import PatchEncoder, Patches, Vectors
 from camml.ranking import by_likeness
+from camml.turning import is_undecided
 from camml.types import Context
 from camml.words import share_named
+
+Look = tuple[Vectors, Patches]
+"""A picture as it is compared with others: its vector, float32[D], and its patches."""
 
 PICTURES = 10
 """Samples found by pictures that are compared with the question's patch by patch: docs/retrieval.md."""
@@ -27,21 +31,27 @@ def by_patches(
     context: Context,
     places: Sequence[int],
     encoder: PatchEncoder,
-    asked: tuple[Vectors, Patches],
-    stored: Mapping[str, tuple[Vectors, Patches]],
+    asked: Look,
+    stored: Mapping[str, Look],
+    views: Callable[[], Sequence[Look]] = tuple,
 ) -> Context:
     """Return a context whose neighbors at some places are ordered by how like their pictures are to the query's.
 
     Args:
-      asked: the vector of the query's picture, as it is compared with others, and its patches.
-      stored: the same of the neighbors' pictures by their ids; nothing of one that is gone.
+      asked: the query's picture.
+      stored: the neighbors' pictures by their ids; nothing of one that is gone.
+      views: called where that hardly tells two pictures apart, for the query's picture turned; the most similar view
+        counts.
     """
     names = {place: context[place].sample.id for place in places}
     known = {place: stored[name] for place, name in names.items() if name in stored}
     if not known:
         return context
     vectors = np.stack([vector for vector, _ in known.values()])
-    likeness = encoder.likeness(*asked, vectors, [patches for _, patches in known.values()])
+    others = [patches for _, patches in known.values()]
+    likeness = encoder.likeness(*asked, vectors, others)
+    if is_undecided(likeness):
+        likeness = np.max([likeness, *(encoder.likeness(*view, vectors, others) for view in views())], axis=0)
     by_place = dict(zip(known, map(float, likeness), strict=True))
     # nothing better is known of pictures that are gone
     change = float(np.median([by_place[place] - context[place].score for place in known]))

@@ -12,6 +12,7 @@ from heapq import merge as in_order
 
 import numpy as np
 
+from camml.errors import OptionError
 from camml.likeness import Vectors
 from camml.types import Context, Neighbor, Sample
 
@@ -102,3 +103,17 @@ def by_likeness(context: Sequence[Neighbor], likeness: Sequence[float]) -> Conte
     """
     order = sorted(range(len(context)), key=lambda place: -likeness[place])  # equal ones keep their order
     return tuple(replace(context[place], likeness=likeness[place]) for place in order)
+
+
+def check_weights(weights: Mapping[str, float] | None) -> None:
+    """Raise an OptionError if that is not what an image and a text can count.
+
+    Example:
+      >>> check_weights({"image": 2.0, "text": 1.0})
+    """
+    if weights is None:
+        return
+    sizes = weights.values()
+    if weights.keys() <= {"image", "text"} and any(sizes) and all(0 <= size < math.inf for size in sizes):
+        return
+    raise OptionError(f"weights are {dict(weights)}; give image, text or both, such as image=2 and text=1")

@@ -1,93 +1,46 @@
 """Queries to contexts: one policy of retrieval for training, evaluation, command line and server."""
 
-import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from camml import matching
-from camml.encoders import Encoder, Patches, Vectors, among_images, balanced, passage_share, patch_encoder
+from camml.encoders import Encoder, PatchEncoder, Patches, among_images, balanced, passage_share, patch_encoder
 from camml.errors import EmptyStoreError, OptionError
 from camml.images import open_image
-from camml.likeness import Above, DuplicateDetector, OnDuplicate
-from camml.matching import by_passages, by_patches, places_found_by, with_named
-from camml.ranking import BACKGROUND, fuse, merge, usual, weigh
-from camml.types import Context, Query, Sample, Where
+from camml.likeness import Above, DuplicateDetector, OnDuplicate, Vectors
+from camml.matching import Look, by_passages, by_patches, places_found_by, with_named
+from camml.ranking import BACKGROUND, check_weights, fuse, merge, usual, weigh
+from camml.searches import (
+    FUSED,
+    IMAGES,
+    MODES,
+    SEARCHES,
+    TEXTS,
+    WITH_IMAGE,
+    WITHOUT_IMAGE,
+    QueryState,
+    Search,
+    Searchable,
+)
+from camml.turning import turned
+from camml.types import Context, Query, Where
 from camml.words import identifiers
 
-Search = tuple[str, str]
-"""The modality of the query and that of the samples it is compared with."""
-
-SEARCHES: Mapping[str, Search] = {
-    "text-image": ("text", "image"),
-    "image-image": ("image", "image"),
-    "text-text": ("text", "text"),
-}
-IMAGES, TEXTS = SEARCHES["image-image"], SEARCHES["text-text"]
-MODES = ("auto", *SEARCHES, "fused")
-"""`auto` compares pictures with pictures and words with texts, words alone with pictures too where they share a space,
-and ranks by how far a sample stands out of what is usual; `fused` joins all that apply by reciprocal rank; the others
-make one comparison."""
-FUSED = ("image-image", "text-image", "text-text")
-WITH_IMAGE = ("image-image", "text-text")
-WITHOUT_IMAGE = ("text-text", "text-image")
-"""What is compared in the modes `fused` and `auto`; of equals those of the first come first."""
-POLICY = 7
+POLICY = 8
 """Changes whenever the same settings could find other samples; 1 searched by the picture alone where there was one, 2
-compared pictures with one weight for plain and mapped vectors, 3 compared no patches, 5 no passages, 6 no identifiers.
+compared pictures with one weight for plain and mapped vectors, 3 no patches, 5 no passages, 6 no identifiers, 7 no
+turned pictures.
 """
 
 FUSED_DEPTH = 100
 """Neighbors of each search that are fused, so that the first k do not depend on k."""
 SPARE = 8
 """Neighbors fetched beyond those wanted, since some may have to go."""
-
-
-class Searchable(Protocol):
-    """The part of a datastore that a retriever uses."""
-
-    def __getitem__(self, sample_id: str) -> Sample: ...
-
-    def __contains__(self, sample_id: object) -> bool: ...
-
-    def count(self, modality: str) -> int: ...
-
-    def search(self, vectors: Vectors, modality: str, k: int, *, where: Where | None = None) -> list[Context]: ...
-
-    def vectors(self, ids: Sequence[str], modality: str) -> Mapping[str, Vectors]: ...
-
-    def evenly_spaced_vectors(self, modality: str, most: int) -> Vectors: ...
-
-    def patches(self, ids: Sequence[str], encoder: Encoder) -> Mapping[str, Patches]: ...
-
-    def passages(self, ids: Sequence[str], encoder: Encoder) -> Mapping[str, Vectors]: ...
-
-    def search_identifiers(
-        self, identifiers: Collection[str], vector: Vectors, k: int, *, where: Where | None = None
-    ) -> tuple[dict[str, float], Context]: ...
-
-
-@dataclass(slots=True)
-class QueryState:
-    """The state of a query while its context is searched.
-
-    Attributes:
-      searches: what is to be compared with what.
-      vectors: its embeddings by modality, and `balanced`, that of its image as it is compared with stored ones.
-      own: for a query that is itself a sample: the vectors by modality that no neighbor may come close to.
-      patches: of its image, where the encoder compares patches.
-    """
-
-    query: Query
-    searches: list[Search]
-    vectors: dict[str, Vectors] = field(default_factory=dict)
-    own: dict[str, Vectors] = field(default_factory=dict)
-    patches: Patches | None = None
 
 
 class Retriever:
@@ -167,7 +120,8 @@ class Retriever:
             raise OptionError(f"the number of samples to retrieve must be at least 1, not {k}")
         if queries and not self._holds_anything():
             raise EmptyStoreError("the datastore holds no samples to retrieve; add some with `camml store add`")
-        states = [QueryState(query, self._searches(query)) for query in queries]
+        views: dict[object, list[Look]] = {}
+        states = [QueryState(query, self._searches(query), views=views) for query in queries]
         self._embed(states)
         contexts = self._ranked(states, max(k, self._least), where)
         return [self._matched(state, context, where)[:k] for state, context in zip(states, contexts, strict=True)]
@@ -244,20 +198,36 @@ class Retriever:
         places.
         """
         if self._compares is not None and (places := places_found_by(context, *IMAGES, matching.PICTURES)):
-            asked = state.patches
-            if asked is None and state.query.id is not None:  # a sample, whose vector was not computed anew
-                asked = self.datastore.patches([state.query.id], self.encoder).get(state.query.id)
-            names = [context[place].sample.id for place in places]
-            patches, vectors = self.datastore.patches(names, self.encoder), self.datastore.vectors(names, "image")
-            if asked is not None:
-                stored = {name: (vectors[name], patches[name]) for name in patches.keys() & vectors.keys()}
-                context = by_patches(context, places, self._compares, (self._vector(state, IMAGES), asked), stored)
+            context = self._compared(state, context, places, self._compares)
         if self._passage_share and (places := places_found_by(context, *TEXTS, matching.TEXTS)):
             rarities, named = self._named(state, where)
             context, places = with_named(context, places, named)
             parts = self.datastore.passages([context[place].sample.id for place in places], self.encoder)
             context = by_passages(context, places, self._passage_share, state.vectors["text"], parts, rarities)
         return context
+
+    def _compared(self, state: QueryState, context: Context, places: Sequence[int], encoder: PatchEncoder) -> Context:
+        """Return a context whose neighbors at some places are in the order of their pictures, patch by patch."""
+        asked, image = state.patches, state.query.image
+        if asked is None and state.query.id is not None:  # a sample, whose vector was not computed anew
+            asked = self.datastore.patches([state.query.id], self.encoder).get(state.query.id)
+            image = None
+        if asked is None:
+            return context
+        names = [context[place].sample.id for place in places]
+        patches, vectors = self.datastore.patches(names, self.encoder), self.datastore.vectors(names, "image")
+        stored = {name: (vectors[name], patches[name]) for name in patches.keys() & vectors.keys()}
+
+        def views() -> list[Look]:
+            if image is None:
+                return []
+            if (picture := _identity(state)) not in state.views:
+                made, parts = encoder.embed_with_patches(turned(open_image(image)))
+                made = balanced(self.encoder, made, self._background(IMAGES))
+                state.views[picture] = list(zip(made, parts, strict=True))
+            return state.views[picture]
+
+        return by_patches(context, places, encoder, (self._vector(state, IMAGES), asked), stored, views)
 
     def _named(self, state: QueryState, where: Where | None) -> tuple[dict[str, float], Context]:
         """Return how rare the numbers and codes of a question are, and the samples that hold most of them."""
@@ -372,20 +342,6 @@ class Retriever:
         if self.duplicate_above is None or not repeated:
             return context
         return self._duplicates.distinct(context, self.datastore.vectors(repeated, "image"), self.on_duplicate)
-
-
-def check_weights(weights: Mapping[str, float] | None) -> None:
-    """Raise an OptionError if that is not what an image and a text can count.
-
-    Example:
-      >>> check_weights({"image": 2.0, "text": 1.0})
-    """
-    if weights is None:
-        return
-    sizes = weights.values()
-    if weights.keys() <= {"image", "text"} and any(sizes) and all(0 <= size < math.inf for size in sizes):
-        return
-    raise OptionError(f"weights are {dict(weights)}; give image, text or both, such as image=2 and text=1")
 
 
 def _labelled(context: Context, search: Search) -> Context:

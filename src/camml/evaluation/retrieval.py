@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from camml.encoders import Encoder
-    from camml.retriever import Retriever, Searchable
+    from camml.retriever import Retriever
+    from camml.searches import Searchable
 
 PUBLISHED = "text-image"
 """Source: the paper's evaluation, which compares the question's text with the images of the datastore."""

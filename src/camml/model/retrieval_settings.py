@@ -19,7 +19,7 @@ class RetrievalSettings:
 
     Attributes:
       encoder, encoder_options: what embeds samples and questions.
-      mode: one of `camml.retriever.MODES`.
+      mode: one of `camml.searches.MODES`.
       shots: samples that suit the model; None where nothing is known.
       passages: see `camml.answering.budget_of`.
       margin: see `camml.evidence.near`.

@@ -10,7 +10,7 @@ from PIL import Image
 from camml.answering import Decoding
 from camml.errors import OptionError, SampleError
 from camml.prompts import Turn
-from camml.retriever import MODES
+from camml.searches import MODES
 from camml.serving.conversation import Conversation, ConversationTurn
 from camml.serving.engines import Sampling
 from camml.serving.engines._formats import schema_of

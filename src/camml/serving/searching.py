@@ -16,7 +16,7 @@ class Search:
     """The way in which samples are found.
 
     Attributes:
-      mode: one of `camml.retriever.MODES`; None for the server's.
+      mode: one of `camml.searches.MODES`; None for the server's.
       where: values, or a `Range`, that the samples' `meta` must hold.
       weights: what the query's `image` and its `text` count; None for the server's.
       rerank: whether its cross-encoder puts them into order; None where it does if there is one.
