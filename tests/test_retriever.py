@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -482,6 +483,21 @@ class TestPatches:
         stored = Query("", tmp_path / "other.png", id="other")
         assert ids(Retriever(store, encoder, "image-image").retrieve([stored], 2)) == [["far", "upright"]]
         assert encoder.calls == [], "a stored sample is compared as it is stored"
+
+    def test_of_a_picture_that_goes_away_are_those_of_the_first_look(
+        self, parted: Datastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = quarters(tmp_path / "asked.png", "blue", "red", "blue", "red")
+        monkeypatch.setattr(turning, "UNDECIDED", 9.0)
+        encoder = Quarters()
+        likeness = encoder.likeness
+
+        def then_deleted(*arguments: Any) -> Vectors:
+            asked.unlink(missing_ok=True)
+            return likeness(*arguments)
+
+        monkeypatch.setattr(encoder, "likeness", then_deleted)
+        assert ids(Retriever(parted, encoder, "image-image").retrieve([Query("", asked)], 1)) == [["half"]]
 
 
 class TestPassages:

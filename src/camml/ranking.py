@@ -117,3 +117,13 @@ def check_weights(weights: Mapping[str, float] | None) -> None:
     if weights.keys() <= {"image", "text"} and any(sizes) and all(0 <= size < math.inf for size in sizes):
         return
     raise OptionError(f"weights are {dict(weights)}; give image, text or both, such as image=2 and text=1")
+
+
+def check_min_score(min_score: float | None) -> None:
+    """Raise an OptionError if no cosine can be like this score.
+
+    Example:
+      >>> check_min_score(0.5)
+    """
+    if min_score is not None and not -1 <= min_score <= 1:
+        raise OptionError(f"min_score is {min_score:g}; scores are cosines, so give -1 to 1")

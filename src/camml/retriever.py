@@ -10,7 +10,7 @@ from PIL import Image
 
 from camml import matching
 from camml.encoders import Encoder, PatchEncoder, Patches, among_images, balanced, passage_share, patch_encoder
-from camml.errors import EmptyStoreError, OptionError
+from camml.errors import EmptyStoreError, ImageError, OptionError
 from camml.images import open_image
 from camml.likeness import Above, DuplicateDetector, OnDuplicate, Vectors
 from camml.matching import Look, by_passages, by_patches, places_found_by, with_named
@@ -222,7 +222,10 @@ class Retriever:
             if image is None:
                 return []
             if (picture := _identity(state)) not in state.views:
-                made, parts = encoder.embed_with_patches(turned(open_image(image)))
+                try:
+                    made, parts = encoder.embed_with_patches(turned(image))
+                except ImageError:  # it went away since it was embedded, which was enough to find samples
+                    return []
                 made = balanced(self.encoder, made, self._background(IMAGES))
                 state.views[picture] = list(zip(made, parts, strict=True))
             return state.views[picture]

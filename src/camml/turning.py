@@ -6,10 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from camml.images import ImageSource, open_image
+
 TURNS = (-15, 15)
 """Degrees by which the picture is turned. Chosen among 15, 30, both, and mirroring on OwnPix's validation things:
 docs/retrieval.md.
 """
+
+LONGEST = 640
+"""Pixels of the longer side of a picture that is turned: encoders see less, and to turn a photograph takes a second."""
+
+SAME = 1e-4
+"""Likeness by which that of one and the same picture may differ: the order of sums is not always the same."""
 
 UNDECIDED = 0.1
 """Likeness by which the most similar picture must exceed the next one, or the question's is turned, too: as much as in
@@ -21,19 +29,25 @@ def is_undecided(likeness: Sequence[float] | NDArray[np.float32]) -> bool:
     """Return whether the picture most like the question's is hardly more so than another one.
 
     Args:
-      likeness: of pictures to the question's; equal values are those of one picture, which several samples have.
+      likeness: of pictures to the question's; equal values are those of one picture that several samples have.
 
     Example:
       >>> is_undecided([0.8, 0.75, 0.8])
       True
     """
-    best = sorted(set(map(float, likeness)), reverse=True)[:2]
-    return len(best) == 2 and best[0] - best[1] < UNDECIDED
+    best = max(map(float, likeness), default=0.0)
+    return any(SAME < best - value < UNDECIDED for value in likeness)
 
 
-def turned(image: Image.Image) -> list[Image.Image]:
-    """Return a picture turned by each of `TURNS`, of its size; new corners have the median color of its border."""
-    whole = image.convert("RGB")
+def turned(image: ImageSource) -> list[Image.Image]:
+    """Return a picture turned by each of `TURNS`, with at most `LONGEST` pixels a side.
+
+    New corners have the median color of its border.
+
+    Raises:
+      ImageError: it cannot be read.
+    """
+    whole = open_image(image, max_side=LONGEST)
     pixels = np.asarray(whole)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     color = tuple(int(value) for value in np.median(border, axis=0))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from camml.datastore import Calibration, Datastore, calibration_of
 from camml.errors import OptionError
 from camml.evidence import near
+from camml.ranking import check_min_score
 from camml.types import Context
 
 FALLBACKS = ("refuse", "model")
@@ -60,16 +61,6 @@ class Threshold:
             why = f"the best score is {best:.3f}, below the minimum of {self.min_score:g}"
             return f"no sample is near enough: {why}" * low
         return self.calibration.weakness(context) if self.calibration else ""
-
-
-def check_min_score(min_score: float | None) -> None:
-    """Raise an OptionError if no cosine can be like this score.
-
-    Example:
-      >>> check_min_score(0.5)
-    """
-    if min_score is not None and not -1 <= min_score <= 1:
-        raise OptionError(f"min_score is {min_score:g}; scores are cosines, so give -1 to 1")
 
 
 def check_margin(margin: float | None) -> None:

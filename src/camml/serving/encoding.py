@@ -17,7 +17,7 @@ from camml.tokens import REMEDY
 
 TOGETHER = 16
 """Texts or pictures that go through an encoder at a time."""
-MOST_CACHED, MOST_COMPARED = 4096, 512
+MOST_CACHED, MOST_COMPARED = 4096, 1024
 """Vectors of texts or pictures, and patches of pictures, that are kept in memory."""
 
 Item = TypeVar("Item")

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from camml.assistant.threshold import check_min_score
 from camml.errors import OptionError
 from camml.passages import check_passages
-from camml.ranking import check_weights
+from camml.ranking import check_min_score, check_weights
 from camml.sizes import size_in_words, size_of
 from camml.weights import DEFAULT_MODEL
 
