@@ -63,7 +63,7 @@ class Retriever:
       OptionError: no such mode, or one that this encoder or datastore cannot serve.
 
     Example:
-      >>> from camml import Datastore, encoders
+      >>> from camml import Datastore, Sample, encoders
       >>> encoder = encoders.load("hashed")
       >>> samples = [Sample("pump-7", "The pump needs seal 4711."), Sample("lamp-2", "The lamp needs a bulb.")]
       >>> retriever = Retriever(Datastore.build("store", samples, encoder), encoder)
