@@ -106,7 +106,7 @@ def by_likeness(context: Sequence[Neighbor], likeness: Sequence[float]) -> Conte
 
 
 def check_weights(weights: Mapping[str, float] | None) -> None:
-    """Raise an OptionError if that is not what an image and a text can count.
+    """Raise an OptionError unless these are valid weights of an image and a text.
 
     Example:
       >>> check_weights({"image": 2.0, "text": 1.0})
@@ -120,7 +120,7 @@ def check_weights(weights: Mapping[str, float] | None) -> None:
 
 
 def check_min_score(min_score: float | None) -> None:
-    """Raise an OptionError if no cosine can be like this score.
+    """Raise an OptionError unless the score can be a cosine.
 
     Example:
       >>> check_min_score(0.5)

@@ -25,7 +25,7 @@ make one comparison."""
 FUSED = ("image-image", "text-image", "text-text")
 WITH_IMAGE = ("image-image", "text-text")
 WITHOUT_IMAGE = ("text-text", "text-image")
-"""What is compared in the modes `fused` and `auto`; of equals those of the first come first."""
+"""Comparisons of the modes `fused` and `auto`; among equally near samples those of an earlier comparison come first."""
 
 
 class Searchable(Protocol):

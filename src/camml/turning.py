@@ -14,19 +14,19 @@ docs/retrieval.md.
 """
 
 LONGEST = 640
-"""Pixels of the longer side of a picture that is turned: encoders see less, and to turn a photograph takes a second."""
+"""Most pixels a side of a picture that is turned: encoders see fewer, and turning a whole photograph takes a second."""
 
 SAME = 1e-4
-"""Likeness by which that of one and the same picture may differ: the order of sums is not always the same."""
+"""Difference in likeness up to which two pictures count as one: sums in another order differ a little."""
 
 UNDECIDED = 0.1
-"""Likeness by which the most similar picture must exceed the next one, or the question's is turned, too: as much as in
-CaMML mini's margin.
+"""Lead of the most similar picture, in likeness, below which the question's picture is turned, too. CaMML mini's margin
+is as large.
 """
 
 
 def is_undecided(likeness: Sequence[float] | NDArray[np.float32]) -> bool:
-    """Return whether the picture most like the question's is hardly more so than another one.
+    """Return whether the picture most like the question's leads another one by less than `UNDECIDED`.
 
     Args:
       likeness: of pictures to the question's; equal values are those of one picture that several samples have.

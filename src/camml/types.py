@@ -39,7 +39,7 @@ class Sample:
 
 
 UNFIT_FOR_IDS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\]")
-"""What an id must not hold: slashes, line breaks and other control characters, unpaired surrogates.
+"""Characters that an id must not hold: slashes, line breaks and other control characters, unpaired surrogates.
 
 Everything else may be in one: spaces of every width, and the signs that join letters, which many languages need.
 """
