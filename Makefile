@@ -23,7 +23,7 @@ types: $(VENV)/.test
 	$(VENV)/bin/mypy
 
 unit: $(VENV)/.test
-	$(PYTEST) $(PARALLEL) --durations=25
+	$(PYTEST) $(PARALLEL) --timeout 120 --durations=25
 
 test-long: $(VENV)/.test  ## the tests that take about a second or more, which continuous integration runs besides
 	$(PYTEST) $(PARALLEL) -m 'long and not slow and not attack' --durations=25

@@ -81,23 +81,18 @@ class Assistant:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Load the model in a thread while the block runs; a load that nobody has waited for by its end is cancelled.
+        """Load the model in a thread while the block runs, and further until it is there.
 
-        Weights in 16 bits are loaded only when they are needed, without a thread: for them transformers changes the
-        default dtype of the whole process for a while. The block may load no other weights.
+        Whoever asks for the model waits for the thread. Weights in 16 bits are loaded only when they are needed,
+        without a thread: for them transformers changes the default dtype of the whole process for a while. Load no
+        other weights while the thread runs.
         """
         place = choose_device(self.options.get("device"))
-        late = "answerer" in self.__dict__ or str(choose_dtype(self.options.get("dtype"), place)) != "torch.float32"
-        if late:
-            yield
-            return
-        self._ahead = BackgroundValue(self._load)
-        try:
-            self._ahead.start()  # in here, so that Ctrl-C at this very moment ends it, too
-            yield
-        finally:
-            if not self._ahead.stop():
-                self._ahead = None
+        late = str(choose_dtype(self.options.get("dtype"), place)) != "torch.float32"
+        if not late and self._ahead is None and "answerer" not in self.__dict__:
+            self._ahead = BackgroundValue(self._load)
+            self._ahead.start()
+        yield
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -1,17 +1,20 @@
 """A value that a thread makes while others do something else."""
 
-import ctypes
 from collections.abc import Callable
 from threading import Thread
+from threading import enumerate as running_threads
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-PATIENCE = 0.1
-"""Seconds after which a thread that goes on is told once more to end."""
+THREAD = "camml-ahead"
+"""The name of such a thread."""
 
 
 class BackgroundValue(Generic[T]):
     """A value that a thread makes, until it is asked for.
+
+    Nothing ends the thread before it is done: an exception raised in it from outside, wherever it happens to be, can
+    leave a lock of the import system or of `logging` held for good, and then every later thread waits for ever.
 
     Args:
       make: called in the thread.
@@ -25,7 +28,7 @@ class BackgroundValue(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._error: BaseException | None = None
-        self._thread = Thread(target=self._run, args=(make,), name="camml-ahead")
+        self._thread = Thread(target=self._run, args=(make,), name=THREAD)
 
     def start(self) -> None:
         """Begin to make it."""
@@ -44,11 +47,12 @@ class BackgroundValue(Generic[T]):
             raise self._error
         return self._value
 
-    def stop(self) -> bool:
-        """End the thread, as Ctrl-C would end it; return whether there is a value or an error all the same."""
-        done = not self._thread.is_alive()
-        while self._thread.is_alive():
-            name = ctypes.c_ulong(self._thread.ident or 0)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(name, ctypes.py_object(KeyboardInterrupt))
-            self._thread.join(PATIENCE)
-        return done
+
+def is_busy() -> bool:
+    """Return whether a value is still being made, asked for or not.
+
+    Example:
+      >>> is_busy()
+      False
+    """
+    return any(thread.name == THREAD for thread in running_threads())
