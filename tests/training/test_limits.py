@@ -53,7 +53,15 @@ def test_no_limited_number_may_be_infinite_or_none_at_all(name: str) -> None:
             limits.check(type("Some", (), {name: value}))
 
 
-@pytest.mark.parametrize(("name", "value"), [("lora_bias", "some"), ("quant_type", "int4"), ("report_to", "nosuch")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lora_bias", "some"),
+        ("quant_type", "int4"),
+        ("report_to", "nosuch"),
+        ("lr_scheduler_type", "reduce_lr_on_plateau"),  # it is known to transformers, which wants evaluations for it
+    ],
+)
 def test_a_word_that_no_run_knows_is_refused_with_those_it_knows(name: str, value: str) -> None:
     with pytest.raises(OptionError, match=rf"^--{name} is '{value}'; it can be: \w+, "):
         recipes.parse([*ENOUGH, f"--{name}", value])

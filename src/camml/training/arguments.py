@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
-from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 
 from camml import prompts
 from camml.errors import OptionError, first_line
@@ -25,6 +25,9 @@ TUNE = ("full", "perceiver", "projector", "lora", "qlora")
 
 STRATEGIES = ("no", "steps", "epoch")
 """Values of --save_strategy and --eval_strategy."""
+
+BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
+"""Schedules whose rate follows evaluations, which here choose a checkpoint and nothing else."""
 
 STARTS = ("random", "copy", "bert")
 
@@ -248,6 +251,8 @@ class RunArguments(TrainingArguments):
         _check_place(this.output_dir)
         self.remove_unused_columns = False
         self._read_strategies()
+        schedule = getattr(this.lr_scheduler_type, "value", this.lr_scheduler_type)
+        _choice("lr_scheduler_type", schedule, tuple(kind.value for kind in SchedulerType if kind not in BY_EVALUATION))
         if self.warmup_ratio is not None and not this.warmup_steps:
             this.warmup_steps = self.warmup_ratio
         if isinstance(this.deepspeed, str) and this.deepspeed.lower() in NO_FILE:

@@ -1,6 +1,7 @@
 """The progress bar of a training run."""
 
 import sys
+import time
 from typing import Any
 
 from tqdm import tqdm
@@ -10,16 +11,19 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 from camml.training.arguments import RunArguments
 from camml.training.fixed import BEST
 
+LINE_SECONDS = 60.0
+"""Where no terminal is, the longest time between two lines, as far as there are figures."""
+
 
 class Progress(TrainerCallback):
     """One line on standard error: steps, loss, rates, memory, the share of time without data.
 
-    Where no terminal is, a plain line at every tenth of the run.
+    Where no terminal is, a plain line at every tenth of the run, and one a minute.
     """
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
-        self._shown = -1
+        self._shown, self._shown_at = -1, 0.0
         self._evaluated = ""
 
     @classmethod
@@ -63,9 +67,9 @@ class Progress(TrainerCallback):
         if self._bar is not None:
             self._bar.set_postfix_str(f"{text}; {self._evaluated}" if self._evaluated else text, refresh=False)
             return
-        tenth = 10 * state.global_step // max(state.max_steps, 1)
-        if tenth != self._shown:
-            self._shown = tenth
+        tenth, now = 10 * state.global_step // max(state.max_steps, 1), time.monotonic()
+        if tenth != self._shown or now - self._shown_at >= LINE_SECONDS:
+            self._shown, self._shown_at = tenth, now
             print(f"camml: step {state.global_step} of {state.max_steps}: {text}", file=sys.stderr)
 
     def on_train_end(self, args: RunArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
