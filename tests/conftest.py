@@ -2,7 +2,6 @@
 
 import os
 import tarfile
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -32,15 +31,6 @@ with suppress(ImportError):
     import setuptools  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(autouse=True)
-def loads_ended() -> Iterator[None]:
-    """Let a model that is still being loaded after a test be loaded before the next one begins."""
-    yield
-    for thread in threading.enumerate():
-        if thread.name == "camml-ahead":
-            thread.join()
 
 
 @pytest.fixture(scope="session")

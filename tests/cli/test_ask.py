@@ -225,7 +225,10 @@ def test_an_unknown_wording_is_named_with_the_choices(capsys, store, model) -> N
     assert "; there are: " in said
 
 
-def test_a_filter_that_lets_nothing_through_is_said(capsys, tmp_path, llm_folder) -> None:
+def test_a_filter_that_lets_nothing_through_is_said_and_no_model_loaded(
+    capsys, tmp_path, llm_folder, monkeypatch
+) -> None:
+    monkeypatch.delattr(answering, "load")
     (tmp_path / "s.csv").write_text("id,text,hall\na,one red square,A\n")
     assert main(["store", "build", str(tmp_path / "s.csv"), "--out", str(tmp_path / "s"), "--encoder", "hashed"]) == 0
     capsys.readouterr()

@@ -1,20 +1,17 @@
 """The main interface: a model with its encoder and settings, and the datastores that it answers from."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from camml import answering, encoders, formats, weights
 from camml.answering import DEFAULT_SHOTS, Answerer, Decoding, budget_of, with_passages
-from camml.assistant.ahead import BackgroundValue
 from camml.assistant.answer import Answer, Ready, check_options, query_of
 from camml.assistant.collection import Collection
 from camml.datastore import Datastore, official_pair, open_store, read_manifest
 from camml.datastore.given import typed
 from camml.datastore.table import refuse
-from camml.devices import choose_device, choose_dtype
 from camml.encoders import Encoder
 from camml.errors import EncoderMismatchError
 from camml.evidence import usable
@@ -55,7 +52,6 @@ class Assistant:
         self._use = use
         self.settings: RetrievalSettings = settings_of(folder)
         self.options = options
-        self._ahead: BackgroundValue[Answerer] | None = None
 
     @cached_property
     def use(self) -> str:
@@ -74,25 +70,7 @@ class Assistant:
     @cached_property
     def answerer(self) -> Answerer:
         """The loaded model."""
-        return self._load() if self._ahead is None else self._ahead.result()
-
-    def _load(self) -> Answerer:
         return answering.load(self.use, self.folder, **self.options)
-
-    @contextmanager
-    def loading(self) -> Iterator[None]:
-        """Load the model in a thread while the block runs, and further until it is there.
-
-        Whoever asks for the model waits for the thread. Weights in 16 bits are loaded only when they are needed,
-        without a thread: for them transformers changes the default dtype of the whole process for a while. Load no
-        other weights while the thread runs.
-        """
-        place = choose_device(self.options.get("device"))
-        late = str(choose_dtype(self.options.get("dtype"), place)) != "torch.float32"
-        if not late and self._ahead is None and "answerer" not in self.__dict__:
-            self._ahead = BackgroundValue(self._load)
-            self._ahead.start()
-        yield
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -125,11 +125,9 @@ def _ready(
     if args.store:
         collection = collection_of(args, assistant)
         shots = min(args.shots or assistant.shots, len(collection))
-        where = where_of(args)
-        with assistant.loading():
-            contexts = collection.find([query], shots, where)
-            retrieved = time.perf_counter()
-            [ready] = collection.ready([query], contexts, args.passages)
+        contexts = collection.find([query], shots, where_of(args))
+        retrieved = time.perf_counter()
+        [ready] = collection.ready([query], contexts, args.passages)
     else:
         retrieved = started  # nothing is searched: all of this is loading
         [ready] = assistant.ready([query], [given], passages=args.passages)
