@@ -1,6 +1,7 @@
 """A chat endpoint on this machine that answers as a test wants."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,14 @@ from typing import Any
 Reply = Callable[[dict[str, Any], int], str | int | bytes | dict[str, Any] | tuple[int, dict[str, Any]]]
 """The request and its number, from 1, to the text of the answer, an HTTP status, a choice, a status and its body, or
 the bytes of an answer, which are called a web page where they begin with `<`."""
+
+
+class Server(ThreadingHTTPServer):
+    """Does not mind clients that go away before they have their answer."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @contextmanager
@@ -43,7 +52,7 @@ def chat_server(reply: Reply, usage: dict[str, int] | None = None) -> Iterator[t
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1", requests

@@ -1,6 +1,7 @@
 """Fixtures that several rooms share."""
 
 import os
+import socket
 import tarfile
 import uuid
 from collections.abc import Iterator
@@ -8,10 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# the same examples in every run: a search for new ones is `pytest --hypothesis-profile default`
-settings.register_profile("fixed", derandomize=True, database=None)
+# The same examples in every run: a search for new ones is `pytest --hypothesis-profile default`. There is no limit of
+# time, as that would depend on what else the machine does.
+settings.register_profile(
+    "fixed", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("fixed")
 
 # Models here are tiny: threads that wait for each other cost far more than they save, above all on a busy machine.
@@ -69,6 +73,14 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     server = ForkServer(tmp_path_factory.mktemp("programs"), LIBRARIES + TRANSFORMERS)
     yield server
     server.close()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An address at which nobody listens, nor can begin to."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @pytest.fixture(scope="session")

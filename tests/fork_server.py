@@ -109,9 +109,11 @@ class ForkServer:
 
 def kill(program: "Program | Popen[bytes]") -> None:
     """End a program and its children at once."""
-    for end in (os.killpg, os.kill):  # one that has just begun leads no group yet
+    with suppress(ProcessLookupError):  # children that it left behind, too
+        os.killpg(program.pid, signal.SIGKILL)
+    if program.poll() is None:  # one that has just begun leads no group yet; the number of one that has ended is free
         with suppress(ProcessLookupError):
-            end(program.pid, signal.SIGKILL)
+            os.kill(program.pid, signal.SIGKILL)
     program.wait(60)
 
 

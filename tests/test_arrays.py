@@ -76,8 +76,10 @@ class TestSeveralProcesses:
         cache.put("parent", array(1))
         child = os.fork()
         if not child:
-            cache.put("child", array(2))
-            os._exit(0)
+            try:
+                cache.put("child", array(2))
+            finally:
+                os._exit(0)
         os.waitpid(child, 0)
         cache.put("later", array(3))
         fresh = ArrayCache(tmp_path)
@@ -193,6 +195,31 @@ class TestTheBound:
         cache.put("a", array(1))
         assert not list((tmp_path / "old").glob("*.f16"))
         assert cache.size() <= bound
+
+    def test_making_room_loses_nothing_that_other_threads_take_notice_of(self, tmp_path: Path) -> None:
+        cache = ArrayCache(tmp_path, max_bytes=array(0).nbytes * 16)
+        for seed in range(16):
+            cache.put(f"key-{seed}", array(seed))
+        last = cache._entries["key-15"]
+
+        class Slow:
+            """A shard: while it is compared, another thread adds an entry."""
+
+            def __ne__(self, other: object) -> bool:
+                cache._entries[f"new-{len(cache._entries)}"] = last
+                return True
+
+            def __eq__(self, other: object) -> bool:
+                return not self != other
+
+            __hash__ = None
+
+        cache._entries["slow"] = last._replace(shard=Slow())
+        cache.close()
+        cache.put("key-16", array(16))
+        assert "key-0" not in cache
+        assert any(key.startswith("new") for key in cache._entries)
+        np.testing.assert_array_equal(cache.get("key-16"), array(16))
 
     def test_an_array_larger_than_a_shard_is_not_kept(self, tmp_path: Path) -> None:
         cache = ArrayCache(tmp_path, max_bytes=800)

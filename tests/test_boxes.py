@@ -56,8 +56,8 @@ def test_a_wide_picture_is_padded_above_and_below() -> None:
 
 
 def test_digits_without_end_are_no_box_and_take_no_time() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert read_box("[" + "1" * 100_000) is None
     assert read_box("[" + ",".join(["9" * 400] * 4) + "]") is None
     assert read_box("[" + ",".join(["9" * 306] * 4) + "]") is None  # times a width it would be infinite
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5

@@ -70,6 +70,7 @@ def test_a_tokenizer_of_little_is_enough() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)  # the weights may have to be fetched first
 def test_the_shipped_language_model(smollm: Path) -> None:
     from transformers import AutoTokenizer
 

@@ -57,7 +57,7 @@ def writer() -> Iterator[Writer]:
     yield writer
     assert writer.process.stdin is not None
     writer.process.stdin.close()
-    assert writer.process.wait(10) == 0
+    assert writer.process.wait(120) == 0
 
 
 def groups_in(store: Path) -> set[int]:
@@ -128,7 +128,7 @@ def test_killed_at_random_while_two_readers_look_on(tmp_path: Path, writer: Writ
         there = now if target == store else there
     assert landed["before"] > 0
     for reader in readers:
-        seen = json.loads(reader.communicate(timeout=30)[0])
+        seen = json.loads(reader.communicate(timeout=120)[0])
         assert reader.returncode == 0
         assert seen["searched"] > 0
         assert sum(name.startswith("generation") for name in seen) > 5

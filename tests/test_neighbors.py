@@ -1,6 +1,7 @@
 """Neighbors computed ahead: resumed, checked, and never a sample's own entry."""
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 from camml import encoders, neighbors
 from camml.datastore import Datastore
 from camml.errors import OptionError, StoreCorruptedError, StoreError, StoreNotFoundError
-from camml.neighbors import NeighborTable, Origin, compute
+from camml.neighbors import Chunk, NeighborTable, Origin, compute
 from camml.retriever import POLICY, Retriever
 from camml.types import Context, Neighbor, Query, Sample
 
@@ -107,6 +108,17 @@ def test_what_an_interrupted_computation_of_other_queries_left_is_not_used(tmp_p
     table = compute(QUERIES, Retrieve(), tmp_path / "t", ORIGIN, batch_size=1)
     assert [name for name in map(str, range(7)) if name in table] == list("0123456")
     assert pq.read_table(tmp_path / "t" / "neighbors.parquet")["id"].to_pylist() == list("0123456")
+
+
+def test_chunks_of_other_queries_or_none_are_not_joined(tmp_path: Path) -> None:
+    def swapped(chunks: Sequence[Chunk], k: int) -> Iterator[int]:
+        yield Chunk(chunks[0].path, chunks[1].queries).write(Retrieve(), k)
+        yield Chunk(chunks[1].path, chunks[0].queries).write(Retrieve(), k)
+
+    with pytest.raises(StoreCorruptedError, match=r"000000000\.json holds the neighbors of other queries.*remove"):
+        compute(QUERIES[:4], Retrieve(), tmp_path / "t", ORIGIN, batch_size=2, spread=swapped)
+    with pytest.raises(StoreError, match=r"000000000\.json is gone.*`camml neighbors` again"):
+        compute(QUERIES[:4], Retrieve(), tmp_path / "u", ORIGIN, batch_size=2, spread=lambda chunks, k: iter([2, 2]))
 
 
 def test_a_finished_table_of_other_queries_or_pictures_is_refused(tmp_path: Path) -> None:

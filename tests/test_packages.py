@@ -20,8 +20,6 @@ import pytest
 from camml import packages
 from camml.errors import DiskError, FetchError
 
-UNREACHABLE = "http://127.0.0.1:9/simple"
-
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -128,9 +126,9 @@ class TestWheel:
         assert visible(home / "wheels") == []
 
     @pytest.mark.long
-    def test_offline_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_offline_says_so(self, monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
         monkeypatch.delenv("PIP_NO_INDEX")
-        monkeypatch.setenv("PIP_INDEX_URL", UNREACHABLE)
+        monkeypatch.setenv("PIP_INDEX_URL", f"{silent}/simple")
         monkeypatch.setenv("PIP_RETRIES", "1")
         with pytest.raises(FetchError, match="cannot be reached; check the network"):
             packages.wheel("nothing", "3.1", "0" * 64)
@@ -151,10 +149,10 @@ class TestWheel:
 
 class TestNpm:
     @pytest.mark.long
-    def test_is_unpacked_and_then_kept(self, tiny_npm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_unpacked_and_then_kept(self, tiny_npm: str, monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
         folder = packages.npm("@cam/tiny", "2.0.0", tiny_npm)
         assert visible(folder) == ["icons.json", "package.json"]
-        monkeypatch.setenv("npm_config_registry", UNREACHABLE)
+        monkeypatch.setenv("npm_config_registry", silent)
         assert packages.npm("@cam/tiny", "2.0.0", tiny_npm) == folder
 
     def test_with_another_checksum_is_refused(self, tiny_npm: str, home: Path) -> None:
@@ -167,8 +165,8 @@ class TestNpm:
             packages.npm("@cam/tiny", "3.0.0", tiny_npm)
 
     @pytest.mark.long
-    def test_offline_says_so(self, tiny_npm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setenv("npm_config_registry", UNREACHABLE)
+    def test_offline_says_so(self, tiny_npm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, silent: str) -> None:
+        monkeypatch.setenv("npm_config_registry", silent)
         monkeypatch.setenv("npm_config_cache", str(tmp_path / "empty"))
         with pytest.raises(FetchError, match="cannot be reached"):
             packages.npm("@cam/tiny", "2.0.0", tiny_npm)

@@ -51,7 +51,7 @@ def test_errors_of_ours_pass() -> None:
         raise OptionError("as it was")
 
 
-@pytest.mark.parametrize("address", ["reference://x", "ftp://127.0.0.1:1/x"])
-def test_what_cannot_be_had_is_said(address: str) -> None:
-    with pytest.raises(OptionError, match=f"{address}: .*check the address"):
-        file_system(address)
+def test_what_cannot_be_had_is_said(silent: str) -> None:
+    for address in ("reference://x", f"{silent.replace('http', 'ftp')}/x"):
+        with pytest.raises(OptionError, match=f"{address}: .*check the address"):
+            file_system(address)

@@ -26,6 +26,7 @@ SERVER = Running(platform.node(), os.getpid(), "http://127.0.0.1:8000", "1", "m"
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CAMML_HOME", str(tmp_path))
+    monkeypatch.setattr(running, "LIFE_SECONDS", 60.0)  # a machine that runs tests may be slow
     return tmp_path
 
 
@@ -95,6 +96,35 @@ def test_the_socket_of_a_server_that_was_killed_is_taken_away() -> None:
         with pytest.raises(FetchError, match="it has ended"):
             running.ask(server, "/v1", {})
         assert list(running.folder().iterdir()) == []
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+def test_a_server_that_gives_no_sign_of_life_is_not_waited_for(accepts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suspended process still listens: who connects is queued, and hears nothing."""
+    monkeypatch.setattr(running, "SECONDS", 5.0)
+    monkeypatch.setattr(running, "LIFE_SECONDS", 0.1)
+    received: list[bytes] = []
+
+    def accept(opened: socket.socket) -> None:
+        connection, _ = opened.accept()
+        connection.settimeout(10)
+        while data := connection.recv(65536):  # until who asked has left
+            received.append(data)
+
+    with running.private_socket(SERVER) as opened:
+        assert opened is not None
+        opened.settimeout(10)
+        thread = threading.Thread(target=accept, args=(opened,), daemon=True)
+        if accepts:
+            thread.start()
+        [server] = running.servers()
+        with pytest.raises(FetchError, match=f"no sign of life from process {os.getpid()}"):
+            running.ask(server, "/v1", {"secret": True})
+        if accepts:
+            thread.join(30)
+            assert not thread.is_alive()
+        assert list(running.servers()) == [server], "it may go on"
+    assert b"secret" not in b"".join(received)
 
 
 def _another_user(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:

@@ -172,7 +172,9 @@ class ArrayCache:
             if total + self.shard_bytes <= self.max_bytes:
                 break
             remove(shard)
-            self._entries = {key: entry for key, entry in self._entries.items() if entry.shard != shard}
+            for key, entry in self._entries.copy().items():  # other threads add and remove some meanwhile
+                if entry.shard == shard:
+                    self._entries.pop(key, None)
             self._maps.pop(shard, None)
             total -= size
 

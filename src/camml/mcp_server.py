@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -243,10 +244,11 @@ def server_of(tools: Tools, writable: bool = False) -> MCPServer:
     how = "base64 or a data: URL" + ", or a path in the folder of pictures" * bool(tools.pictures)
 
     tool = partial(server.tool, structured_output=False)  # texts and pictures in turn
+    alone = Lock()  # the SDK runs every call in a thread of its own
 
     @tool(description=f"Find the samples nearest to words, to a picture ({how}), or to both.")
     def search(query: str = "", image: str = "", k: int = 4) -> list[Any]:
-        with _in_words():
+        with alone, _in_words():
             return tools.search(query, image, k)
 
     @tool(
@@ -254,14 +256,14 @@ def server_of(tools: Tools, writable: bool = False) -> MCPServer:
         "the samples do not tell."
     )
     def ask(question: str, image: str = "", shots: int = 0) -> list[Any]:
-        with _in_words():
+        with alone, _in_words():
             return tools.ask(question, image, shots)
 
     if writable:
 
         @tool(description=f"Add a sample under a new id: a text, and a picture ({how}) if there is one.")
         def add(id: str, text: str, image: str = "") -> str:
-            with _in_words():
+            with alone, _in_words():
                 return tools.add(id, text, image)
 
     return server

@@ -207,7 +207,7 @@ def compute(
 
     Raises:
       OptionError: a setting out of range, a query without an id, or something else is at `target`.
-      StoreError: there is a table of another origin at `target`.
+      StoreError: there is a table of another origin at `target`, or its unfinished work was taken away or replaced.
     """
     folder = Path(target)
     origin = replace(origin, queries=_hash_of(queries))
@@ -229,7 +229,7 @@ def compute(
         done += count
         if progress:
             progress(done, len(queries))
-    _finish(folder, origin, [chunk.path for chunk in chunks])
+    _finish(folder, origin, chunks)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return NeighborTable.open(folder)
 
@@ -309,7 +309,7 @@ def _write_chunk(path: Path, queries: Sequence[Query], contexts: Sequence[Contex
     write_file(path, json.dumps({"rows": rows, "samples": samples}, ensure_ascii=False).encode())
 
 
-def _finish(folder: Path, origin: Origin, chunks: Sequence[Path]) -> None:
+def _finish(folder: Path, origin: Origin, chunks: Sequence[Chunk]) -> None:
     """Join the chunks to the two tables, and commit them with the manifest."""
     place_of: dict[str, int] = {}
     samples: dict[str, list[str | None]] = {"id": [], "text": [], "image": []}
@@ -335,9 +335,26 @@ def _finish(folder: Path, origin: Origin, chunks: Sequence[Path]) -> None:
     write_file(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
 
 
-def _contents(chunks: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def _contents(chunks: Sequence[Chunk]) -> Iterator[dict[str, Any]]:
+    """Yield what is in the files of chunks.
+
+    Raises:
+      StoreError: a file is gone.
+      StoreCorruptedError: a file is of other queries.
+    """
     for chunk in chunks:
-        yield json.loads(chunk.read_bytes())
+        try:
+            content = json.loads(chunk.path.read_bytes())
+        except FileNotFoundError:
+            raise StoreError(
+                f"{chunk.path} is gone, as where another run into that folder has ended; run `camml neighbors` again"
+            ) from None
+        if [row["id"] for row in content["rows"]] != [query.id for query in chunk.queries]:
+            raise StoreCorruptedError(
+                f"{chunk.path} holds the neighbors of other queries; remove {chunk.path.parent}, and run `camml "
+                "neighbors` again"
+            )
+        yield content
 
 
 def _write_table(path: Path, table: pa.Table) -> str:

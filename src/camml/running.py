@@ -23,6 +23,8 @@ from camml.packages import cache_dir
 
 SECONDS = 600.0
 """The most seconds that an answer may take."""
+LIFE_SECONDS = 5.0
+"""The most seconds that a sign of life may take, which a server gives at once, however much it has to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +108,15 @@ def servers() -> Iterator[Running]:
 
 
 def ask(server: Running, path: str, body: Mapping[str, Any], key: str | None = None) -> dict[str, Any]:
-    """Return what a server answers; the socket of one that has ended is removed.
+    """Return what a server answers that is alive; the socket of one that has ended is removed.
 
     Raises:
-      FetchError: it does not answer, or refuses.
+      FetchError: it gives no sign of life, does not answer, or refuses.
     """
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-    connection = _Connection(server.socket_path)
+    connection = _Connection(server.socket_path, SECONDS)
     try:
+        _check_alive(server)
         connection.request("POST", path, json.dumps(body), headers)
         answer = connection.getresponse()
         document = json.loads(answer.read())
@@ -131,6 +134,23 @@ def ask(server: Running, path: str, body: Mapping[str, Any], key: str | None = N
     return document
 
 
+def _check_alive(server: Running) -> None:
+    """Wait for any answer: a suspended process listens, too, and would be waited for as long as an answer may take.
+
+    Raises:
+      FetchError: none comes in time.
+    """
+    connection = _Connection(server.socket_path, LIFE_SECONDS)
+    try:
+        connection.request("GET", "/health")
+        connection.getresponse()
+    except TimeoutError:
+        silent = f"no sign of life from process {server.pid} for {LIFE_SECONDS:g} seconds"
+        raise FetchError(f"{silent}; is it suspended?") from None
+    finally:
+        connection.close()
+
+
 def forget(server: Running) -> None:
     """Remove the socket of a server that has ended."""
     for path in (Path(server.socket_path), Path(server.socket_path).with_suffix(".json")):
@@ -141,8 +161,8 @@ def forget(server: Running) -> None:
 class _Connection(http.client.HTTPConnection):
     """A connection through a private socket, to a process of this user and no other."""
 
-    def __init__(self, place: str) -> None:
-        super().__init__("localhost", timeout=SECONDS)
+    def __init__(self, place: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._place = place
 
     def connect(self) -> None:

@@ -2,12 +2,17 @@
 
 import base64
 import io
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from camml.answering import Decoding, load
+from camml.answering import Decoding, api, load
+from camml.chat_api import ChatApi
 from camml.errors import FetchError, OptionError, UnknownNameError
 from camml.types import Neighbor, Query
 from tests import tiny
@@ -95,3 +100,50 @@ def test_a_reply_without_an_answer_is_none() -> None:
         assert answer.notes == ("no answer: empty reply, finish_reason length",)
         with pytest.raises(FetchError, match="gave no answer: empty reply, finish_reason length"):
             list(answerer.stream(Query("Which colour?"), ()))
+
+
+def test_after_an_error_nothing_is_tried_again_and_nobody_waits() -> None:
+    def reply(request: dict, number: int) -> str | int:
+        return {"q0": "fine", "q1": 404}.get(sent(request)[0][0], 503)
+
+    rested = threading.Event()
+    with chat_server(reply) as (url, requests):
+        answerer = api.ApiAnswerer(ChatApi("m", url, sleep=lambda _: rested.wait(10)))
+        with pytest.raises(FetchError, match="refuses model 'm'"):
+            answerer.answer([Query(f"q{n}") for n in range(40)], [()] * 40)
+        rested.set()
+        workers = [thread for thread in threading.enumerate() if thread.name == api.WORKER]
+        for worker in workers:
+            worker.join(20)
+        assert not any(worker.is_alive() for worker in workers)
+    questions = [sent(request)[0][0] for request in requests]
+    assert len(set(questions)) == len(questions) < 40
+
+
+@pytest.mark.long
+def test_ctrl_c_ends_the_process_while_requests_are_under_way() -> None:
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from camml.answering import load\nfrom camml.types import Query\n"
+        "load('api', 'm', base_url=sys.argv[1]).answer([Query('?')] * 20, [()] * 20)"
+    )
+    asked, over = threading.Event(), threading.Event()
+
+    def reply(request: dict, number: int) -> str:
+        if number == 1 + api.PARALLEL:
+            asked.set()
+        if number > 1:
+            over.wait(300)
+        return "fine"
+
+    with chat_server(reply) as (url, requests):
+        program = subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True)
+        try:
+            assert asked.wait(200)
+            program.send_signal(signal.SIGINT)
+            assert "KeyboardInterrupt" in program.communicate(timeout=100)[1]
+            assert len(requests) == 1 + api.PARALLEL
+        finally:
+            over.set()
+            program.kill()
+            program.wait(30)

@@ -73,9 +73,9 @@ def test_decoding_is_compared_with_the_bare_model_and_does_not_recompile(measure
 def test_prefill_says_what_is_not_the_language_model(measured) -> None:
     report = measured("prefill", "--size", "tiny", "--repeats", "2", "--batch", "2")
     [line] = report["lines"]
-    assert line["front_cached"]["middle"] < line["front"]["middle"] < 1
     assert 0 < line["front_cached_floor"] < 1
-    assert 0 < line["of_ceiling"]["middle"] < 1.5
+    timed = [line[name] for name in ("front", "front_cached", "of_ceiling")]
+    assert all(within(spread) and spread["middle"] > 0 for spread in timed)
 
 
 @pytest.mark.long

@@ -57,9 +57,9 @@ def test_a_refusal_is_not_tried_again() -> None:
     assert len(requests) == 1
 
 
-def test_nobody_there_is_an_error() -> None:
+def test_nobody_there_is_an_error(silent: str) -> None:
     with pytest.raises(FetchError, match="in 2 tries"):
-        ChatApi("judge", "http://127.0.0.1:9/v1", tries=2, sleep=lambda _: None).complete(ASKED)
+        ChatApi("judge", f"{silent}/v1", tries=2, sleep=lambda _: None).complete(ASKED)
 
 
 def test_the_environment_has_address_and_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,6 @@ def test_thoughts_within_thoughts_are_none_of_the_answer() -> None:
     ],
 )
 def test_thoughts_without_end_take_no_time(text: str, answer: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert without_thoughts(text) == answer
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3

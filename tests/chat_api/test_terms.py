@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from time import sleep
 from typing import Any
 
 import pytest
 
 from camml.chat_api import ChatApi
+from camml.chat_api.terms import Learned
 from camml.errors import FetchError
 from tests.chat_server import chat_server
 
@@ -72,6 +75,21 @@ def test_threads_that_begin_together_learn_it_once() -> None:
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(lambda _: api.reply(ASKED, **USUAL).text, range(16))) == ["fine"] * 16
     assert len(requests) == 2 + 16
+
+
+def test_threads_that_waited_for_the_first_go_on_together() -> None:
+    learned, together = Learned(), Barrier(4)
+
+    def ask() -> None:
+        with learned.first_alone():
+            together.wait(20)
+
+    with ThreadPoolExecutor(4) as pool:
+        with learned.first_alone():
+            asked = [pool.submit(ask) for _ in range(4)]
+            sleep(0.2)  # until all of them wait
+        for one_of_them in asked:
+            one_of_them.result(60)
 
 
 def test_a_refusal_sent_as_a_success_is_understood() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from camml import __version__, encoders
+from camml import __version__, encoders, running
 from camml.cli import build_parser, main
 from camml.cli.serve import _running, read_settings
 from camml.datastore import Datastore
@@ -35,6 +35,7 @@ REPLY = {
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CAMML_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("CAMML_API_KEY", raising=False)
+    monkeypatch.setattr(running, "LIFE_SECONDS", 60.0)  # a machine that runs tests may be slow
     Datastore.build(tmp_path / "store", tiny.samples(tmp_path), encoders.load("hashed"))
     return tmp_path / "store"
 
@@ -155,6 +156,20 @@ def test_a_server_that_does_not_answer_is_named_and_it_is_answered_here(
     assert len(seen) == 1
     assert here == ["Which colour?"]
     assert "did not answer" in capsys.readouterr().err
+
+
+def test_a_suspended_server_is_named_and_it_is_answered_here(
+    server: Running, store: Path, here: list[str], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "SECONDS", 5.0)
+    monkeypatch.setattr(running, "LIFE_SECONDS", 0.1)
+    with running.private_socket(server):  # which listens, and never answers
+        ask("--store", str(store))
+    assert here == ["Which colour?"]
+    said = capsys.readouterr().err
+    assert "http://127.0.0.1:8000 did not answer (no sign of life from process" in said
+    assert "is it suspended?); answering here" in said
+    assert said.count("\n") == 1
 
 
 def test_a_server_that_has_ended_is_forgotten(server: Running, store: Path, here: list[str]) -> None:

@@ -124,8 +124,8 @@ def test_weights_without_a_picture_are_said_to_change_nothing(server, capsys, tm
     assert "--weights" not in capsys.readouterr().err
 
 
-def test_a_server_that_is_not_there_is_named(capsys) -> None:
-    assert main(["ask", "what", "--server", "http://127.0.0.1:9"]) == 2
+def test_a_server_that_is_not_there_is_named(capsys, silent: str) -> None:
+    assert main(["ask", "what", "--server", silent]) == 2
     assert "is `camml serve` running there?" in capsys.readouterr().err
     assert main(["ask", "what", "--server", "localhost"]) == 2
     assert "http://" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """What a change costs: files that are there already are neither read nor written again."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,11 @@ import numpy as np
 import pytest
 
 from camml.datastore import Datastore, commits, verify
+from camml.datastore import store as store_module
 from camml.datastore.commits import MOST_SEGMENTS, _last_run
 from camml.datastore.rows import Rows
+from camml.durable import UNFINISHED
+from camml.errors import StoreError
 from camml.stores import faiss_index
 from camml.types import Sample
 from tests.colors import Colors, sample
@@ -146,3 +150,53 @@ def test_a_nearer_removed_crowd_does_not_hide_what_lives(tmp_path: Path, encoder
     assert store.manifest.removed
     [context] = store.search(encoder.embed_texts(["red"]), "text", 5)
     assert [neighbor.sample.id for neighbor in context] == ["o199", "o198", "o197", "o196", "o195"]
+
+
+@pytest.mark.parametrize("action", ["add", "update", "remove"])
+def test_a_slow_reload_of_another_thread_takes_nothing_back(
+    store: Datastore, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    other = Datastore.open(store.path or "", Colors())
+    stale = other._snapshot
+    store.add([sample("m", "green")])
+
+    def late(act: Callable[..., Any]) -> Callable[..., Any]:
+        def acting(*given: Any) -> Any:
+            other._snapshot = stale  # what that thread had begun to open before
+            return act(*given)
+
+        return acting
+
+    for name in ("Spool", "ids_of", "uploads_of", "keys_of"):
+        monkeypatch.setattr(store_module, name, late(getattr(store_module, name)))
+    monkeypatch.setattr(store_module, "commit_removed", late(commits.commit_removed))
+    if action == "remove":
+        other.remove(["n0"])
+    else:
+        getattr(other, action)([sample("x", "blue")])
+    ids = [item.id for item in Datastore.open(store.path or "")]
+    assert "m" in ids
+    assert ("n0" in ids, "x" in ids) == ((False, False) if action == "remove" else (True, True))
+    assert verify(store.path or Path()) == []
+
+
+def test_a_change_of_a_state_that_is_past_is_refused(store: Datastore) -> None:
+    folder, past = store.path or Path(), store._snapshot
+    store.add([sample("m", "green")])
+    before = {path.name: path.read_bytes() for path in folder.glob("0*")}
+    with commits.writing(folder), pytest.raises(StoreError, match=r"generation 2, .* of generation 1; .* try again"):
+        commits.commit_removed(folder, past, past.table.keys[:1])
+    with commits.writing(folder), pytest.raises(StoreError, match="try again"):
+        commits.commit_added(folder, past, [])
+    assert {path.name: path.read_bytes() for path in folder.glob("0*")} == before
+    assert "m" in Datastore.open(folder)
+
+
+def test_what_another_process_has_put_away_meanwhile_is_no_error(
+    store: Datastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, listed = store.path or Path(), commits.manifests.unreferenced
+    gone = folder / f"patches{UNFINISHED}"
+    monkeypatch.setattr(commits.manifests, "unreferenced", lambda *given: [*listed(*given), gone])
+    store.remove(["n0"])
+    assert "n0" not in Datastore.open(folder)

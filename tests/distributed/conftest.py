@@ -1,5 +1,6 @@
 """Samples with pictures, and Ray clusters small enough for a laptop."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from camml.types import Sample
 from tests.colors import RGB, picture
 
 STORE_BYTES = 100 * 2**20
+
+# Ray ends workers where the memory of the machine is nearly full, whoever fills it. Set before a cluster starts.
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 
 
 @pytest.fixture

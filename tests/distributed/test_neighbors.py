@@ -1,7 +1,10 @@
 """Tables of neighbors computed by actors: equal to those of one process."""
 
+import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,3 +62,28 @@ def test_an_image_in_memory_cannot_travel(tmp_path: Path) -> None:
     query = Query("what", Image.open(picture(tmp_path, "red")), "q")
     with pytest.raises(OptionError, match="'q' is in memory"):
         list(RayNeighbors(lambda: pytest.fail("not needed"))([neighbors.Chunk(tmp_path / "0.json", [query])], 3))
+
+
+def test_another_run_in_the_same_folder_does_not_change_what_is_asked(tmp_path: Path) -> None:
+    """The second has less to do, and begins while actors of the first do."""
+    chunks = [neighbors.Chunk(tmp_path / f"{n}.json", [Query(f"text {n}", None, f"q{n}")]) for n in range(3)]
+
+    class Here:
+        """Does all units in this process, once another run has been."""
+
+        def __init__(self, other: Any = None) -> None:
+            self.other = other
+
+        def run(self, prepare: Any, units: int) -> Iterator[dict[str, Any]]:
+            list(self.other or ())
+            work = prepare()
+            yield from (work(unit) for unit in range(units))
+
+    def spread(cluster: Here) -> Any:
+        return RayNeighbors(lambda: lambda asked, k: [() for _ in asked], cluster)  # type: ignore[arg-type]
+
+    second = spread(Here())(chunks[2:], 3)
+    assert list(spread(Here(second))(chunks, 3)) == [1, 1, 1]
+    rows = [json.loads(chunk.path.read_bytes())["rows"] for chunk in chunks]
+    assert [row["id"] for [row] in rows] == ["q0", "q1", "q2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.json", "1.json", "2.json"]

@@ -72,6 +72,7 @@ def test_another_file_is_an_error(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.weights
+@pytest.mark.timeout(600)  # the weights may have to be fetched first
 def test_the_real_merges_give_the_tokens_of_clip() -> None:
     tokenizer = ClipTokenizer.read(weights.folder("clip-bpe") / "merges.txt")
     assert tokenizer.encode("a photo of a cat") == [320, 1125, 539, 320, 2368]

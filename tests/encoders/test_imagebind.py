@@ -19,6 +19,7 @@ HEADS = {"vision": 2, "text": 2}
 
 
 @pytest.mark.weights
+@pytest.mark.timeout(600)  # the weights may have to be fetched first
 def test_parity_with_the_reference_results(golden: Path) -> None:
     differences = imagebind_parity(golden / "imagebind_tiny")
     assert differences["vision"] < 1e-5

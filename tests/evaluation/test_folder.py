@@ -46,6 +46,35 @@ def test_waiting_for_the_others_ends(tmp_path, monkeypatch: pytest.MonkeyPatch) 
         RunFolder(tmp_path).collect(portions(ITEMS, 2))
 
 
+def test_what_another_run_of_the_same_folder_completed_is_taken(tmp_path) -> None:
+    """Its end takes away the portions of both; those that this run has still written do not count."""
+    folder, parts = RunFolder(tmp_path), portions(ITEMS, 2)
+    records = [{"id": item.id, "answer": "a"} for item in ITEMS]
+    folder.complete(records, [])
+    folder.keep(parts[1], records[8:])
+    folder.keep_seconds(parts[1], {"answering": 1.0})
+    for alone in (True, False):
+        assert folder.collect(parts, alone=alone) == records
+    assert folder.seconds() == []
+
+
+def test_the_log_of_before_is_not_taken_for_what_other_processes_ask_anew(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, parts = RunFolder(tmp_path), portions(ITEMS, 2)
+    records = [{"id": item.id, "answer": "", "unanswered": "empty reply"} for item in ITEMS]
+    folder.complete(records, [])
+    monkeypatch.setattr("camml.evaluation.folder.PATIENCE", 0.01)
+    with pytest.raises(OptionError, match="has not given portion 0"):
+        folder.collect(parts, again=True)
+    assert folder.collect(parts, again=True, alone=True) == records
+
+
+def test_nobody_is_waited_for_alone(tmp_path) -> None:
+    with pytest.raises(OptionError, match=r"portion 0 of .* is gone.*start the run again"):
+        RunFolder(tmp_path).collect(portions(ITEMS, 2), alone=True)
+
+
 def test_a_folder_is_claimed_for_one_run(tmp_path) -> None:
     folder = RunFolder(tmp_path / "new")
     folder.claim({"model": {"hash": "a"}, "shots": 1})

@@ -16,6 +16,7 @@ from camml.errors import ImageError, OptionError, SampleError, UnknownNameError
 from camml.evaluation import task as tasks
 from camml.evaluation.contexts import Variant
 from camml.evaluation.files import read_json, read_lines
+from camml.evaluation.predict import Predictor
 from camml.evaluation.run import Options, Outcome, run
 from camml.evaluation.score import score
 from camml.evaluation.task import Settings
@@ -358,6 +359,25 @@ def test_passages_are_those_that_the_model_wants_unless_others_are_asked_for(opt
         assert read_json(outcome.folder / "run.json")["passages"] == wanted
 
 
+def test_of_two_runs_in_a_folder_the_later_takes_what_the_first_completed(options, monkeypatch) -> None:
+    copied, fill = [Variant("copy", 1)], Predictor.fill
+    completed: list[tuple[object, bytes]] = []
+
+    def overtaken(self, folder, portions, *rest) -> None:
+        assert len(portions) > 1
+        fill(self, folder, portions[:-1], *rest)
+        monkeypatch.setattr(Predictor, "fill", fill)
+        [first] = run(["mme"], copied, options(batch_size=1))
+        completed.append((first.score.values, (first.folder / "measures.json").read_bytes()))
+        fill(self, folder, portions[-1:], *rest)
+
+    monkeypatch.setattr(Predictor, "fill", overtaken)
+    monkeypatch.setattr("camml.evaluation.folder.PATIENCE", 5.0)
+    [outcome] = run(["mme"], copied, options(batch_size=1))
+    assert completed == [(outcome.score.values, (outcome.folder / "measures.json").read_bytes())]
+    assert not (outcome.folder / "parts").exists()
+
+
 def test_the_nearest_answer_is_copied_without_a_model(options) -> None:
     [outcome] = run(["vizwiz"], [Variant("copy", 1)], options(model="no such model", mode="text-text"))
     assert [record["answer"] for record in log(outcome.folder)] == ["yes", "no", "red bus"]
@@ -483,7 +503,7 @@ def test_a_run_that_is_killed_and_begun_again_ends_the_same(
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout.splitlines()[-1])
     assert document["different"] == []
-    assert document["kills"] >= runs // 2
+    assert document["kills"] >= 1
     assert {f"mme/retrieved-1/{name}" for name in FILES} <= set(document["files"])
 
 

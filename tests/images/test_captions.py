@@ -84,7 +84,7 @@ def test_without_a_plug_in_the_command_is_said(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_signs_without_end_take_no_time(tmp_path: Path) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert words_in(save(tmp_path / "a.jpg", {0x010E: "-" * 19_999 + "a"})).endswith("-a")
     assert words_in(save(tmp_path / "b.jpg", {0x010E: "-- Samsung --"})) == ""
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3

@@ -103,7 +103,7 @@ def test_counting_ends_whatever_is_counted(data: bytes) -> None:
 
 
 def test_a_long_run_of_fill_bytes_is_counted_at_once() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert _jpeg.scans(io.BytesIO(b"\xff\xd8" + b"\xff" * 1_000_000 + b"\0")) == 0
     assert _jpeg.scans(io.BytesIO(b"\xff\xd8" + b"\xff" * 1_000_000 + b"\xda\0\x02")) == 1
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5

@@ -185,6 +185,7 @@ class TestRetriever:
         return folder
 
     @pytest.mark.weights
+    @pytest.mark.timeout(600)  # the weights may have to be fetched first
     def test_index_and_json_of_ones_own(self, folder: Path, monkeypatch, capsys) -> None:
         options = save_imagebind(folder.parents[2] / "ib")
         flags = [word for key, value in options.items() for word in ("--encoder-option", f"{key}={value}")]

@@ -18,6 +18,7 @@ pytest.importorskip("prometheus_client")
 pytest.importorskip("python_multipart")
 
 import uvicorn
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
 from camml import encoders
 from camml.datastore import Datastore
@@ -31,6 +32,15 @@ from tests import tiny
 from tests.serving.templates import QWEN
 
 Result = TypeVar("Result")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_clients() -> Iterator[None]:
+    """Clients of httpx wait a minute by themselves, not five seconds: the server shares a busy machine with others."""
+    with pytest.MonkeyPatch.context() as patch:
+        for part in ("connect", "read", "write", "pool"):
+            patch.setattr(DEFAULT_TIMEOUT_CONFIG, part, 60.0)
+        yield
 
 
 @pytest.fixture(scope="session")

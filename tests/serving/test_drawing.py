@@ -98,7 +98,7 @@ def test_an_answer_without_a_picture_is_told(endpoint: Any, answer: Any) -> None
         api(endpoint).draw("a dog")
 
 
-def test_refusals_and_silence_are_told(endpoint: Any) -> None:
+def test_refusals_and_silence_are_told(endpoint: Any, silent: str) -> None:
     endpoint.status, endpoint.answer = 400, {"error": {"message": "not  this"}}
     with pytest.raises(FetchError, match=r"refuses to draw: HTTP 400 not this$"):
         api(endpoint).draw("a dog")
@@ -106,7 +106,7 @@ def test_refusals_and_silence_are_told(endpoint: Any) -> None:
     with pytest.raises(FetchError, match="gave no picture"):
         api(endpoint).draw("a dog")
     with pytest.raises(FetchError, match=r"gave no picture \(.*refused"):
-        DrawingApi(base_url="http://127.0.0.1:9/v1").draw("a dog")
+        DrawingApi(base_url=f"{silent}/v1").draw("a dog")
 
 
 @pytest.mark.parametrize(("prompt", "said"), [(" ", "empty"), ("x" * (LONGEST_PROMPT + 1), "4001 characters")])

@@ -81,12 +81,12 @@ def test_bad_boxes_are_refused(client: TestClient, body: Any) -> None:
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_what_cannot_be_drawn_is_said(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_drawn_is_said(client: TestClient, monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "CAMML_IMAGES_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     answer = client.post("/v1/page/drawing", json={"prompt": "a dog"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_value")
-    monkeypatch.setenv("CAMML_IMAGES_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("CAMML_IMAGES_BASE_URL", f"{silent}/v1")
     answer = client.post("/v1/page/drawing", json={"prompt": "a dog"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "drawing_failed")
 

@@ -3,7 +3,7 @@
 import resource
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx
@@ -18,7 +18,7 @@ def dial(address: str, receive_buffer: int = 0) -> socket.socket:
     if receive_buffer:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     s.connect(("127.0.0.1", int(address.rpartition(":")[2])))
-    s.settimeout(10)
+    s.settimeout(20)
     return s
 
 
@@ -48,35 +48,37 @@ def test_a_head_that_does_not_come_ends_the_connection(
     sent: bytes, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
-    with serve(make_service()) as address, dial(address) as s:
+    with serve(make_service()) as address:
         begun = time.monotonic()
-        s.sendall(sent)
-        assert is_closed(s)
-        assert 0.2 < time.monotonic() - begun < 5
+        with dial(address) as s:
+            with suppress(OSError):  # on a busy machine the connection may have ended by now
+                s.sendall(sent)
+            assert is_closed(s)
+        assert 0.2 < time.monotonic() - begun < 20
 
 
 def test_a_head_that_drips_ends_the_connection(
     make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(server, "HEAD_SECONDS", 2)
     with serve(make_service()) as address, dial(address) as s:
         begun = time.monotonic()
         s.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")  # the first request is fine, the second never ends
         assert b"200 OK" in s.recv(1000)
-        assert is_dropped(s, b"x", 20)
-        assert time.monotonic() - begun < 10
+        assert is_dropped(s, b"x", 30)
+        assert time.monotonic() - begun < 30
 
 
 @pytest.mark.long
 def test_an_answer_that_takes_long_is_waited_for(
     make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(server, "HEAD_SECONDS", 1)
     service = make_service()
     page = service.shelves["colours"].page
 
     def slow(*arguments: Any) -> Any:
-        time.sleep(1)
+        time.sleep(2.5)
         return page(*arguments)
 
     monkeypatch.setattr(service.shelves["colours"], "page", slow)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from camml import encoders
@@ -17,7 +18,9 @@ from camml.serving.links import Links
 from camml.serving.problems import ApiError
 from camml.serving.shelf import ServedDatastore
 from camml.serving.wire import SampleOut
-from camml.types import Neighbor, Sample
+from camml.types import Neighbor, Query, Sample
+from tests.layouts import picture
+from tests.serving.conftest import run_apart
 from tests.serving.page.conftest import Parrot, make_store, service_of
 
 LONG = "The harbour crane was painted last spring. It weighs 4711 tons in all. It stands beside the old mill."
@@ -48,6 +51,47 @@ def test_passages_are_chosen_with_the_lock_of_the_encoder(tmp_path: Path, monkey
     assert "4711" in read[0].text
     assert locked
     assert all(locked)
+
+
+def test_samples_are_added_with_the_locks_of_the_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, locked = encoders.load("hashed"), dict[str, bool]()
+    embed_texts, embed_images = encoder.embed_texts, encoder.embed_images
+
+    def texts(texts: Sequence[str]) -> Vectors:
+        locked["texts"] = shelf.encoder._texts.working.locked()  # type: ignore[attr-defined]
+        return embed_texts(texts)
+
+    def images(images: Sequence[Image.Image]) -> Vectors:
+        locked["images"] = shelf.encoder._images.working.locked()  # type: ignore[attr-defined]
+        return embed_images(images)
+
+    monkeypatch.setattr(encoder, "embed_texts", texts)
+    monkeypatch.setattr(encoder, "embed_images", images)
+    shelf = ServedDatastore("things", Datastore.open(make_store(tmp_path), encoder), encoder)
+    shelf.add("a new thing", (tmp_path / picture(tmp_path / "new.png", 9)).read_bytes())
+    assert locked == {"texts": True, "images": True}
+
+
+def test_questions_are_answered_while_changes_wait_for_each_other(tmp_path: Path) -> None:
+    service = service_of(make_store(tmp_path), Parrot())
+    shelf = service.shelf("things")
+
+    async def ask() -> list[Sample]:
+        with shelf._writing:  # as long as another change is at work
+            changes = [asyncio.create_task(service.change(shelf.add, f"thing {number}")) for number in range(8)]
+            await asyncio.sleep(0)  # all of them are on their way, and none is done
+            context = await asyncio.wait_for(service.thread(shelf.search, Query("dog"), 1), 60)
+            assert not any(change.done() for change in changes)
+        added = await asyncio.wait_for(asyncio.gather(*changes), 60)
+        await service.close()
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            await service.change(shelf.add, "too late")
+        assert len(context) == 1
+        return added
+
+    added = run_apart(ask())
+    assert {sample.text for sample in added} == {f"thing {number}" for number in range(8)}
+    assert len(shelf.datastore) == 3 + 8
 
 
 @pytest.mark.usefixtures("was_there")

@@ -26,6 +26,8 @@ from camml.serving.engines import Piece, Prepared
 from camml.serving.shelf import ServedDatastore
 from camml.types import Sample
 from tests.serving.conftest import MakeService, Serve
+from tests.serving.leaving import wait_for
+from tests.serving.test_guard import dial
 
 
 @pytest.fixture
@@ -357,9 +359,11 @@ def test_vectors_of_many_pictures_pass_the_gate_of_answers_and_end_with_their_cl
     monkeypatch.setattr(service.answers, "capacity", 1)
     encoder, made = service.shelves["colours"].encoder, []
     embed_images = encoder.embed_images
+    begun, go = threading.Event(), threading.Event()
 
     def slow(pictures: Any) -> Any:
-        time.sleep(0.3)
+        begun.set()
+        go.wait(60)
         made.append(len(pictures))
         return embed_images(pictures)
 
@@ -367,18 +371,27 @@ def test_vectors_of_many_pictures_pass_the_gate_of_answers_and_end_with_their_cl
     url = "data:image/png;base64," + base64.b64encode(png("red")).decode()
     body = {"model": "colours", "input": [{"image_url": {"url": url}}] * 80}
     with serve(service) as address, httpx.Client(base_url=address, timeout=60) as http:
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{address}/v1/embeddings", json=body, timeout=0.7)
-        time.sleep(0.7)
-        assert max(made) <= 8
-        assert 1 <= len(made) <= 5, "ten would have been all"
+        data = json.dumps(body).encode()
+        head = "POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        with dial(address) as line:
+            line.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+            assert begun.wait(60)
+        left = wait_for(lambda: service.answers.inside == 0, 60)
+        go.set()
+        assert left, "the client has gone"
+        assert wait_for(lambda: bool(made), 60)
+        begun.clear()
+        go.clear()
         few = body | {"input": body["input"][:9]}
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(http.post, "/v1/embeddings", json=few)
-            time.sleep(0.3)
-            assert httpx.post(f"{address}/v1/embeddings", json=few, timeout=60).status_code == 503
-            data = first.result().json()["data"]
-        assert [item["index"] for item in data] == list(range(9))
+            assert begun.wait(60)
+            refused = http.post("/v1/embeddings", json=few)
+            go.set()
+            assert refused.status_code == 503
+            answer = first.result().json()["data"]
+        assert [item["index"] for item in answer] == list(range(9))
+        assert made == [8, 8, 1], "of the first client's eighty no more than those under way when it left"
 
 
 def test_a_change_waits_for_another_writer(http: httpx.Client, store_folder: Path) -> None:
@@ -438,14 +451,11 @@ def test_clients_that_go_are_counted(make_service: MakeService, serve: Serve, mo
     question = {"model": "tiny", "messages": [{"role": "user", "content": "red"}], "max_tokens": 400, "n": 8}
     with serve(service) as address, httpx.Client(base_url=address, timeout=60) as http:
         with pytest.raises(httpx.ReadTimeout):
-            http.post("/v1/chat/completions", json=question, timeout=0.3)
+            http.post("/v1/chat/completions", json=question, timeout=2)
         with http.stream("POST", "/v1/chat/completions", json=question | {"stream": True}) as answer:
             next(answer.iter_lines())
-        for _ in range(100):
-            if "camml_gone_total 2.0" in http.get("/metrics").text:
-                return
-            time.sleep(0.1)
-        pytest.fail("two clients went, and the figures do not say so")
+        gone = wait_for(lambda: "camml_gone_total 2.0" in http.get("/metrics").text, 60)
+        assert gone, "two clients went, and the figures do not say so"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from openai import APIError, OpenAI
 from PIL import Image
 
 from camml.serving import engines
-from camml.serving.engines import Engine, Piece, Prepared, Request
+from camml.serving.engines import Piece, Prepared, Request
 from tests.fork_server import ForkServer, first_line, kill
 from tests.serving.conftest import MakeService, Serve, service_of
 
@@ -90,15 +90,28 @@ class TestGone:
             wait_for(lambda: slow.ended == 1)
             wait_for(lambda: service.answers.inside == 0)
 
-    def test_the_model_stops_too(self, engine: Engine, make_service: MakeService, serve: Serve) -> None:
-        before = engine.status()
-        with serve(make_service()) as address:
+    def test_the_model_stops_too(
+        self, engine: Any, make_service: MakeService, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        step, steps, gone = engine._batch._step, [], threading.Event()
+
+        def held(chunks: Any) -> None:
+            step(chunks)
+            steps.append(chunks)
+            if len(steps) == 20:
+                gone.wait(60)
+
+        monkeypatch.setattr(engine._batch, "_step", held)
+        before, service = engine.status(), make_service()
+        with serve(service) as address:
             client = OpenAI(base_url=f"{address}/v1", api_key="none")
-            stream = client.chat.completions.create(**ASK, max_tokens=300, stream=True, temperature=1.5, n=3)
+            stream = client.chat.completions.create(**ASK, max_tokens=300, stream=True, temperature=0, n=3)
             for number, _ in enumerate(stream):
                 if number == 5:
                     break
             stream.close()
+            wait_for(lambda: service.answers.inside == 0)
+            gone.set()
             wait_for(lambda: engine.status()["running"] == 0)
         assert engine.status()["cancelled_total"] > before["cancelled_total"]
         assert engine.status()["steps_total"] - before["steps_total"] < 299

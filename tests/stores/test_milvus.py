@@ -1,5 +1,7 @@
 """What Milvus needs beside the contract: rows in the files of Milvus Lite, replicas of a server that lag behind."""
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 pytest.importorskip("milvus_lite")
 
 from camml import stores
+from camml.errors import StoreError
+from camml.stores import milvus
 
 
 @pytest.mark.long
@@ -49,3 +53,63 @@ def test_a_search_waits_for_the_vectors_only_where_a_replica_lacks_them(
     for row, expected in zip(store.search(vectors[:3], 4), same.search(vectors[:3], 4), strict=True):
         assert (row == expected).all()
     assert client.asked == asked
+
+
+def test_every_request_has_a_limit(tmp_path: Path) -> None:
+    class Noting:
+        def __getattr__(self, name: str) -> Any:
+            def act(*args: Any, timeout: float | None = None, **options: Any) -> Any:
+                limits[name] = timeout
+                return getattr(real, name)(*args, **options)
+
+            return act
+
+    limits: dict[str, float | None] = {}
+    store = stores.connect("milvus", str(tmp_path / "vectors.db"), "limits", 8)
+    real, store._client = store._client._client, milvus._Limited(Noting())
+    vectors = np.eye(3, 8, dtype=np.float32)
+    store.add(np.arange(3), vectors)
+    store.search(vectors, 1)
+    assert (len(store), store.keys().tolist(), store.remove(np.arange(1))) == (3, [0, 1, 2], 1)
+    store._client.load_collection("limits")
+    store.drop()
+    store._make("FLAT")
+    assert limits.pop("search") == milvus.SECONDS + 3
+    assert [limits.pop(name) for name in ("load_collection", "flush")] == [milvus.LOADING] * 2
+    assert [limits.pop(name) for name in ("create_schema", "prepare_index_params")] == [None] * 2
+    assert limits == dict.fromkeys(
+        ("create_collection", "drop_collection", "query", "get", "insert", "delete"), milvus.SECONDS
+    )
+
+
+def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from milvus_lite.adapter.grpc.servicer import MilvusServicer
+
+    awake, query = threading.Event(), MilvusServicer.Query
+    awake.set()
+
+    def sleepy(servicer: Any, request: Any, context: Any) -> Any:
+        awake.wait(60)
+        return query(servicer, request, context)
+
+    monkeypatch.setattr(MilvusServicer, "Query", sleepy)
+    store, said = stores.connect("milvus", str(tmp_path / "vectors.db"), "frozen", 8), list[str]()
+    assert len(store) == 0
+    monkeypatch.setattr(milvus, "SECONDS", 1)
+
+    def count() -> None:
+        try:
+            len(store)
+        except StoreError as error:
+            said.append(str(error))
+
+    awake.clear()
+    started = time.monotonic()
+    counting = threading.Thread(target=count, daemon=True)
+    counting.start()
+    counting.join(45)
+    waited = time.monotonic() - started
+    awake.set()
+    assert said == ["Milvus (frozen) failed: it did not answer in time; is it running, and is no other process "
+                    "using the file?"]  # fmt: skip
+    assert waited < 40

@@ -144,7 +144,12 @@ def run(arguments: list[str], processes: int = 1, **environment: str) -> str:
 
 
 def share(programs: ForkServer, arguments: list[str]) -> None:
-    """Run `camml train` in two processes with the environment that torchrun gives them."""
+    """Run `camml train` in two processes."""
+    together(programs, "-m", "camml", "train", *arguments)
+
+
+def together(programs: ForkServer, *command: object) -> None:
+    """Run `python COMMAND` in two processes with the environment that torchrun gives them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -153,7 +158,7 @@ def share(programs: ForkServer, arguments: list[str]) -> None:
     started = []
     for rank in ("0", "1"):
         environment = {**os.environ, **own, "RANK": rank, "LOCAL_RANK": rank}
-        program = programs.start("-m", "camml", "train", *arguments, cwd=ROOT, env=environment)
+        program = programs.start(*command, cwd=ROOT, env=environment)
         started.append((program, programs.file("err")))
     try:
         codes = [program.wait(300) for program, _ in started]

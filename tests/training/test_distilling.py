@@ -18,6 +18,7 @@ from camml.model.modeling import IGNORED
 from camml.training import distilling, recipes
 from camml.training.train import prepare, train
 from tests import tiny
+from tests.fork_server import ForkServer
 from tests.training import runs
 
 SHORT = {"max_steps": 2, "icl_num": 2, "random_shots_training": False}
@@ -246,3 +247,35 @@ def test_rows_without_a_lesson_are_named_before_training(tmp_path: Path, teacher
     rows.conversations.append(SimpleNamespace(id="b"))
     with pytest.raises(OptionError, match=r"no lesson about 'b' .*--distill_cache"):
         distilling.prepare(str(teacher), tmp_path / "said", rows, {}, "cpu")
+
+
+WAITING = """
+import sys, time
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from torch import distributed
+from camml.training import distilling, train
+from camml.training.arguments import RunArguments
+
+def prepare(*_):
+    if run.process_index == 0:
+        time.sleep(3)
+        done.touch()
+    assert done.exists()
+
+folder = Path(sys.argv[1])
+done, data = folder / "done", folder / "data.json"
+run = RunArguments(output_dir=str(folder / "out"), report_to="none", use_cpu=True)
+run.device
+distributed.distributed_c10d._set_pg_timeout(timedelta(seconds=1))
+distilling.prepare = prepare
+about = SimpleNamespace(distill="teacher", distill_cache=None, data_path=data, neighbors=None, icl_num=0)
+train._lessons(SimpleNamespace(data=about, run=run, output=folder / "out"), None)
+"""
+
+
+@pytest.mark.long
+def test_other_processes_wait_for_the_lessons_longer_than_in_training(tmp_path: Path, programs: ForkServer) -> None:
+    (tmp_path / "data.json").write_text("[]")
+    runs.together(programs, "-c", WAITING, tmp_path)

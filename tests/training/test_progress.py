@@ -18,7 +18,8 @@ def test_lines_come_at_every_tenth_and_each_minute(
     line, state, none = Progress(), SimpleNamespace(is_world_process_zero=True, max_steps=200), SimpleNamespace()
     for step in range(1, 201):
         state.global_step = step
-        monkeypatch.setattr("time.monotonic", lambda now=seconds_a_step * step: now)
+        clock = SimpleNamespace(monotonic=lambda now=seconds_a_step * step: now)
+        monkeypatch.setattr("camml.training.progress.time", clock)
         arguments: Any = (none, state, none)
         line.on_log(*arguments, logs=FIGURES)
     lines = capsys.readouterr().err.splitlines()

@@ -183,18 +183,19 @@ def stream_text(
                 model.generate(**options, stopping_criteria=StoppingCriteriaList([_Stop(gone)]))
         except BaseException as error:  # handed to the reader below
             failures.append(error)
-            streamer.end()
+            streamer.text_queue.put(streamer.stop_signal)  # `end` decodes first, which may be what failed
 
     worker = Thread(target=work, daemon=True)
     worker.start()
     try:
         while True:
+            alive = worker.is_alive()  # before the look: it may say its last words and end right behind it
             try:
                 piece = next(streamer)
             except StopIteration:
                 break
             except Empty:
-                if not worker.is_alive():
+                if not alive:
                     break
                 continue
             if piece:

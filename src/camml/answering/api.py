@@ -1,9 +1,13 @@
 """A baseline: a model behind an OpenAI-compatible endpoint, which is sent the texts and pictures of the samples."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from threading import Event, Thread
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -17,6 +21,11 @@ from camml.types import Context, Prediction, Query
 
 PARALLEL = 8
 """Requests that are under way at once."""
+WORKER = "camml-request"
+"""The name of the threads that send them."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class ApiAnswerer:
@@ -40,10 +49,17 @@ class ApiAnswerer:
     def answer(
         self, queries: Sequence[Query], contexts: Sequence[Context], decoding: Decoding | None = None
     ) -> list[Prediction]:
-        """See `Answerer`; raises a FetchError where the endpoint does not answer."""
-        decodings = [decoding or Decoding()] * len(queries)
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            return list(pool.map(self._ask, queries, contexts, decodings))
+        """See `Answerer`; raises a FetchError where the endpoint does not answer, and then tries nothing again."""
+        over = Event()
+
+        def pause(seconds: float) -> None:
+            self.api.sleep(seconds)
+            if over.is_set():
+                raise CancelledError
+
+        api, how = replace(self.api, sleep=pause), decoding or Decoding()
+        pairs = list(zip(queries, contexts, strict=True))
+        return _in_parallel(lambda pair: self._ask(api, *pair, how), pairs, over)
 
     def prompt(self, query: Query, context: Context) -> str:
         """See `Answerer`."""
@@ -68,19 +84,19 @@ class ApiAnswerer:
 
     def stream(self, query: Query, context: Context, decoding: Decoding | None = None) -> Iterator[str]:
         """See `Answerer`; the answer comes in one piece, or a FetchError where there is none."""
-        prediction = self._ask(query, context, decoding or Decoding())
+        prediction = self._ask(self.api, query, context, decoding or Decoding())
         if prediction.unanswered:
             raise FetchError(f"{self.api.model} at {self.api.base_url} gave no answer: {prediction.unanswered}")
         yield prediction.text
 
-    def _ask(self, query: Query, context: Context, decoding: Decoding) -> Prediction:
+    def _ask(self, api: ChatApi, query: Query, context: Context, decoding: Decoding) -> Prediction:
         options: dict[str, Any] = {"max_tokens": decoding.max_new_tokens, "temperature": decoding.temperature}
         if decoding.temperature > 0:
             options |= {"top_p": decoding.top_p} | ({} if decoding.seed is None else {"seed": decoding.seed})
         before: list[dict[str, Any]] = []
         for turn in query.history:
             before += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer or ""}]
-        reply = self.api.reply([*before, {"role": "user", "content": self._content(query, context)}], **options)
+        reply = api.reply([*before, {"role": "user", "content": self._content(query, context)}], **options)
         notes, lacking = list(self.notes(query, context, decoding)), reply.lacking
         if reply.left_out:
             notes.append(f"the endpoint rejected {', '.join(reply.left_out)}; its own defaults apply")
@@ -108,6 +124,35 @@ class ApiAnswerer:
             if neighbor.sample.image
         ]
         return [*samples, *([] if query.image is None else [("Picture of the question:", query.image)])]
+
+
+def _in_parallel(work: Callable[[T], R], rows: Sequence[T], over: Event) -> list[R]:
+    """Return what `work` gives for each row, `PARALLEL` of them at once.
+
+    Neither an error nor Ctrl-C waits for requests under way. The threads are daemons for that: for those of a
+    `ThreadPoolExecutor` Python would wait before it exits.
+
+    Args:
+      over: is set in the end, however that comes.
+    """
+    futures: list[Future[R]] = [Future() for _ in rows]
+    waiting = deque(zip(futures, rows, strict=True))
+
+    def do() -> None:
+        with suppress(IndexError):
+            while not over.is_set():
+                future, row = waiting.popleft()
+                try:
+                    future.set_result(work(row))
+                except BaseException as error:
+                    future.set_exception(error)
+
+    try:
+        for _ in range(min(PARALLEL, len(rows))):
+            Thread(target=do, name=WORKER, daemon=True).start()
+        return [future.result() for future in futures]
+    finally:
+        over.set()
 
 
 def load(

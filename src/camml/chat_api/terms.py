@@ -109,15 +109,16 @@ class Learned:
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
-        """Let others wait until the first request came through, so that each refusal is met once."""
-        if self._tried:
-            yield
-            return
-        with self._first:
-            try:
-                yield
-            finally:
-                self._tried = True
+        """Let others wait until the first request came through, so that each refusal is met once; then none waits."""
+        if not self._tried:
+            with self._first:
+                if not self._tried:
+                    try:
+                        yield
+                    finally:
+                        self._tried = True
+                    return
+        yield
 
     def keep(self, terms: Terms) -> None:
         """Remember terms under which a request was answered."""

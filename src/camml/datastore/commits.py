@@ -52,7 +52,7 @@ def writing(folder: Path, *, new: bool = False) -> Iterator[None]:
             manifest = None
         with disk_errors(folder):
             for path in manifests.unreferenced(folder, manifest):
-                path.unlink()
+                path.unlink(missing_ok=True)  # an unfinished file of another process may have got its name meanwhile
         if manifest:
             tidy_up(folder, manifest)
         yield
@@ -82,7 +82,11 @@ def commit_added(
 
     Args:
       drop: asked when all are there for the keys of samples that go in the same step.
+
+    Raises:
+      StoreError: `before` is not the newest generation.
     """
+    _check_newest(folder, before)
     manifest, segments = before.manifest, list[Segment]()
     next_key, counts = manifest.next_key, dict(manifest.counts)
     places = Places.of(folder, manifest)
@@ -109,6 +113,19 @@ def commit_added(
     return next_key - manifest.next_key
 
 
+def _check_newest(folder: Path, before: Snapshot) -> None:
+    """Raise if another generation was committed after `before`: what follows `before` would overwrite it."""
+    try:
+        newest = manifests.read(folder).generation
+    except StoreNotFoundError:
+        newest = 0
+    if newest != before.manifest.generation:
+        raise StoreError(
+            f"the datastore {folder} was changed meanwhile: it is at generation {newest}, and this change is of "
+            f"generation {before.manifest.generation}; nothing was written, try again"
+        )
+
+
 def _less(folder: Path, following: Manifest, before: Snapshot, keys: Keys) -> Manifest:
     """Return a manifest without the samples of `keys`, which are in `before`."""
     gone = {"samples": len(keys), "text": len(keys), "image": sum(map(before.table.has_image, keys.tolist()))}
@@ -128,7 +145,11 @@ def commit_removed(folder: Path, before: Snapshot, keys: Keys) -> set[str] | Non
     """Write the generation without the samples of `keys`; return the names of their pictures, for `tidy`.
 
     None where an earlier writer may have left pictures too, so that all are to be looked at.
+
+    Raises:
+      StoreError: `before` is not the newest generation.
     """
+    _check_newest(folder, before)
     manifest, table = before.manifest, before.table
     noted = manifest.copies and pictures.note(folder)
     unused = pictures.of(table, keys) if manifest.copies else set[str]()

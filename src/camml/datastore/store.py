@@ -154,14 +154,20 @@ class Datastore:
         Raises:
           EncoderMismatchError: the datastore was built anew with another encoder.
         """
-        if self.path and (newest := manifests.read(self.path)) != self.manifest:
-            made, before = newest.encoder, self.manifest.encoder
+        self._reloaded()
+
+    def _reloaded(self) -> Snapshot:
+        """Return the newest state; what `_snapshot` is later, another thread may have put there."""
+        now = self._snapshot
+        if self.path and (newest := manifests.read(self.path)) != now.manifest:
+            made, before = newest.encoder, now.manifest.encoder
             if (made.name, made.revision) != (before.name, before.revision):
                 raise EncoderMismatchError(
                     f"{self.path} was built anew with encoder {made.name!r} (revision {made.revision}) since it was "
                     "opened; open it again"
                 )
-            self._snapshot = load(self.path, self._images, self._snapshot)
+            now = self._snapshot = load(self.path, self._images, now)
+        return now
 
     @property
     def manifest(self) -> Manifest:
@@ -195,7 +201,8 @@ class Datastore:
 
     def count(self, modality: str, where: Where | None = None) -> int:
         """Count the samples that have a vector of `modality` ("image" or "text"), and that `where` lets through."""
-        table, index = self._snapshot.table, self._snapshot.indexes.get(modality)
+        snapshot = self._snapshot
+        table, index = snapshot.table, snapshot.indexes.get(modality)
         if where is not None:
             return int(np.isin(table.keys_with(modality), table.chosen(where)).sum())
         return len(index) if index else 0
@@ -300,11 +307,11 @@ class Datastore:
         if self.encoder is None:
             raise OptionError(f"the datastore {folder} was opened without its encoder, which `add` needs")
         with writing(folder):
-            self.reload()
-            self.manifest.encoder.check(self.encoder, folder)
-            spool = Spool(samples, self._snapshot.table, folder / WORK, on_bad)
+            now = self._reloaded()
+            now.manifest.encoder.check(self.encoder, folder)
+            spool = Spool(samples, now.table, folder / WORK, on_bad)
             added = embed(spool, self.encoder, folder / WORK, batch_size, on_bad, progress)
-            count = commit_added(folder, self._snapshot, added)
+            count = commit_added(folder, now, added)
         self.reload()
         return count
 
@@ -334,16 +341,16 @@ class Datastore:
                 yield part
 
         with writing(folder):
-            self.reload()
-            self.manifest.encoder.check(self.encoder, folder)
-            before = self._snapshot.table  # a name for all of it would keep the pictures that are to go
+            now = self._reloaded()
+            now.manifest.encoder.check(self.encoder, folder)
+            before = now.table
             spool = Spool(samples, Table([], before.places), folder / WORK, on_bad)
             added = noted(embed(spool, self.encoder, folder / WORK, batch_size, on_bad, progress))
-            count = commit_added(folder, self._snapshot, added, lambda: keys_of(sorted(set(before.find(ids).values()))))
-            self.reload()
-            delete_unused(folder, self._snapshot.table, uploads_of(folder, before, ids))
-            if self.manifest.copies:
-                tidy(folder, self._snapshot)
+            count = commit_added(folder, now, added, lambda: keys_of(sorted(set(before.find(ids).values()))))
+            now = self._reloaded()  # another name for the old state would keep the pictures that are to go
+            delete_unused(folder, now.table, uploads_of(folder, before, ids))
+            if now.manifest.copies:
+                tidy(folder, now)
         return count
 
     def to_arrow(self, vectors: bool = False) -> Any:
@@ -362,18 +369,18 @@ class Datastore:
         """
         folder, wanted = self._writable(), set(ids_of(ids))
         with writing(folder):
-            self.reload()
-            keys = self._snapshot.table.find(sorted(wanted))
+            now = self._reloaded()
+            keys = now.table.find(sorted(wanted))
             if unknown := sorted(wanted - keys.keys()):
                 listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
                 raise SampleError(f"{len(unknown)} of the ids are not in {folder}: {listed}; nothing was removed")
             if wanted:
-                sent = uploads_of(folder, self._snapshot.table, wanted)
-                unused = commit_removed(folder, self._snapshot, keys_of(sorted(keys.values())))
-                self.reload()
-                delete_unused(folder, self._snapshot.table, sent)
-                if self.manifest.copies:
-                    tidy(folder, self._snapshot, unused)
+                sent = uploads_of(folder, now.table, wanted)
+                unused = commit_removed(folder, now, keys_of(sorted(keys.values())))
+                now = self._reloaded()
+                delete_unused(folder, now.table, sent)
+                if now.manifest.copies:
+                    tidy(folder, now, unused)
         return len(wanted)
 
     @property

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from camml.distributed import plan
 from camml.distributed.cluster import Cluster, Work
@@ -37,10 +38,14 @@ class RayNeighbors:
         folder = chunks[0].path.parent.absolute()
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        plan.write(folder / plan.NAME, map(_rows, chunks))
+        todo = folder / f"{uuid4().hex}-{plan.NAME}"  # another run in this folder has other chunks to do
+        plan.write(todo, map(_rows, chunks))
         names = [chunk.path.name for chunk in chunks]
-        for result in self.cluster.run(partial(_prepare, self.load, folder, names, k), len(chunks)):
-            yield result["queries"]
+        try:
+            for result in self.cluster.run(partial(_prepare, self.load, todo, names, k), len(chunks)):
+                yield result["queries"]
+        finally:
+            todo.unlink(missing_ok=True)
 
 
 def _rows(chunk: Chunk) -> list[plan.Row]:
@@ -52,9 +57,9 @@ def _rows(chunk: Chunk) -> list[plan.Row]:
     return rows
 
 
-def _prepare(load: Callable[[], Retrieve], folder: Path, names: Sequence[str], k: int) -> Work:
-    """Open the datastore on a node."""
-    todo = plan.Plan(folder / plan.NAME)
+def _prepare(load: Callable[[], Retrieve], file: Path, names: Sequence[str], k: int) -> Work:
+    """Open the plan in `file`, and the datastore, on a node."""
+    folder, todo = file.parent, plan.Plan(file)
     retrieve = load()
 
     def retrieve_unit(number: int) -> dict[str, Any]:

@@ -102,16 +102,28 @@ class RunFolder:
         """Return the records of all items, if the run was complete."""
         return _records(self.path / "log.jsonl", [item.id for item in items])
 
-    def collect(self, parts: Sequence[Portion]) -> list[Record]:
+    def collect(self, parts: Sequence[Portion], *, alone: bool = False, again: bool = False) -> list[Record]:
         """Return the records of all portions, in order; wait for those of other processes.
 
+        Where another run in this folder was complete first, and took the portions away, its records are returned.
+
+        Args:
+          alone: there are no other processes.
+          again: all records were there before, and some were asked for again.
+
         Raises:
-          OptionError: the others have given nothing for an hour.
+          OptionError: the others have given nothing for an hour, or a portion is gone.
         """
+        items = [item for portion in parts for item in portion.items]
         collected: list[Record] = []
         for portion in parts:
             deadline = time.monotonic() + PATIENCE
             while (records := self.part(portion)) is None:
+                if (alone or not again) and (log := self.log(items)) is not None:
+                    self._drop_portions()
+                    return log
+                if alone:
+                    raise OptionError(f"portion {portion.number} of {self.path} is gone; start the run again")
                 if time.monotonic() > deadline:
                     raise OptionError(
                         f"another process has not given portion {portion.number} of {self.path} for an hour; "
@@ -125,6 +137,9 @@ class RunFolder:
         """Write the files that people read, and drop those of portions."""
         write_lines(self.path / "answers.jsonl", answers)
         write_lines(self.path / "log.jsonl", records)
+        self._drop_portions()
+
+    def _drop_portions(self) -> None:
         for portions in ("parts", "seconds"):
             shutil.rmtree(self.path / portions, ignore_errors=True)
 

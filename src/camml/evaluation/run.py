@@ -264,7 +264,7 @@ def _predict(
         progress(str(folder.path), answered, len(items))
 
     predictor.fill(folder, parts, share, report, done or ())
-    return folder.collect(parts) if share.leads else []
+    return folder.collect(parts, alone=share.world == 1, again=done is not None) if share.leads else []
 
 
 def _conclude(

@@ -128,6 +128,7 @@ class Service:
     looks: Gate = field(default_factory=lambda: Gate(MOST_LOOKS, "pictures"))
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "camml-store"))
     # each kind of work that a client can make slow has threads of its own, so that it delays nothing else
+    _changers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "camml-change"))
     _lookers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "camml-picture"))
     _fetchers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "camml-fetch"))
     _embedders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "camml-embed"))
@@ -206,13 +207,15 @@ class Service:
     async def change(self, work: Callable[..., Result], *args: Any) -> Result:
         """Run blocking work that writes to a datastore, and try again while another process holds the lock.
 
+        Changes are made one after another, in a thread of their own: searches do not wait for them.
+
         Raises:
           StoreLockedError: another process has written all the time.
         """
         end = time.monotonic() + WRITER_SECONDS
         while True:
             try:
-                return await self.thread(work, *args)
+                return await asyncio.get_running_loop().run_in_executor(self._changers, work, *args)
             except StoreLockedError:
                 if time.monotonic() > end:
                     raise
@@ -345,7 +348,7 @@ class Service:
     async def close(self) -> None:
         """Let go of model and threads."""
         await self.engine.close()
-        for threads in (self._threads, self._lookers, self._fetchers, self._embedders):
+        for threads in (self._threads, self._changers, self._lookers, self._fetchers, self._embedders):
             threads.shutdown(wait=False, cancel_futures=True)
 
 

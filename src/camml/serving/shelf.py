@@ -48,6 +48,7 @@ class ServedDatastore:
         self.name = name
         self.datastore = datastore
         self.encoder: Encoder = SharedEncoder(encoder)
+        datastore.encoder = self.encoder  # samples that are added are embedded with its locks, too
         self.can_write = not read_only and datastore.path is not None
         self.threshold = Threshold(None, None, "refuse")
         self.usual = Search("auto")

@@ -8,7 +8,7 @@ variable `CAMML_MILVUS_TOKEN` ("user:password" or an API key), never from the ad
 import logging
 import os
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +28,10 @@ NAMED = 10_000
 QUERIES = 256
 BYTES = 4 << 20
 """Vectors sent or fetched at a time; the server refuses messages above 64 MB."""
+SECONDS = 60
+"""The time a request may take; a search gets a second more for each query."""
+LOADING = 600
+"""Seconds in which a server reads a collection into its memory, or writes one to the disk."""
 TOKEN = "CAMML_MILVUS_TOKEN"
 
 
@@ -157,8 +161,9 @@ class Store:
             scores, keys = nothing(len(some), depth)
             with _failures(self._name):
                 for start in range(0, len(some), QUERIES):
+                    batch = list(some[start : start + QUERIES])
                     results = self._client.search(
-                        self._name, list(some[start : start + QUERIES]), limit=depth, filter=expression
+                        self._name, batch, limit=depth, filter=expression, timeout=SECONDS + len(batch)
                     )
                     for row, hits in enumerate(results, start):
                         keys[row, : len(hits)] = [hit[KEY] for hit in hits]
@@ -232,7 +237,24 @@ def _client(address: str) -> Any:
     if address.endswith(".db"):
         Path(address).parent.mkdir(parents=True, exist_ok=True)
     with _failures(address):
-        return package.MilvusClient(address, token=os.environ.get(TOKEN, ""), timeout=60)
+        return _Limited(package.MilvusClient(address, token=os.environ.get(TOKEN, ""), timeout=SECONDS))
+
+
+class _Limited:
+    """A client each of whose requests ends after a time: its own `timeout` is for connecting alone."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        act = getattr(self._client, name)
+        if name in ("load_collection", "flush"):
+            return partial(act, timeout=LOADING)
+        return act if name in _LOCAL else partial(act, timeout=SECONDS)
+
+
+_LOCAL = ("create_schema", "prepare_index_params")
+"""What the client does without the server."""
 
 
 class _failures:
@@ -246,5 +268,6 @@ class _failures:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and type(error).__module__.split(".")[0] in ("pymilvus", "milvus_lite", "grpc"):
             said = " ".join(str(getattr(error, "message", error)).split())
+            said = "it did not answer in time" if "DEADLINE_EXCEEDED" in said else said
             raise StoreError(f"Milvus ({self.place}) failed: {said}; is it running, and is no other process "
                              "using the file?") from error  # fmt: skip

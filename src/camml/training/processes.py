@@ -1,10 +1,16 @@
 """The processes of one training, and sharding on CPUs, which accelerate sets up for GPUs only."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 from torch import distributed
 
 from camml.errors import OptionError
+
+PATIENCE = timedelta(days=30)
+"""How long the processes of a training wait for each other at work that one of them does for all."""
 
 
 def launched() -> bool:
@@ -21,6 +27,30 @@ def wait_for_all() -> None:
     """Wait until every process of a training is here; return at once where there is one."""
     if joined():
         distributed.barrier()
+
+
+@contextmanager
+def first_before_others(first: bool) -> Iterator[None]:
+    """Let the first process be done before the others begin, and all wait for the last one, however long it takes.
+
+    transformers' `main_process_first` waits in the group that trains, and so no longer than half an hour, or
+    --ddp_timeout on GPUs.
+
+    Args:
+      first: this is the first process.
+    """
+    if not joined():
+        yield
+        return
+    group = distributed.new_group(backend="gloo", timeout=PATIENCE)
+    if not first:
+        distributed.barrier(group)
+    try:
+        yield
+    finally:
+        if first:
+            distributed.barrier(group)
+    distributed.barrier(group)  # machines with disks of their own each do the same
 
 
 def join_on_cpu(kind: str) -> dict[str, bool]:

@@ -29,6 +29,7 @@ from camml.training import (
     tuning,
 )
 from camml.training.arguments import Settings
+from camml.training.processes import first_before_others
 from camml.training.progress import Progress
 from camml.training.skipping import Skipped
 from camml.training.trainer import CamMLTrainer, is_main_process
@@ -197,5 +198,5 @@ def _lessons(settings: Settings, dataset: TrainingRows) -> distilling.TeacherLog
     about = {"data": origins.file_hash(Path(data.data_path))}
     if data.neighbors and data.icl_num:
         about["neighbors"] = NeighborTable.open(data.neighbors).origin.digest
-    with run.main_process_first(local=False, desc="teacher"):
+    with first_before_others(is_main_process()):
         return distilling.prepare(data.distill, folder, dataset, about, str(run.device))

@@ -1,6 +1,7 @@
 """A long question takes what it needs, and others go on beside it; counted in bytes of tensors and in steps."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -118,7 +119,36 @@ async def text_of(engine: Any, request: Request) -> str:
     return "".join([piece.text async for piece in engine.generate(await engine.prepare(request))])
 
 
-def test_a_prompt_read_in_pieces_is_answered_as_one_read_at_once(engine: Any, camml_folder: Path) -> None:
+def hold(engine: Any, until: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody get more than a few tokens before something has happened, so that no answer is whole by then."""
+    step = engine._batch._step
+
+    def held(chunks: Any) -> None:
+        if any(len(stream.answer.said) > 2 for stream in engine._batch._running):
+            until.wait(30)
+        step(chunks)
+
+    monkeypatch.setattr(engine._batch, "_step", held)
+
+
+@pytest.fixture
+def two_at_once(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first request gets no more than a few tokens before a second is in."""
+    submit, jobs, second = engine._batch.submit, [], threading.Event()
+
+    def counted(job: Any) -> None:
+        submit(job)
+        jobs.append(job)
+        if len(jobs) == 2:
+            second.set()
+
+    monkeypatch.setattr(engine._batch, "submit", counted)
+    hold(engine, second, monkeypatch)
+
+
+def test_a_prompt_read_in_pieces_is_answered_as_one_read_at_once(
+    engine: Any, camml_folder: Path, two_at_once: None
+) -> None:
     async def beside() -> str:
         stream = engine.generate(await engine.prepare(Request(Query("a"), (), Decoding(200))))
         await anext(stream)
@@ -134,7 +164,9 @@ def test_a_prompt_read_in_pieces_is_answered_as_one_read_at_once(engine: Any, ca
     assert answered == alone.text
 
 
-def test_others_get_a_token_between_any_two_pieces(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_get_a_token_between_any_two_pieces(
+    engine: Any, monkeypatch: pytest.MonkeyPatch, two_at_once: None
+) -> None:
     step, turns = engine._batch._step, []
 
     def watched(chunks: Any) -> None:
@@ -160,18 +192,20 @@ def test_others_get_a_token_between_any_two_pieces(engine: Any, monkeypatch: pyt
 
 
 def test_a_prompt_whose_reader_leaves_is_read_no_further_and_its_memory_is_given_back(
-    engine: Any, monkeypatch: pytest.MonkeyPatch
+    engine: Any, monkeypatch: pytest.MonkeyPatch, two_at_once: None
 ) -> None:
     step, read = engine._batch._step, []
 
     async def leave() -> None:
-        loop, seen = asyncio.get_running_loop(), asyncio.Event()
+        loop, seen, gone = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
 
         def watched(chunks: Any) -> None:
             step(chunks)
-            read.append(sum(count for _, count in chunks))
-            if len(read) == 3:
-                loop.call_soon_threadsafe(seen.set)
+            if chunks:
+                read.append(sum(count for _, count in chunks))
+                if len(read) == 3:
+                    loop.call_soon_threadsafe(seen.set)
+                    gone.wait(30)
 
         stream = engine.generate(await engine.prepare(Request(Query("a"), (), Decoding(400))))
         await anext(stream)
@@ -180,6 +214,7 @@ def test_a_prompt_whose_reader_leaves_is_read_no_further_and_its_memory_is_given
         await seen.wait()
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
+        gone.set()
         await stream.aclose()
 
     asyncio.run(leave())
@@ -187,6 +222,7 @@ def test_a_prompt_whose_reader_leaves_is_read_no_further_and_its_memory_is_given
         if engine.status()["memory_bytes"] == 0:
             break
         time.sleep(0.01)
+    assert len(read) >= 3
     assert sum(read) < 400 / 2
     assert engine.status()["memory_bytes"] == 0
 
@@ -207,16 +243,18 @@ class TestBudget:
 
     @pytest.mark.long
     def test_a_long_one_is_told_to_come_back_while_another_has_the_memory(
-        self, camml_folder: Path, per_token: int
+        self, camml_folder: Path, per_token: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         engine: Any = engines.load("transformers", camml_folder, slots=8, memory=900 * per_token)
-        large = Request(Query("a"), (), Decoding(400))
+        large, refused = Request(Query("a"), (), Decoding(400)), threading.Event()
+        hold(engine, refused, monkeypatch)
 
         async def both() -> None:
             stream = engine.generate(await engine.prepare(large))
             await anext(stream)
             with pytest.raises(BusyError, match="memory for long questions is in use"):
                 await engine.prepare(large)
+            refused.set()
             short = asyncio.ensure_future(text_of(engine, Request(Query("b"), (), Decoding(3))))
             await stream.aclose()
             await short

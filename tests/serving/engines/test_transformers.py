@@ -230,8 +230,16 @@ class TestFailures:
         asyncio.run(engine.close())
 
     @pytest.mark.long
-    def test_closing_ends_what_is_under_way(self, camml_folder: Path) -> None:
-        engine = engines.load("transformers", camml_folder)
+    def test_closing_ends_what_is_under_way(self, camml_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        engine: Any = engines.load("transformers", camml_folder)
+        step = engine._batch._step
+
+        def slow(chunks: Any) -> None:
+            """Give each token late, so that no machine is done before the end is asked for."""
+            time.sleep(0.05)
+            step(chunks)
+
+        monkeypatch.setattr(engine._batch, "_step", slow)
 
         async def closed() -> None:
             pieces: AsyncIterator[Piece] = engine.generate(await engine.prepare(Request(Query("a"), (), Decoding(400))))

@@ -25,7 +25,7 @@ def test_tabs_follow_arrows_address_and_history(open_page: Any, address: str) ->
         assert page.evaluate("document.activeElement.id") == f"tab-{name}"
         assert page.locator("[role=tabpanel]:visible").count() == 1
     page.keyboard.press("End")
-    assert page.url.endswith("#datastore")
+    wait(lambda: page.evaluate("location.hash") == "#datastore")
     page.go_back()
     page.locator("#chat").wait_for()
     page.goto("about:blank")

@@ -22,9 +22,10 @@ export function build(panel, app) {
     carries: false,
     onask,
   });
-  let last = "";
+  let [last, turn] = ["", 0];
 
   function offer(samples) {
+    turn += 1;
     const { store } = app.settings();
     fill(
       shelf,
@@ -42,12 +43,13 @@ export function build(panel, app) {
 
   async function browse() {
     const { store } = app.settings();
+    const mine = ++turn; // a slower, older answer has nothing to say any more
     if (!store) return;
     try {
       const { samples } = await list(store, 0, 12);
-      if (store === app.settings().store) offer(samples);
+      if (mine === turn && store === app.settings().store) offer(samples);
     } catch (error) {
-      fill(shelf, make("li.problem", {}, error.message));
+      if (mine === turn) fill(shelf, make("li.problem", {}, error.message));
     }
   }
 
