@@ -254,7 +254,7 @@ class _Limited:
 
 
 _LOCAL = ("create_schema", "prepare_index_params")
-"""What the client does without the server."""
+"""Methods of the client that send nothing to the server."""
 
 
 class _failures:

@@ -10,7 +10,7 @@ from torch import distributed
 from camml.errors import OptionError
 
 PATIENCE = timedelta(days=30)
-"""How long the processes of a training wait for each other at work that one of them does for all."""
+"""The longest time that processes of a training wait for work that one of them does for all."""
 
 
 def launched() -> bool:

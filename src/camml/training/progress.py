@@ -12,7 +12,7 @@ from camml.training.arguments import RunArguments
 from camml.training.fixed import BEST
 
 LINE_SECONDS = 60.0
-"""Where no terminal is, the longest time between two lines, as far as there are figures."""
+"""The longest time between two lines where there is no terminal; no line comes before the next figures, though."""
 
 
 class Progress(TrainerCallback):
