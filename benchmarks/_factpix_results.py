@@ -15,12 +15,16 @@ MAIN = 3
 
 @dataclass(frozen=True)
 class System:
-    """Something that answers: a model and the way it is used."""
+    """Something that answers: a model and the way it is used.
+
+    `grounded` limits its answers to words of the samples; None leaves that to the model's settings.
+    """
 
     name: str
     model: str
     use: str | None = None
     prompt_style: str | None = None
+    grounded: bool | None = None
 
 
 @dataclass(frozen=True)

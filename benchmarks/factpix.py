@@ -6,10 +6,10 @@
 
 Baselines: the same language model with the texts in its prompt (`in_prompt`; of a vision-language model with the
 pictures too, `interleaved`; wording and number of samples are chosen on the validation classes), once more after
-fine-tuning (`--tuned DIR`), the nearest sample's fact (`copy`), the fact that most of the nearest samples give
-(`majority`). A run that was stopped goes on where it was; finished runs are read,
-not repeated. With `--only` several processes share the work; a last one without it puts the results together. Writes
-`benchmarks/results/factpix_LABEL.json`; `python benchmarks/plots.py` draws it.
+fine-tuning (`--tuned DIR`; limited to words of the samples, as CaMML mini is), the nearest sample's fact (`copy`), the
+fact that most of the nearest samples give (`majority`). A run that was stopped goes on where it was; finished runs are
+read, not repeated. With `--only` several processes share the work; a last one without it puts the results together.
+Writes `benchmarks/results/factpix_LABEL.json`; `python benchmarks/plots.py` draws it.
 """
 
 import argparse
@@ -161,7 +161,7 @@ def systems(args: argparse.Namespace) -> list[System]:
     use = fitting(args.baseline)
     systems.append(System(use, args.baseline, use))
     if args.tuned:
-        systems.append(System(f"{use}_tuned", args.tuned, use))
+        systems.append(System(f"{use}_tuned", args.tuned, use, grounded=True))
     return [*systems, System("no_model", "")]
 
 
@@ -207,8 +207,9 @@ def ask(system: System, split: str, task: str, kinds: Sequence[Variant], options
     """The runs of one system on one split, those that are finished as they are."""
     name = "-".join(filter(None, [system.name, Path(system.model).name, system.prompt_style]))
     folder = options.out / name / f"{split}-{options.limit or 'all'}"
-    model = {"model": system.model, "use": system.use, "prompt_style": system.prompt_style} if system.model else {}
-    asked = replace(options, out=folder, **model)
+    asked = replace(options, out=folder, grounded=system.grounded)
+    if system.model:
+        asked = replace(asked, model=system.model, use=system.use, prompt_style=system.prompt_style)
     print(f"{name}: {split}: {', '.join(kind.name for kind in kinds)}", flush=True)
     return [Done(system, split, outcome) for outcome in run([task], kinds, asked)]
 
