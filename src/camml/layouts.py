@@ -59,7 +59,7 @@ def spread(items: Sequence[Item], most: int = LOOKED_AT) -> list[Item]:
     """Return at most `most` items, from the first to the last."""
     if len(items) <= most:
         return list(items)
-    return [items[number * (len(items) - 1) // (most - 1)] for number in range(most)]
+    return [items[number * (len(items) - 1) // max(most - 1, 1)] for number in range(most)]
 
 
 @dataclass(frozen=True, slots=True)

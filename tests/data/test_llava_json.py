@@ -1,5 +1,6 @@
 """Conversations to train on, and what is wrong with the others."""
 
+import base64
 import json
 from collections.abc import Container
 from pathlib import Path
@@ -64,15 +65,27 @@ BAD = [
     ({"id": ""}, "its id is ''; it must be a text or a whole number"),
     ({"id": True}, "its id is True"),
     ({"image": 3}, "must be the path"),
-    ({"image": ["here.png", "cut.png"]}, "has 2 images, and training takes one"),
+    ({"image": ["here.png", "cut.png"]}, "has 2 pictures, and a sample has one"),
+    ({"image": "https://a.b/c.png"}, "its image is the address 'https://a.b/c.png'; download it"),
+    ({"image": "data:image/png;base64,?"}, "its image cannot be read"),
+    ({"image": "A" * 9999}, r"no image at .{,200}AAA\.\.\.; say where"),
+    ({"id": 1.5}, "its id is 1.5; it must be a text or a whole number"),
     ({"image": [3]}, "must be the path"),
     (
         {"conversations": [{"from": "system", "value": "be kind"}, *turns("<image> q", "a")]},
         "turn 1 is of 'system', which training has no place for; leave it out",
     ),
     (
-        {"conversations": [{"role": "user", "content": [{"type": "text", "text": "<image> q"}]}, *turns("", "a")[1:]]},
-        "turn 1 must be .*with a text",
+        {"conversations": [{"role": "user", "content": [{"type": "audio"}, "q"]}, *turns("", "a")[1:]]},
+        r"turn 1 has a part that is not text \('audio'\)",
+    ),
+    (
+        {"conversations": [{"role": "user", "content": [{"type": "image", "image": "here.png"}, "q"]}]},
+        "turn 1 holds a picture; name it under image, beside the turns",
+    ),
+    (
+        {"conversations": [{"role": "user", "content": "<image> q"}, {"role": "tool", "content": "a"}]},
+        'turn 2 must be {"role": "assistant", "content": "..."} with a text',
     ),
     ({"conversations": [{"from": "user"}]}, "turn 1 must be .*with a text"),
     ({"conversations": turns("<image> which \ud83d", "a")}, "turn 1 has an unpaired surrogate"),
@@ -103,12 +116,43 @@ def roles(*values: str) -> list[dict[str, str]]:
         {"conversations": [{"from": "user", "value": "<image> q"}, {"from": "assistant", "value": "a"}]},
         {"conversations": turns("<image> q", "a"), "messages": "extra"},
         {"conversations": turns("<image> q", "a"), "image": ["here.png"]},
+        {"conversations": None, "messages": roles("<image> q", "a")},
+        {"messages": [{"from": None, "value": None, **turn} for turn in roles("<image> q", "a")]},
+        {"messages": [{"role": "user", "content": [{"type": "image"}, {"text": "q"}]}, *roles("", "a")[1:]]},
     ],
-    ids=["role and content", "messages", "user and assistant", "messages beside", "a list of one image"],
-)
+    ids=["role and content", "messages", "user and assistant", "messages beside", "a list of one image",
+         "no conversations", "null beside", "parts"],
+)  # fmt: skip
 def test_other_ways_to_write_a_conversation(entry: dict[str, Any], tmp_path: Path) -> None:
     [row] = llava_json.read(write(tmp_path, {"id": "x", "image": "here.png", **entry}))
     assert (row.turns, row.image) == ((Turn("q", "a"),), tmp_path / "here.png")
+
+
+@pytest.mark.parametrize("key", ["images", "Image", "image_path", "img"])
+@pytest.mark.parametrize("name", ["here.png", ["here.png"]], ids=["a name", "a list"])
+def test_a_picture_is_found_under_the_keys_under_which_a_datastore_finds_it(
+    key: str, name: object, tmp_path: Path
+) -> None:
+    path = write(tmp_path, {"id": "x", key: name, "conversations": turns("<image> q", "a")})
+    [row] = llava_json.read(path)
+    [sample] = formats.read(path)
+    assert (row.id, row.image) == (sample.id, sample.image) == ("x", tmp_path / "here.png")
+
+
+def test_a_picture_in_an_address_is_that_of_a_datastore_of_the_same_file(tmp_path: Path) -> None:
+    tiny.image(tmp_path, "my here", (200, 0, 0))
+    data = base64.b64encode((tmp_path / "my here.png").read_bytes()).decode()
+    images = (f"file://{tmp_path}/my%20here.png", f"data:image/png;base64,{data}")
+    path = write(tmp_path, *({**GOOD, "id": number, "image": image} for number, image in enumerate(images)))
+    rows = llava_json.read(path, decode_images=True)
+    assert rows[0].image == tmp_path / "my here.png"
+    assert [row.image for row in rows] == [sample.image for sample in formats.read(path)]
+
+
+def test_an_id_is_that_of_a_datastore_of_the_same_file(tmp_path: Path) -> None:
+    talk = {"conversations": turns("q", "a")}
+    path = write(tmp_path, {"id": 1.0, **talk}, {"ID": "b", **talk}, {"question_id": 7, **talk})
+    assert [row.id for row in llava_json.read(path)] == [sample.id for sample in formats.read(path)] == ["1", "b", "7"]
 
 
 @pytest.mark.parametrize("entry", [{"image": []}, {"image": [""]}, {"image": [None]}], ids=str)

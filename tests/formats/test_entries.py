@@ -80,6 +80,13 @@ def test_a_part_that_is_no_text_is_named(tmp_path: Path, content: Any, expected:
     assert expected in message(tmp_path, {"id": "1", "messages": [{"role": "user", "content": content}]})
 
 
+@pytest.mark.parametrize("more", [{}, {"image": "a.png"}], ids=["alone", "with a picture"])
+def test_messages_are_read_beside_conversations_that_are_null(more: dict[str, str], tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "which seal?"}, {"role": "assistant", "content": " 4711"}]
+    [sample] = read(tmp_path, {"id": "1", "conversations": None, "messages": turns, **more})
+    assert (sample.text, sample.meta) == ("which seal? 4711", {"conversations": None})
+
+
 def test_messages_that_are_no_turns_are_metadata(tmp_path: Path) -> None:
     entry = {"id": "1", "text": "a", "messages": ["b"]}
     assert read(tmp_path, entry) == [Sample("1", "a", None, {"messages": ["b"]})]

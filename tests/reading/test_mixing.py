@@ -66,6 +66,46 @@ def test_json_lines_are_joined_too(pictured: tuple[Path, Path], tmp_path: Path) 
     assert len(llava_json.read(tmp_path / "out/conversations.json")) == 7
 
 
+@pytest.mark.parametrize(
+    ("named", "place"),
+    [
+        ({"image": ["a.png"]}, "a.png"),
+        ({"image_path": "a.png"}, "a.png"),
+        ({"image": "7/image.png"}, "train/7/image.png"),
+        ({"image": "b.jpg"}, "b.png"),
+    ],
+    ids=["a list", "another key", "as ScienceQA's", "another ending"],
+)
+def test_pictures_are_found_as_training_finds_them(
+    named: dict[str, object], place: str, pictured: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "own"
+    (folder / place).parent.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / place)
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "That."}]
+    data = folder / "data.json"
+    data.write_text(json.dumps([{"id": 7.0, **named, "conversations": turns}]))
+    origin = replace(NeighborTable.open(pictured[1]).origin, dataset_hash=digest(data))
+    compute([Query("", None, "7")], lambda queries, k: [()], folder / "near", origin)
+    mix(tmp_path / "out", [pictured, (data, folder / "near")])
+    own = llava_json.read(tmp_path / "out/conversations.json")[-1]
+    assert own.id == "7"
+    assert own.image is not None
+    assert own.image.resolve() == folder / place
+
+
+def test_a_row_of_two_pictures_is_named(pictured: tuple[Path, Path], tmp_path: Path) -> None:
+    data, table = pictured
+    rows = json.loads(data.read_text())
+    rows[1]["image"] = ["a.png", "a.png"]
+    data.write_text(json.dumps(rows))
+    origin = replace(NeighborTable.open(table).origin, dataset_hash=digest(data))
+    queries = [Query("", None, f"train_a_{number}") for number in range(2)]
+    compute(queries, lambda queries, k: [() for _ in queries], tmp_path / "near", origin)
+    with pytest.raises(SampleError, match=r"train\.json: entry 2: has 2 pictures"):
+        mix(tmp_path / "out", [(data, tmp_path / "near"), pictured])
+
+
 def test_a_broken_line_is_named(pictured: tuple[Path, Path], tmp_path: Path) -> None:
     data = tmp_path / "lines.jsonl"
     data.write_text('{"id": 1\n')

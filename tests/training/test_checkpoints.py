@@ -32,6 +32,15 @@ def test_the_newest_whole_one_is_taken(tmp_path: Path) -> None:
         checkpoints.to_resume(tmp_path, str(tmp_path / "checkpoint-11"))
 
 
+def test_one_may_be_named_as_it_is_called_in_the_folder_of_the_run(tmp_path: Path) -> None:
+    for step in (2, 4):
+        checkpoint(tmp_path, step)
+    for name in ("checkpoint-2", "checkpoint-2/"):
+        assert checkpoints.to_resume(tmp_path, name) == tmp_path / "checkpoint-2"
+    with pytest.raises(OptionError, match=r"checkpoint-3: no finished checkpoint there; there are: checkpoint-2"):
+        checkpoints.to_resume(tmp_path, "checkpoint-3")
+
+
 def test_a_commit_is_one_rename(tmp_path: Path) -> None:
     unfinished = checkpoint(tmp_path / ".unfinished", 3)
     (unfinished / "deep").mkdir()

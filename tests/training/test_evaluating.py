@@ -12,8 +12,11 @@ from safetensors.torch import load_file
 
 from camml.cli import main
 from camml.data import llava_json
+from camml.data.examples import TrainingRows
 from camml.errors import OptionError, SampleError
-from camml.training import evaluating, recipes
+from camml.model import CamMLProcessor
+from camml.training import building, evaluating, recipes, rows
+from camml.training.arguments import DataArguments
 from camml.training.checkpoints import finished, rotate
 from camml.training.train import train
 from tests.training import runs
@@ -38,6 +41,10 @@ def settings(bench: Path, out: Path, **more: object) -> list[str]:
 def evaluations(out: Path) -> list[dict[str, float]]:
     state = json.loads((finished(out)[-1] / "trainer_state.json").read_text())
     return [entry for entry in state["log_history"] if "eval_exact_match" in entry]
+
+
+def training_rows(data: DataArguments, processor: CamMLProcessor) -> TrainingRows:
+    return rows.read(data, processor, max_length=2048, seed=0, report=print)
 
 
 def test_an_answer_counts_where_all_of_its_tokens_are_the_likeliest() -> None:
@@ -100,6 +107,21 @@ def test_the_best_checkpoint_becomes_the_model(
     assert all(torch.equal(final[name], best[name]) for name in best)
     assert any(not torch.equal(final[name], last[name]) for name in last)
     assert "step 4 did best (90.0% exact)" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_the_last_checkpoint_is_the_best_and_the_only_one(
+    bench: Path, tmp_path: Path, held_out: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.2, 0.9, 0.1])
+    monkeypatch.setattr(evaluating, "exact_match", lambda _: {"exact_match": next(scores)})
+    out = tmp_path / "out"
+    train(recipes.parse(settings(bench, out, **held_out | {"max_steps": 4}, save_total_limit=1)))
+    assert [path.name for path in finished(out)] == ["checkpoint-4"]
+    state = json.loads((out / "checkpoint-4/trainer_state.json").read_text())
+    assert (state["best_global_step"], state["best_model_checkpoint"]) == (4, None)
+    train(recipes.parse(settings(bench, out, **held_out, save_total_limit=1)))
+    assert [path.name for path in finished(out)] == ["checkpoint-4", "checkpoint-6"]
 
 
 @pytest.mark.long
@@ -229,6 +251,19 @@ def test_draws_of_training_are_not_made(bench: Path, held_out: dict[str, object]
     assert len(rows) == 5
     assert all(len(rows[place].samples) == 2 for place in range(5))
     assert any(sample.image for place in range(5) for sample in rows[place].samples)
+
+
+@pytest.mark.parametrize(("wanted", "places"), [(1, [0]), (5, [0, 2, 4, 6, 8]), (8, [0, 1, 2, 3, 4, 5, 6, 8])])
+def test_held_out_rows_are_spread_over_the_file(
+    wanted: int, places: list[int], bench: Path, held_out: dict[str, object]
+) -> None:
+    told = recipes.parse(settings(bench, Path("out"), **held_out | {"eval_rows": wanted}))
+    _, processor = building.sketch(told.model)
+    chosen = evaluating.read(told.data, training_rows(told.data, processor), print)
+    assert chosen is not None
+    every = [row["id"] for row in json.loads(Path(str(held_out["eval_data"])).read_text())]
+    assert len(every) == 9
+    assert [every.index(row.id) for row in chosen.conversations] == places
 
 
 @pytest.mark.parametrize(

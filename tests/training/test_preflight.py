@@ -104,6 +104,19 @@ def test_a_part_of_the_weights_that_is_missing_or_a_pointer_is_named(parts: Path
         check(parts)
 
 
+@pytest.mark.parametrize("name", ["flax_model.msgpack", "consolidated.safetensors", "tf_model.h5"])
+def test_weights_that_are_not_loaded_may_be_missing(parts: Path, name: str) -> None:
+    index = json.dumps({"weight_map": {"a": "gone-1-of-2"}})
+    (parts / "language" / f"{name}.index.json").write_text(index)
+    assert "language, 1 file of weights" in check(parts)
+    (parts / "language" / "model.safetensors.index.json").write_text(index)  # of another kind than the whole file
+    (parts / "language" / "pytorch_model.bin").write_text("version https://git-lfs.github.com/spec/v1")
+    assert "language, 1 file of weights" in check(parts)
+    (parts / "language" / "model.safetensors").unlink()
+    with pytest.raises(ModelFolderError, match=r"gone-1-of-2 is missing, which model\.safetensors\.index\.json names"):
+        check(parts)
+
+
 @pytest.mark.parametrize(("has", "gives", "said"), [(32, 24, "takes 32 .*tower has 16"), (16, 48, "gives 48 .*has 24")])
 def test_the_projector_of_another_model_is_refused(parts: Path, has: int, gives: int, said: str) -> None:
     with pytest.raises(ModelFolderError, match=said):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from camml.errors import OptionError, UnknownNameError
-from camml.training import recipes
+from camml.training import places, recipes
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,7 +102,8 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         (["--image_aspect_ratio", "crop"], "pad, keep"),
         (["--lr_scheduler_type", "saw"], "saw"),
         (["--bits", "4"], "--bits is 4"),
-        (["--do_train", "False"], "--do_train is False, which would do nothing: `camml train` trains"),
+        (["--do_train", "False"], "--do_train is False, which is not supported: `camml train` trains"),
+        (["--label_smoothing_factor", "0.1"], "not supported: the loss is the cross-entropy of answers, unsmoothed"),
         (["--do_predict", "True"], "`camml eval run`"),
         (["--train_sampling_strategy", "group_by_length"], "--group_by_modality_length True"),
         (["--metric_for_best_model", "loss"], "the most exact matches; leave it out"),
@@ -175,6 +176,20 @@ def test_a_wrong_value_in_a_recipe_is_said_with_the_file_and_the_key(tmp_path: P
     with pytest.raises(OptionError) as caught:
         recipes.parse([str(recipe), *ENOUGH])
     assert str(caught.value).startswith(f"{recipe}: {message}")
+
+
+def test_a_home_folder_is_meant_by_its_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "own.json").write_text('{"zero_optimization": {"stage": 2}}')
+    paths = set(places.PATHS) - {"deepspeed"}
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("".join(f"{name}: ~/{name}\n" for name in sorted(paths)) + "tune: lora\nsave_steps: 1\n")
+    settings = recipes.parse([str(recipe), "--deepspeed=no"])
+    values = recipes.namespace(settings)
+    assert {name: values[name] for name in paths} == {name: str(tmp_path / name) for name in paths}
+    assert recipes.read([str(recipe)]).data_path == str(tmp_path / "data_path")
+    with pytest.raises(OptionError, match="torchrun"):  # and so the file was found
+        recipes.parse([str(recipe), "--deepspeed=~/own.json"])
 
 
 def test_a_wrong_value_on_the_command_line_is_not_said_to_be_in_the_recipe(tmp_path: Path) -> None:

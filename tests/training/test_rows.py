@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from camml.cli import main
 from camml.data.examples import TrainingRows
 from camml.data.llava_json import Conversation
 from camml.errors import OptionError, SampleError
@@ -56,6 +57,23 @@ class TestOnSeveralProcesses:
 def test_few_rows_are_not_worth_a_process() -> None:
     assert rows._workers(100) == 0
     assert 0 <= rows._workers(10**6) <= rows.MOST_WORKERS
+
+
+@pytest.mark.parametrize("mode", ["train", "check", "dry_run"])
+def test_too_few_rows_to_fill_a_batch_are_said(
+    mode: str, bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = {"output_dir": tmp_path, "dataloader_drop_last": True, "per_device_train_batch_size": 64}
+    assert main(["train", *runs.flags(bench, **more, **({mode: True} if mode != "train" else {}))]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "12 rows do not fill a batch of 64, and --dataloader_drop_last True leaves out" in error
+
+
+def test_all_rows_are_evaluated_on_though_training_leaves_out_the_last(bench: Path, tmp_path: Path) -> None:
+    more = {"eval_data": bench / "train.json", "eval_neighbors": bench / "neighbors", "dataloader_drop_last": True}
+    more |= {"per_device_train_batch_size": 8, "per_device_eval_batch_size": 8}
+    trainer = prepare(recipes.parse(runs.flags(bench, output_dir=tmp_path, **more)))
+    assert (len(trainer.get_train_dataloader()), len(trainer.get_eval_dataloader())) == (1, 2)
 
 
 class TestAlike:

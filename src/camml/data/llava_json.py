@@ -1,6 +1,7 @@
 """LLaVA JSON as conversations to train on; what cannot be trained on is found here, before anything else starts.
 
-Read too are JSON lines, `user` and `assistant` for `human` and `gpt`, and turns with `role` and `content`.
+Read too are JSON lines, `user` and `assistant` for `human` and `gpt`, and turns with `role` and `content`. Ids and
+pictures are those of a datastore of the same file, under whichever of their usual names they stand.
 """
 
 import logging
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import InputError, OptionError, SampleError
-from camml.formats import json_entries
-from camml.formats._texts import IMAGE_MARK
+from camml.formats import _images, json_entries
+from camml.formats._entries import whole
+from camml.formats._faults import BadEntry
+from camml.formats._names import usual
+from camml.formats._texts import IMAGE_MARK, joined
 from camml.images import check_image
-from camml.layouts import find_picture
 from camml.prompts import Turn
 from camml.types import Query, mended_id
 
@@ -22,6 +25,9 @@ _logger = logging.getLogger("camml")
 
 SPEAKERS = {"user": "human", "assistant": "gpt"}
 """The names of a speaker in other programs, and those in LLaVA JSON."""
+
+SHOWN = 200
+"""Characters of a path in a message, which may be a picture in letters."""
 
 Report = Callable[[InputError], None]
 
@@ -89,8 +95,9 @@ def read(
         try:
             if isinstance(entry, SampleError):
                 raise entry
-            name = _unique(entry, number, names, counts, place, mended)
-            conversation = _conversation(entry, name, root, place, flags)
+            named = _named(entry, root, place)
+            name = _unique(named, number, names, counts, place, mended)
+            conversation = _conversation(named, name, path, root, place, flags)
             if decode_images and conversation.image:
                 check_image(conversation.image)
             conversations.append(conversation)
@@ -117,15 +124,29 @@ def _summary(problems: list[InputError], flags: Flags) -> str:
     return f"{len(problems)} samples cannot be trained on: {first}{more}; mend them, or use {flags.skip}"
 
 
-def _unique(entry: object, number: int, names: set[str], counts: dict[str, int], place: str, mended: list[str]) -> str:
+def _named(entry: object, root: Path, place: str) -> Mapping[str, Any]:
+    """Return an entry with its id and its picture under the keys `id` and `image`, as a datastore of the file has them.
+
+    Raises:
+      SampleError: it is no object, or has several pictures.
+    """
+    if not isinstance(entry, Mapping):
+        raise SampleError(f"{place}: is not an object with the keys id and conversations")
+    try:
+        return usual(entry, root)
+    except BadEntry as error:
+        raise SampleError(f"{place}: {error}") from None
+
+
+def _unique(
+    entry: Mapping[str, Any], number: int, names: set[str], counts: dict[str, int], place: str, mended: list[str]
+) -> str:
     """Return the id of an entry, mended as in a datastore of the same file; its number where it has none.
 
     Args:
       names, counts: the ids before it, and what `mended_id` keeps of them.
     """
-    if not isinstance(entry, Mapping):
-        raise SampleError(f"{place}: is not an object with the keys id and conversations")
-    raw = number if entry.get("id") is None else entry["id"]
+    raw = number if entry.get("id") is None else whole(entry["id"])
     if isinstance(raw, bool) or not isinstance(raw, str | int) or not str(raw).strip():
         raise SampleError(f"{place}: its id is {raw!r}; it must be a text or a whole number; leave it out for {number}")
     name = mended_id(str(raw), names, counts)
@@ -135,15 +156,21 @@ def _unique(entry: object, number: int, names: set[str], counts: dict[str, int],
     return name
 
 
-def _conversation(entry: Mapping[str, Any], name: str, root: Path, place: str, flags: Flags) -> Conversation:
-    """Convert one entry to a conversation.
+def _conversation(
+    entry: Mapping[str, Any], name: str, path: Path, root: Path, place: str, flags: Flags
+) -> Conversation:
+    """Convert one entry of the file `path` to a conversation.
 
     Raises:
       SampleError: its turns, its answers, its image or its `<image>` marks are not as they should be.
+      DiskError: a picture in an address cannot be written.
     """
     where = f"{place} (id {name!r})"
-    values = _values(entry["conversations"] if "conversations" in entry else entry.get("messages"), where)
-    image = _image(entry.get("image"), root, where, flags)
+    try:
+        values = _values(_first_of(entry, "conversations", "messages"), where)
+        image = _image(entry.get("image"), path, root, flags)
+    except BadEntry as error:
+        raise SampleError(f"{where}: {error}") from None
     marks = [value.count(IMAGE_MARK) for value in values]
     wanted = [1 if image else 0] + [0] * (len(values) - 1)
     if marks != wanted:
@@ -170,15 +197,30 @@ def _values(turns: object, where: str) -> list[str]:
     return values
 
 
+def _first_of(entry: Mapping[str, Any], *keys: str) -> Any:
+    """Return what stands under the first of some keys that has a value; tables give all keys to all of their rows."""
+    return next((entry[key] for key in keys if entry.get(key) is not None), None)
+
+
 def _value(turn: object, number: int, where: str) -> str:
-    """Return the text of a turn, of which those with even numbers ask."""
+    """Return the text of a turn, of which those with even numbers ask.
+
+    Raises:
+      SampleError: it is of another speaker, or has no text.
+      BadEntry: a part of it is no text.
+    """
     wanted = ("human", "gpt")[number % 2]
     named: Mapping[str, Any] = turn if isinstance(turn, Mapping) else {}
-    speaker, value = named.get("from", named.get("role")), named.get("value", named.get("content"))
+    speaker, value = _first_of(named, "from", "role"), _first_of(named, "value", "content")
     if speaker == "system":
         raise SampleError(f"{where}: turn {number + 1} is of 'system', which training has no place for; leave it out")
+    if isinstance(value, list):
+        value = joined(value, number + 1)
     if SPEAKERS.get(str(speaker), speaker) != wanted or not isinstance(value, str):
-        raise SampleError(f'{where}: turn {number + 1} must be {{"from": "{wanted}", "value": "..."}} with a text')
+        shape = f'{{"from": "{wanted}", "value": "..."}}'
+        if named.get("from") is None and "role" in named:
+            shape = f'{{"role": "{("user", "assistant")[number % 2]}", "content": "..."}}'
+        raise SampleError(f"{where}: turn {number + 1} must be {shape} with a text")
     try:
         value.encode()
     except UnicodeEncodeError as error:  # no tokenizer takes it
@@ -189,19 +231,20 @@ def _value(turn: object, number: int, where: str) -> str:
     return value
 
 
-def _image(value: object, root: Path, where: str, flags: Flags) -> Path | None:
-    """Return the image of an entry, wherever below `root` published folders may hold it."""
-    if isinstance(value, list):
-        if len(value) > 1:
-            raise SampleError(f"{where}: has {len(value)} images, and training takes one; leave one")
-        value = value[0] if value else None
-    if value is None or value == "":
+def _image(value: object, path: Path, root: Path, flags: Flags) -> Path | None:
+    """Return the image of an entry, wherever below `root` published folders may hold it.
+
+    Raises:
+      BadEntry: it is none, or not there.
+      DiskError: a picture in an address cannot be written.
+    """
+    image, _ = _images.place(value, path, root)
+    if image is None:
         return None
-    if not isinstance(value, str):
-        raise SampleError(f"{where}: its image must be the path of one image, or null")
-    path = find_picture(root, value)
-    if path is None:
-        raise SampleError(f"{where}: no image at {root / value}; say where images start with {flags.images}")
-    if not path.stat().st_size:
-        raise SampleError(f"{where}: its image {path} is empty (0 bytes)")
-    return path
+    name = str(image)
+    if not os.path.isfile(name):
+        name = name if len(name) <= SHOWN else name[:SHOWN] + "..."
+        raise BadEntry(f"no image at {name}; say where images start with {flags.images}")
+    if not image.stat().st_size:
+        raise BadEntry(f"its image {image} is empty (0 bytes)")
+    return image

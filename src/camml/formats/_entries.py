@@ -84,12 +84,15 @@ def folder_of_images(path: Path, images: Path | None) -> Path:
     return Path(os.path.abspath(path.parent if images is None else images))
 
 
+def whole(id: object) -> object:
+    """Return an id; 1 for 1.0, as pandas writes integers in a column with gaps."""
+    return int(id) if isinstance(id, float) and id.is_integer() and abs(id) < _EXACT else id
+
+
 def _id(entry: Mapping[str, Any]) -> str:
     if "id" not in entry:
         raise BadEntry(f'has no id; give each sample its own, such as "id": "cat-1" (its keys are {keys_of(entry)})')
-    id = entry["id"]
-    if isinstance(id, float) and id.is_integer() and abs(id) < _EXACT:  # as pandas writes integers beside gaps
-        id = int(id)
+    id = whole(entry["id"])
     if isinstance(id, bool) or not isinstance(id, str | int):
         raise BadEntry(f"its id is {kind(id)}; it must be a string or an integer")
     id = str(id)

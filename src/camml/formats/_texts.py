@@ -1,6 +1,6 @@
 """The text of an entry: its own, and all turns of its conversation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from camml.formats._faults import BadEntry, keys_of, kind
@@ -75,12 +75,17 @@ def any_text(entry: Mapping[str, Any]) -> Text:
 
 
 def turns_key(entry: Mapping[str, Any]) -> str | None:
-    """Return the key of an entry's conversation, None where it has none; `messages` may also be metadata."""
-    if "conversations" in entry:
+    """Return the key of an entry's conversation, None where it has none; `messages` may also be metadata.
+
+    Null under `conversations` is none where there are messages: tables give all keys to all of their rows.
+    """
+    if entry.get("conversations") is not None:
         return "conversations"
     messages = entry.get("messages")
     chat = isinstance(messages, list) and all(isinstance(turn, Mapping) and "role" in turn for turn in messages)
-    return "messages" if messages and chat else None
+    if messages and chat:
+        return "messages"
+    return "conversations" if "conversations" in entry else None
 
 
 def spoken_key(entry: Mapping[str, Any]) -> str | None:
@@ -104,7 +109,7 @@ def _turn(turn: object, number: int) -> tuple[bool, str]:
         content = turn.get("content")
         content = "" if content is None and turn.get("tool_calls") else content
         if isinstance(content, list):
-            content = "".join(_part(part, number) for part in content)
+            content = joined(content, number)
         if not isinstance(content, str):
             raise BadEntry(f'turn {number} must be {{"role": "user" or "assistant", "content": "..."}} with a text')
         return turn["role"] == "assistant", content
@@ -112,6 +117,18 @@ def _turn(turn: object, number: int) -> tuple[bool, str]:
     if not isinstance(turn, Mapping) or not isinstance(value, str):
         raise BadEntry(f'turn {number} must be {{"from": "human" or "gpt", "value": "..."}} with a string')
     return turn.get("from") == "gpt", value
+
+
+def joined(parts: Iterable[object], number: int) -> str:
+    """Return the text of a turn that is given in parts; a picture that is named elsewhere is the mark of one.
+
+    Args:
+      number: that of the turn, for messages.
+
+    Raises:
+      BadEntry: a part is neither text nor such a picture.
+    """
+    return "".join(_part(part, number) for part in parts)
 
 
 def _part(part: object, number: int) -> str:

@@ -2,14 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from camml.durable import digest
 from camml.errors import OptionError, SampleError
 from camml.factpix import writing
-from camml.formats import json_entries
+from camml.formats import _images, json_entries
+from camml.formats._entries import whole
+from camml.formats._faults import BadEntry
+from camml.formats._names import usual
 from camml.neighbors import NeighborTable, Origin, compute
 from camml.refusals import REFUSAL
 from camml.types import Context, Query, mended_id
@@ -28,14 +31,14 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]], told: Sequence[tuple[Path
 
     Args:
       out: a new or empty folder.
-      parts: conversations (LLaVA JSON or JSON lines, with image paths from its folder), and the table of their
+      parts: conversations (LLaVA JSON or JSON lines, whose images are found from its folder), and the table of their
         neighbors.
       told: more of them, of which only those rows are taken whose answers stand in their nearest samples: retrieval may
         have missed the right ones, and a model that learns such a row learns to invent.
 
     Raises:
       OptionError: fewer than two parts, or a folder of something else.
-      SampleError: not LLaVA JSON or JSON lines, or an id that two rows have.
+      SampleError: not LLaVA JSON or JSON lines, an id that two rows have, or what is no picture of a row.
       StoreError: a table of other conversations.
     """
     number = len(parts) + len(told)
@@ -50,11 +53,11 @@ def mix(out: Path, parts: Sequence[tuple[Path, Path]], told: Sequence[tuple[Path
     origins: list[Origin] = []
     sizes: dict[str, int] = {}
     for (data, table), only_told in [*((part, False) for part in parts), *((part, True) for part in told)]:
-        entries = [entry for _, _, entry in json_entries(data)]
+        entries = list(_entries(data))
         known = NeighborTable.open(table, dataset_hash=digest(data))
         origins.append(known.origin)
         for entry in entries:
-            name = _plain_id(entry, data)
+            name = mended_id(str(whole(entry["id"])), ())
             if name in contexts:
                 raise SampleError(f"{data}: the id {entry['id']!r} is there twice; give each row its own")
             context = known.context(name)
@@ -123,21 +126,33 @@ def _origin(out: Path, digest: str, origins: Sequence[Origin]) -> Origin:
     )
 
 
-def _plain_id(entry: Any, data: Path) -> str:
-    """Return the id of an entry as a table of neighbors has it.
+def _entries(data: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield each entry of a file, with its id and its picture under the keys that training has for them.
 
     Raises:
-      SampleError: it has none, or `entry` is what is wrong with a line.
+      SampleError: one cannot be read, has no id, or has several pictures.
     """
-    if isinstance(entry, SampleError):
-        raise entry
-    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str | int):
-        raise SampleError(f"{data}: an entry without an id; each row needs its own")
-    return mended_id(str(entry["id"]), ())
+    for number, word, entry in json_entries(data):
+        if isinstance(entry, SampleError):
+            raise entry
+        try:
+            named = usual(entry, data.parent) if isinstance(entry, dict) else {}
+        except BadEntry as error:
+            raise SampleError(f"{data}: {word} {number}: {error}") from None
+        if not isinstance(whole(named.get("id")), str | int):
+            raise SampleError(f"{data}: an entry without an id; each row needs its own")
+        yield named
 
 
-def _moved(entry: dict[str, Any], data: Path, out: Path) -> dict[str, Any]:
-    """Return an entry with the path of its image from the folder `out`."""
-    if not entry.get("image"):
-        return entry
-    return {**entry, "image": os.path.relpath((data.parent / entry["image"]).resolve(), out.resolve())}
+def _moved(entry: Mapping[str, Any], data: Path, out: Path) -> dict[str, Any]:
+    """Return an entry with the path of its image from the folder `out`.
+
+    Raises:
+      SampleError: its image cannot be one.
+      DiskError: a picture in an address cannot be written.
+    """
+    try:
+        image, _ = _images.place(entry.get("image"), data, Path(os.path.abspath(data.parent)))
+    except BadEntry as error:
+        raise SampleError(f"{data}: the entry {entry['id']!r}: {error}") from None
+    return {**entry, "image": os.path.relpath(image.resolve(), out.resolve())} if image else dict(entry)

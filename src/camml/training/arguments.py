@@ -13,7 +13,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy, Scheduler
 from camml import prompts
 from camml.errors import OptionError, first_line
 from camml.remote import is_address
-from camml.training import fixed, limits, machine
+from camml.training import fixed, limits, machine, places
 from camml.training.processes import join_on_cpu
 from camml.training.remote import local_folder
 from camml.training.sharding import deepspeed_config
@@ -113,6 +113,7 @@ class ModelArguments:
     quant_type: str = _flag("nf4", "4-bit data type: nf4 or fp4")
 
     def __post_init__(self) -> None:
+        places.expand(self)
         limits.check(self)
         if self.mm_use_im_start_end or self.mm_use_im_patch_token:
             raise OptionError("--mm_use_im_start_end and --mm_use_im_patch_token must be False: no token is added")
@@ -207,6 +208,7 @@ class DataArguments:
     check_images: bool = _flag(False, "decode every image before training, instead of looking whether it is there")
 
     def __post_init__(self) -> None:
+        places.expand(self)
         limits.check(self)
         if not self.data_path:
             raise OptionError("--data_path is missing: the training set, LLaVA JSON")
@@ -241,6 +243,7 @@ class RunArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         this: Any = self  # most fields are transformers', whose types are unknown here
+        places.expand(self)
         limits.check(self)
         fixed.check(self)
         this.output_dir = this.output_dir or ""
@@ -248,7 +251,7 @@ class RunArguments(TrainingArguments):
             raise OptionError("--output_dir is missing: the folder that the model is written to")
         if is_address(this.output_dir):
             self.remote, this.output_dir = this.output_dir, str(local_folder(this.output_dir))
-        _check_place(this.output_dir)
+        places.check_output(this.output_dir)
         self.remove_unused_columns = False
         self._read_strategies()
         schedule = getattr(this.lr_scheduler_type, "value", this.lr_scheduler_type)
@@ -381,11 +384,3 @@ def _fit_evaluation(data: DataArguments, run: RunArguments) -> None:
 def _choice(name: str, value: object, known: tuple[object, ...]) -> None:
     if value not in known:
         raise OptionError(f"--{name} is {value!r}; it can be: {', '.join(map(str, known))}")
-
-
-def _check_place(output: str) -> None:
-    """Raise an OptionError if a file is where a folder is to be, or one of those above it."""
-    place = Path(output).expanduser()
-    there = next((path for path in (place, *place.parents) if os.path.lexists(path)), None)
-    if there and not there.is_dir():
-        raise OptionError(f"--output_dir {output}: {there} is a file; give the folder that the model is written to")

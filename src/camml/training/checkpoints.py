@@ -36,7 +36,8 @@ def to_resume(output: Path, wanted: str | None) -> Path | None:
     """Return the checkpoint that a run goes on from.
 
     Args:
-      wanted: the folder of one; "False" to start anew; None or "True" for the newest there is, if any.
+      wanted: the folder of one, or its name in the folder of the run; "False" to start anew; None or "True" for the
+        newest there is, if any.
 
     Raises:
       OptionError: there is no such checkpoint, or a new start would mix with an old run.
@@ -50,8 +51,8 @@ def to_resume(output: Path, wanted: str | None) -> Path | None:
                 f"{output} holds checkpoints of an earlier run; choose another --output_dir or remove them"
             )
         return None
-    path = Path(str(wanted))
-    if not (path / STATE).is_file():
+    path = next((path for path in (Path(str(wanted)), output / str(wanted)) if (path / STATE).is_file()), None)
+    if path is None:
         known = f"; there are: {', '.join(p.name for p in there)}" if there else ""
         raise OptionError(f"--resume_from_checkpoint {wanted}: no finished checkpoint there{known}")
     return path

@@ -27,6 +27,7 @@ def report(settings: Settings) -> str:
     start = [f"goes on from {continuing.check(settings.model)}"] if settings.model.pretrain_lora else []
     model, processor = building.sketch(settings.model)
     dataset = rows.read(settings.data, processor, max_length=run.model_max_length, seed=run.seed, report=skipped.append)
+    rows.check_full(dataset, run, run.per_device_train_batch_size)
     lines = [
         *start,
         f"{len(dataset)} samples, {sum(row.image is not None for row in dataset.conversations)} with an image",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from camml import layouts
 from camml.data.examples import TrainingRows
 from camml.model.modeling import IGNORED
 from camml.training import fixed, rows
@@ -66,8 +67,7 @@ def read(
         report=report,
         loaded=loaded,
     )
-    step = max(1, len(dataset.conversations) // data.eval_rows)
-    dataset.conversations = dataset.conversations[::step][: data.eval_rows]
+    dataset.conversations = layouts.spread(dataset.conversations, data.eval_rows)
     return dataset
 
 

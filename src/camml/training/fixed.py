@@ -1,4 +1,4 @@
-"""Flags of transformers' TrainingArguments that can have one meaning here, and would do nothing with another."""
+"""Flags of transformers' TrainingArguments of which one value is supported; others would do nothing, or harm."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ _PREDICTIONS = "exact matches are counted over the predictions for all held-out 
 
 FIXED: tuple[tuple[str, tuple[object, ...], str], ...] = (
     ("do_train", (True,), "`camml train` trains; --check True and --dry_run True only look, `camml eval run` measures"),
+    ("label_smoothing_factor", (0,), "the loss is the cross-entropy of answers, unsmoothed"),
     ("do_predict", (False,), "`camml eval run` has a model answer"),
     ("train_sampling_strategy", ("random",), _OWN_ROWS),
     ("length_column_name", ("length",), _OWN_ROWS),
@@ -27,7 +28,7 @@ FIXED: tuple[tuple[str, tuple[object, ...], str], ...] = (
 
 
 def check(run: Any) -> None:
-    """Raise if a flag asks for what would not happen.
+    """Raise if a flag asks for what is not supported.
 
     Args:
       run: the `RunArguments`, as they were given.
@@ -38,4 +39,4 @@ def check(run: Any) -> None:
     for name, known, instead in FIXED:
         value = getattr(run, name)
         if value not in known:
-            raise OptionError(f"--{name} is {value!r}, which would do nothing: {instead}; leave it out")
+            raise OptionError(f"--{name} is {value!r}, which is not supported: {instead}; leave it out")

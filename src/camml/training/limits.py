@@ -25,7 +25,7 @@ LIMITS: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
     (
         "a share, 0 to 1",
         lambda number: 0 <= number <= 1,
-        ("sample_image_dropout", "distill_weight", "label_smoothing_factor"),
+        ("sample_image_dropout", "distill_weight"),
     ),
     (
         "a share, 0 to below 1",

@@ -21,6 +21,9 @@ from camml.training.arguments import DataArguments, ModelArguments, RunArguments
 POINTER = b"version https://git-lfs"
 """How a file begins that Git left on the server."""
 
+WHOLE = ("model.safetensors", "pytorch_model.bin")
+"""Names of weights in one file, in the order in which transformers looks for them, each before an index of several."""
+
 
 def report(settings: Settings) -> str:
     """Return what was found, a line each; the neighbors may be missing yet.
@@ -34,6 +37,7 @@ def report(settings: Settings) -> str:
     dry_run.check_resume(settings)
     model, processor = building.sketch(settings.model)
     training_rows, findings = _check_data("data", settings.data, settings.run, processor)
+    rows.check_full(training_rows, settings.run, settings.run.per_device_train_batch_size)
     lines += findings
     if held_out := evaluating.as_training_set(settings.data):
         lines += _check_data("held-out data", held_out, settings.run, processor)[1]
@@ -130,20 +134,24 @@ def check_whole(folder: Path) -> str:
     """Return the files of weights of a model folder, in words.
 
     Raises:
-      ModelFolderError: one that its index names is missing, empty, or a pointer of Git.
+      ModelFolderError: one is empty or a pointer of Git, or one that its index names is missing.
     """
-    indexes = sorted(folder.glob("*.index.json"))
     files: list[Path] = []
-    for index in indexes[:1]:
+    names = [name for whole in WHOLE for name in (whole, f"{whole}.index.json") if (folder / name).is_file()]
+    name = names[0] if names else ""
+    index = folder / name
+    if name in WHOLE:
+        files = [index]
+    elif name:
         try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            pieces = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ModelFolderError(f"{index} is not an index of weights ({error!r}); fetch it again") from None
-        files = [folder / name for name in sorted(names)]
+        files = [folder / piece for piece in sorted(pieces)]
     files = files or sorted([*folder.glob("model*.safetensors"), *folder.glob("pytorch_model*.bin")])
     for file in files:
         if not file.is_file():
-            raise ModelFolderError(f"{file} is missing, which {indexes[0].name} names; fetch it again")
+            raise ModelFolderError(f"{file} is missing, which {name} names; fetch it again")
         with file.open("rb") as opened:
             begin = opened.read(len(POINTER))
         if not begin or begin == POINTER:

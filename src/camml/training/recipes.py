@@ -14,7 +14,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from camml.errors import OptionError
-from camml.training import machine
+from camml.training import machine, places
 from camml.training.arguments import DataArguments, ModelArguments, RunArguments, Settings
 
 PARTS = (ModelArguments, DataArguments, RunArguments)
@@ -61,7 +61,7 @@ def parse(arguments: Sequence[str]) -> Settings:
 
 
 def read(arguments: Sequence[str]) -> Namespace:
-    """Return the values of a command line as they stand there; no process is joined, and no folder is looked for.
+    """Return the values of a command line, paths with the home folder for `~`; no process is joined.
 
     For scripts that prepare the data of a recipe.
 
@@ -69,7 +69,9 @@ def read(arguments: Sequence[str]) -> Namespace:
       OptionError: as `parse`, as far as can be told.
     """
     with _together(arguments) as words:
-        return _read(words)[1]
+        values = _read(words)[1]
+        places.expand(values)
+        return values
 
 
 @contextmanager

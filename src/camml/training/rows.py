@@ -106,6 +106,32 @@ def check_first(rows: TrainingRows, count: int = 8) -> None:
         check_masks(example, rows.conversations[row], rows.processor)
 
 
+def check_steps(rows: TrainingRows, model: CamMLForConditionalGeneration, run: RunArguments) -> None:
+    """Raise unless all processes can take the steps of a run.
+
+    Raises:
+      OptionError: as `check_full` and `check_alike`.
+    """
+    check_full(rows, run, run.train_batch_size * run.world_size)
+    check_alike(rows, model, run)
+
+
+def check_full(rows: TrainingRows, run: RunArguments, batch: int) -> None:
+    """Raise if there are fewer rows than a batch has, of which a run takes full ones alone.
+
+    Args:
+      batch: rows of a batch of all processes.
+
+    Raises:
+      OptionError: no batch is full.
+    """
+    if run.dataloader_drop_last and len(rows) < batch:
+        raise OptionError(
+            f"{len(rows)} rows do not fill a batch of {batch}, and --dataloader_drop_last True leaves out what is not "
+            "full; leave the flag out, or give a smaller --per_device_train_batch_size"
+        )
+
+
 def check_alike(rows: TrainingRows, model: CamMLForConditionalGeneration, run: RunArguments) -> None:
     """Raise unless all processes of a sharded vision-language model use the same of its modules in every step.
 

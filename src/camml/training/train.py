@@ -163,7 +163,7 @@ def prepare(settings: Settings, skipped: list[str] | None = None) -> CamMLTraine
         skipped=later,
         loaded=loaded,
     )
-    rows.check_alike(dataset, model, run)
+    rows.check_steps(dataset, model, run)
     held_out = evaluating.read(data, dataset, report, own)
     vision_features = features.prepare(settings, model, dataset, report)
     lessons = _lessons(settings, dataset)

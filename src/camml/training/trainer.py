@@ -68,14 +68,14 @@ class CamMLTrainer(Trainer):
         return self.sampler
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-        """Return the loader that transformers makes, with batches made by the collator for it."""
+        """Return the loader that transformers makes, of all rows, with batches made by the collator for it."""
         this: Any = self  # transformers gives this attribute no type
-        training = this.data_collator
-        this.data_collator = this.eval_collator or training
+        training = this.data_collator, this.args.dataloader_drop_last
+        this.data_collator, this.args.dataloader_drop_last = this.eval_collator or this.data_collator, False
         try:
             return super().get_eval_dataloader(eval_dataset)
         finally:
-            this.data_collator = training
+            this.data_collator, this.args.dataloader_drop_last = training
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -170,12 +170,14 @@ class CamMLTrainer(Trainer):
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True, exist_ok=True)
         wait_for_all()
-        self.state.best_model_checkpoint = None  # a path in the folder that checkpoints leave; the step is what counts
         self._staging = unfinished
         try:
             super()._save_checkpoint(model, trial)
         finally:
             self._staging = None
+            self.state.best_model_checkpoint = None  # a path in the folder that checkpoints leave; the step counts
+        if self.args.should_save:
+            self.state.save_to_json(str(unfinished / name / checkpoints.STATE))  # again, without that path
         wait_for_all()
         if self.is_world_process_zero():
             checkpoints.commit(unfinished / name, output / name)
