@@ -1,6 +1,8 @@
 """`camml eval` as a person uses it."""
 
+import gzip
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +68,19 @@ def test_scores_are_written_and_compared(benchmarks, capsys: pytest.CaptureFixtu
     assert "exact McNemar: p = 1; first better on 1, second on 0" in said
     assert main(["eval", "compare", "--json", str(tmp_path / "one"), str(tmp_path / "two" / "score.json")]) == 0
     assert json.loads(capsys.readouterr().out)["difference"] == pytest.approx(1 / 3)
+
+
+def test_the_folder_of_a_run_and_a_packed_file_are_scored(benchmarks, capsys, tmp_path: Path) -> None:
+    answers = Path(_answers(benchmarks, tmp_path, "gqa"))
+    (tmp_path / "run").mkdir()
+    shutil.copy(answers, tmp_path / "run" / "answers.jsonl")
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(answers.read_bytes()))
+    for place in ("run", "a.jsonl.gz"):
+        command = ["eval", "score", "gqa", "--data", str(benchmarks[0]), "--answers", str(tmp_path / place), "--json"]
+        assert main(command) == 0
+        assert json.loads(capsys.readouterr().out)["values"]["accuracy"] == 100
+    assert main(["eval", "score", "gqa", "--data", str(benchmarks[0]), "--answers", str(tmp_path)]) == 2
+    assert f"{tmp_path.name}/answers.jsonl" in capsys.readouterr().err
 
 
 def test_scores_by_different_truths_are_compared_with_a_warning(benchmarks, capsys, tmp_path: Path) -> None:

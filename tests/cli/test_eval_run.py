@@ -64,6 +64,34 @@ def test_a_stock_vision_language_model_is_the_baseline(
     assert [prompt.count("<image>") for prompt in prompts] == [3, 3, 3], "of two samples and the question"
 
 
+@pytest.mark.parametrize(("model", "name"), [(".", "inner"), ("..", "outer"), ("owner/model", "model")])
+def test_a_folder_given_by_its_place_keeps_its_name(
+    model: str, name: str, places, tmp_path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, store = places
+    (tmp_path / "outer/inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "outer/inner")
+    command = [
+        "eval",
+        "run",
+        "gqa",
+        "--model",
+        model,
+        "--store",
+        store,
+        "--data",
+        data,
+        "--context",
+        "copy",
+        "--shots",
+        "1",
+    ]
+    assert main([*command, "--mode", "text-text", "--no-cache", "--resamples", "0", "--json"]) == 0
+    [outcome] = json.loads(capsys.readouterr().out)
+    assert outcome["folder"] == f"runs/eval/{name}/gqa/copy"
+    assert (tmp_path / "outer/inner" / outcome["folder"] / "score.json").is_file()
+
+
 @pytest.mark.long
 def test_answers_are_remembered_unless_asked_otherwise(command, tmp_path) -> None:
     assert main([*command, "--no-cache"]) == 0

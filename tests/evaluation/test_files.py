@@ -1,5 +1,6 @@
 """Reading benchmark files, whatever is in them, and writing results."""
 
+import gzip
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from camml.errors import CaMMLError, DiskError, SampleError
+from camml.evaluation import files
 from camml.evaluation.files import (
     listed,
     read_json,
@@ -57,6 +59,19 @@ def test_a_broken_line_is_named(tmp_path: Path, content: str | bytes, message: s
 def test_broken_json_is_placed(tmp_path: Path, content: str, message: str) -> None:
     with pytest.raises(SampleError, match=message):
         read_json(_file(tmp_path, content))
+
+
+def test_a_packed_file_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '\ufeff{"a": "\u00e9"}\r\n{"a": 2}\n'
+    packed = gzip.compress(text.encode())
+    assert list(read_lines(_file(tmp_path, packed))) == [(1, {"a": "\u00e9"}), (2, {"a": 2})]
+    assert read_text(_file(tmp_path, packed)) == read_text(_file(tmp_path, text))
+    for broken in (packed[:-9], packed[:5], packed[:12] + b"?" + packed[13:]):
+        with pytest.raises(SampleError, match=r"file cannot be unpacked \(.*\); copy or write it again"):
+            read_text(_file(tmp_path, broken))
+    monkeypatch.setattr(files, "LARGEST", 10)
+    with pytest.raises(SampleError, match="unpacks to more than 10 B"):
+        read_text(_file(tmp_path, packed))
 
 
 def test_records_are_a_list_or_lines(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from camml.errors import ModelFolderError, SampleError
 from camml.evaluation.fingerprints import Fingerprints
 from camml.json_values import digest
+from camml.training import checkpoints, reports, results
 from camml.types import Neighbor, Sample
 
 
@@ -41,6 +42,34 @@ def test_a_folder_is_its_files_and_their_names(tmp_path: Path) -> None:
     assert Fingerprints().folder(tmp_path) != first
     with pytest.raises(ModelFolderError, match="no folder"):
         Fingerprints().folder(tmp_path / "none")
+
+
+def test_what_training_keeps_beside_a_model_is_none_of_it(tmp_path: Path) -> None:
+    def put(name: str, text: str = "x") -> None:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    for name in ("config.json", "model.safetensors", "vlm_processor/tokenizer.json", "retrieval.json"):
+        put(name)
+    first = Fingerprints().folder(tmp_path)
+    beside = (
+        "checkpoint-20/optimizer.pt", "checkpoint-20/model.safetensors", f"{checkpoints.ABANDONED}20/config.json",
+        f"{checkpoints.UNFINISHED}/checkpoint-40/model.safetensors", ".cache/huggingface/model.metadata", results.RUN,
+        reports.PLOT, "runs/Nov30/events.out", "teacher/manifest.json", "trainer_state.json", "training_args.bin",
+        "optimizer.pt", "scheduler.pt", "rng_state_0.pth", "global_step20/zero_states.pt",
+    )  # fmt: skip
+    for name in beside:
+        put(name)
+        assert Fingerprints().folder(tmp_path) == first, name
+    for name in (
+        "config.json",
+        "vlm_processor/tokenizer.json",
+        "checkpoint-best.safetensors",
+        "generation_config.json",
+    ):
+        put(name, "y")
+        assert Fingerprints().folder(tmp_path) != first, name
+        first = Fingerprints().folder(tmp_path)
 
 
 def test_a_context_is_the_content_of_its_samples_in_order(tmp_path: Path) -> None:

@@ -41,9 +41,11 @@ def test_records_without_an_answer_are_made_again(tmp_path, damaged: dict[str, o
 
 
 def test_waiting_for_the_others_ends(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, parts = RunFolder(tmp_path), portions(ITEMS, 2)
+    folder.keep(parts[0], [{"id": item.id, "answer": "a"} for item in ITEMS[:8]])
     monkeypatch.setattr("camml.evaluation.folder.PATIENCE", 0.01)
-    with pytest.raises(OptionError, match="has not given portion 0"):
-        RunFolder(tmp_path).collect(portions(ITEMS, 2))
+    with pytest.raises(OptionError, match="has not given portion 1"):
+        folder.collect(parts)
 
 
 def test_what_another_run_of_the_same_folder_completed_is_taken(tmp_path) -> None:
@@ -64,10 +66,30 @@ def test_the_log_of_before_is_not_taken_for_what_other_processes_ask_anew(
     folder, parts = RunFolder(tmp_path), portions(ITEMS, 2)
     records = [{"id": item.id, "answer": "", "unanswered": "empty reply"} for item in ITEMS]
     folder.complete(records, [])
+    before = folder.mark()
+    folder.keep(parts[0], records[:8])
     monkeypatch.setattr("camml.evaluation.folder.PATIENCE", 0.01)
-    with pytest.raises(OptionError, match="has not given portion 0"):
-        folder.collect(parts, again=True)
-    assert folder.collect(parts, again=True, alone=True) == records
+    with pytest.raises(OptionError, match="has not given portion 1"):
+        folder.collect(parts, before=before)
+    assert folder.collect(parts, before=before, alone=True) == records
+
+
+def test_what_another_run_asked_anew_is_taken_by_several_processes(tmp_path) -> None:
+    folder, parts = RunFolder(tmp_path), portions(ITEMS, 2)
+    folder.complete([{"id": item.id, "answer": "", "unanswered": "empty reply"} for item in ITEMS], [])
+    before = folder.mark()
+    records = [{"id": item.id, "answer": "a"} for item in ITEMS]
+    folder.complete(records, [])
+    assert folder.collect(parts, before=before) == records
+
+
+def test_several_processes_do_not_wait_where_their_portions_were_taken_away(tmp_path) -> None:
+    folder, parts = RunFolder(tmp_path), portions(ITEMS, 2)
+    folder.complete([{"id": item.id, "answer": "", "unanswered": "empty reply"} for item in ITEMS], [])
+    for path in (tmp_path, tmp_path / "new"):
+        folder = RunFolder(path)
+        with pytest.raises(OptionError, match=r"portion 0 of .* is gone: another run works there"):
+            folder.collect(parts, before=folder.mark())
 
 
 def test_nobody_is_waited_for_alone(tmp_path) -> None:

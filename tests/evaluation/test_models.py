@@ -9,7 +9,7 @@ import pytest
 from camml import encoders
 from camml.cli import main
 from camml.datastore import Datastore
-from camml.errors import EncoderMismatchError, FetchError
+from camml.errors import EncoderMismatchError, FetchError, ModelFolderError
 from camml.evaluation.contexts import Variant
 from camml.evaluation.files import read_json
 from camml.evaluation.fingerprints import Fingerprints
@@ -55,6 +55,26 @@ def test_a_packed_model_that_pins_another_base_is_refused_before_anything_runs(l
     assert identity(folder)["bases"] == pins
     (folder / "packed.json").write_text(json.dumps(about | {"base_sha256": pins | {"vision_tower": "f" * 64}}))
     with pytest.raises(FetchError, match=f"made on weights with the SHA-256 {'f' * 16}, and here are {right[:16]}"):
+        identity(folder)
+
+
+def test_a_lora_run_is_identified_by_the_weights_below_it(camml_folder, tmp_path) -> None:
+    base, folder = tmp_path / "base", tmp_path / "run"
+    shutil.copytree(camml_folder, base)
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"lora_alpha": 8, "r": 4}')
+    (folder / "camml_base.json").write_text(json.dumps({"base": {"camml": str(base)}, "config": {}}))
+    told = identity(folder)
+    assert told["bases"] == {"camml": tensors_hash(base)}
+    tiny.model(seed=1).save_pretrained(base)
+    again = identity(folder)
+    assert again["bases"]["camml"] != told["bases"]["camml"]
+    assert again["hash"] == told["hash"]
+    (folder / "camml_base.json").write_text("{}")
+    with pytest.raises(ModelFolderError, match=r"camml_base\.json cannot be used"):
+        identity(folder)
+    (folder / "camml_base.json").write_text(json.dumps({"base": {"camml": str(tmp_path / "gone")}, "config": {}}))
+    with pytest.raises(ModelFolderError, match="which is not there; write into"):
         identity(folder)
 
 

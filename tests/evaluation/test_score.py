@@ -36,6 +36,58 @@ def test_right_answers_score_full_marks(name: str, benchmarks: Benchmarks, answe
     assert json.loads(json.dumps(result.document()))["values"]
 
 
+def test_the_annotations_of_vizwiz_score_its_val(benchmarks: Benchmarks, answer_file, tmp_path: Path) -> None:
+    """They have no question ids: a picture has one question."""
+    data = tmp_path / "eval"
+    shutil.copytree(benchmarks[0] / "vizwiz", data / "vizwiz")
+    notes = [
+        {"image": f"{n}.png", "question": f"What is {n}?", "answer_type": "other", "answerable": 1,
+         "answers": [{"answer": text, "answer_confidence": "yes"}] * 10}
+        for n, text in enumerate(("yes", "2", "red bus"))
+    ]  # fmt: skip
+    document(data / "vizwiz" / "annotations.json", notes)
+    result = score("vizwiz", data, answer_file("vizwiz"), resamples=0)
+    assert result.values == {"accuracy": 100, "answer_type/other": 100}
+    document(data / "vizwiz" / "annotations.json", notes[1:])
+    with pytest.raises(SampleError, match="has no answer for question 0 and 0 others"):
+        score("vizwiz", data, answer_file("vizwiz"), resamples=0)
+
+
+def test_the_test_split_of_textvqa_has_no_truth_and_a_submission(benchmarks: Benchmarks, answer_file, tmp_path) -> None:
+    data = tmp_path / "eval"
+    shutil.copytree(benchmarks[0] / "textvqa", data / "textvqa")
+    file = data / "textvqa" / "TextVQA_0.5.1_val.json"
+    entries = json.loads(file.read_text())["data"]
+    document(file, {"data": [{key: entry[key] for key in entry if key != "answers"} for entry in entries]})
+    answers = answer_file("textvqa")
+    with pytest.raises(SampleError, match="no true answers for 3 of 3 questions here; write the submission instead"):
+        score("textvqa", data, answers)
+    sent = tmp_path / "sent.json"
+    assert write_submission("textvqa", data, answers, sent) == 3
+    assert [entry["question_id"] for entry in json.loads(sent.read_text())] == [34600, 34601, 34602]
+    with pytest.raises(SampleError, match="no true answers"):  # read back by the server's ids
+        score("textvqa", data, sent)
+    document(file, {"data": [{key: entry[key] for key in ("image_id", "question", "answers")} for entry in entries]})
+    assert score("textvqa", data, answers, resamples=0).values == {"accuracy": 100}
+    with pytest.raises(SampleError, match="no question_id for question a1 and 2 others"):
+        write_submission("textvqa", data, answers, sent)
+
+
+@pytest.mark.parametrize("answers", [[None], 5, [], [["a"]]])
+def test_answers_of_textvqa_that_are_no_texts_are_refused(
+    answers, benchmarks: Benchmarks, answer_file, tmp_path
+) -> None:
+    data = tmp_path / "eval"
+    shutil.copytree(benchmarks[0] / "textvqa", data / "textvqa")
+    file = data / "textvqa" / "TextVQA_0.5.1_val.json"
+    entries = json.loads(file.read_text())["data"]
+    document(file, {"data": [entry | {"answers": [1998] * 10} for entry in entries]})
+    assert score("textvqa", data, answer_file("textvqa"), resamples=0).per_item["a1#2"] == 1
+    document(file, {"data": [entry | {"answers": answers} for entry in entries]})
+    with pytest.raises(SampleError, match=r"json, question a1 should have answers as texts, not "):
+        score("textvqa", data, answer_file("textvqa"))
+
+
 @pytest.mark.parametrize("name", sorted(set(tasks.names()) - CAPTIONS - HIDDEN - {"mmvet"}))
 def test_empty_answers_score_nothing(name: str, benchmarks: Benchmarks, tmp_path: Path) -> None:
     """All but POPE, whose rule reads silence as yes."""

@@ -99,13 +99,17 @@ def test_the_folder_of_a_task_may_be_given_itself(benchmarks: Benchmarks) -> Non
         ("gqa", "data/testdev_balanced_questions.json", '{"1": {"answer": "yes"}}'),
         ("textvqa", "TextVQA_0.5.1_val.json", "[]"),
         ("textvqa", "TextVQA_0.5.1_val.json", '{"data": []}'),
+        *(
+            ("textvqa", "TextVQA_0.5.1_val.json", document)
+            for document in ('{"data": [{"image_id": "a1", "question": 5}]}', '{"data": [5]}')
+        ),
         ("mme", "llava_mme.jsonl", '{"question_id": "existence/0009.jpg", "text": "Is it so?"}'),
         ("mme", "MME_Benchmark_release_version/existence/0000.txt", "no tab"),
         ("seed_bench", "SEED-Bench.json", "{}"),
         ("mmvet", "mm-vet.json", "{}"),
         ("mmvet", "mm-vet.json", "[]"),
         ("okvqa", "llava_okvqa_val_gt.json", "5"),
-        ("okvqa", "llava_okvqa_val_gt.json", '[{"question_id": 1, "answers": [3]}]'),
+        ("okvqa", "llava_okvqa_val_gt.json", '[{"question_id": 1, "answers": [null]}]'),
         ("okvqa", "llava_okvqa_val_gt.json", '[{"question_id": 1, "answers": 3}]'),
         ("aokvqa", "llava_aokvqa_val_gt.json", '[{"question_id": 1, "choices": ["a"], "correct_choice_idx": 1}]'),
         ("coco_caption", "test_caption_coco_format.json", '{"annotations": [{}]}'),

@@ -37,6 +37,25 @@ def test_vqa_answers_in_every_form(tmp_path: Path, value: object) -> None:
     assert vqa_truth(document(tmp_path / "t.json", value)) == {"7": {"answers": ["a", "b"], "group": {}}}
 
 
+def test_vizwiz_has_the_name_of_a_picture_for_an_id(tmp_path: Path) -> None:
+    entry = {
+        "image": "VizWiz_val_00000000.jpg", "question": "What is this?", "answer_type": "other", "answerable": 1,
+        "answers": [{"answer": "soap", "answer_confidence": "yes"}, {"answer": "a bar", "answer_confidence": "maybe"}],
+    }  # fmt: skip
+    truth = vqa_truth(document(tmp_path / "t.json", [entry]))
+    assert truth == {"VizWiz_val_00000000.jpg": {"answers": ["soap", "a bar"], "group": {"answer_type": "other"}}}
+    with pytest.raises(SampleError, match=r"question VizWiz_val_00000000\.jpg is there twice"):
+        vqa_truth(document(tmp_path / "t.json", [entry, entry]))
+
+
+def test_numbers_are_read_as_texts(tmp_path: Path) -> None:
+    entry = {"question_id": 7, "answers": [2, {"answer": 2.0}, {"answer": 2.5}, "two"]}
+    assert vqa_truth(document(tmp_path / "t.json", [entry]))["7"]["answers"] == ["2", "2", "2.5", "two"]
+    for wrong in (None, True, {}, []):
+        with pytest.raises(SampleError, match=r"entry 1 \(question 7\) should have answers as texts"):
+            vqa_truth(document(tmp_path / "t.json", [{"question_id": 7, "answers": ["two", wrong]}]))
+
+
 def test_vqa_groups(tmp_path: Path) -> None:
     entry = {"question_id": 7, "answers": ["a"], "answer_type": "other", "question_type": "what is"}
     result = vqa_truth(document(tmp_path / "t.json", [entry]))["7"]["group"]
@@ -69,6 +88,12 @@ def test_captions_are_gathered_by_picture(tmp_path: Path) -> None:
     annotations = [{"image_id": 1, "caption": "a"}, {"image_id": 2, "caption": "b"}, {"image_id": 1, "caption": "c"}]
     result = caption_truth(document(tmp_path / "t.json", {"annotations": annotations}))
     assert result == {"1": ["a", "c"], "2": ["b"]}
+
+
+def test_a_caption_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    annotations = [{"image_id": 1, "caption": "a"}, {"image_id": 1, "caption": None}]
+    with pytest.raises(SampleError, match="entry 2: the caption should be a text, not None"):
+        caption_truth(document(tmp_path / "t.json", {"annotations": annotations}))
 
 
 def test_science_letters_without_problems() -> None:

@@ -128,7 +128,9 @@ def _numbers(text: str) -> list[int]:
 
 
 def _out(args: argparse.Namespace) -> Path:
-    return Path(args.out or OUT / Path(args.model).name)
+    from camml.evaluation.models import model_name
+
+    return Path(args.out or OUT / model_name(args.model))
 
 
 def _options(args: argparse.Namespace) -> "Options":

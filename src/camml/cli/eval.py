@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_scoring(scoring: argparse.ArgumentParser) -> None:
     scoring.add_argument("task", metavar="TASK", help="see `camml eval list`")
-    scoring.add_argument("--answers", type=Path, required=True, metavar="FILE", help="answers as JSON lines or JSON")
+    scoring.add_argument(
+        "--answers", type=Path, required=True, metavar="FILE", help="answers as JSON lines or JSON, or a run's folder"
+    )
     _add_data(scoring)
     scoring.add_argument(
         "--missing",

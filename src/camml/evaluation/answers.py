@@ -13,12 +13,15 @@ from camml.errors import OptionError, SampleError
 from camml.evaluation.files import listed, read_json, read_records, read_text, shown
 from camml.evaluation.metrics.choices import aokvqa_choice
 from camml.evaluation.metrics.mmvet import grade_id
+from camml.evaluation.submissions import TEXTVQA_ID
 from camml.evaluation.task import Item, Task
 
 ID_KEYS = ("question_id", "image_id", "obj_id", "questionId", "id", "image")
 TEXT_KEYS = ("text", "caption", "answer", "predict_boxes", "prediction", "direct_answer", "multiple_choice")
 PAIR = ("direct_answer", "multiple_choice")
 """The keys of an answer to A-OKVQA in its own files."""
+ANSWERS = "answers.jsonl"
+"""The file of answers in the folder of a run."""
 MISSING = ("error", "wrong", "skip")
 
 
@@ -51,11 +54,12 @@ def read_answers(path: Path) -> list[Answer]:
 
     The id is under `question_id`, `image_id`, `obj_id`, `questionId`, `id` or `image`; the text under `text`,
     `caption`, `answer`, `predict_boxes` or `prediction`. White space around a text is none of it; a number is read as
-    a text.
+    a text. Of the folder of a run `answers.jsonl` is read.
 
     Raises:
       SampleError: not such a file; the message names the entry.
     """
+    path = path / ANSWERS if path.is_dir() else path
     whole = read_text(path).strip()
     if whole.startswith("{") and "\n" in whole and not whole.split("\n", 1)[0].rstrip().endswith("}"):
         return _from_object(read_json(path), path)
@@ -195,7 +199,7 @@ def _by_ids(items: Sequence[Item], answers: Sequence[Answer]) -> Sequence[Answer
     These are the name of the picture, the id in the annotations (TextVQA) and the grader's id (MM-Vet). Each must
     belong to one question only; otherwise the answers are returned as they are.
     """
-    kinds = (lambda item: item.record.get("image"), _id_of_truth, grade_id)
+    kinds = (lambda item: item.record.get("image"), lambda item: item.record.get(TEXTVQA_ID), grade_id)
     for name in kinds:
         named: dict[str, list[Item]] = defaultdict(list)
         for item in items:
@@ -205,10 +209,6 @@ def _by_ids(items: Sequence[Item], answers: Sequence[Answer]) -> Sequence[Answer
             return [replace(answer, question_id=str(item.question_id), prompt=item.text)
                     for answer, [item] in zip(answers, asked, strict=True)]  # fmt: skip
     return answers
-
-
-def _id_of_truth(item: Item) -> Any:
-    return item.truth.get("question_id") if isinstance(item.truth, dict) else None
 
 
 def _decided(item: Item, answer: Answer, path: Path) -> Answer:

@@ -1,6 +1,9 @@
 """The JSON, JSON-lines and tab-separated files of benchmarks; results are written whole or not at all."""
 
+import gzip
+import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,20 +11,39 @@ from typing import Any
 from camml.durable import write_file
 from camml.errors import DiskError, SampleError
 from camml.json_values import unique_keys
+from camml.sizes import size_in_words
+
+GZIP = b"\x1f\x8b"
+LARGEST = 2_000_000_000
+"""Bytes of a packed file, unpacked: the largest annotations of a benchmark have a fifth of it."""
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file, without its byte-order mark.
+    """Read a UTF-8 file, unpacked where it is packed by gzip, without its byte-order mark.
 
     Raises:
-      SampleError: no such file, or not UTF-8.
+      SampleError: no such file, or not UTF-8, or it cannot be unpacked.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        content = _unpacked(path, content) if content.startswith(GZIP) else content
+        with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig") as text:
+            return text.read()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise SampleError(f"no file {path}") from None
     except UnicodeDecodeError as error:
         raise SampleError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def _unpacked(path: Path, packed: bytes) -> bytes:
+    """Return the content of a file that is packed by gzip."""
+    try:
+        content = gzip.GzipFile(fileobj=io.BytesIO(packed)).read(LARGEST + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise SampleError(f"{path} cannot be unpacked ({error}); copy or write it again") from None
+    if len(content) > LARGEST:
+        raise SampleError(f"{path} unpacks to more than {size_in_words(LARGEST)}; give the right file, or unpack it")
+    return content
 
 
 def read_json(path: Path) -> Any:

@@ -1,7 +1,8 @@
 """Hashes of all that an answer depends on: models, pictures, samples."""
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,12 @@ from camml.data.origins import file_hash
 from camml.errors import ModelFolderError
 from camml.json_values import digest
 from camml.types import Context
+
+BESIDE = re.compile(
+    r"(checkpoint-\d+|abandoned-.+|global_step\d+|runs|teacher)/.*"
+    r"|run\.json|loss\.png|trainer_state\.json|training_args\.bin|(optimizer|scheduler|scaler)\.pt|rng_state.*\.pth"
+)
+"""What training keeps in a model's folder and no answer depends on: checkpoints, states of optimizers, its records."""
 
 
 class Fingerprints:
@@ -33,18 +40,18 @@ class Fingerprints:
         return self._files[key]
 
     def folder(self, folder: Path) -> str:
-        """Hash all files in a folder, their names and contents: weights, configuration, tokenizer.
+        """Hash all files of a model, their names and contents: weights, configuration, tokenizer.
 
-        Model cards (`*.md`) and hidden files are left out: a better word on a model does not change its answers.
+        Model cards (`*.md`), hidden files and folders, and what training keeps beside a model are left out: they do not
+        change its answers.
 
         Raises:
           ModelFolderError: no such folder.
         """
         if not folder.is_dir():
             raise ModelFolderError(f"no folder {folder}; give a model folder, or fetch a model with `camml fetch`")
-        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        files = [path for path in files if path.suffix != ".md"]
-        return digest({str(path.relative_to(folder)): self.file(path) for path in files})
+        names = sorted(name for name in _names(folder) if not name.endswith(".md") and not BESIDE.fullmatch(name))
+        return digest({name: self.file(folder / name) for name in names})
 
     def picture(self, image: Path | bytes | None) -> str | None:
         """Hash a picture as it is stored; return None where there is none."""
@@ -56,3 +63,11 @@ class Fingerprints:
         """Return what each sample holds, in order; of a text that is read in part, that part."""
         samples = (neighbor.read for neighbor in context)
         return [{"id": sample.id, "text": sample.text, "image": self.picture(sample.image)} for sample in samples]
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """Yield the paths of the files in a folder, with slashes, less what is hidden."""
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in inside.parts):
+            yield inside.as_posix()

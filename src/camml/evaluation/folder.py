@@ -22,6 +22,7 @@ from camml.evaluation.files import read_json, read_lines, visible, write_json, w
 from camml.evaluation.task import Item
 
 PATIENCE = 3600.0  # seconds without a new portion until the other processes are taken for dead
+LOG = "log.jsonl"
 _PAUSE = 0.1  # seconds
 
 Record = dict[str, Any]
@@ -100,30 +101,46 @@ class RunFolder:
 
     def log(self, items: Sequence[Item]) -> list[Record] | None:
         """Return the records of all items, if the run was complete."""
-        return _records(self.path / "log.jsonl", [item.id for item in items])
+        return _records(self.path / LOG, [item.id for item in items])
 
-    def collect(self, parts: Sequence[Portion], *, alone: bool = False, again: bool = False) -> list[Record]:
+    def mark(self) -> tuple[int, int] | None:
+        """Return what tells the log that is there from one that another run writes; None where there is none."""
+        try:
+            about = (self.path / LOG).stat()
+        except OSError:
+            return None
+        return about.st_ino, about.st_mtime_ns
+
+    def collect(
+        self, parts: Sequence[Portion], *, alone: bool = False, before: tuple[int, int] | None = None
+    ) -> list[Record]:
         """Return the records of all portions, in order; wait for those of other processes.
 
         Where another run in this folder was complete first, and took the portions away, its records are returned.
 
         Args:
+          parts: all portions; the first is one that this process has seen or written.
           alone: there are no other processes.
-          again: all records were there before, and some were asked for again.
+          before: the `mark` of the log that was there before, of which some questions are asked again.
 
         Raises:
-          OptionError: the others have given nothing for an hour, or a portion is gone.
+          OptionError: the others have given nothing for an hour, or portions are gone.
         """
         items = [item for portion in parts for item in portion.items]
         collected: list[Record] = []
         for portion in parts:
             deadline = time.monotonic() + PATIENCE
             while (records := self.part(portion)) is None:
-                if (alone or not again) and (log := self.log(items)) is not None:
+                mine = portion if alone else parts[0]
+                gone = alone or not self._part(mine).is_file()  # looked at first: the log is there before they go
+                if (alone or self.mark() != before) and (log := self.log(items)) is not None:
                     self._drop_portions()
                     return log
-                if alone:
-                    raise OptionError(f"portion {portion.number} of {self.path} is gone; start the run again")
+                if gone:
+                    raise OptionError(
+                        f"portion {mine.number} of {self.path} is gone: another run works there, or somebody removed "
+                        "it; start the run again when no other one is going on"
+                    )
                 if time.monotonic() > deadline:
                     raise OptionError(
                         f"another process has not given portion {portion.number} of {self.path} for an hour; "
@@ -136,7 +153,7 @@ class RunFolder:
     def complete(self, records: Sequence[Record], answers: Sequence[Mapping[str, Any]]) -> None:
         """Write the files that people read, and drop those of portions."""
         write_lines(self.path / "answers.jsonl", answers)
-        write_lines(self.path / "log.jsonl", records)
+        write_lines(self.path / LOG, records)
         self._drop_portions()
 
     def _drop_portions(self) -> None:

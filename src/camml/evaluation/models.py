@@ -1,6 +1,7 @@
 """The model of a run: identified at once, loaded when it is first asked."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from camml.prompts import paste
 from camml.types import Context, Prediction, Query
 
 BASE_SOURCES = "base_sources"
-"""In words where the weights below a packed model came from; what they are, their hashes say."""
+"""In words where the weights below a packed model or a LoRA run came from; what they are, their hashes say."""
 PINS = "base_sha256"
 """The key of a packed model under which it has the hash of each base, where it pins them."""
 SHORTEST = 16
@@ -151,22 +152,44 @@ class Model:
         return self.assistant.settings.margin if self.assistant else None
 
 
-def _bases(folder: Path) -> dict[str, Any]:
-    """Return the hashes and sources of the weights that a packed model builds on; nothing for a whole model."""
-    from camml import weights
-    from camml.model.folder import PACKED
+def model_name(model: str) -> str:
+    """Return the last part of a model's name or folder, also of a folder that is given as `.` or `..`.
 
+    Example:
+      >>> model_name("checkpoints/camml-7b/.."), model_name("owner/model")
+      ('checkpoints', 'model')
+    """
+    return Path(os.path.abspath(Path(model).expanduser())).name
+
+
+def _bases(folder: Path) -> dict[str, Any]:
+    """Return the hashes and sources of the weights below a packed model or a LoRA run; nothing for a whole model.
+
+    Raises:
+      ModelFolderError, UnknownNameError, FetchError: they are not there, or of a packed model not those it pins.
+    """
+    from camml import weights
+
+    bases = {part: weights.base(str(place)) for part, place in _places_of_bases(folder).items()}
+    sources = {part: ", ".join(filter(None, (base.source, base.precision))) for part, base in bases.items()}
+    return {"bases": {part: base.sha256 for part, base in bases.items()}, BASE_SOURCES: sources} if bases else {}
+
+
+def _places_of_bases(folder: Path) -> dict[str, Path]:
+    from camml import weights
+    from camml.model import lora
+    from camml.model.folder import PACKED, is_packed
+
+    if not is_packed(folder):
+        return lora.bases(folder) if lora.is_run(folder) else {}
     try:
         about = json.loads((folder / PACKED).read_text("utf-8"))
     except (OSError, ValueError):
-        return {}  # another kind of folder, or one that loading refuses
+        return {}  # loading refuses it
     named = {part: str(about[part]) for part in ("language_model", "vision_tower") if part in about}
     pins = about.get(PINS) if isinstance(about.get(PINS), dict) else {}
-    places = {part: weights.pinned(name, str(pins[part])) if part in pins else weights.folder(name)
-              for part, name in named.items()}  # fmt: skip
-    bases = {part: weights.base(str(place)) for part, place in places.items()}
-    sources = {part: ", ".join(filter(None, (base.source, base.precision))) for part, base in bases.items()}
-    return {"bases": {part: base.sha256 for part, base in bases.items()}, BASE_SOURCES: sources} if bases else {}
+    return {part: weights.pinned(name, str(pins[part])) if part in pins else weights.folder(name)
+            for part, name in named.items()}  # fmt: skip
 
 
 def answer_all(

@@ -23,7 +23,7 @@ from camml.evaluation.folder import Record, RunFolder, portions
 from camml.evaluation.identity import identity
 from camml.evaluation.measures import measures
 from camml.evaluation.metrics.mmvet import read_grades
-from camml.evaluation.models import Model
+from camml.evaluation.models import Model, model_name
 from camml.evaluation.predict import Predictor, has_answer
 from camml.evaluation.retrieval import retriever_of
 from camml.evaluation.risk import risk_coverage
@@ -251,7 +251,7 @@ def _predict(
 
     Of a complete run those questions are asked again that got no answer.
     """
-    done = folder.log(items)
+    before, done = folder.mark(), folder.log(items)
     if done is not None and all(map(has_answer, done)):
         progress(str(folder.path), len(items), len(items))
         return done
@@ -264,7 +264,7 @@ def _predict(
         progress(str(folder.path), answered, len(items))
 
     predictor.fill(folder, parts, share, report, done or ())
-    return folder.collect(parts, alone=share.world == 1, again=done is not None) if share.leads else []
+    return folder.collect(parts, alone=share.world == 1, before=before) if share.leads else []
 
 
 def _conclude(
@@ -278,7 +278,7 @@ def _conclude(
     device = predictor.model.identity["device"] if predictor.model else None
     seconds = folder.seconds()
     measured = (None if seconds else folder.measures()) or measures(items, records, seconds, device)
-    model = Path(options.model).name if variant.needs_model else variant.name
+    model = model_name(options.model) if variant.needs_model else variant.name
     answers = [answer_record(task, item, texts[item.id], model, unanswered.get(item.id, "")) for item in items]
     score, note = None, "not scored, as asked"
     if not options.predict_only:

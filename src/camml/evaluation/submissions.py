@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from camml.errors import OptionError
+from camml.errors import OptionError, SampleError
 from camml.evaluation.files import write_bytes, write_json, write_lines
 from camml.evaluation.metrics.choices import aokvqa_choice
 from camml.evaluation.metrics.gqa import gqa_answer
@@ -16,6 +16,8 @@ from camml.evaluation.metrics.vqa import evalai_answer
 from camml.evaluation.task import Item
 
 Answers = Mapping[str, str]
+TEXTVQA_ID = "textvqa_id"
+"""The key of an item's record under which TextVQA's own question id is."""
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # not allowed in a spreadsheet
 
 
@@ -25,9 +27,20 @@ def vizwiz(items: Sequence[Item], answers: Answers, path: Path, folder: Path) ->
 
 
 def textvqa(items: Sequence[Item], answers: Answers, path: Path, folder: Path) -> None:
-    """Write `[{"question_id", "answer"}]` with TextVQA's own question ids."""
+    """Write `[{"question_id", "answer"}]` with TextVQA's own question ids.
+
+    Raises:
+      SampleError: its annotations do not say them.
+    """
+    lacking = [item.id for item in items if TEXTVQA_ID not in item.record]
+    if lacking:
+        raise SampleError(
+            f"TextVQA's annotations have no question_id for question {lacking[0]} and {len(lacking) - 1} others, and "
+            "its server takes answers by it; take the whole annotation file"
+        )
     write_json(
-        path, [{"question_id": item.truth["question_id"], "answer": evalai_answer(answers[item.id])} for item in items]
+        path,
+        [{"question_id": item.record[TEXTVQA_ID], "answer": evalai_answer(answers[item.id])} for item in items],
     )
 
 

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from camml.boxes import read_box
@@ -17,24 +17,33 @@ def vqa_truth(path: Path) -> dict[str, dict[str, Any]]:
     """Map question ids to `{"answers": [...], "group": {...}}`, from an annotation file of the VQA family.
 
     It may be VQA's own `{"annotations": [...]}`, a list of such entries, or an object from id to answers; an answer is
-    a text or `{"answer": text}`.
+    a text or `{"answer": text}`. An entry without a question id, as VizWiz has them, goes by the name of its picture.
 
     Raises:
       SampleError: not such a file.
     """
     truth: dict[str, dict[str, Any]] = {}
     for number, (key, entry) in enumerate(_entries(path), start=1):
-        answers = field(entry, "answers", path, number)
-        every = answers if isinstance(answers, list) else []
-        texts = [answer.get("answer") if isinstance(answer, dict) else answer for answer in every]
-        if not texts or not all(isinstance(text, str) for text in texts):
-            raise SampleError(
-                f"{path}, entry {number} (question {key}) should have answers as texts, not {shown(repr(answers))}"
-            )
+        place = f"{path}, entry {number} (question {key})"
+        texts = answer_texts(field(entry, "answers", path, number), place)
         group = {name: entry[name] for name in ("answer_type", "question_type") if entry.get(name)}
         _refuse_second(key, truth, path, number)
         truth[key] = {"answers": texts, "group": group}
     return truth
+
+
+def answer_texts(answers: Any, place: str) -> list[str]:
+    """Return the answers of a question's annotators, each a text or `{"answer": text}`; a number is read as a text.
+
+    Raises:
+      SampleError: they are not such answers; the message begins with `place`.
+    """
+    every = answers if isinstance(answers, list) else []
+    values = [answer.get("answer") if isinstance(answer, dict) else answer for answer in every]
+    numbers = [isinstance(value, int | float) and not isinstance(value, bool) and value == value for value in values]
+    if not values or not all(isinstance(value, str) or number for value, number in zip(values, numbers, strict=True)):
+        raise SampleError(f"{place} should have answers as texts, not {shown(repr(answers))}")
+    return [str(int(value) if isinstance(value, float) and value.is_integer() else value) for value in values]
 
 
 def _refuse_second(key: str, truth: Mapping[str, Any], path: Path, number: int) -> None:
@@ -57,7 +66,11 @@ def _entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for number, entry in enumerate(value, start=1):
         if not isinstance(entry, dict):
             raise SampleError(f"{path}, entry {number} should be an object, not {shown(repr(entry))}")
-        yield str(field(entry, "question_id", path, number)), entry
+        image = entry.get("image")
+        if "question_id" not in entry and isinstance(image, str):
+            yield PurePosixPath(image).name, entry
+        else:
+            yield str(field(entry, "question_id", path, number)), entry
 
 
 def choice_truth(path: Path) -> dict[str, dict[str, Any]]:
@@ -94,7 +107,10 @@ def caption_truth(path: Path) -> dict[str, list[str]]:
         raise SampleError(f"{path} should be a COCO caption file: an object with 'annotations'")
     captions: dict[str, list[str]] = defaultdict(list)
     for number, entry in enumerate(value["annotations"], start=1):
-        captions[str(field(entry, "image_id", path, number))].append(field(entry, "caption", path, number))
+        caption = field(entry, "caption", path, number)
+        if not isinstance(caption, str):
+            raise SampleError(f"{path}, entry {number}: the caption should be a text, not {shown(repr(caption))}")
+        captions[str(field(entry, "image_id", path, number))].append(caption)
     return dict(captions)
 
 

@@ -94,11 +94,11 @@ def load(
         raise ModelFolderError(f"{folder} is not the folder of a LoRA run ({ADAPTER} and {BASE})")
     try:
         about, adapter = (json.loads((folder / name).read_text("utf-8")) for name in (BASE, ADAPTER))
-        base, config = dict(about["base"]), CamMLConfig(**about["config"])
+        config = CamMLConfig(**about["config"])
         scale = float(adapter["lora_alpha"]) / float(adapter["r"])
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(f"{folder / BASE} or {ADAPTER} cannot be used ({error!r})") from error
-    model = _started_from(_bases(base, folder), config, dtype or "auto")
+    model = _started_from(bases(folder), config, dtype or "auto")
     load_part(model, ADDED, dict(read_file(folder / ADDED_FILE)), folder / ADDED_FILE)
     trained = {
         name.removeprefix("base_model.model.").replace(".base_layer.", ".").removesuffix(".weight"): tensor
@@ -134,14 +134,18 @@ def add_products(model: nn.Module, trained: Mapping[str, Tensor], scale: float, 
         weight.copy_(weight.float() + scale * (up.float() @ down.float()))
 
 
-def _bases(base: Mapping[str, str], folder: Path) -> dict[str, Path]:
+def bases(folder: Path) -> dict[str, Path]:
     """Return the folders that the run in `folder` started from.
 
     Raises:
-      ModelFolderError: one is gone.
+      ModelFolderError: one is gone, or the file that names them cannot be used.
     """
+    try:
+        named = {str(part): str(name) for part, name in json.loads((folder / BASE).read_text("utf-8"))["base"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFolderError(f"{folder / BASE} cannot be used ({error!r})") from error
     folders = {}
-    for part, name in base.items():
+    for part, name in named.items():
         try:
             folders[part] = weights.folder(name)
         except UnknownNameError as error:

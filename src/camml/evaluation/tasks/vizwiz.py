@@ -16,10 +16,18 @@ ANNOTATIONS = DataFile(
 
 
 def read(folder: Path) -> list[Item]:
-    """Read the items; with truth only where an annotation file has been put beside them."""
+    """Read the items; with truth only where an annotation file has been put beside them.
+
+    VizWiz has one question for each picture, whose name stands in its annotations for an id.
+    """
     items = read_questions(QUESTIONS.require(folder), folder / IMAGES.path)
     annotations = ANNOTATIONS.find(folder)
-    return with_truth(items, vqa_truth(annotations), annotations) if annotations else items
+    if annotations is None:
+        return items
+    truth = vqa_truth(annotations)
+    own = {str(item.question_id): item.image.name for item in items if isinstance(item.image, Path)}
+    truth |= {key: truth[name] for key, name in own.items() if key not in truth and name in truth}
+    return with_truth(items, truth, annotations)
 
 
 TASK = Task(
