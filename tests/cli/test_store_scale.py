@@ -42,17 +42,24 @@ def test_index_check_and_info(store: Path, run: Run) -> None:
     assert "index of text" not in json.loads(run("info", "--store", store, "--json")[1])
 
 
-def test_check_opens_pictures_and_says_what_it_cannot_tell(tmp_path: Path, run: Run) -> None:
+def test_check_opens_pictures_and_names_those_that_were_replaced(tmp_path: Path, run: Run) -> None:
     samples = [Sample(color, color, picture(tmp_path, color)) for color in ("red", "blue")]
     for copies in (False, True):
         Datastore.build(tmp_path / f"store{copies}", samples, encoders.load("hashed"), copy_images=copies)
     code, said, _ = run("check", "--store", tmp_path / "storeFalse")
     assert code == 0
     assert said.endswith(
-        "storeFalse is as it was written; its pictures are there and begin as pictures do, but whether each is still "
-        "the same is not checked\n"
+        "storeFalse is as it was written; its pictures are there and begin as pictures do, and none seems to be "
+        "replaced\n"
     )
+    assert run("check", "--decode", "--store", tmp_path / "storeFalse")[1].endswith("and none was replaced\n")
     assert run("check", "--store", tmp_path / "storeTrue")[1].endswith("storeTrue is as it was written\n")
+    picture(tmp_path, "green", "red")
+    code, said, _ = run("check", "--store", tmp_path / "storeFalse")
+    assert (code, "replaced since they were indexed: 1, of the samples 'red' (" in said) == (1, True)
+    (tmp_path / "more.csv").write_text("id,text,image\nred,red,red.png\n")
+    assert run("add", tmp_path / "more.csv", "--upsert", "--store", tmp_path / "storeFalse")[0] == 0
+    assert run("check", "--store", tmp_path / "storeFalse")[0] == 0
     (tmp_path / "red.png").write_bytes(b"")
     code, said, _ = run("check", "--store", tmp_path / "storeFalse")
     assert (code, "the picture of sample 'red' cannot be read: " in said, "is empty" in said) == (1, True, True)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from camml.datastore import Datastore, commits, verify
-from camml.datastore import store as store_module
+from camml.datastore import Datastore, changes, commits, verify
 from camml.datastore.commits import MOST_SEGMENTS, _last_run
 from camml.datastore.rows import Rows
 from camml.durable import UNFINISHED
@@ -168,8 +167,8 @@ def test_a_slow_reload_of_another_thread_takes_nothing_back(
         return acting
 
     for name in ("Spool", "ids_of", "uploads_of", "keys_of"):
-        monkeypatch.setattr(store_module, name, late(getattr(store_module, name)))
-    monkeypatch.setattr(store_module, "commit_removed", late(commits.commit_removed))
+        monkeypatch.setattr(changes, name, late(getattr(changes, name)))
+    monkeypatch.setattr(changes, "commit_removed", late(commits.commit_removed))
     if action == "remove":
         other.remove(["n0"])
     else:

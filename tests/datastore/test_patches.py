@@ -64,6 +64,30 @@ def test_a_picture_that_is_deleted_later_is_still_compared(store: Datastore, enc
     assert Datastore.open(tmp_path / "store", encoder).patches(["red", "green"], encoder).keys() == {"green"}
 
 
+def test_those_of_a_replaced_picture_are_renewed_with_its_vector(
+    store: Datastore, encoder: Quarters, tmp_path: Path
+) -> None:
+    before = store.patches(["red"], encoder)["red"]
+    picture(tmp_path, "blue", "red")
+    assert np.array_equal(store.patches(["red"], encoder)["red"], before)
+    store.update([sample("red", "red", tmp_path / "red.png")])
+    patches = store.patches(["red", "blue"], encoder)
+    assert np.array_equal(patches["red"], patches["blue"])
+    assert not np.array_equal(patches["red"], before)
+
+
+def test_those_of_another_picture_are_never_taken_for_its_own(
+    store: Datastore, encoder: Quarters, tmp_path: Path
+) -> None:
+    before = store.patches(["red"], encoder)["red"]
+    shutil.rmtree(tmp_path / "store" / FOLDER)
+    picture(tmp_path, "blue", "red")
+    again = Datastore.open(tmp_path / "store", encoder)
+    assert again.patches(["red", "green"], encoder).keys() == {"green"}
+    picture(tmp_path, "red")
+    assert np.array_equal(again.patches(["red"], encoder)["red"], before)
+
+
 def test_damaged_ones_are_computed_again(store: Datastore, encoder: Quarters, tmp_path: Path) -> None:
     for file in (tmp_path / "store" / FOLDER).rglob("*.f16"):
         file.write_bytes(bytes(len(file.read_bytes())))

@@ -1,5 +1,7 @@
 """Pictures that servers were sent: they go with the last sample that has them, and nothing else does."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,20 @@ def test_a_datastore_that_is_a_link_loses_them_too(store: Datastore, tmp_path: P
     (tmp_path / "link").symlink_to(tmp_path / "store")
     Datastore.open(tmp_path / "link").remove(["0"])
     assert uploads(store) == {SENT[1]}
+
+
+def test_what_killed_servers_left_goes_with_the_next_change_once_it_is_old(store: Datastore, tmp_path: Path) -> None:
+    place = tmp_path / "store" / UPLOADS
+    for path in place.iterdir():
+        os.utime(path, (0, 0))  # those of samples are old as well
+    left = [f"mcp-{'1' * 32}.png", f"{'a' * 16}-{'b' * 16}.png.12-7f.unfinished"]
+    young, theirs = f"mcp-{'2' * 32}.png", ["notes.png", f"mcp-{'1' * 32}.png.bak", ".hidden"]
+    for name in (*left, young, *theirs):
+        (place / name).write_bytes(b"a picture")
+        if name != young:
+            os.utime(place / name, (time.time() - 90_000,) * 2)
+    store.remove(["red"])
+    assert uploads(store) == {*SENT, young, *theirs}
+    store.update([sample("0", "no picture any more")])
+    assert uploads(store) == {SENT[1], young, *theirs}
+    assert store["1"].image.read_bytes()

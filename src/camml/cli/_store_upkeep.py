@@ -20,7 +20,9 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `camml store check`."""
     add_store(parser)
     parser.add_argument(
-        "--decode", action="store_true", help="read pictures elsewhere to their ends, to find those cut short (slow)"
+        "--decode",
+        action="store_true",
+        help="read pictures elsewhere to their ends, to find all that are cut short or were replaced (slow)",
     )
 
 
@@ -53,14 +55,21 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def _but(folder: Path, decoded: bool) -> str:
-    """Say what a check cannot tell of pictures that are not in the datastore."""
+    """Say what a check found of pictures that are not in the datastore, and what it cannot tell."""
     from camml.datastore import read_manifest
+    from camml.datastore.checks import unrecorded
 
     manifest = read_manifest(folder)
-    if manifest.copies or not manifest.counts["image"]:
+    count = manifest.counts["image"]
+    if manifest.copies or not count:
         return ""
     state = "can be read" if decoded else "begin as pictures do"
-    return f"; its pictures are there and {state}, but whether each is still the same is not checked"
+    if unknown := unrecorded(folder):
+        return (
+            f"; its pictures are there and {state}; whether {unknown} of {count} are still the same is not known: an "
+            "earlier version indexed them"
+        )
+    return f"; its pictures are there and {state}, and none {'was' if decoded else 'seems to be'} replaced"
 
 
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
@@ -207,8 +216,8 @@ def run_migrate(args: argparse.Namespace) -> int:
 ACTIONS = (
     Action(
         "check",
-        "read every byte of a datastore again, and the beginning of each picture elsewhere; measure compressed indexes "
-        "again; exit code 1 if anything is wrong",
+        "read every byte of a datastore again, and the beginning of each picture elsewhere, and name pictures that "
+        "were replaced; measure compressed indexes again; exit code 1 if anything is wrong",
         add_check_arguments,
         run_check,
     ),

@@ -93,7 +93,8 @@ def commit_added(
     noted = manifest.copies and pictures.note(folder)
     for part in added:
         samples = pictures.copied(folder / pictures.COPIES, part.samples) if manifest.copies else part.samples
-        rows = Rows.of(samples, next_key, places)
+        # copies are called by their checksums
+        rows = Rows.of(samples, next_key, places, () if manifest.copies else part.files)
         vectors = {"text": (rows.keys, part.text), "image": (rows.with_image(), part.image)}
         if manifest.location:
             _serve(folder, manifest, vectors, next_key)

@@ -20,8 +20,9 @@ from PIL import Image
 from camml.datastore.files import write_file
 from camml.datastore.passages import PassageVectors, is_compared
 from camml.datastore.patches import PatchStore, patch_store
+from camml.datastore.picture_files import PictureFile, picture_files
 from camml.datastore.table import OnBad, refuse
-from camml.durable import digest, disk_errors
+from camml.durable import disk_errors
 from camml.encoders import Encoder, Vectors, passage_share
 from camml.errors import ImageError, StoreError
 from camml.images import open_image
@@ -43,21 +44,28 @@ class Embedded:
       text: float32[N, text_dim], one row for each sample; zeros where it has an image alone.
       image: float32[I, image_dim], one row for each sample with an image.
       image_rows: int64[I], which samples these are.
+      files: of the picture of each sample, as it was when it was embedded; empty where that is not known.
     """
 
     samples: list[Sample]
     text: Vectors
     image: Vectors
     image_rows: np.ndarray[tuple[int], np.dtype[np.int64]]
+    files: Sequence[PictureFile | None] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The vectors of some samples; `bad` holds the rows that have none and why."""
+    """The vectors of some samples; `bad` holds the rows that have none and why.
+
+    Attributes:
+      files: of the picture of each row; empty where that is not known.
+    """
 
     text: Vectors
     image: Vectors
     bad: dict[int, str]
+    files: Sequence[PictureFile | None] = ()
 
 
 class Embed(Protocol):
@@ -116,11 +124,13 @@ class _Opened:
     """A batch with its images in memory, or with the chunk that was kept of it.
 
     Attributes:
+      files: of the pictures, as they were before they were opened.
       name: of the file of its chunk.
       images: by row.
     """
 
     batch: Sequence[Sample]
+    files: Sequence[PictureFile | None] = ()
     name: str = ""
     chunk: Chunk | None = None
     images: Mapping[int, Image.Image] = field(default_factory=dict)
@@ -144,9 +154,11 @@ def _ahead(batches: Iterator[Sequence[Sample]], encoder: Encoder, work: Path) ->
 
 def _find(batch: Sequence[Sample], encoder: Encoder, work: Path) -> _Opened:
     """Return the cached vectors of a batch, or else its images."""
-    name = f"{fingerprint(batch, encoder)}.npz"
-    chunk = _read(work / name)
-    return _Opened(batch, name, chunk) if chunk else replace(_open(batch), name=name)
+    files = picture_files(batch)
+    name = f"{fingerprint(batch, files, encoder)}.npz"
+    if chunk := _read(work / name):
+        return _Opened(batch, name=name, chunk=replace(chunk, files=files))
+    return replace(_open(batch), files=files, name=name)
 
 
 def _open(batch: Sequence[Sample]) -> _Opened:
@@ -166,12 +178,15 @@ def join(chunks: Iterable[tuple[Sequence[Sample], Chunk]], encoder: Encoder) -> 
     embedded: list[Sample] = []
     texts = [_none(encoder.text_dim)]
     images = [_none(encoder.image_dim)]
+    files: list[PictureFile | None] = []
     for batch, chunk in chunks:
-        embedded += [sample for row, sample in enumerate(batch) if row not in chunk.bad]
+        good = [row for row in range(len(batch)) if row not in chunk.bad]
+        embedded += [batch[row] for row in good]
+        files += [chunk.files[row] if chunk.files else None for row in good]
         texts.append(chunk.text)
         images.append(chunk.image)
     rows = np.asarray([row for row, sample in enumerate(embedded) if sample.image], dtype=np.int64)
-    return Embedded(embedded, np.concatenate(texts), np.concatenate(images), rows)
+    return Embedded(embedded, np.concatenate(texts), np.concatenate(images), rows, files)
 
 
 def _chunk(
@@ -214,9 +229,9 @@ def _compute(opened: _Opened, encoder: Encoder, patches: PatchStore | None = Non
     vectors = np.zeros((len(texts), encoder.text_dim), np.float32)  # a picture alone is like no text
     vectors[has_text] = _embedded([text for text in texts if text.strip()], encoder, "text", batch)
     if patches is None or not images:
-        return Chunk(vectors, _embedded(images, encoder, "image", batch), dict(opened.bad))
+        return Chunk(vectors, _embedded(images, encoder, "image", batch), dict(opened.bad), opened.files)
     seen, parts = patches.encoder.embed_with_patches(images)
-    chunk = Chunk(vectors, _checked(seen, len(images), encoder, "image", batch), dict(opened.bad))
+    chunk = Chunk(vectors, _checked(seen, len(images), encoder, "image", batch), dict(opened.bad), opened.files)
     patches.put(chunk.image, parts)
     return chunk
 
@@ -252,18 +267,11 @@ def _none(dim: int) -> Vectors:
     return np.empty((0, dim), dtype=np.float32)
 
 
-def fingerprint(batch: Sequence[Sample], encoder: Encoder) -> str:
+def fingerprint(batch: Sequence[Sample], files: Sequence[PictureFile | None], encoder: Encoder) -> str:
     """Hash all that the vectors of a batch depend on: the encoder, the texts, and the contents of the image files."""
-
-    def content(sample: Sample) -> list[str | None]:
-        if sample.image is None:
-            return [sample.text, None]
-        try:
-            return [sample.text, digest(sample.image)]
-        except OSError:
-            return [sample.text, ""]
-
-    parts = [encoder.name, encoder.revision, [content(sample) for sample in batch]]
+    unread = ["" if sample.image else None for sample in batch]
+    images = [file.sha256 if file else other for file, other in zip(files, unread, strict=True)]
+    parts = [encoder.name, encoder.revision, [[s.text, image] for s, image in zip(batch, images, strict=True)]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -21,9 +21,9 @@ def table_of(datastore: "Datastore", vectors: bool = False) -> Any:
     """Return the samples as a table of Arrow: `id`, `text`, `image` (a path), and a column for each key of `meta`.
 
     Values of one key that are of several kinds, or lists and objects, become JSON texts; so do whole numbers too large
-    for a float beside fractions. What a sample lacks is null. A
-    key that is called like a column of ours, or like one made in this way, gets `meta_` in front of it. The metadata of
-    the schema says so of each column (`camml.formats._exported`).
+    for a float beside fractions. What a sample lacks is null. A key that is called like a column of ours, or like one
+    made in this way, gets `meta_` in front of it. The metadata of the schema says so of each column
+    (`camml.formats._exported`).
 
     Args:
       vectors: have the columns `image_vector` and `text_vector`, too.

@@ -27,7 +27,7 @@ FEWEST = K + 1
 """Vectors without which none has K others to be found."""
 CHUNK = 16_384
 GROWN = 2.0
-"""An index that was trained on less than its size through this is trained again, not extended."""
+"""An index that has grown to so many times the vectors it was trained on is trained again, not extended."""
 
 Say = Callable[[str], None]
 
@@ -130,7 +130,8 @@ def _index_of(
             break
     if best is None:
         raise OptionError(
-            f"no index of {modality} vectors was found with recall {need.recall} in that memory; allow more or less"
+            f"no index of {modality} vectors reaches recall {need.recall} in the memory and time allowed; give more "
+            "--memory or --minutes, or a lower --recall"
         )
     return best
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from camml.datastore.cached import CachedArrays
+from camml.datastore.picture_files import PictureFile
 from camml.encoders import Encoder, PatchEncoder, Patches, Vectors, patch_encoder
 from camml.errors import ImageError
 from camml.images import open_image
@@ -31,22 +32,28 @@ class PatchStore:
         self.encoder = encoder
         self.cache = CachedArrays(folder, FOLDER, f"{encoder.name} {encoder.revision} {encoder.patches}")
 
-    def get(self, samples: Mapping[str, Sample], vectors: Mapping[str, Vectors]) -> dict[str, Patches]:
-        """Return the patches of samples by id; nothing of one whose picture is gone and was never looked at.
+    def get(
+        self,
+        samples: Mapping[str, Sample],
+        vectors: Mapping[str, Vectors],
+        files: Mapping[str, PictureFile | None],
+    ) -> dict[str, Patches]:
+        """Return the patches of samples by id; nothing of one never looked at whose picture is gone or replaced.
 
         Args:
           vectors: float32[D], those of the pictures, by id.
+          files: of the pictures when their vectors were made, by id; None where that is not known.
         """
         keys = {name: _key(vector) for name, vector in vectors.items()}
         cached = self.cache.get(keys.values())
         known = {name: cached[key].view(np.int8) for name, key in keys.items() if key in cached}
         opened = {}
         for name in [name for name in vectors if name not in known]:
-            image = samples[name].image
+            image, file = samples[name].image, files[name]
             try:
-                if image is not None:
+                if image is not None and (file is None or file.is_still(image)):
                     opened[name] = open_image(image)
-            except ImageError as error:
+            except (ImageError, OSError) as error:
                 _logger.debug("sample %r: %s", name, error)
         if opened:
             _, computed = self.encoder.embed_with_patches(list(opened.values()))

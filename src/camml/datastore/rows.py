@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from camml.datastore.picture_files import TYPE, PictureFile, as_column, from_column
 from camml.datastore.places import Places
 from camml.stores import Keys
 from camml.types import Sample
@@ -23,8 +24,10 @@ SCHEMA = pa.schema(
         pa.field("text", pa.large_string(), nullable=False),
         pa.field("image", pa.large_string()),
         pa.field("meta", pa.large_string()),
+        pa.field("file", TYPE),
     ]
 )
+"""The last column is that of the pictures' files when these were embedded; those of earlier versions lack it."""
 FEW = 16
 """Up to so many ids are looked up one by one, in the sorted ids; for more, all ids are passed over once."""
 
@@ -33,7 +36,7 @@ class Rows:
     """Samples in order of key.
 
     Args:
-      source: a table of SCHEMA, or an open Parquet file of one.
+      source: a table of SCHEMA, or an open Parquet file of one, which may lack the column `file`.
     """
 
     def __init__(self, source: Any) -> None:
@@ -42,14 +45,21 @@ class Rows:
         self._reading = Lock()  # a Parquet file has one place that it reads from
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], first_key: int, places: Places) -> "Rows":
-        """Return `samples` under keys from `first_key` on, with the paths of their images as `places` writes them."""
+    def of(
+        cls, samples: Sequence[Sample], first_key: int, places: Places, files: Sequence[PictureFile | None] = ()
+    ) -> "Rows":
+        """Return `samples` under keys from `first_key` on, with the paths of their images as `places` writes them.
+
+        Args:
+          files: of the picture of each sample; empty where that is not known.
+        """
         columns = {
             "key": np.arange(first_key, first_key + len(samples), dtype=np.int64),
             "id": [sample.id for sample in samples],
             "text": [sample.text for sample in samples],
             "image": places.stored(sample.image for sample in samples),
             "meta": [json.dumps(dict(sample.meta), ensure_ascii=False) if sample.meta else None for sample in samples],
+            "file": as_column(files or [None] * len(samples)),
         }
         return cls(pa.table(columns, schema=SCHEMA))
 
@@ -67,7 +77,8 @@ class Rows:
     def whole(self) -> Any:
         """Return all columns as a table of SCHEMA."""
         with self._reading:
-            return self._source if isinstance(self._source, pa.Table) else self._source.read()
+            table = self._source if isinstance(self._source, pa.Table) else self._source.read()
+        return table if self._knows_files else table.append_column(SCHEMA.field("file"), pa.nulls(len(table), TYPE))
 
     def write(self, path: Path) -> None:
         """Write all to one Parquet file."""
@@ -120,6 +131,18 @@ class Rows:
         has_it = pc.match_substring_regex(self.column("text"), identifier_pattern(identifier), ignore_case=True)
         keys: Keys = self.keys[as_numpy(has_it, np.bool)]
         return keys
+
+    def picture_file(self, key: int) -> PictureFile | None:
+        """Return the file of the picture of an existing key when it was embedded; None where that is not known."""
+        if not self._knows_files:
+            return None
+        row = int(np.searchsorted(self.keys, key))
+        return from_column(self.column("file").slice(row, 1))[0]
+
+    @property
+    def _knows_files(self) -> bool:
+        is_table = isinstance(self._source, pa.Table)
+        return "file" in (self._source.schema if is_table else self._source.schema_arrow).names
 
     def has_image(self, key: int) -> bool:
         """Return True if the sample of an existing key has an image."""

@@ -7,27 +7,21 @@ from typing import Any, Self
 
 import numpy as np
 
+from camml.datastore import changes
 from camml.datastore import manifest as manifests
-from camml.datastore.commits import commit_added, commit_removed, tidy, tidy_up, writing
-from camml.datastore.embedding import Embed, Embedded, embed
-from camml.datastore.given import ids_of
-from camml.datastore.locations import WORK, collection_name, stored_location
-from camml.datastore.manifest import EncoderRecord, Manifest
+from camml.datastore.changes import Incoming
+from camml.datastore.embedding import Embed, embed
+from camml.datastore.manifest import Manifest
 from camml.datastore.passages import PassageVectors, is_compared
 from camml.datastore.patches import PatchStore, patch_store
-from camml.datastore.pictures import COPIES
-from camml.datastore.places import Places, absolute, seen_from, store_folder
+from camml.datastore.places import absolute, store_folder
 from camml.datastore.searching import nearest, search_identifiers
 from camml.datastore.snapshot import Snapshot, load
-from camml.datastore.spool import Spool
-from camml.datastore.table import OnBad, Table, refuse
-from camml.datastore.targets import check_new, check_unbuilt
-from camml.datastore.uploads import delete_unused, uploads_of
+from camml.datastore.table import OnBad, refuse
 from camml.encoders import Encoder, Patches, Vectors
-from camml.errors import EmptyStoreError, EncoderMismatchError, OptionError, SampleError, StoreError
+from camml.errors import EmptyStoreError, EncoderMismatchError, OptionError, StoreError
 from camml.progress import Progress
-from camml.sizes import check_batch_size
-from camml.stores import keys_of, parse_store
+from camml.stores import keys_of
 from camml.types import Context, Sample, Where
 
 
@@ -103,22 +97,8 @@ class Datastore:
         """
         path = store_folder(path)
         folder = Path(os.path.realpath(path))
-        check_batch_size(batch_size)
-        kind, location = parse_store(store)
-        location = stored_location(folder, location)
-        check_new(folder, location, Path(images) if images else None)
-        spool = Spool(samples, Table([], Places(folder)), folder / WORK, on_bad)
-        with writing(folder, new=True):
-            check_unbuilt(folder)  # once more: another process may have finished meanwhile
-            record = EncoderRecord.of(encoder, encoder_options)
-            collection = collection_name(folder) if location else ""
-            images_in = COPIES if copy_images else seen_from(folder, absolute(images or folder.parent))
-            manifest = Manifest(
-                record, images_in, copies=copy_images, store=kind, location=location, collection=collection
-            )
-            empty = Snapshot(manifest, Table([], Places.of(folder, manifest)), {})
-            commit_added(folder, empty, embed(spool, encoder, folder / WORK, batch_size, on_bad, progress))
-            tidy_up(folder, manifests.read(folder))  # of an earlier attempt with other samples
+        incoming = Incoming(samples, batch_size, embed, on_bad, progress)
+        changes.build(folder, incoming, encoder, encoder_options, images=images, copy_images=copy_images, store=store)
         return cls.open(path, encoder)
 
     @classmethod
@@ -263,9 +243,10 @@ class Datastore:
         if store is None:
             return {}
         table = self._snapshot.table  # which stays as it is, whatever is removed meanwhile
-        samples = {name: table.sample(key) for name, key in table.find(ids).items() if table.has_image(key)}
-        vectors = self.vectors(list(samples), "image")
-        return store.get({name: samples[name] for name in vectors}, vectors)
+        keys = {name: key for name, key in table.find(ids).items() if table.has_image(key)}
+        vectors = self.vectors(list(keys), "image")
+        samples = {name: table.sample(keys[name]) for name in vectors}
+        return store.get(samples, vectors, {name: table.picture_file(keys[name]) for name in vectors})
 
     def passages(self, ids: Sequence[str], encoder: Encoder) -> dict[str, Vectors]:
         """Return the vectors float32[P, D] of the P passages of each text of `ids` that is found by its passages, too.
@@ -302,16 +283,9 @@ class Datastore:
           StoreLockedError: another process is writing.
           StoreError: a published index is read-only.
         """
-        folder = self._writable()
-        check_batch_size(batch_size)
-        if self.encoder is None:
-            raise OptionError(f"the datastore {folder} was opened without its encoder, which `add` needs")
-        with writing(folder):
-            now = self._reloaded()
-            now.manifest.encoder.check(self.encoder, folder)
-            spool = Spool(samples, now.table, folder / WORK, on_bad)
-            added = embed(spool, self.encoder, folder / WORK, batch_size, on_bad, progress)
-            count = commit_added(folder, now, added)
+        folder, encoder = self._writable(), self._encoder_for("add")
+        incoming = Incoming(samples, batch_size, embed, on_bad, progress)
+        count = changes.add(folder, incoming, encoder, self._reloaded)
         self.reload()
         return count
 
@@ -330,28 +304,9 @@ class Datastore:
         A sample stays as it was where the one that was to replace it cannot be used. Arguments and errors as in `add`;
         ids to `remove` that are not there are passed over.
         """
-        folder, ids = self._writable(), ids_of(remove)
-        check_batch_size(batch_size)
-        if self.encoder is None:
-            raise OptionError(f"the datastore {folder} was opened without its encoder, which `update` needs")
-
-        def noted(parts: Iterable[Embedded]) -> Iterator[Embedded]:
-            for part in parts:
-                ids.extend(sample.id for sample in part.samples)
-                yield part
-
-        with writing(folder):
-            now = self._reloaded()
-            now.manifest.encoder.check(self.encoder, folder)
-            before = now.table
-            spool = Spool(samples, Table([], before.places), folder / WORK, on_bad)
-            added = noted(embed(spool, self.encoder, folder / WORK, batch_size, on_bad, progress))
-            count = commit_added(folder, now, added, lambda: keys_of(sorted(set(before.find(ids).values()))))
-            now = self._reloaded()  # another name for the old state would keep the pictures that are to go
-            delete_unused(folder, now.table, uploads_of(folder, before, ids))
-            if now.manifest.copies:
-                tidy(folder, now)
-        return count
+        folder, encoder = self._writable(), self._encoder_for("update")
+        incoming = Incoming(samples, batch_size, embed, on_bad, progress)
+        return changes.update(folder, incoming, remove, encoder, self._reloaded)
 
     def to_arrow(self, vectors: bool = False) -> Any:
         """Return all samples as a table of Arrow, whose `to_pandas()` is a data frame; see `camml.datastore.export`."""
@@ -367,21 +322,7 @@ class Datastore:
           StoreLockedError: another process is writing.
           StoreError: a published index is read-only.
         """
-        folder, wanted = self._writable(), set(ids_of(ids))
-        with writing(folder):
-            now = self._reloaded()
-            keys = now.table.find(sorted(wanted))
-            if unknown := sorted(wanted - keys.keys()):
-                listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-                raise SampleError(f"{len(unknown)} of the ids are not in {folder}: {listed}; nothing was removed")
-            if wanted:
-                sent = uploads_of(folder, now.table, wanted)
-                unused = commit_removed(folder, now, keys_of(sorted(keys.values())))
-                now = self._reloaded()
-                delete_unused(folder, now.table, sent)
-                if now.manifest.copies:
-                    tidy(folder, now, unused)
-        return len(wanted)
+        return changes.remove(self._writable(), ids, self._reloaded)
 
     @property
     def _name(self) -> str:
@@ -393,3 +334,8 @@ class Datastore:
                 "an official index with its JSON can only be read; build a datastore from the JSON instead"
             )
         return Path(os.path.realpath(self.path))
+
+    def _encoder_for(self, action: str) -> Encoder:
+        if self.encoder is None:
+            raise OptionError(f"the datastore {self._name} was opened without its encoder, which `{action}` needs")
+        return self.encoder

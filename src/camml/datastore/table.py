@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from camml.datastore.picture_files import PictureFile
 from camml.datastore.places import Places
 from camml.datastore.rows import Rows
 from camml.errors import InputError, OptionError, SampleError
@@ -68,6 +69,10 @@ class Table:
     def has_image(self, key: int) -> bool:
         """Return True if the sample of a key has an image."""
         return self._part(key).has_image(key)
+
+    def picture_file(self, key: int) -> PictureFile | None:
+        """Return the file of the picture of a key when it was embedded; None where that is not known."""
+        return self._part(key).picture_file(key)
 
     def keys_with(self, modality: str) -> Keys:
         """Return the keys of the samples that have a vector of `modality`: all have a text, some an image."""

@@ -1,13 +1,14 @@
 """Samples to vectors on a cluster; the same vectors as `camml.datastore.embedding.embed` gives in one process."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 from camml.datastore.embedding import Chunk, Embedded, compute, join, part_of, report
+from camml.datastore.picture_files import picture_files
 from camml.datastore.table import OnBad, refuse
 from camml.distributed import plan, shard
 from camml.distributed.cluster import Cluster, Work
@@ -95,10 +96,11 @@ def _prepare(load: Callable[[], Encoder], revision: tuple[str, str], work: Path,
 
     def embed_unit(number: int) -> dict[str, Any]:
         samples = [Sample(name, text, image) for name, text, image in todo.unit(number)]
-        name = shard.name_of(samples, encoder, batch_size)
+        files = picture_files(samples)
+        name = shard.name_of(samples, files, encoder, batch_size)
         chunk = shard.read(work / name)
         if chunk is None:
-            chunk = compute(samples, encoder, batch_size)
+            chunk = replace(compute(samples, encoder, batch_size), files=files)
             shard.write(work, name, samples, chunk)
         return {"name": name, "bad": [[row, why, _seen(samples[row])] for row, why in chunk.bad.items()]}
 

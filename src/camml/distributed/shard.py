@@ -4,6 +4,7 @@ id      of the sample
 text    float32[text_dim]; null for a sample that cannot be used
 image   float32[image_dim]; null for one without an image, too
 bad     why a sample cannot be used; null for the others
+file    of its picture, as it was: bytes, modified, sha256; null for one without a picture, or that cannot be read
 """
 
 import hashlib
@@ -18,13 +19,14 @@ import pyarrow.parquet as pq
 
 from camml.datastore.embedding import Chunk, fingerprint
 from camml.datastore.files import write_file
+from camml.datastore.picture_files import PictureFile, as_column, from_column
 from camml.encoders import Encoder, Vectors
 from camml.types import Sample
 
 
-def name_of(samples: Sequence[Sample], encoder: Encoder, batch_size: int) -> str:
+def name_of(samples: Sequence[Sample], files: Sequence[PictureFile | None], encoder: Encoder, batch_size: int) -> str:
     """Return the name of the file: a hash of the samples, the contents of their image files, and the embedding."""
-    facts = [fingerprint(samples, encoder), batch_size, [sample.id for sample in samples]]
+    facts = [fingerprint(samples, files, encoder), batch_size, [sample.id for sample in samples]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest() + ".parquet"
 
 
@@ -42,6 +44,7 @@ def write(folder: Path, name: str, samples: Sequence[Sample], chunk: Chunk) -> N
             "text": _column(chunk.text, good),
             "image": _column(chunk.image, pictured),
             "bad": pa.array([chunk.bad.get(row) for row in range(len(samples))], pa.large_string()),
+            "file": as_column(chunk.files or [None] * len(samples)),
         }
     )
 
@@ -57,7 +60,8 @@ def read(path: Path) -> Chunk | None:
         table = pq.ParquetFile(path, page_checksum_verification=True).read()
         reasons = enumerate(table["bad"].to_pylist())
         bad = {row: reason for row, reason in reasons if reason is not None}
-        return Chunk(_vectors(table["text"]), _vectors(table["image"]), bad)
+        files = from_column(table["file"]) if "file" in table.column_names else ()  # one of an earlier version
+        return Chunk(_vectors(table["text"]), _vectors(table["image"]), bad, files)
     except (OSError, KeyError, AttributeError, ValueError, pa.ArrowException):  # damage may look like another schema
         return None
 
