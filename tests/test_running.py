@@ -3,11 +3,15 @@
 import json
 import os
 import platform
+import signal
 import socket
 import socketserver
 import stat
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
@@ -31,8 +35,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def answering(server: Running, status: int = 200, reply: object = None) -> Iterator[list[dict[str, Any]]]:
-    """Open a private socket, behind which every request is noted and answered."""
+def answering(
+    server: Running, status: int = 200, reply: object = None, think: Callable[[], object] = lambda: None
+) -> Iterator[list[dict[str, Any]]]:
+    """Open a private socket, behind which every request is noted and answered, one after another, after `think`."""
     document = reply or {"said": "yes"} if status == 200 else {"error": {"message": "no"}}
     seen: list[dict[str, Any]] = []
 
@@ -40,6 +46,7 @@ def answering(server: Running, status: int = 200, reply: object = None) -> Itera
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             seen.append({"path": self.path, "key": self.headers["Authorization"], **body})
+            think()
             data = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
@@ -125,6 +132,60 @@ def test_a_server_that_gives_no_sign_of_life_is_not_waited_for(accepts: bool, mo
             assert not thread.is_alive()
         assert list(running.servers()) == [server], "it may go on"
     assert b"secret" not in b"".join(received)
+
+
+class TestWhileAnAnswerIsMade:
+    """The server of these tests gives no sign of life while it answers."""
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(running, "WATCH_SECONDS", 0.05)
+        monkeypatch.setattr(running, "SECONDS", 60.0)
+
+    def test_a_slow_server_is_waited_for_and_the_user_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        looks, told = list[int](), list[str]()
+
+        def think() -> None:
+            monkeypatch.setattr(running, "LIFE_SECONDS", 0.05)
+            until = time.monotonic() + 50
+            while len(looks) < 3 and time.monotonic() < until:
+                time.sleep(0.01)
+
+        monkeypatch.setattr(running, "_suspended", lambda pid: bool(looks.append(pid)))
+        with answering(SERVER, think=think):
+            [server] = running.servers()
+            assert running.ask(server, "/v1", {}, say=told.append) == {"said": "yes"}
+        [text] = told
+        assert text.startswith(f"no sign of life from process {os.getpid()} for 0.05 seconds: it is suspended or has")
+
+    def test_a_suspended_one_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        given_up = threading.Event()
+
+        def think() -> None:
+            monkeypatch.setattr(running, "LIFE_SECONDS", 0.05)
+            given_up.wait(50)
+
+        monkeypatch.setattr(running, "_suspended", lambda pid: pid == os.getpid())
+        with answering(SERVER, think=think):
+            [server] = running.servers()
+            with pytest.raises(FetchError, match=rf"process {os.getpid()} was suspended; `kill -CONT {os.getpid()}`"):
+                running.ask(server, "/v1", {})
+            given_up.set()
+            assert list(running.servers()) == [server], "it may go on"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="a system that does not tell")
+    def test_it_is_known_who_is_suspended(self) -> None:
+        with subprocess.Popen(["sleep", "60"]) as process:
+            try:
+                assert not running._suspended(process.pid)
+                process.send_signal(signal.SIGSTOP)
+                until = time.monotonic() + 30
+                while not running._suspended(process.pid) and time.monotonic() < until:
+                    time.sleep(0.01)
+                assert running._suspended(process.pid)
+            finally:
+                process.kill()
+        assert not running._suspended(process.pid)
 
 
 def _another_user(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:

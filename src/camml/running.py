@@ -9,10 +9,12 @@ import json
 import os
 import platform
 import secrets
+import selectors
 import socket
 import stat
 import struct
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +27,8 @@ SECONDS = 600.0
 """The most seconds that an answer may take."""
 LIFE_SECONDS = 5.0
 """The most seconds that a sign of life may take, which a server gives at once, however much it has to do."""
+WATCH_SECONDS = 10.0
+"""How long an answer is waited for before its server is asked for a sign of life, again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +111,27 @@ def servers() -> Iterator[Running]:
                     yield server
 
 
-def ask(server: Running, path: str, body: Mapping[str, Any], key: str | None = None) -> dict[str, Any]:
+def ask(
+    server: Running,
+    path: str,
+    body: Mapping[str, Any],
+    key: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
     """Return what a server answers that is alive; the socket of one that has ended is removed.
 
+    Args:
+      say: called once with a text for the user where it gives no sign of life and is waited for all the same.
+
     Raises:
-      FetchError: it gives no sign of life, does not answer, or refuses.
+      FetchError: it gives no sign of life, is suspended, does not answer, or refuses.
     """
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     connection = _Connection(server.socket_path, SECONDS)
     try:
         _check_alive(server)
         connection.request("POST", path, json.dumps(body), headers)
+        _wait(connection.sock, server, say)
         answer = connection.getresponse()
         document = json.loads(answer.read())
     except (ConnectionRefusedError, FileNotFoundError):
@@ -140,15 +154,60 @@ def _check_alive(server: Running) -> None:
     Raises:
       FetchError: none comes in time.
     """
+    if not _lives(server):
+        raise FetchError(f"{_silence(server)}; is it suspended?")
+
+
+def _wait(connection: socket.socket, server: Running, say: Callable[[str], None]) -> None:
+    """Wait for the beginning of an answer; a server that is suspended meanwhile is given up, a slow one is not.
+
+    Raises:
+      FetchError: it is suspended, or the answer takes too long.
+    """
+    end, told = time.monotonic() + SECONDS, False
+    with selectors.DefaultSelector() as watched:
+        watched.register(connection, selectors.EVENT_READ)
+        while not watched.select(min(WATCH_SECONDS, max(0.0, end - time.monotonic()))):
+            if time.monotonic() >= end:
+                raise FetchError(f"no answer in {SECONDS:g} seconds")
+            with suppress(ConnectionError, FileNotFoundError, http.client.HTTPException):
+                # which a server that ends may say, and still answer
+                if _lives(server):
+                    continue
+                if _suspended(server.pid):
+                    raise FetchError(f"process {server.pid} was suspended; `kill -CONT {server.pid}` lets it go on")
+                if not told:
+                    say(f"{_silence(server)}: it is suspended or has much to do; its answer is waited for")
+                    told = True
+
+
+def _silence(server: Running) -> str:
+    return f"no sign of life from process {server.pid} for {LIFE_SECONDS:g} seconds"
+
+
+def _lives(server: Running) -> bool:
+    """Return whether a server gives a sign of life in time.
+
+    Raises:
+      OSError, http.client.HTTPException: there is no server at its socket.
+    """
     connection = _Connection(server.socket_path, LIFE_SECONDS)
     try:
         connection.request("GET", "/health")
         connection.getresponse()
-    except TimeoutError:
-        silent = f"no sign of life from process {server.pid} for {LIFE_SECONDS:g} seconds"
-        raise FetchError(f"{silent}; is it suspended?") from None
+    except (TimeoutError, BlockingIOError):  # the latter where many others wait to be let in
+        return False
     finally:
         connection.close()
+    return True
+
+
+def _suspended(pid: int) -> bool:
+    """Return whether a process is known to be suspended; only Linux tells."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
+    except (OSError, IndexError):
+        return False
 
 
 def forget(server: Running) -> None:

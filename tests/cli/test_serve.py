@@ -22,7 +22,9 @@ def settings(*arguments: str) -> Settings:
         ("https://a.example:443", "https://a.example"), ("http://a.example:8080/", "http://a.example:8080"),
         ("http://[::1]:3000", "http://[::1]:3000"), ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop"),
         ("moz-extension://1-2-3", "moz-extension://1-2-3"), ("app://obsidian.md", "app://obsidian.md"),
-        ("tauri://localhost", "tauri://localhost"),
+        ("tauri://localhost", "tauri://localhost"), ("http://müller.example", "http://xn--mller-kva.example"),
+        ("https://MÜLLER.example:8443/", "https://xn--mller-kva.example:8443"), ("http://例え.jp", "http://xn--r8jz45g.jp"),
+        ("http://xn--strae-oqa.example", "http://xn--strae-oqa.example"),
     ],
 )  # fmt: skip
 def test_origins_are_those_that_browsers_send(given: str, origin: str) -> None:
@@ -35,6 +37,13 @@ def test_origins_are_those_that_browsers_send(given: str, origin: str) -> None:
 def test_what_is_no_origin_is_refused(given: str) -> None:
     with pytest.raises(OptionError, match="is not the origin of a web page"):
         settings("--cors-origin", given)
+
+
+@pytest.mark.parametrize("host", ["straße.example", "STRAẞE.example", "λόγος.example", f"{'ü' * 64}.example"])
+@pytest.mark.parametrize("flag", ["--cors-origin", "--allowed-host", "--public-url"])
+def test_a_host_that_browsers_write_in_another_way_is_asked_for_in_theirs(flag: str, host: str) -> None:
+    with pytest.raises(OptionError, match=r"outside ASCII.*give the form that begins with 'xn--'"):
+        settings("--no-keys", flag, f"http://{host}")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "ascii"])
@@ -170,6 +179,13 @@ def test_odd_names_of_this_machine_do_not_hinder_the_start(odd: str, monkeypatch
     allowed = settings("--host", "0.0.0.0", "--no-keys").allowed_hosts
     assert "machine.local" in allowed
     assert odd not in allowed
+
+
+def test_two_servers_do_not_get_one_port() -> None:
+    with listen("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(OptionError, match=rf"port {port}: Address already in use; choose another --host or --port$"):
+            listen("127.0.0.1", port).close()
 
 
 @pytest.mark.parametrize("port", [99999, 65536, -1])

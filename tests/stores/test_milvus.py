@@ -78,8 +78,35 @@ def test_every_request_has_a_limit(tmp_path: Path) -> None:
     assert [limits.pop(name) for name in ("load_collection", "flush")] == [milvus.LOADING] * 2
     assert [limits.pop(name) for name in ("create_schema", "prepare_index_params")] == [None] * 2
     assert limits == dict.fromkeys(
-        ("create_collection", "drop_collection", "query", "get", "insert", "delete"), milvus.SECONDS
+        ("create_collection", "create_index", "drop_collection", "query", "get", "insert", "delete"), milvus.SECONDS
     )
+
+
+def test_no_request_goes_without_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do those that pymilvus adds of its own."""
+    from milvus_lite.adapter.grpc.servicer import MilvusServicer
+
+    left: dict[str, list[float]] = {}
+
+    def noting(name: str) -> Any:
+        real = getattr(MilvusServicer, name)
+
+        def act(servicer: Any, request: Any, context: Any) -> Any:
+            left.setdefault(name, []).append(context.time_remaining())  # of one without a limit 9e18 seconds
+            return real(servicer, request, context)
+
+        return act
+
+    for name in filter(str.isidentifier, dir(MilvusServicer)):
+        if name[0].isupper():
+            monkeypatch.setattr(MilvusServicer, name, noting(name))
+    store = stores.connect("milvus", str(tmp_path / "vectors.db"), "limits", 8)
+    vectors = np.eye(3, 8, dtype=np.float32)
+    store.add(np.arange(3), vectors)
+    store.search(vectors, 1)
+    store.drop()
+    assert {"CreateCollection", "CreateIndex", "LoadCollection", "Insert", "Search"} <= left.keys()
+    assert [name for name, seconds in left.items() if max(seconds) > milvus.LOADING + 60] == []
 
 
 def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

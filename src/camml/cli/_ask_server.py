@@ -8,13 +8,14 @@ import os
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml import __version__, running
+from camml.chat_api import web
+from camml.chat_api.endpoint import check_key, json_request
 from camml.cli._answering import say_weights_unused, weights_of
 from camml.cli._output import conditions, print_json
 from camml.errors import CaMMLError, FetchError, InputError, OptionError
@@ -94,7 +95,7 @@ def run_here(args: argparse.Namespace) -> bool:
     store = server.stores[os.path.realpath(args.store)] if args.store else None
     body = _body(args, server.name, store) | ({} if store else {"shots": 0})
     try:
-        reply = running.ask(server, CHAT, body, os.environ.get(KEY))
+        reply = running.ask(server, CHAT, body, check_key(os.environ.get(KEY, ""), KEY), _say)
         images = _images(args.store, [sample["id"] for sample in reply["context"] if sample["thumbnail_url"]])
     except (CaMMLError, KeyError, TypeError) as error:  # whatever is wrong is said, or put right, by answering here
         print(f"camml: the server at {server.address} did not answer ({error}); answering here", file=sys.stderr)
@@ -103,6 +104,10 @@ def run_here(args: argparse.Namespace) -> bool:
     note = f"answered by the running server at {server.address} (process {server.pid})"
     print(f"camml: {note}; --no-server answers here", file=sys.stderr)
     return True
+
+
+def _say(text: str) -> None:
+    print(f"camml: {text}; --no-server answers here", file=sys.stderr, flush=True)
 
 
 def _not_theirs(args: argparse.Namespace) -> list[str]:
@@ -204,17 +209,17 @@ def _call(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the answer of the server, which has a key in $CAMML_API_KEY if it needs one.
 
     Raises:
+      OptionError: the key cannot be sent.
       FetchError: it cannot be reached, or refuses.
     """
-    headers = {"Content-Type": "application/json"}
-    if key := os.environ.get(KEY):
-        headers["Authorization"] = f"Bearer {key}"
-    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
+    request = json_request(url, body, check_key(os.environ.get(KEY, ""), KEY))
     try:
-        with urllib.request.urlopen(request, timeout=running.SECONDS) as answer:
-            document: dict[str, Any] = json.loads(answer.read())
+        with web.opened(request, running.SECONDS) as answer:
+            document: dict[str, Any] = json.loads(web.body(answer))
             return document
     except urllib.error.HTTPError as error:
+        if elsewhere := web.moved(error):
+            raise FetchError(f"the server at {url} {elsewhere}; give its own address") from None
         raise FetchError(f"the server at {url} refuses: {_reason(error)}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
@@ -224,8 +229,8 @@ def _call(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
 def _reason(error: urllib.error.HTTPError) -> str:
     """Return what the server says was wrong."""
     try:
-        message = json.loads(error.read(20_000))["error"]["message"]
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        message = json.loads(web.said(error))["error"]["message"]
+    except (ValueError, KeyError, TypeError):
         message = error.reason
     key = f"; put a key into ${KEY}" if error.code == 401 else ""
     return f"{message} (HTTP {error.code}){key}"

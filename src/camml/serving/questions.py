@@ -44,8 +44,8 @@ def check(service: Service, body: ChatBody) -> None:
         )
     if (body.n or 1) > service.engine.slots:
         raise ApiError(400, f"n may be at most {service.engine.slots} here", "invalid_value", "n")
-    if isinstance(body.store, str):  # also where nothing will be searched
-        service.shelf(body.store)
+    if (store := store_of(service, body)) is not None:  # also where nothing will be searched
+        service.shelf(store).check(body.search())
     if body.mode is not None and body.mode not in MODES:
         known = ", ".join(MODES)
         raise ApiError(400, f"retrieval mode {body.mode!r} is unknown; there are: {known}", "invalid_value", "mode")

@@ -19,7 +19,10 @@ LEAST_MEMORY = 1_000_000
 """Bytes below which there is no room for the keys and values of any answer."""
 ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([^\s/?#@:\[\]*]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?")
 HOST = re.compile(r"(?:https?://)?([\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?/?")
+LABELS = re.compile(r"[^.]{1,63}(\.[^.]{1,63})*\.?")
 USUAL_PORTS = (("http", "80"), ("https", "443"))
+DISPUTED = frozenset("ßς\u200c\u200d")
+"""Letters that browsers keep where Python's IDNA of 2003 puts others. Source: UTS 46, deviation characters."""
 FORMER_DEFAULT = "smollm2-135m-instruct"
 """The default model of version 0.1: clients that were set up to name it are answered by today's."""
 
@@ -113,6 +116,7 @@ class Settings:
                 )
         if not all(map(is_key, self.api_keys)):
             raise OptionError(f"an API key needs at least {SHORTEST_KEY} printable ASCII characters")
+        _in_ascii(host_of(self.public_url), repr(self.public_url))
         if self.public_url and not place_of_pages(self.public_url):
             raise OptionError(
                 f"{self.public_url!r} is not an address; it should begin with http:// or https:// and a host"
@@ -163,20 +167,17 @@ def name_of_host(text: str) -> str:
       OptionError: the text is not the name of a host.
     """
     match = HOST.fullmatch(text.lower()) or re.fullmatch(r"([0-9a-f:]*:[0-9a-f:.]*)", text.lower())
-    try:
-        name = match[1].encode("idna").decode() if match else ""
-    except UnicodeError:
-        name = ""
-    if not name:
+    if match is None or (match[1].isascii() and not LABELS.fullmatch(match[1])):
         raise OptionError(
             f"--allowed-host {text!r} is not the name of a host; give one such as camml.example.org, without a path "
             "or a *"
         )
+    name = _in_ascii(match[1], f"--allowed-host {text!r}")
     return f"[{name}]" if name[0] != "[" and ":" in name else name
 
 
 def origin_of(text: str) -> str:
-    """Return an origin as browsers write it: small letters, no slash at its end, no port that is the usual one.
+    """Return an origin as browsers write it: small ASCII letters, no slash at its end, no port that is the usual one.
 
     Raises:
       OptionError: the text is not the origin of a web page.
@@ -190,4 +191,27 @@ def origin_of(text: str) -> str:
             "as https://chat.example.org; 'null' for pages from a disk; '*' for all"
         )
     scheme, host, port = match.groups()
+    host = _in_ascii(host, repr(text))
     return f"{scheme}://{host}" + (f":{port}" if port and (scheme, port) not in USUAL_PORTS else "")
+
+
+def _in_ascii(host: str, given: str) -> str:
+    """Return the name of a host as browsers send it: `xn--mller-kva.example` for `müller.example`.
+
+    Args:
+      given: where it stands, for the message.
+
+    Raises:
+      OptionError: it is no name, or one that programs write in ASCII in different ways.
+    """
+    if host.isascii():
+        return host
+    try:
+        if DISPUTED.isdisjoint(host):
+            return host.encode("idna").decode()
+    except UnicodeError:
+        pass
+    raise OptionError(
+        f"{given} has a host outside ASCII that cannot be written as browsers send it; give the form that begins with "
+        "'xn--', which the console of a browser shows: new URL('http://HOST').host"
+    )

@@ -20,6 +20,7 @@ from camml.errors import ImageError, OptionError, SampleError, StoreCorruptedErr
 from camml.features.passages import Budget, PassageChooser
 from camml.features.reranking import Reranker, nearest
 from camml.images import open_image
+from camml.ranking import check_weights
 from camml.retriever import Retriever
 from camml.serving import scratch
 from camml.serving.encoding import SharedEncoder
@@ -94,9 +95,8 @@ class ServedDatastore:
         """
         self.refresh()
         how, usual = how or self.usual, self.usual
+        self.check(how)
         reranks = usual.rerank if how.rerank is None else how.rerank
-        if reranks and self.reranker is None:
-            raise OptionError("this server has no cross-encoder to rerank with; start it with --rerank NAME")
         weights = usual.weights if how.weights is None else how.weights
         retriever = Retriever(self.datastore, self.encoder, how.mode or usual.mode or "auto", weights=weights)
         if not len(self.datastore):
@@ -104,6 +104,12 @@ class ServedDatastore:
         reranker = self.reranker if reranks else None
         [context] = nearest(retriever, reranker, [query], min(k, len(self.datastore)), how.where or None)
         return context
+
+    def check(self, how: Search) -> None:
+        """Raise an OptionError for what can never be done, whatever the datastore holds; costs nothing."""
+        check_weights(how.weights)
+        if self.reranker is None and (self.usual.rerank if how.rerank is None else how.rerank):
+            raise OptionError("this server has no cross-encoder to rerank with; start it with --rerank NAME")
 
     def read(self, question: str, context: Context, budget: Budget) -> Context:
         """Return the samples with the passages that the question asks for, as many as there is room for."""

@@ -89,7 +89,10 @@ class Store:
         plan = self._client.prepare_index_params()
         plan.add_index(VECTOR, index_type=index, metric_type="IP", params=_BUILDING.get(index, {}))
         # "Strong": what one process has committed, all others find, at once
-        self._client.create_collection(self._name, schema=schema, index_params=plan, consistency_level="Strong")
+        self._client.create_collection(self._name, schema=schema, consistency_level="Strong")
+        # not with the collection: pymilvus would wait for an index of nothing, and ask for the time without a limit
+        self._client.create_index(self._name, plan, sync=False)
+        self._client.load_collection(self._name)
 
     def __len__(self) -> int:
         with _failures(self._name):
