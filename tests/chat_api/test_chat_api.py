@@ -1,16 +1,13 @@
 """The client of chat endpoints, against one on this machine."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from camml.chat_api import ChatApi
 from camml.errors import FetchError, OptionError
-from tests.chat_server import chat_server
+from tests.chat_server import chat_server, raw_server
 
 ASKED = [{"role": "user", "content": "why?"}]
 
@@ -144,28 +141,6 @@ def test_an_error_inside_an_answer_is_tried_again_and_told(document: dict[str, o
         ChatApi("m", url, tries=2, sleep=lambda _: None).complete(ASKED)
 
 
-@contextmanager
-def raw_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """Runs an endpoint that answers with bytes of its own; gives its base URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            with suppress(OSError):
-                answer(self)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.mark.parametrize("sized", [True, False])
 def test_the_time_of_an_answer_ends_however_it_drips(sized: bool) -> None:
     def drip(handler: BaseHTTPRequestHandler) -> None:
@@ -183,18 +158,15 @@ def test_the_time_of_an_answer_ends_however_it_drips(sized: bool) -> None:
     assert time.monotonic() - started < 8
 
 
-@pytest.mark.parametrize("status", [307, 308])
-def test_a_redirection_is_told_with_its_host_alone(status: int) -> None:
-    def moved(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        handler.send_header("Location", "https://elsewhere.example/v2?token=sk-secret")
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-
+def test_an_error_in_words_is_a_refusal_until_the_endpoint_has_answered() -> None:
+    words: tuple[int, dict[str, object]] = 200, {"error": "model not loaded"}
     with (
-        raw_server(moved) as url,
-        pytest.raises(FetchError, match=r"redirects to elsewhere\.example, .*base URL") as raised,
+        chat_server(lambda *_: words) as (url, requests),
+        pytest.raises(FetchError, match=r"refuses model 'm': HTTP 200 with .*model not loaded"),
     ):
-        ChatApi("m", url).complete(ASKED)
-    assert "sk-secret" not in str(raised.value)
-    assert "v2" not in str(raised.value)
+        ChatApi("m", url, sleep=lambda _: pytest.fail("it is not tried again")).complete(ASKED)
+    assert len(requests) == 1
+    with chat_server(lambda _, number: words if number == 2 else "done") as (url, requests):
+        api = ChatApi("m", url, sleep=lambda _: None)
+        assert [api.complete(ASKED), api.complete(ASKED)] == ["done", "done"]
+    assert len(requests) == 3

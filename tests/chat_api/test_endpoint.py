@@ -7,7 +7,7 @@ from urllib.request import urlopen
 import pytest
 
 from camml.chat_api import ChatApi
-from camml.chat_api.endpoint import check_address, check_key, json_request, without_key
+from camml.chat_api.endpoint import address_of, check_address, check_key, json_request, shown, without_key
 from camml.errors import OptionError
 from tests.chat_server import chat_server
 
@@ -52,6 +52,21 @@ def test_an_address_with_a_password_is_refused_and_not_shown() -> None:
 @pytest.mark.parametrize("address", ["http://here/v1", "https://bücher.example/v1", "http://[::1]:80/v1", "HTTP://X"])
 def test_good_addresses_stay_as_they_are(address: str) -> None:
     assert check_address(f" {address}/\r\n", "the base URL") == address
+
+
+@pytest.mark.parametrize(
+    ("address", "clean"),
+    [("http://here/v1/?a=/", "http://here/v1?a=/"), ("https://here?a=b@c", "https://here?a=b@c")],
+)
+def test_a_query_stands_behind_the_path(address: str, clean: str) -> None:
+    assert check_address(address, "the base URL") == clean
+    assert address_of(clean, "x/y") == clean.replace("?", "/x/y?")
+    assert shown(clean) == clean.partition("?")[0]
+
+
+def test_a_fragment_is_refused() -> None:
+    with pytest.raises(OptionError, match="leave out '#v1'"):
+        check_address("http://here/#v1", "the base URL")
 
 
 def test_a_key_is_taken_out_of_what_an_endpoint_says() -> None:

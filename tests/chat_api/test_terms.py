@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from camml.chat_api import ChatApi
-from camml.chat_api.terms import Learned
+from camml.chat_api.terms import Learned, Terms
 from camml.errors import FetchError
 from tests.chat_server import chat_server
 
@@ -151,9 +151,43 @@ LONG = "This model's maximum context length is 4096 tokens. However, your messag
         {"message": "too many tokens", "type": "exceed_context_size_error", "code": 400},
     ],
 )
-def test_a_question_that_is_too_long_has_no_answer_and_stops_no_run(error: dict[str, object]) -> None:
-    with chat_server(lambda *_: (400, {"error": error})) as (url, requests):
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_question_that_is_too_long_has_no_answer_and_stops_no_run(error: dict[str, object], status: int) -> None:
+    with chat_server(lambda *_: (status, {"error": error})) as (url, requests):
         reply = ChatApi("m", url).reply(ASKED, **USUAL)
     assert reply.too_long
     assert reply.lacking == "withheld reply, finish_reason context_length_exceeded"
     assert len(requests) == 1
+
+
+@pytest.mark.parametrize("words", ["should be less than or equal to 1", "1.5 is not allowed here"])
+def test_a_refused_value_is_left_out_and_other_values_are_still_sent(words: str) -> None:
+    def reply(request: dict[str, Any], _: int) -> Any:
+        too_hot = request.get("temperature", 0) > 1
+        return (400, {"error": {"message": f"temperature: {words}"}}) if too_hot else "fine"
+
+    with chat_server(reply) as (url, requests):
+        api = ChatApi("judge", url)
+        noted = [api.reply(ASKED, temperature=heat).left_out for heat in (0.5, 1.5, 1.0, 1.5, 0.5)]
+    assert noted == [(), ("temperature 1.5",), (), ("temperature 1.5",), ()]
+    assert [sent.get("temperature") for sent in requests] == [0.5, 1.5, None, 1.0, None, 0.5]
+    assert api.left_out == ("temperature 1.5",)
+
+
+def test_a_setting_refused_by_its_first_value_is_left_out_for_that_value() -> None:
+    def reply(request: dict[str, Any], _: int) -> Any:
+        too_hot = request.get("temperature", 0) > 1
+        return (422, {"error": {"message": "must be between 0 and 1", "param": "temperature"}}) if too_hot else "fine"
+
+    with chat_server(reply) as (url, requests):
+        api = ChatApi("m", url)
+        for heat in (2.0, 1.0):
+            api.reply(ASKED, temperature=heat, response_format={"type": "json_object"})
+    assert [sent.get("temperature") for sent in requests] == [2.0, None, 1.0]
+
+
+def test_what_other_threads_learned_is_not_forgotten() -> None:
+    learned = Learned()
+    learned.keep(Terms(left_out=frozenset({"seed"})), {})
+    learned.keep(Terms(frozenset({"max_tokens"})), {})
+    assert learned.terms == Terms(frozenset({"max_tokens"}), frozenset({"seed"}))

@@ -137,6 +137,18 @@ def test_another_server_is_not_asked(server: Running, store: Path, here: list[st
     assert len(here) == 6
 
 
+def test_a_key_that_cannot_be_sent_is_not_told(
+    server: Running, store: Path, here: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CAMML_API_KEY", "secret\nkey")
+    with answering(server, reply=REPLY) as seen:
+        ask("--store", str(store))
+    said = capsys.readouterr().err
+    assert (seen, here) == ([], ["Which colour?"])
+    assert "the API key in CAMML_API_KEY holds a character" in said
+    assert "secret" not in said
+
+
 def test_a_key_that_is_there_is_shown(
     server: Running, store: Path, here: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from camml import __version__
 from camml.cli import _ask_server, main
 from tests import tiny
 
@@ -129,6 +130,41 @@ def test_a_server_that_is_not_there_is_named(capsys, silent: str) -> None:
     assert "is `camml serve` running there?" in capsys.readouterr().err
     assert main(["ask", "what", "--server", "localhost"]) == 2
     assert "http://" in capsys.readouterr().err
+
+
+def test_a_server_that_redirects_is_said_and_the_key_not_sent_on(capsys, monkeypatch) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["User-Agent"]))
+            self.send_response(301)
+            self.send_header("Location", f"http://localhost:{listener.server_port}/elsewhere?token=hidden")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    listener = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setenv("CAMML_API_KEY", "secret-key")
+    try:
+        assert main(["ask", "what", "--server", f"http://127.0.0.1:{listener.server_port}"]) == 2
+    finally:
+        listener.shutdown()
+        listener.server_close()
+    said = capsys.readouterr().err
+    assert "redirects to localhost, and a request is not sent on; give its own address" in said
+    assert "hidden" not in said
+    assert asked == [("/v1/models", f"camml/{__version__}")]
+
+
+def test_a_key_that_cannot_be_sent_is_not_shown(server, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("CAMML_API_KEY", "secret\nkey")
+    assert main(["ask", "what", "--server", server[0]]) == 2
+    said = capsys.readouterr().err
+    assert "the API key in CAMML_API_KEY holds a character" in said
+    assert "secret" not in said
 
 
 @pytest.mark.parametrize("document", [{"data": []}, {"data": [{"id": "m"}]}, {"data": ["m"]}, {}, [], None, "hello"])

@@ -1,12 +1,13 @@
 """The client of an OpenAI-compatible images endpoint."""
 
 import base64
+import gzip
 import http.server
 import io
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from PIL import Image
@@ -29,6 +30,7 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
 
     answer: Any = None
     status = 200
+    more: ClassVar[dict[str, str]] = {}
     requests: list[dict[str, Any]]
 
     def do_POST(self) -> None:
@@ -44,6 +46,8 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
     def reply(self, body: bytes) -> None:
         """Send it."""
         self.send_response(self.status)
+        for name, value in self.more.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
@@ -148,3 +152,24 @@ def test_a_key_is_never_part_of_an_error(endpoint: Any) -> None:
 def test_an_address_that_cannot_be_asked_is_missing_rather_than_silent(address: str) -> None:
     with pytest.raises(OptionError, match="no request can be sent to the base URL of the images endpoint"):
         DrawingApi.of_environment({"CAMML_IMAGES_BASE_URL": address})
+
+
+def test_a_prompt_is_not_sent_on_to_where_the_endpoint_redirects(endpoint: Any) -> None:
+    endpoint.status, endpoint.more, endpoint.answer = 302, {"Location": f"{endpoint.base}/picture?token=secret"}, {}
+    with pytest.raises(FetchError, match=r"HTTP 302 the endpoint redirects to 127\.0\.0\.1, .*base URL") as raised:
+        api(endpoint).draw("a dog")
+    assert "secret" not in str(raised.value)
+    assert len(endpoint.requests) == 1
+
+
+def test_a_query_stays_behind_the_path_and_out_of_messages(endpoint: Any) -> None:
+    endpoint.answer = gzip.compress(json.dumps({"data": [{"b64_json": base64.b64encode(png()).decode()}]}).encode())
+    endpoint.more = {"Content-Encoding": "gzip"}
+    drawing = DrawingApi(base_url=f"{endpoint.base}?code=secret")
+    assert open_image(drawing.draw("a dog")).size == (8, 6)
+    assert endpoint.requests[0]["path"] == "/v1/images/generations?code=secret"
+    endpoint.more = {}
+    for endpoint.status, endpoint.answer in ((400, {}), (200, {}), (200, b"{")):
+        with pytest.raises(FetchError) as raised:
+            drawing.draw("a dog")
+        assert "secret" not in str(raised.value)

@@ -75,7 +75,7 @@ class ApiAnswerer:
     def likelihood(self, query: Query, context: Context, answer: str) -> float:
         """See `Answerer`; an endpoint does not tell."""
         raise OptionError(
-            f"{self.api.model} at {self.api.base_url} does not tell how likely an answer is; use a model here"
+            f"{self.api.model} at {self.api.place} does not tell how likely an answer is; use a model here"
         )
 
     def budget(self, tokens: int | None = None) -> Budget | None:
@@ -86,7 +86,7 @@ class ApiAnswerer:
         """See `Answerer`; the answer comes in one piece, or a FetchError where there is none."""
         prediction = self._ask(self.api, query, context, decoding or Decoding())
         if prediction.unanswered:
-            raise FetchError(f"{self.api.model} at {self.api.base_url} gave no answer: {prediction.unanswered}")
+            raise FetchError(f"{self.api.model} at {self.api.place} gave no answer: {prediction.unanswered}")
         yield prediction.text
 
     def _ask(self, api: ChatApi, query: Query, context: Context, decoding: Decoding) -> Prediction:

@@ -6,14 +6,22 @@ import os
 import socket
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
-from camml.chat_api.endpoint import PUBLIC, REDIRECTS, check_address, check_key, cut_at, json_request, without_key
+from camml.chat_api import web
+from camml.chat_api.endpoint import (
+    PUBLIC,
+    address_of,
+    check_address,
+    check_key,
+    cut_at,
+    json_request,
+    shown,
+    without_key,
+)
 from camml.chat_api.reply import TOO_LONG, Reply, fault_in, read
 from camml.chat_api.terms import ABOUT_SOMETHING_ELSE, ABOUT_THE_REQUEST, Learned, Terms
 from camml.errors import FetchError, OptionError
@@ -78,14 +86,20 @@ class ChatApi:
         return self.reply(messages, **options).text
 
     @property
+    def place(self) -> str:
+        """The base URL as messages show it, without its query."""
+        return shown(self.base_url)
+
+    @property
     def left_out(self) -> tuple[str, ...]:
-        """The settings that the endpoint refuses, as far as it was asked."""
-        return tuple(sorted(self._learned.terms.left_out))
+        """The settings that the endpoint refuses, or a setting with its value, as far as it was asked."""
+        return self._learned.terms.missing
 
     def reply(self, messages: Sequence[Mapping[str, Any]], **options: Any) -> Reply:
         """Return the answer; `options` go into the request (`temperature`, `max_tokens`, ...).
 
-        A setting that the endpoint refuses is sent under its newer name, or left out, from then on.
+        A setting that the endpoint refuses is sent under its newer name, or left out, from then on; where only a value
+        is refused, that value is.
 
         Raises:
           FetchError: the endpoint refuses, or gave no answer in all tries.
@@ -97,13 +111,13 @@ class ChatApi:
             except _Refused as refusal:
                 reason, wait = str(refusal), refusal.wait
                 if refusal.code not in PASSING or SPENT in refusal.text:
-                    raise FetchError(f"{self.base_url} refuses model {self.model!r}: {reason}") from None
+                    raise FetchError(f"{self.place} refuses model {self.model!r}: {reason}") from None
             except (OSError, http.client.HTTPException, ValueError) as error:
                 reason, wait = str(error) or type(error).__name__, None
             if attempt < self.tries:
                 self.sleep(min(60.0, 2.0 ** (attempt - 1)) if wait is None else min(wait, 120.0))
         reason = without_key(reason, self.key)
-        raise FetchError(f"{self.base_url} gave no answer in {self.tries} tries: {reason}")
+        raise FetchError(f"{self.place} gave no answer in {self.tries} tries: {reason}")
 
     def _agreed(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Reply:
         """Return the reply under the terms that the endpoint takes; where they are not known, they are found out."""
@@ -116,26 +130,26 @@ class ChatApi:
             except _Refused as refusal:
                 if refusal.withheld:
                     return Reply("", finish_reason=refusal.withheld)
-                named = terms.refused(options, refusal.text) if refusal.code not in ABOUT_SOMETHING_ELSE else set()
-                if named:
-                    terms = terms.without(named)
+                other = terms.after(options, refusal.text, self._learned.taken)
+                if other != terms and refusal.code not in ABOUT_SOMETHING_ELSE:
+                    terms = other
                 elif guesses and refusal.code in ABOUT_THE_REQUEST and not terms.about_value(options, refusal.text):
                     first, terms = first or refusal, guesses.pop(0)
                 else:
                     raise (first or refusal) from None
                 continue
-            self._learned.keep(terms)
-            return replace(reply, left_out=tuple(sorted(terms.left_out & options.keys())))
+            self._learned.keep(terms, options)
+            return replace(reply, left_out=terms.among(options).missing)
 
     def _send(self, content: Mapping[str, Any]) -> Any:
-        request = json_request(f"{self.base_url}/chat/completions", content, self.key)
+        request = json_request(address_of(self.base_url, "chat/completions"), content, self.key)
         try:
             end = time.monotonic() + self.longest
-            with urllib.request.urlopen(request, timeout=self.timeout) as answer, _cut_at(end, answer):
-                kind, sent = answer.headers.get_content_type(), answer.read()
+            with web.opened(request, self.timeout) as answer, _cut_at(end, answer):
+                kind, sent = answer.headers.get_content_type(), web.body(answer)
         except urllib.error.HTTPError as error:
-            text = without_key(_moved(error) or _said(error), self.key)
-            raise _Refused(error.code, text, _seconds(error.headers.get("Retry-After"))) from None
+            text = without_key(_said(error), self.key)
+            raise _Refused(error.code, text, web.seconds(error.headers.get("Retry-After"))) from None
         except (OSError, http.client.HTTPException):
             if time.monotonic() < end:
                 raise
@@ -145,8 +159,19 @@ class ChatApi:
         document = self._document(sent, kind)
         if (fault := fault_in(document)) is not None:  # some gateways send a refusal as if all were well
             text = without_key(json.dumps({"error": fault}, ensure_ascii=False), self.key)
-            raise _Refused(_status(fault.get("code")), text, None)
+            raise self._refusal(fault, text)
         return document
+
+    def _refusal(self, fault: Mapping[str, Any], text: str) -> "_Refused":
+        """Return the refusal that an error in place of an answer stands for.
+
+        One without a number passes, it may be hoped, but for one in words alone where nothing was answered before.
+        """
+        code = str(fault.get("code"))
+        if code.isascii() and code.isdecimal():
+            return _Refused(int(code), text, None)
+        lasting = fault.keys() == {"message"} and not self._learned.worked
+        return _Refused(400 if lasting else 500, text, None, said="HTTP 200 with")
 
     def _document(self, sent: bytes, kind: str) -> Any:
         """Return the JSON of an answer.
@@ -160,21 +185,24 @@ class ChatApi:
         except ValueError:
             wrong = f"is not JSON ({kind}); does the base URL end with /v1?"
             if kind == "text/html" and not self._learned.worked:
-                raise FetchError(f"the answer of {self.base_url} {wrong}") from None
+                raise FetchError(f"the answer of {self.place} {wrong}") from None
             raise ValueError(f"the answer {wrong}") from None
 
 
 class _Refused(Exception):
-    """An HTTP status that is no success, what the endpoint says with it, and how long it asks to wait."""
+    """An HTTP status that is no success, what the endpoint says with it, and how long it asks to wait.
 
-    def __init__(self, code: int, text: str, wait: float | None) -> None:
-        super().__init__(f"HTTP {code} {text[:200]}")
+    `said`: how messages call the status where the answer had another one.
+    """
+
+    def __init__(self, code: int, text: str, wait: float | None, said: str = "") -> None:
+        super().__init__(f"{said or f'HTTP {code}'} {text[:200]}")
         self.code, self.text, self.wait = code, text, wait
 
     @property
     def withheld(self) -> str:
         """Return the reason where the endpoint will not answer this question, as others; empty otherwise."""
-        if self.code == 400 and any(mark in self.text for mark in LONG):
+        if self.code in (400, 413) and any(mark in self.text for mark in LONG):
             return TOO_LONG
         return next((reason for reason in FILTERS if self.code == 400 and f'"{reason}"' in self.text), "")
 
@@ -184,35 +212,8 @@ def _cut_at(end: float, answer: http.client.HTTPResponse) -> AbstractContextMana
     return nullcontext() if answer.isclosed() else cut_at(end, socket.socket(fileno=os.dup(answer.fileno())))
 
 
-def _status(code: Any) -> int:
-    """Return the HTTP status that an error's code names, or another number as it is; 500 where it names none."""
-    text = str(code)
-    return int(text) if text.isascii() and text.isdecimal() else 500
-
-
-def _moved(error: urllib.error.HTTPError) -> str:
-    """Return to which host an endpoint redirects, whose path and query may hold a secret; empty where to none."""
-    place = error.headers.get("Location")
-    if error.code not in REDIRECTS or not place:
-        return ""
-    try:
-        host = urlsplit(urljoin(error.url, place)).hostname
-    except ValueError:
-        host = None
-    return f"the endpoint redirects to {host or 'elsewhere'}, and a question is not sent on; give its own base URL"
-
-
 def _said(error: urllib.error.HTTPError) -> str:
     """Return what the endpoint says was wrong, in a line."""
-    try:
-        return " ".join(error.read(20_000).decode(errors="replace").split())
-    except (OSError, http.client.HTTPException):
-        return ""
-
-
-def _seconds(text: str | None) -> float | None:
-    """Return a Retry-After header that holds seconds."""
-    try:
-        return max(0.0, float(text)) if text else None
-    except ValueError:
-        return None
+    if elsewhere := web.moved(error):
+        return f"the endpoint {elsewhere}; give its own base URL"
+    return " ".join(web.said(error).split())

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request
 
+from camml import __version__
 from camml.errors import OptionError
 
 PUBLIC = "https://api.openai.com/v1"
@@ -21,7 +22,7 @@ SHORT = 8
 
 
 def check_address(text: str, name: str) -> str:
-    """Return an address without white space around it and slashes at its end.
+    """Return an address without white space around it and slashes at its end; it may have a query.
 
     Args:
       name: what the address is called in the error.
@@ -32,11 +33,30 @@ def check_address(text: str, name: str) -> str:
     address = text.strip()
     if not address.lower().startswith(("http://", "https://")):
         raise OptionError(f"{name} {text!r} should begin with http:// or https://")
-    if "@" in address.partition("://")[2].partition("/")[0]:
+    if "@" in re.split("[/?#]", address.partition("://")[2])[0]:
         raise OptionError(f"{name} holds a user name or a password; leave them out and give a key instead")
     if not _can_be_asked(address):
         raise OptionError(f"no request can be sent to {name} {text!r}; give one like http://HOST:PORT/v1")
-    return address.rstrip("/")
+    if "#" in address:
+        raise OptionError(f"{name} is not a place in a page; leave out {address[address.index('#') :]!r}")
+    place, mark, query = address.partition("?")
+    return f"{place.rstrip('/')}{mark}{query}"
+
+
+def address_of(base: str, path: str) -> str:
+    """Return the address of `path` below a checked address, whose query stays behind it.
+
+    Example:
+      >>> address_of("https://here/v1?api-version=1", "chat/completions")
+      'https://here/v1/chat/completions?api-version=1'
+    """
+    place, mark, query = base.partition("?")
+    return f"{place}/{path}{mark}{query}"
+
+
+def shown(base: str) -> str:
+    """Return a checked address as messages show it: without its query, which may hold a key."""
+    return base.partition("?")[0]
 
 
 def _can_be_asked(address: str) -> bool:
@@ -70,13 +90,16 @@ def check_key(text: str, name: str) -> str:
 
 
 def json_request(address: str, content: Any, key: str) -> Request:
-    """Return a request that posts JSON. The key goes to that address alone, and not to where it may redirect.
+    """Return a request that posts JSON, or gets an answer to None. The key goes to that address alone.
+
+    It has this client's name: what stands before endpoints may refuse that of urllib.
 
     Example:
       >>> json_request("http://127.0.0.1:8000/v1/chat/completions", {}, "sk-1").unredirected_hdrs
       {'Authorization': 'Bearer sk-1'}
     """
-    request = Request(address, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", "User-Agent": f"camml/{__version__}"}
+    request = Request(address, None if content is None else json.dumps(content).encode(), headers)
     if key:
         request.add_unredirected_header("Authorization", f"Bearer {key}")
     return request

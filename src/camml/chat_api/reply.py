@@ -78,6 +78,8 @@ def _without_whole(text: str) -> str:
 def fault_in(document: Any) -> dict[str, Any] | None:
     """Return the error in what an endpoint sent in place of an answer, or of its first choice; None without one.
 
+    One in words alone is the message of an error that has nothing else.
+
     Example:
       >>> fault_in({"choices": [], "error": {"message": "overloaded", "code": 502}})
       {'message': 'overloaded', 'code': 502}
@@ -89,6 +91,8 @@ def fault_in(document: Any) -> dict[str, Any] | None:
         choice = choices[0]
         broken = isinstance(choice, dict) and choice.get("finish_reason") == "error"
         fault = choice.get("error") if broken else None
+    if isinstance(fault, str) and fault:
+        return {"message": fault}
     return fault if isinstance(fault, dict) else None
 
 

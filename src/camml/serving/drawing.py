@@ -7,13 +7,13 @@ import io
 import json
 import os
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from camml.chat_api.endpoint import PUBLIC, check_address, check_key, json_request, without_key
+from camml.chat_api import web
+from camml.chat_api.endpoint import PUBLIC, address_of, check_address, check_key, json_request, shown, without_key
 from camml.errors import CaMMLError, FetchError, OptionError
 from camml.images import open_image, read_url
 
@@ -21,8 +21,6 @@ DEFAULT_MODEL = "dall-e-3"
 LONGEST_PROMPT = 4000
 """Characters. Source: the reference of the images endpoint, `prompt` of dall-e-3."""
 NAME = "the base URL of the images endpoint"
-MAX_ANSWER = 64 * 2**20
-"""Bytes of the largest answer that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +67,11 @@ class DrawingApi:
             )
         return cls(environment.get("CAMML_IMAGES_MODEL") or DEFAULT_MODEL, url, key)
 
+    @property
+    def place(self) -> str:
+        """The base URL as messages show it, without its query."""
+        return shown(self.base_url)
+
     def draw(self, prompt: str) -> bytes:
         """Return the picture of `prompt`, as a PNG file.
 
@@ -87,17 +90,17 @@ class DrawingApi:
 
     def _answer(self, request: Mapping[str, Any]) -> Any:
         try:
-            posted = json_request(f"{self.base_url}/images/generations", request, self.key)
-            with urllib.request.urlopen(posted, timeout=self.timeout) as answer:
-                return json.loads(answer.read(MAX_ANSWER))
+            posted = json_request(address_of(self.base_url, "images/generations"), request, self.key)
+            with web.opened(posted, self.timeout) as answer:
+                return json.loads(web.body(answer))
         except urllib.error.HTTPError as error:
             reason = _reason(error, self.key)
-            raise FetchError(f"{self.base_url} refuses to draw: HTTP {error.code} {reason}".strip()) from None
+            raise FetchError(f"{self.place} refuses to draw: HTTP {error.code} {reason}".strip()) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             # the words of a ValueError may quote what was sent, and the browser reads this
             unread = "its answer is not JSON" if isinstance(error, ValueError) else ""
             reason = unread or getattr(error, "reason", None) or str(error) or type(error).__name__
-            raise FetchError(f"{self.base_url} gave no picture ({reason}); check the address and try again") from None
+            raise FetchError(f"{self.place} gave no picture ({reason}); check the address and try again") from None
 
     def _picture(self, document: Any) -> bytes:
         """Return what was drawn, decoded and written anew, so that nothing but pixels reaches a browser."""
@@ -107,7 +110,7 @@ class DrawingApi:
             picture = open_image(base64.b64decode(sent) if sent else read_url(drawn["url"]))
         except (KeyError, TypeError, ValueError, AttributeError, binascii.Error, CaMMLError) as error:
             reason = f" ({error})" if isinstance(error, CaMMLError) else ""
-            raise FetchError(f"the answer of {self.base_url} holds no picture that can be read{reason}") from None
+            raise FetchError(f"the answer of {self.place} holds no picture that can be read{reason}") from None
         file = io.BytesIO()
         picture.save(file, "PNG")
         return file.getvalue()
@@ -115,10 +118,9 @@ class DrawingApi:
 
 def _reason(error: urllib.error.HTTPError, key: str) -> str:
     """Return what the endpoint says was wrong, in a line without the key."""
-    try:
-        text = error.read(4000).decode(errors="replace")
-    except OSError:
-        return ""
+    if elsewhere := web.moved(error):
+        return f"the endpoint {elsewhere}; give its own base URL"
+    text = web.said(error, 4000)
     with suppress(ValueError, KeyError, TypeError):
         text = str(json.loads(text)["error"]["message"])
     return " ".join(without_key(text, key).split())[:300]
