@@ -176,6 +176,23 @@ def test_half_a_character_is_named_and_no_client_waits_for_ever(store: Path, cam
     assert json.loads(replies[4]["result"]["content"][0]["text"])["id"] == "red"
 
 
+def test_null_is_as_good_as_no_argument(connect) -> None:
+    async def work() -> None:
+        async with connect(writable=True) as client:
+            for tool, arguments in (
+                ("search", {"query": "a red square", "image": None, "k": None}),
+                ("ask", {"question": "what is red", "image": None, "shots": None}),
+                ("add", {"id": "a", "text": "b", "image": None}),
+            ):
+                reply = await client.call_tool(tool, arguments)
+                assert not reply.is_error, reply.content[0].text
+            reply = await client.call_tool("ask", {"question": None})
+            assert reply.is_error
+            assert "ask, argument question: Input should be a valid string" in reply.content[0].text
+
+    run(work)
+
+
 def test_what_is_wrong_with_a_call_is_said_in_words(connect) -> None:
     async def work() -> None:
         async with connect(writable=True) as client:
@@ -205,9 +222,12 @@ def address(store: Path, camml_folder: Path, programs: ForkServer) -> Iterator[s
     port = free_port()
     server = programs.start(*command(store, camml_folder, "--http", str(port))[1:])
     try:
-        for _ in range(1200):  # four minutes
+        for _ in range(1200):  # four minutes; the port is taken before the model is there
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    probe.settimeout(240)
+                    probe.sendall(b"GET /mcp HTTP/1.0\r\n\r\n")
+                    assert probe.recv(1)
                     break
             assert server.poll() is None
             time.sleep(0.2)

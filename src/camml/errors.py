@@ -4,7 +4,8 @@
     ├── InputError                input that cannot be used
     │   ├── UnknownNameError      no such encoder, store, verb, prompt style, ...
     │   ├── OptionError           a setting outside its range (shots, mode, ...)
-    │   │   └── TooLargeError     a question that never fits into the memory there is for it
+    │   │   ├── TooLargeError     a question that never fits into the memory there is for it
+    │   │   └── TooLongError      a question that is longer than the model can read
     │   ├── ImageError            an image that is missing, broken or too large
     │   ├── SampleError           a sample file or sample that cannot be used
     │   └── ModelFolderError      a folder that does not hold the model asked for
@@ -51,6 +52,10 @@ class OptionError(InputError):
 
 class TooLargeError(OptionError):
     """A question, or a setting, that never fits into the memory there is for it."""
+
+
+class TooLongError(OptionError):
+    """A question that is longer, with its answer, than the model can read."""
 
 
 class ImageError(InputError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeVar
 from unicodedata import normalize
+from urllib.request import url2pathname
 
 SPLITS = ("train", "val", "test")
 """The folders of ScienceQA's pictures: `images/train/ID/image.png`, where files say `ID/image.png`."""
@@ -32,6 +33,19 @@ def spellings(name: str) -> list[str]:
       [4, 5]
     """
     return list(dict.fromkeys((name, normalize("NFC", name), normalize("NFD", name))))
+
+
+def local_path(name: str) -> str:
+    """Return the path in an address of a file on this machine; any other name as it is given.
+
+    Example:
+      >>> local_path("file:///photos/my%20cat.jpg"), local_path("cat.jpg")
+      ('/photos/my cat.jpg', 'cat.jpg')
+    """
+    if not name.lower().startswith("file://"):
+        return name
+    _, slash, path = name[len("file://") :].partition("/")
+    return url2pathname(slash + path)
 
 
 def find_picture(root: str | Path, name: str) -> Path | None:

@@ -188,16 +188,19 @@ class Server(MCPServer):
     """The SDK's server, which tells in words what is wrong with a call, and answers every one that it can read."""
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
-        """See `MCPServer`; arguments that the tool does not have are refused and not left out.
+        """See `MCPServer`; null is as good as no value, and arguments that the tool does not have are refused.
 
         Raises:
           ToolError: there is no such tool, or one of its arguments is invalid.
         """
-        tools = {tool.name: list(tool.input_schema.get("properties", ())) for tool in await self.list_tools()}
+        schemas = {tool.name: tool.input_schema for tool in await self.list_tools()}
+        tools = {tool: list(schema.get("properties", ())) for tool, schema in schemas.items()}
         if name not in tools:
             raise ToolError(f"there is no tool {name[:80]!a}; there are: {', '.join(tools)}")
         if unknown := [given for given in arguments if given not in tools[name]]:
             raise ToolError(f"{name} has no argument {unknown[0][:80]!a}; it has: {', '.join(tools[name])}")
+        needed = schemas[name].get("required", ())
+        arguments = {given: value for given, value in arguments.items() if value is not None or given in needed}
         for given, value in arguments.items():
             if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
                 why = "it contains an unpaired surrogate, which is not valid Unicode; retype the text"

@@ -34,6 +34,8 @@ RAISED_BY = {
     "data/scienceqa.py": ["convert"],
     "data/shards.py": ["convert"],
     "datastore/calibration.py": ["store calibrate"],
+    "datastore/checks.py": None,  # of a command, which is parsed below
+    "datastore/indexing.py": ["store index"],
     "datastore/manifest.py": None,  # of two commands, which are parsed below
     "datastore/official.py": STORES,
     "datastore/syncing.py": ["store sync"],

@@ -2,9 +2,11 @@
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from threading import Thread
 from unicodedata import normalize
 from unittest.mock import Mock
 
@@ -15,6 +17,7 @@ from camml.assistant import Answer
 from camml.cli import _ask_batch, build_parser, main
 from camml.cli.ask import document
 from camml.datastore import Datastore
+from camml.errors import StoreNotFoundError
 from tests import tiny
 
 
@@ -154,7 +157,38 @@ def test_one_that_cannot_be_answered_costs_no_other(batch, tmp_path: Path) -> No
     assert "line 1: the question makes a prompt of" in said
 
 
-@pytest.mark.parametrize("content", ["my notes\n", "[" * 3000 + "]" * 3000 + "\n"], ids=["text", "lists"])
+@pytest.mark.parametrize(
+    ("row", "name", "image"),
+    [
+        ({"id": 7.0}, "7", None), ({"id": None}, "1", None), ({"id": float("nan"), "image": float("nan")}, "1", None),
+        ({"image": "d\\Pümpe 1.png"}, "1", "d\\Pümpe 1.png"),
+        ({"image": "file://{folder}/d/P%C3%BCmpe 1.png"}, "1", "file://{folder}/d/P%C3%BCmpe 1.png"),
+    ],
+)  # fmt: skip
+def test_ids_and_pictures_may_be_written_as_in_files_of_samples(
+    tmp_path: Path, row: dict, name: str, image: str | None
+) -> None:
+    (tmp_path / "d").mkdir()
+    tiny.image(tmp_path / "d", "Pümpe 1", (1, 2, 3))
+    file = tmp_path / "questions.jsonl"
+    file.write_text(json.dumps({"question": "q"} | row).replace("{folder}", str(tmp_path)))
+    [read] = _ask_batch._rows(file, [], False)
+    assert (read.id, read.image) == (name, image and image.replace("{folder}", str(tmp_path)))
+    args = build_parser().parse_args(["ask", "--batch", str(file)])
+    query = _ask_batch._query(args, read, [], False)
+    assert query is not None
+    assert (query.image is None) is (image is None)
+
+
+SOMEONE_ELSES = {
+    "text": "my notes\n", "lists": "[" * 3000 + "]" * 3000 + "\n", "JSON": '[{"id": 1, "note": "a year of work"}]',
+    "indented": '{\n "id": 1\n}', "object": '{"id": "1", "question": "q", "image": null}', "words": "my notes",
+    "cut": '{"id": "1", "note": "a year', "questions": '{"id": "1", "question": "q", "image": null}\n',
+    "behind answers": '{"id": "1", "question": "q", "image": null, "answer": "a"}\nmy notes',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", SOMEONE_ELSES.values(), ids=SOMEONE_ELSES)
 def test_a_file_of_something_else_is_left_alone(batch, tmp_path: Path, content: str) -> None:
     (tmp_path / "answers.jsonl").write_text(content)
     code, said = batch({"question": "a red square"})
@@ -217,6 +251,44 @@ def test_a_reader_of_standard_output_may_leave(tmp_path: Path, monkeypatch: pyte
     args = build_parser().parse_args(["ask", "--batch", str(tmp_path / "questions.jsonl")])
     with pytest.raises(BrokenPipeError):  # which `main` takes for no error
         args.run(args)
+
+
+WHOLE = json.dumps({"id": "0"} | document("first", None, Answer("said", ()), {}))
+
+
+@pytest.mark.parametrize(
+    ("there", "kept"),
+    [
+        (WHOLE, WHOLE + "\n"), (WHOLE + '\n{"id": "1", "question": "se', WHOLE + "\n"), (WHOLE + "\n{", WHOLE + "\n"),
+        (WHOLE + '\n{"id": "a\\"b\\', WHOLE + "\n"), (WHOLE + '\n{"id": "1", "que', WHOLE + "\n"),
+    ],
+)  # fmt: skip
+def test_the_end_of_the_answers_is_mended_once_there_is_another(
+    batch, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str, kept: str
+) -> None:
+    rows = [{"id": "0", "question": "first"}, {"id": "1", "question": "second"}]
+    (tmp_path / "answers.jsonl").write_text(there)
+    with monkeypatch.context() as patched:
+        patched.setattr(_ask_batch, "_answers", Mock(side_effect=StoreNotFoundError("no datastore")))
+        assert batch(*rows)[0] == 2
+    assert (tmp_path / "answers.jsonl").read_text() == there
+    assert batch(*rows)[0] == 0
+    assert asked == ["second"]
+    assert (tmp_path / "answers.jsonl").read_text().startswith(kept)
+    assert [answer["id"] for answer in answers(tmp_path)] == ["0", "1"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_answers_go_into_a_pipe(batch, asked: list[str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "answers.jsonl")
+    read: list[str] = []
+    reader = Thread(target=lambda: read.append((tmp_path / "answers.jsonl").read_text()), daemon=True)
+    writer = Thread(target=batch, args=({"question": "first"}, {"question": "second"}), daemon=True)
+    writer.start()
+    reader.start()
+    writer.join(20)
+    reader.join(5)
+    assert [json.loads(line)["question"] for line in "".join(read).splitlines()] == ["first", "second"]
 
 
 def test_questions_and_answers_in_one_file_are_refused(batch, tmp_path: Path) -> None:

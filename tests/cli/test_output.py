@@ -84,6 +84,12 @@ def test_conditions_that_cannot_hold_together_are_refused(texts: list[str], said
         _output.conditions(texts)
 
 
+@pytest.mark.parametrize("text", ["year==1999", "year=>1999", "year=<1999", "year>>1999"])
+def test_what_is_no_sign_of_a_condition_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(f"--where {text!r} is not of the form KEY=VALUE")):
+        _output.conditions([text])
+
+
 @pytest.mark.parametrize("texts", [["image=1,image=2"], ["image=1", "image=2"]])
 def test_a_name_that_is_given_two_numbers_is_refused(texts: list[str]) -> None:
     with pytest.raises(OptionError, match="--weights gives 'image' twice, as '1' and as '2'; give it once"):

@@ -184,7 +184,9 @@ def test_odd_names_of_this_machine_do_not_hinder_the_start(odd: str, monkeypatch
 def test_two_servers_do_not_get_one_port() -> None:
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
-        with pytest.raises(OptionError, match=rf"port {port}: Address already in use; choose another --host or --port$"):
+        with pytest.raises(
+            OptionError, match=rf"port {port}: Address already in use; choose another --host or --port$"
+        ):
             listen("127.0.0.1", port).close()
 
 

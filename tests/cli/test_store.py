@@ -160,6 +160,38 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert content() == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("build", "", "--out", "new"), "SOURCE"), (("build", "pictures", "--out", ""), "--out"),
+        (("build", "pictures", "--out", "new", "--images", " "), "--images"),
+        (("add", "pictures", "--store", ""), "--store"),
+        (("add", "", "--store", "store"), "SOURCE"), (("sync", "", "--store", "store"), "FOLDER"),
+        (("remove", "a", "--store", ""), "--store"), (("export", "", "--store", "store"), "OUT"),
+        (("search", "--text", "x", "--store", ""), "--store"),
+        (("search", "--store", "store", "--image", ""), "--image"),
+        (("info", "--store", ""), "--store"), (("check", "--store", ""), "--store"),
+        (("search", "--text", "x", "--store", "store", "--store-images", ""), "--store-images"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else value,
+)  # fmt: skip
+def test_a_name_that_is_empty_is_not_the_working_directory(
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], name: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert ended.value.code == 2
+    assert f"camml: error: argument {name}: is empty; give what it is to name" in capsys.readouterr().err
+
+
+@pytest.mark.absolute_paths
+def test_a_picture_may_be_given_as_the_address_of_a_file(store: Path, tmp_path: Path, run: Run) -> None:
+    address = f"file://{picture(tmp_path, 'blue', 'my query')}".replace(" ", "%20")
+    code, said, errors = run("search", "--store", store, "--image", address, "-k", 1, "--json")
+    assert (code, errors) == (0, "")
+    assert ids(said) == ["blue"]
+
+
 @pytest.mark.parametrize("k", [0, -1])
 def test_fewer_than_one_sample_is_refused_with_a_cross_encoder_too(
     store: Path, run: Run, monkeypatch: pytest.MonkeyPatch, k: int

@@ -132,6 +132,19 @@ def test_what_cannot_be_used_stays_as_it_was_and_is_listed(photos: Path, store: 
     assert ["'a.png' cannot be read" in problem for problem in verify(store)] == [True] * (not copied)
 
 
+def test_texts_stay_where_their_table_can_no_longer_be_read(photos: Path, store: Path, run: Run) -> None:
+    names = ("sub/c.png", "a.png", "sub/b.png")
+    table = photos / "metadata.csv"
+    table.write_text("file_name,text\n" + "".join(f"{name},Text of {name}\n" for name in names))
+    assert sync(run, photos, store) == (0, 3, 0, 0)
+    good = {name.replace("/", ":"): f"Text of {name}" for name in names}
+    table.write_text(table.read_text().replace("Text of a", '"Text of a'))
+    assert sync(run, photos, store)[:3] == (0, 0, 0)
+    assert {sample.id: sample.text for sample in Datastore.open(store)} == good
+    code, _, errors = run("sync", photos, "--store", store, "--on-bad", "stop")
+    assert (code, "metadata.csv: line 3: " in errors) == (2, True)
+
+
 def test_copies_of_what_was_replaced_or_is_gone_are_deleted_at_once(photos: Path, tmp_path: Path, run: Run) -> None:
     for number, name in enumerate(("a.png", "sub/b.png", "sub/c.png")):
         picture(photos / name, (number, 0, 0))

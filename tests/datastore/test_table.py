@@ -67,5 +67,29 @@ def test_a_filter_reaches_into_objects(tmp_path: Path) -> None:
     assert chosen(**{"meta.hall": "A"}) == ["a", "dot"]
     assert chosen(**{"meta.maker.name": "Okoro", "meta.hall": "A"}) == ["a"]
     assert chosen(**{"meta.hall": "C"}) == []
+    assert chosen(**{" meta.hall ": " A"}) == ["a", "dot"]
     with pytest.raises(OptionError, match=r"no sample has 'hall' .*; they have: meta\.hall, meta\.maker\.name$"):
         chosen(hall="A")
+
+
+def test_a_filter_finds_keys_with_dots_and_accents_and_blanks(tmp_path: Path) -> None:
+    given = {"exif.gps": {"lat.deg": 1}, "gr\u00f6\u00dfe ": "Zu\u0308rich ", "towns": ["Ko\u0308ln", "Bern"]}
+    store = Datastore.build(tmp_path / "store", [sample("a", "red", None, given)], Colors())
+    vectors = Colors().embed_texts(["red"])
+    for key, value, count in (
+        ("exif.gps.lat.deg", "1", 1), ("gro\u0308\u00dfe ", "Z\u00fcrich ", 1), ("gr\u00f6\u00dfe ", "Z\u00fcrich", 0),
+        ("towns", "K\u00f6ln", 1), (" towns ", " K\u00f6ln", 1), ("towns", " K\u00f6ln", 0), ("towns", "Koln", 0),
+    ):  # fmt: skip
+        [context] = store.search(vectors, "text", 1, where={key: value})
+        assert len(context) == count, (key, value)
+
+
+def test_a_sample_is_removed_however_the_accents_of_its_id_are_written(tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    samples = [sample(id, "red", None) for id in (composed, apart, "Mu\u0308hle", "other")]
+    store = Datastore.build(tmp_path / "store", samples, Colors())
+    assert store.remove([composed, "M\u00fchle"]) == 2
+    assert [left.id for left in store] == [apart, "other"]
+    assert store.remove([composed, apart]) == 1
+    with pytest.raises(SampleError, match="1 of the ids are not in"):
+        store.remove([composed])

@@ -118,6 +118,69 @@ def test_tables_as_programs_write_them(tmp_path: Path, name: str, content: bytes
     assert (sample.id, sample.text) == ("1", "A, b")
 
 
+@pytest.mark.parametrize("row", ['7, "Hello, you", a.jpg', '7 ,"Hello, you" ,a.jpg ', '7, "Hello, you", "a.jpg"'])
+def test_blanks_around_values_do_not_count_where_the_header_has_them(tmp_path: Path, row: str) -> None:
+    if row.startswith("7 "):
+        row = row.replace('" ,', '",')  # a blank behind a quote is an error in any table
+    for header in ("id, text, image", 'id, "text", image'):
+        path = write(tmp_path, f"{header}\n{row}\n".encode())
+        assert list(formats.read(path)) == [Sample("7", "Hello, you", tmp_path / "a.jpg")]
+
+
+def test_the_name_of_a_picture_has_no_blanks_around_it(tmp_path: Path) -> None:
+    path = write(tmp_path, b"id,text,image\n7, Hello, a.jpg\n")
+    assert list(formats.read(path)) == [Sample("7", "Hello", tmp_path / "a.jpg")]
+    path = write(tmp_path, b"id,file_name,text\n7, a.jpg ,Hello\n")
+    assert list(formats.read(path)) == [Sample("7", "Hello", tmp_path / "a.jpg")]
+
+
+def test_empty_values_at_the_end_of_a_row_may_be_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path, b"id,text,image,year\n1,Hello,a.jpg,7\n2,Only text\n3,No year,b.jpg\n")
+    assert list(formats.read(path)) == [
+        Sample("1", "Hello", tmp_path / "a.jpg", {"year": "7"}),
+        Sample("2", "Only text", None, {"year": ""}),
+        Sample("3", "No year", tmp_path / "b.jpg", {"year": ""}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"id,text,image\n1,Hello\nworld,a.jpg\n", "line 3: has 2 columns, the header 3"),
+        (b"id,year,text\n1,1999\n", "line 2: has 2 columns"),
+        (b"file_name,text,year\na.jpg\n", "line 2: has 1 columns"),
+        (b"id,image\n1\n", "line 2: has 1 columns"),
+    ],
+)
+def test_halves_of_rows_are_no_rows(tmp_path: Path, content: bytes, expected: str) -> None:
+    with pytest.raises(SampleError, match=expected):
+        list(formats.read(write(tmp_path, content)))
+
+
+@pytest.mark.parametrize("start", [b"\n", b"\r\n \r\n", b"\xef\xbb\xbf\n", b"\nsep=,\n"])
+def test_empty_lines_before_the_header(tmp_path: Path, start: bytes) -> None:
+    path = write(tmp_path, start + b"id,text\n1,Hello\n2\n")
+    lines = start.count(b"\n") + 3
+    with pytest.raises(SampleError, match=f"line {lines}: has 1 columns"):
+        list(formats.read(path))
+    assert list(formats.read(path, on_bad="skip")) == [Sample("1", "Hello")]
+    assert formats.find_format(write(tmp_path, start + b"id,text\n1,Hello\n", "a.txt")) == "csv_table"
+
+
+def test_a_line_that_is_not_utf_8_costs_its_row_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, b'id,text\n1,Z\xfcrich\n2,"a\nZ\xfcrich\nb"\n3,c\n')
+    faults: list[SampleError] = []
+    samples = list(formats.read(path, on_bad="skip", report=faults.append))
+    assert samples == [Sample("3", "c")]
+    assert [str(fault).partition(": ")[2] for fault in faults] == [
+        "line 2: byte 11 (0xfc) is not UTF-8; save the file in UTF-8",
+        "line 4: byte 23 (0xfc) is not UTF-8; save the file in UTF-8",
+    ]
+    for content in (b"id,text,Gr\xf6\xdfe\n1,a,b\n", b"id,text\r1,Z\xfcrich\r2,b"):
+        with pytest.raises(SampleError, match="is not UTF-8"):
+            list(formats.read(write(tmp_path, content), on_bad="skip"))
+
+
 def test_a_column_without_a_name_is_called_by_its_number(tmp_path: Path) -> None:
     """As pandas writes the numbers of its rows."""
     path = write(tmp_path, b",id,,text\n0,1,x,A\n")

@@ -99,7 +99,7 @@ def test_a_picture_may_have_its_usual_names(tmp_path: Path, key: str, several: b
     assert read(tmp_path, entry) == [Sample("1", "a", tmp_path / "red.png")]
 
 
-@pytest.mark.parametrize("key", ["Image", "IMAGE_PATH", "img", "file_name", "images"])
+@pytest.mark.parametrize("key", ["Image", "IMAGE_PATH", "Image Path", "image-path", "img", "file_name", "images"])
 def test_columns_may_be_written_in_other_letters(tmp_path: Path, key: str) -> None:
     path = tmp_path / "data.csv"
     path.write_text(f"ID,{key},Text,Site\n1,red.png,a,Bern\n2,,b,Ulm\n")
@@ -246,6 +246,28 @@ def test_folders_of_a_picture_may_be_written_as_on_windows(tmp_path: Path, caplo
     entries = [{"id": name, "text": "a", "image": f"photos\\{name}.png"} for name in ("red", "blue")]
     images = [sample.image for sample in read(tmp_path, *entries)]
     assert images == [tmp_path / "photos" / "red.png", tmp_path / "photos\\blue.png"]
+    assert caplog.messages == []
+
+
+def test_a_picture_in_this_very_folder_is_not_taken_for_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "red.png").touch()
+    names = (".\\red.png", "./red.png", f"..\\{tmp_path.name}\\red.png", f"../{tmp_path.name}//red.png")
+    samples = read(tmp_path, *({"id": str(number), "image": name} for number, name in enumerate(names)))
+    assert all(sample.image and sample.image.samefile(tmp_path / "red.png") for sample in samples)
+    assert caplog.messages == []
+
+
+def test_a_column_that_may_be_the_picture_is_named_where_no_sample_has_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    entries = [{"id": name, "text": "a", "site": "Bern", "photo": f"{name}.JPG"} for name in ("b", "c")]
+    read(tmp_path, {"id": "a", "text": "a", "photo": "https://x.org/a.jpg"}, *entries)
+    said = "no sample has a picture, and pictures seem to be named under 'photo', such as 'b.JPG'; call that column"
+    assert [said in message for message in caplog.messages] == [True]
+    caplog.clear()
+    read(tmp_path, *entries, {"id": "d", "text": "a", "image": "d.jpg"})
     assert caplog.messages == []
 
 

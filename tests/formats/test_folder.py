@@ -284,7 +284,7 @@ def test_nor_are_its_files(photos: Path, tmp_path: Path, monkeypatch: pytest.Mon
         ("a.txt", "text".encode("utf-16")[:-1], "begins as UTF-16 and is not"),
         ("a.json", b'{"text": "a", "text": "b"}', "a.json: the key 'text' is there twice"),
         ("a.json", b"{", "not JSON"),
-        ("a.json", b"[1]", "is a list; write an object"),
+        ("a.json", b"7", "is a number; write an object"),
         ("a.json", b'{"caption": 7}', "its caption is a number"),
         ("a.txt", b"a\0b", "NUL"),
         ("a.txt", b"x" * (8 * 2**20 + 1), "more than 8 MB"),

@@ -408,8 +408,27 @@ def test_a_pipe_is_read_as_a_file(tmp_path: Path, format: str, mark: bytes, monk
         assert [sample.id for sample in formats.read(path, format=format)] == ["cat", "dog"]
     data = mark + b"\n" * 9_000 + PIPED[format].replace(b"dog", b"\xff", 1)
     with pipe(tmp_path, data) as path:
-        said = f"byte {data.index(0xFF)} (0xff) is not UTF-8" if format != "csv_table" else "no column"
-        assert said in message(path, format=format)
+        assert f"byte {data.index(0xFF)} (0xff) is not UTF-8" in message(path, format=format)
+
+
+def test_pictures_named_in_a_pipe_are_looked_for_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a.png").write_bytes(b"a picture")
+    monkeypatch.chdir(tmp_path / "here")
+    entry = {"id": "a", "text": "x", "image": "a.png"}
+    with pipe(tmp_path, as_lines([entry])) as path:
+        [sample] = formats.read(path, format="jsonl")
+    assert sample.image == tmp_path / "here" / "a.png"
+    with pipe(tmp_path, as_lines([entry | {"image": "data:image/png;base64,AAAA"}])) as path:
+        assert "no folder beside a pipe" in message(path, format="jsonl")
+
+
+@pytest.mark.parametrize("format", [None, "jsonl"])
+def test_a_pattern_of_json_lines_is_refused_with_the_way_to_join_them(tmp_path: Path, format: str | None) -> None:
+    (tmp_path / "a-1.jsonl").write_bytes(as_lines([CAT]))
+    assert "JSON lines are joined with `cat`" in message(str(tmp_path / "a-*.jsonl"), format=format)
 
 
 @pytest.mark.parametrize("format", ["parquet", "pdf", "hf_dataset", "folder", "webdataset"])

@@ -146,6 +146,13 @@ def test_folders_of_partitions_are_columns(tmp_path: Path) -> None:
     ]
 
 
+def test_signs_in_the_names_of_partitions_are_read_as_hive_writes_them(tmp_path: Path) -> None:
+    for number, name in enumerate(("city=New%20York%2FNJ", "the%20city=a=b", "city=__HIVE_DEFAULT_PARTITION__")):
+        table(tmp_path / "t" / name / "0.parquet", [{"id": str(number), "text": "a"}])
+    metas = {sample.id: sample.meta for sample in formats.read(tmp_path / "t")}
+    assert metas == {"0": {"city": "New York/NJ"}, "1": {"the city": "a=b"}, "2": {"city": None}}
+
+
 def test_tables_below_pictures_are_no_dataset(tmp_path: Path) -> None:
     table(tmp_path / "t" / "old" / "0.parquet", rows())
     picture(tmp_path / "t", "red")

@@ -105,6 +105,24 @@ def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
     assert [sample.text for sample in formats.read(path)] == ["A red pump", "blue"]
 
 
+def test_files_of_a_sample_are_read_as_those_beside_a_picture(tmp_path: Path) -> None:
+    files: dict[str, Any] = {
+        "a.jfif": png("red"),
+        "a.txt": "Größe".encode("utf-16"),
+        "b.png": png("red"),
+        "b.caption": "",
+        "b.json": {"caption": "from the JSON", "n": 1},
+        "c.png": png("red"),
+        "c.json": {"caption": ["one", "two"]},
+        "d.png": png("red"),
+        "d.txt": "",
+    }
+    samples = list(formats.read(tar(tmp_path / "x.tar", files)))
+    assert [sample.text for sample in samples] == ["Größe", "from the JSON", "one\ntwo", ""]
+    assert all(sample.image for sample in samples)
+    assert samples[1].meta == {"n": 1}
+
+
 def test_folders_dots_and_what_is_no_sample(tmp_path: Path) -> None:
     files = {
         "./a/cat.v2.json": {"text": "not a known ending"},

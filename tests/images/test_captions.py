@@ -34,11 +34,36 @@ def save(path: Path, tags: dict[int, object] | None = None, **options: object) -
         ({0x9C9C: "Größe 7".encode("utf-16-le")}, "Größe 7"),
         ({0x9C9B: "Title".encode("utf-16-le"), 0x010E: "Said"}, "Title\nSaid"),
         ({0x010E: "<OME/>"}, ""),
+        ({0x010E: '{"shape": [512, 512]}'}, ""),
+        ({0x010E: "Created with GIMP for Anna"}, "Created with GIMP for Anna"),
+        ({0x010E: "Processed with nitric acid"}, "Processed with nitric acid"),
+        ({0x010E: "Default", 0x9C9C: "A pump".encode("utf-16-le")}, "A pump"),
         ({}, ""),
     ],
 )
 def test_exif(tags: dict[int, object], text: str, tmp_path: Path) -> None:
     assert words_in(save(tmp_path / "a.jpg", tags)) == text
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "cof",
+        "oznorCOMN",
+        "rhdr",
+        "DCIM\\100MEDIA\\DJI_0001.JPG",
+        "Created with GIMP",
+        "Created with The GIMP",
+        "Processed with VSCO with f2 preset",
+        "Processed with VSCOcam with hb1 preset",
+        "Edited in Adobe Photoshop 24.1",
+        "ImageJ=1.54f\nimages=1\nslices=1",
+        '{"mirror":false,"edited":true}',
+        "LEAD Technologies Inc. V1.01",
+    ],
+)
+def test_notes_of_cameras_and_programs_are_no_captions(note: str, tmp_path: Path) -> None:
+    assert words_in(save(tmp_path / "a.jpg", {0x010E: note})) == ""
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -100,6 +100,21 @@ def test_tiff_too(order: str) -> None:
     assert np.abs(np.asarray(open_image(stream.getvalue()), int)[0, :, 0] - EXPECTED).max() <= 1
 
 
+def bmp(alphas: tuple[int, ...]) -> bytes:
+    """A BMP of version 4 with a mask for transparency, of one line of pixels."""
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, len(alphas), 1, 1, 32, 3, 4 * len(alphas), 2835, 2835, 0, 0) + masks
+    header += bytes(108 - len(header))
+    pixels = b"".join(bytes((30, 60, 200, alpha)) for alpha in alphas)
+    start = 14 + len(header)
+    return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + header + pixels
+
+
+def test_a_bmp_whose_transparency_was_never_written_is_no_white_one() -> None:
+    assert np.asarray(open_image(bmp((0, 0)))).tolist() == [[[200, 60, 30]] * 2]
+    assert np.asarray(open_image(bmp((0, 255)))).tolist() == [[[255, 255, 255], [200, 60, 30]]]
+
+
 def test_a_dark_pgm_keeps_its_range() -> None:
     data = b"P5 2 1 65535\n" + struct.pack(">HH", 0, 4095)
     assert np.asarray(open_image(data)).max() == 16

@@ -6,9 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from camml.serving.bodies import MOST_KEYS, MOST_SIGNS, MOST_VALUES, read_json
+from camml.serving.messages import MadeCall
 from camml.serving.problems import ApiError
+from camml.serving.response_items import Item
+from camml.serving.wire import EmbeddingBody, NewSample, SearchBody, StreamOptions
 
 PICTURE = "data:image/png;base64,AAAA"
 
@@ -35,9 +39,13 @@ CASES = {
                         "messages.0.content.1.text", "a string"),
     "a part that is text": (chat(["hi"]), "messages.0.content.0", "an object"),
     "a part without its text": (chat([{"type": "text"}]), "messages.0.content.0.text", "required"),
-    "too many parts": (chat([{"type": "text", "text": "a"}] * 65), "messages.0.content", "at most 64 items.* 65"),
+    "too many parts": (chat([{"type": "text", "text": "a"}] * 2049), "messages.0.content",
+                       "at most 2048 items.* 2049"),
     "a number for content": (chat(5), "messages.0.content", "a string or a list"),
     "an object for content": (chat({"type": "text", "text": "a"}), "messages.0.content", "a string or a list"),
+    "too many messages": (chat("a", messages=[{"role": "user", "content": "a"}] * 2049), "messages",
+                          "at most 2048 items.* 2049"),
+    "two prompts": (("/v1/completions", {"model": "tiny", "prompt": ["a", "b"]}), "prompt", "one prompt a request"),
     "too long": (chat("x" * 1_000_001), "messages.0.content", "at most 1000000 characters"),
     "an unknown role": (("/v1/chat/completions", {"model": "tiny", "messages": [{"role": "function", "content": "a"}]}),
                         "messages.0.role", "'system', 'developer', 'user', 'assistant' or 'tool'"),
@@ -73,6 +81,27 @@ def test_the_mistake_that_was_made_is_named(address: str, name: str) -> None:
     assert error["message"].startswith(f"{place}: ")
     with pytest.raises(ValueError, match=said):
         raise ValueError(error["message"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "needed", "nulls"),
+    [
+        (SearchBody, {}, "query k"),
+        (NewSample, {}, "text meta id"),
+        (StreamOptions, {}, "include_usage include_obfuscation"),
+        (MadeCall, {"id": "a", "function": {"name": "f", "arguments": "{}"}}, "type"),
+        (Item, {"role": "user", "content": "a"}, "type"),
+    ],
+)
+def test_null_is_as_good_as_no_value(kind: type[BaseModel], needed: dict[str, Any], nulls: str) -> None:
+    assert kind.model_validate(needed | dict.fromkeys(nulls.split())) == kind.model_validate(needed)
+
+
+@pytest.mark.parametrize("body", [{"model": "tiny", "input": None}, {"model": None, "input": "a"}])
+def test_where_a_value_is_needed_null_is_none(body: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="input_type=NoneType") as refused:
+        EmbeddingBody.model_validate(body)
+    assert "Field required" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

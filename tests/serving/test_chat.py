@@ -279,8 +279,17 @@ class TestRefusals:
 
     def test_a_question_that_is_too_long(self, client: OpenAI) -> None:
         for stream in (False, True):
-            with pytest.raises(BadRequestError, match="more than the 512"):
+            with pytest.raises(BadRequestError, match=r"more than the 512.*answer \(max_tokens, max_comp") as refused:
                 ask(client, said("word " * 1000), stream=stream)
+            assert (refused.value.code, refused.value.param) == ("context_length_exceeded", "messages")
+
+    def test_other_interfaces_call_what_is_too_long_by_their_own_name(self, client: OpenAI) -> None:
+        with pytest.raises(BadRequestError, match="max_output_tokens in /v1/responses") as refused:
+            client.responses.create(model="tiny", input="word " * 1000)
+        assert (refused.value.code, refused.value.param) == ("context_length_exceeded", "input")
+        with pytest.raises(BadRequestError, match="more than the 512") as refused:
+            client.completions.create(model="tiny", prompt="word " * 1000, stream=True)
+        assert (refused.value.code, refused.value.param) == ("context_length_exceeded", "prompt")
 
     @pytest.mark.parametrize(
         "url",
@@ -322,7 +331,7 @@ class TestLongQuestions:
         body = {"model": "tiny", "messages": [{"role": "user", "content": "word " * 150_000}] * 20}
         with serve(service) as address:
             answer = httpx.post(f"{address}/v1/chat/completions", json=body)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "context_length_exceeded")
         assert "characters" in answer.json()["error"]["message"]
 
     @pytest.mark.parametrize(("error", "status"), [(TooLargeError("never"), 413), (BusyError("not now"), 429)])
@@ -340,6 +349,7 @@ class TestLongQuestions:
             answer = httpx.post(f"{address}/v1/chat/completions", json=body)
         assert answer.status_code == status
         assert ("retry-after" in answer.headers) == (status == 429)
+        assert (answer.json()["error"]["code"] == "context_length_exceeded") == (status == 413)
 
 
 class TestWhatClientsAskFor:

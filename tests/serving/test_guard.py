@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camml.errors import OptionError
-from camml.serving import access
+from camml.serving import access, application
 from camml.serving.access import Access, place_of, stored_secret
 from camml.serving.gate import Gate, RateLimit
 from camml.serving.logs import JsonFormatter
@@ -164,6 +164,21 @@ class TestKeys:
             Settings(model="m", api_keys=(key,))
 
 
+@pytest.mark.parametrize("keys", [(), KEYS])
+def test_the_description_of_the_interface_says_how_to_send_a_key(
+    keys: tuple[str, ...], make_service: MakeService
+) -> None:
+    described = application.create(make_service(api_keys=keys)).openapi()
+    schemes = {"HTTPBearer": {"type": "http", "scheme": "bearer"}} if keys else None
+    assert described["components"].get("securitySchemes") == schemes
+    routes = {("/v1/chat/completions", "post"): keys, ("/metrics", "get"): keys, ("/health", "get"): ()}
+    for (path, method), needed in routes.items():
+        assert ("security" in described["paths"][path][method]) == bool(needed), path
+    bodies = described["paths"]["/v1/stores/{store}/samples"]["post"]["requestBody"]["content"]
+    assert bodies.keys() == {"multipart/form-data", "application/json"}
+    assert bodies["application/json"]["schema"]["properties"].keys() == {"text", "id", "meta", "image_url"}
+
+
 class TestWebPages:
     def test_other_origins_are_kept_out(self, address: str) -> None:
         for origin, status in (("https://evil.example", 403), ("null", 403), (address, 200)):
@@ -179,6 +194,10 @@ class TestWebPages:
             assert before.status_code == 200
             assert before.headers["access-control-allow-origin"] == "https://our.example"
             assert before.headers["access-control-allow-headers"] == SENT_BY_CLIENTS
+            wanted["Access-Control-Request-Private-Network"] = "true"  # as Chromium asks for a page from the internet
+            private = httpx.options(f"{address}/v1/chat/completions", headers=origin | wanted)
+            assert private.status_code == 200
+            assert private.headers["access-control-allow-private-network"] == "true"
             answer = httpx.post(
                 f"{address}/v1/chat/completions", json=ASK, headers=origin | bearer(KEYS[0]), timeout=60
             )

@@ -115,6 +115,17 @@ def test_a_cross_encoder_orders_unless_a_request_says_no(service: Service, clien
     assert search(client, rerank=False) == usual
 
 
+@pytest.mark.parametrize("more", [{"shots": 0}, {"samples": [{"text": "a pump"}]}, {"shots": 0, "store": "things"}])
+def test_what_cannot_be_is_refused_where_nothing_is_searched_too(client: TestClient, more: dict[str, Any]) -> None:
+    for wrong, said in (
+        ({"weights": {"image": 0}}, "weights are {'image': 0.0}"), ({"rerank": True}, "no cross-encoder"),
+        ({"filter": {"price": {"<=": "cheap"}}}, "neither a number nor a date"),
+    ):  # fmt: skip
+        refused = ask(client, **more, **wrong)
+        assert (refused.status_code, said in refused.text) == (400, True), refused.text
+    assert ask(client, **more, weights={"image": 1}, rerank=False, filter={"price": 1}).status_code == 200
+
+
 def test_a_server_searches_as_its_model_and_its_options_say(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from transformers import (
 
 from camml.answering import Decoding
 from camml.answering._grounding import GrammarLogitsProcessor, GrammarState
-from camml.errors import OptionError
+from camml.errors import TooLongError
 from camml.types import Context, Sample
 
 Inputs = TypeVar("Inputs")
@@ -85,9 +85,9 @@ class _Draw(LogitsProcessor):
 
 
 def check_fits(tokens: int, decoding: Decoding, limit: int | None) -> None:
-    """Raise an OptionError if a prompt of `tokens` leaves no room for the answer in a model that reads `limit`."""
+    """Raise a TooLongError if a prompt of `tokens` leaves no room for the answer in a model that reads `limit`."""
     if limit is not None and tokens + decoding.max_new_tokens > limit:
-        raise OptionError(
+        raise TooLongError(
             f"the question makes a prompt of {tokens} tokens; with an answer of up to {decoding.max_new_tokens} "
             f"that is more than the {limit} this model reads: shorten the question or the answer (max_new_tokens)"
         )
@@ -112,7 +112,7 @@ def fit_samples(
       what `write` made, and a note for each sample that was cut or left out.
 
     Raises:
-      OptionError: the question alone is too long.
+      TooLongError: the question alone is too long.
     """
     samples = [neighbor.read for neighbor in context]
     notes: dict[str, str] = {}

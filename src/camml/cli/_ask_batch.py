@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from camml.cli._output import as_json
 from camml.cli.ask import document
 from camml.durable import disk_errors
 from camml.errors import ImageError, InputError, OptionError, SampleError
-from camml.layouts import spellings
+from camml.layouts import local_path, spellings
 
 if TYPE_CHECKING:
     from camml.answering import Decoding
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 8
 """Questions that are answered together."""
+START, NEXT = b'{"id": "', b'", "question": "'
+"""How an answer begins, before its id and after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,28 @@ class Row:
     image: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answers that a file holds already.
+
+    Attributes:
+      asked: question and image of each answer by its id.
+      cut_at: the bytes before a last line that was cut off; None where there is none.
+      unended: the last answer is whole and lacks only the end of its line.
+    """
+
+    asked: Mapping[str, tuple[str, str | None]]
+    cut_at: int | None = None
+    unended: bool = False
+
+    def mend(self, file: TextIO) -> None:
+        """Let the next answer begin a line of the file."""
+        if self.cut_at is not None:
+            file.truncate(self.cut_at)
+        if self.unended:
+            file.write("\n")
+
+
 def run(args: argparse.Namespace) -> int:
     """Answer what was not answered before, and write each answer as a line."""
     if args.question is not None:
@@ -54,15 +79,17 @@ def run(args: argparse.Namespace) -> int:
     skips = args.on_bad == "skip"
     bad: list[str] = []
     rows = list(_rows(args.batch, bad, skips))
-    done = _answered(args.out) if args.out else {}
+    done = _answered(args.out) if args.out else Answered({})
     for row in rows:
-        _check_same(row, done, args.out)
-    left = [row for row in rows if row.id not in done]
+        _check_same(row, done.asked, args.out)
+    left = [row for row in rows if row.id not in done.asked]
     started, count = time.perf_counter(), 0
     if left:
         with _opened(args.out) as sink:
             for line in _answers(args, left, bad, skips):
                 with disk_errors(args.out) if args.out else nullcontext():
+                    if not count:  # what was there is not touched before there is something to add
+                        done.mend(sink)
                     print(as_json(line), file=sink, flush=True)
                 count += 1
     seconds = time.perf_counter() - started
@@ -103,7 +130,7 @@ def _row(line: str, number: str, place: str) -> Row:
       SampleError: there is none.
     """
     try:
-        values = json.loads(line)
+        values = json.loads(line, parse_constant=lambda _: None)  # as pandas writes what is lacking
     except RecursionError:
         raise SampleError(f"{place}: is not JSON (nested too deeply)") from None
     except ValueError as error:
@@ -117,7 +144,10 @@ def _row(line: str, number: str, place: str) -> Row:
         raise SampleError(
             f"{place}: the question contains an unpaired surrogate, which is not valid Unicode; retype the text"
         ) from None
-    image, name = values.get("image"), values.get("id", number)
+    image, name = values.get("image"), values.get("id")
+    if isinstance(name, float) and name.is_integer():  # as pandas writes integers in a column with gaps
+        name = int(name)
+    name = number if name is None else name
     if not isinstance(image, str | None) or not isinstance(name, str | int) or isinstance(name, bool):
         raise SampleError(f"{place}: id and image should be texts")
     if image and image.lower().startswith("data:"):
@@ -145,27 +175,47 @@ def _check_same(row: Row, done: Mapping[str, tuple[str, str | None]], out: Path 
         )
 
 
-def _answered(out: Path) -> dict[str, tuple[str, str | None]]:
-    """Return question and image of the answers in a file by their ids; a last line that was cut off is taken away.
+def _answered(out: Path) -> Answered:
+    """Return what was answered already; nothing is read from a pipe or a device, to which answers are only written.
 
     Raises:
       SampleError: the file holds something else.
     """
-    if not out.exists():
-        return {}
+    if not out.is_file():
+        return Answered({})
     data = out.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
+    end = data.rfind(b"\n") + 1
+    whole, last = data[:end], data[end:]
+    is_cut = bool(last) and not _is_json(last)
     try:
-        lines = [json.loads(line) for line in whole.splitlines() if line.strip()]
-        done = {str(line["id"]): (line["question"], line["image"]) for line in lines}
+        if is_cut and not _begins_as_answer(last):
+            raise ValueError
+        lines = [json.loads(line) for line in (whole if is_cut else data).splitlines() if line.strip()]
+        asked = {str(line["id"]): (line["question"], line["image"]) for line in lines}
+        if not all("answer" in line for line in lines):
+            raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise SampleError(
             f"{out} holds something else than answers of `camml ask --batch`; give another --out"
         ) from None
-    if len(whole) < len(data):
-        with disk_errors(out), out.open("rb+") as file:
-            file.truncate(len(whole))
-    return done
+    return Answered(asked, end if is_cut else None, bool(last) and not is_cut)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _begins_as_answer(text: bytes) -> bool:
+    """Return whether a text can be the beginning of an answer that was cut off while it was written."""
+    if not (text.startswith(START) or START.startswith(text)):
+        return False
+    id = re.compile(rb'(?:[^"\\]|\\.)*').match(text, len(START))
+    rest = text[id.end() :] if id else b""
+    return rest == b"\\" or rest.startswith(NEXT) or NEXT.startswith(rest)
 
 
 def _opened(out: Path | None) -> TextIO:
@@ -240,9 +290,11 @@ def _query(args: argparse.Namespace, row: Row, bad: list[str], skips: bool) -> "
 
     if row.image is None:
         return Query(row.question)
-    own = [os.path.join(Path(args.batch).parent, spelling) for spelling in spellings(row.image)]
+    name = local_path(row.image)
+    spelled = (*spellings(name), *spellings(name.replace("\\", "/")))
+    own = [os.path.join(Path(args.batch).parent, spelling) for spelling in spelled]
     try:
-        return Query(row.question, open_image(next(filter(os.path.exists, own), row.image)))
+        return Query(row.question, open_image(next(filter(os.path.exists, own), name)))
     except ImageError as error:
         _skip(ImageError(f"{row.place}: {error}"), bad, skips)
         return None

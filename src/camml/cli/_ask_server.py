@@ -143,11 +143,12 @@ def _images(store: str | None, ids: Sequence[str]) -> dict[str, Path | None]:
 def _body(args: argparse.Namespace, model: str, store: str | None) -> dict[str, Any]:
     """Return the request, with the picture in it."""
     from camml.images.data_urls import data_url, opened
+    from camml.layouts import local_path
     from camml.types import Range
 
     content: list[dict[str, Any]] = [{"type": "text", "text": args.question}]
     if args.image is not None:
-        picture = data_url(opened(args.image, max_side=SIDE))
+        picture = data_url(opened(local_path(args.image), max_side=SIDE))
         content.append({"type": "image_url", "image_url": {"url": picture}})
     where = {
         key: dict(value.bounds) if isinstance(value, Range) else value for key, value in conditions(args.where).items()

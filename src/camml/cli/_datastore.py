@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from camml.cli._output import json_value, key_values
+from camml.cli._output import given, json_value, key_values
 
 
 def add_encoder_option(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,7 @@ def add_store_images(parser: argparse.ArgumentParser) -> None:
     """Declare where the datastore's pictures are."""
     parser.add_argument(
         "--store-images",
+        type=given,
         metavar="DIR",
         help="where the datastore's pictures are, if not where it says; `none`: use a published pair without them",
     )

@@ -1,5 +1,6 @@
 """Small options as verbs read them, and what they found as they print it."""
 
+import argparse
 import io
 import json
 import math
@@ -7,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.errors import InputError, OptionError
@@ -86,6 +88,18 @@ def shorten(text: str, most: int = 160) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def given(text: str) -> str:
+    """Return what an option names; one that is empty, as an unset variable of the shell is, is an error of its own."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; give what it is to name")
+    return text
+
+
+def given_path(text: str) -> Path:
+    """Return the path that an option names, which an empty text is not: that would be the working directory."""
+    return Path(given(text))
+
+
 def check_unicode(text: str, name: str) -> None:
     """Raise an InputError if a text holds bytes that are not UTF-8, which Python passes on as unpaired surrogates."""
     try:
@@ -152,7 +166,7 @@ def _together(key: str, pairs: Sequence[tuple[str, str]]) -> Any:
 
 def _parted(text: str) -> tuple[str, str, str]:
     """Return key, sign and value of one condition."""
-    match = re.fullmatch(r"([^=<>]+)(<=|>=|<|>|=)(.*)", text, re.DOTALL)
+    match = re.fullmatch(r"([^=<>]+)(<=|>=|<|>|=)(?![=<>])(.*)", text, re.DOTALL)  # `==`, `=>` and `=<` are no signs
     if match is None:
         raise OptionError(f"--where {text!r} is not of the form KEY=VALUE, KEY<=VALUE or KEY>=VALUE")
     key, sign, value = match.groups()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from camml.cli._datastore import add_store_images
-from camml.cli._output import print_json
+from camml.cli._output import given, given_path, print_json
 from camml.errors import CaMMLError, InputError, StoreLockedError
 
 WRITER_SECONDS = 30.0
@@ -34,6 +34,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     """Declare the file of samples and how it is read."""
     parser.add_argument(
         "source",
+        type=given,
         metavar="SOURCE",
         help="a folder of pictures and PDF files, or one PDF; LLaVA JSON, datastore JSON, JSONL, CSV, Arrow, a saved "
         "dataset; Parquet or WebDataset files, also s3://...",
@@ -44,7 +45,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--images",
-        type=Path,
+        type=given_path,
         metavar="DIR",
         help="where image paths start (default: SOURCE's folder), or pictures of pages go",
     )
@@ -67,7 +68,7 @@ def add_progress(parser: argparse.ArgumentParser) -> None:
 def add_store(parser: argparse.ArgumentParser, *, official: bool = False) -> None:
     """Declare which datastore is meant."""
     also = ", or INDEX_FILE:DATA_JSON as published" if official else ""
-    parser.add_argument("--store", required=True, metavar="DIR", help=f"the datastore{also}")
+    parser.add_argument("--store", type=given, required=True, metavar="DIR", help=f"the datastore{also}")
     if official:
         add_store_images(parser)
 

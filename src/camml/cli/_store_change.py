@@ -2,11 +2,10 @@
 
 import argparse
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camml.cli._datastore import add_encoder_option, encoder_options
-from camml.cli._output import print_json
+from camml.cli._output import given, given_path, print_json
 from camml.cli._ray import add_ray, embedding_of
 from camml.cli._store import (
     Action,
@@ -33,10 +32,13 @@ if TYPE_CHECKING:
 def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `camml store build`."""
     add_source(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of the new datastore")
-    parser.add_argument("--encoder", metavar="NAME", help="what makes the vectors (default: what --model wants)")
+    parser.add_argument("--out", type=given_path, required=True, metavar="DIR", help="the folder of the new datastore")
+    parser.add_argument(
+        "--encoder", type=given, metavar="NAME", help="what makes the vectors (default: what --model wants)"
+    )
     parser.add_argument(
         "--model",
+        type=given,
         metavar="DIR",
         help=f"the model that is to answer: build with the encoder and maps that it wants (default: {DEFAULT_MODEL})",
     )
@@ -169,7 +171,7 @@ def run_remove(args: argparse.Namespace) -> int:
 
 def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `camml store sync`."""
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="nothing in it is changed or deleted")
+    parser.add_argument("folder", type=given_path, metavar="FOLDER", help="nothing in it is changed or deleted")
     add_store(parser)
     parser.add_argument(
         "--dry-run",
@@ -177,7 +179,7 @@ def add_sync_arguments(parser: argparse.ArgumentParser) -> None:
         help="say what would be done, and do nothing; of new pictures only the beginnings are read",
     )
     parser.add_argument(
-        "--images", type=Path, metavar="DIR", help="where pictures of pages go (default: FOLDER-images)"
+        "--images", type=given_path, metavar="DIR", help="where pictures of pages go (default: FOLDER-images)"
     )
     parser.add_argument(
         "--moved-from", default="", metavar="ORIGIN", help="the samples' origin before FOLDER was moved"

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from camml.cli._answering import add_ranking, add_where, say_weights_unused, weights_of
 from camml.cli._datastore import add_encoder_option, encoder_options
-from camml.cli._output import check_unicode, conditions, neighbor_as_json, neighbor_as_text, print_json
+from camml.cli._output import (
+    check_unicode,
+    conditions,
+    given,
+    given_path,
+    neighbor_as_json,
+    neighbor_as_text,
+    print_json,
+)
 from camml.cli._store import Action, add_store
 from camml.errors import OptionError, StoreCorruptedError
 
@@ -27,7 +35,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `camml store search`."""
     add_store(parser, official=True)
     parser.add_argument("--text", default="", metavar="WORDS", help="what to look for, in words")
-    parser.add_argument("--image", metavar="FILE|URL", help="a picture to look for")
+    parser.add_argument("--image", type=given, metavar="FILE|URL", help="a picture to look for")
     parser.add_argument("-k", type=int, default=4, help="how many samples (default: %(default)s)")
     parser.add_argument("--mode", default="auto", help="auto, text-image, image-image, text-text or fused")
     add_where(parser)
@@ -37,6 +45,7 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--encoder",
+        type=given,
         metavar="NAME",
         help="encoder that built the vectors; needed only if the datastore does not record it",
     )
@@ -48,6 +57,7 @@ def run_search(args: argparse.Namespace) -> int:
     from camml.datastore import open_store
     from camml.features.reranking import Reranker, nearest
     from camml.images import open_image
+    from camml.layouts import local_path
     from camml.retriever import Retriever
     from camml.types import Query
 
@@ -56,7 +66,7 @@ def run_search(args: argparse.Namespace) -> int:
     check_unicode(args.text, "--text")
     where, weights = conditions(args.where), weights_of(args)
     _say_unused(args)
-    image = open_image(args.image) if args.image else None
+    image = open_image(local_path(args.image)) if args.image else None
     options = encoder_options(args)
     datastore, encoder = open_store(args.store, args.encoder, options or None, args.store_images)
     left_out: dict[str, str] = {}
@@ -211,7 +221,7 @@ def _calibration(store: str, manifest: "Manifest") -> dict[str, Any] | None:
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `camml store export`."""
-    parser.add_argument("out", type=Path, metavar="OUT", help="the file to write; its ending says the format")
+    parser.add_argument("out", type=given_path, metavar="OUT", help="the file to write; its ending says the format")
     add_store(parser)
     parser.add_argument("--vectors", action="store_true", help="with the vectors of pictures and texts")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there already")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from camml.cli._output import print_json, quiet_unless_watched
+from camml.cli._output import given, print_json, quiet_unless_watched
 from camml.cli._store import Action, add_progress, add_store
 from camml.progress import progress_bar
 from camml.sizes import size_in_words, size_of
@@ -144,7 +144,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
 def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `camml store cache`."""
     add_store(parser)
-    parser.add_argument("--model", required=True, metavar="DIR", help="a CaMML model folder")
+    parser.add_argument("--model", type=given, required=True, metavar="DIR", help="a CaMML model folder")
     parser.add_argument("--lazy", action="store_true", help="compute nothing now: answering fills the cache")
     parser.add_argument("--cache-gb", type=float, default=16.0, metavar="GB", help="its largest size (%(default)s)")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: the best there is)")

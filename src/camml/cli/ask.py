@@ -17,7 +17,7 @@ from camml.cli._answering import (
     say_weights_unused,
     where_of,
 )
-from camml.cli._output import as_json, check_unicode, neighbor_as_json, neighbor_as_text, print_json
+from camml.cli._output import as_json, check_unicode, given_path, neighbor_as_json, neighbor_as_text, print_json
 from camml.errors import InputError, OptionError
 from camml.passages import check_passages
 
@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     served.add_argument(
         "--no-server", action="store_true", help="answer here, even where a server of yours runs with this datastore"
     )
-    parser.add_argument("--batch", type=Path, metavar="FILE", help="questions as JSON lines: id, question, image")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="of --batch: answers are added there")
+    parser.add_argument("--batch", type=given_path, metavar="FILE", help="questions as JSON lines: id, question, image")
+    parser.add_argument("--out", type=given_path, metavar="FILE", help="of --batch: answers are added there")
     parser.add_argument(
         "--on-bad",
         choices=("stop", "skip"),
@@ -113,9 +113,10 @@ def check_given(args: argparse.Namespace) -> None:
 
 def _query(args: argparse.Namespace) -> "Query":
     from camml.images.data_urls import opened
+    from camml.layouts import local_path
     from camml.types import Query
 
-    return Query(args.question, None if args.image is None else opened(args.image))
+    return Query(args.question, None if args.image is None else opened(local_path(args.image)))
 
 
 def _ready(

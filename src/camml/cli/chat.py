@@ -171,5 +171,6 @@ def _lines() -> "Iterator[str]":
 
 def _opened(source: str) -> "Image.Image":
     from camml.images.data_urls import opened
+    from camml.layouts import local_path
 
-    return opened(source)
+    return opened(local_path(source))

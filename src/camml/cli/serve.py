@@ -137,7 +137,6 @@ def run(args: argparse.Namespace) -> int:
     server = uvicorn.Server(config)
     # uvicorn drains on this signal and raises it once more at the end; before it begins the signal ends it, too
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
-    listener.listen(BACKLOG)  # whoever reads the address may call at once
     print(_greeting(service, listener), flush=True)
     with ExitStack() as inside:
         about = _running(service.settings, _address(listener))
@@ -306,7 +305,7 @@ def _store_images(texts: list[str], stores: dict[str, str]) -> dict[str, str]:
 
 
 def listen(host: str, port: int, options: str = "--host or --port") -> socket.socket:
-    """Return a socket at that address, taken before the model is loaded.
+    """Return a socket that listens at that address, taken before the model is loaded.
 
     Args:
       options: what chooses the address, for the error.
@@ -321,6 +320,8 @@ def listen(host: str, port: int, options: str = "--host or --port") -> socket.so
         listener = socket.socket(family, kind)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        # a port is one's own only from here on; who calls now waits for the model
+        listener.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OptionError(f"cannot listen on {host} port {port}: {reason}; choose another {options}") from None

@@ -20,6 +20,7 @@ from camml.datastore.targets import check_new, check_unbuilt
 from camml.datastore.uploads import delete_unused, uploads_of
 from camml.encoders import Encoder
 from camml.errors import SampleError
+from camml.layouts import spellings
 from camml.progress import Progress
 from camml.sizes import check_batch_size
 from camml.stores import keys_of, parse_store
@@ -116,19 +117,23 @@ def update(folder: Path, incoming: Incoming, gone: Iterable[str], encoder: Encod
 def remove(folder: Path, ids: Iterable[str], reload: Reload) -> int:
     """Remove samples by id, all or none, and return the number removed.
 
+    An id that is not there is taken for the one whose accents are written otherwise.
+
     Raises:
       SampleError: one of them is not there.
     """
     wanted = set(ids_of(ids))
     with writing(folder):
         now = reload()
-        keys = now.table.find(sorted(wanted))
+        keys = now.table.find(sorted({spelling for id in wanted for spelling in spellings(id)}))
+        chosen = {id: next((spelling for spelling in spellings(id) if spelling in keys), id) for id in wanted}
+        wanted = set(chosen.values())
         if unknown := sorted(wanted - keys.keys()):
             listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
             raise SampleError(f"{len(unknown)} of the ids are not in {folder}: {listed}; nothing was removed")
         if wanted:
             sent = uploads_of(folder, now.table, wanted)
-            unused = commit_removed(folder, now, keys_of(sorted(keys.values())))
+            unused = commit_removed(folder, now, keys_of(sorted(keys[id] for id in wanted)))
             now = reload()
             delete_unused(folder, now.table, sent)
             if now.manifest.copies:

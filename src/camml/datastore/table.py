@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from itertools import islice
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from camml.datastore.picture_files import PictureFile
 from camml.datastore.places import Places
 from camml.datastore.rows import Rows
 from camml.errors import InputError, OptionError, SampleError
+from camml.layouts import spellings
 from camml.stores import Keys, keys_of
 from camml.types import UNFIT_FOR_IDS, Range, Sample, Where, is_nested_too_deeply
 
@@ -119,16 +121,14 @@ class Table:
         texts = [meta for part in self.parts for meta in part.column("meta").to_pylist()]
         alive = self._alive(keys)
         metas = [json.loads(meta) if meta else {} for meta, is_alive in zip(texts, alive, strict=True) if is_alive]
-        values = {key: [_value(meta, key) for meta in metas] for key in where}
-        if metas and (unknown := sorted(key for key in where if all(value is _LACKING for value in values[key]))):
+        wanted = [(*_column(metas, key, want), key) for key, want in where.items()]
+        unknown = sorted(key for values, _, key in wanted if all(value is _LACKING for value in values))
+        if metas and unknown:
             there = sorted({name for meta in metas for name in _names(meta)})
             choices = f"they have: {', '.join(there)}" if there else "they have none at all"
             raise OptionError(f"no sample has {', '.join(map(repr, unknown))} among its metadata; {choices}")
         fits = [
-            all(
-                _matches(None if values[key][row] is _LACKING else values[key][row], want)
-                for key, want in where.items()
-            )
+            all(_matches(None if values[row] is _LACKING else values[row], want) for values, want, _ in wanted)
             for row in range(len(metas))
         ]
         chosen: Keys = keys[alive][np.asarray(fits, dtype=bool)]
@@ -197,14 +197,29 @@ def _problem(sample: Sample) -> str | None:
     return None
 
 
+def _column(metas: Sequence[Mapping[str, Any]], key: str, want: Any) -> tuple[list[Any], Any]:
+    """Return the values of a key, and what is wanted of them.
+
+    A key that no sample has may be written with its accents otherwise, or with blanks beside it that belong to
+    neither the key nor the value: `year = 1999`.
+    """
+    for name in dict.fromkeys((*spellings(key), *spellings(key.strip()))):
+        values = [_value(meta, name) for meta in metas]
+        if any(value is not _LACKING for value in values):
+            return values, want.strip() if isinstance(want, str) and name not in spellings(key) else want
+    return [_LACKING] * len(metas), want
+
+
 def _value(meta: Mapping[str, Any], key: str) -> Any:
     """Return `meta[key]`, following dots into nested objects (`maker.name`); `_LACKING` if absent."""
-    value: Any = meta.get(key, _LACKING)
-    if value is _LACKING and "." in key:
-        first, _, rest = key.partition(".")
-        inner = meta.get(first)
-        return _value(inner, rest) if isinstance(inner, Mapping) else _LACKING
-    return value
+    if key in meta:
+        return meta[key]
+    for dot in re.finditer(r"\.", key):
+        inner = meta.get(key[: dot.start()])
+        value = _value(inner, key[dot.end() :]) if isinstance(inner, Mapping) else _LACKING
+        if value is not _LACKING:
+            return value
+    return _LACKING
 
 
 def _names(meta: Mapping[str, Any]) -> Iterator[str]:
@@ -224,11 +239,14 @@ def _matches(value: Any, want: Any) -> bool:
     if isinstance(value, list) and not isinstance(want, list):
         return any(_matches(member, want) for member in value)
     as_text = isinstance(want, str) and value is not None and want in (str(value), json.dumps(value))  # True, true
-    return bool(value == want) or as_text or (isinstance(want, str) and _is_same_number(value, want))
+    return bool(value == want) or as_text or (isinstance(want, str) and _is_same(value, want))
 
 
-def _is_same_number(value: Any, text: str) -> bool:
-    """Return whether a value is a number, and a text the same one: 1999.0, as a column with gaps has it, is "1999"."""
+def _is_same(value: Any, text: str) -> bool:
+    """Return whether a value is what a text says: the same words, however their accents are written, or the same
+    number: 1999.0, as a column with gaps has it, is "1999"."""
+    if isinstance(value, str):
+        return not text.isascii() and normalize("NFC", value) == normalize("NFC", text)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:

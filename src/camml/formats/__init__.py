@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from camml import plugins
 from camml.errors import InputError, OptionError, SampleError
-from camml.formats import _others, _walk
+from camml.formats import _names, _others, _walk
 from camml.formats._entries import Entry, Noted
 from camml.formats._shards import Source, is_pattern
 from camml.formats.jsonl import entries as json_entries
@@ -32,6 +32,7 @@ _ADVICE = {
     ),
 }
 """Remedies for files that are read otherwise, by their endings."""
+_ONE_FILE = "give one file (JSON lines are joined with `cat`)"
 MEND, SKIP = "mend_ids=True, on the command line --mend-ids", 'on_bad="skip", --on-bad skip'
 
 
@@ -97,7 +98,8 @@ def read(
         raise SampleError(f"{images}: is not a folder; give the folder at which image paths start")
     name = format or find_format(given)
     if isinstance(given, str) and not takes_many(name):
-        raise SampleError(f"{given}: {name} is read from one file on a disk; copy it, or write Parquet or tar files")
+        remedy = _ONE_FILE if is_pattern(given) else "copy it, or write Parquet or tar files"
+        raise SampleError(f"{given}: {name} is read from one file on a disk; {remedy}")
     if isinstance(given, Path) and not (given.is_file() or given.is_dir() or getattr(_find(name), "PIPED", False)):
         raise SampleError(f"{given}: {name} cannot be read from a pipe; write it to a file, and give that file")
     entries = _find(name).read(cast(Path, given), None if images is None else Path(images))
@@ -151,6 +153,8 @@ def find_format(path: Source) -> str:
             return name
     if isinstance(path, str):
         many = ", ".join(name for name, format in known.items() if _takes_many(format))
+        if is_pattern(path):
+            raise SampleError(f"{path}: patterns are for Parquet and tar files (formats: {many}); else {_ONE_FILE}")
         raise SampleError(f"{path}: its format cannot be told by its ending; name one of these: {many}")
     if path.is_dir() and not any(path.iterdir()):
         raise SampleError(f"{path}: is an empty folder; check the path")
@@ -205,10 +209,17 @@ def _takes_many(format: Format) -> bool:
 
 
 def _said(entries: Iterator[Entry], path: Source) -> Iterator[Entry]:
-    """Yield the entries, and log how many pictures were taken for others, and how many marks of images left out."""
+    """Yield the entries, and log what is to be said of them all.
+
+    That is how many pictures were taken for others, how many marks of images left out, and where no sample has a
+    picture, the column that may name them.
+    """
     replaced = marked = 0
     picture = id = ""
+    columns: dict[str, str] | None = {}
     for place, sample in entries:
+        if columns is not None and isinstance(sample, Sample):
+            columns = None if sample.image else columns or _columns_of_pictures(sample)
         if isinstance(sample, Noted):
             replaced, marked = replaced + bool(sample.named), marked + sample.marked
             picture = picture or (f"{sample.image} for {sample.named!r}" if sample.named else "")
@@ -222,6 +233,14 @@ def _said(entries: Iterator[Entry], path: Source) -> Iterator[Entry]:
         said = "samples have <image> in their text and no picture, such as"
         then = "the mark was left out; name the picture under image"
         _logger.warning("%s: %d %s %r; %s", path, marked, said, id, then)
+    for column, name in (columns or {}).items():
+        said = "no sample has a picture, and pictures seem to be named under"
+        _logger.warning("%s: %s %r, such as %r; call that column image", path, said, column, name)
+
+
+def _columns_of_pictures(sample: Sample) -> dict[str, str]:
+    """Return the first column of a sample's other values that names a picture file, with the name."""
+    return next(({key: value} for key, value in sample.meta.items() if _names.names_picture(value)), {})
 
 
 def _with_unique_ids(

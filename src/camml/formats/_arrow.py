@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from camml.errors import DiskError, SampleError, first_line
-from camml.formats import _rows
+from camml.formats import _columns, _rows
 from camml.formats._exported import Exported
 
 _FILE = b"ARROW1"
@@ -26,11 +26,13 @@ def rows(path: Path) -> Iterator[tuple[dict[str, Any], Exported | None]]:
             source.seek(0)
             reader = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source)
             exported = Exported.of(reader.schema.metadata)
+            vectors = exported.vectors if exported else ()
             batches = (reader.get_batch(number) for number in range(reader.num_record_batches)) if is_file else reader
             for batch in batches:
                 batch.validate(full=True)  # Arrow trusts its input: a damaged offset would read foreign memory
                 for start in range(0, batch.num_rows, _rows.AT_ONCE):
-                    yield from ((row, exported) for row in batch.slice(start, _rows.AT_ONCE).to_pylist())
+                    piece = batch.slice(start, _rows.AT_ONCE)
+                    yield from ((row, exported) for row in _columns.rows(piece, vectors))
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         if isinstance(error, SampleError | DiskError):
             raise

@@ -21,6 +21,8 @@ from camml.types import Sample, finite, is_nested_too_deeply
 Entry = tuple[str, Sample | SampleError]
 """The place of a sample in its file, and the sample or what is wrong with it."""
 
+_STREAMS = ("/dev", "/dev/fd", "/proc/self/fd")
+"""Folders of files that stand for what a process has opened."""
 _EXACT = 2**53
 """The integers below which a float is exactly the integer that was written."""
 
@@ -80,8 +82,12 @@ def find(entry: object, place: str, path: Path | str, images: Path, text_of: Tex
 
 
 def folder_of_images(path: Path, images: Path | None) -> Path:
-    """Return the absolute folder at which image paths start: the one given, or that of the file."""
-    return Path(os.path.abspath(path.parent if images is None else images))
+    """Return the absolute folder at which image paths start: the one given, or that of the file.
+
+    It is the working directory for what comes out of a pipe, and for the standard input wherever it comes from.
+    """
+    piped = str(path.parent) in _STREAMS or (path.exists() and not path.is_file() and not path.is_dir())
+    return Path(os.path.abspath(images if images is not None else "" if piped else path.parent))
 
 
 def whole(id: object) -> object:

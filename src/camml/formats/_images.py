@@ -41,8 +41,8 @@ def place(value: object, path: Path | str, images: Path) -> tuple[Path | None, s
     check_characters("image", value)
     named = Path(os.path.join(images, value))
     there = find_picture(images, value) or named
-    alike = (*spellings(str(named)), *spellings(os.path.join(images, value.replace("\\", "/"))))
-    return there, "" if there == named or str(there) in alike else value
+    alike = [os.path.normpath(images / name) for name in (*spellings(value), *spellings(value.replace("\\", "/")))]
+    return there, "" if os.path.normpath(there) in alike else value
 
 
 def check_characters(part: str, text: str, *, nul_ok: bool = False) -> None:
@@ -97,8 +97,6 @@ def from_address(address: str, folder: Path) -> Path:
 
 def _written(path: Path | str, images: Path) -> Path:
     beside = images_beside(path)
-    if beside.parent != images:
-        return images
-    if not Path(path).is_file():
+    if not Path(path).is_file() and images in (beside.parent, Path.cwd()):
         raise BadEntry("its image is in an address, and there is no folder beside a pipe; name a folder of images")
-    return beside
+    return beside if beside.parent == images else images

@@ -15,7 +15,12 @@ OWN = ("id", "text", "image")
 FILE_NAME, QUESTION_ID = "file_name", "question_id"
 """Columns that stand for an id where there is none: of Hugging Face's imagefolder, and of LLaVA's question files."""
 IMAGE_NAMES = frozenset({"image", "images", "image_path", "img", FILE_NAME})
-"""Columns that are the picture where none is called `image`, in small letters, if what they hold looks like one."""
+"""Columns that are the picture where none is called `image`, if what they hold looks like one.
+
+They may be in other letters, with blanks or hyphens for `_`.
+"""
+
+_APART = re.compile(r"[\s_-]+")
 
 
 def usual(entry: Mapping[str, Any], images: Path) -> Mapping[str, Any]:
@@ -53,7 +58,18 @@ def column(names: Iterable[str], name: str) -> str | None:
 
 def has_images(names: Iterable[str]) -> bool:
     """Return whether a column may be one of pictures."""
-    return any(name.lower() in IMAGE_NAMES for name in names)
+    return any(map(_is_of_images, names))
+
+
+def names_picture(value: object) -> bool:
+    """Return whether a value is the name of a picture file."""
+    if not isinstance(value, str) or "\n" in value or "://" in value:
+        return False
+    return os.path.splitext(value)[1].lower() in _walk.PICTURES
+
+
+def _is_of_images(name: str) -> bool:
+    return _APART.sub("_", name.strip().lower()) in IMAGE_NAMES
 
 
 def _names(entry: Mapping[str, Any], images: Path) -> dict[str, str]:
@@ -65,7 +81,7 @@ def _names(entry: Mapping[str, Any], images: Path) -> dict[str, str]:
         del own["image"]
     if "image" in entry or "image" in own:
         return own
-    pictures = [key for key, value in entry.items() if key.lower() in IMAGE_NAMES and _is_here(value)]
+    pictures = [key for key, value in entry.items() if _is_of_images(key) and _is_here(value)]
     if len(pictures) > 1:  # of a picture and its name elsewhere the one that can be read
         there = [key for key in pictures if _can_be_read(entry[key], images)]
         if len(there) != 1:

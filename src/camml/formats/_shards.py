@@ -18,8 +18,6 @@ Source = Path | str
 """A path; as text, an address of object storage or a pattern of names."""
 
 _logger = logging.getLogger("camml")
-_WRITTEN = re.compile(r"[0-9a-f]{32}\.\w+")
-"""Names of pictures that were written here out of shards, see `camml.formats._images.write_image`."""
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -59,7 +57,7 @@ def pictures(folder: Path, below: bool = True) -> Iterator[str]:
         names = (file.name for _, file in _walk.files(folder) if isinstance(file, Path))
     else:
         names = (path.name for path in folder.iterdir() if _is_one(path.name, _walk.PICTURES + _walk.PDF))
-    yield from (name for name in names if not _WRITTEN.fullmatch(name) and not _walk.PAGE.fullmatch(name))
+    yield from (name for name in names if not _walk.WRITTEN.fullmatch(name) and not _walk.PAGE.fullmatch(name))
 
 
 def say_what_is_left_out(source: Source, kind: str, below: bool = True) -> None:
@@ -128,7 +126,7 @@ def folder_written(source: Source, images: Path | None) -> Path:
 def images_beside(path: Source) -> Path:
     """Return the folder for the images in a file or folder, beside it; `.` and `..` have names of their own, too."""
     whole = Path(os.path.abspath(path))
-    return whole.parent / f"{whole.name}-images"
+    return whole.parent / f"{whole.name}{_walk.OF_WRITTEN}"
 
 
 def _ranges(text: str) -> Iterator[str]:

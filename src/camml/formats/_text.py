@@ -179,6 +179,15 @@ def _from(start: bytes, stream: BinaryIO, at: int) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Piped(start, cast(io.BufferedReader, stream), at)))
 
 
+def decoded(data: bytes) -> str:
+    """Return the text in the bytes of a file, which is UTF-8, or UTF-16 with a byte order mark.
+
+    Raises:
+      UnicodeDecodeError: it is neither.
+    """
+    return data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+
+
 def lines(path: Path) -> Iterator[str | SampleError]:
     """Yield the lines of a text file, their ends included, an error in place of one that is not UTF-8.
 

@@ -21,6 +21,10 @@ JSON = (".json",)
 """Endings of what stands beside a picture and tells of it: `pump.txt`, `pump.TXT` or `pump.jpg.txt`."""
 PAGE = re.compile(r"[0-9a-f]{32}-\d+(-figure-\d+)?\.jpg")
 """Names of the pictures of pages and figures, which were written here and not given."""
+WRITTEN = re.compile(r"[0-9a-f]{32}\.\w+")
+"""Names of pictures that were written here out of a dataset, after their content, see `_images.write_image`."""
+OF_WRITTEN = "-images"
+"""Ending of the folders that they are written to."""
 
 _OF_SYSTEMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 _DATA = re.compile(r"^\d{6,}-|[*?\[{]")
@@ -32,7 +36,8 @@ _UNFIT = re.compile(rf"{UNFIT_FOR_IDS.pattern}|[%:]")
 def files(root: Path, other: Callable[[str], None] = lambda name: None) -> Iterator[tuple[str, Path | SampleError]]:
     """Yield the pictures and PDF files below a folder by name, each with its path as seen from there.
 
-    Hidden files and folders, datastores and pictures of pages are passed over. A link to a folder elsewhere is followed
+    Hidden files and folders, datastores, pictures of pages and those that were written here out of a dataset into a
+    folder below are passed over. A link to a folder elsewhere is followed
     once; so no loop of links is followed. In place of a folder that cannot be read comes the reason.
 
     Args:
@@ -64,7 +69,8 @@ def _below(
     if is_store(folder):
         return
     pictures = [entry.name for entry in entries if entry.name.lower().endswith(PICTURES)]
-    known = set[str]().union(*(beside(picture, TEXTS + JSON) for picture in pictures))
+    known = {name.lower() for picture in pictures for name in beside(picture, TEXTS + JSON)}
+    ours = _written_here(folder, pictures) if name else frozenset[str]()
     for entry in entries:
         path = f"{name}/{entry.name}" if name else entry.name
         if entry.name.startswith("."):
@@ -73,10 +79,27 @@ def _below(
             if not entry.is_symlink() or _leads_elsewhere(entry.path, root, seen):
                 yield from _below(Path(entry.path), path, root, seen, other)
         elif entry.name.lower().endswith(PICTURES + PDF):
-            if not PAGE.fullmatch(entry.name):
+            if not PAGE.fullmatch(entry.name) and entry.name not in ours:
                 yield path, Path(entry.path)
-        elif entry.name not in known and entry.name.lower() not in _OF_SYSTEMS:
+        elif entry.name.lower() not in known and entry.name.lower() not in _OF_SYSTEMS:
             other(path)
+
+
+def _written_here(folder: Path, pictures: Sequence[str]) -> frozenset[str]:
+    """Return which pictures of a folder were written here out of a dataset.
+
+    Others may be called alike, so the content of some must be what their names say.
+    """
+    alike = [name for name in pictures if WRITTEN.fullmatch(name)] if folder.name.endswith(OF_WRITTEN) else []
+    return frozenset(alike if any(_is_named_by_content(folder / name) for name in alike[:3]) else ())
+
+
+def _is_named_by_content(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest().startswith(file.stem)
+    except OSError:
+        return False
 
 
 def _leads_elsewhere(link: str, root: str, seen: set[str]) -> bool:

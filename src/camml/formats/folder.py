@@ -1,9 +1,9 @@
 """A folder of pictures and PDF files, with all that is below it: each picture is a sample, and each page.
 
 The text of a picture is in a file of the same name beside it (`pump.txt`, `pump.md`; `pump.json` with `text` or
-`caption`, whose other fields are kept), else in `metadata.csv` or `metadata.jsonl` of its folder or one above, as in
-Hugging Face's imagefolder, else what XMP, IPTC or EXIF say, else its name. Ids are the paths as seen from the folder,
-with ":" for slashes. The log names the files that are none of these.
+`caption`, whose other fields are kept), else in `metadata.csv`, `.jsonl` or `.parquet` of its folder or one above, as
+in Hugging Face's imagefolder, else what XMP, IPTC or EXIF say, else its name. Ids are the paths as seen from the
+folder, with ":" for slashes. The log names the files that are none of these.
 """
 
 import logging
@@ -34,7 +34,7 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
         raise SampleError(f"{path}: is not a folder; give a folder of pictures and PDF files")
     _walk.refuse_store(path)
     root, origin = path.absolute(), origin_of(path)
-    metadata = _metadata.Metadata(root)
+    metadata, beside = _metadata.Metadata(root), _pictures.Beside()
     empty, others = True, list[str]()
     for name, file in _walk.files(root, others.append):
         empty = False
@@ -48,11 +48,14 @@ def read(path: Path, images: Path | None) -> Iterator[_entries.Entry]:
         elif name.lower().endswith(_walk.PDF):
             yield from _pdf.pages(name, file, origin, _shards.folder_written(path, images).absolute())
         else:
-            yield _pictures.sample(name, file, origin, metadata.of(name))
+            row = metadata.of(name)
+            yield from metadata.faults()
+            yield (name, row) if isinstance(row, SampleError) else _pictures.sample(name, file, origin, row, beside)
     if empty:
         also = f" (but {_others.in_words(others)})" if others else ""
         raise SampleError(f"{path}: holds no pictures and no PDF files{also}; check the path")
     metadata.say_what_is_left()
+    beside.say_what_is_left()
     if others := [name for name in others if name not in metadata.read]:
         _logger.warning("%s: passed over %s; what is read: %s", path, _others.in_words(others), _others.READ)
 

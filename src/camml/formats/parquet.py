@@ -8,18 +8,21 @@ the folder of images. Other columns are kept, as JSON values; bytes among them a
 `camml store export` wrote gives the samples that it was written from.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from camml.errors import SampleError, first_line
-from camml.formats import _entries, _names, _rows, _shards, _walk
+from camml.formats import _columns, _entries, _names, _rows, _shards, _walk
 from camml.formats._exported import Exported
 from camml.remote import is_address
 
 SUFFIXES = (".parquet",)
 MANY = True
 """Takes addresses and patterns, too."""
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+"""The name of the folder of rows without a value."""
 
 
 def matches(path: _shards.Source) -> bool:
@@ -54,14 +57,20 @@ def _tables_below(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(others) if name.lower().endswith(SUFFIXES)]
 
 
-def _tables(path: _shards.Source) -> Iterator[tuple[str, str, dict[str, str]]]:
+def _tables(path: _shards.Source) -> Iterator[tuple[str, str, dict[str, str | None]]]:
     """Yield the files of a source, each with the text to append to places in it, and the columns of its partition."""
     below = _tables_below(path) if isinstance(path, Path) and path.is_dir() else []
     for file in below:
         name = file.relative_to(path)
-        yield str(file), f" of {name.as_posix()}", dict(part.split("=", 1) for part in name.parts[:-1] if "=" in part)
+        yield str(file), f" of {name.as_posix()}", _partition(name.parts[:-1])
     if not below:
         yield from ((name, of_file, {}) for name, of_file in _shards.places(path, SUFFIXES))
+
+
+def _partition(folders: Sequence[str]) -> dict[str, str | None]:
+    """Return the columns that the names of folders are, in which Hive and Spark write signs as in addresses."""
+    pairs = (name.split("=", 1) for name in folders if "=" in name)
+    return {unquote(column): None if value == _NULL else unquote(value) for column, value in pairs}
 
 
 def read(path: _shards.Source, images: Path | None) -> Iterator[_entries.Entry]:
@@ -98,8 +107,9 @@ def _stored_rows(name: str) -> Iterator[tuple[dict[str, Any], Exported | None]]:
         try:
             file = pq.ParquetFile(stream)
             exported = Exported.of(file.schema_arrow.metadata)
+            vectors = exported.vectors if exported else ()
             for batch in file.iter_batches(_rows.AT_ONCE):
-                yield from ((row, exported) for row in batch.to_pylist())
+                yield from ((row, exported) for row in _columns.rows(batch, vectors))
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             if isinstance(error, OSError) and (error.errno is not None or type(error) is not OSError):
                 raise  # of the system; Arrow's own, for damage that it meets late, has no number

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from camml.errors import SampleError
-from camml.formats import _entries, _names, _others, _shards
+from camml.formats import _entries, _names, _others, _pictures, _shards, _text, _walk
 from camml.formats._faults import check_keys, marked_if_repeated
 from camml.formats._images import write_image
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 MANY = True
 """Takes addresses and patterns, too."""
-IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "ppm")
+IMAGES = tuple(ending.removeprefix(".") for ending in _walk.PICTURES)
 TEXTS = ("txt", "text", "caption", "cap")
 JSON = ("json",)
 Member = tuple[str, bytes | None]
@@ -78,20 +78,14 @@ def _entry(key: str, members: list[Member], images: Path) -> dict[str, Any]:
     for ending, data in files:
         if ending in JSON:
             entry |= _object(data)
-    if "text" not in entry and isinstance(entry.get("caption"), str):
-        entry["text"] = entry.pop("caption")
-    texts = [(ending, data) for ending, data in files if ending in TEXTS]
+    texts = [(ending, data) for ending, data in files if ending in TEXTS and data.strip()]
     pictures = [(ending, data) for ending, data in files if ending in IMAGES]
     for kind, several in (("texts", texts), ("images", pictures)):
         if len(several) > 1:
             raise _entries.BadEntry(
                 f"has {len(several)} {kind} ({', '.join(ending for ending, _ in several)}); keep one"
             )
-    if texts:
-        try:
-            entry["text"] = texts[0][1].decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise _entries.BadEntry(f"its text is not UTF-8 ({error.reason} at byte {error.start})") from error
+    _take_text(entry, texts[0][1] if texts else None, any(ending in TEXTS for ending, _ in files))
     if not pictures and (named := _names.usual(entry, images).get("image")):
         raise _entries.BadEntry(
             f"its JSON names the image {named!r}, and its picture is not in the tar file; write it as "
@@ -99,6 +93,27 @@ def _entry(key: str, members: list[Member], images: Path) -> dict[str, Any]:
         )
     entry["image"] = str(write_image(pictures[0][1], f".{pictures[0][0]}", images)) if pictures else None
     return entry
+
+
+def _take_text(entry: dict[str, Any], data: bytes | None, empty: bool) -> None:
+    """Put the text of a sample under `text`: that of its file, or else what its JSON says, as beside a picture.
+
+    Args:
+      empty: whether without any of these the text is empty, since there is a file of it.
+    """
+    if data is None:
+        told = _pictures.with_its_text(entry)
+        if empty or "text" in entry:
+            told.setdefault("text", "")
+        entry.clear()
+        entry.update(told)
+        return
+    if "text" not in entry and isinstance(entry.get("caption"), str):
+        del entry["caption"]
+    try:
+        entry["text"] = _text.decoded(data)
+    except UnicodeDecodeError as error:
+        raise _entries.BadEntry(f"its text is not UTF-8 ({error.reason} at byte {error.start})") from error
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -13,12 +13,22 @@ from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 LONGEST = 20_000
 """Characters of a description that are kept."""
 
+_PROGRAMS = (
+    r"gimp|vsco(cam)?|snapseed|moldiv|rookie|picsart|polarr|lightroom|photoshop( express)?|luminar|darktable|"
+    r"rawtherapee|canva|paint\.net|inkscape|krita|imagemagick|instagram|b612|meitu|facetune|afterlight|photoscape|pixlr|"
+    r"hipstamatic"
+)
 _BY_CAMERAS = re.compile(
     r"\W*+(olympus digital camera|sony dsc|dsc|samsung|default|digital still ?camera|exif_jpeg_picture|"
-    r"(konica )?minolta digital camera|screenshot|binary comment)?\W*+",
-    re.IGNORECASE,
+    r"(konica )?minolta digital camera|screenshot|binary comment|"
+    r"cof|oznor\w*|r?hdr|sdr|mde|btf|ptr|edf|dcim[\\/]\S*|"  # of Huawei, Honor and DJI
+    rf"(created|edited|made|processed) (with|by|using|in) (the |adobe )?({_PROGRAMS})( with .{{0,30}}preset)?[ \d.]*+|"
+    r"processed by ebay with .*+|imagej=.*+|lead technologies.*+|aperio image library.*+)?\W*+",
+    re.IGNORECASE | re.DOTALL,
 )
-"""Descriptions that cameras and phones write by themselves."""
+"""Descriptions that cameras, phones and programs write by themselves."""
+_MARKUP = ("<", "{")
+"""Signs that descriptions begin with which are for programs: XML and JSON."""
 _DC, _RDF = "{http://purl.org/dc/elements/1.1/}", "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _CHARSETS = {b"ASCII\0\0\0": "ascii", b"UNICODE\0": "utf-16", b"\0" * 8: "utf-8"}
 _UTF8 = b"\x1b%G"
@@ -39,7 +49,7 @@ def words_in(path: Path, formats: list[str]) -> str:
             with suppress(Exception):
                 for kind, text in reader(image):
                     text = text.replace("\0", "").strip()[:LONGEST]
-                    if not _BY_CAMERAS.fullmatch(text) and not text.startswith("<"):
+                    if not _BY_CAMERAS.fullmatch(text) and not text.startswith(_MARKUP):
                         captions.setdefault(kind, text)
     title, description = captions.get("title", ""), captions.get("description", "")
     return description if title in description else f"{title}\n{description}".strip()

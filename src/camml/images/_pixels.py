@@ -45,11 +45,18 @@ def to_rgb(image: Image.Image, bits: int | None = None) -> Image.Image:
     """
     if image.mode == "F" or image.mode.startswith("I"):
         image = _to_8_bits(image, bits)
+    if _lacks_alpha(image):
+        image = image.convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _lacks_alpha(image: Image.Image) -> bool:
+    """Return True for a BMP whose fourth byte is 0 everywhere, as programs leave it that write no transparency."""
+    return image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0)
 
 
 def bits_of(image: Image.Image, said: int | None) -> int | None:

@@ -1,14 +1,15 @@
 """The server as an ASGI application."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -50,11 +51,13 @@ def create(service: Service, end: Callable[[], None] = lambda: None) -> FastAPI:
     # the pages of documentation that FastAPI offers load scripts from elsewhere
     app = FastAPI(title="CaMML", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     _add_handlers(app)
+    # what the description says of keys; the guard looks at them
+    keyed = [Security(HTTPBearer(auto_error=False))] if settings.api_keys else []
     for interface in (chat, completions, responses):
-        app.include_router(interface.router(service, links))
-    app.include_router(models.router(service))
-    app.include_router(stores.router(service, links))
-    app.include_router(_health(service))
+        app.include_router(interface.router(service, links), dependencies=keyed)
+    app.include_router(models.router(service), dependencies=keyed)
+    app.include_router(stores.router(service, links), dependencies=keyed)
+    app.include_router(_health(service, keyed))
     if find_spec("camml.serving.page_routes"):
         from camml.serving import page_routes
 
@@ -66,6 +69,7 @@ def create(service: Service, end: Callable[[], None] = lambda: None) -> FastAPI:
             CORSMiddleware,
             allow_origins=service.settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
+            allow_private_network=True,  # browsers ask, for pages from the internet, whether they may come here
             allow_headers=["*"],  # clients send headers of their own, such as X-Stainless-Lang, which are not read
             expose_headers=["X-Request-Id", "Retry-After"],
         )
@@ -81,7 +85,7 @@ async def _watch(service: Service, end: Callable[[], None]) -> None:
     end()
 
 
-def _health(service: Service) -> APIRouter:
+def _health(service: Service, keyed: Sequence[Any]) -> APIRouter:
     router = APIRouter(tags=["operation"])
 
     @router.get("/health")
@@ -98,7 +102,7 @@ def _health(service: Service) -> APIRouter:
             raise ApiError(503, "the server has all the questions it can take", "overloaded")
         return {"status": "ready", "model": service.settings.served_name, "stores": list(service.shelves)}
 
-    @router.get("/metrics", response_class=Response)
+    @router.get("/metrics", response_class=Response, dependencies=keyed)
     async def metrics() -> Response:
         """Return figures for Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

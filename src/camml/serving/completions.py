@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
 from camml.errors import InputError
 from camml.serving.engines import Piece, TokenLogprob
@@ -29,6 +30,18 @@ HERE = {"messages": "prompt", "top_logprobs": "logprobs"}
 """Fields of chats, by what they are here."""
 
 
+def _alone(prompts: Any) -> Any:
+    """Return a list of prompts.
+
+    Raises:
+      PydanticCustomError: there are several.
+    """
+    if isinstance(prompts, list) and len(prompts) > 1:
+        message = "this server answers one prompt a request; send a request for each of the {count}"
+        raise PydanticCustomError("too_many_prompts", message, {"count": len(prompts)})
+    return prompts
+
+
 class CompletionBody(BaseModel):
     """A prompt as OpenAI's completions have it; all else is as in a chat."""
 
@@ -37,9 +50,9 @@ class CompletionBody(BaseModel):
     prompt: Annotated[
         Annotated[Text, Tag("text")]
         | Annotated[Tokens, Tag("tokens")]
-        | Annotated[list[Text | Tokens], Field(min_length=1, max_length=1), Tag("list")],
+        | Annotated[list[Text | Tokens], Field(min_length=1), BeforeValidator(_alone), Tag("list")],
         Discriminator(kind_of_input),
-    ] = Field(description="one text, or its tokens")
+    ] = Field(description="one text, or its tokens; also as a list of one")
     logprobs: int | bool | None = Field(None, ge=0, le=20)
 
     @property

@@ -21,14 +21,28 @@ class ConversationTurn:
     """A turn of the conversation.
 
     Attributes:
+      asked: the question, a text of each message.
       pictures: the addresses of those that came with the question.
       steps: calls of tools and their results, as chat templates take them.
+      called: the names of the functions of these calls, by the calls' ids.
+      said: the answer, a text of each message; empty where there is none yet.
     """
 
-    question: str
+    asked: list[str]
     pictures: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    answer: str | None = None
+    called: dict[str | None, str] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def question(self) -> str:
+        """Return the whole question."""
+        return "\n".join(self.asked)
+
+    @property
+    def answer(self) -> str | None:
+        """Return the whole answer, None where there is none yet."""
+        return "\n".join(self.said) if self.said else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +99,8 @@ def read(messages: Sequence[Message], most_pictures: int | None = 1, calls: bool
         elif message.role == "tool" or message.tool_calls:
             turns[-1].steps.append(_step(turns[-1], message))
         else:
-            before = turns[-1].answer
-            turns[-1].answer = message.text() if before is None else f"{before}\n{message.text()}"
-    if not turns or turns[-1].answer is not None or (turns[-1].steps and turns[-1].steps[-1]["role"] != "tool"):
+            turns[-1].said.append(message.text())
+    if not turns or turns[-1].said or (turns[-1].steps and turns[-1].steps[-1]["role"] != "tool"):
         raise _wrong("there is no question: the last message should be of role 'user', or the result of a tool")
     shown = [url for turn in turns for url in turn.pictures]
     if not turns[-1].question.strip() and not shown:
@@ -111,11 +124,11 @@ def _ask(turns: list[ConversationTurn], message: Message, most_pictures: int | N
     if most_pictures is not None and len(shown) > 1:
         looks = "looks at one picture at a time" if most_pictures else "reads texts only, and the search takes one"
         raise _wrong(f"a message holds {len(shown)} pictures; this model {looks}: leave out {len(shown) - 1}")
-    if turns and turns[-1].answer is None and not turns[-1].steps:
-        turns[-1].question += f"\n{text}"
+    if turns and not turns[-1].said and not turns[-1].steps:
+        turns[-1].asked.append(text)
         turns[-1].pictures += shown
     else:
-        turns.append(ConversationTurn(text, shown))
+        turns.append(ConversationTurn([text], shown))
 
 
 def _step(turn: ConversationTurn, message: Message) -> dict[str, Any]:
@@ -126,11 +139,11 @@ def _step(turn: ConversationTurn, message: Message) -> dict[str, Any]:
             for call in message.tool_calls or ()
             for arguments in [_arguments(call.id, call.function.arguments)]
         ]
+        turn.called |= {call.id: call.function.name for call in message.tool_calls or ()}
         return {"role": "assistant", "content": message.text(), "tool_calls": made}
-    names = {call["id"]: call["function"]["name"] for step in turn.steps for call in step.get("tool_calls", ())}
-    if message.tool_call_id not in names:
+    name = turn.called.get(message.tool_call_id)
+    if name is None:
         raise _wrong(f"a result is of the call {message.tool_call_id!r}, and no call before it has this id")
-    name = names[message.tool_call_id]
     return {"role": "tool", "name": name, "tool_call_id": message.tool_call_id, "content": message.text()}
 
 

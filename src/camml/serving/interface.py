@@ -7,10 +7,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
+from camml.errors import TooLargeError, TooLongError
 from camml.serving.bodies import CheckedRoute, first_mistake
 from camml.serving.engines import TokenLogprob
 from camml.serving.links import Links
-from camml.serving.problems import ApiError
+from camml.serving.problems import ApiError, of_exception
 from camml.serving.questions import check
 from camml.serving.replies import Reply, server_sent_events
 from camml.serving.service import Service
@@ -23,10 +24,21 @@ Chunks = Callable[[Reply], tuple[Any, Any]]
 """The pieces of an answer and their form, as `server_sent_events` takes them."""
 
 
+ANSWER: dict[str, Any] = {
+    "description": "The answer, in OpenAI's form; events where `stream` is true",
+    "content": {
+        "application/json": {"schema": {"type": "object"}},
+        "text/event-stream": {"schema": {"type": "string"}},
+    },
+}
+
+
 def new_router() -> APIRouter:
     """Return a router for the routes of an interface."""
     return APIRouter(
-        route_class=CheckedRoute, tags=["chat"], responses={"4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}}
+        route_class=CheckedRoute,
+        tags=["chat"],
+        responses={200: ANSWER, "4XX": {"model": ErrorOut}, "5XX": {"model": ErrorOut}},
     )
 
 
@@ -36,13 +48,16 @@ async def reply_to(
     """Return the answer to a chat, as a document or as a stream, whichever it asks for.
 
     Raises:
-      ApiError: this server does not do what it asks for.
+      ApiError: this server does not do what it asks for, or the conversation is too long.
     """
     check(service, chat)
     reply = Reply(service, chat, links.at(request), request.scope["camml"])
-    if chat.stream:
-        return EventStream(await first_then_rest(request, server_sent_events(reply, *chunks(reply))))
-    return JSONResponse(await until_gone(request.receive, whole(reply)))
+    try:
+        if chat.stream:
+            return EventStream(await first_then_rest(request, server_sent_events(reply, *chunks(reply))))
+        return JSONResponse(await until_gone(request.receive, whole(reply)))
+    except (TooLargeError, TooLongError) as error:  # here, where other interfaces give its field their own name
+        raise of_exception(error) from None
 
 
 def without(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictInt, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 
@@ -20,6 +20,10 @@ def _number(value: Any) -> Any:
 NoTruth = BeforeValidator(_number)
 """Beside the type of a number, it refuses true and false."""
 
+MOST_MESSAGES = 2048
+MOST_PARTS = 2048
+"""Of one message."""
+
 Text = Annotated[str, Field(max_length=1_000_000)]
 Token = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 Tokens = Annotated[list[Token], Field(min_length=1, max_length=65_536, fail_fast=True)]
@@ -36,7 +40,19 @@ def kind_of_input(value: Any) -> str:
 Name = Annotated[str, Field(pattern=r"^[\w.-]{1,128}$", description="letters, digits, _, - and .")]
 
 
-class ExtraFields(BaseModel):
+class WithoutNulls(BaseModel):
+    """A document in which null is as good as no value, where none is needed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        needed = {name for name, about in cls.model_fields.items() if about.is_required()}
+        return {key: inner for key, inner in value.items() if inner is not None or key in needed}
+
+
+class ExtraFields(WithoutNulls):
     """Part of a conversation as a client keeps it, with fields of its own, which are not looked at."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
@@ -102,7 +118,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | Annotated[list[Part], Field(max_length=64, fail_fast=True)] | None = None
+    content: Text | Annotated[list[Part], Field(max_length=MOST_PARTS, fail_fast=True)] | None = None
     tool_calls: Annotated[list[MadeCall], Field(max_length=128, fail_fast=True)] | None = None
     tool_call_id: Annotated[str, Field(max_length=200)] | None = None
 
@@ -150,4 +166,34 @@ class ChosenTool(ExtraFields):
     function: ChosenFunction
 
 
-ToolChoice = Literal["none", "auto", "required"] | ChosenTool
+class AllowedList(ExtraFields):
+    """The tools of those that were given which may be called, or one of which is to be called."""
+
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[ChosenTool], Field(min_length=1, max_length=128, fail_fast=True)]
+
+
+class AllowedTools(ExtraFields):
+    """The tools that may be called."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedList
+
+
+def kind_of_choice(value: Any) -> str | None:
+    """Return of which kind a choice of tools is meant to be: a `word`, `one` or `some`; None where it is none."""
+    if isinstance(value, dict):
+        return {"function": "one", "allowed_tools": "some"}.get(str(value.get("type")))
+    return "word" if isinstance(value, str) else None
+
+
+ChoiceWord = Annotated[Literal["none", "auto", "required"], Tag("word")]
+ONE_OF_THE_CHOICES = Discriminator(
+    kind_of_choice,
+    custom_error_type="kind_of_choice",
+    custom_error_message="Input should be 'none', 'auto', 'required', or an object of type 'function' or "
+    "'allowed_tools'",
+)
+ToolChoice = Annotated[
+    ChoiceWord | Annotated[ChosenTool, Tag("one")] | Annotated[AllowedTools, Tag("some")], ONE_OF_THE_CHOICES
+]

@@ -19,6 +19,7 @@ from camml.errors import (
     StoreLockedError,
     StoreNotFoundError,
     TooLargeError,
+    TooLongError,
 )
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -28,6 +29,11 @@ DISK = "the server's disk is full or cannot be written"
 
 RETRY_AFTER = 2
 """Seconds after which trying again is worth it."""
+
+TOO_LONG = "context_length_exceeded"
+"""The code by which clients know that a shorter conversation may be answered. Source: OpenAI's."""
+LENGTHS = "max_tokens, max_completion_tokens; max_output_tokens in /v1/responses"
+"""What clients call the most tokens of an answer."""
 
 KINDS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 """The `type` of an error by its status; other statuses below 500 are invalid requests too."""
@@ -93,7 +99,9 @@ def of_exception(error: BaseException) -> ApiError:
         case ImageError():
             return ApiError(400, without_paths(str(error)), "invalid_image")
         case TooLargeError():
-            return ApiError(413, str(error), "too_large")
+            return ApiError(413, str(error), TOO_LONG, "messages")
+        case TooLongError():
+            return ApiError(400, str(error).replace("max_new_tokens", LENGTHS), TOO_LONG, "messages")
         case BusyError():
             return ApiError(429, str(error), "busy", headers={"Retry-After": str(RETRY_AFTER)})
         case InputError():

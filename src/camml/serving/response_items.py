@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from camml.serving.messages import ExtraFields, Name, Text
+from camml.serving.messages import MOST_PARTS, ONE_OF_THE_CHOICES, ChoiceWord, ExtraFields, Name, Text
 from camml.serving.problems import ApiError
 
 RENAMED = {
@@ -47,7 +47,7 @@ class Item(ExtraFields):
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[InputPart], Field(max_length=64, fail_fast=True)]
+    content: Text | Annotated[list[InputPart], Field(max_length=MOST_PARTS, fail_fast=True)]
 
     def chat(self) -> dict[str, Any]:
         """Return it as chats have it."""
@@ -82,7 +82,7 @@ class ResultItem(ExtraFields):
 
     type: Literal["function_call_output"]
     call_id: str = Field(max_length=200)
-    output: Text | Annotated[list[ResultPart], Field(max_length=64, fail_fast=True)]
+    output: Text | Annotated[list[ResultPart], Field(max_length=MOST_PARTS, fail_fast=True)]
 
     def chat(self) -> dict[str, Any]:
         """Return it as chats have it."""
@@ -136,6 +136,24 @@ class FlatChoice(ExtraFields):
     def chat(self) -> dict[str, Any]:
         """Return it as chats have it."""
         return {"type": "function", "function": {"name": self.name}}
+
+
+class FlatAllowed(ExtraFields):
+    """The tools that may be called."""
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[FlatChoice], Field(min_length=1, max_length=128, fail_fast=True)]
+
+    def chat(self) -> dict[str, Any]:
+        """Return it as chats have it."""
+        allowed = {"mode": self.mode, "tools": [tool.chat() for tool in self.tools]}
+        return {"type": self.type, "allowed_tools": allowed}
+
+
+FlatToolChoice = Annotated[
+    ChoiceWord | Annotated[FlatChoice, Tag("one")] | Annotated[FlatAllowed, Tag("some")], ONE_OF_THE_CHOICES
+]
 
 
 def messages_of(items: Iterable[Item | CallItem | ResultItem | ReasoningItem]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """`/v1/responses`: OpenAI's newer interface; nothing is stored between two requests."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from camml.serving.engines import Call, Piece
 from camml.serving.interface import chat_of, logprobs_of, new_router, reply_to, without
 from camml.serving.links import Links
-from camml.serving.messages import ExtraFields, NoTruth, Text
+from camml.serving.messages import MOST_MESSAGES, ExtraFields, NoTruth, Text
 from camml.serving.problems import ApiError
 from camml.serving.replies import Reply, whole
-from camml.serving.response_items import AnyItem, FlatChoice, FlatTool, messages_of, renamed
+from camml.serving.response_items import AnyItem, FlatTool, FlatToolChoice, messages_of, renamed
 from camml.serving.service import Evidence, Service
 from camml.serving.streaming import sse
 from camml.serving.wire import ChatBody
@@ -55,12 +55,12 @@ class ResponsesBody(BaseModel):
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
-    input: Text | Annotated[list[AnyItem], Field(min_length=1, max_length=256, fail_fast=True)]
+    input: Text | Annotated[list[AnyItem], Field(min_length=1, max_length=MOST_MESSAGES, fail_fast=True)]
     instructions: Text | None = None
     max_output_tokens: Annotated[int, Field(ge=1, le=2**20), NoTruth] | None = None
     text: TextOptions | None = None
     tools: Annotated[list[FlatTool], Field(max_length=128, fail_fast=True)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | FlatChoice | None = None
+    tool_choice: FlatToolChoice | None = None
     parallel_tool_calls: bool | None = None
 
     def more(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class ResponsesBody(BaseModel):
             **given, "messages": messages, "max_completion_tokens": self.max_output_tokens, "n": 1,
             "response_format": self.text.format if self.text else None,
             "tools": [tool.chat() for tool in self.tools or ()], "parallel_tool_calls": self.parallel_tool_calls,
-            "tool_choice": choice.chat() if isinstance(choice, FlatChoice) else choice,
+            "tool_choice": choice if isinstance(choice, str | None) else choice.chat(),
         })  # fmt: skip
 
 
@@ -228,7 +228,7 @@ def _call(reply: Reply, call: Call) -> dict[str, Any]:
 
 def _choice(body: ResponsesBody) -> Any:
     choice = body.tool_choice
-    return choice.model_dump() if isinstance(choice, FlatChoice) else choice or "auto"
+    return choice or "auto" if isinstance(choice, str | None) else choice.model_dump()
 
 
 def _output(reply: Reply, text: str, reason: str | None, logprobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

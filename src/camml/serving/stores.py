@@ -36,6 +36,9 @@ FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 FIELDS = ("text", "id", "meta", "image")
 """Fields of a form that adds a sample."""
 
+AS_JSON = {"requestBody": {"content": {"application/json": {"schema": NewSample.model_json_schema()}}}}
+"""The other body that adds a sample, for the description of the API."""
+
 LOST = "\ufffd"
 """The character that stands in a form for bytes that are not UTF-8."""
 
@@ -127,7 +130,7 @@ def _finding(router: APIRouter, service: Service, links: Links) -> None:
 
 
 def _writing(router: APIRouter, service: Service, links: Links) -> None:
-    @router.post("/{store}/samples", status_code=201)
+    @router.post("/{store}/samples", status_code=201, openapi_extra=AS_JSON)
     async def add(
         store: str,
         request: Request,

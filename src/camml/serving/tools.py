@@ -1,17 +1,19 @@
 """Tools that an answer may call, or is to call."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from camml.serving.messages import ChosenTool, Tool
+from camml.serving.messages import AllowedTools, ChosenTool, Tool
 from camml.serving.problems import ApiError
 from camml.serving.wire import ChatBody
 
 DEEPEST = 64
 """Levels of a document that is handed to a chat template."""
 NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+ALTERNATIVES = ("anyOf", "oneOf", "allOf")
+"""Words of a schema that say what it is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,26 @@ def tools_of(body: ChatBody) -> Tools | None:
     if body.response_format is not None and body.response_format.get("type") != "text":
         raise _wrong("an answer in the form of response_format calls no tools; give one of the two", "response_format")
     offered = tuple(_offered(number, tool) for number, tool in enumerate(tools))
+    if isinstance(choice, AllowedTools):
+        allowed = choice.allowed_tools
+        offered, choice = _named(offered, [tool.function.name for tool in allowed.tools]), allowed.mode
     wanted = offered if choice == "required" else ()
     if isinstance(choice, ChosenTool):
-        wanted = tuple(tool for tool in offered if tool["function"]["name"] == choice.function.name)
-        if not wanted:
-            raise _wrong(f"no tool {choice.function.name!r}; there are: {', '.join(names)}", "tool_choice")
+        wanted = _named(offered, [choice.function.name])
     return Tools(offered, _schema(wanted) if wanted else "", body.parallel_tool_calls is False)
+
+
+def _named(offered: tuple[dict[str, Any], ...], names: Sequence[str]) -> tuple[dict[str, Any], ...]:
+    """Return the tools of these names.
+
+    Raises:
+      ApiError: there is none of one of them.
+    """
+    there = [tool["function"]["name"] for tool in offered]
+    for name in names:
+        if name not in there:
+            raise _wrong(f"no tool {name!r}; there are: {', '.join(there)}", "tool_choice")
+    return tuple(tool for tool in offered if tool["function"]["name"] in names)
 
 
 def check_depth(value: Any, param: str) -> None:
@@ -91,13 +107,14 @@ def _schema(wanted: tuple[Mapping[str, Any], ...]) -> str:
     """Return the schema of a call of one of some tools."""
     calls = []
     for number, tool in enumerate(wanted):
-        place = f"#/anyOf/{number}/properties/arguments"
+        parameters = tool["function"]["parameters"]
+        # no function takes others, whether its schema says so or not
+        closed = {"additionalProperties": False} if _names_all(parameters) else {}
         calls.append({
             "type": "object",
             "properties": {
                 "name": {"const": tool["function"]["name"]},
-                # no function takes others, whether its schema says so or not
-                "arguments": {"additionalProperties": False, **_moved(tool["function"]["parameters"], place)},
+                "arguments": {**closed, **_part(parameters, f"#/anyOf/{number}/properties/arguments")},
             },
             "required": ["name", "arguments"],
             "additionalProperties": False,
@@ -105,15 +122,34 @@ def _schema(wanted: tuple[Mapping[str, Any], ...]) -> str:
     return json.dumps({"anyOf": calls})
 
 
-def _moved(schema: Any, place: str) -> Any:
-    """Return a schema as a part of another one at `place`, with what it says of its own parts still true."""
+def _names_all(schema: Mapping[str, Any]) -> bool:
+    """Return whether all properties stand at the top of a schema, and none in what it refers to or is made of."""
+    parts = [part for word in ALTERNATIVES for part in _inside(schema.get(word))]
+    return "$ref" not in schema and all(isinstance(part, dict) and part.keys() <= {"required"} for part in parts)
+
+
+def _part(schema: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return a whole schema as a part of another one at `place`, without a name and a version of its own."""
+    name = schema.get("$id")
+    own = {key: value for key, value in schema.items() if key not in ("$id", "$schema")}
+    return {key: _moved(value, place, name) for key, value in own.items()} | _reference(own, place, name)
+
+
+def _moved(schema: Any, place: str, name: Any) -> Any:
+    """Return what stands in a schema of that name, now at `place`, with what it says of the whole still true."""
     if isinstance(schema, list):
-        return [_moved(inner, place) for inner in schema]
-    if not isinstance(schema, dict):
+        return [_moved(inner, place, name) for inner in schema]
+    if not isinstance(schema, dict) or isinstance(schema.get("$id"), str):  # refers to parts of itself alone
         return schema
-    moved = {key: _moved(value, place) for key, value in schema.items()}
-    own = schema.get("$ref")
-    return {**moved, "$ref": place + own[1:]} if isinstance(own, str) and own.startswith("#") else moved
+    return {key: _moved(value, place, name) for key, value in schema.items()} | _reference(schema, place, name)
+
+
+def _reference(schema: Mapping[str, Any], place: str, name: Any) -> dict[str, str]:
+    """Return what a schema refers to by its place in the whole, as a field; nothing where it does not do so."""
+    to = schema.get("$ref")
+    if isinstance(to, str) and isinstance(name, str) and name and to.partition("#")[0] == name.removesuffix("#"):
+        to = "#" + to.partition("#")[2]
+    return {"$ref": place + to[1:]} if isinstance(to, str) and (to == "#" or to.startswith("#/")) else {}
 
 
 def _wrong(message: str, param: str) -> ApiError:

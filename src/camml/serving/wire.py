@@ -2,9 +2,20 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
-from camml.serving.messages import ImageUrl, Message, NoTruth, Text, Tokens, Tool, ToolChoice, kind_of_input
+from camml.serving.messages import (
+    MOST_MESSAGES,
+    ImageUrl,
+    Message,
+    NoTruth,
+    Text,
+    Tokens,
+    Tool,
+    ToolChoice,
+    WithoutNulls,
+    kind_of_input,
+)
 from camml.serving.searching import Searching
 
 Id = Annotated[str, Field(min_length=1, max_length=512)]
@@ -25,17 +36,10 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Fields of OpenAI's that this server does not have, and the values that ask for nothing."""
 
 
-class Body(BaseModel):
+class Body(WithoutNulls):
     """A request; fields it does not know are refused, unless they are null."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {key: inner for key, inner in value.items() if inner is not None or key in cls.model_fields}
 
 
 class GivenSample(Body):
@@ -59,7 +63,7 @@ class ChatBody(Searching):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     model: str = Field(max_length=200)
-    messages: list[Message] = Field(min_length=1, max_length=256, fail_fast=True)
+    messages: list[Message] = Field(min_length=1, max_length=MOST_MESSAGES, fail_fast=True)
     max_tokens: Annotated[int, Field(ge=1, le=2**20), NoTruth] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=2**20), NoTruth] | None = None
     temperature: Annotated[float, Field(ge=0, le=2), NoTruth] | None = Field(
@@ -80,7 +84,7 @@ class ChatBody(Searching):
     top_logprobs: Annotated[int, Field(ge=0, le=20), NoTruth] | None = None
     response_format: dict[str, Any] | None = Field(None, description="text, json_object or json_schema")
     tools: Annotated[list[Tool], Field(max_length=128, fail_fast=True)] | None = None
-    tool_choice: ToolChoice | None = Field(None, description="none, auto, required, or a tool")
+    tool_choice: ToolChoice | None = Field(None, description="none, auto, required, a tool, or allowed_tools")
     parallel_tool_calls: bool | None = Field(None, description="false for one call at most")
     stream: bool | None = None
     stream_options: StreamOptions | None = None

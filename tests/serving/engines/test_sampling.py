@@ -14,7 +14,7 @@ from camml.answering._grounding import PLAIN
 from camml.errors import OptionError
 from camml.serving import engines
 from camml.serving.engines import Piece, Request, Sampling
-from camml.serving.engines._formats import COUNTS, LONGEST_SCHEMA, check_counts, schema_of
+from camml.serving.engines._formats import COUNTS, FORMATS, LONGEST_SCHEMA, check_counts, noted, schema_of
 from camml.serving.engines._sampler import Sampler
 from camml.types import Context, Neighbor, Query, Sample
 
@@ -106,6 +106,16 @@ def test_a_wrong_schema_is_refused_before_anything_is_generated(engine: Any) -> 
     ):
         with pytest.raises(OptionError, match="schema"):
             answer(engine, Sampling(schema=schema))
+
+
+@pytest.mark.parametrize("form", [*sorted(FORMATS), "path", "password", "binary", "uri-reference", "regex"])
+def test_a_format_that_nothing_is_held_to_is_a_note(engine: Any, form: str) -> None:
+    engine._front._formats.form(json.dumps({"type": "object", "properties": {"a": {"type": "string", "format": form}}}))
+
+
+def test_formats_in_what_is_no_schema_stay() -> None:
+    schema = {"properties": {"format": {"type": "string", "format": "date"}, "b": {"const": {"format": "path"}}}}
+    assert json.loads(noted(json.dumps(schema))) == schema
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -15,6 +15,10 @@ LONGEST_SCHEMA = 64_000
 COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 MOST_COUNTED = 1000
 """The largest number that a schema may give for one of these, since each time is a state of its own."""
+FORMATS = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri", "unknown"}
+)
+"""Formats of strings that llguidance holds an answer to. Source: its 1.7.6, which refuses a schema with another."""
 MOST_KEPT = 32
 """Schemas that are kept for the next answers."""
 
@@ -41,7 +45,7 @@ class Formats:
         # white space where a model likes it lets a small one write nothing else
         options: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
         try:
-            return self._grammars.matcher(LLMatcher.grammar_from_json_schema(schema, defaults=options))
+            return self._grammars.matcher(LLMatcher.grammar_from_json_schema(noted(schema), defaults=options))
         except ValueError as error:
             raise _unusable(str(error)) from None
 
@@ -61,6 +65,26 @@ def check_counts(schema: str) -> None:
             waiting += part.values()
         elif isinstance(part, list):
             waiting += part
+
+
+def noted(schema: str) -> str:
+    """Return a schema without formats that nothing is held to: by the standard, a format is no more than a note.
+
+    Example:
+      >>> noted('{"type": "string", "format": "password"}')
+      '{"type": "string"}'
+    """
+    whole = json.loads(schema)
+    waiting = [whole]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if isinstance(part.get("format"), str) and part["format"] not in FORMATS:
+                del part["format"]
+            waiting += [value for name, value in part.items() if name not in ("const", "enum")]  # these are no schemas
+        elif isinstance(part, list):
+            waiting += part
+    return json.dumps(whole)
 
 
 def schema_of(response_format: Any) -> str:

@@ -17,6 +17,7 @@ from camml.answering import fitting
 from camml.errors import CaMMLError, OptionError
 from camml.serving.engines import Piece, Prepared, Request, _front
 from camml.serving.engines._answer import Answer, AnswerText
+from camml.serving.engines._formats import noted
 from camml.serving.engines._front import FrontEngine, PromptEncoder
 from camml.serving.engines._split import split
 
@@ -135,7 +136,7 @@ class VllmEngine(FrontEngine):
         from vllm.sampling_params import StructuredOutputsParams
 
         if request.sampling.schema:
-            return StructuredOutputsParams(json=request.sampling.schema)
+            return StructuredOutputsParams(json=noted(request.sampling.schema))
         grammar = self._front.grammar(request)  # tried here, since one that is wrong ends vLLM's process
         return None if grammar is None else StructuredOutputsParams(grammar=grammar)
 
