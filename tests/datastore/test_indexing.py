@@ -91,7 +91,7 @@ def test_the_choice_keeps_to_the_memory(store: Datastore) -> None:
     made = indexing.index(store.path, indexing.Requirements(memory=1500 * 36, recall=0.9), said.append)
     assert made["text"].kind == "rabitq"
     assert not any("tried sq8" in line for line in said)
-    with pytest.raises(OptionError, match="allow more"):
+    with pytest.raises(OptionError, match="give more"):
         indexing.index(store.path, indexing.Requirements(memory=100))
 
 
