@@ -28,7 +28,7 @@ SECONDS = 600.0
 LIFE_SECONDS = 5.0
 """The most seconds that a sign of life may take, which a server gives at once, however much it has to do."""
 WATCH_SECONDS = 10.0
-"""How long an answer is waited for before its server is asked for a sign of life, again and again."""
+"""Seconds between two signs of life that a server is asked for while its answer is waited for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 AT_ONCE = 8
 """Questions that are answered together."""
 START, NEXT = b'{"id": "', b'", "question": "'
-"""How an answer begins, before its id and after it."""
+"""The beginning of an answer, before its id and after it."""
 
 
 @dataclass(frozen=True, slots=True)

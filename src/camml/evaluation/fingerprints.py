@@ -15,7 +15,7 @@ BESIDE = re.compile(
     r"(checkpoint-\d+|abandoned-.+|global_step\d+|runs|teacher)/.*"
     r"|run\.json|loss\.png|trainer_state\.json|training_args\.bin|(optimizer|scheduler|scaler)\.pt|rng_state.*\.pth"
 )
-"""What training keeps in a model's folder and no answer depends on: checkpoints, states of optimizers, its records."""
+"""Files of training in a model's folder, on which no answer depends: checkpoints, states of optimizers, its records."""
 
 
 class Fingerprints:

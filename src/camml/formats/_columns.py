@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 _DAY = re.compile(r"-?\d+-\d\d-\d\d( \d\d:|$)")
-"""What the text of a day or a time begins with, beyond the years of Python as well; Arrow writes other texts, too."""
+"""The beginning of a day or a time as text, also beyond the years of Python; Arrow writes other texts, too."""
 
 Kind = Any
 """A type of Arrow."""

@@ -22,7 +22,7 @@ NoTruth = BeforeValidator(_number)
 
 MOST_MESSAGES = 2048
 MOST_PARTS = 2048
-"""Of one message."""
+"""The most parts of one message."""
 
 Text = Annotated[str, Field(max_length=1_000_000)]
 Token = Annotated[StrictInt, Field(ge=0, lt=2**31)]

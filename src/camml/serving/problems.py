@@ -33,7 +33,7 @@ RETRY_AFTER = 2
 TOO_LONG = "context_length_exceeded"
 """The code by which clients know that a shorter conversation may be answered. Source: OpenAI's."""
 LENGTHS = "max_tokens, max_completion_tokens; max_output_tokens in /v1/responses"
-"""What clients call the most tokens of an answer."""
+"""The fields of requests that limit the tokens of an answer."""
 
 KINDS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 """The `type` of an error by its status; other statuses below 500 are invalid requests too."""
